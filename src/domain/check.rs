@@ -1,0 +1,247 @@
+//! The words of a result: outcome, finding, check id.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::catalogue;
+use super::size::PageSize;
+
+/// How one check came out.
+///
+/// The order is that of severity, so that `max` is "the worst of": `skip` says nothing, `fail` wins over `unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Not run, for a reason that is stated; a mandatory check that was skipped counts as `unknown`.
+    Skip,
+    /// Run, and as expected.
+    Pass,
+    /// Works, and somebody should look at it.
+    Warn,
+    /// It could not be told.
+    Unknown,
+    /// Run, and a workload that needs this would fail.
+    Fail,
+}
+
+/// The verdict about one size, or about the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing is there and nothing was expected.
+    None,
+    /// Every mandatory check ran and passed, and no other failed.
+    Pass,
+    /// As pass, and something deserves a look.
+    Warn,
+    /// It could not be told; never to be read as pass.
+    Unknown,
+    /// The workload would fail.
+    Fail,
+}
+
+/// A check's stable name: `HP601`. Ids never change meaning.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CheckId(u16);
+
+/// A text that names no check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no check: they are named HP and three digits, `hugeprobe explain` lists them")]
+pub struct CheckIdError {
+    text: String,
+}
+
+/// What one check found.
+///
+/// Made by [`Finding::pass`], [`Finding::skip`] and [`Finding::not_pass`], so that whatever is not a pass says what was
+/// expected, what was seen and what to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Which check.
+    pub id: CheckId,
+    /// The size it is about; `None` for a check of the whole machine.
+    pub size: Option<PageSize>,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The fact in a few words: "508 of 512 free". For `skip`, the reason.
+    pub summary: String,
+    /// What was expected. Empty for pass and skip.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub expected: String,
+    /// What was seen instead. Empty for pass and skip.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seen: String,
+    /// What to do, with exact paths. Empty for pass and skip.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+    /// The facts behind it, for a machine to read.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub evidence: Map<String, Value>,
+}
+
+/// The three things that a finding which is no pass must say.
+#[derive(Debug, Clone)]
+pub struct Because {
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// What to do about it; the catalogue's remedy when empty.
+    pub remedy: String,
+}
+
+// === impl CheckId ===
+
+impl CheckId {
+    /// Check number `number`, `HP` being understood. Whether it is in the catalogue is a matter for the catalogue's test.
+    #[must_use]
+    pub(crate) const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The number without `HP`: 601.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("HP{:03}", self.0))
+    }
+}
+
+impl fmt::Debug for CheckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for CheckId {
+    type Err = CheckIdError;
+
+    /// Accepts the ids of the catalogue alone, in either letter case.
+    fn from_str(text: &str) -> Result<Self, CheckIdError> {
+        let fail = || CheckIdError { text: text.chars().take(40).collect() };
+        let digits = text.strip_prefix("HP").or_else(|| text.strip_prefix("hp")).ok_or_else(fail)?;
+        if digits.len() != 3 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(fail());
+        }
+        let id = Self(digits.parse().map_err(|_| fail())?);
+        catalogue::find(id).map(|check| check.id).ok_or_else(fail)
+    }
+}
+
+impl TryFrom<String> for CheckId {
+    type Error = CheckIdError;
+
+    fn try_from(text: String) -> Result<Self, CheckIdError> {
+        text.parse()
+    }
+}
+
+impl From<CheckId> for String {
+    fn from(id: CheckId) -> Self {
+        id.to_string()
+    }
+}
+
+// === impl Outcome, Verdict ===
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Skip => "skip",
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Unknown => "unknown",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Unknown => "unknown",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+// === impl Finding ===
+
+impl Finding {
+    /// As expected; `summary` is the fact.
+    pub fn pass(id: CheckId, size: impl Into<Option<PageSize>>, summary: impl Into<String>) -> Self {
+        Self::bare(id, size.into(), Outcome::Pass, summary.into())
+    }
+
+    /// Not run; `reason` says why, and which right or thing was missing.
+    pub fn skip(id: CheckId, size: impl Into<Option<PageSize>>, reason: impl Into<String>) -> Self {
+        Self::bare(id, size.into(), Outcome::Skip, reason.into())
+    }
+
+    /// Whatever is neither pass nor skip, with its three answers.
+    pub fn not_pass(
+        id: CheckId,
+        size: impl Into<Option<PageSize>>,
+        outcome: Outcome,
+        summary: impl Into<String>,
+        because: Because,
+    ) -> Self {
+        let mut finding = Self::bare(id, size.into(), outcome, summary.into());
+        finding.expected = because.expected;
+        finding.seen = because.seen;
+        finding.remedy = if because.remedy.is_empty() {
+            catalogue::find(id).map(|check| check.remedy.to_owned()).unwrap_or_default()
+        } else {
+            because.remedy
+        };
+        finding
+    }
+
+    /// Adds one fact to the evidence. A value that cannot be serialised is left out: evidence never decides.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.evidence.insert(key.to_owned(), value);
+        }
+        self
+    }
+
+    fn bare(id: CheckId, size: Option<PageSize>, outcome: Outcome, summary: String) -> Self {
+        Self {
+            id,
+            size,
+            outcome,
+            summary,
+            expected: String::new(),
+            seen: String::new(),
+            remedy: String::new(),
+            evidence: Map::new(),
+        }
+    }
+}
+
+impl Because {
+    /// The catalogue's remedy stands.
+    pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { expected: expected.into(), seen: seen.into(), remedy: String::new() }
+    }
+
+    /// A remedy for this very case, with its paths and numbers.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+}

@@ -1,0 +1,360 @@
+//! What this machine has: the facts that `linux` reads and that the inspections judge. Data only.
+
+use serde::Serialize;
+
+use super::reading::Reading;
+use super::size::PageSize;
+
+/// Everything that was read, before any page is taken.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Inventory {
+    /// The machine itself.
+    pub host: Host,
+    /// One per size that the kernel offers, smallest first. Absent: a kernel without hugetlb.
+    pub pools: Reading<Vec<Pool>>,
+    /// The NUMA nodes that are online, by number.
+    pub nodes: Reading<Vec<NumaNode>>,
+    /// What the boot command line asked for.
+    pub boot: Reading<BootRequest>,
+    /// Whether the CPU has 1 GiB pages (`pdpe1gb`). Absent where that is no question: not an x86.
+    pub cpu_1gi: Reading<bool>,
+    /// Bytes of memory that the kernel has put aside as broken (`HardwareCorrupted`).
+    pub hardware_corrupted_bytes: Reading<u64>,
+    /// The hugetlbfs mounts of this mount namespace, in mount order.
+    pub mounts: Reading<Vec<HugeMount>>,
+    /// What `--dir` names; `None` without `--dir`.
+    pub directory: Option<Directory>,
+    /// The hugetlb cgroup of this process. Absent: the controller is not there, or not mounted.
+    pub cgroup: Reading<HugetlbCgroup>,
+    /// Resource limits of this process.
+    pub limits: Limits,
+    /// What this process may do.
+    pub privileges: Privileges,
+    /// Who holds the pages in use; `None` if nobody looked, because none is in use.
+    pub holders: Option<Holders>,
+}
+
+/// The machine.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Host {
+    /// Its name (`/proc/sys/kernel/hostname`).
+    pub name: String,
+    /// The kernel's release (`/proc/sys/kernel/osrelease`).
+    pub kernel: String,
+    /// `/proc/sys/kernel/random/boot_id`: a verdict counts for one boot.
+    pub boot_id: Reading<String>,
+}
+
+/// One size's pool. All counts are pages.
+///
+/// Source: Documentation/admin-guide/mm/hugetlbpage.rst; the files are under `/sys/kernel/mm/hugepages`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pool {
+    /// The page size.
+    pub size: PageSize,
+    /// `nr_hugepages`: persistent and surplus pages together.
+    pub total: Reading<u64>,
+    /// `free_hugepages`: not allocated; some of them may be reserved.
+    pub free: Reading<u64>,
+    /// `resv_hugepages`: promised to a mapping, not yet allocated. Kept per machine only, not per node.
+    pub reserved: Reading<u64>,
+    /// `surplus_hugepages`: beyond the persistent pool, given back to the kernel when freed.
+    pub surplus: Reading<u64>,
+    /// `nr_overcommit_hugepages`: how many surplus pages there may be.
+    pub overcommit: Reading<u64>,
+    /// `nr_hugepages_mempolicy`: the same pool, as it is set under a memory policy. Absent without NUMA support.
+    pub mempolicy: Reading<u64>,
+    /// The same per NUMA node; empty where the kernel has no nodes.
+    pub numa: Vec<NumaPool>,
+}
+
+/// One size's pool on one NUMA node, in pages. The kernel keeps these three per node and no others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NumaPool {
+    /// The NUMA node's number.
+    pub node: u32,
+    /// `nr_hugepages` of the node.
+    pub total: Reading<u64>,
+    /// `free_hugepages` of the node.
+    pub free: Reading<u64>,
+    /// `surplus_hugepages` of the node.
+    pub surplus: Reading<u64>,
+}
+
+/// A NUMA node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NumaNode {
+    /// Its number.
+    pub node: u32,
+    /// Its CPUs; empty for a node of memory alone.
+    pub cpus: Reading<Vec<u32>>,
+}
+
+/// What the boot command line says about huge pages.
+///
+/// Source: Documentation/admin-guide/kernel-parameters.txt, `hugepages=`, `hugepagesz=`, `default_hugepagesz=`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct BootRequest {
+    /// One per size that was asked for, in the order of the command line; a size asked for twice keeps the last.
+    pub pools: Vec<BootPool>,
+    /// `default_hugepagesz=`.
+    pub default_size: Option<PageSize>,
+    /// Parameters about huge pages that could not be understood, as they stand.
+    pub not_understood: Vec<String>,
+}
+
+/// Pages of one size asked for at boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BootPool {
+    /// The size; `None` for `hugepages=` without any `hugepagesz=`: the kernel's default size.
+    pub size: Option<PageSize>,
+    /// How many, in total.
+    pub pages: u64,
+    /// How many per NUMA node, `hugepages=0:4,1:4`; empty if no node was named.
+    pub numa: Vec<(u32, u64)>,
+}
+
+/// A hugetlbfs mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HugeMount {
+    /// Where, with the escapes of mountinfo undone (bytes that are no UTF-8 are replaced).
+    pub path: String,
+    /// The page size among its options; `None` if it shows none.
+    pub size: Option<PageSize>,
+    /// `size=`, bytes.
+    pub limit_bytes: Option<u64>,
+    /// `min_size=`, bytes: taken from the pool for as long as the mount lives.
+    pub min_bytes: Option<u64>,
+    /// `nr_inodes=`.
+    pub inodes: Option<u64>,
+    /// `uid=`, `gid=` and `mode=` of the root directory, if shown.
+    pub uid: Option<u32>,
+    /// See `uid`.
+    pub gid: Option<u32>,
+    /// Octal, as shown.
+    pub mode: Option<u32>,
+    /// Mounted read-only, by the mount or by the file system.
+    pub read_only: bool,
+    /// Another mount was made later on the same path, or above it, and hides this one; its path.
+    pub hidden_by: Option<String>,
+    /// All options, as the kernel shows them: the mount's, then the file system's.
+    pub options: Vec<String>,
+    /// `major:minor`: the same for every bind mount of one file system.
+    pub device: String,
+}
+
+/// What `--dir` names, as fstatfs(2) and the like saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Directory {
+    /// The path as given.
+    pub path: String,
+    /// What it is.
+    pub kind: Reading<DirectoryKind>,
+    /// What creating a file there answered (the file had no name and is gone): `Ok` or the error with its errno name.
+    pub writable: Reading<WriteAttempt>,
+}
+
+/// The file system under `--dir`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum DirectoryKind {
+    /// hugetlbfs.
+    Hugetlbfs {
+        /// Its page size (`f_bsize`).
+        size: PageSize,
+        /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`.
+        pages: Option<(u64, u64)>,
+        /// `f_files` and `f_ffree`; `None` if the mount has no `nr_inodes=`.
+        inodes: Option<(u64, u64)>,
+    },
+    /// Something else; its name if it is well known, else its magic number in hex.
+    Other(String),
+}
+
+/// What became of an attempt to create a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum WriteAttempt {
+    /// It worked.
+    Allowed,
+    /// The kernel refused; the text names the call and the error.
+    Refused(String),
+}
+
+/// The hugetlb cgroup that this process is charged to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HugetlbCgroup {
+    /// Which kind of hierarchy the controller sits on.
+    pub version: CgroupVersion,
+    /// The process's cgroup as `/proc/self/cgroup` has it.
+    pub path: String,
+    /// The groups on the way up, own group first, as far as they are visible.
+    pub levels: Vec<CgroupLevel>,
+    /// False if the way up leaves what this mount namespace shows: tighter limits may stand above.
+    pub complete: bool,
+}
+
+/// A cgroup hierarchy's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupVersion {
+    /// cgroup v1, its own hierarchy.
+    V1,
+    /// cgroup v2.
+    V2,
+}
+
+/// The limits at one cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CgroupLevel {
+    /// The directory of the group.
+    pub directory: String,
+    /// One per size that has files there.
+    pub sizes: Vec<CgroupLimit>,
+}
+
+/// One size's limits at one cgroup, in bytes; `Known(None)` is "no limit".
+///
+/// Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst and cgroup-v2.rst.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CgroupLimit {
+    /// The page size.
+    pub size: PageSize,
+    /// Fault limit: `hugetlb.2MB.max`, `hugetlb.2MB.limit_in_bytes`. Past it a touch ends in SIGBUS.
+    pub fault_limit: Reading<Option<u64>>,
+    /// Charged now: `.current`, `.usage_in_bytes`.
+    pub fault_usage: Reading<u64>,
+    /// Reservation limit: `.rsvd.max`, `.rsvd.limit_in_bytes`. Past it mmap is ENOMEM.
+    pub reservation_limit: Reading<Option<u64>>,
+    /// Reserved now: `.rsvd.current`, `.rsvd.usage_in_bytes`.
+    pub reservation_usage: Reading<u64>,
+}
+
+/// A resource limit; `None` is infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limit {
+    /// What is enforced.
+    pub soft: Option<u64>,
+    /// How far the process may raise it by itself.
+    pub hard: Option<u64>,
+}
+
+/// Resource limits of this process (getrlimit(2)). Bytes, or descriptors for `nofile`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Limits {
+    /// `RLIMIT_MEMLOCK`.
+    pub memlock: Reading<Limit>,
+    /// `RLIMIT_NOFILE`.
+    pub nofile: Reading<Limit>,
+    /// `RLIMIT_AS`.
+    pub address_space: Reading<Limit>,
+    /// `RLIMIT_FSIZE`.
+    pub file_size: Reading<Limit>,
+}
+
+/// What this process may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Privileges {
+    /// Effective uid.
+    pub uid: u32,
+    /// Effective gid.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// `CapEff` of `/proc/self/status`.
+    pub capabilities: Reading<u64>,
+    /// `Seccomp` of `/proc/self/status`: 0 none, 1 strict, 2 a filter.
+    pub seccomp: Reading<u8>,
+    /// CPUs that this process may run on (`Cpus_allowed_list`).
+    pub cpus: Reading<Vec<u32>>,
+    /// NUMA nodes that it may take memory from (`Mems_allowed_list`).
+    pub mems: Reading<Vec<u32>>,
+    /// Whether it sees the processes of the whole machine: the initial PID namespace.
+    pub host_pids: Reading<bool>,
+    /// `/proc/sys/vm/hugetlb_shm_group`: the group that may use SHM_HUGETLB without CAP_IPC_LOCK.
+    pub shm_group: Reading<u32>,
+}
+
+/// Who holds pages, as far as the privileges reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Holders {
+    /// Processes that map or hold open files with huge pages.
+    pub processes: Vec<Holder>,
+    /// Files on hugetlbfs that hold pages and that no process has open or mapped.
+    pub leaked: Vec<LeakedFile>,
+    /// SysV segments with huge pages that no process is attached to.
+    pub segments: Vec<LeakedSegment>,
+    /// Why the answer may be incomplete: the missing right, by name. Empty: all was seen.
+    pub blind_spots: Vec<String>,
+}
+
+/// A process that holds pages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Its pid, in this PID namespace.
+    pub pid: u32,
+    /// Its name (`/proc/PID/comm`).
+    pub command: String,
+    /// Pages of each size, mapped or held by an open descriptor. A page shared by two processes counts for both.
+    pub pages: Vec<(PageSize, u64)>,
+}
+
+/// A file on hugetlbfs that holds pages though nobody has it open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeakedFile {
+    /// Its path.
+    pub path: String,
+    /// The page size of its mount.
+    pub size: PageSize,
+    /// Pages allocated to it (`st_blocks`).
+    pub pages: u64,
+    /// Seconds since it was last modified, at the time of the run; `None` if that lies in the future.
+    pub idle_seconds: Option<u64>,
+}
+
+/// A SysV shared memory segment with huge pages and no process attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeakedSegment {
+    /// Its id, for `ipcrm -m`.
+    pub id: i32,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The pid that made it.
+    pub creator: u32,
+}
+
+// === impl ===
+
+impl Inventory {
+    /// The pool of `size`, if the pools are known and the kernel offers it.
+    #[must_use]
+    pub fn pool(&self, size: PageSize) -> Option<&Pool> {
+        self.pools.known()?.iter().find(|pool| pool.size == size)
+    }
+}
+
+impl Pool {
+    /// Pages that nobody has and nobody was promised: free less reserved.
+    #[must_use]
+    pub fn available(&self) -> Option<u64> {
+        Some(self.free.get()?.saturating_sub(self.reserved.get()?))
+    }
+
+    /// Pages of the persistent pool: total less surplus.
+    #[must_use]
+    pub fn persistent(&self) -> Option<u64> {
+        Some(self.total.get()?.saturating_sub(self.surplus.get()?))
+    }
+
+    /// How many more pages the kernel may add by itself: overcommit less surplus.
+    #[must_use]
+    pub fn growable(&self) -> Option<u64> {
+        Some(self.overcommit.get()?.saturating_sub(self.surplus.get()?))
+    }
+}
+
+impl NumaPool {
+    /// Pages of the persistent pool on this node.
+    #[must_use]
+    pub fn persistent(&self) -> Option<u64> {
+        Some(self.total.get()?.saturating_sub(self.surplus.get()?))
+    }
+}

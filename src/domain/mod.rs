@@ -1,0 +1,12 @@
+//! What hugeprobe knows and decides: pure, without I/O, clock or async. Everything else feeds it or shows it.
+//!
+//! Reading order: [`size`], [`reading`] and [`inventory`] are the facts; [`request`] is what was asked;
+//! [`check`] and [`catalogue`] are the words of a result; [`inspect`] judges facts.
+
+pub mod catalogue;
+pub mod check;
+pub mod inspect;
+pub mod inventory;
+pub mod reading;
+pub mod request;
+pub mod size;

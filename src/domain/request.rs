@@ -1,0 +1,473 @@
+//! What was asked for: sizes, expectations, needs, reservations. Parsed here, so that chart values, annotations and
+//! the command line mean the same by the same text.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::CheckId;
+use super::size::{HugeLen, PageSize, PageSizeError};
+
+/// `--expect`: what is configured, in pages of the persistent pool: `2Mi>=512`, `1Gi@numa0=4`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Expectation {
+    /// The page size.
+    pub size: PageSize,
+    /// The NUMA node; `None` for the machine.
+    pub node: Option<u32>,
+    /// How the number is meant.
+    pub relation: Relation,
+    /// Pages.
+    pub pages: u64,
+}
+
+/// How an expectation compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// `>=`
+    AtLeast,
+    /// `=`
+    Exactly,
+}
+
+/// `--need` and `--reserve`: a number of pages, on one NUMA node or anywhere: `2Mi=512`, `2Mi=512@numa0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PageCount {
+    /// The page size.
+    pub size: PageSize,
+    /// Pages, at least one.
+    pub pages: u64,
+    /// The NUMA node; `None` for any.
+    pub node: Option<u32>,
+}
+
+/// Whose limits are judged: see docs/workloads.md for what each takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Workload {
+    /// A DPDK process: testpmd, OVS-DPDK, VPP.
+    #[default]
+    Dpdk,
+    /// QEMU with memory-backend-file or memory-backend-memfd.
+    Qemu,
+}
+
+/// `--only`: one check (`HP105`) or a group (`HP1`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Selector {
+    /// The checks of one group, by its first digit.
+    Group(u16),
+    /// One check.
+    One(CheckId),
+}
+
+/// A check to be done, as the command line or the chart asks for it. Consistent in itself; see [`Request::validate`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// `--size`; empty for "whatever is there".
+    pub sizes: Vec<PageSize>,
+    /// `--expect`.
+    pub expect: Vec<Expectation>,
+    /// `--need`.
+    pub need: Vec<PageCount>,
+    /// `--reserve`.
+    pub reserve: Vec<PageCount>,
+    /// `--workload`.
+    pub workload: Workload,
+    /// `--dir`.
+    pub directory: Option<String>,
+    /// `--only`.
+    pub only: Vec<Selector>,
+    /// `--measure`.
+    pub measure: bool,
+}
+
+/// A request that cannot be met by any machine, or a text that is none. One sentence that names the thing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The size in it is none.
+    #[error(transparent)]
+    Size(#[from] PageSizeError),
+    /// No such form.
+    #[error("'{text}' is no {what}: write {form}")]
+    Form {
+        /// What was typed.
+        text: String,
+        /// What it should have been.
+        what: &'static str,
+        /// The form, by example.
+        form: &'static str,
+    },
+    /// Two parts of the request exclude each other.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+// === impl Expectation ===
+
+const EXPECT_FORM: &str = "2Mi>=512, 2Mi=512 or 1Gi@numa0>=4";
+const COUNT_FORM: &str = "2Mi=512 or 2Mi=512@numa0, with at least one page";
+
+impl Expectation {
+    /// Whether `pages` meets it.
+    #[must_use]
+    pub const fn met_by(&self, pages: u64) -> bool {
+        match self.relation {
+            Relation::AtLeast => pages >= self.pages,
+            Relation::Exactly => pages == self.pages,
+        }
+    }
+}
+
+impl FromStr for Expectation {
+    type Err = RequestError;
+
+    fn from_str(text: &str) -> Result<Self, RequestError> {
+        let form = || malformed(text, "expectation", EXPECT_FORM);
+        let (relation, subject, pages) = if let Some((subject, pages)) = text.split_once(">=") {
+            (Relation::AtLeast, subject, pages)
+        } else {
+            let (subject, pages) = text.split_once('=').ok_or_else(form)?;
+            (Relation::Exactly, subject, pages)
+        };
+        let (size, node) = match subject.split_once('@') {
+            Some((size, node)) => (size, Some(parse_node(node).ok_or_else(form)?)),
+            None => (subject, None),
+        };
+        Ok(Self { size: size.parse()?, node, relation, pages: parse_number(pages).ok_or_else(form)? })
+    }
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let relation = match self.relation {
+            Relation::AtLeast => ">=",
+            Relation::Exactly => "=",
+        };
+        write!(f, "{}{}{relation}{}", self.size, OnNode(self.node), self.pages)
+    }
+}
+
+// === impl PageCount ===
+
+impl PageCount {
+    /// The pages as a length; `None` if they are more bytes than an address space has.
+    #[must_use]
+    pub fn len(&self) -> Option<HugeLen> {
+        HugeLen::new(self.size, self.pages)
+    }
+
+    /// Never: a count has at least one page.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.pages == 0
+    }
+}
+
+impl FromStr for PageCount {
+    type Err = RequestError;
+
+    fn from_str(text: &str) -> Result<Self, RequestError> {
+        let form = || malformed(text, "number of pages", COUNT_FORM);
+        let (size, rest) = text.split_once('=').ok_or_else(form)?;
+        let (pages, node) = match rest.split_once('@') {
+            Some((pages, node)) => (pages, Some(parse_node(node).ok_or_else(form)?)),
+            None => (rest, None),
+        };
+        let count = Self { size: size.parse()?, pages: parse_number(pages).ok_or_else(form)?, node };
+        if count.len().is_none() { Err(form()) } else { Ok(count) }
+    }
+}
+
+impl fmt::Display for PageCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}{}", self.size, self.pages, OnNode(self.node))
+    }
+}
+
+struct OnNode(Option<u32>);
+
+impl fmt::Display for OnNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |node| write!(f, "@numa{node}"))
+    }
+}
+
+fn malformed(text: &str, what: &'static str, form: &'static str) -> RequestError {
+    RequestError::Form { text: text.chars().take(60).collect(), what, form }
+}
+
+/// A number of ASCII digits alone: `u64::from_str` takes a plus sign.
+fn parse_number(text: &str) -> Option<u64> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn parse_node(text: &str) -> Option<u32> {
+    parse_number(text.strip_prefix("numa")?)?.try_into().ok()
+}
+
+macro_rules! as_text {
+    ($type:ty) => {
+        impl TryFrom<String> for $type {
+            type Error = RequestError;
+
+            fn try_from(text: String) -> Result<Self, RequestError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+as_text!(Expectation);
+as_text!(PageCount);
+
+// === impl Workload, Selector ===
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Dpdk => "dpdk",
+            Self::Qemu => "qemu",
+        })
+    }
+}
+
+impl Selector {
+    /// Whether `id` is selected.
+    #[must_use]
+    pub fn selects(self, id: CheckId) -> bool {
+        match self {
+            Self::Group(group) => id.number() / 100 == group,
+            Self::One(one) => one == id,
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group) => write!(f, "HP{group}"),
+            Self::One(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = RequestError;
+
+    fn from_str(text: &str) -> Result<Self, RequestError> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::One(id));
+        }
+        let group = text
+            .strip_prefix("HP")
+            .or_else(|| text.strip_prefix("hp"))
+            .map(|rest| rest.trim_end_matches('x'));
+        let group = group
+            .filter(|group| group.len() == 1)
+            .and_then(parse_number)
+            .and_then(|group| group.try_into().ok());
+        match group {
+            Some(group) if super::catalogue::CHECKS.iter().any(|check| check.id.number() / 100 == group) => {
+                Ok(Self::Group(group))
+            }
+            _ => Err(malformed(
+                text,
+                "check or group of checks",
+                "HP105 or HP1; `hugeprobe explain` lists them",
+            )),
+        }
+    }
+}
+
+// === impl Request ===
+
+impl Request {
+    /// Whether `id` is to be reported.
+    #[must_use]
+    pub fn reports(&self, id: CheckId) -> bool {
+        self.only.is_empty() || self.only.iter().any(|selector| selector.selects(id))
+    }
+
+    /// Every size that an option names.
+    #[must_use]
+    pub fn named_sizes(&self) -> Vec<PageSize> {
+        let mut sizes = self.sizes.clone();
+        sizes.extend(self.expect.iter().map(|expectation| expectation.size));
+        sizes.extend(self.need.iter().chain(&self.reserve).map(|count| count.size));
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// Refuses what no machine could meet.
+    ///
+    /// # Errors
+    ///
+    /// A size named by another option but left out of `--size`; expectations of the same pool that exclude each other;
+    /// the same `--need` or `--reserve` given twice.
+    pub fn validate(&self) -> Result<(), RequestError> {
+        let contradiction = |text| Err(RequestError::Contradiction(text));
+        if !self.sizes.is_empty() {
+            for (option, size) in (self.expect.iter().map(|e| ("--expect", e.to_string(), e.size)))
+                .chain(self.need.iter().map(|n| ("--need", n.to_string(), n.size)))
+                .chain(self.reserve.iter().map(|r| ("--reserve", r.to_string(), r.size)))
+                .map(|(option, text, size)| (format!("{option} {text}"), size))
+            {
+                if !self.sizes.contains(&size) {
+                    let sizes: Vec<_> = self.sizes.iter().map(|size| format!("--size {size}")).collect();
+                    return contradiction(format!(
+                        "{option} is about a size that {} leaves out",
+                        sizes.join(" ")
+                    ));
+                }
+            }
+        }
+        for (index, one) in self.expect.iter().enumerate() {
+            for other in
+                self.expect.iter().skip(index + 1).filter(|o| (o.size, o.node) == (one.size, one.node))
+            {
+                let compatible = match (one.relation, other.relation) {
+                    (Relation::AtLeast, Relation::AtLeast) => true,
+                    (Relation::Exactly, _) => other.met_by(one.pages),
+                    (_, Relation::Exactly) => one.met_by(other.pages),
+                };
+                if !compatible {
+                    return contradiction(format!("--expect {one} and --expect {other} cannot both be met"));
+                }
+            }
+        }
+        for (option, counts) in [("--need", &self.need), ("--reserve", &self.reserve)] {
+            for (index, one) in counts.iter().enumerate() {
+                if let Some(other) =
+                    counts.iter().skip(index + 1).find(|o| (o.size, o.node) == (one.size, one.node))
+                {
+                    return contradiction(format!(
+                        "{option} {one} and {option} {other} are about the same pool: give one"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn request(sizes: &[&str], expect: &[&str], need: &[&str]) -> Request {
+        Request {
+            sizes: sizes.iter().map(|text| text.parse().unwrap()).collect(),
+            expect: expect.iter().map(|text| text.parse().unwrap()).collect(),
+            need: need.iter().map(|text| text.parse().unwrap()).collect(),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn expectations_read_as_they_print() {
+        for text in ["2Mi>=512", "2Mi=0", "1Gi@numa0>=4", "1Gi@numa12=4", "64Ki>=1"] {
+            assert_eq!(text.parse::<Expectation>().unwrap().to_string(), text);
+        }
+        assert_eq!("hugepages-2048kB>=1".parse::<Expectation>().unwrap().to_string(), "2Mi>=1");
+    }
+
+    #[test]
+    fn counts_read_as_they_print() {
+        for text in ["2Mi=512", "1Gi=2@numa1"] {
+            assert_eq!(text.parse::<PageCount>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_by_name() {
+        for text in [
+            "",
+            "2Mi",
+            "2Mi>=",
+            "2Mi>=-1",
+            "2Mi>=+1",
+            "2Mi>=1.5",
+            "2Mi@0>=1",
+            "2Mi@numa>=1",
+            "2Mi@numax=1",
+            "2Mi<4",
+            "=4",
+            "3Mi=4",
+        ] {
+            let error = text.parse::<Expectation>().unwrap_err().to_string();
+            assert!(
+                text.is_empty() || error.contains(text.split(['>', '=', '@']).next().unwrap()),
+                "{text}: {error}"
+            );
+        }
+        for text in [
+            "2Mi=0",
+            "2Mi",
+            "2Mi=16@node0",
+            "2Mi=16@numa-1",
+            "1Gi=9000000000",
+            "2Mi=99999999999999999999",
+            "2Mi>=4",
+        ] {
+            assert!(text.parse::<PageCount>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn selectors_name_checks_or_groups_of_the_catalogue() {
+        assert_eq!("HP5".parse(), Ok(Selector::Group(5)));
+        assert_eq!("hp1xx".parse(), Ok(Selector::Group(1)));
+        assert!(matches!("HP601".parse(), Ok(Selector::One(_))));
+        for text in ["HP", "HP9", "HP999", "HP12", "5", "HP5 ", "XP5", ""] {
+            assert!(text.parse::<Selector>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (request, part) in [
+            (request(&["2Mi"], &["1Gi>=1"], &[]), "--expect 1Gi>=1"),
+            (request(&["2Mi"], &[], &["1Gi=1"]), "--need 1Gi=1"),
+            (request(&[], &["2Mi=4", "2Mi=5"], &[]), "cannot both"),
+            (request(&[], &["2Mi=4", "2Mi>=5"], &[]), "cannot both"),
+            (request(&[], &["2Mi>=5", "2Mi=4"], &[]), "cannot both"),
+            (request(&[], &[], &["2Mi=4", "2Mi=5"]), "same pool"),
+        ] {
+            let error = request.validate().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        for request in [
+            request(&["2Mi"], &["2Mi>=1", "2Mi=4", "2Mi@numa0=1"], &["2Mi=4", "2Mi=4@numa1"]),
+            request(&[], &["2Mi>=1", "2Mi>=2"], &["1Gi=4"]),
+        ] {
+            assert_eq!(request.validate(), Ok(()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = text.parse::<Expectation>();
+            let _ = text.parse::<PageCount>();
+            let _ = text.parse::<Selector>();
+        }
+
+        #[test]
+        fn every_expectation_survives_its_own_text(shift in 13_u32..=40, node: Option<u32>, pages: u64, exact: bool) {
+            let relation = if exact { Relation::Exactly } else { Relation::AtLeast };
+            let one = Expectation { size: PageSize::from_bytes(1 << shift).unwrap(), node, relation, pages };
+            prop_assert_eq!(one.to_string().parse(), Ok(one));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Reads and touches the machine; knows `domain` alone.
+
+pub mod root;

@@ -1,0 +1,187 @@
+//! The one door to the kernel's files: every read of /proc, /sys and /dev goes through a [`HostRoot`], so that tests
+//! and captured trees can stand in for a machine.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::domain::reading::Reading;
+
+/// Where the tree of kernel files begins: `/`, or a captured machine's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRoot(PathBuf);
+
+/// The longest a value file of sysfs or a cgroup may be: one page, as the kernel itself has it.
+const VALUE_LIMIT: u64 = 4096;
+/// The longest a table (mountinfo, smaps, cpuinfo) may be. Kubernetes nodes have mount tables of megabytes.
+const TABLE_LIMIT: u64 = 64 << 20;
+
+// === impl HostRoot ===
+
+impl Default for HostRoot {
+    fn default() -> Self {
+        Self(PathBuf::from("/"))
+    }
+}
+
+impl HostRoot {
+    /// The tree under `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// Whether this is the machine itself, not a captured tree.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+
+    /// Where `path`, absolute as on the machine, lies under this root. Leading slashes and `..` do not lead out of it.
+    #[must_use]
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        use std::path::Component;
+        let mut full = self.0.clone();
+        for component in path.as_ref().components() {
+            if let Component::Normal(name) = component {
+                full.push(name);
+            }
+        }
+        full
+    }
+
+    /// The text of a value file (sysfs, cgroup), without the white space around it.
+    #[must_use]
+    pub fn value(&self, path: impl AsRef<Path>) -> Reading<String> {
+        self.text(path.as_ref(), VALUE_LIMIT).map(|text| text.trim().to_owned())
+    }
+
+    /// The text of a table (`/proc/self/mountinfo`, `/proc/cpuinfo`). Bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn table(&self, path: impl AsRef<Path>) -> Reading<String> {
+        self.text(path.as_ref(), TABLE_LIMIT)
+    }
+
+    /// A number in a value file, read by `parse`; what it refuses is `Malformed`.
+    #[must_use]
+    pub fn parsed<T>(&self, path: impl AsRef<Path>, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
+        let path = path.as_ref();
+        match self.value(path) {
+            Reading::Known(text) => match parse(&text) {
+                Some(value) => Reading::Known(value),
+                None => Reading::Malformed(format!("{} holds {}", path.display(), quoted(&text))),
+            },
+            Reading::Absent => Reading::Absent,
+            Reading::Unreadable(why) => Reading::Unreadable(why),
+            Reading::Malformed(why) => Reading::Malformed(why),
+        }
+    }
+
+    /// A decimal number in a value file.
+    #[must_use]
+    pub fn number(&self, path: impl AsRef<Path>) -> Reading<u64> {
+        self.parsed(path, |text| if text.starts_with('+') { None } else { text.parse().ok() })
+    }
+
+    /// The names in a directory, sorted. Names that are no UTF-8 are left out: the kernel makes none that matter here.
+    #[must_use]
+    pub fn names(&self, path: impl AsRef<Path>) -> Reading<Vec<String>> {
+        let path = path.as_ref();
+        let listed = std::fs::read_dir(self.path(path)).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
+        });
+        match listed {
+            Ok(names) => {
+                let mut names: Vec<_> =
+                    names.into_iter().filter_map(|name| name.into_string().ok()).collect();
+                names.sort_unstable();
+                Reading::Known(names)
+            }
+            Err(error) => trouble(path, "list", &error),
+        }
+    }
+
+    fn text(&self, path: &Path, limit: u64) -> Reading<String> {
+        let mut bytes = Vec::new();
+        // O_NONBLOCK: a captured tree may hold a fifo, and opening one must not wait for a writer.
+        let read = File::options()
+            .read(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(self.path(path))
+            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(length) if length as u64 > limit => {
+                Reading::Malformed(format!("{} is longer than {limit} bytes", path.display()))
+            }
+            Ok(_) => Reading::Known(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) => trouble(path, "read", &error),
+        }
+    }
+}
+
+/// The beginning of a text as it can be shown: one line, control characters escaped.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().count() > SHOWN { format!("'{shown}…'") } else { format!("'{shown}'") }
+}
+
+fn trouble<T>(path: &Path, verb: &str, error: &io::Error) -> Reading<T> {
+    match error.kind() {
+        // ENOTDIR: a parent is a file in a captured tree.
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reading::Absent,
+        _ => Reading::Unreadable(format!("cannot {verb} {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> (tempfile::TempDir, HostRoot) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = HostRoot::new(directory.path());
+        (directory, root)
+    }
+
+    #[test]
+    fn absent_unreadable_malformed_and_zero_are_four_things() {
+        let (directory, root) = tree();
+        std::fs::write(directory.path().join("zero"), "0\n").unwrap();
+        std::fs::write(directory.path().join("empty"), "").unwrap();
+        std::fs::write(directory.path().join("text"), "many\u{7}\n").unwrap();
+        std::fs::write(directory.path().join("signed"), "-1").unwrap();
+        std::fs::write(directory.path().join("plus"), "+1").unwrap();
+        std::fs::write(directory.path().join("huge"), "9".repeat(5000)).unwrap();
+        std::fs::write(directory.path().join("overflow"), "99999999999999999999").unwrap();
+        std::fs::create_dir(directory.path().join("directory")).unwrap();
+        assert_eq!(root.number("/zero"), Reading::Known(0));
+        assert_eq!(root.number("/none"), Reading::Absent);
+        assert_eq!(root.number("/zero/below"), Reading::Absent);
+        assert!(matches!(root.number("/directory"), Reading::Unreadable(why) if why.contains("/directory")));
+        for name in ["/empty", "/text", "/signed", "/plus", "/huge", "/overflow"] {
+            assert!(matches!(root.number(name), Reading::Malformed(why) if why.contains(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_root() {
+        let (directory, root) = tree();
+        assert_eq!(root.path("/a/../../b"), directory.path().join("a/b"));
+        assert_eq!(root.path("../b"), directory.path().join("b"));
+    }
+
+    #[test]
+    fn a_fifo_is_not_waited_for() {
+        let (directory, root) = tree();
+        nix::unistd::mkfifo(&directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(root.number("/fifo"), Reading::Malformed(_)));
+    }
+
+    #[test]
+    fn what_is_shown_of_garbage_is_short_and_on_one_line() {
+        assert_eq!(quoted("a\nb"), "'a\\nb'");
+        assert!(quoted(&"x".repeat(100)).chars().count() < 50);
+    }
+}
