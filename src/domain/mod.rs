@@ -5,8 +5,11 @@
 
 pub mod catalogue;
 pub mod check;
+pub mod counters;
 pub mod inspect;
 pub mod inventory;
+pub mod part;
+pub mod plan;
 pub mod reading;
 pub mod request;
 pub mod size;

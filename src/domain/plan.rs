@@ -1,0 +1,100 @@
+//! The plan: which checks are to be reported about which size, by which worker processes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::check::CheckId;
+use super::size::PageSize;
+
+/// What a worker process does. One process has one role, about one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// HP501 to HP505 on MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
+    Anonymous,
+    /// HP501 to HP505 on a file of a hugetlbfs.
+    Hugetlbfs,
+    /// HP501 to HP505 on a memfd.
+    Memfd,
+    /// HP508.
+    SysV,
+    /// HP506 and HP507.
+    Placement,
+    /// HP509.
+    Need,
+    /// HP407: which system calls are let through.
+    Syscalls,
+    /// HP7xx.
+    Measure,
+}
+
+/// One check about one size, and who has to report it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The check.
+    pub id: CheckId,
+    /// The size; `None` for a check of the whole machine.
+    pub size: Option<PageSize>,
+    /// Who reports it: all of them, or the check is `unknown`.
+    pub roles: Vec<Duty>,
+    /// Whether the size can pass without it, in this run: HP503 is not mandatory where only one page is to be had.
+    pub mandatory: bool,
+}
+
+/// One worker's part in an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Duty {
+    /// Which worker.
+    pub role: Role,
+    /// What its word counts for.
+    pub weight: Weight,
+    /// Why the worker is not started, if it is not.
+    pub not_run: Option<NotRun>,
+}
+
+/// What a worker's word counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// As it stands.
+    Full,
+    /// `warn` at most: with `--dir`, memory from elsewhere is not what was asked about.
+    Advisory,
+}
+
+/// Why a worker is not started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotRun {
+    /// Not called for: a right or a thing is missing without which the workload does well. Counts as `skip`.
+    Skipped(String),
+    /// It ought to run and cannot: counts as `unknown`.
+    Prevented(String),
+}
+
+/// What is to be reported.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The sizes looked at, smallest first.
+    pub sizes: Vec<PageSize>,
+    /// Sizes of those of which nothing is there and nothing was expected.
+    pub nothing_there: Vec<PageSize>,
+    /// Each (id, size) once.
+    pub items: Vec<Item>,
+}
+
+// === impl Role ===
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Anonymous => "anonymous",
+            Self::Hugetlbfs => "hugetlbfs",
+            Self::Memfd => "memfd",
+            Self::SysV => "sysv",
+            Self::Placement => "placement",
+            Self::Need => "need",
+            Self::Syscalls => "syscalls",
+            Self::Measure => "measure",
+        })
+    }
+}
