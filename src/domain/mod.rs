@@ -11,5 +11,6 @@ pub mod inventory;
 pub mod part;
 pub mod plan;
 pub mod reading;
+pub mod report;
 pub mod request;
 pub mod size;
