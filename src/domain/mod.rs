@@ -8,6 +8,8 @@ pub mod check;
 pub mod counters;
 pub mod inspect;
 pub mod inventory;
+pub mod judge;
+pub mod merge;
 pub mod part;
 pub mod plan;
 pub mod reading;

@@ -1,0 +1,225 @@
+//! Brings together what the workers of a run said: the plan says who has to report what, the parts say what they did.
+//!
+//! Pure, and the same for `check` and for the agent. Its one rule: whatever was to be reported and was not is never a
+//! pass.
+
+use serde_json::{Map, Value};
+
+use super::check::{Because, CheckId, Finding, Outcome};
+use super::part::{Part, PartError};
+use super::plan::{Duty, Item, NotRun, Plan, Role, Weight};
+use super::size::PageSize;
+
+/// What came of one worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerReport {
+    /// Its role.
+    pub role: Role,
+    /// The size that it was about; `None` for the whole machine.
+    pub size: Option<PageSize>,
+    /// What it wrote to its standard output, read by [`Part::parse`].
+    pub part: Result<Part, PartError>,
+    /// How it ended.
+    pub ending: Ending,
+    /// The end of what it wrote to its standard error.
+    pub log: String,
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By a signal that nobody here sent; its name, and whether a limit or a mapping raises it.
+    Signalled {
+        /// `SIGBUS`
+        name: String,
+        /// True for SIGBUS, SIGSEGV, SIGXFSZ, SIGXCPU and SIGSYS: the kernel's answer to what the worker did.
+        raised_by_kernel: bool,
+    },
+    /// Killed here, because its time was up.
+    Deadline,
+    /// Killed here, or never started, because the run was broken off; by what.
+    BrokenOff(String),
+    /// It could not be started.
+    NotStarted(String),
+}
+
+/// The findings of every item of the plan, in its order: exactly one each.
+#[must_use]
+pub fn merge(plan: &Plan, workers: &[WorkerReport]) -> Vec<Finding> {
+    plan.items.iter().map(|item| merge_item(plan, item, workers)).collect()
+}
+
+fn merge_item(plan: &Plan, item: &Item, workers: &[WorkerReport]) -> Finding {
+    let words: Vec<(Role, Finding)> = item
+        .roles
+        .iter()
+        .map(|duty| (duty.role, weigh(item, duty, word(plan, item, duty, workers))))
+        .collect();
+    combine(item, words)
+}
+
+/// What one worker has to say about one item.
+fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Finding {
+    match &duty.not_run {
+        Some(NotRun::Skipped(why)) => return Finding::skip(item.id, item.size, why.clone()),
+        Some(NotRun::Prevented(why)) => {
+            return unknown(item, why.clone(), "the check could not be run".to_owned());
+        }
+        None => {}
+    }
+    let mut matching = workers.iter().filter(|worker| (worker.role, worker.size) == (duty.role, item.size));
+    let Some(worker) = matching.next() else {
+        return unknown(
+            item,
+            format!("no word from the {} worker", duty.role),
+            "the worker was not run".to_owned(),
+        );
+    };
+    if matching.next().is_some() {
+        return unknown(
+            item,
+            format!("two {} workers", duty.role),
+            "two processes claim the same role".to_owned(),
+        );
+    }
+    let part = match &worker.part {
+        Ok(part) => part,
+        Err(error @ PartError::OtherRun { .. }) => {
+            let because = Because::new("a part of this run", error.to_string());
+            return Finding::not_pass(
+                item.id,
+                item.size,
+                Outcome::Fail,
+                "a part of another run was handed in",
+                because,
+            );
+        }
+        Err(error) => {
+            return unknown(
+                item,
+                format!("the part of the {} worker is invalid", duty.role),
+                error.to_string(),
+            );
+        }
+    };
+    if let Some(stray) =
+        part.findings.iter().find(|finding| !is_planned(plan, duty.role, item.size, finding.id))
+    {
+        let seen = format!("{} was reported, which was not asked for", stray.id);
+        return unknown(item, format!("the part of the {} worker is invalid", duty.role), seen);
+    }
+    let said = part.findings.iter().find(|finding| finding.id == item.id);
+    let all_said = plan.items.iter().all(|other| {
+        !is_planned_item(other, duty.role, item.size)
+            || part.findings.iter().any(|finding| finding.id == other.id)
+    });
+    match said {
+        // A worker that said everything but did not end is not believed: something went wrong after its last word.
+        Some(finding) if part.ended || !all_said || finding.outcome > Outcome::Pass => finding.clone(),
+        _ => silence(item, worker, part),
+    }
+}
+
+/// What it means that a worker did not report an item, or did not end its part.
+fn silence(item: &Item, worker: &WorkerReport, part: &Part) -> Finding {
+    let (died_at, step) = match &part.last_step {
+        Some((id, step)) => (Some(*id), format!("at the step '{step}'")),
+        None => (None, "before its first step".to_owned()),
+    };
+    let role = worker.role;
+    let with_log = |finding: Finding| {
+        if worker.log.is_empty() { finding } else { finding.with("log", worker.log.as_str()) }
+    };
+    let here = died_at == Some(item.id);
+    with_log(match &worker.ending {
+        Ending::Signalled { name, raised_by_kernel: true } if here => {
+            let expected = format!("the {role} worker does the step and lives");
+            let because = Because::new(expected, format!("{name} killed it {step}"));
+            Finding::not_pass(item.id, item.size, Outcome::Fail, format!("{name} {step}"), because)
+        }
+        Ending::Signalled { name, .. } => {
+            unknown(item, format!("the {role} worker was killed"), format!("{name} killed it {step}"))
+        }
+        Ending::Deadline => {
+            unknown(item, format!("the {role} worker ran out of time"), format!("its time was up {step}"))
+        }
+        Ending::BrokenOff(by) => {
+            unknown(item, "broken off".to_owned(), format!("broken off by {by}, {step}"))
+        }
+        Ending::NotStarted(why) => {
+            unknown(item, format!("the {role} worker could not be started"), why.clone())
+        }
+        Ending::Exited(code) => unknown(
+            item,
+            format!("the {role} worker did not finish"),
+            format!("it exited with code {code} {step} and left out the end of its part, or this check"),
+        ),
+    })
+}
+
+/// The weight of a worker's word: advice is `warn` at most, and a mandatory check that was skipped is `unknown`.
+fn weigh(item: &Item, duty: &Duty, mut finding: Finding) -> Finding {
+    match duty.weight {
+        Weight::Advisory if finding.outcome > Outcome::Warn => {
+            finding.outcome = Outcome::Warn;
+            finding
+        }
+        Weight::Full if item.mandatory && finding.outcome == Outcome::Skip => {
+            let reason = finding.summary;
+            unknown(item, reason.clone(), format!("the {} worker skipped it: {reason}", duty.role))
+        }
+        Weight::Full | Weight::Advisory => finding,
+    }
+}
+
+/// The worst word wins; the evidence of all is kept, by role where there is more than one.
+fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
+    if words.len() == 1
+        && let Some((_, finding)) = words.pop()
+    {
+        return finding;
+    }
+    let mut worst: Option<(Role, Finding)> = None;
+    let mut evidence = Map::new();
+    for (role, mut finding) in words {
+        let mut facts = std::mem::take(&mut finding.evidence);
+        facts.insert("outcome".to_owned(), Value::String(finding.outcome.to_string()));
+        if finding.outcome != Outcome::Pass {
+            facts.insert("summary".to_owned(), Value::String(finding.summary.clone()));
+        }
+        evidence.insert(role.to_string(), Value::Object(facts));
+        if worst.as_ref().is_none_or(|(_, other)| finding.outcome > other.outcome) {
+            worst = Some((role, finding));
+        }
+    }
+    match worst {
+        Some((role, mut finding)) => {
+            if finding.outcome > Outcome::Pass {
+                finding.summary = format!("{role}: {}", finding.summary);
+            }
+            finding.evidence = evidence;
+            finding
+        }
+        None => unknown(item, "nobody was asked".to_owned(), "the plan names no worker for it".to_owned()),
+    }
+}
+
+fn is_planned(plan: &Plan, role: Role, size: Option<PageSize>, id: CheckId) -> bool {
+    plan.items.iter().any(|item| item.id == id && is_planned_item(item, role, size))
+}
+
+fn is_planned_item(item: &Item, role: Role, size: Option<PageSize>) -> bool {
+    item.size == size && item.roles.iter().any(|duty| duty.role == role && duty.not_run.is_none())
+}
+
+fn unknown(item: &Item, summary: String, seen: String) -> Finding {
+    let because = Because::new("a report of this check", seen).remedy(
+        "run it again; if it stays so, look at the evidence of this check (-o json) and at the kernel's log",
+    );
+    Finding::not_pass(item.id, item.size, Outcome::Unknown, summary, because)
+}
+
+#[cfg(test)]
+mod tests;
