@@ -1,0 +1,122 @@
+//! Shows results: to a person, to a script, to a test dashboard. One file per form; what is shown was decided before.
+//!
+//! Every form writes to a [`Write`] and hands its error back: a reader that went away (`| head`) is the caller's to
+//! judge. No form lets a control character of the data through: file names, process names and the kernel's texts can
+//! hold anything, and a terminal obeys.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use crate::domain::report::Report;
+use crate::domain::size::PageSize;
+
+pub mod json;
+pub mod junit;
+pub mod short;
+pub mod style;
+pub mod table;
+mod text;
+
+pub use style::{Marks, Style};
+
+/// `-o`: the form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For a person, see [`table`].
+    #[default]
+    Table,
+    /// A line per fact, for grep and awk, see [`short`].
+    Short,
+    /// The report as it is, see [`json`].
+    Json,
+    /// For whatever shows test results, see [`junit`].
+    Junit,
+}
+
+/// A text that names no form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no form of output: write table, short, json or junit")]
+pub struct FormatError {
+    text: String,
+}
+
+/// Writes `report` in the form asked for. `style` is heeded by the table alone: the other forms are for programs, and
+/// the same wherever they go.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn render(report: &Report, format: Format, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    match format {
+        Format::Table => table::table(report, out, style),
+        Format::Short => short::short(report, out),
+        Format::Json => json::json(report, out),
+        Format::Junit => junit::junit(report, out),
+    }
+}
+
+/// Every size that the report has a word about: none may be lost because its verdict, or its pool, is missing.
+fn sizes(report: &Report) -> BTreeSet<PageSize> {
+    (report.sizes.iter().map(|one| one.size))
+        .chain(report.pools.iter().map(|pool| pool.size))
+        .chain(report.checks.iter().filter_map(|entry| entry.size))
+        .collect()
+}
+
+/// What `--only` named, as it was written; `None` if the report is about everything.
+fn only(report: &Report, separator: &str) -> Option<String> {
+    let names: Vec<_> = report.only.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(separator))
+}
+
+// === impl Format ===
+
+impl Format {
+    /// All of them, in the order of the help text.
+    pub const ALL: [Self; 4] = [Self::Table, Self::Short, Self::Json, Self::Junit];
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Table => "table",
+            Self::Short => "short",
+            Self::Json => "json",
+            Self::Junit => "junit",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.to_string() == text)
+            .ok_or_else(|| FormatError { text: text::clean(text, Marks::Unicode).chars().take(40).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_read_as_they_print() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+    }
+
+    #[test]
+    fn what_is_no_form_is_refused_by_name() {
+        for text in ["", "yaml", "JSON", "table ", "\u{1b}[2J"] {
+            let error = text.parse::<Format>().unwrap_err().to_string();
+            assert!(error.contains("table, short, json or junit"), "{error}");
+            assert!(!error.contains('\u{1b}'));
+        }
+    }
+}

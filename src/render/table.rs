@@ -1,0 +1,191 @@
+//! The table: what a person reads at three in the morning. A block per page size, a line per group of checks that is
+//! well, a line per finding that is not, and under it what to do.
+
+use std::io::{self, Write};
+
+use super::style::{BOLD, DIM, Style, verdict_color};
+use super::text::{clean, columns, flow, shorten, wrap};
+use super::{only, sizes};
+use crate::domain::catalogue::{CHECKS, GROUPS};
+use crate::domain::check::{Outcome, Verdict};
+use crate::domain::report::{Entry, Report};
+use crate::domain::size::PageSize;
+
+mod group;
+mod pool;
+
+/// Where the text after a block's title begins.
+const TITLE_WIDTH: usize = 16;
+/// Longest name of a machine, or of a profile, that is shown.
+const LONGEST_NAME: usize = 64;
+
+/// Writes `report` as a table.
+///
+/// Passes are one line per group, and those of the whole machine one line in all. Skips that are no news (`--need`
+/// was not given, so it was not tried) are left out where the group has anything else to show. What is folded,
+/// shortened or left out is in `-o json` in full.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    header(report, out, style)?;
+    for size in sizes(report) {
+        writeln!(out)?;
+        pool::line(size, report.pools.iter().find(|pool| pool.size == size), out, style)?;
+        let verdict = report.sizes.iter().find(|one| one.size == size).map(|one| one.verdict);
+        if verdict == Some(Verdict::None) {
+            writeln!(out, "  {}", style.paint(DIM, "nothing there, and nothing expected"))?;
+        }
+        for one in GROUPS {
+            let mut entries: Vec<_> = report.group(Some(size), one).collect();
+            if verdict == Some(Verdict::None) {
+                entries.retain(|entry| entry.outcome > Outcome::Pass);
+            }
+            group::lines(&entries, one, out, style)?;
+        }
+        if verdict == Some(Verdict::Unknown) {
+            unexplained(report, size, out, style)?;
+        }
+    }
+    machine(report, out, style)?;
+    if report.verdict == Verdict::None && report.checks.iter().all(|entry| entry.outcome <= Outcome::Warn) {
+        nothing_to_check(report, out, style)?;
+    }
+    verdict(report, out, style)
+}
+
+fn header(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let known = |text: &str| {
+        if text.is_empty() {
+            "?".to_owned()
+        } else {
+            shorten(&clean(text, style.marks), LONGEST_NAME, style.marks)
+        }
+    };
+    let name = known(&report.host.name);
+    let mut pieces = vec![(columns(&name), style.paint(BOLD, &name).to_string())];
+    for piece in [
+        format!("kernel {}", known(&report.host.kernel)),
+        known(&report.profile),
+        seconds(report.duration_ms),
+    ] {
+        pieces.push((columns(&piece), piece));
+    }
+    for line in flow(pieces, style.columns(), style.columns()) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Three digits that mean something: `0.08 s`, `12.3 s`, `123 s`.
+fn seconds(milliseconds: u64) -> String {
+    let (whole, rest) = (milliseconds / 1000, milliseconds % 1000);
+    match whole {
+        0..10 => format!("{whole}.{:02} s", rest / 10),
+        10..100 => format!("{whole}.{} s", rest / 100),
+        _ => format!("{whole} s"),
+    }
+}
+
+/// What is no size's: one quiet line, unless something is wrong, or `--only` asked for just that.
+fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let entries: Vec<&Entry> = report.checks.iter().filter(|entry| entry.size.is_none()).collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let title = format!("{:<TITLE_WIDTH$}", "machine");
+    if report.only.is_empty() && entries.iter().all(|entry| entry.outcome <= Outcome::Pass) {
+        let passed = match entries.iter().filter(|entry| entry.outcome == Outcome::Pass).count() {
+            0 => None,
+            1 => Some("1 check passed".to_owned()),
+            passed => Some(format!("{passed} checks passed")),
+        };
+        let room = style.columns().saturating_sub(TITLE_WIDTH);
+        let used = passed.as_ref().map_or(0, |passed| columns(passed) + 2);
+        let skips = group::skips(&entries, passed.is_none(), room.saturating_sub(used), style);
+        let said = passed.into_iter().chain(skips).collect::<Vec<_>>().join("; ");
+        let mut indent = style.paint(BOLD, &title).to_string();
+        for line in wrap(&said, room, room) {
+            writeln!(out, "{indent}{}", style.paint(DIM, &line))?;
+            indent = " ".repeat(TITLE_WIDTH);
+        }
+        return Ok(());
+    }
+    writeln!(out, "{}", style.paint(BOLD, title.trim_end()))?;
+    for one in GROUPS {
+        let entries: Vec<_> = report.group(None, one).collect();
+        group::lines(&entries, one, out, style)?;
+    }
+    Ok(())
+}
+
+fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    const GIGANTIC: u64 = 512 << 20;
+    let size = report.sizes.first().map(|one| one.size).or(PageSize::from_bytes(2 << 20));
+    let (name, directory) = size.map_or_else(Default::default, |size| (size.to_string(), size.sysfs_name()));
+    let pages = if size.is_some_and(|size| size.bytes() >= GIGANTIC) { 2 } else { 16 };
+    let why = format!(
+        "Nothing to check: no pool has a page{}, and none was expected.",
+        match report.sizes.len() {
+            0 => "",
+            1 => " of this size",
+            _ => " of these sizes",
+        }
+    );
+    writeln!(out)?;
+    for line in wrap(&why, style.columns(), style.columns()) {
+        writeln!(out, "{}", style.paint(BOLD, &line))?;
+    }
+    writeln!(out, "To lend some for one run, as root:\n  hugeprobe check --reserve {name}={pages}")?;
+    writeln!(
+        out,
+        "To set a pool until the next boot:\n  echo {pages} > /sys/kernel/mm/hugepages/{directory}/nr_hugepages"
+    )
+}
+
+/// A verdict that no finding explains: a mandatory check was left out, and the reader sees nothing but ticks.
+fn unexplained(report: &Report, size: PageSize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let here = report.checks.iter().filter(|entry| entry.size.is_none_or(|its| its == size));
+    if here.clone().any(|entry| entry.outcome > Outcome::Warn) {
+        return Ok(());
+    }
+    let asked = |id| report.only.is_empty() || report.only.iter().any(|selector| selector.selects(id));
+    let holds = |id| {
+        here.clone().any(|entry| {
+            entry.id == id && entry.size.is_some() && matches!(entry.outcome, Outcome::Pass | Outcome::Warn)
+        })
+    };
+    let unheard: Vec<_> = (CHECKS.iter().filter(|check| check.mandatory).map(|check| check.id))
+        .filter(|id| asked(*id) && !holds(*id))
+        .collect();
+    group::unheard(&unheard, out, style)
+}
+
+fn verdict(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    const INDENT: usize = 18;
+    writeln!(out)?;
+    let verdict = report.verdict.to_string();
+    write!(out, "verdict  {}", style.paint(verdict_color(report.verdict), &verdict))?;
+    let pieces = report.sizes.iter().map(|one| {
+        let (size, verdict) = (one.size.to_string(), one.verdict.to_string());
+        let painted = style.paint(verdict_color(one.verdict), &verdict);
+        (columns(&size) + 1 + columns(&verdict), format!("{size} {painted}"))
+    });
+    let room = style.columns().saturating_sub(INDENT);
+    let mut margin = " ".repeat(INDENT.saturating_sub(9 + columns(&verdict)));
+    for line in flow(pieces, room, room) {
+        let gap = if line.is_empty() { "" } else { &margin };
+        writeln!(out, "{gap}{line}")?;
+        margin = " ".repeat(INDENT);
+    }
+    if let Some(only) = only(report, ", ") {
+        let note = format!("about {only} alone (--only): no word about the workload");
+        let room = style.columns().saturating_sub(9);
+        for line in wrap(&note, room, room) {
+            writeln!(out, "         {line}")?;
+        }
+    }
+    Ok(())
+}

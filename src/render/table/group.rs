@@ -1,0 +1,289 @@
+//! The lines of one group: what passed on one, each finding on its own, what was not tried on one.
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+
+use super::super::style::{BOLD, DIM, Style, outcome_color};
+use super::super::text::{clean, columns, id_list, shorten, wrap};
+use crate::domain::catalogue::{self, Group, HP101, HP102, HP103, HP104, HP107, HP109, HP509, HP701, HP702};
+use crate::domain::check::{CheckId, Outcome};
+use crate::domain::report::Entry;
+
+/// Columns for a group's name, the space after it included.
+const NAME_WIDTH: usize = 13;
+/// Longest list of ids at the right edge (`HP601 to HP604`); a longer one follows the text.
+const LONGEST_IDS: usize = 16;
+/// Longest summary that is shown, in characters.
+const LONGEST_SUMMARY: usize = 300;
+/// Longest expectation or observation, and longest line of a remedy.
+const LONGEST_DETAIL: usize = 600;
+/// Most lines of a remedy.
+const MOST_REMEDY_LINES: usize = 12;
+
+/// Their facts stand in the line above already.
+const REPEATS_COUNTERS: [CheckId; 2] = [HP101, HP102];
+/// They answer an option: the first that its giver wants to read.
+const ANSWERS: [CheckId; 3] = [HP103, HP109, HP509];
+/// Checks that an option, or a kind of machine, calls for: skipped, they are no news.
+const NO_NEWS: [CheckId; 7] = [HP103, HP104, HP107, HP109, HP509, HP701, HP702];
+
+/// Groups whose checks are steps: when one fails it matters how far it came, so what passed is shown all the same.
+const STEPS: [u16; 2] = [5, 6];
+/// The group whose passes are figures: a line each.
+const FIGURES: u16 = 7;
+
+/// Findings with the same outcome and summary: one line.
+struct Fold<'a> {
+    ids: Vec<CheckId>,
+    first: &'a Entry,
+    /// Whether all say the same of what was expected and seen.
+    same_facts: bool,
+    same_remedy: bool,
+}
+
+/// Writes why a verdict is unknown though no finding says so: `ids` are mandatory and nobody reported that they hold.
+pub(super) fn unheard(ids: &[CheckId], out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let text = if ids.is_empty() { "no check told anything" } else { "mandatory for a pass, and not run" };
+    marked(Outcome::Unknown, "verdict", text, &id_list(ids), out, style)
+}
+
+/// Writes the lines of `group`, whose entries about one size (or about the machine) are given. None for none.
+pub(super) fn lines(entries: &[&Entry], group: &Group, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let mut shown = false;
+    let passes: Vec<_> = entries.iter().filter(|entry| entry.outcome == Outcome::Pass).copied().collect();
+    let findings = folds(entries);
+    if group.digit == FIGURES {
+        for entry in &passes {
+            let text = shown_summary(entry, style);
+            marked(Outcome::Pass, group.name, &text, &entry.id.to_string(), out, style)?;
+            shown = true;
+        }
+    } else if !passes.is_empty() && (findings.is_empty() || STEPS.contains(&group.digit)) {
+        marked(Outcome::Pass, group.name, &passed(&passes, style), "", out, style)?;
+        shown = true;
+    }
+    for fold in &findings {
+        let text = shown_summary(fold.first, style);
+        marked(fold.first.outcome, group.name, &text, &id_list(&fold.ids), out, style)?;
+        details(fold, out, style)?;
+        shown = true;
+    }
+    if let Some(text) = skips(entries, !shown, room(style), style) {
+        marked(Outcome::Skip, if shown { "" } else { group.name }, &text, "", out, style)?;
+    }
+    Ok(())
+}
+
+/// "not tried: …" with the reasons and the ids, in `room` columns if it can be; `None` if there is nothing to tell.
+/// Skips that are no news only `with_all`. A mandatory check is never left out.
+pub(super) fn skips(entries: &[&Entry], with_all: bool, room: usize, style: Style) -> Option<String> {
+    let mut reasons: Vec<(&str, Vec<CheckId>)> = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.outcome == Outcome::Skip) {
+        if !with_all && NO_NEWS.contains(&entry.id) {
+            continue;
+        }
+        match reasons.iter_mut().find(|(reason, _)| *reason == entry.summary) {
+            Some((_, ids)) => ids.push(entry.id),
+            None => reasons.push((&entry.summary, vec![entry.id])),
+        }
+    }
+    let is_mandatory =
+        |ids: &[CheckId]| ids.iter().any(|id| catalogue::find(*id).is_some_and(|check| check.mandatory));
+    reasons.sort_by_key(|(_, ids)| Reverse(is_mandatory(ids)));
+    let mut text = String::new();
+    let mut left_out = 0;
+    for (reason, ids) in &reasons {
+        let reason = shorten(&clean(reason, style.marks), LONGEST_SUMMARY, style.marks);
+        let one = format!("{reason} ({})", id_list(ids));
+        if text.is_empty() {
+            text = format!("not tried: {one}");
+        } else if is_mandatory(ids) || columns(&text) + 2 + columns(&one) <= room {
+            text = format!("{text}; {one}");
+        } else {
+            left_out += ids.len();
+        }
+    }
+    if left_out > 0 {
+        text = format!("{text}; and {left_out} more");
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// What passed, as much of it as a line takes.
+fn passed(passes: &[&Entry], style: Style) -> String {
+    let (repeats, mut news): (Vec<_>, Vec<_>) =
+        passes.iter().copied().partition(|entry| REPEATS_COUNTERS.contains(&entry.id));
+    news.sort_by_key(|entry| !ANSWERS.contains(&entry.id));
+    let telling = if news.is_empty() { &repeats } else { &news };
+    let mut summaries: Vec<String> = Vec::new();
+    for entry in telling {
+        let summary = shown_summary(entry, style);
+        if !summary.is_empty() && !summaries.contains(&summary) {
+            summaries.push(summary);
+        }
+    }
+    if summaries.is_empty() {
+        return "passed".to_owned();
+    }
+    let mut text = String::new();
+    let total = summaries.len();
+    for (index, summary) in summaries.iter().enumerate() {
+        let more = format!(", and {} more", total - index);
+        let reserve = if index + 1 == total { 0 } else { columns(&more) };
+        if text.is_empty() {
+            text.clone_from(summary);
+        } else if columns(&text) + 2 + columns(summary) + reserve <= room(style) {
+            text = format!("{text}, {summary}");
+        } else {
+            return text + &more;
+        }
+    }
+    text
+}
+
+/// The findings that are neither pass nor skip, the worst first, equal ones folded.
+///
+/// What could not be told for one and the same reason is one finding, whatever each check would have advised. A
+/// failure's own facts and remedy are never folded away.
+fn folds<'a>(entries: &[&'a Entry]) -> Vec<Fold<'a>> {
+    let mut findings: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.outcome > Outcome::Pass).copied().collect();
+    findings.sort_by_key(|entry| (Reverse(entry.outcome), entry.id));
+    let mut folds: Vec<Fold<'a>> = Vec::new();
+    for entry in findings {
+        let facts =
+            |fold: &Fold<'_>| (&fold.first.expected, &fold.first.seen) == (&entry.expected, &entry.seen);
+        let remedy = |fold: &Fold<'_>| fold.first.remedy == entry.remedy;
+        let same = folds.iter_mut().find(|fold| {
+            (fold.first.outcome, &fold.first.summary) == (entry.outcome, &entry.summary)
+                && (entry.outcome == Outcome::Unknown || (facts(fold) && remedy(fold)))
+        });
+        match same {
+            Some(fold) => {
+                fold.ids.push(entry.id);
+                fold.same_facts &= facts(fold);
+                fold.same_remedy &= remedy(fold);
+            }
+            None => {
+                folds.push(Fold { ids: vec![entry.id], first: entry, same_facts: true, same_remedy: true });
+            }
+        }
+    }
+    folds
+}
+
+/// What was expected and seen, if the summary does not say it; the remedy; where to read more.
+fn details(fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let entry = fold.first;
+    let room = room(style);
+    let shown = |text: &str| shorten(&clean(text, style.marks), LONGEST_DETAIL, style.marks);
+    let mut lines = Vec::new();
+    if fold.same_facts {
+        let expected = adds(&entry.expected, &entry.summary).then(|| shown(&entry.expected));
+        let seen = adds(&entry.seen, &entry.summary).then(|| shown(&entry.seen));
+        let facts = match (expected, seen) {
+            (Some(expected), Some(seen)) => format!("expected: {expected}; seen: {seen}"),
+            (Some(expected), None) => format!("expected: {expected}"),
+            (None, Some(seen)) => seen,
+            (None, None) => String::new(),
+        };
+        if !facts.is_empty() {
+            lines.extend(wrap(&facts, room, room));
+        }
+    }
+    if fold.same_remedy && !entry.remedy.is_empty() {
+        let all = entry.remedy.lines().count();
+        for line in entry.remedy.lines().take(MOST_REMEDY_LINES) {
+            let line = shown(line);
+            // A command is to be copied as it is.
+            if line.starts_with(' ') { lines.push(line) } else { lines.extend(wrap(&line, room, room)) }
+        }
+        if all > MOST_REMEDY_LINES {
+            let more = format!("and {} lines more, see -o json", all - MOST_REMEDY_LINES);
+            lines.extend(wrap(&more, room, room));
+        }
+    }
+    let hint = format!("hugeprobe explain {}", entry.id);
+    let margin = " ".repeat(indent(style));
+    let last = lines.last().map_or(0, |line| columns(line));
+    let has_hint = entry.outcome > Outcome::Warn;
+    let beside = has_hint && last > 0 && last + 2 + columns(&hint) <= room;
+    let count = lines.len();
+    for (index, line) in lines.iter().enumerate() {
+        write!(out, "{margin}{line}")?;
+        if beside && index + 1 == count {
+            write!(out, "{}{}", " ".repeat(room - last - columns(&hint)), style.paint(DIM, &hint))?;
+        }
+        writeln!(out)?;
+    }
+    if has_hint && !beside {
+        let gap = " ".repeat(room.saturating_sub(columns(&hint)));
+        writeln!(out, "{margin}{gap}{}", style.paint(DIM, &hint))?;
+    }
+    Ok(())
+}
+
+/// Whether a detail says anything that the summary does not: a word that is not in it.
+fn adds(detail: &str, summary: &str) -> bool {
+    const FILLERS: [&str; 12] = ["a", "an", "and", "are", "at", "in", "is", "it", "of", "the", "to", "was"];
+    let words = |text: &str| -> Vec<String> {
+        text.split_whitespace()
+            .map(|word| word.trim_matches(|c: char| ",.:;()'\"".contains(c)).to_lowercase())
+            .filter(|word| !word.is_empty() && !FILLERS.contains(&word.as_str()))
+            .collect()
+    };
+    let known = words(summary);
+    words(detail).iter().any(|word| !known.contains(word))
+}
+
+/// One marked line, broken where it must be; `id`, an id or a few, stands at the right edge of the first.
+fn marked(
+    outcome: Outcome,
+    name: &str,
+    text: &str,
+    id: &str,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
+    let room = room(style);
+    let (text, id) =
+        if columns(id) > LONGEST_IDS { (format!("{text} ({id})"), "") } else { (text.to_owned(), id) };
+    let beside = if id.is_empty() { 0 } else { columns(id) + 2 };
+    let mut lines = wrap(&text, room.saturating_sub(beside), room).into_iter();
+    let first = lines.next().unwrap_or_default();
+    let ansi = match outcome {
+        Outcome::Skip => DIM,
+        Outcome::Fail => BOLD,
+        Outcome::Pass | Outcome::Warn | Outcome::Unknown => anstyle::Style::new(),
+    };
+    write!(
+        out,
+        "  {} {}{}",
+        style.paint(outcome_color(outcome), style.marks.of(outcome)),
+        style.paint(ansi, &format!("{name:<NAME_WIDTH$}")),
+        style.paint(ansi, &first)
+    )?;
+    if !id.is_empty() {
+        let gap = room.saturating_sub(columns(&first) + columns(id)).max(2);
+        write!(out, "{}{}", " ".repeat(gap), style.paint(DIM, id))?;
+    }
+    writeln!(out)?;
+    for line in lines {
+        writeln!(out, "{}{}", " ".repeat(indent(style)), style.paint(ansi, &line))?;
+    }
+    Ok(())
+}
+
+fn shown_summary(entry: &Entry, style: Style) -> String {
+    shorten(&clean(&entry.summary, style.marks), LONGEST_SUMMARY, style.marks)
+}
+
+/// Columns before a group's text: margin, mark, name.
+fn indent(style: Style) -> usize {
+    2 + style.marks.width() + 1 + NAME_WIDTH
+}
+
+/// Columns for a group's text.
+fn room(style: Style) -> usize {
+    style.columns().saturating_sub(indent(style))
+}

@@ -1,0 +1,229 @@
+//! Text that may be shown: without control characters, broken at words, and short.
+
+use std::fmt::Write as _;
+
+use super::style::Marks;
+use crate::domain::catalogue::CHECKS;
+use crate::domain::check::CheckId;
+
+/// `text` on one line as it may be shown on a terminal: whatever steers one is escaped (control characters, among
+/// them those from U+0080 on, and what changes the direction of writing), and so is what is invisible or joins the
+/// character before it. Each character of the result takes a column, those of the East apart.
+pub(crate) fn clean(text: &str, marks: Marks) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' '..='~' => shown.push(c),
+            '\t' => shown.push(' '),
+            _ if marks == Marks::Unicode && !is_steering(c) => shown.push(c),
+            _ if marks == Marks::Ascii => shown.push_str(&in_ascii(c)),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
+/// Whether a character is none to be shown as it is. The standard library knows the categories.
+pub(crate) fn is_steering(c: char) -> bool {
+    !matches!(c, ' '..='~') && c.escape_debug().len() > 1
+}
+
+/// What our own texts use beyond ASCII, spelt in it; anything else escaped.
+fn in_ascii(c: char) -> String {
+    match c {
+        '…' => "...".to_owned(),
+        '–' | '—' | '−' => "-".to_owned(),
+        '‘' | '’' => "'".to_owned(),
+        '“' | '”' => "\"".to_owned(),
+        '×' => "x".to_owned(),
+        '≥' => ">=".to_owned(),
+        '≤' => "<=".to_owned(),
+        '→' => "->".to_owned(),
+        'µ' | 'μ' => "u".to_owned(),
+        c if is_steering(c) => c.escape_debug().to_string(),
+        c => c.escape_unicode().to_string(),
+    }
+}
+
+/// Columns that a text takes, if it went through [`clean`].
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// At most `most` characters of `text`, the cut marked.
+pub(crate) fn shorten(text: &str, most: usize, marks: Marks) -> String {
+    if columns(text) <= most {
+        return text.to_owned();
+    }
+    let kept = most.saturating_sub(columns(marks.ellipsis()));
+    text.chars().take(kept).chain(marks.ellipsis().chars()).collect()
+}
+
+/// `text` broken at spaces: the first line at most `first` columns, the others `rest`. A word is never broken, so
+/// that a path can be copied; one that is too long stands alone and sticks out. At least one line.
+pub(crate) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let room = if lines.is_empty() { first } else { rest };
+        if !line.is_empty() && columns(&line) + 1 + columns(word) > room {
+            lines.push(std::mem::take(&mut line));
+        } else if line.is_empty() && lines.is_empty() && columns(word) > room && columns(word) <= rest {
+            // The first line has less room than the others, and this word needs theirs.
+            lines.push(String::new());
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if lines.is_empty() || !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// Pieces side by side, three spaces between them, on as many lines as it takes: the first has `first` columns, the
+/// others `rest`. A piece comes with its columns, for it may be painted. At least one line.
+pub(crate) fn flow(
+    pieces: impl IntoIterator<Item = (usize, String)>,
+    first: usize,
+    rest: usize,
+) -> Vec<String> {
+    const GAP: &str = "   ";
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut used = 0;
+    for (width, piece) in pieces {
+        let room = if lines.is_empty() { first } else { rest };
+        let needed = if used == 0 { width } else { used + GAP.len() + width };
+        if needed > room && (used > 0 || (lines.is_empty() && width <= rest)) {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+        }
+        if used > 0 {
+            line.push_str(GAP);
+            used += GAP.len();
+        }
+        line.push_str(&piece);
+        used += width;
+    }
+    lines.push(line);
+    lines
+}
+
+/// Ids, ascending, with runs of the catalogue shortened: "HP105, HP601 to HP604".
+pub(crate) fn id_list(ids: &[CheckId]) -> String {
+    let place = |id: CheckId| CHECKS.iter().position(|check| check.id == id);
+    let mut runs: Vec<(CheckId, CheckId, usize)> = Vec::new();
+    for &id in ids {
+        match runs.last_mut() {
+            Some((_, last, length)) if place(*last).map(|at| at + 1) == place(id) => {
+                *last = id;
+                *length += 1;
+            }
+            _ => runs.push((id, id, 1)),
+        }
+    }
+    let mut list = String::new();
+    for (first, last, length) in runs {
+        let comma = if list.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = match length {
+            1 => write!(list, "{comma}{first}"),
+            2 => write!(list, "{comma}{first}, {last}"),
+            _ => write!(list, "{comma}{first} to {last}"),
+        };
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::catalogue::{HP101, HP305, HP401, HP501, HP503, HP504};
+
+    #[test]
+    fn nothing_that_steers_a_terminal_gets_through() {
+        for (text, shown) in [
+            ("508 of 512 free", "508 of 512 free"),
+            ("/dev/hugepages/\u{1b}[2J", "/dev/hugepages/\\u{1b}[2J"),
+            ("a\nverdict  pass\r", "a\\nverdict  pass\\r"),
+            ("a\tb", "a b"),
+            ("\u{9b}31m\u{7f}\u{0}", "\\u{9b}31m\\u{7f}\\0"),
+            ("abc\u{202e}cba\u{200b}\u{feff}", "abc\\u{202e}cba\\u{200b}\\u{feff}"),
+            ("a\\b 'c' \"d\"", "a\\b 'c' \"d\""),
+            ("Größe…", "Größe…"),
+        ] {
+            assert_eq!(clean(text, Marks::Unicode), shown);
+        }
+    }
+
+    #[test]
+    fn an_ascii_locale_gets_ascii() {
+        assert_eq!(clean("8 × 2Mi — “x”…", Marks::Ascii), "8 x 2Mi - \"x\"...");
+        assert_eq!(clean("Größe\n", Marks::Ascii), "Gr\\u{f6}\\u{df}e\\n");
+    }
+
+    #[test]
+    fn lines_break_at_words_and_words_never() {
+        assert_eq!(wrap("one two three", 7, 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 3, 20), ["one", "two three"]);
+        assert_eq!(wrap("a /long/path/that/sticks/out b", 5, 5), ["a", "/long/path/that/sticks/out", "b"]);
+        assert_eq!(wrap("/longer/word b", 5, 20), ["", "/longer/word b"]);
+        assert_eq!(wrap("", 5, 5), [""]);
+        assert_eq!(wrap("  ", 0, 0), [""]);
+    }
+
+    #[test]
+    fn pieces_stand_side_by_side_while_they_fit() {
+        let flow = |first, rest| flow(["aaa", "bbb", "ccc"].map(|piece| (3, piece.to_owned())), first, rest);
+        assert_eq!(flow(15, 15), ["aaa   bbb   ccc"]);
+        assert_eq!(flow(14, 14), ["aaa   bbb", "ccc"]);
+        assert_eq!(flow(0, 9), ["", "aaa   bbb", "ccc"]);
+        assert_eq!(flow(0, 0), ["aaa", "bbb", "ccc"]);
+        assert_eq!(super::flow([], 9, 9), [""]);
+    }
+
+    #[test]
+    fn a_cut_is_marked() {
+        assert_eq!(shorten("abcdef", 6, Marks::Unicode), "abcdef");
+        assert_eq!(shorten("abcdefg", 6, Marks::Unicode), "abcde…");
+        assert_eq!(shorten("abcdefg", 6, Marks::Ascii), "abc...");
+        assert_eq!(shorten("abcdefg", 0, Marks::Unicode), "…");
+    }
+
+    #[test]
+    fn neighbours_in_the_catalogue_make_a_run() {
+        assert_eq!(id_list(&[HP101]), "HP101");
+        assert_eq!(id_list(&[HP305, HP401]), "HP305, HP401");
+        assert_eq!(id_list(&[HP101, HP501, crate::domain::catalogue::HP502, HP503]), "HP101, HP501 to HP503");
+        assert_eq!(id_list(&[HP501, HP503, HP504]), "HP501, HP503, HP504");
+        assert_eq!(id_list(&[]), "");
+    }
+
+    proptest! {
+        #[test]
+        fn clean_text_is_clean_and_stays_so(text: String) {
+            for marks in [Marks::Unicode, Marks::Ascii] {
+                let shown = clean(&text, marks);
+                prop_assert!(!shown.contains(|c: char| c.is_control()));
+                prop_assert!(marks == Marks::Unicode || shown.is_ascii());
+                prop_assert_eq!(clean(&shown, marks), shown);
+            }
+        }
+
+        #[test]
+        fn wrapping_keeps_every_word_and_the_width(text in "[a-z ]{0,60}", first in 0_usize..30, rest in 0_usize..30) {
+            let lines = wrap(&text, first, rest);
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(words(&lines.join(" ")), words(&text));
+            for (index, line) in lines.iter().enumerate() {
+                let room = if index == 0 { first } else { rest };
+                prop_assert!(columns(line) <= room || !line.contains(' '), "{lines:?}");
+            }
+        }
+    }
+}
