@@ -1,5 +1,5 @@
-//! What is shown of a report: each form against the text that is kept beside this file and generated
-//! reports of any kind. `UPDATE=1 cargo test --test render` writes the kept texts anew.
+//! What is shown of a report: each form against the text that is kept beside this file, the schema, and generated
+//! reports of any kind. `UPDATE=1 cargo test --test render` writes the kept texts and docs/checks.md anew.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "a test states its expectation by panicking"
 )]
 
+mod docs;
 mod forms;
 mod hostile;
 mod samples;

@@ -1,0 +1,200 @@
+//! The catalogue for people: `hugeprobe explain`, `hugeprobe explain HP601`, and docs/checks.md, which is generated
+//! here so that it can say nothing else.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::style::{BOLD, DIM, Style};
+use super::text::{clean, columns, wrap};
+use crate::domain::catalogue::{CHECKS, Check, GROUPS, Group};
+
+/// Writes what there is to know about one check.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn explain(check: &Check, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    const LABEL: usize = 10;
+    let room = style.columns().saturating_sub(LABEL);
+    let (id, title) = (check.id.to_string(), clean(check.title, style.marks));
+    writeln!(out, "{}  {title}", style.paint(BOLD, &id))?;
+    writeln!(out, "{}", style.paint(DIM, &clean(&standing(check), style.marks)))?;
+    for (label, text) in
+        [("reason", check.reason), ("why", check.why), ("how", check.how), ("remedy", check.remedy)]
+    {
+        if text.is_empty() {
+            continue;
+        }
+        writeln!(out)?;
+        let mut margin = style.paint(BOLD, &format!("{label:<LABEL$}")).to_string();
+        for line in wrap(&clean(text, style.marks), room, room) {
+            writeln!(out, "{margin}{line}")?;
+            margin = " ".repeat(LABEL);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a line per check, by group.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
+    const ID: usize = 7;
+    let room = style.columns().saturating_sub(2 + ID);
+    for group in GROUPS {
+        writeln!(
+            out,
+            "{}",
+            style.paint(BOLD, &format!("{}: {}", group.name, clean(group.title, style.marks)))
+        )?;
+        for check in members(group) {
+            let id = check.id.to_string();
+            let mut margin = format!("  {}{}", id, " ".repeat(ID.saturating_sub(columns(&id))));
+            for line in wrap(&clean(check.title, style.marks), room, room) {
+                writeln!(out, "{margin}{line}")?;
+                margin = " ".repeat(2 + ID);
+            }
+        }
+        writeln!(out)?;
+    }
+    let hint = "hugeprobe explain HP501 tells why a check matters, how it is decided and what to do.";
+    for line in wrap(hint, style.columns(), style.columns()) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// docs/checks.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
+#[must_use]
+pub fn catalogue_markdown() -> String {
+    let mut page = String::from(
+        "# The checks\n\n\
+         <!-- Generated from src/domain/catalogue.rs by `UPDATE=1 cargo test --test render`: do not edit. -->\n\n\
+         Every result that hugeprobe gives has one of these ids. An id never changes its meaning; one that is no \
+         longer used stays unused. `hugeprobe explain HP501` prints what stands here.\n\n\
+         A check ends as\n\n\
+         - `pass`: run, and as expected;\n\
+         - `warn`: it works, and somebody should look at it;\n\
+         - `fail`: run, and a workload that needs this would fail;\n\
+         - `unknown`: it could not be told, which is never a pass;\n\
+         - `skip`: not run, for the reason given.\n\n\
+         The verdict of a page size is the worst of fail, unknown, warn, pass. It takes positive evidence: a size \
+         passes only if every mandatory check ran and passed, and a mandatory check that was skipped counts as \
+         unknown.\n",
+    );
+    for group in GROUPS {
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(page, "\n## HP{}xx {}: {}\n\n", group.digit, group.name, escaped(group.title));
+        page.push_str("| id | reason | what is checked |\n|---|---|---|\n");
+        for check in members(group) {
+            let id = check.id.to_string();
+            let anchor = format!("{id}-{}", check.reason).to_lowercase();
+            let _ = writeln!(page, "| [{id}](#{anchor}) | {} | {} |", check.reason, escaped(check.title));
+        }
+        for check in members(group) {
+            let _ = write!(
+                page,
+                "\n### {} {}\n\nChecked {}: {}.\n\n**Why it matters.** {}\n\n**How it is decided.** {}\n",
+                check.id,
+                check.reason,
+                standing(check),
+                escaped(check.title),
+                escaped(check.why),
+                escaped(check.how)
+            );
+            if !check.remedy.is_empty() {
+                let _ = write!(page, "\n**What to do.** {}\n", escaped(check.remedy));
+            }
+        }
+    }
+    page
+}
+
+fn members(group: &Group) -> impl Iterator<Item = &'static Check> {
+    let digit = group.digit;
+    CHECKS.iter().filter(move |check| check.id.number() / 100 == digit)
+}
+
+/// What the check counts for, in words: "per page size, mandatory for a pass".
+fn standing(check: &Check) -> String {
+    let about = if check.per_size { "once per page size" } else { "once for the machine" };
+    let weight = if check.mandatory { ", mandatory for a pass" } else { "" };
+    format!("{about}{weight}")
+}
+
+/// Text in which Markdown finds nothing to interpret. An underscore within a word is none of its business.
+fn escaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut in_word = false;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let goes_on = rest.peek().is_some_and(char::is_ascii_alphanumeric);
+        if matches!(c, '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '|') || (c == '_' && !(in_word && goes_on))
+        {
+            plain.push('\\');
+        }
+        plain.push(c);
+        in_word = c.is_ascii_alphanumeric();
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalogue;
+
+    fn shown(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_check_is_explained_and_listed() {
+        let style = Style { width: 72, ..Style::default() };
+        let all = shown(|out| list(out, style));
+        for check in CHECKS {
+            let text = shown(|out| explain(check, out, style));
+            assert!(text.starts_with(&check.id.to_string()), "{text}");
+            assert!(text.contains("\nwhy ") && text.contains("\nhow "), "{text}");
+            assert_eq!(text.contains("\nremedy "), !check.remedy.is_empty(), "{text}");
+            assert!(text.lines().all(|line| columns(line) <= 72), "{text}");
+            assert!(all.contains(&format!("\n  {}  ", check.id)), "{}", check.id);
+        }
+        assert!(all.lines().all(|line| columns(line) <= 72), "{all}");
+    }
+
+    #[test]
+    fn an_explanation_reads_like_this() {
+        let check = catalogue::find(catalogue::HP503).unwrap();
+        assert_eq!(
+            shown(|out| explain(check, out, Style { width: 60, ..Style::default() })),
+            "\
+HP503  one byte of the next page takes a whole page
+once per page size, mandatory for a pass
+
+reason    SecondTouchFailed
+
+why       Proves that memory comes in whole pages of the
+          size, not in the 4 KiB of a fallback.
+
+how       write one byte of the second page: used +1 again.
+          skip: only one page to be had.
+
+remedy    see HP502
+"
+        );
+    }
+
+    #[test]
+    fn the_page_has_each_check_once_and_no_stray_markup() {
+        let page = catalogue_markdown();
+        for check in CHECKS {
+            assert_eq!(page.matches(&format!("### {} {}\n", check.id, check.reason)).count(), 1);
+        }
+        assert_eq!(escaped("a_b _c_ <SIZE> | *"), "a_b \\_c\\_ \\<SIZE\\> \\| \\*");
+    }
+}
