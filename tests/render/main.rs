@@ -12,6 +12,7 @@ mod docs;
 mod forms;
 mod hostile;
 mod samples;
+mod schema;
 mod tables;
 
 /// Compares `text` with the file at `path`, under the repository's root; with `UPDATE=1`, writes it.
