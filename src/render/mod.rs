@@ -15,6 +15,7 @@ use crate::domain::size::PageSize;
 pub mod explain;
 pub mod json;
 pub mod junit;
+pub mod progress;
 pub mod short;
 pub mod style;
 pub mod table;
