@@ -20,6 +20,7 @@ pub mod short;
 pub mod style;
 pub mod table;
 mod text;
+pub mod walk;
 
 pub use style::{Marks, Style};
 

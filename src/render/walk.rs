@@ -1,0 +1,230 @@
+//! `hugeprobe walk`: the experiment, told step by step: what is done, what the kernel documents, and the counters
+//! before and after, in total and per NUMA node.
+
+use std::io::{self, Write};
+
+use super::style::{BOLD, DIM, Style, outcome_color};
+use super::text::{clean, columns, wrap};
+use crate::domain::check::Outcome;
+use crate::domain::counters::{Counters, Movement, NodeCounters};
+use crate::domain::size::PageSize;
+
+/// Columns before what is told about a step.
+const INDENT: usize = 4;
+
+/// What a walk is about.
+#[derive(Debug, Clone)]
+pub struct Walk {
+    /// The page size.
+    pub size: PageSize,
+    /// How many pages the steps take.
+    pub pages: u64,
+    /// The NUMA nodes that have a pool of this size.
+    pub nodes: Vec<u32>,
+    /// The process that will hold the pages, if it is known by now.
+    pub pid: Option<u32>,
+}
+
+/// A row of the table: a counter before and after, as it is shown and as it is compared.
+struct Row {
+    name: String,
+    before: Cell,
+    after: Cell,
+    /// [`Cell::Nothing`] if nothing is expected of it.
+    expected: Cell,
+}
+
+/// What stands at one place: one number, or free and total of a NUMA node.
+#[derive(PartialEq, Eq)]
+enum Cell {
+    Nothing,
+    One(u64),
+    FreeOfTotal(u64, u64),
+}
+
+/// Writes what is about to happen, and what to type in another terminal to see it with one's own eyes: every path in
+/// full, for there are files beside them that cannot be read.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let pages = if walk.pages == 1 { "page" } else { "pages" };
+    let title = format!("{}: {} {pages}, step by step", walk.size.resource_name(), walk.pages);
+    writeln!(out, "{}", style.paint(BOLD, &title))?;
+    writeln!(out)?;
+    writeln!(out, "In another terminal, at any step:")?;
+    let directory = walk.size.sysfs_name();
+    let mut paths: Vec<String> = ["nr", "free", "resv", "surplus"]
+        .iter()
+        .map(|name| format!("/sys/kernel/mm/hugepages/{directory}/{name}_hugepages"))
+        .collect();
+    for node in &walk.nodes {
+        paths.extend(["nr", "free"].map(|name| {
+            format!("/sys/devices/system/node/node{node}/hugepages/{directory}/{name}_hugepages")
+        }));
+    }
+    write!(out, "  grep ''")?;
+    for path in paths {
+        write!(out, " \\\n    {path}")?;
+    }
+    writeln!(out)?;
+    if let Some(pid) = walk.pid {
+        writeln!(out, "  grep huge /proc/{pid}/numa_maps")?;
+        writeln!(out, "  grep Hugetlb /proc/{pid}/smaps_rollup")?;
+    }
+    Ok(())
+}
+
+/// Writes step `number`, counted from 1: the counters before and after it. A number that moved has its difference
+/// beside it; one that is not where it was expected is marked and says where that was.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn step(number: usize, movement: &Movement, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let room = style.columns().saturating_sub(INDENT);
+    writeln!(out)?;
+    let mut margin = style.paint(BOLD, &format!("{number:>2}  ")).to_string();
+    for line in wrap(&clean(&movement.step, style.marks), room, room) {
+        writeln!(out, "{margin}{}", style.paint(BOLD, &line))?;
+        margin = " ".repeat(INDENT);
+    }
+    if !movement.documented.is_empty() {
+        for line in wrap(&clean(&movement.documented, style.marks), room, room) {
+            writeln!(out, "{margin}{}", style.paint(DIM, &line))?;
+        }
+    }
+    writeln!(out)?;
+    counters(&rows(movement), out, style)
+}
+
+/// Writes how the walk ended: `steps` done, of which `astray` did not move the counters as documented.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn closing(steps: usize, astray: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let (outcome, text) = match (steps, astray) {
+        (0, _) => (Outcome::Unknown, "no step was done".to_owned()),
+        (steps, 0) => (Outcome::Pass, format!("{steps} steps, the counters moved as documented")),
+        (steps, astray) => (
+            Outcome::Fail,
+            format!("{steps} steps, in {astray} of them the counters did not move as documented"),
+        ),
+    };
+    let mark = style.marks.of(outcome);
+    writeln!(out, "\n{} {text}", style.paint(outcome_color(outcome), mark))
+}
+
+/// Whether the counters after a step are where they were expected.
+#[must_use]
+pub fn as_documented(movement: &Movement) -> bool {
+    rows(movement).iter().all(Row::is_expected)
+}
+
+fn counters(rows: &[Row], out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let widest =
+        |cells: &mut dyn Iterator<Item = usize>, title: &str| cells.max().unwrap_or(0).max(title.len());
+    let name = widest(&mut rows.iter().map(|row| columns(&row.name)), "");
+    let before = widest(&mut rows.iter().map(|row| columns(&row.before.to_string())), "before");
+    let after = widest(&mut rows.iter().map(|row| columns(&row.after.to_string())), "after");
+    let margin = " ".repeat(INDENT);
+    let title = format!("{:<name$}   {:>before$}   {:>after$}", "", "before", "after");
+    writeln!(out, "{margin}{}", style.paint(DIM, &title))?;
+    for row in rows {
+        let cells = format!(
+            "{:<name$}   {:>before$}   {:>after$}",
+            row.name,
+            row.before.to_string(),
+            row.after.to_string()
+        );
+        let change = row.change();
+        let ansi = if change.is_empty() { anstyle::Style::new() } else { BOLD };
+        write!(out, "{margin}{}", style.paint(ansi, &cells))?;
+        if !change.is_empty() {
+            write!(out, "   {change}")?;
+        }
+        if !row.is_expected() {
+            let wrong = format!("{} expected {}", style.marks.of(Outcome::Fail), row.expected);
+            write!(out, "   {}", style.paint(outcome_color(Outcome::Fail), &wrong))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn rows(movement: &Movement) -> Vec<Row> {
+    let Movement { before, expected, after, .. } = movement;
+    let total = |name: &str, get: fn(&Counters) -> u64| Row {
+        name: name.to_owned(),
+        before: Cell::One(get(before)),
+        after: Cell::One(get(after)),
+        expected: Cell::One(get(expected)),
+    };
+    let mut rows = vec![
+        total("total", |counters| counters.total),
+        total("free", |counters| counters.free),
+        total("reserved", |counters| counters.reserved),
+        total("surplus", |counters| counters.surplus),
+    ];
+    let mut nodes: Vec<u32> = before.numa.iter().chain(&after.numa).map(|node| node.node).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    rows.extend(nodes.into_iter().map(|node| Row {
+        name: format!("node{node} free/total"),
+        before: Cell::of(&before.numa, node),
+        after: Cell::of(&after.numa, node),
+        expected: Cell::of(&expected.numa, node),
+    }));
+    rows
+}
+
+// === impl Row, Cell ===
+
+impl Row {
+    fn is_expected(&self) -> bool {
+        self.expected == Cell::Nothing || self.expected == self.after
+    }
+
+    /// `+1`, or `free -1 total +2`; empty if nothing moved.
+    fn change(&self) -> String {
+        let moved = |before: u64, after: u64| i128::from(after) - i128::from(before);
+        match (&self.before, &self.after) {
+            (before, after) if before == after => String::new(),
+            (Cell::One(before), Cell::One(after)) => format!("{:+}", moved(*before, *after)),
+            (Cell::FreeOfTotal(free, total), Cell::FreeOfTotal(free_after, total_after)) => {
+                let parts = [("free", moved(*free, *free_after)), ("total", moved(*total, *total_after))];
+                let parts: Vec<_> = parts
+                    .iter()
+                    .filter(|(_, moved)| *moved != 0)
+                    .map(|(name, moved)| format!("{name} {moved:+}"))
+                    .collect();
+                parts.join(" ")
+            }
+            _ => "changed".to_owned(),
+        }
+    }
+}
+
+impl Cell {
+    fn of(nodes: &[NodeCounters], number: u32) -> Self {
+        nodes
+            .iter()
+            .find(|node| node.node == number)
+            .map_or(Self::Nothing, |node| Self::FreeOfTotal(node.free, node.total))
+    }
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("-"),
+            Self::One(number) => write!(f, "{number}"),
+            Self::FreeOfTotal(free, total) => write!(f, "{free}/{total}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
