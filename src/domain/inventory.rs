@@ -24,7 +24,7 @@ pub struct Inventory {
     pub mounts: Reading<Vec<HugeMount>>,
     /// What `--dir` names; `None` without `--dir`.
     pub directory: Option<Directory>,
-    /// The hugetlb cgroup of this process. Absent: the controller is not there, or not mounted.
+    /// The hugetlb cgroup of this process. Absent: the kernel has no such controller, or has it switched off.
     pub cgroup: Reading<HugetlbCgroup>,
     /// Resource limits of this process.
     pub limits: Limits,
@@ -135,7 +135,8 @@ pub struct HugeMount {
     pub mode: Option<u32>,
     /// Mounted read-only, by the mount or by the file system.
     pub read_only: bool,
-    /// Another mount was made later on the same path, or above it, and hides this one; its path.
+    /// The path of a mount on the same path, or on a directory above, that hides this one. Not a bind mount that shows
+    /// the same files.
     pub hidden_by: Option<String>,
     /// All options, as the kernel shows them: the mount's, then the file system's.
     pub options: Vec<String>,
@@ -148,35 +149,48 @@ pub struct HugeMount {
 pub struct Directory {
     /// The path as given.
     pub path: String,
+    /// The same without symbolic links; `None` if it leads nowhere.
+    pub real_path: Option<String>,
+    /// `major:minor` of its file system, as in [`HugeMount::device`].
+    pub device: Option<String>,
     /// What it is.
     pub kind: Reading<DirectoryKind>,
-    /// What creating a file there answered (the file had no name and is gone): `Ok` or the error with its errno name.
+    /// What creating a file there answered; the file is gone. Absent: not tried, because it is no hugetlbfs.
     pub writable: Reading<WriteAttempt>,
 }
 
-/// The file system under `--dir`.
+/// What is at the path of `--dir`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum DirectoryKind {
     /// hugetlbfs.
     Hugetlbfs {
         /// Its page size (`f_bsize`).
         size: PageSize,
-        /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`.
+        /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`. A reservation counts as used.
         pages: Option<(u64, u64)>,
-        /// `f_files` and `f_ffree`; `None` if the mount has no `nr_inodes=`.
+        /// `f_files` and `f_ffree`; `None` if the mount has no `nr_inodes=`, or neither `size=` nor `min_size=`: without
+        /// them the kernel keeps to `nr_inodes=` and tells nobody (seen on 6.18).
         inodes: Option<(u64, u64)>,
     },
-    /// Something else; its name if it is well known, else its magic number in hex.
+    /// Another file system; its name if it is well known, else its magic number in hex.
     Other(String),
+    /// No directory at all; what there is instead, in words: `nothing`, `a regular file`.
+    NotADirectory(String),
 }
 
-/// What became of an attempt to create a file.
+/// What became of an attempt to create a file. The texts name the call and what it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum WriteAttempt {
     /// It worked.
     Allowed,
-    /// The kernel refused; the text names the call and the error.
-    Refused(String),
+    /// EROFS: the mount or its file system is read-only.
+    ReadOnly(String),
+    /// EACCES or EPERM: not for this uid and gid.
+    Denied(String),
+    /// ENOSPC: permitted, but `nr_inodes=` is used up.
+    NoInode(String),
+    /// Anything else, which says neither yes nor no.
+    Failed(String),
 }
 
 /// The hugetlb cgroup that this process is charged to.

@@ -54,6 +54,17 @@ impl<T> Reading<T> {
             Self::Known(value) => Reading::Known(make(value)),
         }
     }
+
+    /// What `read` makes of this value, which may be trouble of its own.
+    #[must_use]
+    pub fn and_then<U>(self, read: impl FnOnce(T) -> Reading<U>) -> Reading<U> {
+        match self {
+            Self::Absent => Reading::Absent,
+            Self::Unreadable(why) => Reading::Unreadable(why),
+            Self::Malformed(why) => Reading::Malformed(why),
+            Self::Known(value) => read(value),
+        }
+    }
 }
 
 impl<T: Copy> Reading<T> {

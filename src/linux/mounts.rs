@@ -1,0 +1,152 @@
+//! The hugetlbfs mounts that this process sees, with their options.
+//!
+//! What the kernel shows is not what was typed (seen on 6.18): `size=50%` and `size=3M` show as bytes, rounded down to
+//! whole pages; `pagesize=1G` as `1024M`; `mode=0755` and the uid and gid of root not at all.
+//! Source: `hugetlbfs_show_options()` in `fs/hugetlbfs/inode.c`.
+
+use super::mountinfo::{self, Mount, MountTable, options, parse_mountinfo};
+use super::root::HostRoot;
+use crate::domain::inventory::HugeMount;
+use crate::domain::reading::Reading;
+use crate::domain::size::parse_bytes;
+
+/// The hugetlbfs mounts, in the order of mountinfo.
+#[must_use]
+pub fn read(root: &HostRoot) -> Reading<Vec<HugeMount>> {
+    mountinfo::read(root).and_then(|text| match parse_huge_mounts(&text) {
+        Ok(mounts) => Reading::Known(mounts),
+        Err(why) => Reading::Malformed(why),
+    })
+}
+
+/// The hugetlbfs mounts in the text of a mountinfo.
+///
+/// # Errors
+///
+/// As [`parse_mountinfo`].
+pub fn parse_huge_mounts(text: &str) -> Result<Vec<HugeMount>, String> {
+    let table = parse_mountinfo(text)?;
+    let huge = table.iter().filter(|mount| mount.filesystem == "hugetlbfs");
+    Ok(huge.map(|mount| huge_mount(&table, mount)).collect())
+}
+
+fn huge_mount(table: &MountTable<'_>, mount: &Mount<'_>) -> HugeMount {
+    let value = |name: &str| {
+        let named = |option: &'_ str| Some(option.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+        options(mount.super_options).find_map(named)
+    };
+    HugeMount {
+        path: mount.path.clone().into_owned(),
+        size: value("pagesize").and_then(|text| text.parse().ok()),
+        limit_bytes: value("size").and_then(|text| parse_bytes(&text)),
+        min_bytes: value("min_size").and_then(|text| parse_bytes(&text)),
+        inodes: value("nr_inodes").and_then(|text| text.parse().ok()),
+        uid: value("uid").and_then(|text| text.parse().ok()),
+        gid: value("gid").and_then(|text| text.parse().ok()),
+        mode: value("mode").and_then(|text| u32::from_str_radix(&text, 8).ok()),
+        read_only: mount.is_read_only(),
+        hidden_by: table.hider(mount).map(|hider| hider.path.clone().into_owned()),
+        options: options(mount.mount_options)
+            .chain(options(mount.super_options))
+            .map(str::to_owned)
+            .collect(),
+        device: mount.device.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(line: &str) -> HugeMount {
+        let mounts = parse_huge_mounts(line).unwrap();
+        assert_eq!(mounts.len(), 1, "{line}");
+        mounts.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn every_option_is_read_as_linux_6_18_shows_it() {
+        let line = |shown: &str| format!("72 65 0:53 / /mnt/huge rw,relatime - hugetlbfs none {shown}");
+        let giga = one(&line("rw,pagesize=1024M,size=1073741824"));
+        assert_eq!((giga.size, giga.limit_bytes), ("1Gi".parse().ok(), Some(1 << 30)));
+        let all = one(&line(
+            "rw,uid=1000,gid=1001,mode=1770,nr_inodes=1024,pagesize=2M,size=4194304,min_size=2097152",
+        ));
+        assert_eq!(all.size, "2Mi".parse().ok());
+        assert_eq!((all.limit_bytes, all.min_bytes, all.inodes), (Some(4 << 20), Some(2 << 20), Some(1024)));
+        assert_eq!((all.uid, all.gid, all.mode), (Some(1000), Some(1001), Some(0o1770)));
+        assert_eq!((all.path.as_str(), all.device.as_str(), all.read_only), ("/mnt/huge", "0:53", false));
+        let plain = one(&line("rw,pagesize=64K,size=0"));
+        assert_eq!(plain.size, "64Ki".parse().ok());
+        assert_eq!(
+            (plain.limit_bytes, plain.min_bytes, plain.inodes, plain.mode),
+            (Some(0), None, None, None)
+        );
+        assert_eq!(plain.options, ["rw", "relatime", "rw", "pagesize=64K", "size=0"]);
+    }
+
+    #[test]
+    fn read_only_is_the_mounts_or_the_file_systems() {
+        for (mount, file_system, read_only) in [
+            ("rw", "rw", false),
+            ("ro,relatime", "rw", true),
+            ("rw", "ro", true),
+            ("rw,rootfs", "rw,prot", false),
+        ] {
+            let line = format!("72 65 0:53 / /h {mount} - hugetlbfs none {file_system},pagesize=2M");
+            assert_eq!(one(&line).read_only, read_only, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_is_no_number_is_not_known() {
+        let mount =
+            one("1 0 0:53 / /h rw - hugetlbfs none rw,pagesize=3M,size=50%,nr_inodes=-1,mode=9,uid=,sizes=4");
+        assert_eq!(
+            (mount.size, mount.limit_bytes, mount.inodes, mount.mode, mount.uid),
+            (None, None, None, None, None)
+        );
+    }
+
+    #[test]
+    fn a_comma_in_a_quoted_option_separates_nothing() {
+        let mount = one("1 0 0:53 / /h rw - hugetlbfs none rw,context=\"system_u:s0:c1,size=4\",pagesize=2M");
+        assert_eq!(mount.limit_bytes, None);
+        assert_eq!(mount.options, ["rw", "rw", "context=\"system_u:s0:c1,size=4\"", "pagesize=2M"]);
+    }
+
+    #[test]
+    fn thousands_of_lines_and_lines_of_megabytes_are_no_matter() {
+        let mut text = format!(
+            "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:9 / /o rw - overlay o rw,lowerdir={}\n",
+            "/l:".repeat(1 << 20)
+        );
+        for id in 3..20_000 {
+            text.push_str(&format!(
+                "{id} 1 0:{id} / /var/lib/kubelet/pods/{id}/huge rw - hugetlbfs n rw,pagesize=2M\n"
+            ));
+        }
+        let mounts = parse_huge_mounts(&text).unwrap();
+        assert_eq!(mounts.len(), 19_997);
+        assert!(mounts.iter().all(|mount| mount.hidden_by.is_none()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = parse_huge_mounts(&text);
+        }
+
+        #[test]
+        fn numbers_survive_the_kernels_own_form(size: u64, min: u64, inodes: u64, uid: u32, mode in 0_u32..0o10000) {
+            let line = format!("1 0 0:5 / /h rw - hugetlbfs n rw,uid={uid},mode={mode:o},nr_inodes={inodes},pagesize=2M,size={size},min_size={min}");
+            let mount = one(&line);
+            prop_assert_eq!(
+                (mount.limit_bytes, mount.min_bytes, mount.inodes, mount.uid, mount.mode),
+                (Some(size), Some(min), Some(inodes), Some(uid), Some(mode))
+            );
+        }
+    }
+}
