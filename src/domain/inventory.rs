@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::cgroup::HugetlbCgroup;
 use super::reading::Reading;
 use super::size::PageSize;
 
@@ -193,55 +194,6 @@ pub enum WriteAttempt {
     Failed(String),
 }
 
-/// The hugetlb cgroup that this process is charged to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HugetlbCgroup {
-    /// Which kind of hierarchy the controller sits on.
-    pub version: CgroupVersion,
-    /// The process's cgroup as `/proc/self/cgroup` has it.
-    pub path: String,
-    /// The groups on the way up, own group first, as far as they are visible.
-    pub levels: Vec<CgroupLevel>,
-    /// False if the way up leaves what this mount namespace shows: tighter limits may stand above.
-    pub complete: bool,
-}
-
-/// A cgroup hierarchy's version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CgroupVersion {
-    /// cgroup v1, its own hierarchy.
-    V1,
-    /// cgroup v2.
-    V2,
-}
-
-/// The limits at one cgroup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CgroupLevel {
-    /// The directory of the group.
-    pub directory: String,
-    /// One per size that has files there.
-    pub sizes: Vec<CgroupLimit>,
-}
-
-/// One size's limits at one cgroup, in bytes; `Known(None)` is "no limit".
-///
-/// Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst and cgroup-v2.rst.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CgroupLimit {
-    /// The page size.
-    pub size: PageSize,
-    /// Fault limit: `hugetlb.2MB.max`, `hugetlb.2MB.limit_in_bytes`. Past it a touch ends in SIGBUS.
-    pub fault_limit: Reading<Option<u64>>,
-    /// Charged now: `.current`, `.usage_in_bytes`.
-    pub fault_usage: Reading<u64>,
-    /// Reservation limit: `.rsvd.max`, `.rsvd.limit_in_bytes`. Past it mmap is ENOMEM.
-    pub reservation_limit: Reading<Option<u64>>,
-    /// Reserved now: `.rsvd.current`, `.rsvd.usage_in_bytes`.
-    pub reservation_usage: Reading<u64>,
-}
-
 /// A resource limit; `None` is infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limit {
@@ -262,6 +214,8 @@ pub struct Limits {
     pub address_space: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
+    /// Bytes of swap space of the machine (`SwapTotal`): where there is none, memory that is not locked is not swapped.
+    pub swap_bytes: Reading<u64>,
 }
 
 /// What this process may do.

@@ -4,6 +4,7 @@
 //! [`check`] and [`catalogue`] are the words of a result; [`inspect`] judges facts.
 
 pub mod catalogue;
+pub mod cgroup;
 pub mod check;
 pub mod counters;
 pub mod inspect;

@@ -1,6 +1,10 @@
 //! Reads and touches the machine; knows `domain` alone.
 
+pub mod cgroup;
 pub mod directory;
+pub mod limits;
+pub mod list;
 pub mod mountinfo;
 pub mod mounts;
+pub mod privileges;
 pub mod root;

@@ -1,0 +1,312 @@
+//! The hugetlb cgroup of this process, and how much room its limits leave: pure, read by `linux::cgroup`.
+//!
+//! A page is charged to the group of whoever touches it and to every group above; the tightest limit decides. The same
+//! holds, in an account of its own, for the reservation that mmap makes.
+//! Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
+
+use serde::Serialize;
+
+use super::reading::Reading;
+use super::size::PageSize;
+
+/// The hugetlb cgroup that this process is charged to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HugetlbCgroup {
+    /// Which kind of hierarchy the controller sits on.
+    pub version: CgroupVersion,
+    /// The process's cgroup as `/proc/self/cgroup` has it.
+    pub path: String,
+    /// The groups on the way up, own group first, as far as they are visible: each has its say.
+    pub levels: Vec<CgroupLevel>,
+    /// Whether the last level is the root of the hierarchy. If not, tighter limits may stand above what is visible.
+    pub complete: bool,
+}
+
+/// A cgroup hierarchy's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupVersion {
+    /// cgroup v1: the controller has a hierarchy of its own, or shares one with other v1 controllers.
+    V1,
+    /// cgroup v2.
+    V2,
+}
+
+/// The limits at one cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CgroupLevel {
+    /// The directory of the group.
+    pub directory: String,
+    /// One per size that has files there. None at all is normal at the root of cgroup v2, and where the controller is not
+    /// enabled for the group: what is charged there counts further up alone.
+    pub sizes: Reading<Vec<CgroupLimit>>,
+}
+
+/// One size's limits at one cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CgroupLimit {
+    /// The page size.
+    pub size: PageSize,
+    /// Past this limit a touch ends in SIGBUS.
+    pub fault: Account,
+    /// Past this limit mmap answers ENOMEM. Absent before kernel 5.7.
+    pub reservation: Account,
+}
+
+/// One of a group's two accounts, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// The limit; `Known(None)` is "no limit".
+    pub limit: Reading<Option<u64>>,
+    /// What is charged now.
+    pub usage: Reading<u64>,
+}
+
+/// Which account of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountKind {
+    /// What was touched.
+    Fault,
+    /// What mmap was promised.
+    Reservation,
+}
+
+/// What the groups on the way up leave of one size, in one account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Headroom {
+    /// The tightest limit that could be read; `None` if there was none.
+    pub tightest: Option<Room>,
+    /// What could not be read: the truth may be tighter than `tightest`.
+    pub not_known: Vec<String>,
+}
+
+/// What one limit leaves, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Room {
+    /// The file of the limit, absolute.
+    pub file: String,
+    /// The limit.
+    pub limit: u64,
+    /// What is charged; `None` if that could not be read.
+    pub usage: Option<u64>,
+    /// Limit less usage; the limit itself where the usage is not known. Usage may exceed a limit that was lowered.
+    pub left: u64,
+}
+
+// === impl ===
+
+impl HugetlbCgroup {
+    /// What the groups on the way up leave of `size`.
+    #[must_use]
+    pub fn headroom(&self, size: PageSize, kind: AccountKind) -> Headroom {
+        let mut headroom = Headroom::default();
+        for level in &self.levels {
+            let sizes = match &level.sizes {
+                Reading::Known(sizes) => sizes,
+                Reading::Absent => {
+                    headroom.not_known.push(format!("{} is not there", level.directory));
+                    continue;
+                }
+                Reading::Unreadable(why) | Reading::Malformed(why) => {
+                    headroom.not_known.push(why.clone());
+                    continue;
+                }
+            };
+            match sizes.iter().find(|limit| limit.size == size) {
+                Some(limit) => headroom.add(self.version, &level.directory, size, kind, limit.account(kind)),
+                None if sizes.is_empty() => {}
+                None => headroom.not_known.push(format!("{} has no files for {size}", level.directory)),
+            }
+        }
+        headroom
+    }
+}
+
+impl CgroupVersion {
+    /// The name of the file that holds a limit: `hugetlb.2MB.max`, `hugetlb.2MB.rsvd.limit_in_bytes`.
+    #[must_use]
+    pub fn limit_file(self, size: PageSize, kind: AccountKind) -> String {
+        let what = match self {
+            Self::V1 => "limit_in_bytes",
+            Self::V2 => "max",
+        };
+        format!("hugetlb.{}.{}{what}", size.cgroup_name(), kind.infix())
+    }
+
+    /// The name of the file that holds what is charged: `hugetlb.2MB.current`, `hugetlb.2MB.rsvd.usage_in_bytes`.
+    #[must_use]
+    pub fn usage_file(self, size: PageSize, kind: AccountKind) -> String {
+        let what = match self {
+            Self::V1 => "usage_in_bytes",
+            Self::V2 => "current",
+        };
+        format!("hugetlb.{}.{}{what}", size.cgroup_name(), kind.infix())
+    }
+}
+
+impl AccountKind {
+    const fn infix(self) -> &'static str {
+        match self {
+            Self::Fault => "",
+            Self::Reservation => "rsvd.",
+        }
+    }
+}
+
+impl CgroupLimit {
+    /// The account of this kind.
+    #[must_use]
+    pub const fn account(&self, kind: AccountKind) -> &Account {
+        match kind {
+            AccountKind::Fault => &self.fault,
+            AccountKind::Reservation => &self.reservation,
+        }
+    }
+}
+
+impl Headroom {
+    fn add(
+        &mut self,
+        version: CgroupVersion,
+        directory: &str,
+        size: PageSize,
+        kind: AccountKind,
+        account: &Account,
+    ) {
+        let file = format!("{directory}/{}", version.limit_file(size, kind));
+        let limit = match (&account.limit, &account.usage) {
+            (Reading::Known(None), _) => return,
+            // Neither file: kernels before 5.7 keep no account of reservations. Every kernel keeps one of faults.
+            (Reading::Absent, Reading::Absent) if kind == AccountKind::Reservation => return,
+            (Reading::Known(Some(limit)), _) => *limit,
+            (Reading::Absent, _) => return self.not_known.push(format!("{file} is not there")),
+            (Reading::Unreadable(why) | Reading::Malformed(why), _) => {
+                return self.not_known.push(why.clone());
+            }
+        };
+        match &account.usage {
+            Reading::Known(_) => {}
+            Reading::Absent => {
+                let file = version.usage_file(size, kind);
+                self.not_known.push(format!("{directory}/{file} is not there"));
+            }
+            Reading::Unreadable(why) | Reading::Malformed(why) => self.not_known.push(why.clone()),
+        }
+        let usage = account.usage.get();
+        let left = limit.saturating_sub(usage.unwrap_or(0));
+        if self.tightest.as_ref().is_none_or(|room| left < room.left) {
+            self.tightest = Some(Room { file, limit, usage, left });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MI: u64 = 1 << 20;
+
+    fn size() -> PageSize {
+        "2Mi".parse().unwrap()
+    }
+
+    fn account(limit: Option<u64>, usage: u64) -> Account {
+        Account { limit: Reading::Known(limit), usage: Reading::Known(usage) }
+    }
+
+    fn level(directory: &str, fault: Account, reservation: Account) -> CgroupLevel {
+        let limit = CgroupLimit { size: size(), fault, reservation };
+        CgroupLevel { directory: directory.into(), sizes: Reading::Known(vec![limit]) }
+    }
+
+    fn group(levels: Vec<CgroupLevel>) -> HugetlbCgroup {
+        HugetlbCgroup { version: CgroupVersion::V2, path: "/a/b".into(), levels, complete: true }
+    }
+
+    #[test]
+    fn the_tightest_level_decides_in_each_account() {
+        let group = group(vec![
+            level("/c/a/b", account(Some(64 * MI), 2 * MI), account(Some(8 * MI), 8 * MI)),
+            level("/c/a", account(Some(32 * MI), 16 * MI), account(None, 100 * MI)),
+            CgroupLevel { directory: "/c".into(), sizes: Reading::Known(vec![]) },
+        ]);
+        let fault = group.headroom(size(), AccountKind::Fault);
+        assert_eq!(
+            fault.tightest,
+            Some(Room {
+                file: "/c/a/hugetlb.2MB.max".into(),
+                limit: 32 * MI,
+                usage: Some(16 * MI),
+                left: 16 * MI
+            })
+        );
+        let reservation = group.headroom(size(), AccountKind::Reservation).tightest.unwrap();
+        assert_eq!((reservation.file.as_str(), reservation.left), ("/c/a/b/hugetlb.2MB.rsvd.max", 0));
+        assert_eq!(fault.not_known, Vec::<String>::new());
+    }
+
+    #[test]
+    fn usage_above_a_lowered_limit_leaves_nothing() {
+        let group = group(vec![level("/c", account(Some(2 * MI), 6 * MI), Account::default())]);
+        assert_eq!(group.headroom(size(), AccountKind::Fault).tightest.unwrap().left, 0);
+    }
+
+    #[test]
+    fn an_older_kernel_has_no_account_of_reservations_and_that_is_no_limit() {
+        let group = group(vec![level("/c", account(None, 0), Account::default())]);
+        assert_eq!(group.headroom(size(), AccountKind::Reservation), Headroom::default());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_said_and_never_taken_for_no_limit() {
+        let broken = |limit, usage| level("/c", Account { limit, usage }, Account::default());
+        for (level, part) in [
+            (broken(Reading::Absent, Reading::Absent), "/c/hugetlb.2MB.max is not there"),
+            (broken(Reading::Absent, Reading::Known(0)), "/c/hugetlb.2MB.max is not there"),
+            (broken(Reading::Malformed("garbage".into()), Reading::Known(0)), "garbage"),
+            (broken(Reading::Unreadable("EACCES".into()), Reading::Known(0)), "EACCES"),
+            (broken(Reading::Known(Some(2 * MI)), Reading::Absent), "/c/hugetlb.2MB.current is not there"),
+            (broken(Reading::Known(Some(2 * MI)), Reading::Malformed("x".into())), "x"),
+            (CgroupLevel { directory: "/c".into(), sizes: Reading::Absent }, "/c is not there"),
+            (CgroupLevel { directory: "/c".into(), sizes: Reading::Unreadable("no".into()) }, "no"),
+        ] {
+            assert_eq!(group(vec![level]).headroom(size(), AccountKind::Fault).not_known, [part]);
+        }
+        let other = group(vec![level("/c", account(None, 0), account(None, 0))]);
+        let headroom = other.headroom("1Gi".parse().unwrap(), AccountKind::Fault);
+        assert_eq!(headroom.not_known, ["/c has no files for 1Gi"]);
+    }
+
+    #[test]
+    fn a_limit_below_what_is_needed_shows_even_where_the_usage_is_not_known() {
+        let account = Account { limit: Reading::Known(Some(0)), usage: Reading::Absent };
+        let headroom =
+            group(vec![level("/c", account, Account::default())]).headroom(size(), AccountKind::Fault);
+        assert_eq!(headroom.tightest.map(|room| room.left), Some(0));
+    }
+
+    #[test]
+    fn files_are_named_as_each_version_has_them() {
+        let giga = "1Gi".parse().unwrap();
+        for (version, kind, limit, usage) in [
+            (CgroupVersion::V2, AccountKind::Fault, "hugetlb.1GB.max", "hugetlb.1GB.current"),
+            (CgroupVersion::V2, AccountKind::Reservation, "hugetlb.1GB.rsvd.max", "hugetlb.1GB.rsvd.current"),
+            (
+                CgroupVersion::V1,
+                AccountKind::Fault,
+                "hugetlb.1GB.limit_in_bytes",
+                "hugetlb.1GB.usage_in_bytes",
+            ),
+            (
+                CgroupVersion::V1,
+                AccountKind::Reservation,
+                "hugetlb.1GB.rsvd.limit_in_bytes",
+                "hugetlb.1GB.rsvd.usage_in_bytes",
+            ),
+        ] {
+            assert_eq!(version.limit_file(giga, kind), limit);
+            assert_eq!(version.usage_file(giga, kind), usage);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `/proc/self/cgroup`, which group this process is in, and `/proc/cgroups`, which controllers the kernel has.
+
+use crate::linux::root::quoted;
+
+/// Where the kernel lists the groups of this process (cgroups(7)).
+pub(super) const MEMBERSHIPS: &str = "/proc/self/cgroup";
+/// Where the kernel lists its controllers (cgroups(7)).
+pub(super) const CONTROLLERS: &str = "/proc/cgroups";
+
+/// A line of `/proc/self/cgroup`: the group in one hierarchy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership<'a> {
+    /// The hierarchy's number: 0 is cgroup v2.
+    pub hierarchy: u32,
+    /// The v1 controllers, separated by commas; empty for cgroup v2.
+    pub controllers: &'a str,
+    /// The group, relative to the root of this process's cgroup namespace: `/../x` for one outside.
+    pub path: &'a str,
+}
+
+/// A line of `/proc/cgroups`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Controller<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The v1 hierarchy that it sits on; 0 if none, so that it is cgroup v2's.
+    pub hierarchy: u32,
+    /// False if it was switched off at boot (`cgroup_disable=`).
+    pub enabled: bool,
+}
+
+/// Reads `/proc/self/cgroup`. No line at all is what a kernel shows on which nobody ever mounted a hierarchy.
+///
+/// # Errors
+///
+/// The beginning of the first line that is not `number:controllers:/path`.
+pub fn parse_memberships(text: &str) -> Result<Vec<Membership<'_>>, String> {
+    text.lines()
+        .map(|line| parse_membership(line).ok_or_else(|| format!("{MEMBERSHIPS} holds {}", quoted(line))))
+        .collect()
+}
+
+/// Reads `/proc/cgroups`.
+///
+/// # Errors
+///
+/// The beginning of the first line that is neither a comment nor a name and three numbers.
+pub fn parse_controllers(text: &str) -> Result<Vec<Controller<'_>>, String> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| parse_controller(line).ok_or_else(|| format!("{CONTROLLERS} holds {}", quoted(line))))
+        .collect()
+}
+
+fn parse_membership(line: &str) -> Option<Membership<'_>> {
+    let (hierarchy, rest) = line.split_once(':')?;
+    let (controllers, path) = rest.split_once(':')?;
+    path.starts_with('/').then_some(Membership { hierarchy: number(hierarchy)?, controllers, path })
+}
+
+fn parse_controller(line: &str) -> Option<Controller<'_>> {
+    let mut fields = line.split_ascii_whitespace();
+    let (name, hierarchy, _groups, enabled) =
+        (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    Some(Controller { name, hierarchy: number(hierarchy)?, enabled: number(enabled)? != 0 })
+}
+
+fn number(text: &str) -> Option<u32> {
+    if text.starts_with('+') { None } else { text.parse().ok() }
+}
+
+// === impl Membership ===
+
+impl Membership<'_> {
+    /// Whether this hierarchy is cgroup v1's and has the controller.
+    #[must_use]
+    pub fn has_controller(&self, name: &str) -> bool {
+        self.controllers.split(',').any(|controller| controller == name)
+    }
+
+    /// Whether this hierarchy is cgroup v2.
+    #[must_use]
+    pub fn is_v2(&self) -> bool {
+        self.hierarchy == 0 && self.controllers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_mixed_layout_is_read() {
+        let text = "9:name=systemd:/\n4:memory,hugetlb:/a:b/c\n0::/../x\n";
+        let memberships = parse_memberships(text).unwrap();
+        assert_eq!(memberships.len(), 3);
+        assert!(memberships[1].has_controller("hugetlb") && !memberships[1].has_controller("huge"));
+        assert!(!memberships[0].has_controller("systemd"));
+        assert_eq!((memberships[1].path, memberships[2].path), ("/a:b/c", "/../x"));
+        assert_eq!(memberships.iter().map(Membership::is_v2).collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
+    fn controllers_are_read_as_linux_6_18_shows_them() {
+        let text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t3\t1\t1\nhugetlb\t0\t3\t0\n";
+        let controllers = parse_controllers(text).unwrap();
+        assert_eq!(controllers[0], Controller { name: "cpuset", hierarchy: 3, enabled: true });
+        assert_eq!(controllers[1], Controller { name: "hugetlb", hierarchy: 0, enabled: false });
+    }
+
+    #[test]
+    fn what_is_no_line_is_shown() {
+        for line in ["garbage", "0:/", "x::/", "0::a", "-1::/", "0::", ""] {
+            let why = parse_memberships(&format!("{line}\n")).unwrap_err();
+            assert!(why.contains(line), "{line}: {why}");
+        }
+        for line in ["hugetlb", "hugetlb 0 1", "hugetlb x 1 1", "hugetlb 0 1 yes", ""] {
+            let why = parse_controllers(&format!("{line}\n")).unwrap_err();
+            assert!(why.contains(line), "{line}: {why}");
+        }
+        assert_eq!(parse_memberships(""), Ok(vec![]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = parse_memberships(&text);
+            let _ = parse_controllers(&text);
+        }
+
+        #[test]
+        fn every_line_survives_its_own_text(hierarchy: u32, controllers in "[a-z,=]{0,12}", path in "(/[a-z:. ]{1,5}){1,4}") {
+            let line = format!("{hierarchy}:{controllers}:{path}\n");
+            let expected = Membership { hierarchy, controllers: &controllers, path: &path };
+            prop_assert_eq!(parse_memberships(&line), Ok(vec![expected]));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The hugetlb cgroup limits that apply to this process: cgroup v1, v2, and both at once.
+//!
+//! Which hierarchy the controller sits on is told by `/proc/self/cgroup`: a v1 hierarchy names it, else it is on v2.
+//! Where that hierarchy is visible is told by mountinfo. From the own group every directory up to the top that is
+//! visible is read, because each has its say.
+
+mod level;
+mod membership;
+mod place;
+
+use crate::domain::cgroup::{CgroupVersion, HugetlbCgroup};
+use crate::domain::reading::Reading;
+
+pub use level::parse_limit;
+use membership::{CONTROLLERS, MEMBERSHIPS};
+pub use membership::{Membership, parse_controllers, parse_memberships};
+
+use super::mountinfo::{self, MOUNTINFO, parse_mountinfo};
+use super::root::HostRoot;
+
+const HUGETLB: &str = "hugetlb";
+const STATUS: &str = "/proc/self/status";
+
+/// The hugetlb cgroup of this process. Absent: no limit can apply, because the kernel has no such controller, or has it
+/// switched off, or nobody ever mounted a hierarchy.
+#[must_use]
+pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
+    match root.table(MEMBERSHIPS) {
+        Reading::Known(text) => match parse_memberships(&text) {
+            Ok(memberships) => read_for(root, &memberships),
+            Err(why) => Reading::Malformed(why),
+        },
+        // A kernel without cgroups has neither file; where /proc is not mounted nothing else is there either.
+        Reading::Absent
+            if root.table(CONTROLLERS) == Reading::Absent && root.table(STATUS).known().is_some() =>
+        {
+            Reading::Absent
+        }
+        Reading::Absent => Reading::Unreadable(format!("{MEMBERSHIPS} is not there")),
+        Reading::Unreadable(why) | Reading::Malformed(why) => Reading::Unreadable(why),
+    }
+}
+
+fn read_for(root: &HostRoot, memberships: &[Membership<'_>]) -> Reading<HugetlbCgroup> {
+    if let Some(membership) = memberships.iter().find(|membership| membership.has_controller(HUGETLB)) {
+        return read_groups(root, CgroupVersion::V1, membership.path);
+    }
+    let v2 = memberships.iter().find(|membership| membership.is_v2());
+    let text = root.table(CONTROLLERS);
+    let controllers = match text.known().map(|text| parse_controllers(text)) {
+        Some(Ok(controllers)) => controllers,
+        Some(Err(why)) => return Reading::Malformed(why),
+        None => Vec::new(),
+    };
+    let hugetlb = controllers.iter().find(|controller| controller.name == HUGETLB);
+    match (hugetlb, v2) {
+        (Some(controller), _) if !controller.enabled => Reading::Absent,
+        (None, _) if !controllers.is_empty() => Reading::Absent,
+        (Some(controller), _) if controller.hierarchy != 0 => Reading::Malformed(format!(
+            "{CONTROLLERS} has the hugetlb controller on hierarchy {}, which {MEMBERSHIPS} does not list",
+            controller.hierarchy
+        )),
+        (_, Some(membership)) => read_groups(root, CgroupVersion::V2, membership.path),
+        // No hierarchy was ever mounted that could hold a limit.
+        (Some(_), None) if controllers.iter().all(|controller| controller.hierarchy == 0) => Reading::Absent,
+        (_, None) => Reading::Malformed(format!(
+            "{MEMBERSHIPS} names no group that the hugetlb controller could be on"
+        )),
+    }
+}
+
+fn read_groups(root: &HostRoot, version: CgroupVersion, path: &str) -> Reading<HugetlbCgroup> {
+    let text = match mountinfo::read(root) {
+        Reading::Known(text) => text,
+        // The group is known and only its place is not: never to be taken for "no limit".
+        Reading::Absent => return Reading::Unreadable(format!("{MOUNTINFO} is not there")),
+        Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
+    };
+    let table = match parse_mountinfo(&text) {
+        Ok(table) => table,
+        Err(why) => return Reading::Malformed(why),
+    };
+    let place = match place::find(root, &table, version, path) {
+        Ok(place) => place,
+        Err(why) => return Reading::Unreadable(why),
+    };
+    let groups: Vec<_> =
+        place.directories().map(|directory| level::read_group(root, version, directory)).collect();
+    let complete = groups.last().is_some_and(|top| top.is_root);
+    let levels = groups.into_iter().map(|group| group.level).collect();
+    Reading::Known(HugetlbCgroup { version, path: path.to_owned(), levels, complete })
+}

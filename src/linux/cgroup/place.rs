@@ -1,0 +1,237 @@
+//! Where a group's directory is: `/proc/self/cgroup` names the group relative to the cgroup namespace, and so does
+//! mountinfo name the group that is mounted; the way from the one to the other is the directory below the mount.
+
+use std::path::PathBuf;
+
+use crate::domain::cgroup::CgroupVersion;
+use crate::linux::mountinfo::{Mount, MountTable, options};
+use crate::linux::root::HostRoot;
+
+/// How many directories are looked through for the own group where its name is not to be had.
+const SEARCHED: usize = 20_000;
+
+/// A group below a mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Where the hierarchy is mounted.
+    pub(super) mount: String,
+    /// The groups on the way down from there to the own one.
+    pub(super) names: Vec<String>,
+}
+
+/// A group's path relative to the cgroup namespace: so many levels up from its root, then down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Relative<'a> {
+    up: usize,
+    down: Vec<&'a str>,
+}
+
+/// How a group lies to a mount of its hierarchy.
+#[derive(Debug, PartialEq, Eq)]
+enum Relation<'a> {
+    /// Below it, by these names.
+    Below(Vec<&'a str>),
+    /// Below it, by so many names that lie above the namespace and are not told, and then these.
+    Unnamed(usize, Vec<&'a str>),
+    /// Not below it.
+    Elsewhere,
+}
+
+/// The directory of the group at `path`, by way of the mount that shows most of what lies above it.
+///
+/// # Errors
+///
+/// Why no mount shows it, in words.
+pub(super) fn find(
+    root: &HostRoot,
+    table: &MountTable<'_>,
+    version: CgroupVersion,
+    path: &str,
+) -> Result<Place, String> {
+    let what = match version {
+        CgroupVersion::V1 => "the cgroup v1 hierarchy of the hugetlb controller",
+        CgroupVersion::V2 => "cgroup v2",
+    };
+    let own = Relative::parse(path).ok_or_else(|| format!("'{path}' is no path of a cgroup"))?;
+    let mut mounts: Vec<(Relative<'_>, &Mount<'_>)> = table
+        .iter()
+        .filter(|mount| is_mount_of(mount, version) && table.hider(mount).is_none())
+        .filter_map(|mount| Some((Relative::parse(&mount.root)?, mount)))
+        .collect();
+    if mounts.is_empty() {
+        return Err(format!("{what} is not mounted where this process could see it"));
+    }
+    mounts.sort_by_key(|(top, _)| (std::cmp::Reverse(top.up), top.down.len()));
+    let reached = mounts.iter().find_map(|(top, mount)| {
+        let names = match own.relation_to(top) {
+            Relation::Below(names) => names.into_iter().map(str::to_owned).collect(),
+            Relation::Unnamed(levels, rest) => search(root, &mount.path, levels, &rest)?,
+            Relation::Elsewhere => return None,
+        };
+        Some(Place { mount: mount.path.clone().into_owned(), names })
+    });
+    reached.ok_or_else(|| format!("no mount of {what} shows this process's group {path}"))
+}
+
+fn is_mount_of(mount: &Mount<'_>, version: CgroupVersion) -> bool {
+    match version {
+        CgroupVersion::V1 => {
+            mount.filesystem == "cgroup" && options(mount.super_options).any(|option| option == "hugetlb")
+        }
+        CgroupVersion::V2 => mount.filesystem == "cgroup2",
+    }
+}
+
+/// The names of the group `levels` and then `rest` below `mount` that has this process in it.
+///
+/// This is how a container that mounts the host's hierarchy sees the limits above its own: the kernel tells it the
+/// depth, not the names.
+fn search(root: &HostRoot, mount: &str, levels: usize, rest: &[&str]) -> Option<Vec<String>> {
+    let pid = own_pid(root)?;
+    let mut waiting = vec![Vec::new()];
+    for _ in 0..SEARCHED {
+        let mut names: Vec<String> = waiting.pop()?;
+        let directory =
+            std::iter::once(mount).chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join("/");
+        if names.len() < levels {
+            waiting.extend(directories(root.path(directory)).map(|name| {
+                let mut below = names.clone();
+                below.push(name);
+                below
+            }));
+            continue;
+        }
+        names.extend(rest.iter().map(|name| (*name).to_owned()));
+        let path =
+            std::iter::once(mount).chain(names.iter().map(String::as_str)).collect::<Vec<_>>().join("/");
+        let processes = root.table(format!("{path}/cgroup.procs"));
+        if processes.known().is_some_and(|text| text.lines().any(|line| line == pid)) {
+            return Some(names);
+        }
+    }
+    None
+}
+
+/// This process's pid in its own namespace, which is what `cgroup.procs` shows it.
+fn own_pid(root: &HostRoot) -> Option<String> {
+    if root.is_live() {
+        return Some(std::process::id().to_string());
+    }
+    root.value("/proc/self/stat").known()?.split(' ').next().map(str::to_owned)
+}
+
+fn directories(path: PathBuf) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+// === impl Relative, Place ===
+
+impl<'a> Relative<'a> {
+    /// Of `/../../a/b`; `None` if it is not absolute or goes up after it went down.
+    fn parse(path: &'a str) -> Option<Self> {
+        let mut names = path.strip_prefix('/')?.split('/').filter(|name| !name.is_empty()).peekable();
+        let mut up = 0;
+        while names.next_if_eq(&"..").is_some() {
+            up += 1;
+        }
+        let down: Vec<_> = names.collect();
+        (!down.contains(&"..")).then_some(Self { up, down })
+    }
+
+    fn relation_to(&self, top: &Self) -> Relation<'a> {
+        if self.up == top.up {
+            return match self.down.strip_prefix(top.down.as_slice()) {
+                Some(names) => Relation::Below(names.to_vec()),
+                None => Relation::Elsewhere,
+            };
+        }
+        // Going up is as short as can be: a mount further up that then goes down is on another branch.
+        match top.up.checked_sub(self.up) {
+            Some(levels) if top.down.is_empty() => Relation::Unnamed(levels, self.down.clone()),
+            _ => Relation::Elsewhere,
+        }
+    }
+}
+
+impl Place {
+    /// The directories from the own group up to the mount.
+    pub(super) fn directories(&self) -> impl Iterator<Item = String> {
+        (0..=self.names.len()).rev().map(|depth| {
+            let names = self.names.iter().take(depth).map(String::as_str);
+            std::iter::once(self.mount.as_str()).chain(names).collect::<Vec<_>>().join("/")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn relation<'a>(own: &'a str, mounted: &str) -> Relation<'a> {
+        let mounted: &'static str = Box::leak(mounted.to_owned().into_boxed_str());
+        Relative::parse(own).unwrap().relation_to(&Relative::parse(mounted).unwrap())
+    }
+
+    #[test]
+    fn a_group_lies_to_a_mount_as_linux_6_18_was_seen_to_say() {
+        for (own, mounted, expected) in [
+            // the whole hierarchy
+            ("/a/b", "/", Relation::Below(vec!["a", "b"])),
+            ("/", "/", Relation::Below(vec![])),
+            // a container without a cgroup namespace: its own group is mounted
+            ("/docker/abc", "/docker/abc", Relation::Below(vec![])),
+            ("/docker/abc/x", "/docker/abc", Relation::Below(vec!["x"])),
+            ("/docker/abcd", "/docker/abc", Relation::Elsewhere),
+            ("/docker", "/docker/abc", Relation::Elsewhere),
+            // a cgroup namespace whose process moved out of its root
+            ("/../other", "/", Relation::Elsewhere),
+            ("/../other", "/..", Relation::Below(vec!["other"])),
+            ("/../../x", "/../../x", Relation::Below(vec![])),
+            // the host's hierarchy, mounted into a cgroup namespace
+            ("/", "/../..", Relation::Unnamed(2, vec![])),
+            ("/x", "/../..", Relation::Unnamed(2, vec!["x"])),
+            ("/../y", "/../..", Relation::Unnamed(1, vec!["y"])),
+            // another container's group
+            ("/", "/../other", Relation::Elsewhere),
+        ] {
+            assert_eq!(relation(own, mounted), expected, "{own} under {mounted}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_goes_up_after_it_went_down_is_none() {
+        for path in ["/a/..", "a", "", "/../a/../b"] {
+            assert_eq!(Relative::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_way_up_begins_with_the_own_group() {
+        let place = Place { mount: "/sys/fs/cgroup".into(), names: vec!["a".into(), "b".into()] };
+        let directories: Vec<_> = place.directories().collect();
+        assert_eq!(directories, ["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_lies_below_is_the_rest_of_the_path(top in "(/[a-c]{1,3}){0,3}", rest in "(/[a-c.]{3}){0,3}") {
+            let own = format!("/{top}{rest}");
+            let names: Vec<_> = rest.split('/').filter(|name| !name.is_empty()).collect();
+            let mounted = format!("/{top}");
+            let (own, mounted) = (Relative::parse(&own).unwrap(), Relative::parse(&mounted).unwrap());
+            prop_assert_eq!(own.relation_to(&mounted), Relation::Below(names));
+        }
+
+        #[test]
+        fn no_text_panics(own in "\\PC*", mounted in "\\PC*") {
+            if let (Some(own), Some(mounted)) = (Relative::parse(&own), Relative::parse(&mounted)) {
+                let _ = own.relation_to(&mounted);
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Resource limits of this process: from getrlimit(2) on the machine, from `/proc/self/limits` in a captured tree.
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use super::root::{HostRoot, quoted};
+use crate::domain::inventory::{Limit, Limits};
+use crate::domain::reading::Reading;
+
+const FILE: &str = "/proc/self/limits";
+const MEMINFO: &str = "/proc/meminfo";
+
+/// The limits of this process, or of the one whose tree was captured.
+#[must_use]
+pub fn read(root: &HostRoot) -> Limits {
+    Limits { swap_bytes: root.table(MEMINFO).and_then(|text| parse_swap(&text)), ..read_process(root) }
+}
+
+fn read_process(root: &HostRoot) -> Limits {
+    if root.is_live() {
+        return Limits {
+            memlock: live(Resource::RLIMIT_MEMLOCK),
+            nofile: live(Resource::RLIMIT_NOFILE),
+            address_space: live(Resource::RLIMIT_AS),
+            file_size: live(Resource::RLIMIT_FSIZE),
+            ..Limits::default()
+        };
+    }
+    match root.table(FILE) {
+        Reading::Known(text) => parse_limits(&text),
+        Reading::Absent => Limits::default(),
+        Reading::Unreadable(why) | Reading::Malformed(why) => {
+            let trouble = || Reading::Unreadable(why.clone());
+            Limits {
+                memlock: trouble(),
+                nofile: trouble(),
+                address_space: trouble(),
+                file_size: trouble(),
+                ..Limits::default()
+            }
+        }
+    }
+}
+
+/// Reads the text of `/proc/self/limits`. A line that is missing is absent.
+///
+/// Source: `proc_pid_limits()` in `fs/proc/base.c`: name, soft limit, hard limit, unit, padded with spaces.
+#[must_use]
+pub fn parse_limits(text: &str) -> Limits {
+    let named = |name: &str| {
+        let Some(line) = text.lines().find(|line| line.starts_with(name)) else { return Reading::Absent };
+        let mut values = line.get(name.len()..).unwrap_or_default().split_ascii_whitespace().map(parse_value);
+        match (values.next().flatten(), values.next().flatten()) {
+            (Some(soft), Some(hard)) => Reading::Known(Limit { soft, hard }),
+            _ => Reading::Malformed(format!("{FILE} holds {}", quoted(line))),
+        }
+    };
+    Limits {
+        memlock: named("Max locked memory "),
+        nofile: named("Max open files "),
+        address_space: named("Max address space "),
+        file_size: named("Max file size "),
+        swap_bytes: Reading::Absent,
+    }
+}
+
+/// `SwapTotal` of `/proc/meminfo`, in bytes.
+#[must_use]
+pub fn parse_swap(text: &str) -> Reading<u64> {
+    let Some(line) = text.lines().find(|line| line.starts_with("SwapTotal:")) else { return Reading::Absent };
+    let kib = line.split_ascii_whitespace().nth(1).and_then(parse_value).flatten();
+    match kib.and_then(|kib| kib.checked_mul(1024)) {
+        Some(bytes) => Reading::Known(bytes),
+        None => Reading::Malformed(format!("{MEMINFO} holds {}", quoted(line))),
+    }
+}
+
+/// `Some(None)` is infinity.
+fn parse_value(text: &str) -> Option<Option<u64>> {
+    if text == "unlimited" {
+        return Some(None);
+    }
+    if text.starts_with('+') { None } else { text.parse().ok().map(Some) }
+}
+
+fn live(resource: Resource) -> Reading<Limit> {
+    let finite = |value| (value != RLIM_INFINITY).then_some(value);
+    match getrlimit(resource) {
+        Ok((soft, hard)) => Reading::Known(Limit { soft: finite(soft), hard: finite(hard) }),
+        Err(errno) => Reading::Unreadable(format!("getrlimit({resource:?}) answered: {errno}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SEEN: &str = "\
+Limit                     Soft Limit           Hard Limit           Units     
+Max cpu time              unlimited            unlimited            seconds   
+Max file size             4096                 unlimited            bytes     
+Max open files            20000                20000                files     
+Max locked memory         8388608              8388608              bytes     
+Max address space         unlimited            unlimited            bytes     
+Max nice priority         0                    0                    
+";
+
+    fn known(soft: Option<u64>, hard: Option<u64>) -> Reading<Limit> {
+        Reading::Known(Limit { soft, hard })
+    }
+
+    #[test]
+    fn the_kernels_own_text_is_read() {
+        let limits = parse_limits(SEEN);
+        assert_eq!(limits.memlock, known(Some(8 << 20), Some(8 << 20)));
+        assert_eq!(limits.nofile, known(Some(20000), Some(20000)));
+        assert_eq!(limits.address_space, known(None, None));
+        assert_eq!(limits.file_size, known(Some(4096), None));
+    }
+
+    #[test]
+    fn a_line_that_is_missing_is_absent_and_one_that_is_garbage_is_malformed() {
+        assert_eq!(parse_limits(""), Limits::default());
+        for line in [
+            "Max open files            ",
+            "Max open files            12",
+            "Max open files            -1 12 files",
+            "Max open files            +1 12 files",
+            "Max open files            many 12 files",
+            "Max open files            99999999999999999999 12 files",
+        ] {
+            assert!(
+                matches!(parse_limits(line).nofile, Reading::Malformed(why) if why.contains("open files")),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_getrlimit_says_is_what_the_file_says() {
+        let text = std::fs::read_to_string(FILE).unwrap();
+        assert_eq!(read_process(&HostRoot::default()), parse_limits(&text));
+    }
+
+    #[test]
+    fn swap_is_read_in_bytes() {
+        for (text, swap) in [
+            ("MemTotal:  1 kB\nSwapTotal:       2097148 kB\n", Reading::Known(2_097_148 << 10)),
+            ("SwapTotal:             0 kB\n", Reading::Known(0)),
+            ("MemTotal: 1 kB\n", Reading::Absent),
+        ] {
+            assert_eq!(parse_swap(text), swap);
+        }
+        for text in [
+            "SwapTotal:",
+            "SwapTotal: much kB",
+            "SwapTotal: unlimited kB",
+            "SwapTotal: 18446744073709551615 kB",
+        ] {
+            assert!(matches!(parse_swap(text), Reading::Malformed(_)), "{text}");
+        }
+        assert!(read(&HostRoot::default()).swap_bytes.known().is_some());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_makes_every_limit_unreadable() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(scratch.path().join("proc/self/limits")).unwrap();
+        assert!(read(&HostRoot::new(scratch.path())).memlock.is_trouble());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(Max (open files|file size) *)?\\PC*") {
+            let _ = parse_limits(&text);
+            let _ = parse_swap(&text);
+        }
+
+        #[test]
+        fn every_limit_survives_the_kernels_own_form(soft: Option<u64>, hard: Option<u64>) {
+            let form = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
+            let line = format!("{:<25} {:<20} {:<20} {:<10}\n", "Max locked memory", form(soft), form(hard), "bytes");
+            prop_assert_eq!(parse_limits(&line).memlock, known(soft, hard));
+        }
+    }
+}
