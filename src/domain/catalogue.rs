@@ -159,8 +159,9 @@ checks! {
         title: "the directory is hugetlbfs of this page size",
         why: "DPDK and QEMU take the page size from the file system. On another one they stop, or go on with 4 KiB pages and \
               say nothing.",
-        how: "fstatfs of --dir: magic number and block size, never the path's name. fail: no hugetlbfs, or of another size. \
-              skip: no --dir and no mount of this size.",
+        how: "fstatfs of --dir: magic number and block size, never the path's name. fail: no hugetlbfs, or of another size; for \
+              DPDK, a path with a space in it, which it cannot find in /proc/mounts. unknown: the path may not be searched. \
+              Without --dir, pass: where one is mounted. skip: no mount of this size, which memfd does not need.",
         remedy: "mount -t hugetlbfs -o pagesize=SIZE none DIR, or name another directory",
         per_size: true,
         mandatory: false,
@@ -169,19 +170,20 @@ checks! {
         reason: "MountNotWritable",
         title: "this uid and gid may create files there",
         why: "hugetlbfs is made 0755 root unless its options say otherwise: a workload that is not root gets EACCES.",
-        how: "a file without a name is created in --dir. fail: refused. unknown: the answer was something else than yes or no.",
-        remedy: "mount with uid=, gid= and mode=, change the directory's owner, or set fsGroup in a pod",
+        how: "a file without a name is created in --dir; it holds no page. fail: refused (EACCES, EPERM), or mounted \
+              read-only (EROFS). unknown: the answer was something else than yes or no. skip: no --dir, or HP301 does not hold.",
+        remedy: "change the directory's owner, mount with uid=, gid= and mode=, or set fsGroup in a pod",
         per_size: true,
         mandatory: false,
     }
     HP303 = 303 {
         reason: "MountTooSmall",
         title: "the mount's own limit leaves room",
-        why: "size= caps a mount: mmap beyond it is ENOMEM though the pool has pages. min_size= takes pages from the pool for \
-              as long as the mount lives.",
-        how: "for --dir: room left against --need and against what the steps take. fail: too little. warn: min_size= holds \
-              pages back.",
-        remedy: "mount -o remount,size=BYTES DIR, or leave size= out",
+        why: "size= caps a mount: mmap beyond it is ENOMEM though the pool has pages. min_size= reserves pages for the mount for \
+              as long as it lives: the pool counts them as reserved, and this mount alone can have them.",
+        how: "for --dir, f_bfree against --need. fail: less than --need, or no page. warn: one page and no --need, so that some \
+              steps are left out. skip: no --dir, or HP301 does not hold.",
+        remedy: "mount it anew with a larger size= or none; a remount answers success and leaves size= as it was",
         per_size: true,
         mandatory: false,
     }
@@ -189,8 +191,10 @@ checks! {
         reason: "MountOutOfInodes",
         title: "the mount has inodes left",
         why: "nr_inodes= caps the files of a mount; creating one beyond it is ENOSPC.",
-        how: "for --dir: free inodes. fail: none left.",
-        remedy: "remove files from the mount, or mount without nr_inodes=",
+        how: "for --dir: free inodes, or ENOSPC where fstatfs does not tell them (it does with size= or min_size= only). fail: \
+              none left. warn: fewer than the pages of --need, for DPDK without --single-file-segments. skip: no --dir, or \
+              HP301 does not hold.",
+        remedy: "remove files from the mount, or mount it anew without nr_inodes=",
         per_size: true,
         mandatory: false,
     }
@@ -198,7 +202,9 @@ checks! {
         reason: "MountHidden",
         title: "no second mount hides the first",
         why: "A hugetlbfs mounted on top of another hides its files and may have another size; DPDK was seen to hang on it.",
-        how: "mountinfo, in mount order. warn: a later mount covers a hugetlbfs of this size.",
+        how: "mountinfo: what a look-up of a mount's path reaches. warn: another mount, which hides a hugetlbfs of this size (with \
+              --dir: of any size, at its path or above); a bind mount that shows the same files hides nothing. unknown: \
+              mountinfo cannot be read. skip: no mount that could be hidden.",
         remedy: "umount the mount on top, or the one below",
         per_size: true,
         mandatory: false,
@@ -208,8 +214,9 @@ checks! {
         title: "the cgroup lets this process touch the pages",
         why: "Past the hugetlb fault limit mmap still works and the first touch ends in SIGBUS. A container without a limit of \
               its own has 0.",
-        how: "the least room left on the way up the cgroups, limit less usage. fail: less than --need, or than one page. warn: \
-              less than the free pages.",
+        how: "the least room left on the way up the cgroups, limit less usage; above what a container sees it says so and no \
+              more. fail: less than --need, or than one page. warn, without --need: less than the free pages, or room for one \
+              page alone. unknown: a limit on the way cannot be read. skip: no page of this size.",
         remedy: "raise the container's hugepages limit, or the group's hugetlb limit file that is named",
         per_size: true,
         mandatory: false,
@@ -227,7 +234,8 @@ checks! {
         reason: "MemlockLimit",
         title: "RLIMIT_MEMLOCK is enough for the workload",
         why: "A workload that locks its memory (testpmd's mlockall, VFIO's pinning) is refused beyond the limit.",
-        how: "by what --workload takes, see docs/workloads.md.",
+        how: "never fail: testpmd goes on, and huge pages are never swapped. warn, for dpdk: swap is on, CAP_IPC_LOCK is missing and \
+              the limit is less than the address space that DPDK reserves. See docs/workloads.md.",
         remedy: "raise it: ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -236,7 +244,8 @@ checks! {
         reason: "NofileLimit",
         title: "RLIMIT_NOFILE is enough for the workload",
         why: "DPDK opens a file per page unless it is told --single-file-segments.",
-        how: "by what --workload takes, see docs/workloads.md.",
+        how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, 32 with --dir, or a soft limit under 12. warn: \
+              too few for one per page. For qemu, the soft limit. fail: less than 17 and one per memory backend. See docs/workloads.md.",
         remedy: "raise it: ulimit -n, LimitNOFILE= in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -246,7 +255,9 @@ checks! {
         title: "RLIMIT_AS is enough for the workload",
         why: "DPDK reserves hundreds of gigabytes of address space before it maps the first page; mmap beyond the limit is \
               ENOMEM.",
-        how: "by what --workload takes, see docs/workloads.md.",
+        how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), 112 MiB (120 with --dir) and the peer's memory. fail: less. \
+              warn: less than 1 GiB more, which newer DPDK may take. For qemu with TCG, 1288 MiB and the guest. fail: less. See \
+              docs/workloads.md.",
         remedy: "lift it: ulimit -v unlimited, LimitAS=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -255,7 +266,8 @@ checks! {
         reason: "FileSizeLimit",
         title: "RLIMIT_FSIZE is enough for the workload",
         why: "Growing a file beyond it is EFBIG and a SIGXFSZ that kills.",
-        how: "by what --workload takes, see docs/workloads.md.",
+        how: "fail: less than --need; for dpdk without --dir, less than the kernel's largest page, which DPDK asks for when its heap is \
+              too small. See docs/workloads.md.",
         remedy: "lift it: ulimit -f unlimited, LimitFSIZE=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -275,7 +287,8 @@ checks! {
         title: "the capabilities that the workload takes are there",
         why: "SHM_HUGETLB asks for CAP_IPC_LOCK or membership in hugetlb_shm_group; locking memory beyond RLIMIT_MEMLOCK asks \
               for CAP_IPC_LOCK.",
-        how: "CapEff of this process, by what --workload takes, see docs/workloads.md.",
+        how: "CapEff of this process. pass: testpmd and QEMU were seen to need none, as root and as another user. unknown: it cannot be \
+              read. See docs/workloads.md.",
         remedy: "give the workload the capability named, or raise RLIMIT_MEMLOCK",
         per_size: false,
         mandatory: false,

@@ -1,2 +1,23 @@
 //! Judges facts that were read: one file per group of the catalogue, each a pure function from inventory and request
 //! to findings.
+
+pub mod limits;
+pub mod mounts;
+mod workload;
+
+use super::request::Request;
+use super::size::PageSize;
+
+/// With two pages every check runs.
+const PAGES_OF_ALL_STEPS: u64 = 2;
+
+/// Pages of `size` that `--need` asks for, on all NUMA nodes together; `None` if it asks for none.
+fn needed(request: &Request, size: PageSize) -> Option<u64> {
+    let pages = request.need.iter().filter(|need| need.size == size).map(|need| need.pages);
+    pages.reduce(u64::saturating_add)
+}
+
+/// `1 page`, `2 pages`.
+fn count(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}

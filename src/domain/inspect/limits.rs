@@ -1,0 +1,136 @@
+//! HP401 and HP402: what the hugetlb cgroups leave of each size. HP403 to HP408: what the process limits leave of the
+//! workload, by the rules of `workload`.
+
+use super::super::catalogue::{HP401, HP402};
+use super::super::cgroup::{AccountKind, Headroom, HugetlbCgroup, Room};
+use super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::inventory::{Inventory, Pool};
+use super::super::reading::Reading;
+use super::super::request::Request;
+use super::super::size::{PageSize, human_bytes};
+use super::{PAGES_OF_ALL_STEPS, count, needed, workload};
+
+/// HP401 and HP402 about `size`, one finding each.
+#[must_use]
+pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
+    [(HP401, AccountKind::Fault), (HP402, AccountKind::Reservation)]
+        .map(|(id, kind)| Question { inventory, request, size, id, kind }.answer())
+        .into()
+}
+
+/// HP403 to HP406 and HP408, one finding each. HP407 is tried by a worker process, not read.
+#[must_use]
+pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
+    workload::inspect(inventory, request)
+}
+
+/// One account of one size.
+struct Question<'a> {
+    inventory: &'a Inventory,
+    request: &'a Request,
+    size: PageSize,
+    id: CheckId,
+    kind: AccountKind,
+}
+
+impl Question<'_> {
+    fn answer(&self) -> Finding {
+        if needed(self.request, self.size).is_none() && self.nothing_there() {
+            return Finding::skip(self.id, self.size, "no page of this size to be limited");
+        }
+        let cgroup = match &self.inventory.cgroup {
+            Reading::Known(cgroup) => cgroup,
+            Reading::Absent => {
+                return Finding::pass(self.id, self.size, "no hugetlb controller, so no limit");
+            }
+            Reading::Unreadable(why) | Reading::Malformed(why) => return self.unknown(why.clone()),
+        };
+        let headroom = cgroup.headroom(self.size, self.kind);
+        self.judge(cgroup, &headroom)
+            .with("cgroup", &cgroup.path)
+            .with("version", cgroup.version)
+            .with("complete", cgroup.complete)
+            .with("tightest", &headroom.tightest)
+            .with("not_known", &headroom.not_known)
+    }
+
+    fn judge(&self, cgroup: &HugetlbCgroup, headroom: &Headroom) -> Finding {
+        let need = needed(self.request, self.size);
+        let room = headroom.tightest.as_ref().map(|room| (room, room.left / self.size.bytes()));
+        if let Some((room, pages)) = room.filter(|(_, pages)| *pages < need.unwrap_or(1)) {
+            let summary = match need {
+                Some(need) => format!("this cgroup may {} {pages} of the {need} pages needed", self.verb()),
+                None => format!("this cgroup may {} no page", self.verb()),
+            };
+            return self.short(Outcome::Fail, summary, room, need.unwrap_or(1));
+        }
+        if let Some(why) = headroom.not_known.first() {
+            return self.unknown(why.clone());
+        }
+        let above = if cgroup.complete { "" } else { ", as far up as can be seen from here" };
+        let Some((room, pages)) = room else {
+            return Finding::pass(self.id, self.size, format!("no limit on the way up{above}"));
+        };
+        let free = self.inventory.pool(self.size).and_then(Pool::available);
+        if need.is_none() && pages < PAGES_OF_ALL_STEPS {
+            let summary = format!("this cgroup may {} only {}", self.verb(), count(pages, "page"));
+            return self.short(Outcome::Warn, summary, room, PAGES_OF_ALL_STEPS);
+        }
+        match free.filter(|free| need.is_none() && pages < *free) {
+            Some(free) => {
+                let summary = format!("this cgroup may {} {pages} of the {free} free pages", self.verb());
+                self.short(Outcome::Warn, summary, room, free)
+            }
+            None => Finding::pass(self.id, self.size, format!("room for {}{above}", count(pages, "page"))),
+        }
+    }
+
+    fn short(&self, outcome: Outcome, summary: String, room: &Room, wanted: u64) -> Finding {
+        let usage = room.usage.map_or("an amount that is not known".to_owned(), human_bytes);
+        let enough =
+            room.limit.saturating_sub(room.left).saturating_add(wanted.saturating_mul(self.size.bytes()));
+        let because = Because::new(
+            format!("room for {}", count(wanted, "page")),
+            format!("{} is {}, with {usage} in use", room.file, human_bytes(room.limit)),
+        )
+        .remedy(format!(
+            "raise {} to {enough}; for a container, its limit of {}",
+            room.file,
+            self.size.resource_name()
+        ));
+        Finding::not_pass(self.id, self.size, outcome, summary, because)
+    }
+
+    fn unknown(&self, why: String) -> Finding {
+        let summary = format!("the {} limit is not known: {why}", self.noun());
+        let because = Because::new(format!("to read every {} limit on the way up", self.noun()), why)
+            .remedy("mount the cgroup hierarchy (a container: /sys/fs/cgroup, read-only) where this process can read it");
+        Finding::not_pass(self.id, self.size, Outcome::Unknown, summary, because)
+    }
+
+    /// The kernel does not offer the size, or has no page of it and may add none.
+    fn nothing_there(&self) -> bool {
+        match (self.inventory.pools.known(), self.inventory.pool(self.size)) {
+            (Some(_), Some(pool)) => pool.total.get() == Some(0) && pool.growable() == Some(0),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    const fn verb(&self) -> &'static str {
+        match self.kind {
+            AccountKind::Fault => "use",
+            AccountKind::Reservation => "reserve",
+        }
+    }
+
+    const fn noun(&self) -> &'static str {
+        match self.kind {
+            AccountKind::Fault => "fault",
+            AccountKind::Reservation => "reservation",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

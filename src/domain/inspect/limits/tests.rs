@@ -1,0 +1,152 @@
+//! HP401 and HP402 are seen to come out in each of their ways.
+
+use super::super::super::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion};
+use super::*;
+use Outcome::{Fail, Pass, Skip, Unknown, Warn};
+
+const PAGE: u64 = 2 << 20;
+
+fn size() -> PageSize {
+    "2Mi".parse().unwrap()
+}
+
+/// 2Mi: `total` pages, all free; no overcommit.
+fn inventory(total: u64, cgroup: Reading<HugetlbCgroup>) -> Inventory {
+    let pool = Pool {
+        size: size(),
+        total: Reading::Known(total),
+        free: Reading::Known(total),
+        reserved: Reading::Known(0),
+        surplus: Reading::Known(0),
+        overcommit: Reading::Known(0),
+        mempolicy: Reading::Absent,
+        numa: vec![],
+    };
+    Inventory { pools: Reading::Known(vec![pool]), cgroup, ..Inventory::default() }
+}
+
+fn account(limit_pages: Option<u64>, used_pages: u64) -> Account {
+    let limit = limit_pages.map(|pages| pages * PAGE);
+    Account { limit: Reading::Known(limit), usage: Reading::Known(used_pages * PAGE) }
+}
+
+/// A group with these accounts, below a root of v2 without files.
+fn group(fault: Account, reservation: Account, complete: bool) -> Reading<HugetlbCgroup> {
+    let limit = CgroupLimit { size: size(), fault, reservation };
+    Reading::Known(HugetlbCgroup {
+        version: CgroupVersion::V2,
+        path: "/pod".into(),
+        levels: vec![
+            CgroupLevel { directory: "/sys/fs/cgroup/pod".into(), sizes: Reading::Known(vec![limit]) },
+            CgroupLevel { directory: "/sys/fs/cgroup".into(), sizes: Reading::Known(vec![]) },
+        ],
+        complete,
+    })
+}
+
+fn findings(inventory: &Inventory, need: &[&str]) -> [Finding; 2] {
+    let need = need.iter().map(|text| text.parse().unwrap()).collect();
+    let findings = inspect(inventory, &Request { need, ..Request::default() }, size());
+    assert_eq!(findings.iter().map(|finding| finding.id).collect::<Vec<_>>(), [HP401, HP402]);
+    for finding in &findings {
+        let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
+        assert_eq!(answered, !matches!(finding.outcome, Pass | Skip), "{finding:?}");
+    }
+    findings.try_into().unwrap()
+}
+
+#[test]
+fn room_is_judged_by_the_need_or_else_by_the_steps_and_the_free_pages() {
+    for (limit, used, free, need, outcome, summary) in [
+        (None, 0, 508, &[][..], Pass, "no limit on the way up"),
+        (Some(0), 0, 508, &[], Fail, "this cgroup may use no page"),
+        (Some(8), 8, 508, &[], Fail, "this cgroup may use no page"),
+        (Some(8), 9, 508, &[], Fail, "this cgroup may use no page"),
+        (Some(8), 7, 508, &[], Warn, "this cgroup may use only 1 page"),
+        (Some(1), 0, 1, &[], Warn, "this cgroup may use only 1 page"),
+        (Some(8), 0, 508, &[], Warn, "this cgroup may use 8 of the 508 free pages"),
+        (Some(8), 0, 8, &[], Pass, "room for 8 pages"),
+        (Some(8), 0, 508, &["2Mi=8"], Pass, "room for 8 pages"),
+        (Some(8), 0, 508, &["2Mi=9"], Fail, "this cgroup may use 8 of the 9 pages needed"),
+        (
+            Some(8),
+            0,
+            508,
+            &["2Mi=5@numa0", "2Mi=4@numa1"],
+            Fail,
+            "this cgroup may use 8 of the 9 pages needed",
+        ),
+        (Some(1), 0, 508, &["2Mi=1"], Pass, "room for 1 page"),
+        (Some(8), 0, 508, &["1Gi=9"], Warn, "this cgroup may use 8 of the 508 free pages"),
+        (Some(0), 0, 0, &["2Mi=1"], Fail, "this cgroup may use 0 of the 1 pages needed"),
+        (Some(0), 0, 0, &[], Skip, "no page of this size to be limited"),
+    ] {
+        let inventory = inventory(free, group(account(limit, used), account(None, 0), true));
+        let [fault, _] = findings(&inventory, need);
+        assert_eq!(
+            (fault.outcome, fault.summary.as_str()),
+            (outcome, summary),
+            "{limit:?} {used} {free} {need:?}"
+        );
+    }
+}
+
+#[test]
+fn the_reservation_limit_is_judged_for_itself() {
+    let inventory = inventory(508, group(account(None, 0), account(Some(8), 5), true));
+    let [fault, reservation] = findings(&inventory, &["2Mi=4"]);
+    assert_eq!((fault.outcome, reservation.outcome), (Pass, Fail));
+    assert_eq!(reservation.summary, "this cgroup may reserve 3 of the 4 pages needed");
+    assert_eq!(reservation.seen, "/sys/fs/cgroup/pod/hugetlb.2MB.rsvd.max is 16 MiB, with 10 MiB in use");
+    assert_eq!(
+        reservation.remedy,
+        "raise /sys/fs/cgroup/pod/hugetlb.2MB.rsvd.max to 18874368; for a container, its limit of hugepages-2Mi"
+    );
+}
+
+#[test]
+fn without_a_controller_there_is_no_limit() {
+    for finding in findings(&inventory(508, Reading::Absent), &[]) {
+        assert_eq!((finding.outcome, finding.summary.as_str()), (Pass, "no hugetlb controller, so no limit"));
+    }
+}
+
+#[test]
+fn limits_that_cannot_be_read_are_unknown() {
+    for cgroup in [Reading::Unreadable("not mounted".into()), Reading::Malformed("garbage".into())] {
+        for finding in findings(&inventory(508, cgroup), &[]) {
+            assert_eq!(finding.outcome, Unknown);
+        }
+    }
+    let garbage = Account { limit: Reading::Malformed("max holds 'x'".into()), usage: Reading::Known(0) };
+    let [fault, reservation] = findings(&inventory(508, group(garbage.clone(), account(None, 0), true)), &[]);
+    assert_eq!((fault.outcome, reservation.outcome), (Unknown, Pass));
+    assert_eq!(fault.summary, "the fault limit is not known: max holds 'x'");
+}
+
+#[test]
+fn a_limit_that_is_known_to_be_too_tight_fails_whatever_else_is_not_known() {
+    let Reading::Known(mut cgroup) = group(account(Some(0), 0), account(None, 0), true) else {
+        unreachable!()
+    };
+    cgroup.levels.push(CgroupLevel { directory: "/x".into(), sizes: Reading::Unreadable("EACCES".into()) });
+    let [fault, reservation] = findings(&inventory(508, Reading::Known(cgroup)), &[]);
+    assert_eq!((fault.outcome, reservation.outcome), (Fail, Unknown));
+}
+
+#[test]
+fn what_a_container_cannot_see_above_itself_is_said() {
+    let [fault, reservation] =
+        findings(&inventory(8, group(account(Some(8), 0), account(None, 0), false)), &["2Mi=8"]);
+    assert_eq!(fault.summary, "room for 8 pages, as far up as can be seen from here");
+    assert_eq!(reservation.summary, "no limit on the way up, as far up as can be seen from here");
+    assert_eq!(fault.evidence.get("complete"), Some(&false.into()));
+}
+
+#[test]
+fn pools_that_are_not_known_do_not_silence_a_limit() {
+    let cgroup = group(account(Some(0), 0), account(Some(4), 0), true);
+    let inventory = Inventory { pools: Reading::Unreadable("EACCES".into()), cgroup, ..Inventory::default() };
+    let [fault, reservation] = findings(&inventory, &[]);
+    assert_eq!((fault.outcome, reservation.outcome), (Fail, Pass));
+}

@@ -1,0 +1,142 @@
+//! HP301 to HP305: the hugetlbfs that `--dir` names, or which ones there are.
+//!
+//! With `--dir` that directory alone counts. Without it no mount is needed, because memfd needs none.
+
+mod used;
+
+use self::used::Used;
+use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305};
+use super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::inventory::{DirectoryKind, HugeMount, Inventory, WriteAttempt};
+use super::super::reading::Reading;
+use super::super::request::Request;
+use super::super::size::{PageSize, human_bytes};
+use super::count;
+
+/// HP301 to HP305 about `size`, one finding each.
+#[must_use]
+pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
+    if request.directory.is_none() {
+        let no_directory = |id| Finding::skip(id, size, "no --dir, so no mount is used");
+        return vec![
+            listed(inventory, size),
+            no_directory(HP302),
+            no_directory(HP303),
+            no_directory(HP304),
+            hidden(inventory, size, |mount| mount.size == Some(size)),
+        ];
+    }
+    let Some(directory) = &inventory.directory else {
+        return [HP301, HP302, HP303, HP304, HP305]
+            .map(|id| not_known(id, size, "--dir was not looked at"))
+            .into();
+    };
+    let used = Used { inventory, request, directory, size, path: &directory.path };
+    let hidden = hidden(inventory, size, |mount| used.is_at_or_below(mount));
+    match directory.kind.known() {
+        Some(DirectoryKind::Hugetlbfs { size: its, pages, inodes }) if *its == size => {
+            vec![used.right_kind(), used.writable(), used.room(*pages), used.inodes(*inodes), hidden]
+        }
+        _ => {
+            let skip = |id| {
+                Finding::skip(
+                    id,
+                    size,
+                    format!("{} is not known to be hugetlbfs of {size}: see HP301", used.path),
+                )
+            };
+            // Who cannot even reach the directory cannot write there, whatever it is.
+            let writable = match &directory.writable {
+                Reading::Known(WriteAttempt::Denied(_)) => used.writable(),
+                _ => skip(HP302),
+            };
+            vec![used.wrong_kind(), writable, skip(HP303), skip(HP304), hidden]
+        }
+    }
+}
+
+/// HP301 without `--dir`: what there is.
+fn listed(inventory: &Inventory, size: PageSize) -> Finding {
+    let mounts = match known_mounts(inventory) {
+        Ok(mounts) => mounts,
+        Err(why) => return not_known(HP301, size, why),
+    };
+    let of_size: Vec<_> = mounts.iter().filter(|mount| mount.size == Some(size)).collect();
+    let visible: Vec<_> = of_size.iter().filter(|mount| mount.hidden_by.is_none()).collect();
+    let finding = match visible.as_slice() {
+        [] if of_size.is_empty() => {
+            Finding::skip(HP301, size, format!("no hugetlbfs of {size} is mounted; memfd needs none"))
+        }
+        [] => Finding::skip(HP301, size, format!("every hugetlbfs of {size} is hidden: see HP305")),
+        [one] => {
+            Finding::pass(HP301, size, format!("mounted at {}{}", one.path, options_worth_telling(one, size)))
+        }
+        [one, rest @ ..] => Finding::pass(
+            HP301,
+            size,
+            format!("mounted at {} and {} more", one.path, count(rest.len() as u64, "place")),
+        ),
+    };
+    finding.with("mounts", of_size)
+}
+
+/// HP305 about the mounts that `concerns` picks.
+fn hidden(inventory: &Inventory, size: PageSize, concerns: impl Fn(&HugeMount) -> bool) -> Finding {
+    let mounts = match known_mounts(inventory) {
+        Ok(mounts) => mounts,
+        Err(why) => return not_known(HP305, size, why),
+    };
+    let concerned: Vec<_> = mounts.iter().filter(|mount| concerns(mount)).collect();
+    let covered = concerned.iter().find_map(|mount| Some((mount, mount.hidden_by.as_ref()?)));
+    match covered {
+        None if concerned.is_empty() => Finding::skip(HP305, size, "no mount that could be hidden"),
+        None => {
+            Finding::pass(HP305, size, format!("{}, none hidden", count(concerned.len() as u64, "mount")))
+        }
+        Some((mount, hider)) => {
+            let because = Because::new(
+                format!("the hugetlbfs at {} is what a look-up of its path reaches", mount.path),
+                format!("another mount at {hider} hides it"),
+            )
+            .remedy(format!(
+                "umount {hider}, if that mount is not needed; or the hugetlbfs at {} below it",
+                mount.path
+            ));
+            Finding::not_pass(
+                HP305,
+                size,
+                Outcome::Warn,
+                format!("the hugetlbfs at {} is hidden", mount.path),
+                because,
+            )
+            .with("hidden", concerned.iter().filter(|mount| mount.hidden_by.is_some()).collect::<Vec<_>>())
+        }
+    }
+}
+
+fn known_mounts(inventory: &Inventory) -> Result<&[HugeMount], &str> {
+    inventory.mounts.known().map(Vec::as_slice).ok_or(inventory.mounts.why_unknown().unwrap_or_default())
+}
+
+fn options_worth_telling(mount: &HugeMount, size: PageSize) -> String {
+    let mut told = String::new();
+    if let Some(bytes) = mount.limit_bytes {
+        told.push_str(&format!(", size= {}", human_bytes(bytes)));
+    }
+    if let Some(bytes) = mount.min_bytes {
+        told.push_str(&format!(", min_size= keeps {} for it", count(bytes / size.bytes(), "page")));
+    }
+    if mount.read_only {
+        told.push_str(", read-only");
+    }
+    told
+}
+
+fn not_known(id: CheckId, size: PageSize, why: &str) -> Finding {
+    let because = Because::new("to see what is mounted there", why)
+        .remedy("mount /proc, and run as a user who may search the directories above");
+    Finding::not_pass(id, size, Outcome::Unknown, format!("not known: {why}"), because)
+}
+
+#[cfg(test)]
+mod tests;

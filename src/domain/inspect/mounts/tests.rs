@@ -1,0 +1,275 @@
+//! Every one of HP301 to HP305 is seen to come out in each of its ways.
+
+use super::*;
+use crate::domain::inventory::{Directory, Privileges};
+use crate::domain::request::Workload;
+use Outcome::{Fail, Pass, Skip, Unknown, Warn};
+
+const DIR: &str = "/mnt/huge";
+
+fn size(text: &str) -> PageSize {
+    text.parse().unwrap()
+}
+
+fn mount(path: &str, its_size: &str) -> HugeMount {
+    HugeMount {
+        path: path.into(),
+        size: Some(size(its_size)),
+        limit_bytes: None,
+        min_bytes: None,
+        inodes: None,
+        uid: None,
+        gid: None,
+        mode: None,
+        read_only: false,
+        hidden_by: None,
+        options: vec![],
+        device: "0:53".into(),
+    }
+}
+
+fn hugetlbfs(its_size: &str, pages: Option<(u64, u64)>, inodes: Option<(u64, u64)>) -> DirectoryKind {
+    DirectoryKind::Hugetlbfs { size: size(its_size), pages, inodes }
+}
+
+fn directory(kind: Reading<DirectoryKind>, writable: Reading<WriteAttempt>) -> Directory {
+    Directory { path: DIR.into(), real_path: Some(DIR.into()), device: Some("0:53".into()), kind, writable }
+}
+
+fn good() -> Directory {
+    directory(Reading::Known(hugetlbfs("2Mi", None, None)), Reading::Known(WriteAttempt::Allowed))
+}
+
+fn inventory(mounts: Vec<HugeMount>, directory: Option<Directory>) -> Inventory {
+    let privileges = Privileges { uid: 65532, gid: 65532, ..Privileges::default() };
+    Inventory { mounts: Reading::Known(mounts), directory, privileges, ..Inventory::default() }
+}
+
+fn request(directory: bool, need: &[&str]) -> Request {
+    Request {
+        directory: directory.then(|| DIR.to_owned()),
+        need: need.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Request::default()
+    }
+}
+
+/// The five findings about 2Mi; that there are five, each of its own id, is part of the check.
+fn findings(inventory: &Inventory, request: &Request) -> [Finding; 5] {
+    let findings = inspect(inventory, request, size("2Mi"));
+    assert_eq!(
+        findings.iter().map(|finding| finding.id).collect::<Vec<_>>(),
+        [HP301, HP302, HP303, HP304, HP305]
+    );
+    for finding in &findings {
+        assert_eq!(finding.size, Some(size("2Mi")));
+        let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
+        assert_eq!(answered, !matches!(finding.outcome, Pass | Skip), "{finding:?}");
+    }
+    findings.try_into().unwrap()
+}
+
+fn with(directory: Directory) -> [Finding; 5] {
+    findings(&inventory(vec![mount(DIR, "2Mi")], Some(directory)), &request(true, &[]))
+}
+
+fn outcomes(findings: &[Finding]) -> Vec<Outcome> {
+    findings.iter().map(|finding| finding.outcome).collect()
+}
+
+#[test]
+fn without_dir_the_mounts_of_the_size_are_told_and_none_is_needed() {
+    let found = findings(
+        &inventory(vec![mount("/dev/hugepages", "2Mi"), mount("/g", "1Gi")], None),
+        &request(false, &[]),
+    );
+    assert_eq!(outcomes(&found), [Pass, Skip, Skip, Skip, Pass]);
+    assert_eq!(found[0].summary, "mounted at /dev/hugepages");
+    assert_eq!(found[4].summary, "1 mount, none hidden");
+
+    let found = findings(&inventory(vec![mount("/g", "1Gi")], None), &request(false, &[]));
+    assert_eq!(outcomes(&found), [Skip; 5]);
+    assert_eq!(found[0].summary, "no hugetlbfs of 2Mi is mounted; memfd needs none");
+
+    let mut limited = mount("/a", "2Mi");
+    (limited.limit_bytes, limited.min_bytes, limited.read_only) = (Some(8 << 20), Some(2 << 20), true);
+    let found = findings(&inventory(vec![limited.clone()], None), &request(false, &[]));
+    assert_eq!(found[0].summary, "mounted at /a, size= 8 MiB, min_size= keeps 1 page for it, read-only");
+    let found = findings(&inventory(vec![limited, mount("/b", "2Mi")], None), &request(false, &[]));
+    assert_eq!(found[0].summary, "mounted at /a and 1 place more");
+}
+
+#[test]
+fn mounts_that_cannot_be_read_are_unknown() {
+    for mounts in
+        [Reading::Unreadable("EACCES".into()), Reading::Malformed("garbage".into()), Reading::Absent]
+    {
+        let inventory = Inventory { mounts, ..Inventory::default() };
+        assert_eq!(
+            outcomes(&findings(&inventory, &request(false, &[]))),
+            [Unknown, Skip, Skip, Skip, Unknown]
+        );
+        // A directory is looked at for itself; what hides another mount there is still not known.
+        let inventory = Inventory { directory: Some(good()), ..inventory };
+        assert_eq!(outcomes(&findings(&inventory, &request(true, &[]))), [Pass, Pass, Pass, Pass, Unknown]);
+    }
+}
+
+#[test]
+fn a_hidden_mount_is_a_warning_and_none_to_use() {
+    let mut hidden = mount("/dev/hugepages", "2Mi");
+    hidden.hidden_by = Some("/dev".into());
+    let found = findings(&inventory(vec![hidden.clone()], None), &request(false, &[]));
+    assert_eq!(outcomes(&found), [Skip, Skip, Skip, Skip, Warn]);
+    assert_eq!(found[4].seen, "another mount at /dev hides it");
+
+    hidden.size = Some(size("1Gi"));
+    let found = findings(&inventory(vec![hidden], None), &request(false, &[]));
+    assert_eq!(found[4].outcome, Skip, "another size");
+}
+
+#[test]
+fn with_dir_a_mount_hidden_at_its_path_or_above_is_a_warning_of_whatever_size() {
+    for (path, its_size, expected) in [
+        (DIR, "1Gi", Warn),
+        ("/mnt", "2Mi", Warn),
+        ("/mnt/hugepages", "2Mi", Pass),
+        ("/mnt/huge/below", "2Mi", Pass),
+    ] {
+        let mut hidden = mount(path, its_size);
+        hidden.hidden_by = Some(DIR.into());
+        let found = findings(&inventory(vec![hidden, mount(DIR, "2Mi")], Some(good())), &request(true, &[]));
+        assert_eq!(found[4].outcome, expected, "{path}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_good_passes_everywhere() {
+    let found = with(good());
+    assert_eq!(outcomes(&found), [Pass; 5]);
+    assert_eq!(found[0].summary, "/mnt/huge is hugetlbfs of 2Mi");
+    assert_eq!(found[2].summary, "no limit of its own (size=)");
+    assert_eq!(found[3].summary, "no limit on inodes (nr_inodes=)");
+}
+
+#[test]
+fn a_directory_that_is_something_else_fails_and_another_is_never_used() {
+    for (kind, summary) in [
+        (hugetlbfs("1Gi", None, None), "hugetlbfs of 1Gi at /mnt/huge, not hugetlbfs of 2Mi"),
+        (DirectoryKind::Other("tmpfs".into()), "tmpfs at /mnt/huge, not hugetlbfs of 2Mi"),
+        (DirectoryKind::NotADirectory("nothing".into()), "nothing at /mnt/huge, not hugetlbfs of 2Mi"),
+    ] {
+        let directory = directory(Reading::Known(kind), Reading::Known(WriteAttempt::Allowed));
+        let found =
+            findings(&inventory(vec![mount("/dev/hugepages", "2Mi")], Some(directory)), &request(true, &[]));
+        assert_eq!(outcomes(&found), [Fail, Skip, Skip, Skip, Skip]);
+        assert_eq!(found[0].summary, summary);
+        assert!(
+            found[0]
+                .remedy
+                .contains("mount -t hugetlbfs -o pagesize=2M none /mnt/huge; or --dir /dev/hugepages")
+        );
+    }
+}
+
+#[test]
+fn a_directory_that_nobody_could_look_at_is_unknown() {
+    assert_eq!(outcomes(&findings(&inventory(vec![], None), &request(true, &[]))), [Unknown; 5]);
+    let denied = Reading::Known(WriteAttempt::Denied("opening it answered: EACCES".into()));
+    let found = with(directory(Reading::Unreadable("opening it answered: EACCES".into()), denied));
+    assert_eq!(outcomes(&found), [Unknown, Fail, Skip, Skip, Pass]);
+    assert_eq!(found[1].remedy, "let uid 65532 search every directory above /mnt/huge");
+    let found = with(directory(Reading::Malformed("blocks of 3 bytes".into()), Reading::Absent));
+    assert_eq!(outcomes(&found), [Unknown, Skip, Skip, Skip, Pass]);
+}
+
+#[test]
+fn a_path_that_proc_mounts_escapes_is_of_no_use_to_dpdk_alone() {
+    for name in ["/mnt/huge pages", "/mnt/t\tab", "/mnt/b\\s"] {
+        let directory = Directory { real_path: Some(name.into()), ..good() };
+        let inventory = inventory(vec![mount(name, "2Mi")], Some(directory));
+        let mut request = request(true, &[]);
+        assert_eq!(findings(&inventory, &request)[0].outcome, Fail, "{name}");
+        request.workload = Workload::Qemu;
+        assert_eq!(findings(&inventory, &request)[0].outcome, Pass, "{name}");
+    }
+}
+
+#[test]
+fn each_answer_to_creating_a_file_has_its_own_outcome_and_remedy() {
+    let said = || "open(O_TMPFILE) answered: that".to_owned();
+    for (writable, outcome, remedy) in [
+        (Reading::Known(WriteAttempt::Allowed), Pass, ""),
+        (Reading::Known(WriteAttempt::NoInode(said())), Pass, ""),
+        (Reading::Known(WriteAttempt::ReadOnly(said())), Fail, "mount -o remount,rw /mnt/huge"),
+        (Reading::Known(WriteAttempt::Denied(said())), Fail, "chown 65532:65532 /mnt/huge"),
+        (Reading::Known(WriteAttempt::Failed(said())), Unknown, ""),
+        (Reading::Absent, Unknown, ""),
+        (Reading::Unreadable("no".into()), Unknown, ""),
+    ] {
+        let finding = &with(directory(Reading::Known(hugetlbfs("2Mi", None, None)), writable.clone()))[1];
+        assert_eq!(finding.outcome, outcome, "{writable:?}");
+        assert!(finding.remedy.contains(remedy), "{}", finding.remedy);
+    }
+}
+
+#[test]
+fn room_is_judged_by_the_need_or_else_by_what_all_steps_take() {
+    for (pages, need, outcome) in [
+        (None, &["2Mi=512"][..], Pass),
+        (Some((4, 4)), &["2Mi=4"], Pass),
+        (Some((4, 3)), &["2Mi=4"], Fail),
+        (Some((4, 3)), &["2Mi=2@numa0", "2Mi=2@numa1"], Fail),
+        (Some((4, 4)), &["1Gi=8"], Pass),
+        (Some((1, 1)), &["2Mi=1"], Pass),
+        (Some((4, 2)), &[], Pass),
+        (Some((4, 1)), &[], Warn),
+        (Some((4, 0)), &[], Fail),
+        (Some((0, 0)), &[], Fail),
+    ] {
+        let directory =
+            directory(Reading::Known(hugetlbfs("2Mi", pages, None)), Reading::Known(WriteAttempt::Allowed));
+        let found = findings(&inventory(vec![mount(DIR, "2Mi")], Some(directory)), &request(true, need));
+        assert_eq!(found[2].outcome, outcome, "{pages:?} {need:?}");
+    }
+}
+
+#[test]
+fn too_small_a_mount_is_to_be_mounted_anew_by_its_own_path() {
+    let mut directory = directory(
+        Reading::Known(hugetlbfs("2Mi", Some((4, 1)), None)),
+        Reading::Known(WriteAttempt::Allowed),
+    );
+    directory.path = "below".into();
+    directory.real_path = Some("/mnt/huge/below".into());
+    let found = findings(&inventory(vec![mount(DIR, "2Mi")], Some(directory)), &request(true, &["2Mi=4"]));
+    assert_eq!(
+        found[2].remedy,
+        "remove files from below, or mount it anew: umount /mnt/huge; \
+         mount -t hugetlbfs -o pagesize=2M,size=14680064 none /mnt/huge"
+    );
+    assert_eq!(found[2].summary, "room for 1 of 4 pages");
+}
+
+#[test]
+fn inodes_are_judged_also_where_the_kernel_does_not_tell_them() {
+    let used_up = || WriteAttempt::NoInode("ENOSPC".into());
+    for (inodes, shown, writable, need, qemu, outcome) in [
+        (None, None, WriteAttempt::Allowed, &[][..], false, Pass),
+        (None, Some(10), WriteAttempt::Allowed, &[], false, Pass),
+        (None, Some(1), used_up(), &[], false, Fail),
+        (None, None, used_up(), &[], false, Fail),
+        (Some((3, 2)), Some(3), WriteAttempt::Allowed, &[], false, Pass),
+        (Some((3, 0)), Some(3), used_up(), &[], false, Fail),
+        (Some((3, 2)), Some(3), used_up(), &[], false, Fail),
+        (Some((3, 2)), Some(3), WriteAttempt::Allowed, &["2Mi=4"], false, Warn),
+        (Some((3, 2)), Some(3), WriteAttempt::Allowed, &["2Mi=4"], true, Pass),
+    ] {
+        let directory = directory(Reading::Known(hugetlbfs("2Mi", None, inodes)), Reading::Known(writable));
+        let mut mounted = mount(DIR, "2Mi");
+        mounted.inodes = shown;
+        let mut request = request(true, need);
+        request.workload = if qemu { Workload::Qemu } else { Workload::Dpdk };
+        let found = findings(&inventory(vec![mounted], Some(directory)), &request);
+        assert_eq!(found[3].outcome, outcome, "{inodes:?} {shown:?} {need:?}");
+    }
+}

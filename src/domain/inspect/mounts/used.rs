@@ -1,0 +1,204 @@
+//! HP301 to HP304 about the directory that `--dir` names.
+
+use super::super::super::catalogue::{HP301, HP302, HP303, HP304};
+use super::super::super::check::{Because, Finding, Outcome};
+use super::super::super::inventory::{Directory, DirectoryKind, HugeMount, Inventory, WriteAttempt};
+use super::super::super::reading::Reading;
+use super::super::super::request::{Request, Workload};
+use super::super::super::size::{PageSize, human_bytes};
+use super::super::{PAGES_OF_ALL_STEPS, count, needed};
+use super::not_known;
+
+/// The directory of `--dir`, and what is asked of it.
+pub(super) struct Used<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) request: &'a Request,
+    pub(super) directory: &'a Directory,
+    pub(super) size: PageSize,
+    /// As it was given.
+    pub(super) path: &'a str,
+}
+
+impl Used<'_> {
+    /// HP301, where it is hugetlbfs of the size.
+    pub(super) fn right_kind(&self) -> Finding {
+        let real_path = self.directory.real_path.as_deref().unwrap_or(self.path);
+        let escaped = real_path.contains([' ', '\t', '\n', '\\']);
+        let finding = if escaped && self.request.workload == Workload::Dpdk {
+            let because = Because::new("a path without space, tab, newline and backslash", real_path).remedy(
+                "mount it at a plain path: DPDK looks for the path in /proc/mounts, where these are escaped",
+            );
+            Finding::not_pass(
+                HP301,
+                self.size,
+                Outcome::Fail,
+                format!("DPDK cannot use {real_path}"),
+                because,
+            )
+        } else {
+            Finding::pass(HP301, self.size, format!("{} is hugetlbfs of {}", self.path, self.size))
+        };
+        finding.with("directory", self.directory).with("mount", self.mount())
+    }
+
+    /// HP301, where it is not, or not known to be.
+    pub(super) fn wrong_kind(&self) -> Finding {
+        let (seen, make) = match &self.directory.kind {
+            Reading::Known(DirectoryKind::Hugetlbfs { size, .. }) => (format!("hugetlbfs of {size}"), ""),
+            Reading::Known(DirectoryKind::Other(name)) => (name.clone(), ""),
+            Reading::Known(DirectoryKind::NotADirectory(what)) => {
+                (what.clone(), "make it a directory, then ")
+            }
+            reading => return not_known(HP301, self.size, reading.why_unknown().unwrap_or_default()),
+        };
+        let option = self.size.mount_option();
+        let mut remedy = format!("{make}mount -t hugetlbfs -o pagesize={option} none {}", self.path);
+        let elsewhere = self.inventory.mounts.known().and_then(|mounts| {
+            mounts.iter().find(|mount| mount.size == Some(self.size) && mount.hidden_by.is_none())
+        });
+        if let Some(mount) = elsewhere {
+            remedy.push_str(&format!("; or --dir {}, which is hugetlbfs of {}", mount.path, self.size));
+        }
+        let expected = format!("hugetlbfs of {}", self.size);
+        let summary = format!("{seen} at {}, not {expected}", self.path);
+        Finding::not_pass(HP301, self.size, Outcome::Fail, summary, Because { expected, seen, remedy })
+            .with("directory", self.directory)
+    }
+
+    /// HP302.
+    pub(super) fn writable(&self) -> Finding {
+        let privileges = &self.inventory.privileges;
+        let (uid, gid) = (privileges.uid, privileges.gid);
+        let expected = format!("uid {uid} and gid {gid} may create files in {}", self.path);
+        let (outcome, seen, remedy) = match &self.directory.writable {
+            Reading::Known(WriteAttempt::Allowed) => return Finding::pass(HP302, self.size, expected),
+            Reading::Known(WriteAttempt::NoInode(_)) => {
+                return Finding::pass(HP302, self.size, format!("{expected}, were an inode left: see HP304"));
+            }
+            Reading::Known(WriteAttempt::ReadOnly(answer)) => {
+                let mount = self.mount().map_or(self.path, |mount| mount.path.as_str());
+                (Outcome::Fail, answer, format!("mount -o remount,rw {mount}"))
+            }
+            Reading::Known(WriteAttempt::Denied(answer)) if self.directory.kind.is_trouble() => {
+                (Outcome::Fail, answer, format!("let uid {uid} search every directory above {}", self.path))
+            }
+            Reading::Known(WriteAttempt::Denied(answer)) => {
+                let remedy = format!(
+                    "chown {uid}:{gid} {}, or mount with uid={uid},gid={gid}; in a pod, fsGroup; as root, look for a \
+                     security module that forbids it",
+                    self.path
+                );
+                (Outcome::Fail, answer, remedy)
+            }
+            Reading::Known(WriteAttempt::Failed(answer)) => (Outcome::Unknown, answer, String::new()),
+            reading => return not_known(HP302, self.size, reading.why_unknown().unwrap_or_default()),
+        };
+        let summary = match outcome {
+            Outcome::Fail => format!("uid {uid} and gid {gid} may not create files in {}", self.path),
+            _ => format!("whether files can be created in {} could not be told", self.path),
+        };
+        let because = Because { expected, seen: seen.clone(), remedy };
+        Finding::not_pass(HP302, self.size, outcome, summary, because)
+    }
+
+    /// HP303; `pages` is limit and rest.
+    pub(super) fn room(&self, pages: Option<(u64, u64)>) -> Finding {
+        let kept = self.mount().and_then(|mount| mount.min_bytes).map(|bytes| bytes / self.size.bytes());
+        let kept = kept
+            .map_or(String::new(), |pages| format!(", and min_size= keeps {} for it", count(pages, "page")));
+        let Some((limit, free)) = pages else {
+            return Finding::pass(HP303, self.size, format!("no limit of its own (size=){kept}"));
+        };
+        let need = needed(self.request, self.size);
+        let least = need.unwrap_or(1);
+        let wanted = need.unwrap_or(PAGES_OF_ALL_STEPS);
+        let summary = format!("room for {free} of {}{kept}", count(limit, "page"));
+        if free >= wanted {
+            return Finding::pass(HP303, self.size, summary);
+        }
+        let outcome = if free < least { Outcome::Fail } else { Outcome::Warn };
+        let enough = limit.saturating_sub(free).saturating_add(wanted).saturating_mul(self.size.bytes());
+        let because = Because::new(
+            format!("room for {}", count(wanted, "page")),
+            format!(
+                "size= is {}, and {free} of its {} left",
+                human_bytes(limit.saturating_mul(self.size.bytes())),
+                count(limit, "page")
+            ),
+        )
+        .remedy(format!(
+            "remove files from {}, or {}",
+            self.path,
+            self.mount_anew(&format!(",size={enough}"))
+        ));
+        Finding::not_pass(HP303, self.size, outcome, summary, because)
+    }
+
+    /// HP304; `inodes` is limit and rest, where the kernel tells.
+    pub(super) fn inodes(&self, inodes: Option<(u64, u64)>) -> Finding {
+        let shown = self.mount().and_then(|mount| mount.inodes);
+        let used_up = matches!(self.directory.writable, Reading::Known(WriteAttempt::NoInode(_)));
+        let (limit, free) = match inodes {
+            _ if used_up => (inodes.map(|(limit, _)| limit).or(shown), 0),
+            Some((limit, free)) => (Some(limit), free),
+            None => {
+                // The kernel counts the free ones for fstatfs only where size= or min_size= is set.
+                let summary = shown.map_or("no limit on inodes (nr_inodes=)".to_owned(), |limit| {
+                    format!("at least one inode left of nr_inodes={limit}")
+                });
+                return Finding::pass(HP304, self.size, summary);
+            }
+        };
+        let limit = limit.map_or(String::new(), |limit| format!(" of nr_inodes={limit}"));
+        let summary = format!("{} left{limit}", count(free, "inode"));
+        let files = match self.request.workload {
+            Workload::Dpdk => needed(self.request, self.size).unwrap_or(1),
+            Workload::Qemu => 1,
+        };
+        if free >= files {
+            return Finding::pass(HP304, self.size, summary);
+        }
+        let outcome = if free == 0 { Outcome::Fail } else { Outcome::Warn };
+        let why = if files > 1 {
+            " (DPDK makes a file per page, one in all with --single-file-segments)"
+        } else {
+            ""
+        };
+        let because = Because::new(format!("room for {}{why}", count(files, "file")), summary.clone())
+            .remedy(format!(
+                "remove files from {}, or without nr_inodes= {}",
+                self.path,
+                self.mount_anew("")
+            ));
+        Finding::not_pass(HP304, self.size, outcome, summary, because)
+    }
+
+    /// hugetlbfs takes no new options: `mount -o remount,size=` answers success and changes nothing (seen on 6.18).
+    fn mount_anew(&self, options: &str) -> String {
+        let mount = self.mount().map_or(self.path, |mount| mount.path.as_str());
+        let size = self.size.mount_option();
+        format!("mount it anew: umount {mount}; mount -t hugetlbfs -o pagesize={size}{options} none {mount}")
+    }
+
+    /// The mount that the directory is reached by; `None` if the mounts are not known.
+    fn mount(&self) -> Option<&HugeMount> {
+        let real_path = self.directory.real_path.as_deref()?;
+        let mounts = self.inventory.mounts.known()?.iter();
+        mounts
+            .filter(|mount| {
+                Some(&mount.device) == self.directory.device.as_ref() && mount.hidden_by.is_none()
+            })
+            .filter(|mount| is_at_or_below(real_path, &mount.path))
+            .max_by_key(|mount| mount.path.len())
+    }
+
+    /// Whether a look-up of the directory goes by the path of `mount`.
+    pub(super) fn is_at_or_below(&self, mount: &HugeMount) -> bool {
+        self.directory.real_path.as_deref().is_some_and(|path| is_at_or_below(path, &mount.path))
+    }
+}
+
+fn is_at_or_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || directory == "/")
+}

@@ -1,0 +1,285 @@
+//! HP403 to HP406 and HP408: what testpmd and QEMU would do under the limits of this process.
+//!
+//! Every number here was measured; docs/workloads.md tells how, and what the workload does below it.
+
+mod memory;
+
+use self::memory::Memory;
+use super::super::catalogue::{HP403, HP404, HP405, HP406, HP408};
+use super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::inventory::{Inventory, Limit};
+use super::super::reading::Reading;
+use super::super::request::{Request, Workload};
+use super::super::size::human_bytes;
+use super::count;
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Descriptors of a DPDK backend with one file of its own and one of its peer, and how many more with `--huge-dir`.
+const DPDK_FILES: u64 = 25;
+const DPDK_FILES_MORE_WITH_DIR: u64 = 7;
+/// Two of them are those files; without `--single-file-segments` there is one per page in their place.
+const DPDK_FILES_OF_MEMORY: u64 = 2;
+/// EAL raises the soft limit to the hard one, if it gets so far.
+const DPDK_FILES_TO_START: u64 = 12;
+/// QEMU's descriptors beside one per memory backend. It does not raise its soft limit.
+const QEMU_FILES: u64 = 17;
+
+/// Address space that DPDK reserves for each pair of page size and NUMA node, and at most.
+const DPDK_RESERVED_PER_TYPE: u64 = 64 * GIB;
+const DPDK_RESERVED_AT_MOST: u64 = 512 * GIB;
+/// What a DPDK backend takes beside that and its peer's memory, and how much more with `--huge-dir`.
+const DPDK_ADDRESSES: u64 = 112 * MIB;
+const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
+/// Newer DPDK reserves in one piece, aligned to the largest page.
+const DPDK_ADDRESSES_NEWER: u64 = GIB;
+/// QEMU with TCG, whose code buffer is 1 GiB of it, beside the guest's memory.
+const QEMU_ADDRESSES: u64 = 1288 * MIB;
+
+/// Bits of CapEff (`include/uapi/linux/capability.h`).
+const CAP_IPC_LOCK: u32 = 14;
+const CAP_SYS_NICE: u32 = 23;
+
+/// HP403 to HP406 and HP408, one finding each.
+pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
+    let limits = &inventory.limits;
+    let judge = Judge { inventory, request, memory: Memory::of(inventory, request) };
+    vec![
+        judge.memlock(&limits.memlock),
+        judge.nofile(&limits.nofile),
+        judge.address_space(&limits.address_space),
+        judge.file_size(&limits.file_size),
+        judge.capabilities(),
+    ]
+}
+
+struct Judge<'a> {
+    inventory: &'a Inventory,
+    request: &'a Request,
+    memory: Memory,
+}
+
+/// Why a limit is no pass.
+struct Short {
+    outcome: Outcome,
+    summary: String,
+    expected: String,
+    remedy: String,
+}
+
+impl Judge<'_> {
+    /// Never a failure: testpmd goes on without locked memory, and huge pages are never swapped.
+    fn memlock(&self, limit: &Reading<Limit>) -> Finding {
+        if self.request.workload == Workload::Qemu {
+            return Finding::pass(
+                HP403,
+                None,
+                "QEMU locks no memory unless it is told to (-overcommit mem-lock=on)",
+            );
+        }
+        judge(HP403, limit, human_bytes, |limit| {
+            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
+            let shown = human_bytes(soft);
+            if self.has(CAP_IPC_LOCK) == Some(true) {
+                return Ok(format!("{shown}, and CAP_IPC_LOCK lifts it"));
+            }
+            if self.inventory.limits.swap_bytes.get() == Some(0) {
+                return Ok(format!("{shown}: mlockall fails, which is no harm without swap"));
+            }
+            let reserved = self.reserved_addresses().unwrap_or(DPDK_RESERVED_AT_MOST);
+            if soft >= reserved {
+                return Ok(shown);
+            }
+            let unknown =
+                self.has(CAP_IPC_LOCK).is_none() || self.inventory.limits.swap_bytes.get().is_none();
+            Err(Short {
+                outcome: if unknown { Outcome::Unknown } else { Outcome::Warn },
+                summary: format!("{shown} of locked memory: mlockall fails, and what is no huge page may be swapped"),
+                expected: format!("{}, CAP_IPC_LOCK, or no swap", human_bytes(reserved)),
+                remedy: "ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, CAP_IPC_LOCK, or swapoff -a".into(),
+            })
+        })
+    }
+
+    fn nofile(&self, limit: &Reading<Limit>) -> Finding {
+        judge(HP404, limit, descriptors, |limit| {
+            let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
+            match self.request.workload {
+                Workload::Qemu => self.nofile_of_qemu(soft),
+                Workload::Dpdk => self.nofile_of_dpdk(soft, hard),
+            }
+        })
+    }
+
+    fn nofile_of_qemu(&self, soft: u64) -> Result<String, Short> {
+        let least = QEMU_FILES.saturating_add(self.memory.backends);
+        if soft >= least {
+            return Ok(descriptors(soft));
+        }
+        Err(Short {
+            outcome: Outcome::Fail,
+            summary: format!("{}, and QEMU takes {least}", descriptors(soft)),
+            expected: format!("{least} or more, beside those that it inherits"),
+            remedy: format!("ulimit -n {least}, LimitNOFILE={least} in a systemd unit"),
+        })
+    }
+
+    fn nofile_of_dpdk(&self, soft: u64, hard: u64) -> Result<String, Short> {
+        let with_dir = if self.request.directory.is_some() { DPDK_FILES_MORE_WITH_DIR } else { 0 };
+        let least = DPDK_FILES + with_dir;
+        let a_file_per_page =
+            self.memory.pages.saturating_mul(2).saturating_add(least - DPDK_FILES_OF_MEMORY);
+        let (outcome, has, takes, when) = if soft < DPDK_FILES_TO_START {
+            (Outcome::Fail, soft, least, "")
+        } else if hard < least {
+            (Outcome::Fail, hard, least, "")
+        } else if hard < a_file_per_page {
+            (Outcome::Warn, hard, a_file_per_page, " without --single-file-segments")
+        } else {
+            return Ok(descriptors(hard));
+        };
+        Err(Short {
+            outcome,
+            summary: format!("{}, and DPDK takes {takes}{when}", descriptors(has)),
+            expected: format!("{takes} or more{when}, beside those that it inherits"),
+            remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
+        })
+    }
+
+    fn address_space(&self, limit: &Reading<Limit>) -> Finding {
+        judge(HP405, limit, human_bytes, |limit| {
+            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
+            let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
+            let beside = DPDK_ADDRESSES + with_dir;
+            let (least, newer) = match (self.request.workload, self.reserved_addresses()) {
+                (Workload::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
+                (Workload::Dpdk, Ok(reserved)) => {
+                    (Some(reserved + beside), reserved + beside + DPDK_ADDRESSES_NEWER)
+                }
+                (Workload::Dpdk, Err(_)) => (None, DPDK_RESERVED_AT_MOST + beside + DPDK_ADDRESSES_NEWER),
+            };
+            let newer = newer.saturating_add(self.memory.bytes);
+            let least = least.map(|least| least.saturating_add(self.memory.bytes));
+            if soft >= newer {
+                return Ok(human_bytes(soft));
+            }
+            let outcome = match least {
+                Some(least) if soft < least => Outcome::Fail,
+                Some(_) => Outcome::Warn,
+                None => Outcome::Unknown,
+            };
+            let wanted = if outcome == Outcome::Fail { least.unwrap_or(newer) } else { newer };
+            let what = match (self.request.workload, outcome) {
+                (Workload::Qemu, _) => "for QEMU with TCG",
+                (Workload::Dpdk, Outcome::Fail) => "for DPDK",
+                (Workload::Dpdk, _) => "for DPDK newer than 22.11",
+            };
+            Err(Short {
+                outcome,
+                summary: format!(
+                    "{} of address space, and it takes {}",
+                    human_bytes(soft),
+                    human_bytes(wanted)
+                ),
+                expected: format!("{} or more {what}", human_bytes(wanted)),
+                remedy: "ulimit -v unlimited, LimitAS=infinity in a systemd unit".into(),
+            })
+        })
+    }
+
+    fn file_size(&self, limit: &Reading<Limit>) -> Finding {
+        judge(HP406, limit, human_bytes, |limit| {
+            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
+            let largest_page = self
+                .inventory
+                .pools
+                .known()
+                .and_then(|pools| pools.iter().map(|pool| pool.size.bytes()).max());
+            let (least, known) = match self.request.workload {
+                Workload::Qemu => (self.memory.largest_backend, true),
+                // It asks for a page of the largest size when its heap is too small, on a memfd.
+                Workload::Dpdk if self.request.directory.is_none() => {
+                    (self.memory.largest_size.max(largest_page.unwrap_or_default()), largest_page.is_some())
+                }
+                Workload::Dpdk => (self.memory.largest_size, true),
+            };
+            if soft >= least && known {
+                return Ok(human_bytes(soft));
+            }
+            Err(Short {
+                outcome: if soft < least { Outcome::Fail } else { Outcome::Unknown },
+                summary: format!(
+                    "files may be {}, and it makes one of {}",
+                    human_bytes(soft),
+                    human_bytes(least)
+                ),
+                expected: format!(
+                    "{} or more: beyond the limit SIGXFSZ kills without a word",
+                    human_bytes(least)
+                ),
+                remedy: "ulimit -f unlimited, LimitFSIZE=infinity in a systemd unit".into(),
+            })
+        })
+    }
+
+    fn capabilities(&self) -> Finding {
+        let name = |bit| self.has(bit).map(|has| if has { "has" } else { "has not" });
+        let (Some(lock), Some(nice)) = (name(CAP_IPC_LOCK), name(CAP_SYS_NICE)) else {
+            let why = self.inventory.privileges.capabilities.why_unknown().unwrap_or_default();
+            let because = Because::new("to know the capabilities of this process", why).remedy("mount /proc");
+            return Finding::not_pass(HP408, None, Outcome::Unknown, format!("not known: {why}"), because);
+        };
+        Finding::pass(HP408, None, format!("none is needed ({lock} CAP_IPC_LOCK, {nice} CAP_SYS_NICE)"))
+    }
+
+    fn has(&self, capability: u32) -> Option<bool> {
+        self.inventory.privileges.capabilities.get().map(|set| set & (1 << capability) != 0)
+    }
+
+    /// What DPDK reserves before it maps the first page, in bytes.
+    fn reserved_addresses(&self) -> Result<u64, &str> {
+        let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX).max(1);
+        let sizes = match &self.inventory.pools {
+            _ if self.request.directory.is_some() => 1,
+            Reading::Known(pools) => number(pools.len()),
+            pools => return Err(pools.why_unknown().unwrap_or_default()),
+        };
+        let nodes = match &self.inventory.nodes {
+            Reading::Known(nodes) => number(nodes.len()),
+            Reading::Absent => 1,
+            nodes => return Err(nodes.why_unknown().unwrap_or_default()),
+        };
+        Ok(DPDK_RESERVED_PER_TYPE.saturating_mul(sizes).saturating_mul(nodes).min(DPDK_RESERVED_AT_MOST))
+    }
+}
+
+fn descriptors(number: u64) -> String {
+    if number == u64::MAX { "no limit".to_owned() } else { count(number, "descriptor") }
+}
+
+/// `decide` on a limit that is known; `show` is how it reads.
+fn judge(
+    id: CheckId,
+    limit: &Reading<Limit>,
+    show: impl Fn(u64) -> String,
+    decide: impl FnOnce(Limit) -> Result<String, Short>,
+) -> Finding {
+    let Some(limit) = limit.get() else {
+        let why = limit.why_unknown().unwrap_or_default();
+        let because = Because::new("to know the limit", why).remedy("mount /proc, or see getrlimit(2)");
+        return Finding::not_pass(id, None, Outcome::Unknown, format!("not known: {why}"), because);
+    };
+    let finding = match decide(limit) {
+        Ok(summary) => Finding::pass(id, None, summary),
+        Err(Short { outcome, summary, expected, remedy }) => {
+            let shown = |value: Option<u64>| value.map_or("no limit".to_owned(), &show);
+            let seen = format!("soft {}, hard {}", shown(limit.soft), shown(limit.hard));
+            Finding::not_pass(id, None, outcome, summary, Because { expected, seen, remedy })
+        }
+    };
+    finding.with("limit", limit)
+}
+
+#[cfg(test)]
+mod tests;

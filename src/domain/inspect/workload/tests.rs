@@ -1,0 +1,208 @@
+//! HP403 to HP406 and HP408 are seen to come out in each of their ways, at the numbers that docs/workloads.md measured.
+
+use super::*;
+use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
+use Outcome::{Fail, Pass, Unknown, Warn};
+
+const NONE: Limit = Limit { soft: None, hard: None };
+
+fn limit(soft: u64, hard: u64) -> Reading<Limit> {
+    Reading::Known(Limit { soft: Some(soft), hard: Some(hard) })
+}
+
+fn pool(size: &str, pages: u64) -> Pool {
+    Pool {
+        size: size.parse().unwrap(),
+        total: Reading::Known(pages),
+        free: Reading::Known(pages),
+        reserved: Reading::Known(0),
+        surplus: Reading::Known(0),
+        overcommit: Reading::Known(0),
+        mempolicy: Reading::Absent,
+        numa: vec![],
+    }
+}
+
+/// The machine that was measured: 2Mi and 1Gi, one NUMA node, no limits, all capabilities.
+fn inventory() -> Inventory {
+    let unlimited = || Reading::Known(NONE);
+    Inventory {
+        pools: Reading::Known(vec![pool("2Mi", 64), pool("1Gi", 0)]),
+        nodes: Reading::Known(vec![NumaNode { node: 0, cpus: Reading::Absent }]),
+        limits: Limits {
+            memlock: unlimited(),
+            nofile: limit(1024, 4096),
+            address_space: unlimited(),
+            file_size: unlimited(),
+            swap_bytes: Reading::Known(0),
+        },
+        privileges: Privileges { capabilities: Reading::Known(u64::MAX), ..Privileges::default() },
+        ..Inventory::default()
+    }
+}
+
+fn dpdk(need: &[&str]) -> Request {
+    Request { need: need.iter().map(|text| text.parse().unwrap()).collect(), ..Request::default() }
+}
+
+fn qemu(need: &[&str]) -> Request {
+    Request { workload: Workload::Qemu, ..dpdk(need) }
+}
+
+fn with_dir(request: Request) -> Request {
+    Request { directory: Some("/mnt/huge".into()), ..request }
+}
+
+fn find(inventory: &Inventory, request: &Request, id: CheckId) -> Finding {
+    let findings = inspect(inventory, request);
+    assert_eq!(
+        findings.iter().map(|finding| finding.id).collect::<Vec<_>>(),
+        [HP403, HP404, HP405, HP406, HP408]
+    );
+    let finding = findings.into_iter().find(|finding| finding.id == id).unwrap();
+    let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
+    assert_eq!(answered, finding.outcome != Pass, "{finding:?}");
+    finding
+}
+
+#[test]
+fn without_limits_everything_passes() {
+    for request in [dpdk(&[]), qemu(&[]), dpdk(&["2Mi=512", "1Gi=16"])] {
+        for finding in inspect(&inventory(), &request) {
+            assert_eq!(finding.outcome, Pass, "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown() {
+    let nothing = Inventory::default();
+    for id in [HP403, HP404, HP405, HP406, HP408] {
+        assert_eq!(find(&nothing, &dpdk(&[]), id).outcome, Unknown, "{id}");
+    }
+    assert_eq!(find(&nothing, &qemu(&[]), HP403).outcome, Pass, "QEMU locks nothing");
+}
+
+#[test]
+fn memlock_is_a_warning_where_memory_could_be_swapped() {
+    const G: u64 = 1 << 30;
+    let all = Reading::Known(u64::MAX);
+    let without_lock = Reading::Known(u64::MAX ^ (1 << CAP_IPC_LOCK));
+    for (bytes, swap, capabilities, outcome) in [
+        (8 << 20, Reading::Known(0), without_lock.clone(), Pass),
+        (8 << 20, Reading::Known(G), all.clone(), Pass),
+        (8 << 20, Reading::Known(G), without_lock.clone(), Warn),
+        (0, Reading::Known(G), without_lock.clone(), Warn),
+        (128 * G - 1, Reading::Known(G), without_lock.clone(), Warn),
+        (128 * G, Reading::Known(G), without_lock.clone(), Pass),
+        (8 << 20, Reading::Absent, without_lock, Unknown),
+        (8 << 20, Reading::Known(G), Reading::Absent, Unknown),
+        (8 << 20, Reading::Known(0), Reading::Absent, Pass),
+    ] {
+        let mut inventory = inventory();
+        inventory.limits.memlock = limit(bytes, bytes);
+        inventory.limits.swap_bytes = swap.clone();
+        inventory.privileges.capabilities = capabilities.clone();
+        let finding = find(&inventory, &dpdk(&[]), HP403);
+        assert_eq!(finding.outcome, outcome, "{bytes} {swap:?} {capabilities:?}");
+    }
+}
+
+#[test]
+fn descriptors_are_judged_at_the_numbers_measured() {
+    for (request, soft, hard, outcome) in [
+        (dpdk(&[]), 12, 24, Fail),
+        (dpdk(&[]), 11, 4096, Fail),
+        (dpdk(&[]), 12, 25, Warn),
+        (dpdk(&[]), 12, 38, Warn),
+        (dpdk(&[]), 12, 39, Pass),
+        (with_dir(dpdk(&[])), 31, 31, Fail),
+        (with_dir(dpdk(&[])), 32, 32, Warn),
+        (with_dir(dpdk(&[])), 46, 46, Pass),
+        (dpdk(&["2Mi=512"]), 1024, 1046, Warn),
+        (dpdk(&["2Mi=512"]), 1024, 1047, Pass),
+        (dpdk(&["2Mi=256@numa0", "2Mi=256@numa1"]), 1024, 1046, Warn),
+        (qemu(&[]), 17, 4096, Fail),
+        (qemu(&[]), 18, 4096, Pass),
+        (qemu(&["2Mi=8@numa0", "2Mi=8@numa1"]), 18, 4096, Fail),
+        (qemu(&["2Mi=8@numa0", "2Mi=8@numa1"]), 19, 4096, Pass),
+    ] {
+        let mut inventory = inventory();
+        inventory.limits.nofile = limit(soft, hard);
+        let finding = find(&inventory, &request, HP404);
+        assert_eq!(finding.outcome, outcome, "{:?} {soft} {hard}: {finding:?}", request.workload);
+    }
+    let mut inventory = inventory();
+    inventory.limits.nofile = Reading::Known(NONE);
+    assert_eq!(find(&inventory, &dpdk(&["2Mi=1000000"]), HP404).summary, "no limit");
+}
+
+#[test]
+fn address_space_is_judged_at_the_numbers_measured() {
+    const M: u64 = 1 << 20;
+    const R: u64 = 128 << 30;
+    let mut inventory = inventory();
+    for (request, soft, outcome) in [
+        (dpdk(&[]), R, Fail),
+        (dpdk(&[]), R + 128 * M - 1, Fail),
+        (dpdk(&[]), R + 128 * M, Warn),
+        (dpdk(&[]), R + 128 * M + 1024 * M, Pass),
+        (dpdk(&["2Mi=512"]), R + 128 * M, Fail),
+        (with_dir(dpdk(&[])), R / 2 + 136 * M, Warn),
+        (with_dir(dpdk(&[])), R / 2 + 135 * M, Fail),
+        (qemu(&[]), 1304 * M - 1, Fail),
+        (qemu(&[]), 1304 * M, Pass),
+        (qemu(&["2Mi=512"]), 1304 * M, Fail),
+    ] {
+        inventory.limits.address_space = limit(soft, soft);
+        assert_eq!(find(&inventory, &request, HP405).outcome, outcome, "{:?} {soft}", request.workload);
+    }
+    // What DPDK would reserve is not known: only what is enough for the most it ever does is enough.
+    inventory.nodes = Reading::Unreadable("EACCES".into());
+    for (soft, outcome) in [(R + 128 * M, Unknown), ((514 << 30) + 128 * M, Pass)] {
+        inventory.limits.address_space = limit(soft, soft);
+        assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, outcome, "{soft}");
+    }
+}
+
+#[test]
+fn file_size_is_judged_at_the_numbers_measured() {
+    const M: u64 = 1 << 20;
+    let mut inventory = inventory();
+    for (request, soft, outcome) in [
+        (dpdk(&[]), 1024 * M - 1, Fail),
+        (dpdk(&[]), 1024 * M, Pass),
+        (with_dir(dpdk(&[])), 16 * M - 1, Fail),
+        (with_dir(dpdk(&[])), 16 * M, Pass),
+        (with_dir(dpdk(&["2Mi=16@numa0", "2Mi=16@numa1"])), 63 * M, Fail),
+        (qemu(&[]), 16 * M, Pass),
+        (qemu(&["2Mi=16@numa0", "2Mi=16@numa1"]), 32 * M, Pass),
+        (qemu(&["2Mi=16@numa0", "2Mi=16@numa1"]), 31 * M, Fail),
+    ] {
+        inventory.limits.file_size = limit(soft, soft);
+        assert_eq!(find(&inventory, &request, HP406).outcome, outcome, "{:?} {soft}", request.workload);
+    }
+    inventory.pools = Reading::Unreadable("EACCES".into());
+    inventory.limits.file_size = limit(64 * M, 64 * M);
+    assert_eq!(find(&inventory, &dpdk(&[]), HP406).outcome, Unknown);
+}
+
+#[test]
+fn no_capability_is_needed_and_those_there_are_told() {
+    let mut inventory = inventory();
+    inventory.privileges.capabilities = Reading::Known(0);
+    let finding = find(&inventory, &dpdk(&[]), HP408);
+    assert_eq!(finding.outcome, Pass);
+    assert_eq!(finding.summary, "none is needed (has not CAP_IPC_LOCK, has not CAP_SYS_NICE)");
+}
+
+#[test]
+fn where_nothing_is_asked_for_the_least_is_of_the_smallest_size_with_pages() {
+    let mut inventory = inventory();
+    inventory.limits.address_space = limit((128 << 30) + (128 << 20), 1 << 40);
+    assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, Warn);
+    inventory.pools = Reading::Known(vec![pool("2Mi", 0), pool("1Gi", 2)]);
+    assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, Fail, "one page of 1Gi is the least");
+    let named = Request { sizes: vec!["2Mi".parse().unwrap()], ..dpdk(&[]) };
+    assert_eq!(find(&inventory, &named, HP405).outcome, Warn);
+}
