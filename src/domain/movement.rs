@@ -177,9 +177,9 @@ fn less(count: u64, pages: u64) -> u64 {
 fn surplus_given_back(before: &Counters, placed: &Placed, unused: u64) -> (u64, u64) {
     let of_the_freed = match before.numa.as_slice() {
         [] | [_] => Some(placed.pages.min(before.surplus)),
-        nodes if placed.adds_up() => Some(
-            nodes.iter().map(|node| placed.on(node.node).min(node.surplus)).fold(0, u64::saturating_add),
-        ),
+        nodes if placed.adds_up() => {
+            Some(nodes.iter().map(|node| placed.on(node.node).min(node.surplus)).fold(0, u64::saturating_add))
+        }
         _ => None,
     };
     let most_of_the_unused = |left: u64| unused.min(left);
@@ -216,7 +216,8 @@ fn settle(
     }
     let adds_up = |numa: &[NodeCounters]| {
         let of = |counters: &Counters, numa: &[NodeCounters]| {
-            let sum = |count: fn(&NodeCounters) -> u64| numa.iter().map(|n| i128::from(count(n))).sum::<i128>();
+            let sum =
+                |count: fn(&NodeCounters) -> u64| numa.iter().map(|n| i128::from(count(n))).sum::<i128>();
             [
                 i128::from(counters.total) - sum(|n| n.total),
                 i128::from(counters.free) - sum(|n| n.free),
@@ -253,10 +254,8 @@ impl Placed {
     /// The nodes' counters once these pages were taken; `None` if it is not known from where.
     fn taken_from(&self, nodes: &[NodeCounters]) -> Option<Vec<NodeCounters>> {
         self.adds_up().then(|| {
-            let take = |node: &NodeCounters| NodeCounters {
-                free: less(node.free, self.on(node.node)),
-                ..*node
-            };
+            let take =
+                |node: &NodeCounters| NodeCounters { free: less(node.free, self.on(node.node)), ..*node };
             nodes.iter().map(take).collect()
         })
     }
@@ -332,7 +331,12 @@ impl fmt::Display for Deviation {
         };
         add(
             "",
-            &[("total", self.total), ("free", self.free), ("reserved", self.reserved), ("surplus", self.surplus)],
+            &[
+                ("total", self.total),
+                ("free", self.free),
+                ("reserved", self.reserved),
+                ("surplus", self.surplus),
+            ],
         );
         for (node, [total, free, surplus]) in &self.numa {
             add(&format!("node{node} "), &[("total", *total), ("free", *free), ("surplus", *surplus)]);

@@ -184,7 +184,9 @@ impl Pool {
         }
         self.reserved -= unused;
         for _ in 0..unused.min(self.counters().surplus) {
-            let Some(node) = self.nodes.iter_mut().find(|node| node.surplus > 0 && node.free > 0) else { break };
+            let Some(node) = self.nodes.iter_mut().find(|node| node.surplus > 0 && node.free > 0) else {
+                break;
+            };
             node.total -= 1;
             node.free -= 1;
             node.surplus -= 1;
@@ -203,11 +205,11 @@ prop_compose! {
 }
 
 fn any_counters() -> impl Strategy<Value = Counters> {
-    let node = any::<[u64; 3]>()
-        .prop_map(|[total, free, surplus]| NodeCounters { node: 0, total, free, surplus });
-    (any::<[u64; 4]>(), prop::collection::vec(node, 0..3)).prop_map(|([total, free, reserved, surplus], numa)| {
-        Counters { total, free, reserved, surplus, numa }
-    })
+    let node =
+        any::<[u64; 3]>().prop_map(|[total, free, surplus]| NodeCounters { node: 0, total, free, surplus });
+    (any::<[u64; 4]>(), prop::collection::vec(node, 0..3)).prop_map(
+        |([total, free, reserved, surplus], numa)| Counters { total, free, reserved, surplus, numa },
+    )
 }
 
 proptest! {
