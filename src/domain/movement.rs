@@ -66,12 +66,12 @@ pub enum Judgement {
 /// By how many pages counters differ from what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deviation {
-    total: i128,
-    free: i128,
-    reserved: i128,
-    surplus: i128,
+    total: i64,
+    free: i64,
+    reserved: i64,
+    surplus: i64,
     /// Per NUMA node: total, free, surplus.
-    numa: Vec<(u32, [i128; 3])>,
+    numa: Vec<(u32, [i64; 3])>,
 }
 
 /// Fewer tries than this prove nothing about the kernel.
@@ -167,9 +167,9 @@ impl Counters {
     }
 }
 
-/// What is left of a counter. One that would fall below zero contradicts itself, and is expected where none can be.
-fn less(count: u64, pages: u64) -> u64 {
-    count.checked_sub(pages).unwrap_or(u64::MAX)
+/// What is left of a counter. One that would fall below zero contradicts itself; it wraps round, to where none can be.
+const fn less(count: u64, pages: u64) -> u64 {
+    count.wrapping_sub(pages)
 }
 
 /// The fewest and the most surplus pages that a release gives back. A page that is freed goes if its NUMA node has
@@ -206,7 +206,7 @@ fn settle(
     seen: &Counters,
 ) -> Vec<NodeCounters> {
     if let [only] = before.numa.as_slice() {
-        let moved = |value: u64, from: u64, to: u64| value.saturating_add(to).saturating_sub(from);
+        let moved = |value: u64, from: u64, to: u64| value.wrapping_add(to).wrapping_sub(from);
         return vec![NodeCounters {
             node: only.node,
             total: moved(only.total, before.total, after.total),
@@ -216,12 +216,12 @@ fn settle(
     }
     let adds_up = |numa: &[NodeCounters]| {
         let of = |counters: &Counters, numa: &[NodeCounters]| {
-            let sum =
-                |count: fn(&NodeCounters) -> u64| numa.iter().map(|n| i128::from(count(n))).sum::<i128>();
+            let rest =
+                |of_all: u64, count: fn(&NodeCounters) -> u64| numa.iter().map(count).fold(of_all, less);
             [
-                i128::from(counters.total) - sum(|n| n.total),
-                i128::from(counters.free) - sum(|n| n.free),
-                i128::from(counters.surplus) - sum(|n| n.surplus),
+                rest(counters.total, |n| n.total),
+                rest(counters.free, |n| n.free),
+                rest(counters.surplus, |n| n.surplus),
             ]
         };
         let same_nodes = numa.iter().map(|n| n.node).eq(before.numa.iter().map(|n| n.node));
@@ -298,7 +298,7 @@ impl Deviation {
     /// From one moment to another.
     #[must_use]
     pub fn between(from: &Counters, to: &Counters) -> Self {
-        let less = |to: u64, from: u64| i128::from(to) - i128::from(from);
+        let less = |to: u64, from: u64| less(to, from).cast_signed();
         let zero = |node| NodeCounters { node, ..NodeCounters::default() };
         let mut nodes: Vec<u32> = from.numa.iter().chain(&to.numa).map(|node| node.node).collect();
         nodes.sort_unstable();
@@ -324,7 +324,7 @@ impl fmt::Display for Deviation {
     /// `free -1, reserved -1, node0 free -1`; `nothing` if there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        let mut add = |prefix: &str, fields: &[(&str, i128)]| {
+        let mut add = |prefix: &str, fields: &[(&str, i64)]| {
             parts.extend(
                 fields.iter().filter(|(_, by)| *by != 0).map(|(name, by)| format!("{prefix}{name} {by:+}")),
             );

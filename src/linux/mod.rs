@@ -3,6 +3,7 @@
 pub mod counters;
 pub mod errno;
 pub mod hugefile;
+pub mod list;
 pub mod map;
 pub mod numa_maps;
 pub mod root;
