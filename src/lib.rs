@@ -11,6 +11,7 @@
 //! Layers import downwards only: `domain` <- `linux` <- `allocation` <- `probe` <- `render` <- `cli`; the test
 //! `architecture` holds that. docs/architecture.md tells which process does what.
 
+pub mod allocation;
 pub mod domain;
 pub mod linux;
 pub mod render;

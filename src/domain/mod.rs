@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod inventory;
 pub mod judge;
 pub mod merge;
+pub mod movement;
 pub mod part;
 pub mod plan;
 pub mod reading;

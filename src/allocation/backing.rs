@@ -1,0 +1,142 @@
+//! Where the pages of a sequence come from, and the pages while they are held.
+
+use std::io;
+use std::path::Path;
+
+use crate::domain::movement::Placed;
+use crate::domain::reading::Reading;
+use crate::domain::size::{HugeLen, PageSize};
+use crate::linux::errno::named;
+use crate::linux::hugefile::{HugeFile, HugeFileError, Place};
+use crate::linux::map::{Fill, Mapping, Sharing};
+use crate::linux::smaps::MappingFacts;
+use crate::linux::{numa_maps, smaps};
+use std::os::fd::AsFd as _;
+
+/// Where pages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backing<'a> {
+    /// MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
+    Anonymous,
+    /// memfd_create(MFD_HUGETLB), mapped shared.
+    Memfd,
+    /// A file in a directory of a mounted hugetlbfs, mapped shared.
+    Directory(&'a Path),
+    /// A file of a hugetlbfs that is attached nowhere, mapped shared.
+    Unattached,
+}
+
+/// A mapping, and the file under it. Gone when dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) mapping: Mapping,
+    /// Closed after the mapping is gone: a file's pages go with the file.
+    file: Option<HugeFile>,
+}
+
+/// Why nothing could be mapped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MapError {
+    /// The file was not to be had; no page was asked for yet.
+    #[error(transparent)]
+    File(#[from] HugeFileError),
+    /// mmap said no.
+    #[error("mmap: {}", named(.0))]
+    Map(io::Error),
+}
+
+/// What the kernel says of a mapping of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sight {
+    /// smaps.
+    pub(super) facts: Reading<MappingFacts>,
+    /// numa_maps: (NUMA node, pages).
+    pub(super) numa: Reading<Vec<(u32, u64)>>,
+}
+
+// === impl Backing ===
+
+impl<'a> Backing<'a> {
+    /// In `directory`, or in a hugetlbfs of our own.
+    pub(super) fn hugetlbfs(directory: Option<&'a str>) -> Self {
+        directory.map_or(Self::Unattached, |path| Self::Directory(Path::new(path)))
+    }
+
+    /// Maps `len`; with [`Fill::AtOnce`] by MAP_POPULATE.
+    pub(super) fn map(self, len: HugeLen, fill: Fill) -> Result<Held, MapError> {
+        let place = match self {
+            Self::Anonymous => {
+                let mapping = Mapping::anonymous(len, fill).map_err(MapError::Map)?;
+                return Ok(Held::new(mapping, None));
+            }
+            Self::Memfd => Place::Memfd,
+            Self::Directory(path) => Place::Directory(path),
+            Self::Unattached => Place::Unattached,
+        };
+        let file = HugeFile::new(place, len)?;
+        let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, fill).map_err(MapError::Map)?;
+        Ok(Held::new(mapping, Some(file)))
+    }
+
+    /// How it is mapped, for a person.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Anonymous => "MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB".to_owned(),
+            Self::Memfd => "of a memfd, MAP_SHARED".to_owned(),
+            Self::Directory(path) => format!("of a file in {}, MAP_SHARED", path.display()),
+            Self::Unattached => "of a file in a hugetlbfs of our own, MAP_SHARED".to_owned(),
+        }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn new(mapping: Mapping, file: Option<HugeFile>) -> Self {
+        // A core dump of huge pages helps nobody; one that holds them all the same does no harm.
+        let _ = mapping.keep_out_of_dumps();
+        Self { mapping, file }
+    }
+
+    /// What the kernel says of it.
+    pub(super) fn look(&self) -> Sight {
+        Sight::of(&self.mapping)
+    }
+
+    /// Unmaps it and closes the file.
+    pub(super) fn release(self) -> io::Result<()> {
+        let Self { mapping, file } = self;
+        let unmapped = mapping.unmap();
+        drop(file);
+        unmapped
+    }
+}
+
+// === impl Sight ===
+
+impl Sight {
+    pub(super) fn of(mapping: &Mapping) -> Self {
+        Self {
+            facts: smaps::mapping_at(mapping.address()),
+            numa: numa_maps::nodes_of_mapping_at(mapping.address()),
+        }
+    }
+
+    /// How many pages it holds, if that is known.
+    pub(super) fn pages(&self, size: PageSize) -> Option<u64> {
+        self.facts.known().map(|facts| facts.held_bytes() / size.bytes())
+    }
+
+    /// `pages` pages, on the nodes that are known.
+    pub(super) fn placed(&self, pages: u64) -> Placed {
+        Placed { pages, numa: self.numa.known().cloned().unwrap_or_default() }
+    }
+
+    /// What is newly placed since `before`, `pages` in all.
+    pub(super) fn placed_since(&self, before: &Self, pages: u64) -> Placed {
+        let (now, then) = (self.placed(pages).numa, before.placed(0).numa);
+        let had = |node: u32| then.iter().filter(|(n, _)| *n == node).map(|(_, pages)| *pages).sum::<u64>();
+        let new = now.iter().map(|(node, pages)| (*node, pages.saturating_sub(had(*node))));
+        Placed { pages, numa: new.filter(|(_, pages)| *pages > 0).collect() }
+    }
+}

@@ -1,0 +1,93 @@
+//! What stands behind a finding, short: a whole part is 64 KiB at most, on machines with many NUMA nodes too.
+
+use serde_json::{Value, json};
+
+use super::backing::Sight;
+use super::trial::Trial;
+use crate::domain::check::Finding;
+use crate::domain::counters::{Counters, Movement, NodeCounters};
+use crate::domain::size::PageSize;
+
+/// NUMA nodes shown at most, of those whose counters moved.
+const NODES_SHOWN: usize = 8;
+
+/// Adds the steps of `trials` to a finding: counters before, expected and after, and the mapping as it was last seen.
+pub(super) fn with_trials(mut finding: Finding, trials: &[&Trial], size: PageSize) -> Finding {
+    let shown: Vec<_> = trials.iter().filter_map(|trial| trial.shown(size)).collect();
+    let steps: Vec<_> = shown.iter().filter_map(|done| done.movement.as_ref().ok()).map(movement).collect();
+    if !steps.is_empty() {
+        finding = finding.with("steps", steps);
+    }
+    if let Some((sight, _)) = shown.last().and_then(|done| done.mapping.as_ref()) {
+        finding = finding.with("mapping", mapping(sight));
+    }
+    let tries = trials.iter().map(|trial| trial.tries()).max().unwrap_or(0);
+    if tries > 1 {
+        let off: Vec<_> = trials.iter().flat_map(|trial| trial.deviations()).collect();
+        finding = finding.with("tries", tries);
+        if !off.is_empty() {
+            finding = finding.with("off_by", off);
+        }
+    }
+    finding
+}
+
+/// What the kernel says of a mapping of ours.
+pub(super) fn mapping(sight: &Sight) -> Value {
+    let numa = sight.numa.clone().map(|nodes| {
+        nodes
+            .iter()
+            .map(|(node, pages)| (format!("node{node}"), Value::from(*pages)))
+            .collect::<serde_json::Map<_, _>>()
+    });
+    json!({ "smaps": sight.facts, "numa_maps": numa })
+}
+
+/// The machine's counters, without the NUMA nodes.
+pub(super) fn counters(counters: &Counters) -> Value {
+    json!({
+        "total": counters.total,
+        "free": counters.free,
+        "reserved": counters.reserved,
+        "surplus": counters.surplus,
+    })
+}
+
+/// A pool as it stands, NUMA nodes included as far as they are few.
+pub(super) fn pool(now: &Counters) -> Value {
+    let mut value = counters(now);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("numa".to_owned(), json!(now.numa.iter().take(NODES_SHOWN).collect::<Vec<_>>()));
+    }
+    value
+}
+
+fn movement(movement: &Movement) -> Value {
+    let node = |counters: &Counters, number| counters.numa.iter().find(|node| node.node == number).copied();
+    let moved = movement.before.numa.iter().filter_map(|before| {
+        let (expected, after) = (node(&movement.expected, before.node), node(&movement.after, before.node));
+        (expected != Some(*before) || after != Some(*before)).then(|| {
+            json!({
+                "node": before.node,
+                "before": one_node(Some(*before)),
+                "expected": one_node(expected),
+                "after": one_node(after),
+            })
+        })
+    });
+    json!({
+        "step": movement.step,
+        "documented": movement.documented,
+        "before": counters(&movement.before),
+        "expected": counters(&movement.expected),
+        "after": counters(&movement.after),
+        "numa": moved.take(NODES_SHOWN).collect::<Vec<_>>(),
+    })
+}
+
+fn one_node(node: Option<NodeCounters>) -> Value {
+    node.map_or(
+        Value::Null,
+        |node| json!({ "total": node.total, "free": node.free, "surplus": node.surplus }),
+    )
+}

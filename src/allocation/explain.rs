@@ -1,0 +1,145 @@
+//! What a refusal of the kernel's means, and where to look.
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use vm_memory::Bytes as _;
+
+use super::backing::MapError;
+use super::trial::Refusal;
+use crate::domain::check::{Because, Outcome};
+use crate::domain::size::{HugeLen, PageSize};
+use crate::linux::errno::named;
+use crate::linux::hugefile::HugeFileError;
+use crate::linux::map::{Mapping, is_not_offered};
+use crate::linux::root::HostRoot;
+
+/// Takes a page that was reserved and writes its first byte. A kernel that cannot populate leaves the touch to the write.
+pub(super) fn touch(mapping: &Mapping, page: u64, size: PageSize) -> io::Result<()> {
+    match mapping.populate_write(page..page + 1) {
+        Err(error) if !is_not_offered(&error) => return Err(error),
+        _ => {}
+    }
+    let at = usize::try_from(page * size.bytes()).map_err(io::Error::other)?;
+    mapping.volatile().write_obj(1_u8, at).map_err(io::Error::other)
+}
+
+/// A mapping that was refused; `room` is what could be reserved before and after the attempt, as far as known.
+pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Option<u64>; 2]) -> Refusal {
+    let (pages, size) = (len.pages(), len.size());
+    let expected = format!("{pages} pages of {size} {how} are reserved");
+    let because = |seen: String, remedy: String| Because::new(expected.clone(), seen).remedy(remedy);
+    let fail = |summary: String, because: Because| Refusal {
+        outcome: Outcome::Fail,
+        summary,
+        because,
+        again: false,
+    };
+    let error_text = error.to_string();
+    let source = match error {
+        MapError::File(error) => return fail(error_text.clone(), because(error_text, file_remedy(error))),
+        MapError::Map(source) => source,
+    };
+    if source.raw_os_error() != Some(Errno::ENOMEM as i32) {
+        let remedy = match source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EINVAL) => {
+                format!("this kernel has no pages of {size}: see /sys/kernel/mm/hugepages")
+            }
+            Some(Errno::EPERM | Errno::EACCES) => {
+                "a security module or seccomp forbids it: see the kernel's log".to_owned()
+            }
+            _ => String::new(),
+        };
+        return fail(error_text.clone(), because(error_text, remedy));
+    }
+    let [before, after] = room.map(|room| room.map_or_else(|| "?".to_owned(), |pages| pages.to_string()));
+    let seen = format!("{error_text}; pages that could be promised: {before} before, {after} after");
+    if room.iter().all(|room| room.is_some_and(|room| room >= pages)) {
+        let summary = format!("reservation refused: ENOMEM with {after} pages to be had");
+        let refusal = fail(summary, because(seen, reservation_limits()));
+        return Refusal { again: true, ..refusal };
+    }
+    Refusal {
+        outcome: Outcome::Unknown,
+        summary: "reservation refused: ENOMEM, the pages are taken".to_owned(),
+        because: because(
+            seen,
+            "the pages are held or reserved by others: find them (HP105), or say what is needed with --need"
+                .to_owned(),
+        ),
+        again: true,
+    }
+}
+
+/// A touch that was refused; `expected` is what it should have done, `free` how many pages are free.
+pub(super) fn touch_refused(error: &io::Error, what: &str, expected: &str, free: Option<u64>) -> Refusal {
+    let with_free = free.map(|free| format!(" with {free} pages free")).unwrap_or_default();
+    let seen =
+        format!("MADV_POPULATE_WRITE: {}{with_free}; a write would have ended in SIGBUS", named(error));
+    Refusal {
+        outcome: Outcome::Fail,
+        summary: format!("{what} refused: {}{with_free}", error_name(error)),
+        because: Because::new(expected, seen).remedy(touch_remedy(error)),
+        again: false,
+    }
+}
+
+/// What to do about a touch that was refused.
+pub(super) fn touch_remedy(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EHWPOISON) => "the page is broken memory: see HP108 and the kernel's log".to_owned(),
+        _ => format!(
+            "a limit on touching pages: the hugetlb fault limit of the cgroup (HP401), or no free page on the NUMA nodes \
+             that this process may use ({})",
+            mems_allowed()
+        ),
+    }
+}
+
+/// Everything that makes mmap answer ENOMEM though the pool has pages.
+pub(super) fn reservation_limits() -> String {
+    let mut places = vec![
+        "the hugetlb reservation limit of the cgroup (HP402)".to_owned(),
+        "size= of the mount, if there is one (HP303)".to_owned(),
+    ];
+    if !matches!(getrlimit(Resource::RLIMIT_AS), Ok((RLIM_INFINITY, _))) {
+        places.push("RLIMIT_AS, which is set (HP405)".to_owned());
+    }
+    places.push(format!("free pages on the NUMA nodes that this process may use ({})", mems_allowed()));
+    format!("a limit stands before the pool; look at {}", places.join(", "))
+}
+
+/// `ENOMEM`, or the error's text.
+pub(super) fn error_name(error: &io::Error) -> String {
+    named(error).split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// What to do about a file that was not to be had.
+pub(super) fn file_remedy(error: &HugeFileError) -> String {
+    let HugeFileError::Refused { call, .. } = error else {
+        return "name a directory of a hugetlbfs of this page size: see HP301".to_owned();
+    };
+    match (*call, error.errno()) {
+        (_, Some(Errno::EACCES)) => "this uid and gid may not create files there: see HP302",
+        (_, Some(Errno::EROFS)) => "the mount is read-only: see HP302",
+        (_, Some(Errno::ENOSPC)) => "the mount has no inode left: see HP304",
+        (_, Some(Errno::EFBIG)) => "RLIMIT_FSIZE is too low: see HP406",
+        (_, Some(Errno::EMFILE | Errno::ENFILE)) => "no descriptor left: see HP404",
+        ("memfd_create", Some(Errno::EPERM | Errno::ENOSYS)) => "memfd_create is forbidden: see HP407",
+        ("memfd_create", Some(Errno::EINVAL | Errno::ENODEV)) => {
+            "this kernel has no memfd of this page size: see /sys/kernel/mm/hugepages"
+        }
+        ("open", _) => "name a directory of a hugetlbfs of this page size: see HP301",
+        _ => "",
+    }
+    .to_owned()
+}
+
+/// `Mems_allowed_list: 0-1`, of this process.
+pub(super) fn mems_allowed() -> String {
+    let status = HostRoot::default().table("/proc/self/status");
+    let list =
+        status.known().and_then(|text| text.lines().find_map(|l| l.strip_prefix("Mems_allowed_list:")));
+    format!("Mems_allowed_list: {}", list.map_or("not known", str::trim))
+}

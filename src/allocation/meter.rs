@@ -1,0 +1,55 @@
+//! Reads the counters around a step, and watches them while nothing is done.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Task;
+use crate::domain::counters::Counters;
+use crate::domain::size::PageSize;
+use crate::linux::counters::{CounterFiles, CountersError, overcommit};
+use crate::linux::root::HostRoot;
+
+/// The counters of one size.
+#[derive(Debug)]
+pub(super) struct Meter {
+    files: Result<CounterFiles, CountersError>,
+    root: HostRoot,
+    size: PageSize,
+}
+
+/// How often counters are read while they are watched.
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+impl Meter {
+    pub(super) fn new(task: &Task, size: PageSize) -> Self {
+        let root = task.root();
+        Self { files: CounterFiles::open(&root, size), root, size }
+    }
+
+    /// The counters now, or why they cannot be had.
+    pub(super) fn read(&self) -> Result<Counters, String> {
+        match &self.files {
+            Ok(files) => files.read().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Pages that could be reserved when the counters were `now`: free and promised to nobody, and what overcommit adds.
+    pub(super) fn room(&self, now: &Counters) -> u64 {
+        let growable = overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
+        now.available().saturating_add(growable)
+    }
+
+    /// Watches for as long as `time`. True if no counter moved.
+    pub(super) fn is_quiet_for(&self, time: Duration) -> bool {
+        let Ok(first) = self.read() else { return false };
+        let start = Instant::now();
+        while start.elapsed() < time {
+            thread::sleep(LOOK_EVERY);
+            if self.read().as_ref() != Ok(&first) {
+                return false;
+            }
+        }
+        true
+    }
+}

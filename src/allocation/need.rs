@@ -1,0 +1,252 @@
+//! HP509: takes all that `--need` names, at once, and gives it back.
+//!
+//! All is mapped first, so that what cannot be promised is known before a page is taken; then bound, then populated,
+//! NUMA nodes first: pages that may be anywhere must not eat those of a node that was asked for by name.
+
+use std::io;
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::Task;
+use super::backing::{Backing, Held, MapError};
+use super::evidence::{mapping, pool};
+use super::explain::{error_name, file_remedy, reservation_limits, touch, touch_remedy};
+use super::meter::Meter;
+use super::numa::{NoWay, Way};
+use crate::domain::catalogue::HP509;
+use crate::domain::check::{Because, Finding, Outcome};
+use crate::domain::counters::Counters;
+use crate::domain::part::Telling;
+use crate::domain::request::PageCount;
+use crate::domain::size::PageSize;
+use crate::linux::errno::named;
+use crate::linux::map::{Fill, is_not_offered};
+
+/// Progress is told this often for each need, at most.
+const SLICES: u64 = 16;
+
+/// A need whose pages are reserved.
+struct Taken {
+    need: PageCount,
+    held: Held,
+}
+
+/// Why a need is not met.
+struct Unmet {
+    outcome: Outcome,
+    summary: String,
+    seen: String,
+    remedy: String,
+}
+
+/// Takes all and tells HP509.
+///
+/// # Errors
+///
+/// Whoever listens is gone.
+pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
+    let mut needs: Vec<PageCount> = task.need.iter().filter(|need| need.size == size).copied().collect();
+    if needs.is_empty() {
+        return tell.found(Finding::skip(HP509, size, "no --need"));
+    }
+    needs.sort_by_key(|need| need.node.is_none());
+    let backing = task.directory.as_deref().map_or(Backing::Memfd, |path| Backing::hugetlbfs(Some(path)));
+    let mut attempt = Attempt { size, backing, meter: Meter::new(task, size), tell, taken: Vec::new() };
+    let before = attempt.meter.read();
+    let outcome = attempt.all(&needs)?;
+    // As it stands while everything is held: that is what explains a need that is not met.
+    let held = attempt.meter.read();
+    let shown: Vec<_> =
+        attempt.taken.iter().map(|t| json!({ "need": t.need, "mapping": mapping(&t.held.look()) })).collect();
+    attempt.tell.step(HP509, "give all back")?;
+    let taken = std::mem::take(&mut attempt.taken);
+    let given_back = taken.into_iter().map(|taken| taken.held.release()).collect::<io::Result<Vec<_>>>();
+    let outcome = outcome.and_then(|()| {
+        given_back
+            .map(drop)
+            .map_err(|error| Unmet::new("not all was given back", named(&error), String::new()))
+    });
+    let after = attempt.meter.read();
+    let asked: Vec<_> = needs.iter().map(ToString::to_string).collect();
+    let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
+    let finding = match outcome {
+        Ok(()) => Finding::pass(HP509, size, format!("{pages} pages mapped, populated and given back")),
+        Err(unmet) => {
+            let expected = format!("{} at once, {}", asked.join(" and "), backing.describe());
+            let stands = held.as_ref().map_or_else(Clone::clone, stands);
+            let because = Because::new(expected, format!("{}; {stands}", unmet.seen)).remedy(unmet.remedy);
+            Finding::not_pass(HP509, size, unmet.outcome, unmet.summary, because)
+        }
+    };
+    let show = |counters: &Result<Counters, String>| {
+        counters.as_ref().map_or_else(|why| Value::from(why.as_str()), pool)
+    };
+    let pools = json!({ "before": show(&before), "held": show(&held), "after": show(&after) });
+    attempt.tell.found(finding.with("need", asked).with("taken", shown).with("pool", pools))
+}
+
+struct Attempt<'a> {
+    size: PageSize,
+    backing: Backing<'a>,
+    meter: Meter,
+    tell: &'a mut dyn Telling,
+    taken: Vec<Taken>,
+}
+
+impl Attempt<'_> {
+    fn all(&mut self, needs: &[PageCount]) -> io::Result<Result<(), Unmet>> {
+        for need in needs {
+            self.tell.step(HP509, &format!("map {need} {}", self.backing.describe()))?;
+            let room = self.meter.read().ok().map(|now| self.meter.room(&now));
+            let Some(len) = need.len() else { return Ok(Err(Unmet::too_long(need))) };
+            match self.backing.map(len, Fill::OnTouch) {
+                Ok(held) => self.taken.push(Taken { need: *need, held }),
+                Err(error) => return Ok(Err(self.not_promised(need, &error, room))),
+            }
+        }
+        for index in 0..self.taken.len() {
+            if let Err(unmet) = self.populate(index)? {
+                return Ok(Err(unmet));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Populates one need, slice by slice.
+    fn populate(&mut self, index: usize) -> io::Result<Result<(), Unmet>> {
+        let Some(Taken { need, held }) = self.taken.get(index) else { return Ok(Ok(())) };
+        let way = match need.node.map(|node| Way::to(node, &held.mapping)) {
+            None => None,
+            Some(Ok(way)) => Some(way),
+            Some(Err(NoWay::Unasked(why))) => return Ok(Err(Unmet::not_asked(need, &why))),
+            Some(Err(NoWay::Refused(why))) => {
+                let remedy =
+                    "name a NUMA node that is there, or change the cpuset of this process (cpuset.mems)";
+                return Ok(Err(Unmet::new("not from that NUMA node", why, remedy.to_owned())));
+            }
+        };
+        let step = need.pages.div_ceil(SLICES).max(1);
+        let mut first = 0;
+        while first < need.pages {
+            let slice = first..first.saturating_add(step).min(need.pages);
+            first = slice.end;
+            self.tell
+                .step(HP509, &format!("populate pages {} to {} of {need}", slice.start, slice.end - 1))?;
+            if let Err(error) = take(held, slice.clone(), self.size) {
+                return Ok(Err(self.refused(need, held, &slice, &error)));
+            }
+        }
+        Ok(self.look(need, held, way.as_ref()))
+    }
+
+    /// Whether a need that was populated holds what it should, where it should.
+    fn look(&self, need: &PageCount, held: &Held, way: Option<&Way>) -> Result<(), Unmet> {
+        let sight = held.look();
+        if let Some(facts) = sight.facts.known()
+            && (facts.page_bytes != self.size.bytes() || sight.pages(self.size) != Some(need.pages))
+        {
+            let seen = format!(
+                "the mapping of {need} holds {} bytes in pages of {}",
+                facts.held_bytes(),
+                facts.page_bytes
+            );
+            return Err(Unmet::new("the mapping is not as asked for", seen, String::new()));
+        }
+        let (Some(node), Some(way)) = (need.node, way) else { return Ok(()) };
+        match sight.numa.known() {
+            Some(numa) if numa.iter().all(|(on, _)| *on == node) => Ok(()),
+            Some(numa) => {
+                let here = numa.iter().filter(|(on, _)| *on == node).map(|(_, pages)| *pages).sum::<u64>();
+                let seen =
+                    format!("by {} only {here} of {} pages came from node{node}", way.name(), need.pages);
+                Err(Unmet::new(
+                    &format!("node{node} gave {here} of {} pages", need.pages),
+                    seen,
+                    node_remedy(node, self.size),
+                ))
+            }
+            None if matches!(way, Way::Bound) => Ok(()),
+            None => Err(Unmet::not_asked(need, "nobody tells where the pages landed")),
+        }
+    }
+
+    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<u64>) -> Unmet {
+        let to_be_had = room.map_or_else(|| "?".to_owned(), |room| room.to_string());
+        let remedy = match error {
+            MapError::File(error) => file_remedy(error),
+            MapError::Map(_) if room.is_some_and(|room| room < need.pages) => format!(
+                "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
+                need.pages.saturating_sub(room.unwrap_or(0)),
+                self.size.sysfs_name()
+            ),
+            MapError::Map(_) => reservation_limits(),
+        };
+        let (name, seen) = match error {
+            MapError::File(error) => (error.to_string(), error.to_string()),
+            MapError::Map(source) => (
+                format!("reservation refused: {} with {to_be_had} pages to be had", error_name(source)),
+                format!("mmap of {need}: {}, with {to_be_had} pages to be had", named(source)),
+            ),
+        };
+        Unmet::new(&name, seen, remedy)
+    }
+
+    /// A slice that was refused half-way: what was taken of it shows in smaps.
+    fn refused(&self, need: &PageCount, held: &Held, slice: &Range<u64>, error: &io::Error) -> Unmet {
+        let at = held.look().pages(self.size).unwrap_or(slice.start);
+        let free = self.meter.read().ok();
+        let node_free = need.node.zip(free).and_then(|(node, now)| {
+            now.numa.iter().find(|other| other.node == node).map(|other| (node, other.free))
+        });
+        let remedy = match node_free {
+            Some((node, 0)) => node_remedy(node, self.size),
+            _ => touch_remedy(error),
+        };
+        let name = error_name(error);
+        let seen = format!("{} after {at} pages of {need}; a write would have ended in SIGBUS", named(error));
+        Unmet::new(&format!("{at} of {} pages, then {name}", need.pages), seen, remedy)
+    }
+}
+
+impl Unmet {
+    fn new(summary: &str, seen: String, remedy: String) -> Self {
+        Self { outcome: Outcome::Fail, summary: summary.to_owned(), seen, remedy }
+    }
+
+    fn too_long(need: &PageCount) -> Self {
+        Self::new("more than an address space holds", need.to_string(), "ask for fewer pages".to_owned())
+    }
+
+    /// It could not be told whether the node would give them.
+    fn not_asked(need: &PageCount, why: &str) -> Self {
+        let remedy =
+            "run as root, or allow mbind in the seccomp profile; see the cpuset of this process".to_owned();
+        let unmet = Self::new("the NUMA node could not be asked", format!("{need}: {why}"), remedy);
+        Self { outcome: Outcome::Unknown, ..unmet }
+    }
+}
+
+/// Takes a slice; a kernel that cannot populate leaves it to one write a page, which kills if there is none.
+fn take(held: &Held, slice: Range<u64>, size: PageSize) -> io::Result<()> {
+    match held.mapping.populate_write(slice.clone()) {
+        Err(error) if is_not_offered(&error) => {
+            slice.into_iter().try_for_each(|page| touch(&held.mapping, page, size))
+        }
+        answer => answer,
+    }
+}
+
+fn node_remedy(node: u32, size: PageSize) -> String {
+    format!(
+        "give the node more pages: /sys/devices/system/node/node{node}/hugepages/{}/nr_hugepages",
+        size.sysfs_name()
+    )
+}
+
+/// `the pool stands at 14 free, 2 reserved, node0 14 free`
+fn stands(now: &Counters) -> String {
+    let nodes: String =
+        now.numa.iter().take(8).map(|node| format!(", node{} {} free", node.node, node.free)).collect();
+    format!("the pool then stood at {} free, {} reserved{nodes}", now.free, now.reserved)
+}

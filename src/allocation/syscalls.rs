@@ -1,0 +1,163 @@
+//! HP407: whether the system calls that the workload makes are let through.
+//!
+//! Each is tried without harm, and announced before: a profile may answer with SIGSYS. What a refusal means was
+//! measured with testpmd (DPDK 22.11, libnuma 2.0.16) and QEMU 7.2 under a filter that forbids one call after the
+//! other; a call that neither minds does not count.
+
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde_json::{Map, Value};
+
+use super::Task;
+use crate::domain::catalogue::HP407;
+use crate::domain::check::{Because, Finding, Outcome};
+use crate::domain::part::Telling;
+use crate::domain::request::Workload;
+use crate::linux::errno::named;
+use crate::linux::map::{Mapping, memory_policy, reset_memory_policy};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    GetMempolicy,
+    SetMempolicy,
+    Mbind,
+    MemfdCreate,
+    Madvise,
+    Mlock,
+}
+
+const CALLS: [(Call, &str); 6] = [
+    (Call::GetMempolicy, "get_mempolicy"),
+    (Call::SetMempolicy, "set_mempolicy"),
+    (Call::Mbind, "mbind"),
+    (Call::MemfdCreate, "memfd_create"),
+    (Call::Madvise, "madvise"),
+    (Call::Mlock, "mlock"),
+];
+
+/// Tries them all and tells HP407.
+///
+/// # Errors
+///
+/// Whoever listens is gone; not even ordinary memory is to be had.
+pub(super) fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
+    let memory = Mapping::ordinary(4096)?;
+    let mut answers = Map::new();
+    let mut matters: Vec<(Outcome, String)> = Vec::new();
+    for (call, name) in CALLS {
+        tell.step(HP407, &format!("call {name}"))?;
+        let answer = attempt(call, &memory);
+        let text = match &answer {
+            Ok(()) => "let through".to_owned(),
+            Err(error) => named(error),
+        };
+        answers.insert(name.to_owned(), Value::String(text));
+        if let Some(errno) = answer.err().and_then(|error| forbidden(&error))
+            && let Some((outcome, then)) = meaning(call, errno, task.workload, task.directory.is_some())
+        {
+            matters.push((outcome, format!("{name} is answered with {errno:?}: {then}")));
+        }
+    }
+    let finding = match matters.iter().map(|(outcome, _)| *outcome).max() {
+        None => Finding::pass(HP407, None, format!("none is forbidden that {} needs", task.workload)),
+        Some(outcome) => {
+            let seen: Vec<_> = matters.iter().map(|(_, text)| text.as_str()).collect();
+            let names: Vec<_> = seen.iter().filter_map(|text| text.split(' ').next()).collect();
+            let because = Because::new("the kernel itself answers each call", seen.join("; "));
+            let summary = format!("seccomp forbids {}", names.join(", "));
+            Finding::not_pass(HP407, None, outcome, summary, because)
+        }
+    };
+    tell.found(finding.with("answers", answers).with("workload", task.workload))
+}
+
+fn attempt(call: Call, memory: &Mapping) -> io::Result<()> {
+    match call {
+        Call::GetMempolicy => memory_policy().map(drop),
+        Call::SetMempolicy => reset_memory_policy(),
+        Call::Mbind => memory.bind(0),
+        Call::MemfdCreate => Ok(memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC).map(drop)?),
+        Call::Madvise => memory.keep_out_of_dumps(),
+        Call::Mlock => memory.lock(),
+    }
+}
+
+/// The answer of somebody who stands before the kernel. Others, such as EINVAL for a NUMA node that is not there, are its
+/// own.
+fn forbidden(error: &io::Error) -> Option<Errno> {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(errno @ (Errno::EPERM | Errno::ENOSYS | Errno::EACCES)) => Some(errno),
+        _ => None,
+    }
+}
+
+/// What the workload does without the call; `None` if it does not mind.
+fn meaning(
+    call: Call,
+    errno: Errno,
+    workload: Workload,
+    has_directory: bool,
+) -> Option<(Outcome, &'static str)> {
+    match (call, workload) {
+        // With ENOSYS libnuma takes it that there is no NUMA, and DPDK goes on.
+        (Call::GetMempolicy, Workload::Dpdk) if errno != Errno::ENOSYS => Some((
+            Outcome::Fail,
+            "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",
+        )),
+        (Call::SetMempolicy, Workload::Dpdk) => {
+            Some((Outcome::Warn, "DPDK starts, and its pages land on whatever NUMA node it runs on"))
+        }
+        (Call::Mbind, Workload::Qemu) => Some((
+            Outcome::Warn,
+            "QEMU stops with \"cannot bind memory to host NUMA nodes\" if host-nodes= is given",
+        )),
+        (Call::MemfdCreate, Workload::Dpdk) if !has_directory => Some((
+            Outcome::Fail,
+            "DPDK with --in-memory, as OVS runs it, stops at start; --huge-dir does without",
+        )),
+        (Call::MemfdCreate, Workload::Qemu) if !has_directory => {
+            Some((Outcome::Fail, "QEMU has no memory-backend-memfd; memory-backend-file does without"))
+        }
+        (Call::Madvise, Workload::Qemu) => {
+            Some((Outcome::Fail, "QEMU with prealloc=on stops with \"preallocating memory failed\""))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refusal_means_is_what_was_measured() {
+        let outcome = |call, errno, workload, dir| meaning(call, errno, workload, dir).map(|(o, _)| o);
+        for (call, errno, workload, dir, expected) in [
+            (Call::GetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
+            (Call::GetMempolicy, Errno::ENOSYS, Workload::Dpdk, false, None),
+            (Call::GetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
+            (Call::SetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Warn)),
+            (Call::SetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
+            (Call::Mbind, Errno::EPERM, Workload::Dpdk, false, None),
+            (Call::Mbind, Errno::EPERM, Workload::Qemu, false, Some(Outcome::Warn)),
+            (Call::MemfdCreate, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
+            (Call::MemfdCreate, Errno::ENOSYS, Workload::Dpdk, true, None),
+            (Call::MemfdCreate, Errno::ENOSYS, Workload::Qemu, false, Some(Outcome::Fail)),
+            (Call::MemfdCreate, Errno::ENOSYS, Workload::Qemu, true, None),
+            (Call::Madvise, Errno::EPERM, Workload::Dpdk, false, None),
+            (Call::Madvise, Errno::EPERM, Workload::Qemu, false, Some(Outcome::Fail)),
+            (Call::Mlock, Errno::EPERM, Workload::Dpdk, false, None),
+        ] {
+            assert_eq!(outcome(call, errno, workload, dir), expected, "{call:?} {errno:?} {workload} {dir}");
+        }
+    }
+
+    #[test]
+    fn only_what_stands_before_the_kernel_forbids() {
+        assert_eq!(forbidden(&Errno::EPERM.into()), Some(Errno::EPERM));
+        assert_eq!(forbidden(&Errno::EINVAL.into()), None);
+        assert_eq!(forbidden(&Errno::ENOMEM.into()), None);
+    }
+}

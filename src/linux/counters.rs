@@ -1,0 +1,240 @@
+//! A pool's counters, read fast and again and again: the less time between two readings, the fewer strangers in between.
+//!
+//! The files stay open and are read from their beginning each time, which the kernel answers afresh: eleven times as
+//! fast as opening them (4.6 µs and 52 µs for a pool on one NUMA node, kernel 6.18).
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+
+use super::errno::named;
+use super::root::{HostRoot, quoted};
+use crate::domain::counters::{Counters, NodeCounters};
+use crate::domain::reading::Reading;
+use crate::domain::size::PageSize;
+
+/// The counter files of one size, open.
+#[derive(Debug)]
+pub struct CounterFiles {
+    total: CounterFile,
+    free: CounterFile,
+    reserved: CounterFile,
+    surplus: CounterFile,
+    numa: Vec<NodeFiles>,
+}
+
+/// Counters that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CountersError {
+    /// A file cannot be opened or read; absent ones are among them.
+    #[error("cannot read {path}: {}", named(.source))]
+    Unreadable {
+        /// The file, as on the machine.
+        path: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// A file holds no number.
+    #[error("{path} holds {text}")]
+    Malformed {
+        /// The file, as on the machine.
+        path: String,
+        /// The beginning of what it holds.
+        text: String,
+    },
+    /// The NUMA nodes cannot be listed.
+    #[error("{0}")]
+    Nodes(String),
+}
+
+#[derive(Debug)]
+struct NodeFiles {
+    node: u32,
+    total: CounterFile,
+    free: CounterFile,
+    surplus: CounterFile,
+}
+
+#[derive(Debug)]
+struct CounterFile {
+    path: String,
+    file: File,
+}
+
+/// `nr_overcommit_hugepages` of a size: how many surplus pages there may be.
+#[must_use]
+pub fn overcommit(root: &HostRoot, size: PageSize) -> Reading<u64> {
+    root.number(format!("{POOLS}/{}/nr_overcommit_hugepages", size.sysfs_name()))
+}
+
+const POOLS: &str = "/sys/kernel/mm/hugepages";
+const NODES: &str = "/sys/devices/system/node";
+
+// === impl CounterFiles ===
+
+impl CounterFiles {
+    /// Opens the files of `size`. A NUMA node without a pool directory has no memory, and is left out.
+    ///
+    /// # Errors
+    ///
+    /// See [`CountersError`].
+    pub fn open(root: &HostRoot, size: PageSize) -> Result<Self, CountersError> {
+        let pool = format!("{POOLS}/{}", size.sysfs_name());
+        let open = |directory: &str, name: &str| CounterFile::open(root, format!("{directory}/{name}"));
+        let names = match root.names(NODES) {
+            Reading::Known(names) => names,
+            Reading::Absent => Vec::new(),
+            Reading::Unreadable(why) | Reading::Malformed(why) => return Err(CountersError::Nodes(why)),
+        };
+        let mut numa = Vec::new();
+        for node in names.iter().filter_map(|name| name.strip_prefix("node")?.parse().ok()) {
+            let directory = format!("{NODES}/node{node}/hugepages/{}", size.sysfs_name());
+            if root.path(&directory).exists() {
+                numa.push(NodeFiles {
+                    node,
+                    total: open(&directory, "nr_hugepages")?,
+                    free: open(&directory, "free_hugepages")?,
+                    surplus: open(&directory, "surplus_hugepages")?,
+                });
+            }
+        }
+        numa.sort_unstable_by_key(|files| files.node);
+        Ok(Self {
+            total: open(&pool, "nr_hugepages")?,
+            free: open(&pool, "free_hugepages")?,
+            reserved: open(&pool, "resv_hugepages")?,
+            surplus: open(&pool, "surplus_hugepages")?,
+            numa,
+        })
+    }
+
+    /// Reads them all. They are no snapshot: somebody else's page may move between two of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`CountersError`].
+    pub fn read(&self) -> Result<Counters, CountersError> {
+        let numa = self.numa.iter().map(NodeFiles::read).collect::<Result<_, _>>()?;
+        Ok(Counters {
+            total: self.total.read()?,
+            free: self.free.read()?,
+            reserved: self.reserved.read()?,
+            surplus: self.surplus.read()?,
+            numa,
+        })
+    }
+}
+
+impl NodeFiles {
+    fn read(&self) -> Result<NodeCounters, CountersError> {
+        Ok(NodeCounters {
+            node: self.node,
+            total: self.total.read()?,
+            free: self.free.read()?,
+            surplus: self.surplus.read()?,
+        })
+    }
+}
+
+// === impl CounterFile ===
+
+impl CounterFile {
+    fn open(root: &HostRoot, path: String) -> Result<Self, CountersError> {
+        // O_NONBLOCK: see HostRoot.
+        match File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path)) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(CountersError::Unreadable { path, source }),
+        }
+    }
+
+    fn read(&self) -> Result<u64, CountersError> {
+        // A number has 20 digits at most, and its newline; what does not fit is none.
+        let mut bytes = [0; 32];
+        let path = || self.path.clone();
+        let length = self
+            .file
+            .read_at(&mut bytes, 0)
+            .map_err(|source| CountersError::Unreadable { path: path(), source })?;
+        let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
+        let digits = text.trim();
+        let number = if digits.starts_with('+') { None } else { digits.parse().ok() };
+        number.ok_or_else(|| CountersError::Malformed { path: path(), text: quoted(&text) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: [&str; 4] = ["nr_hugepages", "free_hugepages", "resv_hugepages", "surplus_hugepages"];
+
+    fn size() -> PageSize {
+        PageSize::from_bytes(2 << 20).unwrap()
+    }
+
+    /// Two nodes with memory, the third without.
+    fn tree() -> (tempfile::TempDir, HostRoot) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = HostRoot::new(directory.path());
+        let put = |path: String, numbers: &[u64]| {
+            std::fs::create_dir_all(root.path(&path)).unwrap();
+            for (name, number) in FILES.iter().zip(numbers) {
+                std::fs::write(root.path(format!("{path}/{name}")), format!("{number}\n")).unwrap();
+            }
+        };
+        put("/sys/kernel/mm/hugepages/hugepages-2048kB".to_owned(), &[32, 14, 2, 1]);
+        for (node, numbers) in [(10, [16, 6, 0, 1]), (1, [16, 8, 0, 0])] {
+            put(format!("/sys/devices/system/node/node{node}/hugepages/hugepages-2048kB"), &numbers);
+        }
+        std::fs::create_dir_all(root.path("/sys/devices/system/node/node2")).unwrap();
+        std::fs::write(root.path("/sys/devices/system/node/possible"), "0-15\n").unwrap();
+        (directory, root)
+    }
+
+    #[test]
+    fn every_counter_has_its_place() {
+        let (_directory, root) = tree();
+        let files = CounterFiles::open(&root, size()).unwrap();
+        let numa = vec![
+            NodeCounters { node: 1, total: 16, free: 8, surplus: 0 },
+            NodeCounters { node: 10, total: 16, free: 6, surplus: 1 },
+        ];
+        let expected = Counters { total: 32, free: 14, reserved: 2, surplus: 1, numa };
+        assert_eq!(files.read().unwrap(), expected);
+        let path = root.path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        std::fs::write(path, "13\n").unwrap();
+        assert_eq!(files.read().unwrap(), Counters { free: 13, ..expected });
+    }
+
+    #[test]
+    fn what_holds_no_number_is_no_zero() {
+        for text in ["", "\n", "many", "-1", "+1", "1 2", "18446744073709551616", "1\u{0}", &"9".repeat(4000)]
+        {
+            for name in FILES {
+                let (_directory, root) = tree();
+                let path = format!("/sys/kernel/mm/hugepages/hugepages-2048kB/{name}");
+                std::fs::write(root.path(&path), text).unwrap();
+                let error = CounterFiles::open(&root, size()).unwrap().read().unwrap_err();
+                assert!(
+                    matches!(&error, CountersError::Malformed { path: at, .. } if *at == path),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_or_not_to_be_read_is_named() {
+        let (_directory, root) = tree();
+        let path = "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages";
+        std::fs::remove_file(root.path(path)).unwrap();
+        let error = CounterFiles::open(&root, size()).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot read {path}: ENOENT (No such file or directory)"));
+        std::fs::create_dir(root.path(path)).unwrap();
+        let error = CounterFiles::open(&root, size()).unwrap().read().unwrap_err().to_string();
+        assert!(error.contains("EISDIR"), "{error}");
+        let none = HostRoot::new(root.path("/none"));
+        assert!(CounterFiles::open(&none, size()).is_err());
+        assert_eq!(overcommit(&none, size()), Reading::Absent);
+    }
+}

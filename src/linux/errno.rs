@@ -1,0 +1,44 @@
+//! Errors by the kernel's own name: `ENOMEM` is what people search for.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// `ENOMEM (Cannot allocate memory)`; the error's own text if it does not come from the kernel.
+#[must_use]
+pub fn named(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => {
+            let words = text.split(" (os error").next().unwrap_or_default();
+            format!("{:?} ({words})", Errno::from_raw(number))
+        }
+        None => text,
+    }
+}
+
+/// Whether the kernel answered `errno`.
+#[must_use]
+pub fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_errors_keep_their_name() {
+        assert_eq!(named(&Errno::ENOMEM.into()), "ENOMEM (Cannot allocate memory)");
+        assert!(is(&Errno::ENOMEM.into(), Errno::ENOMEM));
+        assert_eq!(named(&io::Error::other("no page")), "no page");
+        assert!(!is(&io::Error::other("no page"), Errno::ENOMEM));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_number_panics(number: i32) {
+            let _ = named(&io::Error::from_raw_os_error(number));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Files whose pages are huge, made so that nothing remains of them whatever ends this process.
+//!
+//! No file keeps a name: memfd and O_TMPFILE never have one, and where O_TMPFILE is unknown the name is taken away
+//! before the file gets its length. A kill in between leaves an empty file behind, and never a page.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
+use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
+use rustix::mount as fsmount;
+
+use super::errno::named;
+use crate::domain::size::{HugeLen, PageSize};
+
+/// A file of whole huge pages, without a name. It is on hugetlbfs and has the page size asked for: that was looked at.
+#[derive(Debug)]
+pub struct HugeFile {
+    fd: OwnedFd,
+    len: HugeLen,
+}
+
+/// Where a file comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// memfd_create(MFD_HUGETLB).
+    Memfd,
+    /// A directory of a hugetlbfs that is mounted.
+    Directory(&'a Path),
+    /// A hugetlbfs of its own that is never attached to a path and goes with the file. Takes CAP_SYS_ADMIN, kernel 5.2.
+    Unattached,
+}
+
+/// A file that was not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HugeFileError {
+    /// A system call was refused.
+    #[error("{call} {what}: {}", named(.source))]
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// What it was tried on.
+        what: String,
+        /// The answer.
+        source: io::Error,
+    },
+    /// The directory is on another file system.
+    #[error("{0} is no hugetlbfs")]
+    NotHugetlbfs(String),
+    /// The directory is hugetlbfs of another page size.
+    #[error("{path} has pages of {found} bytes, not of {wanted}")]
+    OtherSize {
+        /// The directory.
+        path: String,
+        /// `f_bsize`, bytes.
+        found: u64,
+        /// The size asked for.
+        wanted: PageSize,
+    },
+}
+
+const OWNER_ONLY: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+// === impl HugeFile ===
+
+impl HugeFile {
+    /// Makes a file of `len`. No page is taken or reserved by it.
+    ///
+    /// # Errors
+    ///
+    /// See [`HugeFileError`].
+    pub fn new(place: Place<'_>, len: HugeLen) -> Result<Self, HugeFileError> {
+        let what = place.describe(len.size());
+        let fd = match place {
+            Place::Memfd => memfd(len.size()).map_err(refused("memfd_create", &what))?,
+            Place::Directory(path) => {
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                let directory = open(path, flags, Mode::empty()).map_err(refused("open", &what))?;
+                check(&directory, &what, len.size())?;
+                unnamed_in(&directory, &what)?
+            }
+            Place::Unattached => {
+                let mount = unattached(len.size()).map_err(|(call, error)| refused(call, &what)(error))?;
+                unnamed_in(&mount, &what)?
+            }
+        };
+        check(&fd, &what, len.size())?;
+        let bytes = len.bytes().try_into().map_err(|_| refused("ftruncate", &what)(Errno::EOVERFLOW))?;
+        ftruncate(&fd, bytes).map_err(refused("ftruncate", &what))?;
+        Ok(Self { fd, len })
+    }
+
+    /// Its length.
+    #[must_use]
+    pub const fn len(&self) -> HugeLen {
+        self.len
+    }
+
+    /// Never: a length is at least one page.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len.pages() == 0
+    }
+}
+
+impl AsFd for HugeFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+// === impl Place ===
+
+impl Place<'_> {
+    fn describe(self, size: PageSize) -> String {
+        match self {
+            Self::Memfd => format!("of {size}"),
+            Self::Directory(path) => path.display().to_string(),
+            Self::Unattached => format!("hugetlbfs of {size}"),
+        }
+    }
+}
+
+// === impl HugeFileError ===
+
+impl HugeFileError {
+    /// The kernel's answer, if it was one.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            Self::NotHugetlbfs(_) | Self::OtherSize { .. } => None,
+        }
+    }
+}
+
+// === each place ===
+
+fn memfd(size: PageSize) -> Result<OwnedFd, Errno> {
+    // MFD_HUGE_SHIFT is MAP_HUGE_SHIFT: 26, memfd_create(2).
+    const MFD_HUGE_SHIFT: u32 = 26;
+    let size = MFdFlags::from_bits_retain(size.log2() << MFD_HUGE_SHIFT);
+    memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_HUGETLB | size)
+}
+
+fn unattached(size: PageSize) -> Result<OwnedFd, (&'static str, Errno)> {
+    let failed = |call| move |error: rustix::io::Errno| (call, Errno::from_raw(error.raw_os_error()));
+    let context =
+        fsmount::fsopen(c"hugetlbfs", fsmount::FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen"))?;
+    fsmount::fsconfig_set_string(&context, c"pagesize", size.mount_option()).map_err(failed("fsconfig"))?;
+    fsmount::fsconfig_create(&context).map_err(failed("fsconfig"))?;
+    let flags = fsmount::FsMountFlags::FSMOUNT_CLOEXEC;
+    fsmount::fsmount(&context, flags, fsmount::MountAttrFlags::empty()).map_err(failed("fsmount"))
+}
+
+/// A file in `directory` that has no name, or none any more.
+fn unnamed_in(directory: &OwnedFd, what: &str) -> Result<OwnedFd, HugeFileError> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_TMPFILE;
+    match openat(directory, c".", flags, OWNER_ONLY) {
+        // hugetlbfs before 5.0, and kernels that take O_TMPFILE for a directory opened to write.
+        Err(Errno::EOPNOTSUPP | Errno::EISDIR) => {}
+        answer => return answer.map_err(refused("open(O_TMPFILE) in", what)),
+    }
+    named_and_unlinked(directory, what)
+}
+
+/// A file whose name is taken away at once. The name cannot be guessed, so nobody opens it in between.
+fn named_and_unlinked(directory: &OwnedFd, what: &str) -> Result<OwnedFd, HugeFileError> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    let name = format!(".hugeprobe-{:016x}", RandomState::new().hash_one(std::process::id()));
+    let fd = openat(directory, name.as_str(), flags, OWNER_ONLY).map_err(refused("open(O_EXCL) in", what))?;
+    unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir).map_err(refused("unlink in", what))?;
+    Ok(fd)
+}
+
+/// Refuses whatever is not hugetlbfs of `size`: length and offsets are counted in its pages.
+fn check(fd: &OwnedFd, what: &str, size: PageSize) -> Result<(), HugeFileError> {
+    let facts = fstatfs(fd).map_err(refused("fstatfs", what))?;
+    if facts.filesystem_type() != HUGETLBFS_MAGIC {
+        return Err(HugeFileError::NotHugetlbfs(what.to_owned()));
+    }
+    let found = u64::try_from(facts.block_size()).unwrap_or_default();
+    if found != size.bytes() {
+        return Err(HugeFileError::OtherSize { path: what.to_owned(), found, wanted: size });
+    }
+    Ok(())
+}
+
+fn refused(call: &'static str, what: &str) -> impl Fn(Errno) -> HugeFileError {
+    move |errno| HugeFileError::Refused { call, what: what.to_owned(), source: errno.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn len() -> HugeLen {
+        HugeLen::new(PageSize::from_bytes(2 << 20).unwrap(), 1).unwrap()
+    }
+
+    #[test]
+    fn a_directory_that_is_no_hugetlbfs_is_named_and_left_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = HugeFile::new(Place::Directory(directory.path()), len()).unwrap_err();
+        assert!(
+            matches!(&error, HugeFileError::NotHugetlbfs(path) if *path == directory.path().display().to_string())
+        );
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_refused_with_its_errno() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = HugeFile::new(Place::Directory(&directory.path().join("none")), len()).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::ENOENT));
+        assert!(error.to_string().contains("/none: ENOENT (No such file or directory)"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_o_tmpfile_has_no_name_either() {
+        let directory = tempfile::tempdir().unwrap();
+        let fd = open(directory.path(), OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        assert!(named_and_unlinked(&fd, "there").is_ok());
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,401 @@
+//! Memory mappings, owned: whole huge pages, ordinary pages to compare with, SysV segments.
+//!
+//! What is handed out are volatile slices with checked bounds, never references: the memory may be shared with another
+//! process that writes what it likes, when it likes. This file and `fds` hold all unsafe code of the crate.
+//!
+//! Nothing here touches memory by itself. A touch of a page that cannot be had ends in SIGBUS, so the order for every
+//! user is: map (reserves: ENOMEM tells), [`Mapping::populate_write`] (EFAULT tells), then write.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::ptr::{self, NonNull};
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int, c_long, c_ulong, c_void};
+use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
+use vm_memory::VolatileSlice;
+
+use crate::domain::size::HugeLen;
+
+/// A mapping of this process, readable and writable, unmapped when dropped.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<c_void>,
+    bytes: usize,
+    /// The unit in which pages are counted; for ordinary memory what it was asked for in.
+    page_bytes: usize,
+    kind: Kind,
+}
+
+/// When a mapping takes its pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// At the first touch of each.
+    OnTouch,
+    /// In mmap itself, as far as they can be had: MAP_POPULATE fails without a word.
+    AtOnce,
+}
+
+/// Who sees what is written to a mapped file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Everybody who maps it so.
+    Shared,
+    /// This process alone: MAP_PRIVATE.
+    Private,
+}
+
+/// A SysV shared memory segment of huge pages. It is marked for removal when dropped, and goes with its last mapping.
+///
+/// A segment outlives a maker that is killed: only ever make one in an IPC namespace of this process's own.
+#[derive(Debug)]
+pub struct Segment {
+    id: c_int,
+    len: HugeLen,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Mmap,
+    Shm,
+}
+
+/// The highest NUMA node that a kernel can have, and one more: `CONFIG_NODES_SHIFT` is 10 at most.
+const NODES: u32 = 1024;
+/// `MPOL_F_NODE | MPOL_F_ADDR` of get_mempolicy(2): the node of the page at an address.
+const NODE_AT_ADDRESS: c_ulong = 3;
+/// `SHM_HUGE_SHIFT`, shmget(2).
+const SHM_HUGE_SHIFT: u32 = 26;
+const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+// SAFETY: the mapping stays where it is whichever thread holds it, and munmap(2) may be called from any thread.
+unsafe impl Send for Mapping {}
+// SAFETY: `&Mapping` gives out volatile slices and makes system calls about a range that lives as long as the
+// mapping; neither hands out a reference to the memory.
+unsafe impl Sync for Mapping {}
+
+// === impl Mapping ===
+
+impl Mapping {
+    /// Huge pages without a file: MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB, reserved.
+    ///
+    /// # Errors
+    ///
+    /// mmap(2): ENOMEM if the reservation is refused, EINVAL if the kernel does not have the size.
+    pub fn anonymous(len: HugeLen, fill: Fill) -> io::Result<Self> {
+        let flags = MapFlags::map_hugetlb_with_size_log2(len.size().log2()).ok_or(Errno::EINVAL)?;
+        let (bytes, page_bytes) = lengths(len)?;
+        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        let start = unsafe {
+            mman::mmap_anonymous(None, bytes, READ_WRITE, flags | MapFlags::MAP_PRIVATE | fill.flag())
+        }?;
+        Ok(Self { start, bytes: bytes.get(), page_bytes, kind: Kind::Mmap })
+    }
+
+    /// `len` of the file `fd` from its page `first_page` on. A shared mapping reserves, once per page of the file.
+    ///
+    /// The length is counted in pages of the file, which the caller has made sure of (fstatfs(2)).
+    ///
+    /// # Errors
+    ///
+    /// mmap(2): ENOMEM if the reservation is refused, EINVAL if the offset is no multiple of the file's page size.
+    pub fn file(
+        fd: BorrowedFd<'_>,
+        len: HugeLen,
+        first_page: u64,
+        sharing: Sharing,
+        fill: Fill,
+    ) -> io::Result<Self> {
+        let (bytes, page_bytes) = lengths(len)?;
+        let offset = first_page.checked_mul(len.size().bytes()).and_then(|offset| offset.try_into().ok());
+        let offset = offset.ok_or(Errno::EOVERFLOW)?;
+        let flags = fill.flag()
+            | match sharing {
+                Sharing::Shared => MapFlags::MAP_SHARED,
+                Sharing::Private => MapFlags::MAP_PRIVATE,
+            };
+        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        let start = unsafe { mman::mmap(None, bytes, READ_WRITE, flags, fd, offset) }?;
+        Ok(Self { start, bytes: bytes.get(), page_bytes, kind: Kind::Mmap })
+    }
+
+    /// At least `bytes` of ordinary memory, kept free of transparent huge pages: what huge pages are measured against.
+    ///
+    /// # Errors
+    ///
+    /// mmap(2); EINVAL for no bytes at all.
+    pub fn ordinary(bytes: usize) -> io::Result<Self> {
+        const SMALL: usize = 4096;
+        let length =
+            bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new).ok_or(Errno::EINVAL)?;
+        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        let start = unsafe { mman::mmap_anonymous(None, length, READ_WRITE, MapFlags::MAP_PRIVATE) }?;
+        let mapping = Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap };
+        match mapping.advise(MmapAdvise::MADV_NOHUGEPAGE) {
+            // A kernel without transparent huge pages does not know the word.
+            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+            _ => Ok(mapping),
+        }
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.start.as_ptr() as u64
+    }
+
+    /// The memory. Touch no page that is not known to be there: see the top of this file.
+    #[must_use]
+    pub fn volatile(&self) -> VolatileSlice<'_> {
+        // SAFETY: the range is mapped readable and writable for as long as `self` is borrowed. A file that shrinks under
+        // it raises SIGBUS, which is no access to other memory.
+        unsafe { VolatileSlice::new(self.start.as_ptr().cast(), self.bytes) }
+    }
+
+    /// Takes `pages` as a write would, without the SIGBUS: MADV_POPULATE_WRITE. What was taken before a failure stays.
+    ///
+    /// # Errors
+    ///
+    /// EFAULT where a write would raise SIGBUS, EHWPOISON for a broken page; [`is_not_offered`] tells the answers of a
+    /// kernel before 5.14, where the caller has to write instead. An error without errno: no such pages.
+    pub fn populate_write(&self, pages: Range<u64>) -> io::Result<()> {
+        let (at, bytes) = self.range(pages).ok_or_else(|| io::Error::other("pages outside the mapping"))?;
+        // SAFETY: populating changes no byte of memory, and `range` keeps it within this mapping.
+        unsafe { mman::madvise(at, bytes, MmapAdvise::MADV_POPULATE_WRITE) }?;
+        Ok(())
+    }
+
+    /// Keeps the memory out of core dumps, as DPDK does: a page of 1 GiB would make a large one.
+    ///
+    /// # Errors
+    ///
+    /// madvise(2).
+    pub fn keep_out_of_dumps(&self) -> io::Result<()> {
+        self.advise(MmapAdvise::MADV_DONTDUMP)
+    }
+
+    /// Locks the memory, which touches all of it: for ordinary memory.
+    ///
+    /// # Errors
+    ///
+    /// mlock(2): EPERM or ENOMEM beyond RLIMIT_MEMLOCK.
+    pub fn lock(&self) -> io::Result<()> {
+        // SAFETY: locking changes no byte of memory, and the range is this mapping.
+        unsafe { mman::mlock(self.start, self.bytes) }?;
+        Ok(())
+    }
+
+    /// Binds the memory to a NUMA node, strictly: MPOL_BIND. Pages that are there already stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// mbind(2): EPERM or ENOSYS where it is forbidden, EINVAL for a node that is not there, or not for this process.
+    pub fn bind(&self, node: u32) -> io::Result<()> {
+        if node >= NODES {
+            return Err(Errno::EINVAL.into());
+        }
+        let mut mask: [c_ulong; NODES as usize / BITS as usize] = [0; _];
+        if let Some(word) = mask.get_mut((node / BITS) as usize) {
+            *word = 1 << (node % BITS);
+        }
+        // The kernel takes one bit off the number that it is given (`get_nodes()` in mm/mempolicy.c).
+        let bits = c_ulong::from(NODES) + 1;
+        let (mode, flags) = (libc::MPOL_BIND, 0_u32);
+        // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out; the call
+        // changes no byte of memory.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_mbind, self.start.as_ptr(), self.bytes, mode, mask.as_ptr(), bits, flags)
+        };
+        checked(answer)
+    }
+
+    /// The NUMA node that a page is on. Asking touches the page: only for one that is there.
+    ///
+    /// # Errors
+    ///
+    /// get_mempolicy(2): EPERM or ENOSYS where it is forbidden. An error without errno: no such page.
+    pub fn node_of(&self, page: u64) -> io::Result<u32> {
+        let after = page.checked_add(1).ok_or(Errno::EOVERFLOW)?;
+        let (at, _) = self.range(page..after).ok_or_else(|| io::Error::other("page outside the mapping"))?;
+        let mut node: c_int = -1;
+        let no_mask = ptr::null_mut::<c_ulong>();
+        // SAFETY: `node` is the int that the call writes; no mask is given, and the address is within this mapping.
+        let answer = unsafe {
+            libc::syscall(
+                libc::SYS_get_mempolicy,
+                &raw mut node,
+                no_mask,
+                0 as c_ulong,
+                at.as_ptr(),
+                NODE_AT_ADDRESS,
+            )
+        };
+        checked(answer)?;
+        u32::try_from(node).map_err(|_| io::Error::other("the kernel names no node"))
+    }
+
+    /// Gives the memory back. Dropping does the same and has nobody to tell of a failure.
+    ///
+    /// # Errors
+    ///
+    /// munmap(2), shmdt(2): the pages are still taken.
+    pub fn unmap(self) -> io::Result<()> {
+        ManuallyDrop::new(self).release()
+    }
+
+    fn release(&mut self) -> io::Result<()> {
+        match self.kind {
+            // SAFETY: the range is what mmap gave, and nobody can hold a slice of it: `self` is borrowed exclusively,
+            // and either being dropped or never used again.
+            Kind::Mmap => unsafe { mman::munmap(self.start, self.bytes) }.map_err(Into::into),
+            // SAFETY: as above, with what shmat gave.
+            Kind::Shm => checked(unsafe { libc::shmdt(self.start.as_ptr()) }.into()),
+        }
+    }
+
+    fn advise(&self, advice: MmapAdvise) -> io::Result<()> {
+        // SAFETY: only advice that changes no byte of memory is given (see the callers), on this mapping.
+        unsafe { mman::madvise(self.start, self.bytes, advice) }?;
+        Ok(())
+    }
+
+    /// The address and length of some pages, if the mapping has them and they are at least one.
+    fn range(&self, pages: Range<u64>) -> Option<(NonNull<c_void>, usize)> {
+        let at = usize::try_from(pages.start).ok()?.checked_mul(self.page_bytes)?;
+        let end = usize::try_from(pages.end).ok()?.checked_mul(self.page_bytes)?;
+        if at >= end || end > self.bytes {
+            return None;
+        }
+        // SAFETY: `at` is less than the mapping's length, which fits isize.
+        Some((unsafe { self.start.byte_add(at) }, end - at))
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // The normal path is `unmap`, which reports; this one is for errors and panics, which are reported already.
+        let _ = self.release();
+    }
+}
+
+// === impl Segment ===
+
+impl Segment {
+    /// Makes a segment and reserves its pages.
+    ///
+    /// # Errors
+    ///
+    /// shmget(2): EPERM without CAP_IPC_LOCK and outside hugetlb_shm_group, EINVAL beyond kernel.shmmax, ENOMEM if the
+    /// reservation is refused.
+    pub fn new(len: HugeLen) -> io::Result<Self> {
+        let (bytes, _) = lengths(len)?;
+        // The log2 of a large size reaches into the sign bit.
+        let size = (len.size().log2() << SHM_HUGE_SHIFT).cast_signed();
+        let flags = libc::IPC_CREAT | libc::SHM_HUGETLB | size | 0o600;
+        // SAFETY: the call takes no pointer.
+        let id = unsafe { libc::shmget(libc::IPC_PRIVATE, bytes.get(), flags) };
+        checked(id.into())?;
+        Ok(Self { id, len })
+    }
+
+    /// Maps it.
+    ///
+    /// # Errors
+    ///
+    /// shmat(2).
+    pub fn attach(&self) -> io::Result<Mapping> {
+        let (bytes, page_bytes) = lengths(self.len)?;
+        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        let start = unsafe { libc::shmat(self.id, ptr::null(), 0) };
+        // shmat answers -1, cast to a pointer.
+        match NonNull::new(start) {
+            Some(start) if start.as_ptr() as isize != -1 => {
+                Ok(Mapping { start, bytes: bytes.get(), page_bytes, kind: Kind::Shm })
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Marks it for removal, which happens when nobody maps it any more.
+    ///
+    /// # Errors
+    ///
+    /// shmctl(2).
+    pub fn remove(self) -> io::Result<()> {
+        ManuallyDrop::new(self).mark()
+    }
+
+    fn mark(&mut self) -> io::Result<()> {
+        // SAFETY: IPC_RMID takes no buffer, and the id is that of this segment.
+        checked(unsafe { libc::shmctl(self.id, libc::IPC_RMID, ptr::null_mut()) }.into())
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        let _ = self.mark();
+    }
+}
+
+// === the memory policy of the thread ===
+
+/// Sets this thread's memory policy to the default: set_mempolicy(2).
+///
+/// # Errors
+///
+/// EPERM or ENOSYS where it is forbidden.
+pub fn reset_memory_policy() -> io::Result<()> {
+    // SAFETY: the default policy takes no mask.
+    checked(unsafe {
+        libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_DEFAULT, ptr::null::<c_ulong>(), 0 as c_ulong)
+    })
+}
+
+/// Asks for this thread's memory policy: get_mempolicy(2). The mode, `MPOL_BIND` and so on.
+///
+/// # Errors
+///
+/// EPERM or ENOSYS where it is forbidden.
+pub fn memory_policy() -> io::Result<i32> {
+    let mut mode: c_int = 0;
+    let (no_mask, no_address) = (ptr::null_mut::<c_ulong>(), ptr::null_mut::<c_void>());
+    // SAFETY: `mode` is the int that the call writes; neither mask nor address is given.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_get_mempolicy, &raw mut mode, no_mask, 0 as c_ulong, no_address, 0 as c_ulong)
+    };
+    checked(answer).map(|()| mode)
+}
+
+// === helpers ===
+
+const BITS: u32 = c_ulong::BITS;
+
+impl Fill {
+    const fn flag(self) -> MapFlags {
+        match self {
+            Self::OnTouch => MapFlags::empty(),
+            Self::AtOnce => MapFlags::MAP_POPULATE,
+        }
+    }
+}
+
+/// Whether the kernel does not offer what was asked of it, or does not let this process: EINVAL, ENOSYS, EPERM.
+#[must_use]
+pub fn is_not_offered(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM))
+}
+
+/// The length and the page size, in bytes.
+fn lengths(len: HugeLen) -> io::Result<(NonZeroUsize, usize)> {
+    let bytes = usize::try_from(len.bytes()).ok().and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
+    Ok((bytes, usize::try_from(len.size().bytes()).map_err(|_| Errno::EOVERFLOW)?))
+}
+
+/// The answer of a system call that is -1 on failure.
+fn checked(answer: c_long) -> io::Result<()> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

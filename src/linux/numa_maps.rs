@@ -1,0 +1,81 @@
+//! On which NUMA nodes the pages of one of this process's own mappings are.
+//!
+//! Source: `/proc/self/numa_maps`, numa(7); for huge pages the counts are in huge pages (`gather_hugetlb_stats()` in
+//! the kernel's `fs/proc/task_mmu.c`).
+
+use super::root::{HostRoot, quoted};
+use crate::domain::reading::Reading;
+
+/// (NUMA node, pages) of the mapping of this process that begins at `address`. Absent: there is none, or the kernel has
+/// no NUMA.
+#[must_use]
+pub fn nodes_of_mapping_at(address: u64) -> Reading<Vec<(u32, u64)>> {
+    match HostRoot::default().table("/proc/self/numa_maps") {
+        Reading::Known(text) => parse(&text, address),
+        Reading::Absent => Reading::Absent,
+        Reading::Unreadable(why) => Reading::Unreadable(why),
+        Reading::Malformed(why) => Reading::Malformed(why),
+    }
+}
+
+/// (NUMA node, pages) of the mapping in a text of numa_maps that begins at `address`.
+#[must_use]
+pub fn parse(text: &str, address: u64) -> Reading<Vec<(u32, u64)>> {
+    let begins = |line: &&str| {
+        line.split(' ').next().and_then(|start| u64::from_str_radix(start, 16).ok()) == Some(address)
+    };
+    let Some(line) = text.lines().find(begins) else { return Reading::Absent };
+    // Blanks and equal signs in a file's name are escaped, so every word with one is a fact.
+    let on_node = |word: &str| {
+        let (name, pages) = word.split_once('=')?;
+        let node = name.strip_prefix('N').filter(|node| node.starts_with(|c: char| c.is_ascii_digit()))?;
+        Some(node.parse().ok().zip(pages.parse().ok()))
+    };
+    let nodes: Option<Vec<(u32, u64)>> = line.split_whitespace().filter_map(on_node).collect();
+    nodes.map_or_else(
+        || Reading::Malformed(format!("/proc/self/numa_maps holds {}", quoted(line))),
+        Reading::Known,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &str = "\
+55d0c0000000 default file=/usr/bin/a mapped=1 N0=1 kernelpagesize_kB=4
+7f3480000000 bind:1 file=/anon_hugepage\\040(deleted) huge anon=3 dirty=3 N0=1 N1=2 kernelpagesize_kB=2048
+7f3490000000 default file=/dev/hugepages/N0\\0752 huge
+7f34a0000000 default huge N0=-1 kernelpagesize_kB=2048
+";
+
+    #[test]
+    fn pages_are_counted_per_node() {
+        for (address, expected) in [
+            (0x7f34_8000_0000, Reading::Known(vec![(0, 1), (1, 2)])),
+            (0x7f34_9000_0000, Reading::Known(vec![])),
+            (0x7f34_8020_0000, Reading::Absent),
+        ] {
+            assert_eq!(parse(TEXT, address), expected, "{address:x}");
+        }
+        assert!(
+            matches!(parse(TEXT, 0x7f34_a000_0000), Reading::Malformed(why) if why.contains("7f34a0000000"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*", address: u64) {
+            let _ = parse(&text, address);
+            let _ = parse(&format!("{address:x} {text}"), address);
+        }
+
+        #[test]
+        fn every_count_survives(address: u64, nodes in prop::collection::vec(any::<(u32, u64)>(), 0..5)) {
+            let words: String = nodes.iter().map(|(node, pages)| format!(" N{node}={pages}")).collect();
+            let text = format!("{address:08x} default huge dirty=1{words} kernelpagesize_kB=2048\n");
+            prop_assert_eq!(parse(&text, address), Reading::Known(nodes));
+        }
+    }
+}

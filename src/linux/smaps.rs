@@ -1,0 +1,165 @@
+//! What the kernel says about one of this process's own mappings: its page size, and how many huge pages it holds.
+//!
+//! Nobody else moves these numbers, so they tell our own pages from everybody's counters.
+//! Source: `/proc/self/smaps`, Documentation/filesystems/proc.rst.
+
+use serde::Serialize;
+
+use super::root::{HostRoot, quoted};
+use crate::domain::reading::Reading;
+use crate::domain::size::parse_bytes;
+
+/// One mapping as smaps shows it. All in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MappingFacts {
+    /// `KernelPageSize`.
+    pub page_bytes: u64,
+    /// `Private_Hugetlb`: huge pages that this process alone maps.
+    pub private_bytes: u64,
+    /// `Shared_Hugetlb`: huge pages that another process maps too.
+    pub shared_bytes: u64,
+}
+
+/// The mapping of this process that `address` lies in. Absent: there is none, or the kernel has no smaps.
+#[must_use]
+pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
+    match HostRoot::default().table("/proc/self/smaps") {
+        Reading::Known(text) => parse(&text, address),
+        Reading::Absent => Reading::Absent,
+        Reading::Unreadable(why) => Reading::Unreadable(why),
+        Reading::Malformed(why) => Reading::Malformed(why),
+    }
+}
+
+impl MappingFacts {
+    /// Huge pages held, in bytes, shared or not.
+    #[must_use]
+    pub const fn held_bytes(&self) -> u64 {
+        self.private_bytes.saturating_add(self.shared_bytes)
+    }
+}
+
+/// The mapping in a text of smaps that `address` lies in.
+#[must_use]
+pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !bounds(line).is_some_and(|(start, end)| (start..end).contains(&address)));
+    if lines.next().is_none() {
+        return Reading::Absent;
+    }
+    let (mut page, mut private, mut shared) = (None, None, None);
+    for line in lines.take_while(|line| bounds(line).is_none()) {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let field = match name {
+            "KernelPageSize" => &mut page,
+            "Private_Hugetlb" => &mut private,
+            "Shared_Hugetlb" => &mut shared,
+            _ => continue,
+        };
+        let Some(bytes) = value.trim().strip_suffix(" kB").and_then(|kib| parse_bytes(&format!("{kib}K")))
+        else {
+            return Reading::Malformed(format!("/proc/self/smaps holds {}", quoted(line)));
+        };
+        *field = Some(bytes);
+    }
+    match (page, private, shared) {
+        (Some(page_bytes), Some(private_bytes), Some(shared_bytes)) => {
+            Reading::Known(MappingFacts { page_bytes, private_bytes, shared_bytes })
+        }
+        _ => Reading::Malformed(
+            "/proc/self/smaps lacks KernelPageSize, Private_Hugetlb or Shared_Hugetlb".to_owned(),
+        ),
+    }
+}
+
+/// The bounds of a mapping, if `line` is the first of one: `7f0000000000-7f0000200000 rw-p …`. The lines about it begin
+/// with a word and a colon.
+fn bounds(line: &str) -> Option<(u64, u64)> {
+    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
+    Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &str = "\
+55d0c0000000-55d0c0001000 r--p 00000000 08:01 1234                       /usr/bin/a-b-c
+Size:                  4 kB
+KernelPageSize:        4 kB
+Shared_Hugetlb:        0 kB
+Private_Hugetlb:       0 kB
+VmFlags: rd mr mw me sd
+7f3480000000-7f3480400000 rw-p 00000000 00:10 2085                       /anon_hugepage (deleted)
+Size:               4096 kB
+KernelPageSize:     2048 kB
+MMUPageSize:        2048 kB
+Rss:                   0 kB
+Shared_Hugetlb:     2048 kB
+Private_Hugetlb:    4096 kB
+VmFlags: rd wr mr mw me de ht sd
+7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]
+Size:                132 kB
+";
+
+    #[test]
+    fn the_mapping_around_an_address_is_found() {
+        let huge = MappingFacts { page_bytes: 2 << 20, private_bytes: 4 << 20, shared_bytes: 2 << 20 };
+        for (address, expected) in [
+            (0x7f34_8000_0000, Reading::Known(huge)),
+            (0x7f34_803f_ffff, Reading::Known(huge)),
+            (0x7f34_8040_0000, Reading::Absent),
+            (0, Reading::Absent),
+            (
+                0x55d0_c000_0000,
+                Reading::Known(MappingFacts { page_bytes: 4096, private_bytes: 0, shared_bytes: 0 }),
+            ),
+        ] {
+            assert_eq!(parse(TEXT, address), expected, "{address:x}");
+        }
+        assert_eq!(huge.held_bytes(), 6 << 20);
+    }
+
+    #[test]
+    fn a_mapping_without_its_figures_is_malformed() {
+        assert!(matches!(parse(TEXT, 0x7ffc_0000_0000), Reading::Malformed(why) if why.contains("lacks")));
+        for (from, to) in [("2048 kB", "many kB"), ("2048 kB", "-1 kB"), ("2048 kB", "2048"), ("2048 kB", "")]
+        {
+            assert!(parse(&TEXT.replace(from, to), 0x7f34_8000_0000).is_trouble(), "{to}");
+        }
+    }
+
+    #[test]
+    fn our_own_are_there() {
+        let local = 0_u8;
+        assert!(mapping_at(&raw const local as u64).known().is_some_and(|facts| facts.page_bytes >= 4096));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*", address: u64) {
+            let _ = parse(&text, address);
+        }
+
+        #[test]
+        fn a_cut_or_changed_text_does_not_panic(cut in 0_usize..800, byte in "[ -~]") {
+            let mut text = TEXT.to_owned();
+            let cut = cut % text.len();
+            text.replace_range(cut..=cut, &byte);
+            let _ = parse(&text, 0x7f34_8000_0000);
+            let _ = parse(&text[..cut], 0x7f34_8000_0000);
+        }
+
+        #[test]
+        fn every_figure_survives(start in 0_u64..1 << 40, page in 1_u64..1 << 30, private in 0_u64..1 << 40, shared in 0_u64..1 << 40) {
+            let text = format!(
+                "{start:x}-{:x} rw-s 0 0:1 2 /a b\nKernelPageSize: {page} kB\nShared_Hugetlb: {shared} kB\nPrivate_Hugetlb: {private} kB\n",
+                start + 1
+            );
+            let facts = MappingFacts { page_bytes: page << 10, private_bytes: private << 10, shared_bytes: shared << 10 };
+            prop_assert_eq!(parse(&text, start), Reading::Known(facts));
+        }
+    }
+}
