@@ -6,5 +6,7 @@ pub mod limits;
 pub mod list;
 pub mod mountinfo;
 pub mod mounts;
+pub mod nr_hugepages;
 pub mod privileges;
 pub mod root;
+pub mod run_directory;
