@@ -13,4 +13,5 @@
 
 pub mod domain;
 pub mod linux;
+pub mod probe;
 pub mod render;
