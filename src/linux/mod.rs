@@ -2,8 +2,10 @@
 
 pub mod cgroup;
 pub mod directory;
+pub mod journal_file;
 pub mod limits;
 pub mod list;
+pub mod map;
 pub mod mountinfo;
 pub mod mounts;
 pub mod nr_hugepages;

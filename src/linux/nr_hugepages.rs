@@ -1,13 +1,19 @@
-//! Reads and sets the size of one pool: `nr_hugepages` on a NUMA node, or of the machine where there are no nodes.
+//! Reads and sets the size of one pool: a size on a NUMA node, or of the machine where there are no nodes.
 //!
-//! The number written is the persistent count wanted, also per node: see [`crate::domain::reserve`]. There is no
-//! "add": between reading and writing another writer's change is lost. hugeprobe's own runs keep each other out by
-//! [`super::run_directory`]; an administrator who writes in the same few microseconds cannot be kept out.
+//! There is no "add": between reading and writing another writer's change is lost. hugeprobe's own runs keep each other
+//! out by [`super::run_directory`]; an administrator who writes in the same few microseconds cannot be kept out.
+//!
+//! The number that goes into `nr_hugepages` is the count of persistent pages wanted. On a node, kernels before 6.7 add
+//! to that the surplus pages of all *other* nodes, so that asking for one page more may give many, and asking for fewer
+//! may give more ("mm/hugetlb: fix nodes huge page allocation when there are surplus pages"). While other nodes have
+//! surplus pages, the machine's `nr_hugepages_mempolicy` is written instead, by a thread that is bound to the node:
+//! that is exact in every kernel.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use super::map;
 use super::root::HostRoot;
 use crate::domain::reading::Reading;
 use crate::domain::request::PageCount;
@@ -48,6 +54,14 @@ pub enum PoolError {
         /// The file.
         path: String,
         /// What the kernel answered.
+        source: io::Error,
+    },
+    /// No thread could be bound to the node, which takes set_mempolicy(2) while other nodes have surplus pages.
+    #[error("cannot set the pool of NUMA node {node} alone, as other nodes have surplus pages: {source}")]
+    Unbound {
+        /// The node.
+        node: u32,
+        /// What came back.
         source: io::Error,
     },
     /// The kernel refused the number.
@@ -128,17 +142,44 @@ pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
     Err(PoolError::Restless(file(pool, "nr_hugepages")))
 }
 
-/// Sets the pool's persistent pages. That the kernel took the number says nothing about how far it got.
+/// The pool's free pages; some of them may be reserved.
+///
+/// # Errors
+///
+/// The counter is not known.
+pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
+    known(root.number(file(pool, "free_hugepages")), pool, "free_hugepages")
+}
+
+/// Changes the pool's persistent pages, which are `from` now, to `to`. That the kernel took the number says nothing
+/// about how far it got.
 ///
 /// # Errors
 ///
 /// The file cannot be opened for writing, or the kernel refuses (EINVAL: this kernel makes no such pages at run time).
-pub fn set(root: &HostRoot, pool: PoolId, pages: u64) -> Result<(), PoolError> {
-    let mut file_ = open(root, pool)?;
-    file_.write_all(pages.to_string().as_bytes()).map_err(|source| PoolError::Refused {
-        path: file(pool, "nr_hugepages"),
-        pages,
-        source,
+pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), PoolError> {
+    let Some(node) = pool.node else {
+        return write(root, file(pool, "nr_hugepages"), to);
+    };
+    let here = count(root, pool)?.surplus;
+    let machine = PoolId { node: None, ..pool };
+    let all = count(root, machine)?;
+    if all.surplus <= here {
+        return write(root, file(pool, "nr_hugepages"), to);
+    }
+    let all =
+        all.persistent().saturating_add(to.saturating_sub(from)).saturating_sub(from.saturating_sub(to));
+    let path = file(machine, "nr_hugepages_mempolicy");
+    let bound = || match map::bind_memory_policy(node) {
+        Ok(()) => write(root, path.clone(), all),
+        Err(source) => Err(PoolError::Unbound { node, source }),
+    };
+    // The policy is the thread's: this one's has to stay as it is.
+    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, bound) {
+        Ok(thread) => thread.join().unwrap_or_else(|_| {
+            Err(PoolError::Unbound { node, source: io::Error::other("the thread panicked") })
+        }),
+        Err(source) => Err(PoolError::Unbound { node, source }),
     })
 }
 
@@ -167,15 +208,15 @@ pub fn boot_id(root: &HostRoot) -> Reading<String> {
     root.value("/proc/sys/kernel/random/boot_id")
 }
 
-fn open(root: &HostRoot, pool: PoolId) -> Result<File, PoolError> {
-    let path = file(pool, "nr_hugepages");
+fn write(root: &HostRoot, path: String, pages: u64) -> Result<(), PoolError> {
     // Truncation is for captured trees: sysfs takes each write as a whole.
-    File::options()
-        .write(true)
-        .truncate(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(root.path(&path))
-        .map_err(|source| PoolError::NotWritable { path, source })
+    let opened =
+        File::options().write(true).truncate(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path));
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(PoolError::NotWritable { path, source }),
+    };
+    file.write_all(pages.to_string().as_bytes()).map_err(|source| PoolError::Refused { path, pages, source })
 }
 
 fn file(pool: PoolId, name: &str) -> String {
@@ -273,7 +314,7 @@ mod tests {
         assert_eq!(count(&tree.root, pool).unwrap(), PoolCount { total: 12345, surplus: 5 });
         check_writable(&tree.root, pool).unwrap();
         assert_eq!(tree.text(POOL), "12345\n", "looking must not write");
-        set(&tree.root, pool, 7).unwrap();
+        set(&tree.root, pool, 12340, 7).unwrap();
         assert_eq!(tree.text(POOL), "7");
         assert_eq!(count(&tree.root, pool).unwrap().persistent(), 2);
     }
@@ -288,7 +329,7 @@ mod tests {
             );
         }
         assert!(matches!(count(&Tree::new(&[(POOL, "1")]).root, pool), Err(PoolError::Gone(_))));
-        let error = set(&Tree::new(&[]).root, pool, 1).unwrap_err();
+        let error = set(&Tree::new(&[]).root, pool, 0, 1).unwrap_err();
         assert!(matches!(error, PoolError::NotWritable { .. }), "{error}");
     }
 }

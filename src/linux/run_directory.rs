@@ -6,14 +6,15 @@
 //! lock alone. Each is itself locked by its writer for as long as that process lives, so a journal whose lock can be
 //! had belongs to a dead run.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, Dir, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+
+use super::journal_file::{JournalFile, SUFFIX};
 
 /// Where the directory is, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +25,6 @@ pub struct RunDirectory(PathBuf);
 pub struct Locked {
     path: PathBuf,
     directory: OwnedFd,
-}
-
-/// A journal whose lock this process holds.
-#[derive(Debug)]
-pub struct JournalFile {
-    name: String,
-    path: PathBuf,
-    file: File,
 }
 
 /// What is wrong with the directory, or with a file in it.
@@ -66,11 +59,6 @@ pub enum RunDirectoryError {
         waited: Duration,
     },
 }
-
-/// How a journal's name ends; other files in the directory are left alone.
-const SUFFIX: &str = ".journal";
-/// The longest that is read of a journal: thousands of records.
-const JOURNAL_LIMIT: u64 = 1 << 20;
 
 // === impl RunDirectory ===
 
@@ -170,6 +158,14 @@ impl RunDirectory {
 // === impl Locked ===
 
 impl Locked {
+    pub(super) fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The names of all journals, of the living and the dead, sorted.
     ///
     /// # Errors
@@ -197,10 +193,8 @@ impl Locked {
     /// It cannot be made, or a run of that name has one.
     pub fn create(&self, run: &str) -> Result<JournalFile, RunDirectoryError> {
         let name = format!("{run}{SUFFIX}");
-        let journal = self.open(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, "make")?;
-        rustix::fs::flock(&journal.file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|errno| call("lock", &journal.path, errno))?;
-        Ok(journal)
+        let journal = JournalFile::open(self, name, OFlags::CREATE | OFlags::EXCL, "make")?;
+        if journal.lock()? { Ok(journal) } else { Err(call("lock", journal.path(), Errno::WOULDBLOCK)) }
     }
 
     /// The journal `name`, locked, if its run is dead; `None` if that lives, or if the journal is gone.
@@ -210,16 +204,12 @@ impl Locked {
     /// It cannot be opened: no regular file, for one.
     pub fn take_over(&self, name: &str) -> Result<Option<JournalFile>, RunDirectoryError> {
         // O_NONBLOCK: a fifo of that name is not waited for.
-        let journal = match self.open(name.to_owned(), OFlags::RDWR | OFlags::NONBLOCK, "open") {
+        match JournalFile::open(self, name.to_owned(), OFlags::NONBLOCK, "open") {
+            Ok(journal) => Ok(if journal.lock()? { Some(journal) } else { None }),
             Err(RunDirectoryError::Call { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(None);
+                Ok(None)
             }
-            opened => opened?,
-        };
-        match rustix::fs::flock(&journal.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(journal)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(errno) => Err(call("lock", &journal.path, errno)),
+            Err(error) => Err(error),
         }
     }
 
@@ -229,23 +219,9 @@ impl Locked {
     ///
     /// It cannot be removed.
     pub fn remove(&self, journal: &JournalFile) -> Result<(), RunDirectoryError> {
-        match rustix::fs::unlinkat(&self.directory, &journal.name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(&self.directory, journal.name(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(call("remove", &journal.path, errno)),
-        }
-    }
-
-    fn open(
-        &self,
-        name: String,
-        flags: OFlags,
-        verb: &'static str,
-    ) -> Result<JournalFile, RunDirectoryError> {
-        let path = self.path.join(&name);
-        let flags = flags | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.directory, &name, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => Ok(JournalFile { name, path, file: file.into() }),
-            Err(errno) => Err(call(verb, &path, errno)),
+            Err(errno) => Err(call("remove", journal.path(), errno)),
         }
     }
 }
@@ -257,55 +233,7 @@ impl Drop for Locked {
     }
 }
 
-// === impl JournalFile ===
-
-impl JournalFile {
-    /// Adds `line` at the end, in one write.
-    ///
-    /// # Errors
-    ///
-    /// The write failed or was cut short; the line then counts as not written.
-    pub fn append(&mut self, line: &str) -> Result<(), RunDirectoryError> {
-        let failed = |source| RunDirectoryError::Call { verb: "write to", path: self.path.clone(), source };
-        match self.file.write(line.as_bytes()) {
-            Ok(length) if length == line.len() => Ok(()),
-            Ok(_) => Err(failed(io::ErrorKind::WriteZero.into())),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    /// The text, as far as it is readable, with the end of a torn last line made good so that more can be added.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read at all.
-    pub fn recover(&mut self) -> Result<String, RunDirectoryError> {
-        let mut bytes = Vec::new();
-        (&self.file)
-            .take(JOURNAL_LIMIT)
-            .read_to_end(&mut bytes)
-            .map_err(|source| RunDirectoryError::Call { verb: "read", path: self.path.clone(), source })?;
-        if bytes.last().is_some_and(|last| *last != b'\n') {
-            // Without room for it the next line is lost with the torn one, which is no worse than not written.
-            let _ = self.append("\n");
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// The run that it belongs to.
-    #[must_use]
-    pub fn run(&self) -> &str {
-        self.name.strip_suffix(SUFFIX).unwrap_or(&self.name)
-    }
-
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-fn call(verb: &'static str, path: &Path, errno: Errno) -> RunDirectoryError {
+pub(super) fn call(verb: &'static str, path: &Path, errno: Errno) -> RunDirectoryError {
     RunDirectoryError::Call { verb, path: path.to_owned(), source: errno.into() }
 }
 
@@ -400,7 +328,7 @@ mod tests {
         let mut journal = locked.take_over("1-a.journal").unwrap().unwrap();
         assert_eq!(journal.recover().unwrap(), "whole\nto");
         journal.append("next\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&journal.path).unwrap(), "whole\nto\nnext\n");
+        assert_eq!(std::fs::read_to_string(journal.path()).unwrap(), "whole\nto\nnext\n");
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! Changes pools and keeps the journal of it: announce, write, look, confirm. To be used under the lock.
 
+use std::collections::BTreeSet;
+
 use super::message::{GivenBack, Restored};
 use crate::domain::journal::{Ledger, Record, Standing};
+use crate::domain::request::PageCount;
 use crate::domain::reserve::{PoolGain, PoolId};
+use crate::domain::size::PageSize;
+use crate::linux::journal_file::JournalFile;
 use crate::linux::nr_hugepages::{self, PoolError};
 use crate::linux::root::HostRoot;
-use crate::linux::run_directory::{JournalFile, Locked, RunDirectoryError};
+use crate::linux::run_directory::{Locked, RunDirectoryError};
 
 /// The one who may change the pools on behalf of one run, living or dead.
 #[derive(Debug)]
@@ -65,8 +70,8 @@ impl<'a> Keeper<'a> {
     ) -> Result<(PoolGain, Option<PoolError>), GrowError> {
         let before = nr_hugepages::count(self.root, pool)?;
         self.note(Record::Grow { pool, before: before.persistent(), asked })?;
-        let wanted = before.persistent().saturating_add(asked);
-        let refusal = nr_hugepages::set(self.root, pool, wanted).err();
+        let from = before.persistent();
+        let refusal = nr_hugepages::set(self.root, pool, from, from.saturating_add(asked)).err();
         let after = nr_hugepages::count(self.root, pool)?;
         let got = before.gained(after, asked);
         // Without this line the pool itself still tells how far the kernel got.
@@ -76,13 +81,38 @@ impl<'a> Keeper<'a> {
     }
 
     /// Gives back all that is owed.
+    ///
+    /// The kernel frees persistent pages only until as many are left as are in use anywhere, surplus pages included; what
+    /// it may not free it declares surplus, and free pages that are surplus stay until somebody has used them. So, with
+    /// several nodes, nothing must be surplus while free pages go: all surplus pages are made persistent first, then every
+    /// pool gives what it has free, and last what is in use, which makes as many pages surplus as before.
     pub(super) fn give_back(&mut self) -> Restored {
         let mut restored = Restored::default();
+        let owed: Vec<_> =
+            self.ledger.pools().filter_map(|pool| Some((pool, self.owed(pool).ok()?))).collect();
+        for size in
+            owed.iter().filter(|(_, pages)| *pages > 0).map(|(pool, _)| pool.size).collect::<BTreeSet<_>>()
+        {
+            self.absorb_surplus(size);
+        }
         let pools: Vec<_> = self.ledger.pools().collect();
+        for pool in &pools {
+            let free = nr_hugepages::free(self.root, *pool).unwrap_or(0);
+            // What went wrong the second round will tell.
+            let _ = self.give_back_to(*pool, free);
+        }
         for pool in pools {
-            match self.give_back_to(pool) {
-                Ok(0) | Err(PoolError::Gone(_)) => {}
-                Ok(pages) => restored.given.push(GivenBack { pool, pages }),
+            let before = owed.iter().find(|(other, _)| *other == pool).map_or(0, |(_, pages)| *pages);
+            match self.give_back_to(pool, u64::MAX).and_then(|()| self.owed(pool)) {
+                Ok(after) => {
+                    if after > 0 {
+                        restored.problems.push(format!("{pool}: the kernel keeps {after} pages too many"));
+                    }
+                    if before > after {
+                        restored.given.push(GivenBack { pool, pages: before - after });
+                    }
+                }
+                Err(PoolError::Gone(_)) => {}
                 Err(error) => restored.problems.push(format!("{pool}: {error}")),
             }
         }
@@ -94,20 +124,36 @@ impl<'a> Keeper<'a> {
         locked.remove(&self.journal)
     }
 
-    /// Shrinks one pool by what is owed to it; the pages that went.
-    ///
-    /// That the kernel took the number is enough: it lowers the persistent count at once, and lets pages that are in use
-    /// or reserved stay as surplus until their user is gone. A count that is higher a moment later is somebody else's doing.
-    fn give_back_to(&mut self, pool: PoolId) -> Result<u64, PoolError> {
+    /// Makes surplus pages persistent, on every node if there are several; they are owed like any other from then on.
+    fn absorb_surplus(&mut self, size: PageSize) {
+        let pools = nr_hugepages::pools_for(self.root, &PageCount { size, pages: 1, node: None });
+        for pool in pools.into_iter().filter(|pools| pools.len() > 1).flatten() {
+            if let Ok(count) = nr_hugepages::count(self.root, pool)
+                && count.surplus > 0
+            {
+                // One that stays surplus only delays the freeing of another.
+                let _ = self.grow(pool, count.surplus);
+            }
+        }
+    }
+
+    /// Shrinks one pool by what is owed to it, and by `most` at most.
+    fn give_back_to(&mut self, pool: PoolId, most: u64) -> Result<(), PoolError> {
         let before = nr_hugepages::count(self.root, pool)?.persistent();
-        let pages = self.ledger.owed(pool, before);
+        let pages = self.ledger.owed(pool, before).min(most);
         if pages > 0 {
             // Not written for want of room: the pages matter more. The ledger has it either way.
             let _ = self.note(Record::Give { pool, before, pages });
-            nr_hugepages::set(self.root, pool, before.saturating_sub(pages))?;
+            nr_hugepages::set(self.root, pool, before, before.saturating_sub(pages))?;
+            let after = nr_hugepages::count(self.root, pool)?.persistent();
+            let pages = before.saturating_sub(after).min(pages);
             let _ = self.note(Record::Gave { pool, pages });
         }
-        Ok(pages)
+        Ok(())
+    }
+
+    fn owed(&self, pool: PoolId) -> Result<u64, PoolError> {
+        Ok(self.ledger.owed(pool, nr_hugepages::count(self.root, pool)?.persistent()))
     }
 
     fn note(&mut self, record: Record) -> Result<(), RunDirectoryError> {

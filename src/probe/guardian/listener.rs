@@ -61,11 +61,11 @@ impl Listener {
                 Err(Errno::EINTR) => continue,
                 Err(_) => return Heard::End,
             };
+            if stopped {
+                return Heard::Stopped;
+            }
             if heard && !self.read() {
                 return Heard::End;
-            }
-            if stopped && !heard {
-                return Heard::Stopped;
             }
         }
     }

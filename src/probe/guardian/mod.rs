@@ -188,6 +188,12 @@ impl Guardian {
         &self.replayed
     }
 
+    /// The guardian's pid.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// The guardian's stdout, for poll(2): anything on it means that the guardian is no more. Then release: the pages are
     /// still there, and only the journal knows of them.
     #[must_use]

@@ -7,9 +7,10 @@ use super::keeper::Keeper;
 use super::message::{Replayed, Restored};
 use crate::domain::journal::Standing;
 use crate::domain::reading::Reading;
+use crate::linux::journal_file::JournalFile;
 use crate::linux::nr_hugepages;
 use crate::linux::root::HostRoot;
-use crate::linux::run_directory::{JournalFile, Locked, RunDirectory, RunDirectoryError};
+use crate::linux::run_directory::{Locked, RunDirectory, RunDirectoryError};
 
 /// Gives back what dead runs left, waiting `patience` for the lock: for the start of every run that may. One failed
 /// open(2) when there is nothing.

@@ -2,12 +2,13 @@
 //! `tests/real`.
 
 use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
 use super::message::{Assignment, Message, Replayed, Restored};
 use super::process::serve;
-use super::replay_dead;
+use super::{Guardian, Options, replay_dead};
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -18,6 +19,7 @@ impl Machine {
     fn new() -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.write("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "42");
+        machine.write("sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages", "0");
         machine.write("proc/sys/kernel/random/boot_id", "this-boot\n");
         for (node, total, surplus) in [(0, "32\n", "0\n"), (1, "10\n", "0\n")] {
             machine.write(&format!("{}/nr_hugepages", Self::pool(node)), total);
@@ -278,4 +280,54 @@ fn a_run_that_is_over_before_it_began_gets_nothing() {
     let text = String::from_utf8(said).unwrap();
     assert!(text.contains(r#""got":0"#), "{text}");
     assert_eq!(machine.totals(), [32, 10]);
+}
+
+/// Starts `program` in place of a guardian, with the same arguments, and says what came of it.
+fn start(program: &str, options: Options<'_>) -> String {
+    let machine = Machine::new();
+    let (root, run_directory) = (machine.root(), machine.run_directory());
+    let options = Options { root, run_directory, program: program.into(), ..options };
+    let error = Guardian::start(&["2Mi=2".parse().unwrap()], &options).unwrap_err();
+    assert!(!error.is_usage(), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn a_guardian_that_fails_says_how() {
+    for (program, why) in [
+        ("true", "before it had said anything: exit status: 0"),
+        ("echo", "before it had said anything: exit status: 0"), // what it says is no message
+        ("cat", "exit status: 1 hugeprobe: guardian: "),
+        ("/nowhere", "cannot start the guardian"),
+    ] {
+        let error = start(program, Options::default());
+        assert!(error.contains(why) && !error.contains("not given back"), "{error}");
+    }
+}
+
+#[test]
+fn a_guardian_that_takes_too_long_is_ended() {
+    let short = Duration::from_millis(50);
+    let options = || Options { grow_within: short, restore_within: short, ..Options::default() };
+    assert!(start("yes", options()).contains("had not grown within 50ms"));
+    let (stop, stopped) = io::pipe().unwrap();
+    drop(stopped);
+    let patient = Options { grow_within: Duration::from_secs(60), stop: Some(stop.as_fd()), ..options() };
+    assert!(start("yes", patient).contains("interrupted"));
+}
+
+#[test]
+fn what_cannot_be_reserved_here_is_a_matter_of_usage() {
+    let machine = Machine::new();
+    let refused = |count: &str| {
+        let options = Options { root: machine.root(), ..Options::default() };
+        let error = Guardian::start(&[count.parse().unwrap()], &options).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        error.to_string()
+    };
+    assert!(refused("1Gi=1").contains("--reserve 1Gi=1: the kernel offers no huge pages of 1Gi"));
+    assert!(refused("2Mi=1@numa7").contains("no NUMA node 7"));
+    std::fs::remove_file(machine.path(Machine::pool(1)).join("nr_hugepages")).unwrap();
+    std::fs::create_dir(machine.path(Machine::pool(1)).join("nr_hugepages")).unwrap();
+    assert!(refused("2Mi=1@numa1").contains("for writing"));
 }
