@@ -53,17 +53,22 @@ impl JournalFile {
         &self.name
     }
 
-    /// Adds `line` at the end, in one write.
+    /// Adds `line` at the end: all of it, or nothing.
     ///
     /// # Errors
     ///
-    /// The write failed or was cut short; the line then counts as not written.
+    /// The write failed or was cut short.
     pub fn append(&mut self, line: &str) -> Result<(), RunDirectoryError> {
-        let failed = |source| RunDirectoryError::Call { verb: "write to", path: self.path.clone(), source };
-        match self.file.write(line.as_bytes()) {
-            Ok(length) if length == line.len() => Ok(()),
-            Ok(_) => Err(failed(io::ErrorKind::WriteZero.into())),
-            Err(error) => Err(failed(error)),
+        let written = self.file.metadata().and_then(|before| match self.file.write(line.as_bytes()) {
+            Ok(length) if length < line.len() => {
+                self.file.set_len(before.len())?;
+                Err(io::ErrorKind::WriteZero.into())
+            }
+            written => written,
+        });
+        match written {
+            Ok(_) => Ok(()),
+            Err(source) => Err(RunDirectoryError::Call { verb: "write to", path: self.path.clone(), source }),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Changes pools and keeps the journal of it: announce, write, look, confirm. To be used under the lock.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::message::{GivenBack, Restored};
 use crate::domain::journal::{Ledger, Record, Standing};
@@ -43,7 +43,7 @@ impl<'a> Keeper<'a> {
     ) -> Result<Self, RunDirectoryError> {
         let journal = locked.create(run)?;
         let mut keeper = Self { root, journal, ledger: Ledger::default() };
-        if let Err(error) = keeper.note(Record::Run { boot_id }) {
+        if let Err(error) = keeper.announce(Record::Run { boot_id }) {
             let _ = locked.remove(&keeper.journal);
             return Err(error);
         }
@@ -69,13 +69,12 @@ impl<'a> Keeper<'a> {
         asked: u64,
     ) -> Result<(PoolGain, Option<PoolError>), GrowError> {
         let before = nr_hugepages::count(self.root, pool)?;
-        self.note(Record::Grow { pool, before: before.persistent(), asked })?;
         let from = before.persistent();
+        self.announce(Record::Grow { pool, before: from, asked })?;
         let refusal = nr_hugepages::set(self.root, pool, from, from.saturating_add(asked)).err();
         let after = nr_hugepages::count(self.root, pool)?;
         let got = before.gained(after, asked);
-        // Without this line the pool itself still tells how far the kernel got.
-        let _ = self.note(Record::Grew { pool, got });
+        self.note(Record::Grew { pool, got });
         let from_surplus = before.surplus.saturating_sub(after.surplus).min(got);
         Ok((PoolGain { pool, got, from_surplus }, refusal))
     }
@@ -88,11 +87,10 @@ impl<'a> Keeper<'a> {
     /// pool gives what it has free, and last what is in use, which makes as many pages surplus as before.
     pub(super) fn give_back(&mut self) -> Restored {
         let mut restored = Restored::default();
-        let owed: Vec<_> =
-            self.ledger.pools().filter_map(|pool| Some((pool, self.owed(pool).ok()?))).collect();
-        for size in
-            owed.iter().filter(|(_, pages)| *pages > 0).map(|(pool, _)| pool.size).collect::<BTreeSet<_>>()
-        {
+        let owed = |pool| Some((pool, self.owed(pool).ok().filter(|pages| *pages > 0)?));
+        let owed: BTreeMap<PoolId, u64> = self.ledger.pools().filter_map(owed).collect();
+        let sizes: BTreeSet<PageSize> = owed.keys().map(|pool| pool.size).collect();
+        for size in sizes {
             self.absorb_surplus(size);
         }
         let pools: Vec<_> = self.ledger.pools().collect();
@@ -102,7 +100,7 @@ impl<'a> Keeper<'a> {
             let _ = self.give_back_to(*pool, free);
         }
         for pool in pools {
-            let before = owed.iter().find(|(other, _)| *other == pool).map_or(0, |(_, pages)| *pages);
+            let before = owed.get(&pool).copied().unwrap_or(0);
             match self.give_back_to(pool, u64::MAX).and_then(|()| self.owed(pool)) {
                 Ok(after) => {
                     if after > 0 {
@@ -142,12 +140,11 @@ impl<'a> Keeper<'a> {
         let before = nr_hugepages::count(self.root, pool)?.persistent();
         let pages = self.ledger.owed(pool, before).min(most);
         if pages > 0 {
-            // Not written for want of room: the pages matter more. The ledger has it either way.
-            let _ = self.note(Record::Give { pool, before, pages });
+            self.note(Record::Give { pool, before, pages });
             nr_hugepages::set(self.root, pool, before, before.saturating_sub(pages))?;
             let after = nr_hugepages::count(self.root, pool)?.persistent();
             let pages = before.saturating_sub(after).min(pages);
-            let _ = self.note(Record::Gave { pool, pages });
+            self.note(Record::Gave { pool, pages });
         }
         Ok(())
     }
@@ -156,9 +153,20 @@ impl<'a> Keeper<'a> {
         Ok(self.ledger.owed(pool, nr_hugepages::count(self.root, pool)?.persistent()))
     }
 
-    fn note(&mut self, record: Record) -> Result<(), RunDirectoryError> {
-        let written = record.line().map_or(Ok(()), |line| self.journal.append(&line));
+    /// Enters what is about to be done, which must not be done if this fails.
+    fn announce(&mut self, record: Record) -> Result<(), RunDirectoryError> {
+        self.append(&record)?;
         self.ledger.apply(record);
-        written
+        Ok(())
+    }
+
+    /// Enters what is so in any case. Where the journal has no room for it, the lines before it and the pool still tell.
+    fn note(&mut self, record: Record) {
+        let _ = self.append(&record);
+        self.ledger.apply(record);
+    }
+
+    fn append(&mut self, record: &Record) -> Result<(), RunDirectoryError> {
+        record.line().map_or(Ok(()), |line| self.journal.append(&line))
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn serve(assignment: &Assignment, mut input: impl Read + AsFd, output
     wait_for_end(&mut input);
     let restored = match directory.lock(None) {
         Ok(locked) => {
-            // Those who died meanwhile first, as always; what comes of it is for the next run to tell.
+            // Those who died meanwhile first, as always; nobody has asked what comes of it.
             let _ = replay(&root, &locked);
             settle(keeper, &locked)
         }
@@ -181,7 +181,7 @@ fn grow(
 }
 
 fn stopped_short() -> String {
-    "the kernel stopped there without an error, which means no more contiguous memory".to_owned()
+    "the kernel stopped there without an error, as it does where no contiguous memory is left".to_owned()
 }
 
 /// Gives back, and removes the journal if nothing is owed any more.
