@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use super::list::parse_list;
 use super::map;
 use super::root::HostRoot;
 use crate::domain::reading::Reading;
@@ -108,8 +109,8 @@ pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, Pool
         return if nodes.contains(&node) { Ok(vec![pool]) } else { Err(PoolError::NoNode { node, size }) };
     }
     // Nodes without memory have pools too, which can only stay empty.
-    if let Reading::Known(list) = root.value(format!("{NODES}/has_memory")) {
-        let with_memory: Vec<_> = nodes.iter().copied().filter(|node| lists(&list, *node)).collect();
+    if let Reading::Known(list) = root.parsed(format!("{NODES}/has_memory"), parse_list) {
+        let with_memory: Vec<_> = nodes.iter().copied().filter(|node| list.contains(node)).collect();
         if !with_memory.is_empty() {
             nodes = with_memory;
         }
@@ -234,17 +235,6 @@ fn known(reading: Reading<u64>, pool: PoolId, name: &str) -> Result<u64, PoolErr
         Reading::Absent => Err(PoolError::Gone(path)),
         Reading::Unreadable(why) | Reading::Malformed(why) => Err(PoolError::Unknown { path, why }),
     }
-}
-
-/// Whether the kernel's list `list` (`0-3,7`) has `number`.
-fn lists(list: &str, number: u32) -> bool {
-    list.split(',').any(|part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        match (first.trim().parse::<u32>(), last.trim().parse::<u32>()) {
-            (Ok(first), Ok(last)) => (first..=last).contains(&number),
-            _ => false,
-        }
-    })
 }
 
 #[cfg(test)]
