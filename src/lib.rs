@@ -14,4 +14,5 @@
 pub mod allocation;
 pub mod domain;
 pub mod linux;
+pub mod probe;
 pub mod render;

@@ -195,20 +195,12 @@ impl Mapping {
     ///
     /// mbind(2): EPERM or ENOSYS where it is forbidden, EINVAL for a node that is not there, or not for this process.
     pub fn bind(&self, node: u32) -> io::Result<()> {
-        if node >= NODES {
-            return Err(Errno::EINVAL.into());
-        }
-        let mut mask: [c_ulong; NODES as usize / BITS as usize] = [0; _];
-        if let Some(word) = mask.get_mut((node / BITS) as usize) {
-            *word = 1 << (node % BITS);
-        }
-        // The kernel takes one bit off the number that it is given (`get_nodes()` in mm/mempolicy.c).
-        let bits = c_ulong::from(NODES) + 1;
+        let mask = mask_of(node)?;
         let (mode, flags) = (libc::MPOL_BIND, 0_u32);
         // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out; the call
         // changes no byte of memory.
         let answer = unsafe {
-            libc::syscall(libc::SYS_mbind, self.start.as_ptr(), self.bytes, mode, mask.as_ptr(), bits, flags)
+            libc::syscall(libc::SYS_mbind, self.start.as_ptr(), self.bytes, mode, mask.as_ptr(), MASK_BITS, flags)
         };
         checked(answer)
     }
@@ -343,6 +335,17 @@ impl Drop for Segment {
 
 // === the memory policy of the thread ===
 
+/// Binds this thread's memory policy to a NUMA node, strictly: set_mempolicy(2) with MPOL_BIND.
+///
+/// # Errors
+///
+/// EPERM or ENOSYS where it is forbidden, EINVAL for a node that is not there, or not for this process.
+pub fn bind_memory_policy(node: u32) -> io::Result<()> {
+    let mask = mask_of(node)?;
+    // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out.
+    checked(unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_BIND, mask.as_ptr(), MASK_BITS) })
+}
+
 /// Sets this thread's memory policy to the default: set_mempolicy(2).
 ///
 /// # Errors
@@ -373,6 +376,16 @@ pub fn memory_policy() -> io::Result<i32> {
 // === helpers ===
 
 const BITS: u32 = c_ulong::BITS;
+/// How many bits a mask of nodes is declared to have: the kernel takes one off (`get_nodes()` in mm/mempolicy.c).
+const MASK_BITS: c_ulong = NODES as c_ulong + 1;
+
+/// A mask of one node. EINVAL for one that no kernel has.
+fn mask_of(node: u32) -> io::Result<[c_ulong; NODES as usize / BITS as usize]> {
+    let mut mask = [0; _];
+    let word: &mut c_ulong = mask.get_mut((node / BITS) as usize).ok_or(Errno::EINVAL)?;
+    *word = 1 << (node % BITS);
+    Ok(mask)
+}
 
 impl Fill {
     const fn flag(self) -> MapFlags {

@@ -1,0 +1,284 @@
+//! The arithmetic of `--reserve`: how a request spreads over NUMA nodes, what a pool has gained, what is given back.
+//!
+//! All of it counts *persistent* pages, `nr_hugepages - surplus_hugepages`, and all of it is differences. The number
+//! that is written to `nr_hugepages` is the persistent count wanted (`set_max_huge_pages()` in the kernel's
+//! `mm/hugetlb.c`): growing turns surplus pages persistent before it makes new ones, shrinking turns pages that are in
+//! use or reserved into surplus, which go when their user does. Writing back the total that was read before would
+//! therefore make surplus pages persistent for good.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::request::PageCount;
+use super::size::PageSize;
+
+/// One pool that can be set by itself: a size on one NUMA node, or on the machine where the kernel has no nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PoolId {
+    /// The page size.
+    pub size: PageSize,
+    /// The NUMA node; `None` where sysfs has no node directories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u32>,
+}
+
+/// What a pool holds at one moment, in pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolCount {
+    /// `nr_hugepages`.
+    pub total: u64,
+    /// `surplus_hugepages`.
+    pub surplus: u64,
+}
+
+/// What came of one `--reserve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// What was asked.
+    pub asked: PageCount,
+    /// Persistent pages gained, on all nodes together.
+    pub got: u64,
+    /// The same per pool that gave some, by node.
+    pub pools: Vec<PoolGain>,
+    /// Why it is less than was asked, a sentence per cause; empty if it is not.
+    pub shortfall: Vec<String>,
+}
+
+/// What one pool has gained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolGain {
+    /// Which pool.
+    #[serde(flatten)]
+    pub pool: PoolId,
+    /// Persistent pages gained.
+    pub got: u64,
+    /// How many of them were there before, as surplus pages. Whoever holds them holds them still: they are not free.
+    pub from_surplus: u64,
+}
+
+/// Memory of the machine in bytes, from `/proc/meminfo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// `MemTotal`.
+    pub total: u64,
+    /// `MemAvailable`: what could be had without swapping, by the kernel's own estimate.
+    pub available: u64,
+}
+
+// === impl PoolId, PoolCount ===
+
+impl fmt::Display for PoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            Some(node) => write!(f, "{}@numa{node}", self.size),
+            None => write!(f, "{}", self.size),
+        }
+    }
+}
+
+impl PoolCount {
+    /// Pages of the persistent pool.
+    #[must_use]
+    pub const fn persistent(self) -> u64 {
+        self.total.saturating_sub(self.surplus)
+    }
+
+    /// What the pool has gained by `after`, of `asked` pages. More than was asked was somebody else's doing.
+    #[must_use]
+    pub fn gained(self, after: Self, asked: u64) -> u64 {
+        after.persistent().saturating_sub(self.persistent()).min(asked)
+    }
+}
+
+impl Granted {
+    /// Whether it is less than was asked.
+    #[must_use]
+    pub const fn is_short(&self) -> bool {
+        self.got < self.asked.pages
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// The share of all memory that is left to everybody else: one part in this many.
+    const LEFT_TO_OTHERS: u64 = 16;
+
+    /// The most pages of `size` that may be taken from it. The kernel itself stops only when nothing is left, and
+    /// other processes are killed for want of memory before that.
+    #[must_use]
+    pub const fn affords(self, size: PageSize) -> u64 {
+        self.available.saturating_sub(self.total / Self::LEFT_TO_OTHERS) / size.bytes()
+    }
+
+    /// From the text of `/proc/meminfo`; `None` unless it has both lines, in kB.
+    #[must_use]
+    pub fn parse(meminfo: &str) -> Option<Self> {
+        let bytes = |name: &str| -> Option<u64> {
+            let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1 << 10)
+        };
+        Some(Self { total: bytes("MemTotal")?, available: bytes("MemAvailable")? })
+    }
+}
+
+/// `pages` spread evenly over `pools`; what does not divide goes to the first ones, a page each. A pool whose share
+/// is nothing is left out.
+#[must_use]
+pub fn spread(pages: u64, pools: &[PoolId]) -> Vec<(PoolId, u64)> {
+    let Some(each) = pages.checked_div(pools.len() as u64) else { return Vec::new() };
+    let mut rest = pages - each * pools.len() as u64;
+    let share = |pool: &PoolId| {
+        let extra = u64::from(rest > 0);
+        rest -= extra;
+        (*pool, each + extra)
+    };
+    pools.iter().map(share).filter(|(_, share)| *share > 0).collect()
+}
+
+/// Asks `pools` for `pages` in all by `grow`, which says what the pool gave: evenly first, then what some could not
+/// give of those that gave all they were asked for.
+///
+/// # Errors
+///
+/// The first that `grow` returns; nothing is asked after it.
+pub fn distribute<E>(
+    pages: u64,
+    pools: &[PoolId],
+    mut grow: impl FnMut(PoolId, u64) -> Result<u64, E>,
+) -> Result<(), E> {
+    let mut willing = pools.to_vec();
+    let mut missing = pages;
+    while missing > 0 && !willing.is_empty() {
+        for (pool, share) in spread(missing, &willing) {
+            let got = grow(pool, share)?.min(share);
+            missing -= got;
+            if got < share {
+                willing.retain(|other| *other != pool);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
+    fn size() -> PageSize {
+        "2Mi".parse().unwrap()
+    }
+
+    fn nodes(count: u32) -> Vec<PoolId> {
+        (0..count).map(|node| PoolId { size: size(), node: Some(node) }).collect()
+    }
+
+    /// What each pool is asked for, in order, and what all gave, when each has `stock`.
+    fn asked(pages: u64, stock: &[u64]) -> (Vec<(u32, u64)>, BTreeMap<PoolId, u64>) {
+        let pools = nodes(stock.len().try_into().unwrap());
+        let (mut asked, mut given) = (Vec::new(), BTreeMap::new());
+        let done = distribute(pages, &pools, |pool, share| {
+            let node = pool.node.unwrap();
+            let given = given.entry(pool).or_insert(0);
+            let got = share.min(stock[node as usize] - *given);
+            *given += got;
+            asked.push((node, share));
+            Ok::<_, Infallible>(got)
+        });
+        done.unwrap();
+        (asked, given)
+    }
+
+    #[test]
+    fn the_remainder_goes_to_the_lowest_nodes() {
+        let shares =
+            |pages, count| -> Vec<u64> { spread(pages, &nodes(count)).iter().map(|(_, n)| *n).collect() };
+        assert_eq!(shares(16, 1), [16]);
+        assert_eq!(shares(16, 2), [8, 8]);
+        assert_eq!(shares(17, 2), [9, 8]);
+        assert_eq!(shares(7, 4), [2, 2, 2, 1]);
+        assert_eq!(shares(2, 4), [1, 1]);
+        assert!(shares(0, 4).is_empty());
+        assert!(spread(16, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_one_node_cannot_give_is_asked_of_the_others() {
+        assert_eq!(asked(16, &[99, 99]).0, [(0, 8), (1, 8)]);
+        assert_eq!(asked(16, &[3, 99]).0, [(0, 8), (1, 8), (1, 5)]);
+        assert_eq!(asked(16, &[0, 5, 99]).0, [(0, 6), (1, 5), (2, 5), (1, 3), (2, 3), (2, 3)]);
+        assert_eq!(asked(16, &[3, 4]).0, [(0, 8), (1, 8)]);
+    }
+
+    #[test]
+    fn an_error_ends_the_asking() {
+        let mut calls = 0;
+        let done = distribute(16, &nodes(4), |_, _| {
+            calls += 1;
+            Err("refused")
+        });
+        assert_eq!((done, calls), (Err("refused"), 1));
+    }
+
+    #[test]
+    fn gain_is_of_persistent_pages_and_never_more_than_asked() {
+        let count = |total, surplus| PoolCount { total, surplus };
+        for (before, after, asked, gained) in [
+            (count(32, 0), count(48, 0), 16, 16),
+            (count(32, 0), count(40, 0), 16, 8),
+            (count(35, 3), count(40, 0), 8, 8), // seen on 6.18: three of the eight had been surplus
+            (count(32, 0), count(36, 4), 8, 0), // others' surplus is no gain
+            (count(32, 0), count(30, 0), 8, 0),
+            (count(32, 0), count(99, 0), 8, 8),
+            (count(2, 4), count(2, 4), 8, 0), // garbage: more surplus than pages
+        ] {
+            assert_eq!(before.gained(after, asked), gained, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_sixteenth_of_the_memory_is_left_to_others() {
+        let memory = |total: u64, available: u64| Memory { total: total << 20, available: available << 20 };
+        assert_eq!(memory(16 << 10, 8 << 10).affords(size()), (7 << 10) / 2);
+        assert_eq!(memory(16 << 10, 1 << 10).affords(size()), 0);
+        assert_eq!(memory(16 << 10, 0).affords(size()), 0);
+    }
+
+    #[test]
+    fn meminfo_is_read_by_name() {
+        let text = "MemTotal:       24576000 kB\nMemFree:        1 kB\nMemAvailable:   2048 kB\n";
+        assert_eq!(Memory::parse(text), Some(Memory { total: 24_576_000 << 10, available: 2 << 20 }));
+        for text in
+            ["", "MemTotal: 1 kB", "MemTotal: 1 kB\nMemAvailable: x kB", "MemTotal: 1\nMemAvailable: 1"]
+        {
+            assert_eq!(Memory::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_spread_is_whole_and_even(pages in 0..u64::MAX, count in 1_u32..64) {
+            let shares: Vec<u64> = spread(pages, &nodes(count)).iter().map(|(_, n)| *n).collect();
+            prop_assert_eq!(shares.iter().sum::<u64>(), pages);
+            prop_assert!(shares.iter().max().unwrap_or(&0) - shares.iter().min().unwrap_or(&0) <= 1);
+            prop_assert!(shares.is_sorted_by(|a, b| a >= b));
+        }
+
+        #[test]
+        fn as_much_is_had_as_there_is(pages in 0_u64..1000, stock in prop::collection::vec(0_u64..300, 1..8)) {
+            let (_, given) = asked(pages, &stock);
+            prop_assert_eq!(given.values().sum::<u64>(), pages.min(stock.iter().sum()));
+        }
+
+        #[test]
+        fn no_meminfo_panics(text in "(MemTotal|MemAvailable|:| |kB|[0-9]{0,22}|\n|\\PC)*") {
+            if let Some(memory) = Memory::parse(&text) {
+                let _ = memory.affords(size());
+            }
+        }
+    }
+}

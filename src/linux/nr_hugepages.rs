@@ -1,0 +1,325 @@
+//! Reads and sets the size of one pool: a size on a NUMA node, or of the machine where there are no nodes.
+//!
+//! There is no "add": between reading and writing another writer's change is lost. hugeprobe's own runs keep each other
+//! out by [`super::run_directory`]; an administrator who writes in the same few microseconds cannot be kept out.
+//!
+//! The number that goes into `nr_hugepages` is the count of persistent pages wanted. On a node, kernels before 6.7 add
+//! to that the surplus pages of all *other* nodes, so that asking for one page more may give many, and asking for fewer
+//! may give more ("mm/hugetlb: fix nodes huge page allocation when there are surplus pages"). While other nodes have
+//! surplus pages, the machine's `nr_hugepages_mempolicy` is written instead, by a thread that is bound to the node:
+//! that is exact in every kernel.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use super::list::parse_list;
+use super::map;
+use super::root::HostRoot;
+use crate::domain::reading::Reading;
+use crate::domain::request::PageCount;
+use crate::domain::reserve::{Memory, PoolCount, PoolId};
+use crate::domain::size::PageSize;
+
+/// A pool that could not be found, read or set.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// No such size on this machine.
+    #[error("the kernel offers no huge pages of {0}: it has no /sys/kernel/mm/hugepages/{name}", name = .0.sysfs_name())]
+    NoSize(PageSize),
+    /// No such NUMA node, or it has no pool of the size.
+    #[error("this machine has no NUMA node {node} with a pool of {size}")]
+    NoNode {
+        /// The node asked for.
+        node: u32,
+        /// The page size.
+        size: PageSize,
+    },
+    /// The pool is not there, or no more.
+    #[error("there is no {0}")]
+    Gone(String),
+    /// A counter is not known.
+    #[error("{path} cannot be told: {why}")]
+    Unknown {
+        /// The file.
+        path: String,
+        /// What came back.
+        why: String,
+    },
+    /// The counters kept changing while they were read.
+    #[error("{0} changed each time it was read")]
+    Restless(String),
+    /// The file cannot be opened for writing: no right to, or sysfs is mounted read-only.
+    #[error("cannot open {path} for writing: {source}")]
+    NotWritable {
+        /// The file.
+        path: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// No thread could be bound to the node, which takes set_mempolicy(2) while other nodes have surplus pages.
+    #[error("cannot set the pool of NUMA node {node} alone, as other nodes have surplus pages: {source}")]
+    Unbound {
+        /// The node.
+        node: u32,
+        /// What came back.
+        source: io::Error,
+    },
+    /// The kernel refused the number.
+    #[error("cannot write {pages} to {path}: {source}")]
+    Refused {
+        /// The file.
+        path: String,
+        /// The number.
+        pages: u64,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+}
+
+const NODES: &str = "/sys/devices/system/node";
+const MACHINE: &str = "/sys/kernel/mm/hugepages";
+
+/// The pools that can serve `count`: that of its node, or those of all nodes with memory, or the machine's one.
+///
+/// # Errors
+///
+/// The kernel does not offer the size, or the node is not there.
+pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, PoolError> {
+    let size = count.size;
+    let machine = PoolId { size, node: None };
+    known(root.number(file(machine, "nr_hugepages")), machine, "nr_hugepages").map_err(
+        |error| match error {
+            PoolError::Gone(_) => PoolError::NoSize(size),
+            other => other,
+        },
+    )?;
+    let mut nodes: Vec<u32> = match root.names(NODES) {
+        Reading::Known(names) => {
+            names.iter().filter_map(|name| name.strip_prefix("node")?.parse().ok()).collect()
+        }
+        _ => Vec::new(),
+    };
+    nodes.retain(|node| {
+        root.number(file(PoolId { size, node: Some(*node) }, "nr_hugepages")) != Reading::Absent
+    });
+    nodes.sort_unstable();
+    if let Some(node) = count.node {
+        let pool = PoolId { size, node: Some(node) };
+        return if nodes.contains(&node) { Ok(vec![pool]) } else { Err(PoolError::NoNode { node, size }) };
+    }
+    // Nodes without memory have pools too, which can only stay empty.
+    if let Reading::Known(list) = root.parsed(format!("{NODES}/has_memory"), parse_list) {
+        let with_memory: Vec<_> = nodes.iter().copied().filter(|node| list.contains(node)).collect();
+        if !with_memory.is_empty() {
+            nodes = with_memory;
+        }
+    }
+    if nodes.is_empty() {
+        return Ok(vec![machine]);
+    }
+    Ok(nodes.into_iter().map(|node| PoolId { size, node: Some(node) }).collect())
+}
+
+/// The pool's total and surplus at one moment. They are two files, so they are read until two readings agree.
+///
+/// # Errors
+///
+/// A counter that is not known, or that never holds still.
+pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
+    const READINGS: u32 = 1000;
+    let read = || -> Result<PoolCount, PoolError> {
+        let number = |name| known(root.number(file(pool, name)), pool, name);
+        Ok(PoolCount { total: number("nr_hugepages")?, surplus: number("surplus_hugepages")? })
+    };
+    let mut last = read()?;
+    for _ in 0..READINGS {
+        let next = read()?;
+        if next == last {
+            return Ok(next);
+        }
+        last = next;
+    }
+    Err(PoolError::Restless(file(pool, "nr_hugepages")))
+}
+
+/// The pool's free pages; some of them may be reserved.
+///
+/// # Errors
+///
+/// The counter is not known.
+pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
+    known(root.number(file(pool, "free_hugepages")), pool, "free_hugepages")
+}
+
+/// Changes the pool's persistent pages, which are `from` now, to `to`. That the kernel took the number says nothing
+/// about how far it got.
+///
+/// # Errors
+///
+/// The file cannot be opened for writing, or the kernel refuses (EINVAL: this kernel makes no such pages at run time).
+pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), PoolError> {
+    let Some(node) = pool.node else {
+        return write(root, file(pool, "nr_hugepages"), to);
+    };
+    let here = count(root, pool)?.surplus;
+    let machine = PoolId { node: None, ..pool };
+    let all = count(root, machine)?;
+    if all.surplus <= here {
+        return write(root, file(pool, "nr_hugepages"), to);
+    }
+    let all =
+        all.persistent().saturating_add(to.saturating_sub(from)).saturating_sub(from.saturating_sub(to));
+    let path = file(machine, "nr_hugepages_mempolicy");
+    let bound = || match map::bind_memory_policy(node) {
+        Ok(()) => write(root, path.clone(), all),
+        Err(source) => Err(PoolError::Unbound { node, source }),
+    };
+    // The policy is the thread's: this one's has to stay as it is.
+    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, bound) {
+        Ok(thread) => thread.join().unwrap_or_else(|_| {
+            Err(PoolError::Unbound { node, source: io::Error::other("the thread panicked") })
+        }),
+        Err(source) => Err(PoolError::Unbound { node, source }),
+    })
+}
+
+/// Whether the pool may be set by this process.
+///
+/// # Errors
+///
+/// It may not: the right is missing, or sysfs is mounted read-only.
+pub fn check_writable(root: &HostRoot, pool: PoolId) -> Result<(), PoolError> {
+    let path = file(pool, "nr_hugepages");
+    match File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path)) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(PoolError::NotWritable { path, source }),
+    }
+}
+
+/// The machine's memory; `None` if the kernel does not tell.
+#[must_use]
+pub fn memory(root: &HostRoot) -> Option<Memory> {
+    Memory::parse(root.table("/proc/meminfo").known()?)
+}
+
+/// The id of this boot.
+#[must_use]
+pub fn boot_id(root: &HostRoot) -> Reading<String> {
+    root.value("/proc/sys/kernel/random/boot_id")
+}
+
+fn write(root: &HostRoot, path: String, pages: u64) -> Result<(), PoolError> {
+    // Truncation is for captured trees: sysfs takes each write as a whole.
+    let opened =
+        File::options().write(true).truncate(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path));
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(source) => return Err(PoolError::NotWritable { path, source }),
+    };
+    file.write_all(pages.to_string().as_bytes()).map_err(|source| PoolError::Refused { path, pages, source })
+}
+
+fn file(pool: PoolId, name: &str) -> String {
+    let directory = pool.size.sysfs_name();
+    match pool.node {
+        Some(node) => format!("{NODES}/node{node}/hugepages/{directory}/{name}"),
+        None => format!("{MACHINE}/{directory}/{name}"),
+    }
+}
+
+fn known(reading: Reading<u64>, pool: PoolId, name: &str) -> Result<u64, PoolError> {
+    let path = file(pool, name);
+    match reading {
+        Reading::Known(pages) => Ok(pages),
+        Reading::Absent => Err(PoolError::Gone(path)),
+        Reading::Unreadable(why) | Reading::Malformed(why) => Err(PoolError::Unknown { path, why }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    struct Tree {
+        directory: tempfile::TempDir,
+        root: HostRoot,
+    }
+
+    impl Tree {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let tree = Self { root: HostRoot::new(directory.path()), directory };
+            for (path, text) in files {
+                let path = tree.directory.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            tree
+        }
+
+        fn text(&self, path: impl AsRef<Path>) -> String {
+            std::fs::read_to_string(self.directory.path().join(path)).unwrap()
+        }
+    }
+
+    const POOL: &str = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    const SURPLUS: &str = "sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages";
+    const NODE0: &str = "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages";
+    const NODE2: &str = "sys/devices/system/node/node2/hugepages/hugepages-2048kB/nr_hugepages";
+    const NODE10: &str = "sys/devices/system/node/node10/hugepages/hugepages-2048kB/nr_hugepages";
+    const HAS_MEMORY: &str = "sys/devices/system/node/has_memory";
+
+    fn pools(files: &[(&str, &str)], count: &str) -> Result<Vec<Option<u32>>, String> {
+        let pools = pools_for(&Tree::new(files).root, &count.parse().unwrap());
+        pools.map(|pools| pools.iter().map(|pool| pool.node).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_request_is_for_its_node_or_all_with_memory_or_the_machine() {
+        let nodes = [(POOL, "0"), (NODE0, "0"), (NODE10, "0"), (NODE2, "0")];
+        let with = |list| [nodes.as_slice(), &[(HAS_MEMORY, list)]].concat();
+        assert_eq!(pools(&[(POOL, "0")], "2Mi=4"), Ok(vec![None]));
+        assert_eq!(pools(&nodes, "2Mi=4"), Ok(vec![Some(0), Some(2), Some(10)]));
+        assert_eq!(pools(&nodes, "2Mi=4@numa10"), Ok(vec![Some(10)]));
+        assert_eq!(pools(&with("0,3-10\n"), "2Mi=4"), Ok(vec![Some(0), Some(10)]));
+        assert_eq!(pools(&with("garbage"), "2Mi=4"), Ok(vec![Some(0), Some(2), Some(10)]));
+        assert_eq!(pools(&with("0-4294967295"), "2Mi=4"), Ok(vec![Some(0), Some(2), Some(10)]));
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let nodes = [(POOL, "0"), (NODE0, "0"), (NODE2, "0")];
+        assert!(pools(&nodes, "1Gi=4").unwrap_err().contains("no huge pages of 1Gi"));
+        assert!(pools(&nodes, "2Mi=4@numa1").unwrap_err().contains("no NUMA node 1"));
+        assert!(pools(&[(POOL, "0")], "2Mi=4@numa0").unwrap_err().contains("no NUMA node 0"));
+        assert!(pools(&[(POOL, "x")], "2Mi=4").unwrap_err().contains("holds 'x'"));
+    }
+
+    #[test]
+    fn a_pool_reads_as_it_was_set() {
+        let tree = Tree::new(&[(POOL, "12345\n"), (SURPLUS, "5\n")]);
+        let pool = PoolId { size: "2Mi".parse().unwrap(), node: None };
+        assert_eq!(count(&tree.root, pool).unwrap(), PoolCount { total: 12345, surplus: 5 });
+        check_writable(&tree.root, pool).unwrap();
+        assert_eq!(tree.text(POOL), "12345\n", "looking must not write");
+        set(&tree.root, pool, 12340, 7).unwrap();
+        assert_eq!(tree.text(POOL), "7");
+        assert_eq!(count(&tree.root, pool).unwrap().persistent(), 2);
+    }
+
+    #[test]
+    fn unknown_counters_are_no_zero() {
+        let pool = PoolId { size: "2Mi".parse().unwrap(), node: None };
+        for files in [&[(POOL, ""), (SURPLUS, "0")], &[(POOL, "1"), (SURPLUS, "-1")]] {
+            assert!(
+                matches!(count(&Tree::new(files).root, pool), Err(PoolError::Unknown { .. })),
+                "{files:?}"
+            );
+        }
+        assert!(matches!(count(&Tree::new(&[(POOL, "1")]).root, pool), Err(PoolError::Gone(_))));
+        let error = set(&Tree::new(&[]).root, pool, 0, 1).unwrap_err();
+        assert!(matches!(error, PoolError::NotWritable { .. }), "{error}");
+    }
+}

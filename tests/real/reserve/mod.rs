@@ -1,0 +1,307 @@
+//! `--reserve` on the kernel's own pools: what is granted, what is given back, and who may be killed meanwhile.
+//!
+//! The processes are re-executions of this test binary: [`play`] is what they run. The pools are compared as they were
+//! and as they are, so nobody else may change them while these run.
+// The exemption of tests in clippy.toml is for what `cfg(test)` marks, and a runner of its own is not marked.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod processes;
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::request::PageCount;
+use hugeprobe::domain::reserve::{PoolCount, PoolId};
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::linux::nr_hugepages;
+use hugeprobe::linux::root::HostRoot;
+use hugeprobe::linux::run_directory::RunDirectory;
+use hugeprobe::probe::guardian::replay_dead;
+use libtest_mimic::Trial;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+pub(crate) use processes::play;
+use processes::{Held, Run};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+type Scenario = fn() -> Outcome;
+
+/// A kill may take this long to be made good.
+const RESTORED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Every scenario. All need root and a 2Mi pool that can be set; without, they are ignored.
+pub(crate) fn trials() -> Vec<Trial> {
+    let scenarios: [(&str, Scenario); 12] = [
+        ("pools grow for a run and are as before after it", grows_and_gives_back),
+        ("two runs at once each give back their own", two_at_once),
+        ("what an administrator changes meanwhile stays", an_administrators_change_stays),
+        ("surplus pages turned persistent become surplus again", surplus_becomes_surplus_again),
+        ("surplus pages of another node are in nobody's way", surplus_of_another_node),
+        ("pages in use when the pool shrinks go with their user", pages_in_use_go_with_their_user),
+        ("whoever is not root is told so", not_root_is_told),
+        ("a read-only sysfs or run directory is told", read_only_is_told),
+        ("kill -9 of the guardian at any moment", || killed(&[Victim::Guardian])),
+        ("kill -9 of the orchestrator at any moment", || killed(&[Victim::Orchestrator])),
+        ("kill -9 of orchestrator and guardian at any moment", || {
+            killed(&[Victim::Orchestrator, Victim::Guardian])
+        }),
+        ("a guardian that hangs is killed and its journal replayed", a_guardian_that_hangs),
+    ];
+    let any = PageCount { size: size(), pages: 1, node: None };
+    let able = nix::unistd::geteuid().is_root()
+        && nr_hugepages::pools_for(&HostRoot::default(), &any).is_ok_and(|pools| {
+            pools.iter().all(|pool| nr_hugepages::check_writable(&HostRoot::default(), *pool).is_ok())
+        });
+    let trial =
+        |(name, run): (&str, Scenario)| Trial::test(name, move || Ok(run()?)).with_ignored_flag(!able);
+    scenarios.into_iter().map(trial).collect()
+}
+
+// === the pools ===
+
+fn size() -> PageSize {
+    "2Mi".parse().unwrap()
+}
+
+fn pools() -> Vec<PoolId> {
+    let any = PageCount { size: size(), pages: 1, node: None };
+    nr_hugepages::pools_for(&HostRoot::default(), &any).unwrap()
+}
+
+fn now() -> Vec<PoolCount> {
+    pools().into_iter().map(|pool| nr_hugepages::count(&HostRoot::default(), pool).unwrap()).collect()
+}
+
+fn persistent(pool: PoolId) -> u64 {
+    nr_hugepages::count(&HostRoot::default(), pool).unwrap().persistent()
+}
+
+fn change(pool: PoolId, by: i64) {
+    let now = persistent(pool);
+    nr_hugepages::set(&HostRoot::default(), pool, now, now.saturating_add_signed(by)).unwrap();
+}
+
+/// Waits until the pools are as `before` and nothing is left in /run.
+fn restored(before: &[PoolCount], within: Duration) -> Outcome {
+    let deadline = Instant::now() + within;
+    loop {
+        let (now, left) = (now(), Path::new("/run/hugeprobe").exists());
+        if now == before && !left {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("pools were {before:?} and are {now:?}, /run/hugeprobe there: {left}").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn at_once(before: &[PoolCount]) -> Outcome {
+    restored(before, Duration::ZERO)
+}
+
+// === the scenarios ===
+
+fn grows_and_gives_back() -> Outcome {
+    let before = now();
+    let mut run = Run::new(&["2Mi=7"]);
+    let granted = run.says("granted")?;
+    run.says("holding")?;
+    let grown: u64 =
+        now().iter().zip(&before).map(|(now, before)| now.persistent() - before.persistent()).sum();
+    assert_eq!(grown, 7, "{granted}");
+    for (index, pool) in pools().iter().enumerate() {
+        let share = 7 / pools().len() + usize::from(index < 7 % pools().len());
+        assert_eq!(persistent(*pool) - before[index].persistent(), share as u64, "{granted}");
+    }
+    assert!(granted.contains(r#""got":7"#), "{granted}");
+    assert!(run.end()?.contains(r#""problems":[]"#));
+    at_once(&before)
+}
+
+fn two_at_once() -> Outcome {
+    let before = now();
+    let first = Run::holding(&["2Mi=5"])?;
+    let second = Run::holding(&["2Mi=6"])?;
+    first.end()?;
+    let grown: u64 =
+        now().iter().zip(&before).map(|(now, before)| now.persistent() - before.persistent()).sum();
+    assert_eq!(grown, 6);
+    second.end()?;
+    at_once(&before)
+}
+
+fn an_administrators_change_stays() -> Outcome {
+    let (before, pool) = (now(), pools()[0]);
+    let run = Run::holding(&["2Mi=4"])?;
+    change(pool, 3);
+    run.end()?;
+    let stayed = persistent(pool) - before[0].persistent();
+    change(pool, -3);
+    assert_eq!(stayed, 3);
+    at_once(&before)
+}
+
+/// Takes every free page and three more, which makes three surplus pages.
+fn with_surplus() -> Result<(Held, Vec<PoolCount>), Box<dyn std::error::Error>> {
+    let file = |name| format!("/sys/kernel/mm/hugepages/{}/{name}", size().sysfs_name());
+    let allowed = std::fs::read_to_string(file("nr_overcommit_hugepages"))?;
+    let pages = std::fs::read_to_string(file("free_hugepages"))?.trim().parse::<u64>()? + 3;
+    std::fs::write(file("nr_overcommit_hugepages"), "3")?;
+    let held = Held::new(PageCount { size: size(), pages, node: None });
+    std::fs::write(file("nr_overcommit_hugepages"), allowed)?;
+    let counts = now();
+    assert_eq!(counts.iter().map(|count| count.surplus).sum::<u64>(), 3);
+    Ok((held.ok_or("three pages more than are free are not to be had by overcommit")?, counts))
+}
+
+fn surplus_becomes_surplus_again() -> Outcome {
+    let before = now();
+    let (held, with_surplus) = with_surplus()?;
+    // Enough for each node to have asked for more than it has surplus pages.
+    let mut run = Run::new(&[&format!("2Mi={}", 8 * pools().len())]);
+    let granted = run.says("granted")?;
+    let surplus: u64 = now().iter().map(|count| count.surplus).sum();
+    run.says("holding")?;
+    run.end()?;
+    at_once(&with_surplus)?;
+    assert_eq!(surplus, 0, "the kernel takes surplus pages first: {granted}");
+    assert!(granted.contains(r#""from_surplus":3"#), "{granted}");
+    drop(held);
+    at_once(&before)
+}
+
+/// On kernels before 6.7 the other nodes' surplus pages are added to whatever is written on a node.
+fn surplus_of_another_node() -> Outcome {
+    let before = now();
+    let (held, with_surplus) = with_surplus()?;
+    for (pool, count) in pools().iter().zip(&with_surplus).filter(|(_, count)| count.surplus == 0) {
+        let node = pool.node.ok_or("one pool of several has no node")?;
+        for pages in [1, 5] {
+            let run = Run::holding(&[&format!("2Mi={pages}@numa{node}")])?;
+            assert_eq!(persistent(*pool), count.persistent() + pages);
+            assert!(run.end()?.contains(&format!(r#""node":{node},"pages":{pages}}}],"problems":[]"#)));
+            at_once(&with_surplus)?;
+        }
+    }
+    drop(held);
+    at_once(&before)
+}
+
+fn pages_in_use_go_with_their_user() -> Outcome {
+    let free = format!("/sys/kernel/mm/hugepages/{}/free_hugepages", size().sysfs_name());
+    let before = now();
+    let mut run = Run::new(&["2Mi=6"]);
+    run.says("granted")?;
+    run.says("holding")?;
+    // The worker has six pages; somebody else takes all others, so that none can go when the pool shrinks.
+    let pages = std::fs::read_to_string(free)?.trim().parse::<u64>()?;
+    let held = if pages > 0 { Held::new(PageCount { size: size(), pages, node: None }) } else { None };
+    let guardian = run.children()[0];
+    kill(Pid::from_raw(guardian), Signal::SIGKILL)?;
+    run.says("restored")?;
+    run.child.wait()?;
+    let persistent: Vec<_> = now().iter().map(|count| count.persistent()).collect();
+    assert_eq!(persistent, before.iter().map(|count| count.persistent()).collect::<Vec<_>>());
+    drop(held);
+    at_once(&before)
+}
+
+fn not_root_is_told() -> Outcome {
+    let mut run =
+        Run::of(Command::new("/proc/self/exe").args(["orchestrator", "2Mi=1"]).uid(65534).gid(65534));
+    assert!(run.says("refused")?.contains("usage=true --reserve needs root"));
+    run.child.wait()?;
+    Ok(())
+}
+
+fn read_only_is_told() -> Outcome {
+    let before = now();
+    for (mount, usage, part) in [
+        ("mount --bind /sys /sys && mount -o remount,bind,ro /sys", true, "Read-only file system"),
+        ("mount -t tmpfs -o ro none /run", false, "cannot make /run/hugeprobe: Read-only file system"),
+        ("mount -t tmpfs -o size=4k none /run && echo x > /run/full", false, "No space left on device"),
+    ] {
+        let script = format!("{mount} && exec /proc/{}/exe orchestrator 2Mi=1", std::process::id());
+        let mut run = Run::of(Command::new("unshare").args(["-m", "sh", "-c", &script]));
+        let said = run.says("refused")?;
+        assert!(said.contains(part) && said.contains(&format!("usage={usage}")), "{said}");
+        run.child.wait()?;
+    }
+    at_once(&before)
+}
+
+fn a_guardian_that_hangs() -> Outcome {
+    let before = now();
+    let run = Run::holding(&["2Mi=5"])?;
+    kill(Pid::from_raw(run.children()[0]), Signal::SIGSTOP)?;
+    assert!(run.end()?.contains(r#""pages":"#));
+    at_once(&before)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Guardian,
+    Orchestrator,
+}
+
+/// Kills `victims` at random moments of a run, and compares the pools after each.
+fn killed(victims: &[Victim]) -> Outcome {
+    let rounds = std::env::var("HUGEPROBE_KILLS").map_or(Ok(50), |text| text.parse())?;
+    let counts = std::env::var("HUGEPROBE_KILL_COUNTS").unwrap_or_else(|_| "2Mi=16 2Mi=3@numa0".into());
+    let counts: Vec<_> = counts.split(' ').collect();
+    let started = Instant::now();
+    Run::holding(&counts)?.end()?;
+    let life = started.elapsed();
+    let mut random = u64::from(std::process::id()) << 32 | u64::from(started.elapsed().subsec_nanos());
+    let mut grown = 0;
+    for round in 0..rounds {
+        let before = now();
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let moment = life.mul_f64((random >> 40) as f64 / f64::from(1 << 24));
+        let mut run = Run::new(&counts);
+        // Half of the runs end while the victim is sought.
+        if round % 2 == 0 {
+            drop(run.input.take());
+        }
+        std::thread::sleep(moment);
+        let guardian = run.children().first().copied();
+        for victim in victims {
+            match (victim, guardian) {
+                (Victim::Orchestrator, _) => run.child.kill()?,
+                (Victim::Guardian, Some(pid)) => {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+                (Victim::Guardian, None) => {}
+            }
+        }
+        grown += u32::from(now() != before);
+        drop(run.input.take());
+        if victims.contains(&Victim::Orchestrator) {
+            run.child.wait()?;
+        }
+        if victims.len() > 1 {
+            gone(guardian);
+            replay_dead(&HostRoot::default(), &RunDirectory::default(), RESTORED_WITHIN)?;
+        }
+        restored(&before, RESTORED_WITHIN).map_err(|why| format!("round {round}, {moment:?}: {why}"))?;
+        run.child.wait()?;
+    }
+    let _ =
+        writeln!(std::io::stderr(), "{grown} of {rounds} kills found the pools grown; a run takes {life:?}");
+    Ok(())
+}
+
+/// Waits until a killed process is no more: a journal is locked that long.
+fn gone(pid: Option<i32>) {
+    while pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok() && !zombie(pid)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn zombie(pid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z"))
+}
