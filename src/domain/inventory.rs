@@ -17,6 +17,8 @@ pub struct Inventory {
     pub nodes: Reading<Vec<NumaNode>>,
     /// What the boot command line asked for.
     pub boot: Reading<BootRequest>,
+    /// The size that the kernel takes where none is named (`Hugepagesize` of `/proc/meminfo`).
+    pub default_size: Reading<PageSize>,
     /// Whether the CPU has 1 GiB pages (`pdpe1gb`). Absent where that is no question: not an x86.
     pub cpu_1gi: Reading<bool>,
     /// Bytes of memory that the kernel has put aside as broken (`HardwareCorrupted`).
@@ -91,23 +93,23 @@ pub struct NumaNode {
     pub cpus: Reading<Vec<u32>>,
 }
 
-/// What the boot command line says about huge pages.
+/// What the boot command line says about huge pages, as the kernel takes it.
 ///
 /// Source: Documentation/admin-guide/kernel-parameters.txt, `hugepages=`, `hugepagesz=`, `default_hugepagesz=`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct BootRequest {
-    /// One per size that was asked for, in the order of the command line; a size asked for twice keeps the last.
+    /// One per size that was asked for, in the order of the command line.
     pub pools: Vec<BootPool>,
     /// `default_hugepagesz=`.
     pub default_size: Option<PageSize>,
-    /// Parameters about huge pages that could not be understood, as they stand.
+    /// Parameters about huge pages that the kernel ignores (a size given twice) or that are no such thing, as they stand.
     pub not_understood: Vec<String>,
 }
 
 /// Pages of one size asked for at boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootPool {
-    /// The size; `None` for `hugepages=` without any `hugepagesz=`: the kernel's default size.
+    /// The size; `None` for `hugepages=` before any size: the kernel's default size, whatever else is asked for it.
     pub size: Option<PageSize>,
     /// How many, in total.
     pub pages: u64,
@@ -296,6 +298,21 @@ impl Inventory {
     #[must_use]
     pub fn pool(&self, size: PageSize) -> Option<&Pool> {
         self.pools.known()?.iter().find(|pool| pool.size == size)
+    }
+}
+
+impl BootRequest {
+    /// What was asked for `size`, `default` being the kernel's default size.
+    #[must_use]
+    pub fn asked(&self, size: PageSize, default: Option<PageSize>) -> Option<&BootPool> {
+        let implicit = self.pools.iter().find(|pool| pool.size.is_none() && default == Some(size));
+        implicit.or_else(|| self.pools.iter().find(|pool| pool.size == Some(size)))
+    }
+
+    /// Whether some pages were asked for without a size: whose they are, the default size alone can tell.
+    #[must_use]
+    pub fn leaves_size_open(&self) -> bool {
+        self.pools.iter().any(|pool| pool.size.is_none() && pool.pages > 0)
     }
 }
 

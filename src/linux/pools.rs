@@ -1,0 +1,175 @@
+//! The pools of huge pages as sysfs has them, in total and per NUMA node.
+//!
+//! Files are read by name, never by listing: `demote` of the larger sizes is write-only and fails every `grep -r`.
+//!
+//! Source: Documentation/admin-guide/mm/hugetlbpage.rst, Documentation/ABI/testing/sysfs-kernel-mm-hugepages and
+//! sysfs-devices-node.
+
+use super::list::parse_list;
+use super::root::HostRoot;
+use crate::domain::inventory::{NumaNode, NumaPool, Pool};
+use crate::domain::reading::Reading;
+use crate::domain::size::PageSize;
+
+/// One directory for each size that the kernel offers.
+const POOLS: &str = "/sys/kernel/mm/hugepages";
+/// One directory for each NUMA node that is online.
+const NODES: &str = "/sys/devices/system/node";
+
+/// Every pool that the kernel offers, smallest size first.
+///
+/// `Absent`: a kernel without hugetlb. `Unreadable`: the sizes cannot be listed. A counter that cannot be had is so in
+/// its own pool and spoils no other. A directory whose name is no size is ignored.
+#[must_use]
+pub fn read(root: &HostRoot) -> Reading<Vec<Pool>> {
+    root.names(POOLS).map(|names| {
+        let nodes = node_directories(root);
+        let mut sizes: Vec<PageSize> = names.iter().filter_map(|name| parse_size_directory(name)).collect();
+        sizes.sort_unstable();
+        sizes.into_iter().map(|size| read_pool(root, size, &nodes)).collect()
+    })
+}
+
+/// The NUMA nodes that are online. `Absent`: a kernel without NUMA.
+#[must_use]
+pub fn nodes(root: &HostRoot) -> Reading<Vec<NumaNode>> {
+    root.parsed(format!("{NODES}/online"), parse_list).map(|nodes| {
+        let cpus = |node| root.parsed(format!("{NODES}/node{node}/cpulist"), parse_list);
+        nodes.into_iter().map(|node| NumaNode { node, cpus: cpus(node) }).collect()
+    })
+}
+
+/// The size that a directory of sysfs is about; `None` unless it is named as the kernel names one
+/// (`hugepages-2048kB`), so that no two names are the same size.
+#[must_use]
+pub fn parse_size_directory(name: &str) -> Option<PageSize> {
+    let size: PageSize = name.strip_prefix("hugepages-")?.parse().ok()?;
+    (size.sysfs_name() == name).then_some(size)
+}
+
+fn read_pool(root: &HostRoot, size: PageSize, nodes: &[u32]) -> Pool {
+    let number = |file: &str| root.number(format!("{POOLS}/{}/{file}", size.sysfs_name()));
+    Pool {
+        size,
+        total: number("nr_hugepages"),
+        free: number("free_hugepages"),
+        reserved: number("resv_hugepages"),
+        surplus: number("surplus_hugepages"),
+        overcommit: number("nr_overcommit_hugepages"),
+        mempolicy: number("nr_hugepages_mempolicy"),
+        numa: nodes.iter().filter_map(|node| read_numa_pool(root, size, *node)).collect(),
+    }
+}
+
+/// `None` for a node without memory: it is online, and has no pools.
+fn read_numa_pool(root: &HostRoot, size: PageSize, node: u32) -> Option<NumaPool> {
+    let directory = format!("{NODES}/node{node}/hugepages/{}", size.sysfs_name());
+    let number = |file: &str| root.number(format!("{directory}/{file}"));
+    let pool = NumaPool {
+        node,
+        total: number("nr_hugepages"),
+        free: number("free_hugepages"),
+        surplus: number("surplus_hugepages"),
+    };
+    let absent = [&pool.total, &pool.free, &pool.surplus].iter().all(|reading| **reading == Reading::Absent);
+    if absent { None } else { Some(pool) }
+}
+
+/// The nodes that have a directory. Not from `online`: where that holds garbage, the pools are still there to be read.
+fn node_directories(root: &HostRoot) -> Vec<u32> {
+    let names = root.names(NODES);
+    let mut nodes: Vec<u32> = names
+        .known()
+        .map_or(Vec::new(), |names| names.iter().filter_map(|name| parse_node_directory(name)).collect());
+    nodes.sort_unstable();
+    nodes
+}
+
+fn parse_node_directory(name: &str) -> Option<u32> {
+    let node: u32 = name.strip_prefix("node")?.parse().ok()?;
+    (format!("node{node}") == name).then_some(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, HostRoot) {
+        let directory = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let root = HostRoot::new(directory.path());
+        (directory, root)
+    }
+
+    #[test]
+    fn sizes_come_smallest_first_and_names_that_are_none_are_ignored() {
+        let (_directory, root) = tree(&[
+            ("sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "1"),
+            ("sys/kernel/mm/hugepages/hugepages-64kB/nr_hugepages", "2"),
+            ("sys/kernel/mm/hugepages/hugepages-02048kB/nr_hugepages", "3"),
+            ("sys/kernel/mm/hugepages/hugepages-3072kB/nr_hugepages", "4"),
+            ("sys/kernel/mm/hugepages/hugepages-2Mi/nr_hugepages", "5"),
+            ("sys/kernel/mm/hugepages/defrag", "6"),
+        ]);
+        let pools = read(&root);
+        let sizes: Vec<_> = pools.known().unwrap().iter().map(|pool| pool.size.to_string()).collect();
+        assert_eq!(sizes, ["64Ki", "1Gi"]);
+    }
+
+    #[test]
+    fn absent_unreadable_malformed_and_zero_are_four_things_in_one_pool() {
+        let (_directory, root) = tree(&[
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n"),
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "-1\n"),
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages/file", ""),
+        ]);
+        let pools = read(&root);
+        let [pool] = &pools.known().unwrap()[..] else { panic!("{pools:?}") };
+        assert_eq!(pool.total, Reading::Known(0));
+        assert!(matches!(pool.free, Reading::Malformed(_)));
+        assert!(matches!(pool.surplus, Reading::Unreadable(_)));
+        assert_eq!(pool.reserved, Reading::Absent);
+        assert_eq!(pool.numa, []);
+    }
+
+    #[test]
+    fn a_kernel_without_hugetlb_is_absent_and_a_file_in_the_way_is_not_zero_pools() {
+        let (_directory, root) = tree(&[("sys/kernel/mm/transparent_hugepage/enabled", "never")]);
+        assert_eq!(read(&root), Reading::Absent);
+        assert_eq!(nodes(&root), Reading::Absent);
+    }
+
+    #[test]
+    fn a_node_without_memory_is_online_and_has_no_pool() {
+        let (_directory, root) = tree(&[
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "4"),
+            ("sys/devices/system/node/online", "0-1\n"),
+            ("sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "4"),
+            ("sys/devices/system/node/node0/cpulist", "\n"),
+            ("sys/devices/system/node/node1/cpulist", "0-1\n"),
+        ]);
+        let pools = read(&root);
+        let numa = &pools.known().unwrap()[0].numa;
+        assert_eq!(numa.len(), 1);
+        assert_eq!((numa[0].node, numa[0].total.get(), numa[0].free.clone()), (0, Some(4), Reading::Absent));
+        let nodes = nodes(&root);
+        let cpus: Vec<_> = nodes.known().unwrap().iter().map(|node| node.cpus.clone()).collect();
+        assert_eq!(cpus, [Reading::Known(vec![]), Reading::Known(vec![0, 1])]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_directory_name_panics(name in "(hugepages-|node)?[0-9a-zA-Z-]{0,30}") {
+            if let Some(size) = parse_size_directory(&name) {
+                prop_assert_eq!(size.sysfs_name(), name);
+            } else {
+                let _ = parse_node_directory(&name);
+            }
+        }
+    }
+}
