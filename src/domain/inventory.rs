@@ -246,12 +246,15 @@ pub struct Privileges {
 /// Who holds pages, as far as the privileges reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Holders {
-    /// Processes that map or hold open files with huge pages.
+    /// Processes that map or hold open files with huge pages, by pid.
     pub processes: Vec<Holder>,
-    /// Files on hugetlbfs that hold pages and that no process has open or mapped.
+    /// Files on hugetlbfs that hold pages and that no process has open or mapped, by path.
     pub leaked: Vec<LeakedFile>,
-    /// SysV segments with huge pages that no process is attached to.
+    /// SysV segments with huge pages that no process is attached to, by id.
     pub segments: Vec<LeakedSegment>,
+    /// Pages in use that nothing above accounts for; sizes without any are left out. Pages that are only reserved
+    /// belong to nobody that the kernel would name, and are not counted.
+    pub untraced: Vec<(PageSize, u64)>,
     /// Why the answer may be incomplete: the missing right, by name. Empty: all was seen.
     pub blind_spots: Vec<String>,
 }
@@ -261,7 +264,7 @@ pub struct Holders {
 pub struct Holder {
     /// Its pid, in this PID namespace.
     pub pid: u32,
-    /// Its name (`/proc/PID/comm`).
+    /// Its name (`Name` of `/proc/PID/status`).
     pub command: String,
     /// Pages of each size, mapped or held by an open descriptor. A page shared by two processes counts for both.
     pub pages: Vec<(PageSize, u64)>,
@@ -270,13 +273,14 @@ pub struct Holder {
 /// A file on hugetlbfs that holds pages though nobody has it open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeakedFile {
-    /// Its path.
+    /// Its path, through `/proc/PID/root` if it lies on a mount that only another mount namespace has.
     pub path: String,
-    /// The page size of its mount.
+    /// The page size of its file system.
     pub size: PageSize,
     /// Pages allocated to it (`st_blocks`).
     pub pages: u64,
-    /// Seconds since it was last modified, at the time of the run; `None` if that lies in the future.
+    /// Seconds since it was last mapped, made or resized (the later of `st_atime` and `st_mtime`), at the time of the
+    /// run; `None` if that lies in the future.
     pub idle_seconds: Option<u64>,
 }
 
@@ -285,6 +289,10 @@ pub struct LeakedFile {
 pub struct LeakedSegment {
     /// Its id, for `ipcrm -m`.
     pub id: i32,
+    /// Its page size.
+    pub size: PageSize,
+    /// Pages allocated to it.
+    pub pages: u64,
     /// Its length in bytes.
     pub bytes: u64,
     /// The pid that made it.

@@ -6,6 +6,8 @@ pub mod counters;
 pub mod cpu;
 pub mod directory;
 pub mod errno;
+pub mod fds;
+pub mod holders;
 pub mod host;
 pub mod hugefile;
 pub mod journal_file;

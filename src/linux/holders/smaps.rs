@@ -1,0 +1,191 @@
+//! `/proc/PID/smaps` and `/proc/PID/maps`: which files of huge pages a process maps, and how many pages it has touched.
+//!
+//! Source: Documentation/filesystems/proc.rst. Huge pages are in `Shared_Hugetlb` and `Private_Hugetlb` alone: `Rss` and
+//! `Pss` do not count them.
+
+use super::FileId;
+use crate::domain::size::PageSize;
+
+/// A mapping of huge pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Area {
+    /// Its addresses as `/proc/PID/map_files` has them: `7f00-7f20`.
+    pub range: String,
+    /// The file mapped; the kernel has one of its own for anonymous memory.
+    pub file: FileId,
+    /// A SysV segment: its inode is the segment's id, which is unique in one IPC namespace only.
+    pub is_sysv: bool,
+    /// MAP_PRIVATE: pages written are this process's own, not the file's.
+    pub is_private: bool,
+    /// The page size.
+    pub size: PageSize,
+    /// Pages that this process alone maps.
+    pub exclusive: u64,
+    /// Pages that another process, or another mapping, maps too.
+    pub shared: u64,
+}
+
+/// The mappings of huge pages in a text of smaps. Lines that are none of smaps are passed over.
+#[must_use]
+pub fn parse_smaps(text: &str) -> Vec<Area> {
+    let mut areas = Vec::new();
+    let mut current: Option<Mapping<'_>> = None;
+    for line in text.lines() {
+        if let Some(header) = parse_header(line) {
+            areas.extend(current.take().and_then(Mapping::area));
+            current = Some(Mapping { header, page_bytes: 0, exclusive: 0, shared: 0, is_huge: false });
+        } else if let Some(mapping) = &mut current {
+            mapping.take(line);
+        }
+    }
+    areas.extend(current.and_then(Mapping::area));
+    areas
+}
+
+/// The files that a text of maps (or smaps) names, by device and inode; memory of no file is left out.
+pub fn parse_maps(text: &str) -> impl Iterator<Item = FileId> {
+    text.lines().filter_map(parse_header).map(|header| header.file).filter(|file| file.inode != 0)
+}
+
+struct Mapping<'a> {
+    header: Header<'a>,
+    page_bytes: u64,
+    exclusive: u64,
+    shared: u64,
+    is_huge: bool,
+}
+
+struct Header<'a> {
+    range: &'a str,
+    file: FileId,
+    path: &'a str,
+    is_private: bool,
+}
+
+// === impl Mapping ===
+
+impl Mapping<'_> {
+    fn take(&mut self, line: &str) {
+        let Some((key, value)) = line.split_once(':') else { return };
+        let bytes = || {
+            let kilobytes: u64 = value.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+            kilobytes.checked_mul(1024)
+        };
+        match key {
+            "KernelPageSize" => self.page_bytes = bytes().unwrap_or(0),
+            "Private_Hugetlb" => self.exclusive = bytes().unwrap_or(0),
+            "Shared_Hugetlb" => self.shared = bytes().unwrap_or(0),
+            "VmFlags" => self.is_huge = value.split_ascii_whitespace().any(|flag| flag == "ht"),
+            _ => {}
+        }
+    }
+
+    fn area(self) -> Option<Area> {
+        if !self.is_huge && self.exclusive == 0 && self.shared == 0 {
+            return None;
+        }
+        let size = PageSize::from_bytes(self.page_bytes)?;
+        Some(Area {
+            range: self.header.range.to_owned(),
+            file: self.header.file,
+            is_sysv: self.header.path.starts_with("/SYSV"),
+            is_private: self.header.is_private,
+            size,
+            exclusive: self.exclusive / size.bytes(),
+            shared: self.shared / size.bytes(),
+        })
+    }
+}
+
+/// `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`; device numbers are hexadecimal.
+fn parse_header(line: &str) -> Option<Header<'_>> {
+    let mut fields = line.splitn(6, ' ');
+    let range = fields.next()?;
+    let (start, end) = range.split_once('-')?;
+    u64::from_str_radix(start, 16).ok()?;
+    u64::from_str_radix(end, 16).ok()?;
+    let is_private = fields.next()?.ends_with('p');
+    let _offset = fields.next()?;
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let file = FileId {
+        major: u64::from_str_radix(major, 16).ok()?,
+        minor: u64::from_str_radix(minor, 16).ok()?,
+        inode: fields.next()?.parse().ok()?,
+        namespace: 0,
+    };
+    Some(Header { range, file, path: fields.next().unwrap_or_default().trim_start(), is_private })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// As Linux 6.18 prints it, shortened.
+    const SEEN: &str = "\
+558000000000-558000001000 r--p 00000000 fe:00 131 /usr/bin/testpmd\nSize: 4 kB\nKernelPageSize: 4 kB\nRss: 4 kB
+Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\nVmFlags: rd mr mw me sd
+7ffba4200000-7ffba4600000 rw-p 00000000 00:28 1580402                    /mnt/named
+Size:               4096 kB\nKernelPageSize:     2048 kB\nMMUPageSize:        2048 kB\nRss:                   0 kB
+Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:    4096 kB\nVmFlags: rd wr mr mw me de ht sd
+7ffba4e00000-7ffba5200000 rw-s 00000000 00:28 1580402                    /mnt/with space
+KernelPageSize:     2048 kB\nShared_Hugetlb:     2048 kB\nPrivate_Hugetlb:       0 kB\nVmFlags: rd wr sh mr mw me ms de ht sd
+7f59bd000000-7f59bd400000 rw-s 00000000 00:11 0                          /SYSV00000000 (deleted)
+KernelPageSize:  1048576 kB\nShared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\nVmFlags: rd wr sh ht
+7ffba5b1c000-7ffba5b1f000 rw-p 00000000 00:00 0 \nSize:                 12 kB\nKernelPageSize:        4 kB\nVmFlags: rd wr
+";
+
+    #[test]
+    fn mappings_of_huge_pages_are_found_among_the_others() {
+        let areas = parse_smaps(SEEN);
+        let shown: Vec<_> = areas
+            .iter()
+            .map(|a| {
+                (
+                    a.file.minor,
+                    a.file.inode,
+                    a.size.to_string(),
+                    a.is_private,
+                    a.is_sysv,
+                    a.exclusive,
+                    a.shared,
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (0x28, 1_580_402, "2Mi".to_owned(), true, false, 2, 0),
+                (0x28, 1_580_402, "2Mi".to_owned(), false, false, 0, 1),
+                (0x11, 0, "1Gi".to_owned(), false, true, 0, 0),
+            ]
+        );
+        assert_eq!(areas[0].range, "7ffba4200000-7ffba4600000");
+    }
+
+    #[test]
+    fn maps_name_the_files_by_device_and_inode() {
+        let files: Vec<_> = parse_maps(SEEN).map(|file| (file.major, file.minor, file.inode)).collect();
+        assert_eq!(files, [(0xfe, 0, 131), (0, 0x28, 1_580_402), (0, 0x28, 1_580_402)]);
+    }
+
+    #[test]
+    fn numbers_that_are_none_hold_no_pages() {
+        let area = |fields: &str| parse_smaps(&format!("1000-2000 rw-s 0 00:28 7 /f\n{fields}"));
+        for fields in
+            ["", "VmFlags: ht", "KernelPageSize: 3 kB\nVmFlags: ht", "KernelPageSize: 2048\nVmFlags: ht"]
+        {
+            assert_eq!(area(fields), [], "{fields}");
+        }
+        let huge = area("KernelPageSize: 2048 kB\nPrivate_Hugetlb: 99999999999999999999 kB\nVmFlags: ht");
+        assert_eq!((huge.len(), huge[0].exclusive), (1, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "([0-9a-f]{1,20}-[0-9a-f]{1,20} rw-[ps] 0 [0-9a-f]{1,3}:[0-9a-f]{1,3} [0-9]{1,22} /x\n|(KernelPageSize|Private_Hugetlb|VmFlags): ?[0-9]{0,22} ?(kB|ht)\n|\\PC*){0,9}") {
+            let _ = parse_smaps(&text);
+            let _ = parse_maps(&text).count();
+        }
+    }
+}
