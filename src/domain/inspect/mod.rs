@@ -1,6 +1,7 @@
 //! Judges facts that were read: one file per group of the catalogue, each a pure function from inventory and request
 //! to findings.
 
+mod holders;
 pub mod limits;
 pub mod mounts;
 mod workload;

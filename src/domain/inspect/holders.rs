@@ -1,0 +1,185 @@
+//! HP105: whether every page in use has an owner, and what to remove if not.
+
+use serde::Serialize;
+
+use super::count;
+use super::pools::{About, trouble, untold, with_counters};
+use crate::domain::catalogue::HP105;
+use crate::domain::check::{Because, Finding, Outcome};
+use crate::domain::inventory::{Holder, Holders, LeakedFile, LeakedSegment, Pool};
+use crate::domain::size::{PageSize, human_bytes};
+
+/// Files and processes that a finding names in words; the evidence has more.
+const SHOWN: usize = 5;
+/// Files and processes that the evidence has.
+const KEPT: usize = 1000;
+
+/// HP105.
+pub(super) fn owned(about: &About<'_>) -> Finding {
+    let size = about.size;
+    let pool = match &about.pool {
+        Ok(pool) => *pool,
+        Err(none) => return none.finding(HP105, size),
+    };
+    let (Some(total), Some(free)) = (pool.total.get(), pool.free.get()) else {
+        return untold(HP105, size, trouble(&[&pool.total, &pool.free]));
+    };
+    let used = total.saturating_sub(free);
+    let finding = match &about.inventory.holders {
+        _ if used == 0 => Finding::pass(HP105, size, "no page in use"),
+        None => Finding::skip(HP105, size, "nobody looked who holds the pages"),
+        Some(holders) => {
+            let leaks = Leaks::of(holders, size);
+            let finding =
+                if leaks.is_empty() { traced(holders, size, used) } else { leaked(&leaks, pool, total) };
+            with_evidence(finding, holders, &leaks, size)
+        }
+    };
+    with_counters(finding, pool)
+}
+
+/// What nobody uses and yet holds pages of one size.
+struct Leaks<'a> {
+    files: Vec<&'a LeakedFile>,
+    segments: Vec<&'a LeakedSegment>,
+}
+
+/// A process and its pages of one size, for the evidence.
+#[derive(Serialize)]
+struct Owner<'a> {
+    pid: u32,
+    command: &'a str,
+    pages: u64,
+}
+
+/// Nothing was left behind, as far as one could see.
+fn traced(holders: &Holders, size: PageSize, used: u64) -> Finding {
+    let untraced = holders.untraced.iter().find(|(other, _)| *other == size).map_or(0, |(_, pages)| *pages);
+    if untraced == 0 {
+        return Finding::pass(HP105, size, "every page in use has an owner");
+    }
+    if let [first, rest @ ..] = holders.blind_spots.as_slice() {
+        let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
+        return Finding::skip(HP105, size, format!("not every owner could be seen: {first}{more}"));
+    }
+    let summary = format!("{untraced} of {} in use have no owner that could be found", count(used, "page"));
+    let because = Because::new("an owner for every page in use", summary.clone()).remedy(
+        "run again; if they stay, look for a descriptor on its way through a socket, a hugetlbfs that is mounted in no \
+         process's namespace, or a SysV segment of another IPC namespace",
+    );
+    Finding::not_pass(HP105, size, Outcome::Warn, summary, because)
+}
+
+fn leaked(leaks: &Leaks<'_>, pool: &Pool, total: u64) -> Finding {
+    let pages = leaks.pages();
+    let whom = match (leaks.files.is_empty(), leaks.segments.is_empty()) {
+        (false, true) => "files that nobody has open",
+        (true, _) => "SysV segments that nobody is attached to",
+        (false, false) => "files and SysV segments that nobody uses",
+    };
+    let are = if pages == 1 { "is" } else { "are" };
+    let busy = pool.available() == Some(0) && !matches!(pool.growable(), Some(1..));
+    let (outcome, summary) = if busy {
+        (Outcome::Fail, format!("no free page: {pages} of {total} {are} held by {whom}"))
+    } else {
+        (Outcome::Warn, format!("{pages} of {} {are} held by {whom}", count(total, "page")))
+    };
+    let because =
+        Because::new("an owner for every page in use", leaks.in_words(pool.size)).remedy(leaks.remedy());
+    Finding::not_pass(HP105, pool.size, outcome, summary, because)
+}
+
+fn with_evidence(finding: Finding, holders: &Holders, leaks: &Leaks<'_>, size: PageSize) -> Finding {
+    let pages_of =
+        |holder: &Holder| holder.pages.iter().find(|(other, _)| *other == size).map(|(_, pages)| *pages);
+    let mut owners: Vec<Owner<'_>> = (holders.processes.iter())
+        .filter_map(|holder| {
+            Some(Owner { pid: holder.pid, command: &holder.command, pages: pages_of(holder)? })
+        })
+        .collect();
+    owners.truncate(KEPT);
+    let files: Vec<_> = leaks.files.iter().take(KEPT).collect();
+    let finding = finding.with("holders", owners);
+    let finding = if files.is_empty() { finding } else { finding.with("files", files) };
+    let finding = if leaks.segments.is_empty() { finding } else { finding.with("segments", &leaks.segments) };
+    let Some((_, untraced)) = holders.untraced.iter().find(|(other, _)| *other == size) else {
+        return finding;
+    };
+    finding.with("untraced", untraced).with("blind_spots", &holders.blind_spots)
+}
+
+// === impl Leaks ===
+
+impl<'a> Leaks<'a> {
+    fn of(holders: &'a Holders, size: PageSize) -> Self {
+        Self {
+            files: holders.leaked.iter().filter(|file| file.size == size).collect(),
+            segments: holders.segments.iter().filter(|segment| segment.size == size).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.segments.is_empty()
+    }
+
+    fn pages(&self) -> u64 {
+        let files = self.files.iter().map(|file| file.pages);
+        files.chain(self.segments.iter().map(|segment| segment.pages)).fold(0, u64::saturating_add)
+    }
+
+    /// Which, how much, and for how long: `/dev/hugepages/rtemap_0, 1 GiB, last used 3 days ago`.
+    fn in_words(&self, size: PageSize) -> String {
+        let files = self.files.iter().map(|file| file.path.clone());
+        let names: Vec<String> =
+            files.chain(self.segments.iter().map(|segment| format!("SysV segment {}", segment.id))).collect();
+        let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        if let Some(more @ 1..) = names.len().checked_sub(SHOWN) {
+            text = format!("{text}, ... {more} more");
+        }
+        text = format!("{text}; {}", human_bytes(self.pages().saturating_mul(size.bytes())));
+        // The file used last: the others have been idle for longer.
+        let idle = self.files.iter().map(|file| file.idle_seconds).min().flatten();
+        if let Some(idle) = idle { format!("{text}, last used {} ago", human_time(idle)) } else { text }
+    }
+
+    /// The files by their exact names, as commands to be copied.
+    fn remedy(&self) -> String {
+        let mut lines = Vec::new();
+        match self.files.as_slice() {
+            [] => {}
+            [_] => lines.push("remove this file, or start its owner again:".to_owned()),
+            files => lines.push(format!("remove these {} files, or start their owner again:", files.len())),
+        }
+        lines.extend(self.files.iter().take(SHOWN).map(|file| format!("  rm {}", shell_word(&file.path))));
+        if let Some(more @ 1..) = self.files.len().checked_sub(SHOWN) {
+            lines.push(format!("and {more} more, which -o json names"));
+        }
+        match self.segments.as_slice() {
+            [] => {}
+            [_] => lines.push("remove this SysV segment:".to_owned()),
+            segments => lines.push(format!("remove these {} SysV segments:", segments.len())),
+        }
+        lines.extend(self.segments.iter().take(SHOWN).map(|segment| format!("  ipcrm -m {}", segment.id)));
+        if let Some(more @ 1..) = self.segments.len().checked_sub(SHOWN) {
+            lines.push(format!("and {more} more, which -o json names"));
+        }
+        lines.join("\n")
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn shell_word(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !path.is_empty() && path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
+/// `3 days`, `5 hours`: the largest unit of which there is at least one, the rest left out.
+fn human_time(seconds: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
+    let unit = UNITS.iter().find(|(_, length)| seconds >= *length);
+    unit.map_or_else(|| count(0, "second"), |(name, length)| count(seconds / length, name))
+}

@@ -1,0 +1,249 @@
+//! HP101 to HP108: the kernel's pools. What is there, what was asked for, and what became of the rest.
+
+mod asked;
+#[cfg(test)]
+mod tests;
+
+use super::{PAGES_OF_ALL_STEPS, count, holders, needed};
+use crate::domain::catalogue::{HP101, HP102, HP106, HP107, HP108};
+use crate::domain::check::{Because, CheckId, Finding, Outcome};
+use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::reading::Reading;
+use crate::domain::request::Request;
+use crate::domain::size::{PageSize, human_bytes};
+
+/// HP101 to HP107 about `size`, one finding each.
+#[must_use]
+pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
+    let about = About { inventory, request, size, pool: find(inventory, size) };
+    vec![
+        present(&about),
+        free(&about),
+        asked::expected(&about),
+        asked::booted(&about),
+        holders::owned(&about),
+        persistent(&about),
+        cpu(&about),
+    ]
+}
+
+/// HP108, about the machine.
+#[must_use]
+pub fn inspect_machine(inventory: &Inventory) -> Vec<Finding> {
+    let finding = match &inventory.hardware_corrupted_bytes {
+        Reading::Known(0) => Finding::pass(HP108, None, "no memory put aside as broken"),
+        Reading::Known(bytes) => {
+            let seen = format!("{} put aside as broken", human_bytes(*bytes));
+            Finding::not_pass(HP108, None, Outcome::Warn, seen.clone(), Because::new("none", seen))
+                .with("hardware_corrupted_bytes", bytes)
+        }
+        Reading::Absent => Finding::skip(HP108, None, "this kernel does not look for memory errors"),
+        Reading::Unreadable(why) | Reading::Malformed(why) => untold(HP108, None, why),
+    };
+    vec![finding]
+}
+
+/// One size, and all that is known of it.
+pub(super) struct About<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) request: &'a Request,
+    pub(super) size: PageSize,
+    pub(super) pool: Result<&'a Pool, NoPool<'a>>,
+}
+
+/// Why there is no pool of the size to look at.
+pub(super) enum NoPool<'a> {
+    /// The kernel has none; in a few words.
+    None(String),
+    /// It could not be told; why.
+    Untold(&'a str),
+}
+
+/// HP101.
+fn present(about: &About<'_>) -> Finding {
+    let size = about.size;
+    let none = |seen: &str, remedy: &str| match about.wanted() {
+        None => Finding::skip(HP101, size, seen),
+        Some(wanted) => {
+            let because = Because::new(format!("pages of {size}: {wanted}"), seen).remedy(remedy);
+            Finding::not_pass(HP101, size, Outcome::Fail, format!("{seen}, though {wanted}"), because)
+        }
+    };
+    let pool = match &about.pool {
+        Ok(pool) => *pool,
+        Err(NoPool::Untold(why)) => return untold(HP101, size, why),
+        Err(NoPool::None(why)) => {
+            return none(why, "ask for a size that the kernel offers, or run a kernel that offers this one");
+        }
+    };
+    let finding = match (&pool.total, &pool.overcommit) {
+        (Reading::Known(total @ 1..), _) => Finding::pass(HP101, size, count(*total, "page")),
+        (Reading::Known(0), Reading::Known(0)) => {
+            let file = pool_file(size, "nr_hugepages");
+            let remedy = format!(
+                "reserve them at boot (hugepagesz={} hugepages=PAGES), or now:\n  echo PAGES > {file}",
+                size.mount_option()
+            );
+            none("the pool is empty", &remedy)
+        }
+        (Reading::Known(0), Reading::Known(more)) => {
+            Finding::pass(HP101, size, format!("no page of its own, up to {more} by overcommit"))
+        }
+        (total, overcommit) => untold(HP101, size, trouble(&[total, overcommit])),
+    };
+    with_counters(finding, pool)
+}
+
+/// HP102.
+fn free(about: &About<'_>) -> Finding {
+    let size = about.size;
+    let pool = match &about.pool {
+        Ok(pool) => *pool,
+        Err(none) => return none.finding(HP102, size),
+    };
+    let (Some(total), Some(free), Some(reserved)) = (pool.total.get(), pool.free.get(), pool.reserved.get())
+    else {
+        return with_counters(untold(HP102, size, trouble(&[&pool.total, &pool.free, &pool.reserved])), pool);
+    };
+    let available = free.saturating_sub(reserved);
+    let summary = match (free, reserved) {
+        (0, _) => format!("no free page: {} in use", count(total, "page")),
+        (_, 0) => format!("{free} of {total} free"),
+        _ if available == 0 => format!("no free page: {free} of {total} are free, and all of them reserved"),
+        _ => format!("{free} of {total} free, {reserved} of them reserved"),
+    };
+    let finding = match (available, pool.growable()) {
+        (0, Some(0)) if total == 0 => Finding::skip(HP102, size, "the pool is empty"),
+        (0, _) if needed(about.request, size).is_some() => {
+            Finding::skip(HP102, size, format!("{summary}; --need tells more (HP509)"))
+        }
+        (0, None) => untold(HP102, size, trouble(&[&pool.overcommit, &pool.surplus])),
+        (0, Some(0)) => {
+            let because = Because::new("a free page that nobody has reserved", summary.clone());
+            Finding::not_pass(HP102, size, Outcome::Unknown, summary, because)
+        }
+        (0, Some(more)) => Finding::pass(HP102, size, format!("none free, up to {more} more by overcommit")),
+        (_, more) if available.saturating_add(more.unwrap_or(0)) < PAGES_OF_ALL_STEPS => {
+            let because = Because::new(count(PAGES_OF_ALL_STEPS, "page"), count(available, "page"))
+                .remedy("free or add one page more: some steps take two");
+            Finding::not_pass(
+                HP102,
+                size,
+                Outcome::Warn,
+                format!("{summary}: not enough for every step"),
+                because,
+            )
+        }
+        _ => Finding::pass(HP102, size, summary),
+    };
+    with_counters(finding, pool)
+}
+
+/// HP106.
+fn persistent(about: &About<'_>) -> Finding {
+    let size = about.size;
+    let pool = match &about.pool {
+        Ok(pool) => *pool,
+        Err(none) => return none.finding(HP106, size),
+    };
+    let warn = |summary: String| {
+        let remedy = format!(
+            "make the pool as large as the workloads need, and let it not grow by itself:\n  echo PAGES > {}\n  echo 0 > {}",
+            pool_file(size, "nr_hugepages"),
+            pool_file(size, "nr_overcommit_hugepages"),
+        );
+        let because = Because::new("persistent pages alone", summary.clone()).remedy(remedy);
+        Finding::not_pass(HP106, size, Outcome::Warn, summary, because)
+    };
+    let finding = match (pool.total.get(), pool.surplus.get(), pool.overcommit.get()) {
+        (Some(0), Some(_), Some(0)) => Finding::skip(HP106, size, "the pool is empty"),
+        (Some(total), Some(surplus @ 1..), _) => {
+            warn(format!("{surplus} of {} surplus", count(total, "page")))
+        }
+        (Some(0), Some(0), Some(more)) => {
+            warn(format!("no persistent page, only up to {more} by overcommit"))
+        }
+        (Some(1..), Some(0), _) => Finding::pass(HP106, size, "no surplus"),
+        _ => untold(HP106, size, trouble(&[&pool.total, &pool.surplus, &pool.overcommit])),
+    };
+    with_counters(finding, pool)
+}
+
+/// HP107.
+fn cpu(about: &About<'_>) -> Finding {
+    let size = about.size;
+    if size.bytes() != 1 << 30 {
+        return Finding::skip(HP107, size, "about 1Gi alone");
+    }
+    match &about.inventory.cpu_1gi {
+        Reading::Known(true) => Finding::pass(HP107, size, "the CPU has pdpe1gb"),
+        Reading::Known(false) => match about.wanted() {
+            None => Finding::skip(HP107, size, "the CPU has no pdpe1gb, and nobody asked for 1Gi"),
+            Some(wanted) => {
+                let because = Because::new("the CPU flag pdpe1gb", "no such flag in /proc/cpuinfo");
+                Finding::not_pass(
+                    HP107,
+                    size,
+                    Outcome::Fail,
+                    format!("the CPU has no pdpe1gb, though {wanted}"),
+                    because,
+                )
+            }
+        },
+        Reading::Absent => Finding::skip(HP107, size, "not an x86 CPU"),
+        Reading::Unreadable(why) | Reading::Malformed(why) => untold(HP107, size, why),
+    }
+}
+
+/// What could not be told, for the reason that the reading gives: the same for every check that needs it.
+pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) -> Finding {
+    let because = Because::new("a file of the kernel's with its value", why)
+        .remedy("let this process read the file; if it can, the file is not as the kernel writes it");
+    Finding::not_pass(id, size, Outcome::Unknown, why, because)
+}
+
+/// Why the first of `readings` that is not known is not; one that is there and cannot be read says more than one that is
+/// not there.
+pub(super) fn trouble<'a>(readings: &[&'a Reading<u64>]) -> &'a str {
+    let unreadable = readings.iter().find(|reading| reading.is_trouble());
+    unreadable.and_then(|reading| reading.why_unknown()).unwrap_or("a file of the pool is not there")
+}
+
+/// The pool's numbers as evidence.
+pub(super) fn with_counters(finding: Finding, pool: &Pool) -> Finding {
+    finding
+        .with("total", &pool.total)
+        .with("free", &pool.free)
+        .with("reserved", &pool.reserved)
+        .with("surplus", &pool.surplus)
+        .with("overcommit", &pool.overcommit)
+}
+
+fn find(inventory: &Inventory, size: PageSize) -> Result<&Pool, NoPool<'_>> {
+    match &inventory.pools {
+        Reading::Known(pools) => pools.iter().find(|pool| pool.size == size).ok_or_else(|| {
+            let offered: Vec<_> = pools.iter().map(|pool| pool.size.to_string()).collect();
+            let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+            NoPool::None(format!("the kernel does not offer {size} (it offers {offered})"))
+        }),
+        Reading::Absent => Err(NoPool::None("the kernel has no huge pages".to_owned())),
+        Reading::Unreadable(why) | Reading::Malformed(why) => Err(NoPool::Untold(why)),
+    }
+}
+
+/// A file of the machine's pool.
+pub(super) fn pool_file(size: PageSize, name: &str) -> String {
+    format!("/sys/kernel/mm/hugepages/{}/{name}", size.sysfs_name())
+}
+
+// === impl NoPool ===
+
+impl NoPool<'_> {
+    /// What a check says that has no pool to look at.
+    pub(super) fn finding(&self, id: CheckId, size: PageSize) -> Finding {
+        match self {
+            Self::None(why) => Finding::skip(id, size, why),
+            Self::Untold(why) => untold(id, size, why),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! HP103 and HP104: the pool against what was asked for, by `--expect` and at boot.
+
+use super::super::count;
+use super::{About, NoPool, pool_file, trouble, untold, with_counters};
+use crate::domain::catalogue::{HP103, HP104};
+use crate::domain::check::{Because, Finding, Outcome};
+use crate::domain::inventory::BootPool;
+use crate::domain::reading::Reading;
+use crate::domain::request::{Expectation, PageCount};
+use crate::domain::size::PageSize;
+
+/// HP103.
+pub(super) fn expected(about: &About<'_>) -> Finding {
+    let size = about.size;
+    let expectations: Vec<_> = about.expectations().collect();
+    if expectations.is_empty() {
+        return Finding::skip(HP103, size, "no --expect");
+    }
+    let mut unmet = Vec::new();
+    for expectation in &expectations {
+        match about.persistent(expectation.node) {
+            Ok(pages) if expectation.met_by(pages) => {}
+            Ok(pages) => unmet.push((*expectation, pages)),
+            Err(why) => return about.with_numa(untold(HP103, size, &why)),
+        }
+    }
+    let texts = |expectations: &[&Expectation]| {
+        expectations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    if unmet.is_empty() {
+        let summary = format!("as expected ({})", texts(&expectations));
+        return about.with_numa(Finding::pass(HP103, size, summary));
+    }
+    let seen: Vec<_> = unmet.iter().map(|(one, pages)| seen(about, one, *pages)).collect();
+    let wanted = texts(&unmet.iter().map(|(one, _)| *one).collect::<Vec<_>>());
+    let because = Because::new(wanted.clone(), seen.join(", ")).remedy(remedy(about, &unmet));
+    let summary = format!("not as expected ({wanted}): {}", seen.join(", "));
+    about.with_numa(Finding::not_pass(HP103, size, Outcome::Fail, summary, because))
+}
+
+/// HP104.
+pub(super) fn booted(about: &About<'_>) -> Finding {
+    let size = about.size;
+    let boot = match &about.inventory.boot {
+        Reading::Known(boot) => boot,
+        Reading::Absent => return Finding::skip(HP104, size, "the boot command line is not shown"),
+        Reading::Unreadable(why) | Reading::Malformed(why) => return untold(HP104, size, why),
+    };
+    let default = about.inventory.default_size.get();
+    if boot.leaves_size_open() && default.is_none() {
+        return Finding::skip(
+            HP104,
+            size,
+            "hugepages= names no size, and the kernel's default size is not known",
+        );
+    }
+    let Some(asked) = boot.asked(size, default).filter(|asked| asked.pages > 0) else {
+        let ignored = boot.not_understood.join(" ");
+        let why = "the boot command line asks for no page of this size";
+        return match ignored.as_str() {
+            "" => Finding::skip(HP104, size, why),
+            ignored => Finding::skip(HP104, size, format!("{why}; the kernel ignores {ignored}")),
+        };
+    };
+    let short = match shortfalls(about, asked) {
+        Ok(short) => short,
+        Err(why) => return about.with_numa(untold(HP104, size, &why)),
+    };
+    let wanted = format!("{} at boot", in_words(asked));
+    let finding = if short.is_empty() {
+        Finding::pass(HP104, size, format!("{wanted}, and there"))
+    } else {
+        let outcome = if about.meets_every_expectation() { Outcome::Warn } else { Outcome::Fail };
+        let seen = short.join(", ");
+        Finding::not_pass(
+            HP104,
+            size,
+            outcome,
+            format!("asked for {wanted}, got {seen}"),
+            Because::new(wanted, seen),
+        )
+    };
+    about.with_numa(finding.with("asked", asked))
+}
+
+/// Where there are fewer pages than asked for: "0 on node0". Of the machine too, if no node tells.
+fn shortfalls(about: &About<'_>, asked: &BootPool) -> Result<Vec<String>, String> {
+    let mut short = Vec::new();
+    for (node, pages) in &asked.numa {
+        let there = about.persistent(Some(*node))?;
+        if there < *pages {
+            short.push(format!("{there} on node{node}"));
+        }
+    }
+    let there = about.persistent(None)?;
+    if short.is_empty() && there < asked.pages {
+        short.push(count(there, "page"));
+    }
+    Ok(short)
+}
+
+/// `16 pages`, `4 on node0, 2 on node1`.
+fn in_words(asked: &BootPool) -> String {
+    if asked.numa.is_empty() {
+        return count(asked.pages, "page");
+    }
+    asked.numa.iter().map(|(node, pages)| format!("{pages} on node{node}")).collect::<Vec<_>>().join(", ")
+}
+
+fn seen(about: &About<'_>, expectation: &Expectation, pages: u64) -> String {
+    match expectation.node {
+        None => count(pages, "page"),
+        Some(node) if about.has_node(node) => format!("{pages} on node{node}"),
+        Some(node) => format!("no pool on node{node}"),
+    }
+}
+
+/// One command for each expectation that is not met, where there is a file to write to.
+fn remedy(about: &About<'_>, unmet: &[(&Expectation, u64)]) -> String {
+    let mut lines = vec!["set the pool to the number expected:".to_owned()];
+    for (expectation, _) in unmet {
+        let file = match expectation.node {
+            _ if about.pool.is_err() => continue,
+            Some(node) if about.has_node(node) => format!(
+                "/sys/devices/system/node/node{node}/hugepages/{}/nr_hugepages",
+                about.size.sysfs_name()
+            ),
+            Some(_) => continue,
+            None => pool_file(about.size, "nr_hugepages"),
+        };
+        lines.push(format!("  echo {} > {file}", expectation.pages));
+    }
+    // The catalogue's remedy, if there is nothing to write to.
+    if lines.len() == 1 { String::new() } else { lines.join("\n") }
+}
+
+// === impl About ===
+
+impl About<'_> {
+    /// Who wants pages of this size, in words that follow "though"; `None` if nobody does.
+    pub(in super::super) fn wanted(&self) -> Option<String> {
+        let request = self.request;
+        let expect =
+            self.expectations().find(|one| one.pages > 0).map(|one| format!("--expect {one} asks for it"));
+        let of_size = |counts: &[_], option: &str| named(counts, self.size, option);
+        expect
+            .or_else(|| of_size(&request.need, "--need"))
+            .or_else(|| of_size(&request.reserve, "--reserve"))
+            .or_else(|| {
+                let boot = self.inventory.boot.known()?;
+                let asked = boot.asked(self.size, self.inventory.default_size.get())?;
+                (asked.pages > 0)
+                    .then(|| format!("the boot command line asks for {}", count(asked.pages, "page")))
+            })
+    }
+
+    fn expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.request.expect.iter().filter(|expectation| expectation.size == self.size)
+    }
+
+    /// Whether there is an `--expect` about this size, and every one is met.
+    fn meets_every_expectation(&self) -> bool {
+        let mut expectations = self.expectations().peekable();
+        expectations.peek().is_some()
+            && expectations.all(|one| self.persistent(one.node).is_ok_and(|pages| one.met_by(pages)))
+    }
+
+    /// Persistent pages of the machine, or of a NUMA node: none where the kernel has no pool. The error says why it is not
+    /// known.
+    fn persistent(&self, node: Option<u32>) -> Result<u64, String> {
+        let pool = match &self.pool {
+            Ok(pool) => *pool,
+            Err(NoPool::None(_)) => return Ok(0),
+            Err(NoPool::Untold(why)) => return Err((*why).to_owned()),
+        };
+        // A kernel without NUMA has one node, and does not show it.
+        let (pages, total, surplus) = match node.map(|node| pool.numa.iter().find(|one| one.node == node)) {
+            None => (pool.persistent(), &pool.total, &pool.surplus),
+            Some(Some(of_node)) => (of_node.persistent(), &of_node.total, &of_node.surplus),
+            Some(None) if node == Some(0) && pool.numa.is_empty() => {
+                (pool.persistent(), &pool.total, &pool.surplus)
+            }
+            Some(None) => return Ok(0),
+        };
+        pages.ok_or_else(|| trouble(&[total, surplus]).to_owned())
+    }
+
+    fn has_node(&self, node: u32) -> bool {
+        self.pool.as_ref().is_ok_and(|pool| pool.numa.iter().any(|one| one.node == node))
+    }
+
+    /// The numbers of the pool, and of each node, as evidence.
+    fn with_numa(&self, finding: Finding) -> Finding {
+        match &self.pool {
+            Ok(pool) => with_counters(finding, pool).with("numa", &pool.numa),
+            Err(_) => finding,
+        }
+    }
+}
+
+fn named(counts: &[PageCount], size: PageSize, option: &str) -> Option<String> {
+    counts.iter().find(|count| count.size == size).map(|count| format!("{option} {count} asks for it"))
+}
