@@ -3,15 +3,17 @@
 //! ```text
 //!    /sys /proc /cgroup
 //!         |
-//!    linux::{pools, mounts, cgroup, ...} --> domain::Inventory
-//!         |                                        |
-//!    allocation (reserve, touch, populate) --> Finding --> judge --> Report --> render::{table, json, junit}
+//!    linux::{pools, mounts, cgroup, ...} --> domain::Inventory --> inspect --> Finding --+
+//!                                                                                        +--> judge --> Report
+//!    allocation (reserve, touch, populate), in workers --> Part --> merge --> Finding ---+               |
+//!                                                                                 render::{table, short, json, junit}
 //! ```
 //!
-//! Layers import downwards only: `domain` <- `linux` <- `allocation` <- `probe` <- `render` <- `cli`; the test
+//! Layers import downwards only: `domain` <- `linux` <- `allocation` <- `probe` and `render` <- `cli`; the test
 //! `architecture` holds that. docs/architecture.md tells which process does what.
 
 pub mod allocation;
+pub mod cli;
 pub mod domain;
 pub mod linux;
 pub mod probe;

@@ -80,12 +80,15 @@ pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
         Role::Anonymous => sequence::run(task, size?, Backing::Anonymous, tell),
         Role::Memfd => sequence::run(task, size?, Backing::Memfd, tell),
         Role::Hugetlbfs => sequence::run(task, size?, Backing::hugetlbfs(task.directory.as_deref()), tell),
-
         Role::Placement => placement::run(task, size?, tell),
         Role::SysV => sysv::run(task, size?, tell),
         Role::Need => need::run(task, size?, tell),
         Role::Syscalls => syscalls::run(task, tell),
         Role::Measure => measure::run(task, size?, tell),
+        Role::Frontend | Role::Backend => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("the {} role is not built yet", task.role),
+        )),
     }
 }
 

@@ -19,10 +19,19 @@ pub fn judge(plan: &Plan, request: &Request, findings: &[Finding]) -> Vec<SizeVe
         .collect()
 }
 
-/// The machine's verdict: the worst of its sizes; `none` if there are none.
+/// The machine's verdict: the worst of its sizes. Without any size it is `none`, unless what is known of the machine
+/// itself forbids to say so: pools that cannot be listed are not absent.
 #[must_use]
-pub fn worst(sizes: &[SizeVerdict]) -> Verdict {
-    sizes.iter().map(|size| size.verdict).max().unwrap_or(Verdict::None)
+pub fn machine(sizes: &[SizeVerdict], request: &Request, findings: &[Finding]) -> Verdict {
+    let worst_of_machine = findings
+        .iter()
+        .filter(|finding| finding.size.is_none() && request.reports(finding.id))
+        .map(|finding| match finding.outcome {
+            Outcome::Fail => Verdict::Fail,
+            Outcome::Unknown => Verdict::Unknown,
+            Outcome::Skip | Outcome::Pass | Outcome::Warn => Verdict::None,
+        });
+    sizes.iter().map(|size| size.verdict).chain(worst_of_machine).max().unwrap_or(Verdict::None)
 }
 
 fn judge_size(plan: &Plan, request: &Request, findings: &[Finding], size: PageSize) -> Verdict {
@@ -96,7 +105,8 @@ mod tests {
 
     fn verdict(plan: &Plan, only: &[Selector], said: &[(CheckId, Option<PageSize>, Outcome)]) -> Verdict {
         let findings: Vec<_> = said.iter().map(|&(id, size, outcome)| finding(id, size, outcome)).collect();
-        worst(&judge(plan, &Request { only: only.to_vec(), ..Request::default() }, &findings))
+        let request = Request { only: only.to_vec(), ..Request::default() };
+        machine(&judge(plan, &request, &findings), &request, &findings)
     }
 
     #[test]
@@ -139,6 +149,8 @@ mod tests {
         assert_eq!(verdict(&plan, &[], &[(HP103, Some(SMALL), Outcome::Fail)]), Verdict::Fail);
         assert_eq!(verdict(&plan, &[], &[(HP103, Some(SMALL), Outcome::Unknown)]), Verdict::Unknown);
         assert_eq!(verdict(&Plan::default(), &[], &[]), Verdict::None);
+        assert_eq!(verdict(&Plan::default(), &[], &[(HP403, None, Outcome::Unknown)]), Verdict::Unknown);
+        assert_eq!(verdict(&Plan::default(), &[], &[(HP403, None, Outcome::Pass)]), Verdict::None);
     }
 
     #[test]
@@ -169,7 +181,9 @@ mod tests {
     #[test]
     fn the_machine_is_as_bad_as_its_worst_size() {
         let of = |verdicts: &[Verdict]| {
-            worst(&verdicts.iter().map(|&verdict| SizeVerdict { size: SMALL, verdict }).collect::<Vec<_>>())
+            let sizes: Vec<_> =
+                verdicts.iter().map(|&verdict| SizeVerdict { size: SMALL, verdict }).collect();
+            machine(&sizes, &Request::default(), &[])
         };
         assert_eq!(of(&[Verdict::Pass, Verdict::None]), Verdict::Pass);
         assert_eq!(of(&[Verdict::Pass, Verdict::Warn]), Verdict::Warn);

@@ -119,6 +119,9 @@ enum Line {
         id: CheckId,
         step: String,
     },
+    Moved {
+        movement: Movement,
+    },
     Found {
         v: u8,
         run: String,
@@ -140,6 +143,15 @@ impl<W: Write> PartWriter<W> {
     /// A part of `role` about `size`, in the run named `run`.
     pub fn new(out: W, run: impl Into<String>, role: Role, size: Option<PageSize>) -> Self {
         Self { out, run: run.into(), role, size }
+    }
+
+    /// Writes how the counters moved: for `walk`, which listens by [`hear`]; a part may hold them.
+    ///
+    /// # Errors
+    ///
+    /// Whoever listened is gone.
+    pub fn movement(&mut self, movement: &Movement) -> io::Result<()> {
+        self.line(&Line::Moved { movement: movement.clone() })
     }
 
     /// Writes the last line.
@@ -169,6 +181,25 @@ impl<W: Write> Telling for PartWriter<W> {
     fn found(&mut self, finding: Finding) -> io::Result<()> {
         let (run, role) = (self.run.clone(), self.role);
         self.line(&Line::Found { v: VERSION, run, role, finding })
+    }
+}
+
+/// What a single line of a worker says while it works: the step that it announces, or how the counters moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// What it is about to try.
+    Step(String),
+    /// How the counters moved in the step before.
+    Moved(Movement),
+}
+
+/// Listens to one line, for progress and for `walk`; `None` for every other line. Nothing is decided by it.
+#[must_use]
+pub fn hear(line: &[u8]) -> Option<Heard> {
+    match serde_json::from_slice(line).ok()? {
+        Line::Step { step, .. } => Some(Heard::Step(step)),
+        Line::Moved { movement } => Some(Heard::Moved(movement)),
+        Line::End(_) | Line::Found { .. } => None,
     }
 }
 
@@ -210,6 +241,7 @@ impl Part {
             };
             match parsed {
                 Line::End(End { end: true }) => part.ended = true,
+                Line::Moved { .. } => {}
                 Line::End(_) => {
                     return Err(PartError::Malformed { line, why: "an end that is none".to_owned() });
                 }

@@ -25,6 +25,10 @@ pub enum Role {
     Need,
     /// HP407: which system calls are let through.
     Syscalls,
+    /// HP6xx: the side that owns the memory.
+    Frontend,
+    /// HP6xx: the side that is handed the memory.
+    Backend,
     /// HP7xx.
     Measure,
 }
@@ -94,6 +98,8 @@ impl fmt::Display for Role {
             Self::Placement => "placement",
             Self::Need => "need",
             Self::Syscalls => "syscalls",
+            Self::Frontend => "frontend",
+            Self::Backend => "backend",
             Self::Measure => "measure",
         })
     }

@@ -200,7 +200,15 @@ impl Mapping {
         // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out; the call
         // changes no byte of memory.
         let answer = unsafe {
-            libc::syscall(libc::SYS_mbind, self.start.as_ptr(), self.bytes, mode, mask.as_ptr(), MASK_BITS, flags)
+            libc::syscall(
+                libc::SYS_mbind,
+                self.start.as_ptr(),
+                self.bytes,
+                mode,
+                mask.as_ptr(),
+                MASK_BITS,
+                flags,
+            )
         };
         checked(answer)
     }

@@ -1,3 +1,13 @@
-//! Plans a run, starts its processes, and merges what they say. Knows `domain`, `linux` and `allocation`.
+//! One run: read, plan, start workers, merge, judge. Synchronous: poll(2) with deadlines, no threads.
+//!
+//! Which process does what: docs/architecture.md. Nothing maps pages in the process that the user typed, every worker
+//! is a re-exec of this program, and nothing forks without exec.
 
+pub mod assignment;
+pub mod check;
+pub mod gather;
 pub mod guardian;
+pub mod planning;
+pub mod supervisor;
+pub mod walk;
+pub mod worker;

@@ -4,10 +4,27 @@
 mod holders;
 pub mod limits;
 pub mod mounts;
+pub mod pools;
+pub mod reserve;
 mod workload;
 
+use super::check::Finding;
+use super::inventory::Inventory;
 use super::request::Request;
 use super::size::PageSize;
+
+/// Every finding that facts alone allow, about `sizes` and about the machine.
+#[must_use]
+pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<Finding> {
+    let mut findings = pools::inspect_machine(inventory);
+    findings.extend(limits::inspect_machine(inventory, request));
+    for &size in sizes {
+        findings.extend(pools::inspect(inventory, request, size));
+        findings.extend(mounts::inspect(inventory, request, size));
+        findings.extend(limits::inspect(inventory, request, size));
+    }
+    findings
+}
 
 /// With two pages every check runs.
 const PAGES_OF_ALL_STEPS: u64 = 2;

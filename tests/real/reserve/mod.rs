@@ -2,9 +2,6 @@
 //!
 //! The processes are re-executions of this test binary: [`play`] is what they run. The pools are compared as they were
 //! and as they are, so nobody else may change them while these run.
-// The exemption of tests in clippy.toml is for what `cfg(test)` marks, and a runner of its own is not marked.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
-
 mod processes;
 
 use std::io::Write as _;
@@ -20,44 +17,69 @@ use hugeprobe::linux::nr_hugepages;
 use hugeprobe::linux::root::HostRoot;
 use hugeprobe::linux::run_directory::RunDirectory;
 use hugeprobe::probe::guardian::replay_dead;
-use libtest_mimic::Trial;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 pub(crate) use processes::play;
 use processes::{Held, Run};
 
+use crate::Case;
+use crate::context::{Machine, Missing};
+
 type Outcome = Result<(), Box<dyn std::error::Error>>;
-type Scenario = fn() -> Outcome;
 
 /// A kill may take this long to be made good.
 const RESTORED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Every scenario. All need root and a 2Mi pool that can be set; without, they are ignored.
-pub(crate) fn trials() -> Vec<Trial> {
-    let scenarios: [(&str, Scenario); 12] = [
-        ("pools grow for a run and are as before after it", grows_and_gives_back),
-        ("two runs at once each give back their own", two_at_once),
-        ("what an administrator changes meanwhile stays", an_administrators_change_stays),
-        ("surplus pages turned persistent become surplus again", surplus_becomes_surplus_again),
-        ("surplus pages of another node are in nobody's way", surplus_of_another_node),
-        ("pages in use when the pool shrinks go with their user", pages_in_use_go_with_their_user),
-        ("whoever is not root is told so", not_root_is_told),
-        ("a read-only sysfs or run directory is told", read_only_is_told),
-        ("kill -9 of the guardian at any moment", || killed(&[Victim::Guardian])),
-        ("kill -9 of the orchestrator at any moment", || killed(&[Victim::Orchestrator])),
-        ("kill -9 of orchestrator and guardian at any moment", || {
-            killed(&[Victim::Orchestrator, Victim::Guardian])
+/// Every scenario; a second NUMA node is needed for one, which is left out where there is none.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = vec![
+        ("reserve: pools grow for a run and are as before after it", |machine| {
+            run(machine, grows_and_gives_back)
         }),
-        ("a guardian that hangs is killed and its journal replayed", a_guardian_that_hangs),
+        ("reserve: two runs at once each give back their own", |machine| run(machine, two_at_once)),
+        ("reserve: what an administrator changes meanwhile stays", |machine| {
+            run(machine, an_administrators_change_stays)
+        }),
+        ("reserve: surplus pages turned persistent become surplus again", |machine| {
+            run(machine, surplus_becomes_surplus_again)
+        }),
+        ("reserve: pages in use when the pool shrinks go with their user", |machine| {
+            run(machine, pages_in_use_go_with_their_user)
+        }),
+        ("reserve: whoever is not root is told so", |machine| run(machine, not_root_is_told)),
+        ("reserve: a read-only sysfs or run directory is told", |machine| run(machine, read_only_is_told)),
+        ("reserve: a guardian that hangs is killed and its journal replayed", |machine| {
+            run(machine, a_guardian_that_hangs)
+        }),
+        ("reserve: kill -9 of the guardian at any moment", |machine| {
+            run(machine, || killed(&[Victim::Guardian]))
+        }),
+        ("reserve: kill -9 of the orchestrator at any moment", |machine| {
+            run(machine, || killed(&[Victim::Orchestrator]))
+        }),
+        ("reserve: kill -9 of both at any moment", |machine| {
+            run(machine, || killed(&[Victim::Orchestrator, Victim::Guardian]))
+        }),
     ];
-    let any = PageCount { size: size(), pages: 1, node: None };
-    let able = nix::unistd::geteuid().is_root()
-        && nr_hugepages::pools_for(&HostRoot::default(), &any).is_ok_and(|pools| {
-            pools.iter().all(|pool| nr_hugepages::check_writable(&HostRoot::default(), *pool).is_ok())
-        });
-    let trial =
-        |(name, run): (&str, Scenario)| Trial::test(name, move || Ok(run()?)).with_ignored_flag(!able);
-    scenarios.into_iter().map(trial).collect()
+    if pools().len() > 1 {
+        cases.push(("reserve: surplus pages of another node are in nobody's way", |machine| {
+            run(machine, surplus_of_another_node)
+        }));
+    }
+    cases
+}
+
+fn run(machine: &Machine, scenario: fn() -> Outcome) -> Result<(), Missing> {
+    machine.root()?;
+    let settable =
+        pools().iter().all(|pool| nr_hugepages::check_writable(&HostRoot::default(), *pool).is_ok());
+    if !settable || pools().is_empty() {
+        return Err(Missing("a pool of 2Mi that can be set".to_owned()));
+    }
+    if let Err(error) = scenario() {
+        panic!("{error}");
+    }
+    Ok(())
 }
 
 // === the pools ===
@@ -68,7 +90,7 @@ fn size() -> PageSize {
 
 fn pools() -> Vec<PoolId> {
     let any = PageCount { size: size(), pages: 1, node: None };
-    nr_hugepages::pools_for(&HostRoot::default(), &any).unwrap()
+    nr_hugepages::pools_for(&HostRoot::default(), &any).unwrap_or_default()
 }
 
 fn now() -> Vec<PoolCount> {

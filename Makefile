@@ -1,0 +1,37 @@
+# The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
+.PHONY: check test bench fuzz static lint docs
+
+CARGO ?= cargo
+SECONDS_PER_TARGET ?= 60
+
+## Run the main job: 16 pages of 2Mi for the run, a verdict, all given back (root)
+check:
+	$(CARGO) build --release --locked --quiet
+	target/release/hugeprobe check --reserve 2Mi=16
+
+## Install what the tests need, then pass them all, real huge pages included (root)
+test:
+	tests/install-needs
+	HUGEPROBE_REQUIRE=1 $(CARGO) test --locked
+
+## The tests that CI runs before the others: format, lints, dependencies
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+## Regenerate docs/checks.md from the catalogue
+docs:
+	UPDATE=1 $(CARGO) test --locked --test docs
+
+## Ratios from one run, for docs/benchmarks.md (root, installs DPDK)
+bench:
+	benches/run
+
+## Every fuzz target for SECONDS_PER_TARGET
+fuzz:
+	fuzz/run $(SECONDS_PER_TARGET)
+
+## One static file: dist/hugeprobe
+static:
+	$(CARGO) rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static
+	install -D target/release/hugeprobe dist/hugeprobe

@@ -1,0 +1,15 @@
+//! /proc/self/cgroup, cgroup.controllers and limit files.
+#![no_main]
+
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::linux::cgroup::level::parse_limit;
+use hugeprobe::linux::cgroup::membership::{parse_controllers, parse_memberships};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let _ = parse_memberships(text);
+    let _ = parse_controllers(text);
+    if let Some(size) = PageSize::from_bytes(2 << 20) {
+        let _ = parse_limit(text, size);
+    }
+});

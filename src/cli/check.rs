@@ -1,0 +1,37 @@
+//! `hugeprobe check`.
+
+use crate::domain::request::Request;
+use crate::linux::root::HostRoot;
+use crate::probe::check::{self, CheckError};
+use crate::render::render;
+
+use super::args::{Check, FailOn};
+use super::exit::Exit;
+use super::{Trouble, print, terminal};
+
+/// Makes one run and prints its report.
+pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
+    let request = Request::from(options);
+    request.validate().map_err(Trouble::usage)?;
+    let root = match &options.root {
+        Some(tree) if !tree.is_dir() => {
+            return Err(Trouble::usage(format!("--root {}: no such directory", tree.display())));
+        }
+        Some(tree) => HostRoot::new(tree),
+        None => HostRoot::default(),
+    };
+    let mut progress = terminal::progress();
+    let report = check::run(&root, &request, &mut progress);
+    progress.clear();
+    let report = report.map_err(trouble)?;
+    print(|out| render(&report, options.output, out, terminal::style()))?;
+    Ok(Exit::of(report.verdict, options.fail_on == FailOn::Warn))
+}
+
+/// What was asked for by name and takes root is a matter of what was typed.
+pub(super) fn trouble(error: CheckError) -> Trouble {
+    match error {
+        CheckError::Reserve(error) if error.is_usage() => Trouble::usage(error),
+        error => Trouble::unknown(error),
+    }
+}

@@ -1,0 +1,71 @@
+//! The command line: what was typed, what it means, and the exit code.
+//!
+//! One file per verb; [`args`] declares them all, [`exit`] holds what a script relies on.
+
+pub mod args;
+mod check;
+pub mod exit;
+mod explain;
+mod terminal;
+mod walk;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::probe::{guardian, worker};
+use args::{Args, Verb};
+use exit::Exit;
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Args::parse().verb {
+        Verb::Check(options) => finish(check::run(&options)),
+        Verb::Walk(options) => finish(walk::run(&options)),
+        Verb::Explain(options) => finish(explain::run(&options)),
+        Verb::Worker { assignment } => worker::main(&assignment),
+        Verb::Guardian { assignment } => guardian::main(&assignment),
+    }
+}
+
+/// Turns what came of a verb into an exit code, and says what was wrong.
+fn finish(outcome: Result<Exit, Trouble>) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(trouble) => {
+            // Standard error may be closed; the exit code still tells.
+            let _ = writeln!(io::stderr(), "hugeprobe: {}", trouble.text);
+            trouble.exit.into()
+        }
+    }
+}
+
+/// Why a verb did not do what it was asked for, in one sentence.
+struct Trouble {
+    exit: Exit,
+    text: String,
+}
+
+impl Trouble {
+    fn usage(text: impl ToString) -> Self {
+        Self { exit: Exit::Usage, text: text.to_string() }
+    }
+
+    fn unknown(text: impl ToString) -> Self {
+        Self { exit: Exit::Unknown, text: text.to_string() }
+    }
+}
+
+/// Writes through `show` to standard output. Whoever reads may stop at any line (`| head`): that is no trouble of ours,
+/// and the verdict stands.
+fn print(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Trouble> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match show(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Trouble::unknown(format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

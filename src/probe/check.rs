@@ -1,0 +1,201 @@
+//! `check`: the orchestrator of one run.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::unistd::getpid;
+use serde_json::Map;
+
+use crate::domain::catalogue::{HP701, HP702};
+use crate::domain::check::{Finding, Outcome, Verdict};
+use crate::domain::inspect;
+use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::judge;
+use crate::domain::merge::{Ending, WorkerReport, merge};
+use crate::domain::part::{Heard, Part, hear};
+use crate::domain::report::{Report, SCHEMA};
+use crate::domain::request::{PageCount, Request};
+use crate::linux::root::HostRoot;
+use crate::linux::run_directory::RunDirectory;
+
+use super::assignment::{Assignment, Manner, VERB};
+use super::gather;
+use super::guardian::{self, Guardian, GuardianError, Options};
+use super::planning::{self, Job};
+use super::supervisor::{Ended, Start, Supervisor};
+
+/// What keeps a run from being made at all; everything else is in the report.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// `--reserve` could not be done.
+    #[error(transparent)]
+    Reserve(#[from] GuardianError),
+    /// Signals could not be taken over.
+    #[error("cannot take over signals (signalfd): {0}")]
+    Signals(std::io::Error),
+    /// No nonce to be had.
+    #[error("cannot make a nonce for this run: {0}")]
+    Nonce(std::io::Error),
+}
+
+/// How long a run that reserves nothing waits for one that is replaying a dead run's journal: it does the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who follows a run while it goes on.
+pub trait Progress {
+    /// This is being done now.
+    fn step(&mut self, what: &str);
+    /// Time passes: a few times a second while a step lasts.
+    fn tick(&mut self);
+}
+
+/// Makes one run on the machine under `root` and reports it. `progress` hears what is being done.
+///
+/// # Errors
+///
+/// See [`CheckError`]; no page is held and none was added to a pool when there is one.
+pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> Result<Report, CheckError> {
+    let begin = Instant::now();
+    let run = nonce().map_err(CheckError::Nonce)?;
+    let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
+    let guardian = reserve(root, &request.reserve, &run, &supervisor)?;
+    if let Some(guardian) = &guardian {
+        supervisor.watch_guardian(guardian.as_fd());
+    }
+
+    progress.step("reading pools, mounts and limits");
+    let inventory = gather::inventory(root, request);
+    let sizes = planning::sizes(&inventory, request);
+    let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live());
+    let workers: Vec<_> = jobs.iter().map(|job| work(&mut supervisor, &run, job, progress)).collect();
+
+    let mut findings = inspect::all(&inventory, request, &sizes);
+    findings.extend(merge(&plan, &workers));
+    if let Some(guardian) = guardian {
+        progress.step("giving the reserved pages back");
+        let granted = guardian.granted().to_vec();
+        findings.extend(inspect::reserve::inspect(&granted, &give_back(guardian)));
+    }
+    Ok(report(request, inventory, &plan, findings, begin))
+}
+
+/// Gives back what dead runs left, then adds the pages of `--reserve`, if any.
+pub(super) fn reserve(
+    root: &HostRoot,
+    counts: &[PageCount],
+    run: &str,
+    supervisor: &Supervisor<'_>,
+) -> Result<Option<Guardian>, CheckError> {
+    if !root.is_live() {
+        return Ok(None);
+    }
+    if counts.is_empty() {
+        // Whoever may not, or finds nothing, has nothing to say about it: this run reserves no page.
+        let _ = guardian::replay_dead(root, &RunDirectory::default(), PATIENCE);
+        return Ok(None);
+    }
+    let options = Options { nonce: run.to_owned(), stop: Some(supervisor.signals()), ..Options::default() };
+    Ok(Some(Guardian::start(counts, &options)?))
+}
+
+/// Releases the pages, and says what is still owed: nothing, as a rule.
+pub(super) fn give_back(guardian: Guardian) -> Vec<String> {
+    match guardian.release() {
+        Ok(restored) => restored.problems,
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+/// Runs one worker to its end.
+fn work(supervisor: &mut Supervisor<'_>, run: &str, job: &Job, progress: &mut dyn Progress) -> WorkerReport {
+    let Job { task, time } = job;
+    let (role, size) = (task.role, task.size);
+    let assignment = Assignment {
+        run: run.to_owned(),
+        parent: getpid().as_raw(),
+        manner: Manner::Part,
+        task: task.clone(),
+    };
+    let about = size.map_or_else(|| role.to_string(), |size| format!("{} {role}", size.resource_name()));
+    let ended = match serde_json::to_string(&assignment) {
+        Ok(text) => {
+            let start =
+                Start { arguments: vec![VERB.to_owned(), text], stdin: Stdio::null(), time: Some(*time) };
+            let mut hear = |line: &[u8]| match hear(line) {
+                Some(Heard::Step(step)) => progress.step(&format!("{about}: {step}")),
+                Some(Heard::Moved(_)) | None => progress.tick(),
+            };
+            supervisor.run(vec![start], &mut hear).pop()
+        }
+        Err(error) => Some(Ended::not_started(error.to_string())),
+    };
+    let Ended { output, log, ending } =
+        ended.unwrap_or_else(|| Ended::not_started("nothing came of it".to_owned()));
+    let part = match &ending {
+        Ending::NotStarted(_) => Ok(Part::default()),
+        _ => Part::parse(&output, run, role, size),
+    };
+    WorkerReport { role, size, part, ending, log }
+}
+
+fn report(
+    request: &Request,
+    inventory: Inventory,
+    plan: &crate::domain::plan::Plan,
+    mut findings: Vec<Finding>,
+    begin: Instant,
+) -> Report {
+    let sizes = judge::judge(plan, request, &findings);
+    let verdict = judge::machine(&sizes, request, &findings);
+    findings.retain(|finding| request.reports(finding.id));
+    // What a machine without pages has to say about each check is nothing.
+    findings.retain(|finding| {
+        finding.outcome != Outcome::Skip
+            || !finding.size.is_some_and(|size| plan.nothing_there.contains(&size))
+    });
+    findings.sort_by_key(|finding| (finding.size.is_none(), finding.size, finding.id));
+    let measurements = measurements(&findings);
+    let uid = inventory.privileges.uid;
+    Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        verdict,
+        only: request.only.clone(),
+        profile: if uid == 0 { "root".to_owned() } else { format!("uid {uid}") },
+        duration_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+        pools: pools(&inventory, plan),
+        host: inventory.host,
+        sizes,
+        checks: findings.into_iter().map(Into::into).collect(),
+        measurements,
+    }
+}
+
+/// The pools of the sizes looked at.
+fn pools(inventory: &Inventory, plan: &crate::domain::plan::Plan) -> Vec<Pool> {
+    plan.sizes.iter().filter_map(|&size| inventory.pool(size)).cloned().collect()
+}
+
+/// The figures of HP7xx, by size.
+fn measurements(findings: &[Finding]) -> Map<String, serde_json::Value> {
+    let mut measurements = Map::new();
+    for finding in findings.iter().filter(|finding| [HP701, HP702].contains(&finding.id)) {
+        let Some(size) = finding.size else { continue };
+        let figures = measurements.entry(size.to_string()).or_insert_with(|| Map::new().into());
+        if let Some(figures) = figures.as_object_mut() {
+            figures.extend(finding.evidence.clone());
+        }
+    }
+    measurements
+}
+
+/// A name for this run that nobody else has.
+pub(super) fn nonce() -> std::io::Result<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/uuid").map(|uuid| uuid.trim().to_owned())
+}
+
+/// Whether a verdict is good news: pass, warnings included.
+#[must_use]
+pub fn is_good(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Pass | Verdict::Warn)
+}

@@ -1,0 +1,42 @@
+//! Reads the inventory: every fact that the inspections judge, before any page is taken.
+
+use std::path::Path;
+
+use crate::domain::catalogue::HP105;
+use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::reading::Reading;
+use crate::domain::request::Request;
+use crate::linux::root::HostRoot;
+use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
+
+/// What the machine under `root` has. Takes no page and changes nothing but for a file without a name in `--dir`.
+#[must_use]
+pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
+    let pools = pools::read(root);
+    let privileges = privileges::read(root);
+    let in_use = pools.known().into_iter().flatten().any(has_pages_in_use);
+    let holders = (in_use && request.reports(HP105)).then(|| holders::read(root, &privileges));
+    Inventory {
+        host: host::read(root),
+        nodes: pools::nodes(root),
+        boot: boot::read(root),
+        cpu_1gi: cpu::has_1gi(root),
+        hardware_corrupted_bytes: memory::hardware_corrupted(root),
+        default_size: memory::default_size(root),
+        directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
+        cgroup: cgroup::read(root),
+        limits: limits::read(root),
+        privileges,
+        holders,
+        mounts: mounts::read(root),
+        pools,
+    }
+}
+
+/// Whether somebody holds pages of this pool, as far as can be told: a counter that cannot be read may hide some.
+fn has_pages_in_use(pool: &Pool) -> bool {
+    match (&pool.total, &pool.free) {
+        (Reading::Known(total), Reading::Known(free)) => total > free,
+        _ => true,
+    }
+}

@@ -1,0 +1,336 @@
+//! From what is there and what was asked for: which sizes are looked at, which checks each gets, and which workers run.
+
+use std::time::Duration;
+
+use crate::allocation::Task;
+use crate::domain::catalogue::{
+    HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP701,
+    HP702,
+};
+use crate::domain::cgroup::AccountKind;
+use crate::domain::check::CheckId;
+use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
+use crate::domain::plan::{Duty, Item, NotRun, Plan, Role, Weight};
+use crate::domain::reading::Reading;
+use crate::domain::request::Request;
+use crate::domain::size::PageSize;
+
+/// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
+const PAGES: u64 = 2;
+
+/// How long a phase may take before it is given up, whatever it does.
+const PHASE: Duration = Duration::from_secs(5);
+
+/// What a phase may take on top for each gibibyte that it has cleared: ten times what a slow machine was seen to need.
+const PER_GIB: Duration = Duration::from_secs(2);
+
+const CAPTURED: &str = "this is a captured tree: nothing was tried";
+
+/// CAP_SYS_ADMIN (capabilities(7)): for a file system or an IPC namespace of one's own.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// A worker to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What it is told.
+    pub task: Task,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+/// Which sizes are looked at: those of `--size`; else those that other options name and every size with pages,
+/// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory.
+#[must_use]
+pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
+    if !request.sizes.is_empty() {
+        return request.named_sizes();
+    }
+    let named = request.named_sizes();
+    if named.is_empty()
+        && let Some(directory) = &inventory.directory
+        && let Some(DirectoryKind::Hugetlbfs { size, .. }) = directory.kind.known()
+    {
+        return vec![*size];
+    }
+    let mut sizes = named;
+    sizes.extend(
+        inventory
+            .pools
+            .known()
+            .into_iter()
+            .flatten()
+            .filter(|pool| may_hold_pages(pool))
+            .map(|pool| pool.size),
+    );
+    sizes.extend(boot_sizes(inventory));
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+/// The plan for `sizes`, and the workers that it takes, in the order in which they are to run.
+///
+/// `live` is false for a captured tree, where nothing can be tried.
+#[must_use]
+pub fn plan(inventory: &Inventory, request: &Request, sizes: &[PageSize], live: bool) -> (Plan, Vec<Job>) {
+    let mut plan = Plan { sizes: sizes.to_vec(), ..Plan::default() };
+    let mut jobs = Vec::new();
+    let why_not = (!live).then(|| NotRun::Skipped(CAPTURED.to_owned()));
+    if why_not.is_none() {
+        jobs.push(Job { task: task(request, Role::Syscalls, None, 0), time: PHASE });
+    }
+    plan.items.push(item(
+        HP407,
+        None,
+        false,
+        vec![Duty { role: Role::Syscalls, weight: Weight::Full, not_run: why_not }],
+    ));
+    for &size in sizes {
+        if is_nothing(inventory, request, size) {
+            plan.nothing_there.push(size);
+        } else {
+            SizePlan::new(inventory, request, size, live).add_to(&mut plan, &mut jobs);
+        }
+    }
+    jobs.retain(|job| plan.items.iter().any(|item| request.reports(item.id) && concerns(item, &job.task)));
+    (plan, jobs)
+}
+
+fn concerns(item: &Item, task: &Task) -> bool {
+    item.size == task.size && item.roles.iter().any(|duty| duty.role == task.role)
+}
+
+/// The sizes that the boot command line asks pages of.
+fn boot_sizes(inventory: &Inventory) -> impl Iterator<Item = PageSize> {
+    let boot = inventory.boot.known();
+    let default = boot.and_then(|boot| boot.default_size).or(inventory.default_size.get());
+    let pools = boot.into_iter().flat_map(|boot| &boot.pools).filter(|pool| pool.pages > 0);
+    pools.filter_map(move |pool| pool.size.or(default))
+}
+
+/// A pool that has pages or may grow; one whose counters cannot be read may have some.
+fn may_hold_pages(pool: &Pool) -> bool {
+    pool.total.get() != Some(0) || pool.growable() != Some(0)
+}
+
+/// Whether nothing is there of a size and nothing was expected of it.
+fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool {
+    let expected =
+        request.expect.iter().any(|expectation| expectation.size == size && !expectation.met_by(0))
+            || request.need.iter().any(|need| need.size == size)
+            || boot_sizes(inventory).any(|asked| asked == size);
+    let there = match &inventory.pools {
+        Reading::Known(_) => inventory.pool(size).is_some_and(may_hold_pages),
+        Reading::Absent => false,
+        Reading::Unreadable(_) | Reading::Malformed(_) => true,
+    };
+    !there && !expected
+}
+
+/// What one size gets.
+struct SizePlan<'a> {
+    inventory: &'a Inventory,
+    request: &'a Request,
+    size: PageSize,
+    /// False for a captured tree, where nothing can be tried.
+    live: bool,
+    /// How many pages the steps take; why none of them can be run, if so.
+    pages: Result<u64, String>,
+    duties: Vec<(Vec<CheckId>, bool, Vec<Duty>)>,
+    jobs: Vec<Job>,
+}
+
+impl<'a> SizePlan<'a> {
+    fn new(inventory: &'a Inventory, request: &'a Request, size: PageSize, live: bool) -> Self {
+        let pages = if live { pages_to_take(inventory, size) } else { Err(CAPTURED.to_owned()) };
+        Self { inventory, request, size, live, pages, duties: Vec::new(), jobs: Vec::new() }
+    }
+
+    fn add_to(mut self, plan: &mut Plan, jobs: &mut Vec<Job>) {
+        self.steps();
+        self.sysv();
+        self.placement();
+        self.need();
+        self.sharing();
+        self.measure();
+        for (ids, mandatory, duties) in self.duties {
+            plan.items.extend(ids.into_iter().map(|id| item(id, Some(self.size), mandatory, duties.clone())));
+        }
+        plan.items.sort_by_key(|item| (item.size, item.id));
+        jobs.extend(self.jobs);
+    }
+
+    /// HP501 to HP505, once for each kind of memory.
+    fn steps(&mut self) {
+        let with_directory = self.request.directory.is_some();
+        let aside = if with_directory { Weight::Advisory } else { Weight::Full };
+        let (weight, not_run) = if with_directory {
+            (Weight::Full, self.directory_unfit())
+        } else if self.may(CAP_SYS_ADMIN) {
+            (Weight::Full, None)
+        } else {
+            // memfd is the same file system underneath, so nothing is left untold.
+            (
+                Weight::Advisory,
+                Some(NotRun::Skipped(
+                    "a hugetlbfs of its own takes CAP_SYS_ADMIN; --dir names another".into(),
+                )),
+            )
+        };
+        let duties = vec![
+            self.duty(Role::Anonymous, aside, None),
+            self.duty(Role::Hugetlbfs, weight, not_run),
+            self.duty(Role::Memfd, aside, None),
+        ];
+        let two = self.pages != Ok(1);
+        self.duties.push((vec![HP501, HP502, HP504, HP505], true, duties.clone()));
+        self.duties.push((vec![HP503], two, duties));
+    }
+
+    fn sysv(&mut self) {
+        let weight = if self.request.directory.is_some() { Weight::Advisory } else { Weight::Full };
+        let not_run = if !self.may(CAP_SYS_ADMIN) {
+            Some(
+                "an IPC namespace of its own takes CAP_SYS_ADMIN, and without one a segment could outlive the run",
+            )
+        } else if self.pages == Ok(1) {
+            Some("only one page to be had")
+        } else {
+            None
+        };
+        let duty = self.duty(Role::SysV, weight, not_run.map(|why| NotRun::Skipped(why.to_owned())));
+        self.duties.push((vec![HP508], false, vec![duty]));
+    }
+
+    fn placement(&mut self) {
+        let nodes = self.inventory.pool(self.size).map_or(0, |pool| pool.numa.len());
+        let not_run = (nodes < 2).then(|| NotRun::Skipped("one NUMA node".to_owned()));
+        let duty = self.duty(Role::Placement, Weight::Full, not_run);
+        self.duties.push((vec![HP506, HP507], false, vec![duty]));
+    }
+
+    fn need(&mut self) {
+        let needs: Vec<_> = self.request.need.iter().filter(|need| need.size == self.size).copied().collect();
+        if needs.is_empty() {
+            return;
+        }
+        // Asked for by name: it is tried whatever the counters say, and the kernel answers.
+        let not_run =
+            if self.live { self.directory_unfit() } else { Some(NotRun::Prevented(CAPTURED.to_owned())) };
+        let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
+        if duty.not_run.is_none() {
+            let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
+            let task = Task { need: needs, ..self.task(Role::Need, PAGES) };
+            self.jobs.push(Job { task, time: time_for(self.size, pages) });
+        }
+        self.duties.push((vec![HP509], true, vec![duty]));
+    }
+
+    fn sharing(&mut self) {
+        let duty = |role| Duty {
+            role,
+            weight: Weight::Full,
+            not_run: Some(NotRun::Prevented("not built yet".to_owned())),
+        };
+        let duties = vec![duty(Role::Frontend), duty(Role::Backend)];
+        self.duties.push((vec![HP601, HP602, HP603, HP604], true, duties));
+    }
+
+    fn measure(&mut self) {
+        if self.request.measure {
+            let duty = self.duty(Role::Measure, Weight::Full, None);
+            self.duties.push((vec![HP701, HP702], false, vec![duty]));
+        }
+    }
+
+    /// A worker's duty, and its job unless something keeps it from running.
+    fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> Duty {
+        let not_run = not_run.or_else(|| self.pages.clone().err().map(NotRun::Prevented));
+        if let (None, Ok(pages)) = (&not_run, &self.pages) {
+            let task = self.task(role, *pages);
+            // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
+            self.jobs.push(Job { task, time: time_for(self.size, pages.saturating_mul(4)) });
+        }
+        Duty { role, weight, not_run }
+    }
+
+    fn task(&self, role: Role, pages: u64) -> Task {
+        Task { held_by_mount: self.held_by_mount(), ..task(self.request, role, Some(self.size), pages) }
+    }
+
+    /// Pages that the mount of `--dir` holds reserved for its own files: `min_size=`.
+    fn held_by_mount(&self) -> u64 {
+        let device = self.inventory.directory.as_ref().and_then(|directory| directory.device.as_deref());
+        let mut mounts = self.inventory.mounts.known().into_iter().flatten();
+        let mount = mounts.find(|mount| Some(mount.device.as_str()) == device);
+        mount.and_then(|mount| mount.min_bytes).unwrap_or(0) / self.size.bytes()
+    }
+
+    /// Why nothing can be tried in `--dir`; `None` if it can, or there is no `--dir`.
+    fn directory_unfit(&self) -> Option<NotRun> {
+        let directory = self.inventory.directory.as_ref()?;
+        match directory.kind.known() {
+            Some(DirectoryKind::Hugetlbfs { size, .. }) if *size == self.size => None,
+            _ => Some(NotRun::Prevented(format!(
+                "{} is no hugetlbfs of {}: see HP301",
+                directory.path, self.size
+            ))),
+        }
+    }
+
+    fn may(&self, capability: u32) -> bool {
+        self.inventory.privileges.capabilities.get().is_some_and(|set| set >> capability & 1 == 1)
+    }
+}
+
+fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Task {
+    Task {
+        role,
+        size,
+        pages,
+        need: Vec::new(),
+        directory: request.directory.clone(),
+        held_by_mount: 0,
+        workload: request.workload,
+        root: None,
+    }
+}
+
+fn item(id: CheckId, size: Option<PageSize>, mandatory: bool, roles: Vec<Duty>) -> Item {
+    Item { id, size, roles, mandatory }
+}
+
+/// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, or what
+/// the pool may grow by; no more than this process is let have, but one in any case, so that a limit is met for real.
+fn pages_to_take(inventory: &Inventory, size: PageSize) -> Result<u64, String> {
+    let Some(pool) = inventory.pool(size) else {
+        return Err(format!("the kernel offers no pages of {size}"));
+    };
+    let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
+        return Err("the pool's counters cannot be read: see HP101".to_owned());
+    };
+    let obtainable = available.saturating_add(growable);
+    if obtainable == 0 {
+        let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
+        return Err(format!(
+            "no free page to try with: {} of {} are in use, {} more are reserved",
+            count(&pool.total).saturating_sub(count(&pool.free)),
+            count(&pool.total),
+            count(&pool.reserved)
+        ));
+    }
+    Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1))
+}
+
+/// Whole pages that the limits of this process's cgroups leave, as far as they are known.
+fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
+    let Some(cgroup) = inventory.cgroup.known() else { return u64::MAX };
+    let left = |kind| cgroup.headroom(size, kind).tightest.map_or(u64::MAX, |room| room.left);
+    left(AccountKind::Fault).min(left(AccountKind::Reservation)) / size.bytes()
+}
+
+/// How long a phase may take that clears `pages` pages.
+pub(super) fn time_for(size: PageSize, pages: u64) -> Duration {
+    let gib = u32::try_from(size.bytes().saturating_mul(pages) >> 30).unwrap_or(u32::MAX);
+    PHASE.saturating_add(PER_GIB.saturating_mul(gib))
+}

@@ -1,0 +1,315 @@
+//! Starts workers and sees them through: collects what they say, ends them when their time is up or the run is broken
+//! off, and reaps every one.
+//!
+//! All waiting happens in one poll(2) over the workers' pipes, a signalfd and the guardian's pipe. SIGINT, SIGTERM and
+//! SIGHUP are blocked and arrive there, so that a run that is broken off still gives back, merges and prints.
+
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::domain::merge::Ending;
+use crate::domain::part::PART_LIMIT;
+
+/// How much of a worker's log is kept: the end of it, in bytes.
+const LOG_LIMIT: usize = 2 << 10;
+
+/// How often whoever listens is told that time passes.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Sees workers through. One per process: it takes over signals.
+#[derive(Debug)]
+pub struct Supervisor<'g> {
+    signals: SignalFd,
+    /// Readable, or hung up, when the guardian has died before its time.
+    guardian: Option<BorrowedFd<'g>>,
+    broken_off: Option<String>,
+}
+
+/// A worker to start.
+#[derive(Debug)]
+pub struct Start {
+    /// The arguments of this program: a hidden verb and its assignment.
+    pub arguments: Vec<String>,
+    /// Its standard input.
+    pub stdin: Stdio,
+    /// How long it may take; `None` for as long as a person likes.
+    pub time: Option<Duration>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Ended {
+    /// What it wrote to standard output, at most one byte more than [`PART_LIMIT`].
+    pub output: Vec<u8>,
+    /// The end of what it wrote to standard error.
+    pub log: String,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+struct Worker {
+    child: Child,
+    output: Stream<ChildStdout>,
+    log: Stream<ChildStderr>,
+    shown: usize,
+    deadline: Option<Instant>,
+    killed: Option<Ending>,
+    status: Option<ExitStatus>,
+}
+
+struct Stream<R> {
+    from: Option<R>,
+    bytes: Vec<u8>,
+}
+
+// === impl Supervisor ===
+
+impl<'g> Supervisor<'g> {
+    /// Takes over SIGINT, SIGTERM, SIGHUP and SIGCHLD of this thread.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor to be had for them.
+    pub fn new() -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
+            set.add(signal);
+        }
+        set.thread_block()?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { signals, guardian: None, broken_off: None })
+    }
+
+    /// Breaks the run off when `guardian` becomes readable or hangs up: its process is dead, and with it the promise
+    /// that the pages are given back.
+    pub fn watch_guardian(&mut self, guardian: BorrowedFd<'g>) {
+        self.guardian = Some(guardian);
+    }
+
+    /// By what the run was broken off, if it was.
+    #[must_use]
+    pub fn broken_off(&self) -> Option<&str> {
+        self.broken_off.as_deref()
+    }
+
+    /// Readable when a signal has come that breaks the run off: for whoever waits for something else meanwhile.
+    #[must_use]
+    pub fn signals(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+
+    /// Starts all of `starts` side by side and waits until each has ended and was reaped. `hear` gets each line of
+    /// their standard outputs as it comes, and an empty one a few times a second while nothing comes.
+    pub fn run(&mut self, starts: Vec<Start>, hear: &mut dyn FnMut(&[u8])) -> Vec<Ended> {
+        self.take_signals();
+        let begin = Instant::now();
+        let mut workers: Vec<Result<Worker, Ending>> = starts
+            .into_iter()
+            .map(|start| match &self.broken_off {
+                Some(by) => Err(Ending::BrokenOff(by.clone())),
+                None => Worker::start(start, begin).map_err(|error| Ending::NotStarted(error.to_string())),
+            })
+            .collect();
+        while workers.iter().flatten().any(|worker| !worker.is_done()) {
+            self.wait(workers.iter().flatten());
+            let now = Instant::now();
+            hear(b"");
+            for worker in workers.iter_mut().flatten() {
+                worker.attend(now, self.broken_off.as_deref());
+                worker.say(hear);
+            }
+        }
+        workers.into_iter().map(Ended::from).collect()
+    }
+
+    /// Waits until something happens to `workers`, a signal comes, the next deadline, or the next tick.
+    fn wait<'a>(&mut self, workers: impl Iterator<Item = &'a Worker>) {
+        let now = Instant::now();
+        let mut next = now + TICK;
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if self.broken_off.is_none()
+            && let Some(guardian) = self.guardian
+        {
+            fds.push(PollFd::new(guardian, PollFlags::POLLIN));
+        }
+        let others = fds.len();
+        for worker in workers {
+            if worker.killed.is_none() && worker.status.is_none() {
+                next = worker.deadline.map_or(next, |deadline| next.min(deadline));
+            }
+            fds.extend(worker.output.from.iter().map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
+            fds.extend(worker.log.from.iter().map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
+        }
+        // Rounded up: a wait that ends a moment before the deadline would only be made again.
+        let left = next.saturating_duration_since(now) + Duration::from_millis(1);
+        // EINTR and a failing poll are both answered by looking at everything again.
+        let _ = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+        let guardian_died = others == 2 && fds.get(1).and_then(PollFd::any).unwrap_or(false);
+        drop(fds);
+        self.take_signals();
+        if guardian_died {
+            self.broken_off.get_or_insert_with(|| {
+                "the death of the guardian, which holds the pages of --reserve".into()
+            });
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
+            if let Some(signal) = signal.filter(|signal| *signal != Signal::SIGCHLD) {
+                self.broken_off.get_or_insert_with(|| signal.to_string());
+            }
+        }
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn start(start: Start, begin: Instant) -> io::Result<Self> {
+        let mut child = Command::new("/proc/self/exe")
+            .args(start.arguments)
+            .stdin(start.stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let streams = (|| Ok((Stream::new(child.stdout.take())?, Stream::new(child.stderr.take())?)))();
+        let (output, log) = match streams {
+            Ok(streams) => streams,
+            Err(error) => {
+                // Not to be left running unheard; what kill and wait answer changes nothing.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
+        let deadline = start.time.and_then(|time| begin.checked_add(time));
+        Ok(Self { child, output, log, shown: 0, deadline, killed: None, status: None })
+    }
+
+    /// Dead, reaped, and all that it said was read.
+    fn is_done(&self) -> bool {
+        self.status.is_some()
+    }
+
+    fn attend(&mut self, now: Instant, broken_off: Option<&str>) {
+        if self.is_done() {
+            return;
+        }
+        self.output.read(PART_LIMIT + 1);
+        self.log.read(usize::MAX);
+        let keep_from = self.log.bytes.len().saturating_sub(LOG_LIMIT);
+        self.log.bytes.drain(..keep_from);
+        if self.killed.is_none() {
+            if let Some(by) = broken_off {
+                self.kill(Ending::BrokenOff(by.to_owned()));
+            } else if self.deadline.is_some_and(|deadline| now >= deadline) {
+                self.kill(Ending::Deadline);
+            } else if self.output.bytes.len() > PART_LIMIT {
+                // Its part is invalid whatever follows.
+                self.kill(Ending::Exited(0));
+            }
+        }
+        if let Ok(Some(status)) = self.child.try_wait() {
+            self.status = Some(status);
+            // What it wrote before it died is in the pipes.
+            self.output.read(PART_LIMIT + 1);
+            self.log.read(usize::MAX);
+        }
+    }
+
+    fn kill(&mut self, ending: Ending) {
+        self.killed = Some(ending);
+        // ESRCH: it is dead already, which is what was wanted.
+        let _ = self.child.kill();
+    }
+
+    /// Passes on each whole line that was not passed on yet.
+    fn say(&mut self, hear: &mut dyn FnMut(&[u8])) {
+        while let Some(rest) = self.output.bytes.get(self.shown..)
+            && let Some(length) = rest.iter().position(|byte| *byte == b'\n')
+        {
+            hear(rest.get(..length).unwrap_or_default());
+            self.shown += length + 1;
+        }
+    }
+}
+
+impl From<Result<Worker, Ending>> for Ended {
+    fn from(worker: Result<Worker, Ending>) -> Self {
+        match worker {
+            Ok(worker) => {
+                let ending = match (worker.killed, worker.status) {
+                    (Some(ending), _) => ending,
+                    (None, Some(status)) => ending_of(status),
+                    (None, None) => Ending::NotStarted("it was not waited for".to_owned()),
+                };
+                Self {
+                    output: worker.output.bytes,
+                    log: String::from_utf8_lossy(&worker.log.bytes).into_owned(),
+                    ending,
+                }
+            }
+            Err(ending) => Self { output: Vec::new(), log: String::new(), ending },
+        }
+    }
+}
+
+fn ending_of(status: ExitStatus) -> Ending {
+    match status.signal() {
+        Some(number) => {
+            let signal = Signal::try_from(number).ok();
+            let name = signal.map_or_else(|| format!("signal {number}"), |signal| signal.to_string());
+            // SIGBUS: no page for a touch. SIGXFSZ, SIGXCPU: a limit. SIGSYS: seccomp. SIGSEGV: a mapping that is none.
+            let raised_by_kernel = matches!(
+                signal,
+                Some(Signal::SIGBUS | Signal::SIGSEGV | Signal::SIGXFSZ | Signal::SIGXCPU | Signal::SIGSYS)
+            );
+            Ending::Signalled { name, raised_by_kernel }
+        }
+        None => Ending::Exited(status.code().unwrap_or_default()),
+    }
+}
+
+impl Ended {
+    /// A worker that could not be started.
+    #[must_use]
+    pub fn not_started(why: String) -> Self {
+        Self { output: Vec::new(), log: String::new(), ending: Ending::NotStarted(why) }
+    }
+}
+
+// === impl Stream ===
+
+impl<R: Read + AsFd> Stream<R> {
+    fn new(from: Option<R>) -> io::Result<Self> {
+        if let Some(from) = &from {
+            fcntl(from, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok(Self { from, bytes: Vec::new() })
+    }
+
+    /// Reads what is there, up to `limit` bytes in all; closes the stream at its end.
+    fn read(&mut self, limit: usize) {
+        let mut chunk = [0; 4096];
+        while let Some(from) = &mut self.from {
+            let room = limit.saturating_sub(self.bytes.len()).min(chunk.len());
+            match from.read(chunk.get_mut(..room).unwrap_or_default()) {
+                Ok(0) => self.from = None,
+                Ok(length) => self.bytes.extend_from_slice(chunk.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.from = None,
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A worker process: tied to its parent, does one task, says what it finds on its standard output.
+
+use std::io::{self, BufRead as _, Write};
+use std::process::ExitCode;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, getppid};
+
+use crate::allocation;
+use crate::domain::check::{CheckId, Finding};
+use crate::domain::counters::Movement;
+use crate::domain::part::{PartWriter, Telling};
+
+use super::assignment::{Assignment, Manner};
+
+/// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
+pub fn main(argument: &str) -> ExitCode {
+    let mut log = io::stderr();
+    let assignment: Assignment = match serde_json::from_str(argument) {
+        Ok(assignment) => assignment,
+        Err(error) => {
+            // Nobody but hugeprobe itself types this verb; if the log is closed too, the exit code is all there is.
+            let _ = writeln!(log, "hugeprobe: this is no assignment of a worker: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match work(&assignment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(log, "hugeprobe: the {} worker stopped: {error}", assignment.task.role);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(assignment: &Assignment) -> io::Result<()> {
+    tie_to(Pid::from_raw(assignment.parent))?;
+    let task = &assignment.task;
+    let part = PartWriter::new(io::stdout(), assignment.run.clone(), task.role, task.size);
+    let mut teller = Teller { part, manner: assignment.manner };
+    allocation::run(task, &mut teller)?;
+    teller.part.end()
+}
+
+/// Ends this process with its parent, and leaves no core behind.
+///
+/// prctl(2): PR_SET_PDEATHSIG is about deaths from now on, so a parent that died before is looked for afterwards.
+fn tie_to(parent: Pid) -> io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(io::Error::other(format!("process {parent}, which started it, is gone")));
+    }
+    // A SIGBUS is an expected way to die here, and a core would hold gigabytes of pages. One byte: the kernel dumps
+    // neither to a file (too small) nor to a pipe (`do_coredump()` takes 1 for "never").
+    let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
+    setrlimit(Resource::RLIMIT_CORE, hard.min(1), hard.min(1))?;
+    // The parent blocks what it reads from a signalfd, and masks are inherited.
+    SigSet::all().thread_unblock()?;
+    Ok(())
+}
+
+/// A part, with the movements in between when somebody watches.
+struct Teller<W> {
+    part: PartWriter<W>,
+    manner: Manner,
+}
+
+impl<W: Write> Telling for Teller<W> {
+    fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
+        self.part.step(id, what)
+    }
+
+    fn moved(&mut self, movement: &Movement) -> io::Result<()> {
+        if self.manner == Manner::Part {
+            return Ok(());
+        }
+        self.part.movement(movement)?;
+        if self.manner == Manner::Pause && io::stdin().lock().read_line(&mut String::new())? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "standard input was closed at a pause"));
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, finding: Finding) -> io::Result<()> {
+        self.part.found(finding)
+    }
+}

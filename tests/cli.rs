@@ -1,0 +1,148 @@
+//! What a shell sees: exit codes, one sentence for bad input, output closed early, odd environments. No root, no pages.
+
+use std::process::{Command, Output, Stdio};
+
+fn hugeprobe() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hugeprobe"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    hugeprobe().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nodes/two-socket-1gi");
+
+#[test]
+fn bad_input_exits_2_and_names_the_thing() {
+    for (arguments, thing) in [
+        (&["check", "--size", "3Mi"][..], "3Mi"),
+        (&["check", "--size", "4Ki"], "4Ki"),
+        (&["check", "--size", "many"], "many"),
+        (&["check", "--expect", "2Mi>=-1"], "2Mi>=-1"),
+        (&["check", "--expect", "2Mi@node0>=1"], "2Mi@node0>=1"),
+        (&["check", "--expect", "2Mi=4", "--expect", "2Mi>=8"], "2Mi>=8"),
+        (&["check", "--size", "2Mi", "--need", "1Gi=1"], "1Gi=1"),
+        (&["check", "--need", "2Mi=0"], "2Mi=0"),
+        (&["check", "--need", "1Gi=99999999999"], "1Gi=99999999999"),
+        (&["check", "--only", "HP999"], "HP999"),
+        (&["check", "--only", "pool"], "pool"),
+        (&["check", "--workload", "vpp"], "vpp"),
+        (&["check", "-o", "yaml"], "yaml"),
+        (&["check", "--root", "/nowhere/at/all"], "/nowhere/at/all"),
+        (&["check", "--root", TREE, "--reserve", "2Mi=1"], "--reserve"),
+        (&["walk", "--pages", "0"], "0"),
+        (&["explain", "HP999"], "HP999"),
+        (&["explode"], "explode"),
+        (&["check", "everything"], "everything"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let message = text(&output.stderr);
+        assert!(message.contains(thing), "{arguments:?}: {message}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn reserve_without_root_exits_2() {
+    if nix::unistd::geteuid().is_root() {
+        // Root drops to somebody else by itself: the rule is about the one who runs it.
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups", env!("CARGO_BIN_EXE_hugeprobe")])
+            .args(["check", "--reserve", "2Mi=1"])
+            .output()
+            .unwrap();
+        assert_reserve_refused(&output);
+    } else {
+        assert_reserve_refused(&run(&["check", "--reserve", "2Mi=1"]));
+    }
+}
+
+fn assert_reserve_refused(output: &Output) {
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output.stderr).contains("--reserve"), "{output:?}");
+}
+
+#[test]
+fn a_captured_tree_is_never_a_pass() {
+    let output = run(&["check", "--root", TREE, "-o", "json"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "unknown");
+    assert_eq!(report["pools"][0]["size"], "1Gi");
+    assert_eq!(report["pools"][0]["total"], 32);
+}
+
+#[test]
+fn an_expectation_that_a_captured_tree_does_not_meet_fails() {
+    let output = run(&["check", "--root", TREE, "--expect", "1Gi@numa1>=17", "-o", "short"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains("HP103"), "{output:?}");
+    let output = run(&["check", "--root", TREE, "--expect", "1Gi@numa1>=16", "--only", "HP103"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn an_empty_tree_has_nothing_to_check() {
+    let tree = tempfile::tempdir().unwrap();
+    let tree = tree.path().to_str().unwrap();
+    let output = run(&["check", "--root", tree]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = run(&["check", "--root", tree, "--expect", "1Gi>=1", "-o", "short"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stdout).contains("HP101"), "{output:?}");
+}
+
+/// Whoever reads may stop: the verdict's exit code stands and nothing is said about a broken pipe.
+#[test]
+fn output_closed_early_changes_nothing() {
+    for form in ["table", "short", "json", "junit"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = hugeprobe()
+            .args(["check", "--root", TREE, "-o", form])
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3), "{form}: {output:?}");
+        assert!(output.stderr.is_empty(), "{form}: {output:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_no_verdict() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output =
+        hugeprobe().args(["check", "--root", TREE]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("standard output"), "{output:?}");
+}
+
+#[test]
+fn no_home_no_terminal_and_an_odd_locale_do_not_matter() {
+    for (name, value) in
+        [("LC_ALL", "C"), ("LC_ALL", "tlh_KX.\u{fffd}"), ("TERM", "dumb"), ("COLUMNS", "1"), ("COLUMNS", "x")]
+    {
+        let output =
+            hugeprobe().env_clear().env(name, value).args(["check", "--root", TREE]).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{name}={value}: {output:?}");
+        assert!(!output.stdout.contains(&0x1b), "{name}={value}");
+    }
+    let output = hugeprobe().env_clear().env("LC_ALL", "C").args(["check", "--root", TREE]).output().unwrap();
+    assert!(output.stdout.is_ascii(), "{}", text(&output.stdout));
+}
+
+#[test]
+fn closed_standard_streams_do_not_matter() {
+    let script = format!("exec \"$0\" check --root '{TREE}' -o short <&- >&- 2>&-");
+    let status = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_hugeprobe")]).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+}

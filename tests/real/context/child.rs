@@ -1,0 +1,114 @@
+//! Processes that stand beside the program under test: holders of pages, and the program under a seccomp filter.
+//!
+//! Each is this test binary again, started as `real --as NAME ...`, so that nothing else has to be installed.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use hugeprobe::domain::size::{HugeLen, PageSize};
+use hugeprobe::linux::map::{Fill, Mapping};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+use super::program::{PROGRAM, Run, run};
+
+/// How a holder holds its pages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum How {
+    /// Mapped and written to.
+    Touched,
+    /// Mapped alone: promised, not taken.
+    Reserved,
+}
+
+/// A system call that a filter takes away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Filter {
+    /// madvise(MADV_POPULATE_WRITE) is EINVAL, as before Linux 5.14.
+    OldKernel,
+    /// mbind and set_mempolicy are EPERM, as under a container's default profile.
+    NoMbind,
+}
+
+/// A process that holds pages until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Holder(Child);
+
+/// Starts a process that holds `pages` pages of `size`; it has them when this returns.
+pub(crate) fn hold(size: PageSize, pages: u64, how: How) -> Holder {
+    let how = format!("{how:?}");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--as", "holder", &size.to_string(), &pages.to_string(), &how])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n", "the holder of {pages} pages of {size}");
+    Holder(child)
+}
+
+/// Runs the program with `arguments` under `filter`.
+pub(crate) fn under(filter: Filter, arguments: &[&str]) -> Run {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    run(command.args(["--as", "filtered", &format!("{filter:?}")]).args(arguments))
+}
+
+/// Is one of these processes, if the command line says so.
+pub(crate) fn main() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["--as", "holder", size, pages, how] => holder(size.parse().unwrap(), pages.parse().unwrap(), how),
+        ["--as", "filtered", filter, rest @ ..] => filtered(filter, rest),
+        _ => return None,
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+fn holder(size: PageSize, pages: u64, how: &str) {
+    let mapping = Mapping::anonymous(HugeLen::new(size, pages).unwrap(), Fill::OnTouch).unwrap();
+    if how == "Touched" {
+        mapping.populate_write(0..pages).unwrap();
+    }
+    println!("held");
+    // Until whoever started it lets go.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+fn filtered(filter: &str, arguments: &[&str]) {
+    let (errno, rules) = match filter {
+        "OldKernel" => {
+            let populate_write = u64::try_from(nix::libc::MADV_POPULATE_WRITE).unwrap();
+            let advice =
+                SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, populate_write).unwrap();
+            (nix::libc::EINVAL, vec![(nix::libc::SYS_madvise, vec![SeccompRule::new(vec![advice]).unwrap()])])
+        }
+        "NoMbind" => (
+            nix::libc::EPERM,
+            [nix::libc::SYS_mbind, nix::libc::SYS_set_mempolicy].map(|call| (call, vec![])).to_vec(),
+        ),
+        other => panic!("no filter {other}"),
+    };
+    let filter = SeccompFilter::new(
+        rules.into_iter().collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(u32::try_from(errno).unwrap()),
+        std::env::consts::ARCH.try_into().unwrap(),
+    )
+    .unwrap();
+    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    let error = Command::new(PROGRAM).args(arguments).exec();
+    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {error}");
+    std::process::exit(127);
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}

@@ -1,0 +1,54 @@
+//! What a test on real pages stands on: pools that are given back, cgroups, mounts, and runs of the program.
+
+pub(crate) mod cgroup;
+pub(crate) mod child;
+pub(crate) mod pools;
+pub(crate) mod program;
+
+use hugeprobe::domain::size::PageSize;
+
+/// 2Mi, the size that every test machine has.
+pub(crate) const SMALL: PageSize = match PageSize::from_bytes(2 << 20) {
+    Some(size) => size,
+    None => panic!("2Mi is a size"),
+};
+
+/// 1Gi.
+pub(crate) const LARGE: PageSize = match PageSize::from_bytes(1 << 30) {
+    Some(size) => size,
+    None => panic!("1Gi is a size"),
+};
+
+/// This machine, as a test finds it.
+#[derive(Debug)]
+pub(crate) struct Machine(());
+
+/// Something that a test needs and this machine does not have.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+// === impl Machine ===
+
+impl Machine {
+    /// The machine that this runs on.
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+
+    /// Needs root.
+    pub(crate) fn root(&self) -> Result<(), Missing> {
+        if nix::unistd::geteuid().is_root() { Ok(()) } else { Err(Missing("root".to_owned())) }
+    }
+
+    /// Needs root and `pages` pages of `size` that nobody else has, for as long as the guard lives.
+    pub(crate) fn pages(&self, size: PageSize, pages: u64) -> Result<pools::Extra, Missing> {
+        self.root()?;
+        pools::Extra::add(size, pages)
+    }
+
+    /// Needs a hugetlb cgroup of its own on the v2 hierarchy.
+    pub(crate) fn cgroup(&self, name: &str) -> Result<cgroup::Group, Missing> {
+        self.root()?;
+        cgroup::Group::new(name)
+    }
+}

@@ -1,0 +1,111 @@
+//! Pools: what they hold, and pages added for a test and taken away again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hugeprobe::domain::size::PageSize;
+
+use super::Missing;
+
+const POOLS: &str = "/sys/kernel/mm/hugepages";
+
+/// Every counter that a run could leave changed, by path.
+pub(crate) fn snapshot() -> BTreeMap<PathBuf, u64> {
+    let mut counters = BTreeMap::new();
+    let mut pools: Vec<PathBuf> = directories(Path::new(POOLS));
+    for node in directories(Path::new("/sys/devices/system/node")) {
+        pools.extend(directories(&node.join("hugepages")));
+    }
+    for pool in pools {
+        for name in [
+            "nr_hugepages",
+            "free_hugepages",
+            "resv_hugepages",
+            "surplus_hugepages",
+            "nr_overcommit_hugepages",
+        ] {
+            if let Some(value) = read(&pool.join(name)) {
+                counters.insert(pool.join(name), value);
+            }
+        }
+    }
+    counters
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+fn read(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// One counter of a pool.
+pub(crate) fn counter(size: PageSize, name: &str) -> u64 {
+    read(&file(size, name)).unwrap_or_else(|| panic!("{} is no number", file(size, name).display()))
+}
+
+/// Free pages that nobody was promised.
+pub(crate) fn available(size: PageSize) -> u64 {
+    counter(size, "free_hugepages") - counter(size, "resv_hugepages")
+}
+
+/// Sets a counter of a pool: for faults that are the pool's own. Put it back.
+pub(crate) fn set(size: PageSize, name: &str, value: u64) {
+    fs::write(file(size, name), value.to_string()).unwrap();
+}
+
+fn file(size: PageSize, name: &str) -> PathBuf {
+    Path::new(POOLS).join(size.sysfs_name()).join(name)
+}
+
+/// Pages of the persistent pool: what may be added to and taken from by difference.
+pub(crate) fn persistent(size: PageSize) -> u64 {
+    counter(size, "nr_hugepages") - counter(size, "surplus_hugepages")
+}
+
+/// Pages added to a pool; taken away again when dropped.
+#[derive(Debug)]
+pub(crate) struct Extra {
+    size: PageSize,
+    pages: u64,
+}
+
+impl Extra {
+    /// Adds `pages`, making room for large ones if need be.
+    pub(crate) fn add(size: PageSize, pages: u64) -> Result<Self, Missing> {
+        if !file(size, "nr_hugepages").exists() {
+            return Err(Missing(format!("pages of {size}, which this kernel does not offer")));
+        }
+        let extra = |got| Self { size, pages: got };
+        let mut got = grow(size, pages);
+        if got < pages {
+            // Long builds fill memory with caches and leave it in pieces.
+            drop(extra(got));
+            for (name, value) in [("drop_caches", "3"), ("compact_memory", "1")] {
+                let _ = fs::write(Path::new("/proc/sys/vm").join(name), value);
+            }
+            got = grow(size, pages);
+        }
+        let extra = extra(got);
+        if got < pages {
+            Err(Missing(format!("{pages} pages of {size}: the kernel gave {got}")))
+        } else {
+            Ok(extra)
+        }
+    }
+}
+
+fn grow(size: PageSize, pages: u64) -> u64 {
+    let before = persistent(size);
+    set(size, "nr_hugepages", before + pages);
+    persistent(size).saturating_sub(before)
+}
+
+impl Drop for Extra {
+    fn drop(&mut self) {
+        set(self.size, "nr_hugepages", persistent(self.size).saturating_sub(self.pages));
+    }
+}

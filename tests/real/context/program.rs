@@ -1,0 +1,124 @@
+//! Runs of the program under test, in a place that was prepared for it.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hugeprobe");
+
+/// How long a run may take before the test gives it up: far more than any does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run said.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The exit code; `None` if it was killed.
+    pub(crate) code: Option<i32>,
+    /// Standard output.
+    pub(crate) stdout: String,
+    /// Standard error.
+    pub(crate) stderr: String,
+}
+
+/// Runs `check -o json` with these arguments.
+pub(crate) fn check(arguments: &[&str]) -> Run {
+    run(Command::new(PROGRAM).args(["check", "-o", "json"]).args(arguments))
+}
+
+/// The same in a mount namespace of its own, after `preamble` has been run there by a shell (`set -e`). `$DIR` in it is
+/// an empty directory.
+pub(crate) fn check_in(preamble: &str, arguments: &[&str]) -> Run {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("set -e\n{preamble}\nexec \"$@\"");
+    let arguments =
+        arguments.iter().map(|argument| argument.replace("$DIR", directory.path().to_str().unwrap()));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script, "sh", PROGRAM, "check", "-o", "json"]).args(arguments);
+    run(command.env("DIR", directory.path()))
+}
+
+/// The same in a cgroup.
+pub(crate) fn check_in_cgroup(group: &Path, arguments: &[&str]) -> Run {
+    let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(group).args([PROGRAM, "check", "-o", "json"]).args(arguments);
+    run(&mut command)
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Run {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = wait(child);
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Waits for `child`, kills it when patience is at its end, and fails the test then.
+fn wait(child: Child) -> Output {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let begin = Instant::now();
+        if waiting.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+            panic!("not done after {:?}", begin.elapsed());
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
+    output
+}
+
+// === impl Run ===
+
+impl Run {
+    /// The report. Fails the test if there is none.
+    pub(crate) fn report(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no report ({error}): {self:?}"))
+    }
+
+    /// The entry of one check about one size (`None`: about the machine). Fails the test if there is none.
+    pub(crate) fn entry(&self, id: &str, size: Option<&str>) -> Value {
+        let report = self.report();
+        let entries = report["checks"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["id"] == id && entry["size"].as_str() == size);
+        entry.unwrap_or_else(|| panic!("{id} {size:?} is not in the report: {report:#}")).clone()
+    }
+
+    /// The outcome of one check about 2Mi or, if `id` is about the machine, about that.
+    pub(crate) fn outcome(&self, id: &str) -> String {
+        let report = self.report();
+        let entries = report["checks"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["id"] == id);
+        entry.unwrap_or_else(|| panic!("{id} is not in the report: {report:#}"))["outcome"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Asserts the outcome of one check; whatever is no pass has to say what was expected, seen and to be done.
+    #[track_caller]
+    pub(crate) fn expect(&self, id: &str, outcome: &str) -> Value {
+        let report = self.report();
+        let entries = report["checks"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["id"] == id);
+        let entry = entry.unwrap_or_else(|| panic!("{id} is not in the report: {report:#}"));
+        assert_eq!(entry["outcome"], outcome, "{id}: {entry:#}");
+        if ["warn", "fail", "unknown"].contains(&outcome) {
+            for field in ["expected", "seen", "remedy"] {
+                assert!(
+                    entry[field].as_str().is_some_and(|text| !text.is_empty()),
+                    "{id} has no {field}: {entry:#}"
+                );
+            }
+        }
+        entry.clone()
+    }
+}

@@ -1,0 +1,118 @@
+//! HP4xx under real limits: each check is made to fail, and the steps with it.
+
+use std::process::Command;
+
+use crate::Case;
+use crate::context::program::{self, PROGRAM, check, check_in_cgroup};
+use crate::context::{Machine, Missing, SMALL, child};
+
+pub(crate) const CASES: &[Case] = &[
+    ("limit: HP401 fails at a fault limit of 0, and the first touch with it", no_faults),
+    ("limit: HP401 finds the tighter limit of a parent", parent),
+    ("limit: HP401 warns when the limit is below what is free", below_free),
+    ("limit: HP401 and HP509 fail when the limit is below --need", below_need),
+    ("limit: HP402 fails at a reservation limit of 0, and mmap with it", no_reservations),
+    ("limit: HP404, HP405 and HP406 fail under tight rlimits", rlimits),
+    ("limit: HP403 warns of a small RLIMIT_MEMLOCK without CAP_IPC_LOCK", memlock),
+    ("limit: HP407 names the system calls that seccomp forbids", seccomp),
+];
+
+fn no_faults(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = machine.cgroup("faults")?;
+    group.set("hugetlb.2MB.max", 0);
+    let run = check_in_cgroup(group.path(), &["--size", "2Mi"]);
+    let entry = run.expect("HP401", "fail");
+    assert!(entry["remedy"].as_str().unwrap().contains("hugetlb.2MB.max"), "{entry:#}");
+    run.expect("HP501", "pass");
+    run.expect("HP502", "fail");
+    assert_eq!(run.code, Some(1));
+    Ok(())
+}
+
+fn parent(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = machine.cgroup("parent")?;
+    let child = group.child("child");
+    group.set("hugetlb.2MB.max", 0);
+    let run = check_in_cgroup(child.path(), &["--size", "2Mi"]);
+    let entry = run.expect("HP401", "fail");
+    assert!(!entry["remedy"].as_str().unwrap().contains("/child/"), "{entry:#}");
+    run.expect("HP502", "fail");
+    drop(child);
+    Ok(())
+}
+
+fn below_free(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 8)?;
+    let group = machine.cgroup("below-free")?;
+    group.set("hugetlb.2MB.max", 4 << 20);
+    let run = check_in_cgroup(group.path(), &["--size", "2Mi"]);
+    run.expect("HP401", "warn");
+    run.expect("HP505", "pass");
+    group.set("hugetlb.2MB.max", 2 << 20);
+    let run = check_in_cgroup(group.path(), &["--size", "2Mi"]);
+    run.expect("HP401", "warn");
+    run.expect("HP503", "skip");
+    run.expect("HP505", "pass");
+    Ok(())
+}
+
+fn below_need(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 8)?;
+    let group = machine.cgroup("below-need")?;
+    group.set("hugetlb.2MB.max", 4 << 20);
+    let run = check_in_cgroup(group.path(), &["--need", "2Mi=3"]);
+    run.expect("HP401", "fail");
+    run.expect("HP509", "fail");
+    let run = check_in_cgroup(group.path(), &["--need", "2Mi=2"]);
+    run.expect("HP509", "pass");
+    Ok(())
+}
+
+fn no_reservations(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = machine.cgroup("reservations")?;
+    group.set("hugetlb.2MB.rsvd.max", 0);
+    let run = check_in_cgroup(group.path(), &["--size", "2Mi"]);
+    run.expect("HP402", "fail");
+    run.expect("HP501", "fail");
+    assert_eq!(run.code, Some(1));
+    Ok(())
+}
+
+/// `check` under a limit that is set by prlimit(1).
+fn limited(limit: &str) -> program::Run {
+    program::run(Command::new("prlimit").args([limit, PROGRAM, "check", "-o", "json", "--size", "2Mi"]))
+}
+
+fn rlimits(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    limited("--nofile=20:20").expect("HP404", "fail");
+    limited("--as=4294967296:4294967296").expect("HP405", "fail");
+    limited("--fsize=1048576:1048576").expect("HP406", "fail");
+    let run = check(&["--size", "2Mi"]);
+    for id in ["HP404", "HP405", "HP406"] {
+        run.expect(id, "pass");
+    }
+    Ok(())
+}
+
+fn memlock(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let mut command = Command::new("prlimit");
+    command.args(["--memlock=65536:65536", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let run = program::run(command.args([PROGRAM, "check", "-o", "json", "--size", "2Mi"]));
+    run.expect("HP403", "warn");
+    Ok(())
+}
+
+fn seccomp(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let run = child::under(child::Filter::NoMbind, &["check", "-o", "json", "--size", "2Mi"]);
+    let entry = run.expect("HP407", "warn");
+    assert!(entry["seen"].as_str().unwrap().contains("mbind"), "{entry:#}");
+    run.expect("HP505", "pass");
+    check(&["--size", "2Mi"]).expect("HP407", "pass");
+    Ok(())
+}

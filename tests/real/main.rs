@@ -1,0 +1,62 @@
+//! Tests on real huge pages, real cgroups, real mounts: one binary, run serially.
+//!
+//! A need that this machine cannot meet (root, a pool, a controller) shows as ignored with its reason; with
+//! `HUGEPROBE_REQUIRE=1`, which `make test` sets, it is a failure. Every page that a test adds to a pool is given back,
+//! and a last test holds the pools against how they were at the start.
+// clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::exit
+)]
+
+mod allocation;
+mod context;
+mod limit;
+mod mount;
+mod pool;
+mod reserve;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use context::{Machine, Missing};
+
+/// A test: a name that is a sentence, and what it does on this machine.
+type Case = (&'static str, fn(&Machine) -> Result<(), Missing>);
+
+fn main() -> std::process::ExitCode {
+    // A child of a test, started as `real --as NAME ...`: see `context::child`.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = context::child::main().or_else(|| reserve::play(&words)) {
+        return code;
+    }
+    let mut arguments = Arguments::from_args();
+    // The counters of a pool belong to the whole machine.
+    arguments.test_threads = Some(1);
+    let mut cases = [pool::CASES, mount::CASES, limit::CASES, allocation::CASES].concat();
+    cases.extend(reserve::cases());
+    let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
+    let before = context::pools::snapshot();
+    trials.push(Trial::test("the pools are as they were before the tests", move || {
+        let after = context::pools::snapshot();
+        if after == before {
+            Ok(())
+        } else {
+            Err(Failed::from(format!("before: {before:?}\nafter:  {after:?}")))
+        }
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &'static str, run: fn(&Machine) -> Result<(), Missing>) -> Trial {
+    Trial::ignorable_test(name, move || match run(&Machine::new()) {
+        Ok(()) => Ok(Completion::Completed),
+        Err(Missing(what)) if std::env::var_os("HUGEPROBE_REQUIRE").is_some_and(|value| value == "1") => {
+            Err(Failed::from(format!("needs {what}, and HUGEPROBE_REQUIRE=1")))
+        }
+        Err(Missing(what)) => Ok(Completion::ignored_with(format!("needs {what}"))),
+    })
+}

@@ -1,0 +1,115 @@
+//! HP3xx on real mounts: each check is made to fail.
+
+use crate::Case;
+use crate::context::program::{check, check_in};
+use crate::context::{Machine, Missing, SMALL};
+
+pub(crate) const CASES: &[Case] = &[
+    ("mount: a directory of the right size passes, and the anonymous steps are advice", healthy),
+    ("mount: HP301 fails for a tmpfs, a missing directory and another page size", wrong),
+    ("mount: HP302 fails for another uid, and read-only", not_writable),
+    ("mount: HP303 fails when size= leaves too little room, and min_size= does not disturb", too_small),
+    ("mount: HP304 fails when nr_inodes= is used up", out_of_inodes),
+    ("mount: HP305 warns of a mount on top", hidden),
+    ("mount: a path with a space is a path", odd_path),
+    ("mount: the directory is left as it was found", nothing_left),
+];
+
+const MOUNT: &str = "mount -t hugetlbfs none $DIR -o pagesize=2M";
+
+fn healthy(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let run = check_in(MOUNT, &["--dir", "$DIR"]);
+    for id in ["HP301", "HP302", "HP303", "HP304", "HP305", "HP501", "HP502", "HP503", "HP504", "HP505"] {
+        run.expect(id, "pass");
+    }
+    assert_eq!(run.report()["sizes"].as_array().unwrap().len(), 1, "--dir names the size");
+    Ok(())
+}
+
+fn wrong(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    for (preamble, directory) in [
+        ("mount -t tmpfs none $DIR", "$DIR"),
+        ("mount -t hugetlbfs none $DIR -o pagesize=1G", "$DIR"),
+        ("true", "/nowhere/at/all"),
+        ("true", "/etc/passwd"),
+    ] {
+        let run = check_in(preamble, &["--size", "2Mi", "--dir", directory]);
+        run.expect("HP301", "fail");
+        assert_eq!(run.code, Some(1), "{preamble}");
+        assert_ne!(run.outcome("HP501"), "pass", "{preamble}: nothing else may be taken instead");
+    }
+    Ok(())
+}
+
+fn not_writable(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let run = check_in(&format!("{MOUNT},ro"), &["--dir", "$DIR"]);
+    run.expect("HP302", "fail");
+    // Another uid: the rest of the script is what `setpriv` runs.
+    let nobody =
+        format!("chmod 755 $DIR; {MOUNT}; set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"");
+    let run = check_in(&nobody, &["--dir", "$DIR"]);
+    let entry = run.expect("HP302", "fail");
+    assert!(entry["seen"].as_str().unwrap().contains("EACCES"), "{entry:#}");
+    assert_eq!(run.code, Some(1));
+    // With the mount made for that uid, the same passes.
+    let theirs = format!(
+        "chmod 755 $DIR; {MOUNT},uid=65534; set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\""
+    );
+    let run = check_in(&theirs, &["--dir", "$DIR"]);
+    run.expect("HP302", "pass");
+    run.expect("HP502", "pass");
+    Ok(())
+}
+
+fn too_small(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 8)?;
+    let run = check_in(&format!("{MOUNT},size=4M"), &["--dir", "$DIR", "--need", "2Mi=3"]);
+    run.expect("HP303", "fail");
+    run.expect("HP509", "fail");
+    let run = check_in(&format!("{MOUNT},size=6M"), &["--dir", "$DIR", "--need", "2Mi=3"]);
+    run.expect("HP303", "pass");
+    run.expect("HP509", "pass");
+    // What min_size= holds back is there for files of this mount.
+    let run = check_in(&format!("{MOUNT},min_size=4M"), &["--dir", "$DIR", "--only", "HP5"]);
+    run.expect("HP502", "pass");
+    Ok(())
+}
+
+fn out_of_inodes(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let run = check_in(&format!("{MOUNT},nr_inodes=2; touch $DIR/last"), &["--dir", "$DIR"]);
+    run.expect("HP304", "fail");
+    assert_eq!(run.code, Some(1));
+    Ok(())
+}
+
+fn hidden(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    check_in(&format!("{MOUNT}; {MOUNT}"), &["--size", "2Mi"]).expect("HP305", "warn");
+    check_in(&format!("{MOUNT}; mount -t tmpfs none $DIR"), &["--size", "2Mi"]).expect("HP305", "warn");
+    Ok(())
+}
+
+fn odd_path(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let preamble = "mkdir \"$DIR/a b\"; mount -t hugetlbfs none \"$DIR/a b\" -o pagesize=2M";
+    let run = check_in(preamble, &["--dir", "$DIR/a b"]);
+    run.expect("HP301", "pass");
+    run.expect("HP502", "pass");
+    Ok(())
+}
+
+fn nothing_left(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let script = format!("{MOUNT}; \"$@\" > /dev/null || true; set -- ls -A $DIR");
+    let run = check_in(&script, &["--dir", "$DIR"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let before = mounts();
+    check(&["--size", "2Mi"]).expect("HP502", "pass");
+    assert_eq!(mounts(), before);
+    Ok(())
+}
