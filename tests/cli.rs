@@ -1,4 +1,5 @@
 //! What a shell sees: exit codes, one sentence for bad input, output closed early, odd environments. No root, no pages.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)] // clippy.toml exempts functions marked #[test], not their helpers
 
 use std::process::{Command, Output, Stdio};
 

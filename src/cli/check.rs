@@ -12,10 +12,10 @@ use super::{Trouble, print, terminal};
 /// Makes one run and prints its report.
 pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
     let request = Request::from(options);
-    request.validate().map_err(Trouble::usage)?;
+    request.validate().map_err(|error| Trouble::usage(&error))?;
     let root = match &options.root {
         Some(tree) if !tree.is_dir() => {
-            return Err(Trouble::usage(format!("--root {}: no such directory", tree.display())));
+            return Err(Trouble::usage(&format!("--root {}: no such directory", tree.display())));
         }
         Some(tree) => HostRoot::new(tree),
         None => HostRoot::default(),
@@ -31,7 +31,7 @@ pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
 /// What was asked for by name and takes root is a matter of what was typed.
 pub(super) fn trouble(error: CheckError) -> Trouble {
     match error {
-        CheckError::Reserve(error) if error.is_usage() => Trouble::usage(error),
-        error => Trouble::unknown(error),
+        CheckError::Reserve(error) if error.is_usage() => Trouble::usage(&error),
+        error => Trouble::unknown(&error),
     }
 }

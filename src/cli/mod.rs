@@ -49,11 +49,11 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn usage(text: impl ToString) -> Self {
+    fn usage(text: &impl ToString) -> Self {
         Self { exit: Exit::Usage, text: text.to_string() }
     }
 
-    fn unknown(text: impl ToString) -> Self {
+    fn unknown(text: &impl ToString) -> Self {
         Self { exit: Exit::Unknown, text: text.to_string() }
     }
 }
@@ -64,7 +64,7 @@ fn print(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Trou
     let mut out = io::BufWriter::new(io::stdout().lock());
     match show(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Trouble::unknown(format!("cannot write to standard output: {error}")))
+            Err(Trouble::unknown(&format!("cannot write to standard output: {error}")))
         }
         Ok(()) | Err(_) => Ok(()),
     }

@@ -50,7 +50,7 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
         print(|out| writeln!(out, "{}", text.escape_debug()))?;
     }
     if let Some(why) = walked.stopped.into_iter().chain(walked.owed).next() {
-        return Err(Trouble::unknown(format!("the walk did not end as it should: {why}")));
+        return Err(Trouble::unknown(&format!("the walk did not end as it should: {why}")));
     }
     Ok(match worst {
         Some(Outcome::Fail) => Exit::Fail,
