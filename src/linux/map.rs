@@ -1,11 +1,14 @@
 //! Memory mappings, owned: whole huge pages, ordinary pages to compare with, SysV segments.
 //!
 //! What is handed out are volatile slices with checked bounds, never references: the memory may be shared with another
-//! process that writes what it likes, when it likes. This file and `fds` hold all unsafe code of the crate.
+//! process that writes what it likes, when it likes. This module and `fds` hold all unsafe code of the crate.
 //!
 //! Nothing here touches memory by itself. A touch of a page that cannot be had ends in SIGBUS, so the order for every
 //! user is: map (reserves: ENOMEM tells), [`Mapping::populate_write`] (EFAULT tells), then write.
 #![allow(unsafe_code)]
+
+mod policy;
+mod segment;
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -20,6 +23,10 @@ use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
 use vm_memory::VolatileSlice;
 
 use crate::domain::size::HugeLen;
+
+use policy::{MASK_BITS, mask_of};
+pub use policy::{bind_memory_policy, memory_policy, reset_memory_policy};
+pub use segment::Segment;
 
 /// A mapping of this process, readable and writable, unmapped when dropped.
 #[derive(Debug)]
@@ -49,27 +56,14 @@ pub enum Sharing {
     Private,
 }
 
-/// A SysV shared memory segment of huge pages. It is marked for removal when dropped, and goes with its last mapping.
-///
-/// A segment outlives a maker that is killed: only ever make one in an IPC namespace of this process's own.
-#[derive(Debug)]
-pub struct Segment {
-    id: c_int,
-    len: HugeLen,
-}
-
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Mmap,
     Shm,
 }
 
-/// The highest NUMA node that a kernel can have, and one more: `CONFIG_NODES_SHIFT` is 10 at most.
-const NODES: u32 = 1024;
 /// `MPOL_F_NODE | MPOL_F_ADDR` of get_mempolicy(2): the node of the page at an address.
 const NODE_AT_ADDRESS: c_ulong = 3;
-/// `SHM_HUGE_SHIFT`, shmget(2).
-const SHM_HUGE_SHIFT: u32 = 26;
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 // SAFETY: the mapping stays where it is whichever thread holds it, and munmap(2) may be called from any thread.
@@ -282,118 +276,7 @@ impl Drop for Mapping {
     }
 }
 
-// === impl Segment ===
-
-impl Segment {
-    /// Makes a segment and reserves its pages.
-    ///
-    /// # Errors
-    ///
-    /// shmget(2): EPERM without CAP_IPC_LOCK and outside hugetlb_shm_group, EINVAL beyond kernel.shmmax, ENOMEM if the
-    /// reservation is refused.
-    pub fn new(len: HugeLen) -> io::Result<Self> {
-        let (bytes, _) = lengths(len)?;
-        // The log2 of a large size reaches into the sign bit.
-        let size = (len.size().log2() << SHM_HUGE_SHIFT).cast_signed();
-        let flags = libc::IPC_CREAT | libc::SHM_HUGETLB | size | 0o600;
-        // SAFETY: the call takes no pointer.
-        let id = unsafe { libc::shmget(libc::IPC_PRIVATE, bytes.get(), flags) };
-        checked(id.into())?;
-        Ok(Self { id, len })
-    }
-
-    /// Maps it.
-    ///
-    /// # Errors
-    ///
-    /// shmat(2).
-    pub fn attach(&self) -> io::Result<Mapping> {
-        let (bytes, page_bytes) = lengths(self.len)?;
-        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
-        let start = unsafe { libc::shmat(self.id, ptr::null(), 0) };
-        // shmat answers -1, cast to a pointer.
-        match NonNull::new(start) {
-            Some(start) if start.as_ptr() as isize != -1 => {
-                Ok(Mapping { start, bytes: bytes.get(), page_bytes, kind: Kind::Shm })
-            }
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    /// Marks it for removal, which happens when nobody maps it any more.
-    ///
-    /// # Errors
-    ///
-    /// shmctl(2).
-    pub fn remove(self) -> io::Result<()> {
-        ManuallyDrop::new(self).mark()
-    }
-
-    fn mark(&mut self) -> io::Result<()> {
-        // SAFETY: IPC_RMID takes no buffer, and the id is that of this segment.
-        checked(unsafe { libc::shmctl(self.id, libc::IPC_RMID, ptr::null_mut()) }.into())
-    }
-}
-
-impl Drop for Segment {
-    fn drop(&mut self) {
-        let _ = self.mark();
-    }
-}
-
-// === the memory policy of the thread ===
-
-/// Binds this thread's memory policy to a NUMA node, strictly: set_mempolicy(2) with MPOL_BIND.
-///
-/// # Errors
-///
-/// EPERM or ENOSYS where it is forbidden, EINVAL for a node that is not there, or not for this process.
-pub fn bind_memory_policy(node: u32) -> io::Result<()> {
-    let mask = mask_of(node)?;
-    // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out.
-    checked(unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_BIND, mask.as_ptr(), MASK_BITS) })
-}
-
-/// Sets this thread's memory policy to the default: set_mempolicy(2).
-///
-/// # Errors
-///
-/// EPERM or ENOSYS where it is forbidden.
-pub fn reset_memory_policy() -> io::Result<()> {
-    // SAFETY: the default policy takes no mask.
-    checked(unsafe {
-        libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_DEFAULT, ptr::null::<c_ulong>(), 0 as c_ulong)
-    })
-}
-
-/// Asks for this thread's memory policy: get_mempolicy(2). The mode, `MPOL_BIND` and so on.
-///
-/// # Errors
-///
-/// EPERM or ENOSYS where it is forbidden.
-pub fn memory_policy() -> io::Result<i32> {
-    let mut mode: c_int = 0;
-    let (no_mask, no_address) = (ptr::null_mut::<c_ulong>(), ptr::null_mut::<c_void>());
-    // SAFETY: `mode` is the int that the call writes; neither mask nor address is given.
-    let answer = unsafe {
-        libc::syscall(libc::SYS_get_mempolicy, &raw mut mode, no_mask, 0 as c_ulong, no_address, 0 as c_ulong)
-    };
-    checked(answer).map(|()| mode)
-}
-
 // === helpers ===
-
-const BITS: u32 = c_ulong::BITS;
-/// How many bits a mask of nodes is declared to have: the kernel takes one off (`get_nodes()` in mm/mempolicy.c).
-const MASK_BITS: c_ulong = NODES as c_ulong + 1;
-
-/// A mask of one node. EINVAL for one that no kernel has.
-fn mask_of(node: u32) -> io::Result<[c_ulong; NODES as usize / BITS as usize]> {
-    let mut mask = [0; _];
-    let word: &mut c_ulong = mask.get_mut((node / BITS) as usize).ok_or(Errno::EINVAL)?;
-    *word = 1 << (node % BITS);
-    Ok(mask)
-}
 
 impl Fill {
     const fn flag(self) -> MapFlags {

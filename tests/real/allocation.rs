@@ -85,7 +85,7 @@ fn without_root(machine: &Machine) -> Result<(), Missing> {
 }
 
 /// A worker of the program, told what to do by hand: for what no run would ask of it.
-fn worker(task: Value) -> Command {
+fn worker(task: &Value) -> Command {
     let assignment = json!({"run": "by-hand", "parent": std::process::id(), "task": task}).to_string();
     let mut command = Command::new(PROGRAM);
     command.args(["worker", &assignment]);
@@ -107,7 +107,7 @@ fn still_counters(machine: &Machine) -> Result<(), Missing> {
     for (name, value) in [("nr", 8), ("free", 8), ("resv", 0), ("surplus", 0), ("nr_overcommit", 0)] {
         std::fs::write(pool.join(format!("{name}_hugepages")), format!("{value}\n")).unwrap();
     }
-    let run = run(&mut worker(json!({"role": "memfd", "size": "2Mi", "pages": 2, "root": tree.path()})));
+    let run = run(&mut worker(&json!({"role": "memfd", "size": "2Mi", "pages": 2, "root": tree.path()})));
     for id in ["HP501", "HP502", "HP503", "HP505"] {
         assert_eq!(outcome(&run, id), "fail", "{id}: {run:?}");
     }

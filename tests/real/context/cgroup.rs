@@ -34,7 +34,7 @@ impl Group {
     }
 
     /// Writes one of its files: `hugetlb.2MB.max`.
-    pub(crate) fn set(&self, file: &str, value: impl ToString) {
+    pub(crate) fn set(&self, file: &str, value: u64) {
         let path = self.path.join(file);
         fs::write(&path, value.to_string()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }

@@ -19,7 +19,8 @@ pub(crate) struct Run {
     pub(crate) code: Option<i32>,
     /// Standard output.
     pub(crate) stdout: String,
-    /// Standard error.
+    /// Standard error: for the message of a test that fails.
+    #[allow(dead_code, reason = "read through Debug")]
     pub(crate) stderr: String,
 }
 
@@ -82,14 +83,6 @@ impl Run {
     /// The report. Fails the test if there is none.
     pub(crate) fn report(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no report ({error}): {self:?}"))
-    }
-
-    /// The entry of one check about one size (`None`: about the machine). Fails the test if there is none.
-    pub(crate) fn entry(&self, id: &str, size: Option<&str>) -> Value {
-        let report = self.report();
-        let entries = report["checks"].as_array().unwrap();
-        let entry = entries.iter().find(|entry| entry["id"] == id && entry["size"].as_str() == size);
-        entry.unwrap_or_else(|| panic!("{id} {size:?} is not in the report: {report:#}")).clone()
     }
 
     /// The outcome of one check about 2Mi or, if `id` is about the machine, about that.
