@@ -273,7 +273,7 @@ enum Victim {
 /// Kills `victims` at random moments of a run, and compares the pools after each.
 fn killed(victims: &[Victim]) -> Outcome {
     let rounds = std::env::var("HUGEPROBE_KILLS").map_or(Ok(50), |text| text.parse())?;
-    let counts = std::env::var("HUGEPROBE_KILL_COUNTS").unwrap_or_else(|_| "2Mi=16 2Mi=3@numa0".into());
+    let counts = std::env::var("HUGEPROBE_KILL_COUNTS").unwrap_or_else(|_| "2Mi=13 2Mi=4@numa0".into());
     let counts: Vec<_> = counts.split(' ').collect();
     let started = Instant::now();
     Run::holding(&counts)?.end()?;
