@@ -298,7 +298,7 @@ impl Sequence<'_> {
         let (trials, summary): (Vec<&Trial>, String) = match id {
             HP501 => (vec![&self.reserve], format!("reserve +{pages}")),
             HP502 => (vec![first], "first byte -1".to_owned()),
-            HP503 => (vec![second], "one more byte -1".to_owned()),
+            HP503 => (vec![second], "second -1".to_owned()),
             HP505 => (vec![&self.populate], format!("populate -{pages}")),
             _ => (vec![&self.release, &self.release_populated], "all given back".to_owned()),
         };

@@ -64,8 +64,9 @@ fn merge_item(plan: &Plan, item: &Item, workers: &[WorkerReport]) -> Finding {
 fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Finding {
     match &duty.not_run {
         Some(NotRun::Skipped(why)) => return Finding::skip(item.id, item.size, why.clone()),
-        Some(NotRun::Prevented(why)) => {
-            return unknown(item, why.clone(), "the check could not be run".to_owned());
+        Some(NotRun::Prevented { why, remedy }) => {
+            let because = Because::new("the check is run", why.clone()).remedy(remedy.clone());
+            return Finding::not_pass(item.id, item.size, Outcome::Unknown, why.clone(), because);
         }
         None => {}
     }
@@ -182,6 +183,11 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
         return finding;
     }
     let mut worst: Option<(Role, Finding)> = None;
+    // What all say alike needs no name beside it.
+    let alike = words.windows(2).all(|pair| match pair {
+        [(_, one), (_, other)] => (one.outcome, &one.summary) == (other.outcome, &other.summary),
+        _ => true,
+    });
     let mut evidence = Map::new();
     for (role, mut finding) in words {
         let mut facts = std::mem::take(&mut finding.evidence);
@@ -196,7 +202,7 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
     }
     match worst {
         Some((role, mut finding)) => {
-            if finding.outcome > Outcome::Pass {
+            if finding.outcome > Outcome::Pass && !alike {
                 finding.summary = format!("{role}: {}", finding.summary);
             }
             finding.evidence = evidence;

@@ -72,7 +72,12 @@ pub enum NotRun {
     /// Not called for: a right or a thing is missing without which the workload does well. Counts as `skip`.
     Skipped(String),
     /// It ought to run and cannot: counts as `unknown`.
-    Prevented(String),
+    Prevented {
+        /// What keeps it from running.
+        why: String,
+        /// What to do about that.
+        remedy: String,
+    },
 }
 
 /// What is to be reported.

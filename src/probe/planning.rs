@@ -135,14 +135,14 @@ struct SizePlan<'a> {
     /// False for a captured tree, where nothing can be tried.
     live: bool,
     /// How many pages the steps take; why none of them can be run, if so.
-    pages: Result<u64, String>,
+    pages: Result<u64, NotRun>,
     duties: Vec<(Vec<CheckId>, bool, Vec<Duty>)>,
     jobs: Vec<Job>,
 }
 
 impl<'a> SizePlan<'a> {
     fn new(inventory: &'a Inventory, request: &'a Request, size: PageSize, live: bool) -> Self {
-        let pages = if live { pages_to_take(inventory, size) } else { Err(CAPTURED.to_owned()) };
+        let pages = if live { pages_to_take(inventory, size) } else { Err(captured()) };
         Self { inventory, request, size, live, pages, duties: Vec::new(), jobs: Vec::new() }
     }
 
@@ -215,8 +215,7 @@ impl<'a> SizePlan<'a> {
             return;
         }
         // Asked for by name: it is tried whatever the counters say, and the kernel answers.
-        let not_run =
-            if self.live { self.directory_unfit() } else { Some(NotRun::Prevented(CAPTURED.to_owned())) };
+        let not_run = if self.live { self.directory_unfit() } else { Some(captured()) };
         let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
             let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
@@ -227,11 +226,11 @@ impl<'a> SizePlan<'a> {
     }
 
     fn sharing(&mut self) {
-        let duty = |role| Duty {
-            role,
-            weight: Weight::Full,
-            not_run: Some(NotRun::Prevented("not built yet".to_owned())),
-        };
+        let not_built = prevented(
+            "not built yet",
+            "update hugeprobe: this version shares no pages between two processes",
+        );
+        let duty = |role| Duty { role, weight: Weight::Full, not_run: Some(not_built.clone()) };
         let duties = vec![duty(Role::Frontend), duty(Role::Backend)];
         self.duties.push((vec![HP601, HP602, HP603, HP604], true, duties));
     }
@@ -245,7 +244,7 @@ impl<'a> SizePlan<'a> {
 
     /// A worker's duty, and its job unless something keeps it from running.
     fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> Duty {
-        let not_run = not_run.or_else(|| self.pages.clone().err().map(NotRun::Prevented));
+        let not_run = not_run.or_else(|| self.pages.clone().err());
         if let (None, Ok(pages)) = (&not_run, &self.pages) {
             let task = self.task(role, *pages);
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
@@ -271,10 +270,7 @@ impl<'a> SizePlan<'a> {
         let directory = self.inventory.directory.as_ref()?;
         match directory.kind.known() {
             Some(DirectoryKind::Hugetlbfs { size, .. }) if *size == self.size => None,
-            _ => Some(NotRun::Prevented(format!(
-                "{} is no hugetlbfs of {}: see HP301",
-                directory.path, self.size
-            ))),
+            _ => Some(prevented(format!("{} is no hugetlbfs of {}", directory.path, self.size), "see HP301")),
         }
     }
 
@@ -302,21 +298,25 @@ fn item(id: CheckId, size: Option<PageSize>, mandatory: bool, roles: Vec<Duty>) 
 
 /// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, or what
 /// the pool may grow by; no more than this process is let have, but one in any case, so that a limit is met for real.
-fn pages_to_take(inventory: &Inventory, size: PageSize) -> Result<u64, String> {
+fn pages_to_take(inventory: &Inventory, size: PageSize) -> Result<u64, NotRun> {
     let Some(pool) = inventory.pool(size) else {
-        return Err(format!("the kernel offers no pages of {size}"));
+        return Err(prevented(format!("no pool of {size} to be seen"), "see HP101"));
     };
     let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
-        return Err("the pool's counters cannot be read: see HP101".to_owned());
+        return Err(prevented("the pool's counters cannot be read", "see HP101"));
     };
     let obtainable = available.saturating_add(growable);
     if obtainable == 0 {
         let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
-        return Err(format!(
+        let why = format!(
             "no free page to try with: {} of {} are in use, {} more are reserved",
             count(&pool.total).saturating_sub(count(&pool.free)),
             count(&pool.total),
             count(&pool.reserved)
+        );
+        return Err(prevented(
+            why,
+            "free a page, or say with --need how many a workload wants: that is judged in any case",
         ));
     }
     Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1))
@@ -327,6 +327,14 @@ fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
     let Some(cgroup) = inventory.cgroup.known() else { return u64::MAX };
     let left = |kind| cgroup.headroom(size, kind).tightest.map_or(u64::MAX, |room| room.left);
     left(AccountKind::Fault).min(left(AccountKind::Reservation)) / size.bytes()
+}
+
+fn prevented(why: impl Into<String>, remedy: &str) -> NotRun {
+    NotRun::Prevented { why: why.into(), remedy: remedy.to_owned() }
+}
+
+fn captured() -> NotRun {
+    prevented(CAPTURED, "run hugeprobe check on the machine itself")
 }
 
 /// How long a phase may take that clears `pages` pages.

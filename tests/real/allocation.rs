@@ -37,7 +37,7 @@ fn small(machine: &Machine) -> Result<(), Missing> {
         }
     }
     let text = run.expect("HP501", "pass").to_string();
-    for word in ["expected", "observed", "reserved", "numa"] {
+    for word in ["before", "expected", "after", "reserved", "numa"] {
         assert!(text.contains(word), "no {word} in {text}");
     }
     Ok(())

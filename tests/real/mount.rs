@@ -96,9 +96,11 @@ fn hidden(machine: &Machine) -> Result<(), Missing> {
 fn odd_path(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let preamble = "mkdir \"$DIR/a b\"; mount -t hugetlbfs none \"$DIR/a b\" -o pagesize=2M";
-    let run = check_in(preamble, &["--dir", "$DIR/a b"]);
+    let run = check_in(preamble, &["--dir", "$DIR/a b", "--workload", "qemu"]);
     run.expect("HP301", "pass");
     run.expect("HP502", "pass");
+    // DPDK does not find it: it looks for the path as it stands in /proc/mounts, escaped.
+    check_in(preamble, &["--dir", "$DIR/a b"]).expect("HP301", "fail");
     Ok(())
 }
 

@@ -163,6 +163,9 @@ fn persistent(about: &About<'_>) -> Finding {
         (Some(0), Some(0), Some(more)) => {
             warn(format!("no persistent page, only up to {more} by overcommit"))
         }
+        (Some(_), Some(0), Some(more @ 1..)) if pool.available() == Some(0) => {
+            warn(format!("no persistent page is to be had, only up to {more} by overcommit"))
+        }
         (Some(1..), Some(0), _) => Finding::pass(HP106, size, "no surplus"),
         _ => untold(HP106, size, trouble(&[&pool.total, &pool.surplus, &pool.overcommit])),
     };

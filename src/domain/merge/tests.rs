@@ -172,7 +172,10 @@ fn what_was_not_run_is_skip_or_unknown_as_the_plan_says() {
         Plan { items: vec![Item { mandatory: false, ..item(HP503, roles) }], ..Plan::default() }
     };
     assert_eq!(outcomes(&not_run(NotRun::Skipped("no right".into())), &[]), [Outcome::Skip]);
-    assert_eq!(outcomes(&not_run(NotRun::Prevented("busy".into())), &[]), [Outcome::Unknown]);
+    assert_eq!(
+        outcomes(&not_run(NotRun::Prevented { why: "busy".into(), remedy: "wait".into() }), &[]),
+        [Outcome::Unknown]
+    );
 }
 
 #[test]

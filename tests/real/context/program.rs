@@ -99,9 +99,17 @@ impl Run {
     /// Asserts the outcome of one check; whatever is no pass has to say what was expected, seen and to be done.
     #[track_caller]
     pub(crate) fn expect(&self, id: &str, outcome: &str) -> Value {
+        self.expect_of(None, id, outcome)
+    }
+
+    /// The same for one size, where a run looked at several.
+    #[track_caller]
+    pub(crate) fn expect_of(&self, size: Option<&str>, id: &str, outcome: &str) -> Value {
         let report = self.report();
         let entries = report["checks"].as_array().unwrap();
-        let entry = entries.iter().find(|entry| entry["id"] == id);
+        let entry = entries
+            .iter()
+            .find(|entry| entry["id"] == id && (size.is_none() || entry["size"].as_str() == size));
         let entry = entry.unwrap_or_else(|| panic!("{id} is not in the report: {report:#}"));
         assert_eq!(entry["outcome"], outcome, "{id}: {entry:#}");
         if ["warn", "fail", "unknown"].contains(&outcome) {
