@@ -2,8 +2,7 @@
 #![no_main]
 
 use hugeprobe::domain::size::PageSize;
-use hugeprobe::linux::cgroup::level::parse_limit;
-use hugeprobe::linux::cgroup::membership::{parse_controllers, parse_memberships};
+use hugeprobe::linux::cgroup::{parse_controllers, parse_limit, parse_memberships};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
