@@ -143,3 +143,59 @@ pub(super) fn mems_allowed() -> String {
         status.known().and_then(|text| text.lines().find_map(|l| l.strip_prefix("Mems_allowed_list:")));
     format!("Mems_allowed_list: {}", list.map_or("not known", str::trim))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(errno: Errno, room: [Option<u64>; 2]) -> Refusal {
+        let len = HugeLen::new(PageSize::from_bytes(2 << 20).unwrap(), 2).unwrap();
+        map_refused(&MapError::Map(errno.into()), len, "MAP_HUGETLB", room)
+    }
+
+    #[test]
+    fn enomem_is_a_limit_only_if_there_was_room_before_and_after() {
+        for (room, outcome, part) in [
+            ([Some(2), Some(9)], Outcome::Fail, "HP402"),
+            ([Some(2), Some(1)], Outcome::Unknown, "HP105"),
+            ([Some(0), Some(2)], Outcome::Unknown, "HP105"),
+            ([None, Some(2)], Outcome::Unknown, "HP105"),
+            ([None, None], Outcome::Unknown, "HP105"),
+        ] {
+            let refusal = refusal(Errno::ENOMEM, room);
+            assert_eq!(refusal.outcome, outcome, "{room:?}");
+            assert!(refusal.again && refusal.because.remedy.contains(part), "{room:?}: {refusal:?}");
+            assert!(refusal.because.seen.contains("ENOMEM"), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn other_answers_are_final() {
+        for errno in [Errno::EINVAL, Errno::EPERM, Errno::ENODEV] {
+            let refusal = refusal(errno, [Some(9), Some(9)]);
+            assert!(refusal.outcome == Outcome::Fail && !refusal.again, "{errno}");
+            assert!(refusal.summary.contains(&format!("{errno:?}")), "{}", refusal.summary);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_not_to_be_had_points_to_the_check_that_knows() {
+        let refused = |call, errno: Errno| HugeFileError::Refused {
+            call,
+            what: "there".to_owned(),
+            source: errno.into(),
+        };
+        for (error, check) in [
+            (HugeFileError::NotHugetlbfs("there".to_owned()), "HP301"),
+            (refused("open", Errno::ENOENT), "HP301"),
+            (refused("open(O_TMPFILE) in", Errno::EACCES), "HP302"),
+            (refused("open(O_TMPFILE) in", Errno::EROFS), "HP302"),
+            (refused("open(O_TMPFILE) in", Errno::ENOSPC), "HP304"),
+            (refused("ftruncate", Errno::EFBIG), "HP406"),
+            (refused("memfd_create", Errno::EMFILE), "HP404"),
+            (refused("memfd_create", Errno::ENOSYS), "HP407"),
+        ] {
+            assert!(file_remedy(&error).contains(check), "{error}: {}", file_remedy(&error));
+        }
+    }
+}

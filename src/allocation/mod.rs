@@ -51,9 +51,6 @@ pub struct Task {
     /// `--dir`: where the hugetlbfs worker and need make their files.
     #[serde(default)]
     pub directory: Option<String>,
-    /// Pages that the mount of `directory` holds reserved for its files: `min_size=` in pages, 0 if it has none.
-    #[serde(default)]
-    pub held_by_mount: u64,
     /// Whose system calls matter, for HP407.
     #[serde(default)]
     pub workload: Workload,

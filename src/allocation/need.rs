@@ -192,13 +192,15 @@ impl Attempt<'_> {
         Unmet::new(&name, seen, remedy)
     }
 
+    /// Free pages of a NUMA node, if known.
+    fn free_on(&self, node: u32) -> Option<u64> {
+        self.meter.read().ok()?.numa.iter().find(|other| other.node == node).map(|other| other.free)
+    }
+
     /// A slice that was refused half-way: what was taken of it shows in smaps.
     fn refused(&self, need: &PageCount, held: &Held, slice: &Range<u64>, error: &io::Error) -> Unmet {
         let at = held.look().pages(self.size).unwrap_or(slice.start);
-        let free = self.meter.read().ok();
-        let node_free = need.node.zip(free).and_then(|(node, now)| {
-            now.numa.iter().find(|other| other.node == node).map(|other| (node, other.free))
-        });
+        let node_free = need.node.and_then(|node| Some((node, self.free_on(node)?)));
         let remedy = match node_free {
             Some((node, 0)) => node_remedy(node, self.size),
             _ => touch_remedy(error),

@@ -54,7 +54,7 @@ pub(super) fn run(
     Sequence {
         size,
         len,
-        held_by_mount: if matches!(backing, Backing::Directory(_)) { task.held_by_mount } else { 0 },
+        held_by_mount: backing.held_by_mount(size),
         backing,
         stage: Stage { meter: Meter::new(task, size), tell },
         reserve: Trial::default(),

@@ -295,3 +295,6 @@ impl Refusal {
         Finding::not_pass(id, size, self.outcome, self.summary, self.because)
     }
 }
+
+#[cfg(test)]
+mod tests;
