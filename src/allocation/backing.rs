@@ -6,12 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::sys::stat::{major, minor};
+use vm_memory::Bytes as _;
 
 use crate::domain::inventory::HugeMount;
 use crate::domain::movement::Placed;
 use crate::domain::reading::Reading;
 use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::errno::named;
+use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::{HugeFile, HugeFileError, Place};
 use crate::linux::map::{Fill, Mapping, Sharing};
 use crate::linux::root::HostRoot;
@@ -45,9 +46,14 @@ pub(super) enum MapError {
     /// The file was not to be had; no page was asked for yet.
     #[error(transparent)]
     File(#[from] HugeFileError),
-    /// mmap said no.
-    #[error("mmap: {}", named(.0))]
-    Map(io::Error),
+    /// The kernel said no.
+    #[error("{call}: {}", named(.source))]
+    Map {
+        /// mmap, or what takes its place.
+        call: &'static str,
+        /// The answer.
+        source: io::Error,
+    },
 }
 
 /// What the kernel says of a mapping of ours.
@@ -71,7 +77,7 @@ impl<'a> Backing<'a> {
     pub(super) fn map(self, len: HugeLen, fill: Fill) -> Result<Held, MapError> {
         let place = match self {
             Self::Anonymous => {
-                let mapping = Mapping::anonymous(len, fill).map_err(MapError::Map)?;
+                let mapping = Mapping::anonymous(len, fill).map_err(MapError::mmap)?;
                 return Ok(Held::new(mapping, None));
             }
             Self::Memfd => Place::Memfd,
@@ -79,7 +85,7 @@ impl<'a> Backing<'a> {
             Self::Unattached => Place::Unattached,
         };
         let file = HugeFile::new(place, len)?;
-        let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, fill).map_err(MapError::Map)?;
+        let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, fill).map_err(MapError::mmap)?;
         Ok(Held::new(mapping, Some(file)))
     }
 
@@ -102,6 +108,14 @@ impl<'a> Backing<'a> {
             Self::Directory(path) => format!("of a file in {}, MAP_SHARED", path.display()),
             Self::Unattached => "of a file in a hugetlbfs of our own, MAP_SHARED".to_owned(),
         }
+    }
+}
+
+// === impl MapError ===
+
+impl MapError {
+    pub(super) const fn mmap(source: io::Error) -> Self {
+        Self::Map { call: "mmap", source }
     }
 }
 
@@ -155,6 +169,16 @@ impl Sight {
         let new = now.iter().map(|(node, pages)| (*node, pages.saturating_sub(had(*node))));
         Placed { pages, numa: new.filter(|(_, pages)| *pages > 0).collect() }
     }
+}
+
+/// Takes a page that was reserved and writes its first byte. A kernel that cannot populate leaves the touch to the write.
+pub(super) fn touch(mapping: &Mapping, page: u64, size: PageSize) -> io::Result<()> {
+    match mapping.populate_write(page..page + 1) {
+        Err(error) if !is_not_offered(&error) => return Err(error),
+        _ => {}
+    }
+    let at = usize::try_from(page * size.bytes()).map_err(io::Error::other)?;
+    mapping.volatile().write_obj(1_u8, at).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use vm_memory::{VolatileMemory as _, VolatileSlice};
 
 use super::Task;
-use super::explain::touch;
+use super::backing::touch;
 use super::meter::Meter;
 use crate::domain::catalogue::{HP701, HP702};
 use crate::domain::check::{CheckId, Finding};
 use crate::domain::part::Telling;
 use crate::domain::size::{HugeLen, PageSize, human_bytes};
-use crate::linux::errno::named;
+use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::{HugeFile, Place};
-use crate::linux::map::{Fill, Mapping, Sharing, is_not_offered};
+use crate::linux::map::{Fill, Mapping, Sharing};
 
 /// What random reads go over: more than caches and the TLB hold.
 const SPAN: usize = 128 << 20;
@@ -167,6 +167,10 @@ fn random_reads(len: HugeLen, tell: &mut dyn Telling) -> io::Result<io::Result<F
         let huge = Mapping::anonymous(len, Fill::OnTouch)?;
         populate(&huge, 0..usize::try_from(len.pages()).map_err(io::Error::other)?, len.size())?;
         let ordinary = Mapping::ordinary(SPAN)?;
+        match ordinary.keep_pages_small() {
+            Err(error) if !is_not_offered(&error) => return Err(error),
+            _ => {}
+        }
         let [huge_memory, ordinary_memory] = [&huge, &ordinary].map(|mapping| mapping.volatile());
         lay_path(&huge_memory)?;
         lay_path(&ordinary_memory)?;

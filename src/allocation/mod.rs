@@ -4,7 +4,7 @@
 //! may kill whoever touches it; the parent then knows what did. The rule for each page: map it (that reserves), then
 //! MADV_POPULATE_WRITE, then write. Whatever is held is given back on every way out, a kill included.
 //!
-//! [`sequence`] is the heart. [`trial`] decides what a step that others may have disturbed amounts to.
+//! `sequence` is the heart; `trial` decides what a step that others may have disturbed amounts to.
 
 mod backing;
 mod evidence;
