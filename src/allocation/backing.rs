@@ -1,17 +1,23 @@
 //! Where the pages of a sequence come from, and the pages while they are held.
 
 use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use nix::sys::stat::{major, minor};
+use vm_memory::Bytes as _;
+
+use crate::domain::inventory::HugeMount;
 use crate::domain::movement::Placed;
 use crate::domain::reading::Reading;
 use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::errno::named;
+use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::{HugeFile, HugeFileError, Place};
 use crate::linux::map::{Fill, Mapping, Sharing};
+use crate::linux::root::HostRoot;
 use crate::linux::smaps::MappingFacts;
-use crate::linux::{numa_maps, smaps};
-use std::os::fd::AsFd as _;
+use crate::linux::{mounts, numa_maps, smaps};
 
 /// Where pages come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +46,14 @@ pub(super) enum MapError {
     /// The file was not to be had; no page was asked for yet.
     #[error(transparent)]
     File(#[from] HugeFileError),
-    /// mmap said no.
-    #[error("mmap: {}", named(.0))]
-    Map(io::Error),
+    /// The kernel said no.
+    #[error("{call}: {}", named(.source))]
+    Map {
+        /// mmap, or what takes its place.
+        call: &'static str,
+        /// The answer.
+        source: io::Error,
+    },
 }
 
 /// What the kernel says of a mapping of ours.
@@ -66,7 +77,7 @@ impl<'a> Backing<'a> {
     pub(super) fn map(self, len: HugeLen, fill: Fill) -> Result<Held, MapError> {
         let place = match self {
             Self::Anonymous => {
-                let mapping = Mapping::anonymous(len, fill).map_err(MapError::Map)?;
+                let mapping = Mapping::anonymous(len, fill).map_err(MapError::mmap)?;
                 return Ok(Held::new(mapping, None));
             }
             Self::Memfd => Place::Memfd,
@@ -74,8 +85,19 @@ impl<'a> Backing<'a> {
             Self::Unattached => Place::Unattached,
         };
         let file = HugeFile::new(place, len)?;
-        let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, fill).map_err(MapError::Map)?;
+        let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, fill).map_err(MapError::mmap)?;
         Ok(Held::new(mapping, Some(file)))
+    }
+
+    /// Pages that the mount holds reserved for its files: `min_size=`. A file there is not charged twice for them.
+    pub(super) fn held_by_mount(self, size: PageSize) -> u64 {
+        let Self::Directory(path) = self else { return 0 };
+        let Ok(device) = std::fs::metadata(path).map(|facts| facts.dev()) else { return 0 };
+        let device = format!("{}:{}", major(device), minor(device));
+        let mounts = mounts::read(&HostRoot::default());
+        let of_this = |mount: &&HugeMount| mount.device == device;
+        let mount = mounts.known().and_then(|mounts| mounts.iter().find(of_this));
+        mount.and_then(|mount| mount.min_bytes).unwrap_or(0) / size.bytes()
     }
 
     /// How it is mapped, for a person.
@@ -86,6 +108,14 @@ impl<'a> Backing<'a> {
             Self::Directory(path) => format!("of a file in {}, MAP_SHARED", path.display()),
             Self::Unattached => "of a file in a hugetlbfs of our own, MAP_SHARED".to_owned(),
         }
+    }
+}
+
+// === impl MapError ===
+
+impl MapError {
+    pub(super) const fn mmap(source: io::Error) -> Self {
+        Self::Map { call: "mmap", source }
     }
 }
 
@@ -138,5 +168,48 @@ impl Sight {
         let had = |node: u32| then.iter().filter(|(n, _)| *n == node).map(|(_, pages)| *pages).sum::<u64>();
         let new = now.iter().map(|(node, pages)| (*node, pages.saturating_sub(had(*node))));
         Placed { pages, numa: new.filter(|(_, pages)| *pages > 0).collect() }
+    }
+}
+
+/// Takes a page that was reserved and writes its first byte. A kernel that cannot populate leaves the touch to the write.
+pub(super) fn touch(mapping: &Mapping, page: u64, size: PageSize) -> io::Result<()> {
+    match mapping.populate_write(page..page + 1) {
+        Err(error) if !is_not_offered(&error) => return Err(error),
+        _ => {}
+    }
+    let at = usize::try_from(page * size.bytes()).map_err(io::Error::other)?;
+    mapping.volatile().write_obj(1_u8, at).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(numa: Reading<Vec<(u32, u64)>>) -> Sight {
+        let facts = MappingFacts { page_bytes: 2 << 20, private_bytes: 2 << 20, shared_bytes: 4 << 20 };
+        Sight { facts: Reading::Known(facts), numa }
+    }
+
+    #[test]
+    fn a_touch_is_placed_on_the_node_that_has_one_page_more() {
+        let before = sight(Reading::Known(vec![(0, 2)]));
+        let after = sight(Reading::Known(vec![(0, 2), (1, 1)]));
+        assert_eq!(after.placed_since(&before, 1), Placed { pages: 1, numa: vec![(1, 1)] });
+        let blind = sight(Reading::Absent);
+        assert_eq!(blind.placed_since(&before, 1), Placed::somewhere(1));
+    }
+
+    #[test]
+    fn pages_are_counted_shared_or_not() {
+        assert_eq!(sight(Reading::Absent).pages(PageSize::from_bytes(2 << 20).unwrap()), Some(3));
+    }
+
+    #[test]
+    fn a_directory_that_is_no_hugetlbfs_holds_nothing() {
+        let size = PageSize::from_bytes(2 << 20).unwrap();
+        for path in ["/", "/none"] {
+            assert_eq!(Backing::Directory(Path::new(path)).held_by_mount(size), 0);
+        }
+        assert_eq!(Backing::Memfd.held_by_mount(size), 0);
     }
 }

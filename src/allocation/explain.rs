@@ -4,31 +4,20 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use vm_memory::Bytes as _;
 
 use super::backing::MapError;
+use super::meter::Room;
 use super::trial::Refusal;
 use crate::domain::check::{Because, Outcome};
-use crate::domain::size::{HugeLen, PageSize};
+use crate::domain::size::HugeLen;
 use crate::linux::errno::named;
 use crate::linux::hugefile::HugeFileError;
-use crate::linux::map::{Mapping, is_not_offered};
 use crate::linux::root::HostRoot;
 
-/// Takes a page that was reserved and writes its first byte. A kernel that cannot populate leaves the touch to the write.
-pub(super) fn touch(mapping: &Mapping, page: u64, size: PageSize) -> io::Result<()> {
-    match mapping.populate_write(page..page + 1) {
-        Err(error) if !is_not_offered(&error) => return Err(error),
-        _ => {}
-    }
-    let at = usize::try_from(page * size.bytes()).map_err(io::Error::other)?;
-    mapping.volatile().write_obj(1_u8, at).map_err(io::Error::other)
-}
-
 /// A mapping that was refused; `room` is what could be reserved before and after the attempt, as far as known.
-pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Option<u64>; 2]) -> Refusal {
+pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Option<Room>; 2]) -> Refusal {
     let (pages, size) = (len.pages(), len.size());
-    let expected = format!("{pages} pages of {size} {how} are reserved");
+    let expected = format!("{} of {size} {how} reserved", counted(pages));
     let because = |seen: String, remedy: String| Because::new(expected.clone(), seen).remedy(remedy);
     let fail = |summary: String, because: Because| Refusal {
         outcome: Outcome::Fail,
@@ -39,7 +28,7 @@ pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Opti
     let error_text = error.to_string();
     let source = match error {
         MapError::File(error) => return fail(error_text.clone(), because(error_text, file_remedy(error))),
-        MapError::Map(source) => source,
+        MapError::Map { source, .. } => source,
     };
     if source.raw_os_error() != Some(Errno::ENOMEM as i32) {
         let remedy = match source.raw_os_error().map(Errno::from_raw) {
@@ -53,11 +42,12 @@ pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Opti
         };
         return fail(error_text.clone(), because(error_text, remedy));
     }
-    let [before, after] = room.map(|room| room.map_or_else(|| "?".to_owned(), |pages| pages.to_string()));
+    let [before, after] =
+        room.map(|room| room.map_or_else(|| "?".to_owned(), |room| room.pages().to_string()));
     let seen = format!("{error_text}; pages that could be promised: {before} before, {after} after");
-    if room.iter().all(|room| room.is_some_and(|room| room >= pages)) {
-        let summary = format!("reservation refused: ENOMEM with {after} pages to be had");
-        let refusal = fail(summary, because(seen, reservation_limits()));
+    if room.iter().all(|room| room.is_some_and(|room| room.pages() >= pages)) {
+        let summary = format!("reservation refused: ENOMEM, pages to be had: {after}");
+        let refusal = fail(summary, because(seen, reservation_limits(pages, room[1])));
         return Refusal { again: true, ..refusal };
     }
     Refusal {
@@ -74,7 +64,7 @@ pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Opti
 
 /// A touch that was refused; `expected` is what it should have done, `free` how many pages are free.
 pub(super) fn touch_refused(error: &io::Error, what: &str, expected: &str, free: Option<u64>) -> Refusal {
-    let with_free = free.map(|free| format!(" with {free} pages free")).unwrap_or_default();
+    let with_free = free.map(|free| format!(" with {} free", counted(free))).unwrap_or_default();
     let seen =
         format!("MADV_POPULATE_WRITE: {}{with_free}; a write would have ended in SIGBUS", named(error));
     Refusal {
@@ -98,7 +88,12 @@ pub(super) fn touch_remedy(error: &io::Error) -> String {
 }
 
 /// Everything that makes mmap answer ENOMEM though the pool has pages.
-pub(super) fn reservation_limits() -> String {
+pub(super) fn reservation_limits(pages: u64, room: Option<Room>) -> String {
+    if room.is_some_and(|room| room.available < pages) {
+        return "the pool would have to grow (overcommit) and did not: memory is short or in pieces; make the pool itself \
+                large enough (HP106)"
+            .to_owned();
+    }
     let mut places = vec![
         "the hugetlb reservation limit of the cgroup (HP402)".to_owned(),
         "size= of the mount, if there is one (HP303)".to_owned(),
@@ -108,6 +103,11 @@ pub(super) fn reservation_limits() -> String {
     }
     places.push(format!("free pages on the NUMA nodes that this process may use ({})", mems_allowed()));
     format!("a limit stands before the pool; look at {}", places.join(", "))
+}
+
+/// `1 page`, `2 pages`.
+pub(super) fn counted(pages: u64) -> String {
+    if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") }
 }
 
 /// `ENOMEM`, or the error's text.
@@ -142,4 +142,69 @@ pub(super) fn mems_allowed() -> String {
     let list =
         status.known().and_then(|text| text.lines().find_map(|l| l.strip_prefix("Mems_allowed_list:")));
     format!("Mems_allowed_list: {}", list.map_or("not known", str::trim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::size::PageSize;
+
+    fn refusal(errno: Errno, room: [Option<u64>; 2]) -> Refusal {
+        let room = room.map(|pages| pages.map(|available| Room { available, growable: 0 }));
+        let len = HugeLen::new(PageSize::from_bytes(2 << 20).unwrap(), 2).unwrap();
+        map_refused(&MapError::mmap(errno.into()), len, "MAP_HUGETLB", room)
+    }
+
+    #[test]
+    fn enomem_is_a_limit_only_if_there_was_room_before_and_after() {
+        for (room, outcome, part) in [
+            ([Some(2), Some(9)], Outcome::Fail, "HP402"),
+            ([Some(2), Some(1)], Outcome::Unknown, "HP105"),
+            ([Some(0), Some(2)], Outcome::Unknown, "HP105"),
+            ([None, Some(2)], Outcome::Unknown, "HP105"),
+            ([None, None], Outcome::Unknown, "HP105"),
+        ] {
+            let refusal = refusal(Errno::ENOMEM, room);
+            assert_eq!(refusal.outcome, outcome, "{room:?}");
+            assert!(refusal.again && refusal.because.remedy.contains(part), "{room:?}: {refusal:?}");
+            assert!(refusal.because.seen.contains("ENOMEM"), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_pool_that_cannot_grow_is_told_from_a_limit() {
+        let room = |available, growable| Some(Room { available, growable });
+        assert!(reservation_limits(2, room(2, 0)).contains("HP402"));
+        assert!(reservation_limits(2, room(1, 9)).contains("HP106"));
+    }
+
+    #[test]
+    fn other_answers_are_final() {
+        for errno in [Errno::EINVAL, Errno::EPERM, Errno::ENODEV] {
+            let refusal = refusal(errno, [Some(9), Some(9)]);
+            assert!(refusal.outcome == Outcome::Fail && !refusal.again, "{errno}");
+            assert!(refusal.summary.contains(&format!("{errno:?}")), "{}", refusal.summary);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_not_to_be_had_points_to_the_check_that_knows() {
+        let refused = |call, errno: Errno| HugeFileError::Refused {
+            call,
+            what: "there".to_owned(),
+            source: errno.into(),
+        };
+        for (error, check) in [
+            (HugeFileError::NotHugetlbfs("there".to_owned()), "HP301"),
+            (refused("open", Errno::ENOENT), "HP301"),
+            (refused("open(O_TMPFILE) in", Errno::EACCES), "HP302"),
+            (refused("open(O_TMPFILE) in", Errno::EROFS), "HP302"),
+            (refused("open(O_TMPFILE) in", Errno::ENOSPC), "HP304"),
+            (refused("ftruncate", Errno::EFBIG), "HP406"),
+            (refused("memfd_create", Errno::EMFILE), "HP404"),
+            (refused("memfd_create", Errno::ENOSYS), "HP407"),
+        ] {
+            assert!(file_remedy(&error).contains(check), "{error}: {}", file_remedy(&error));
+        }
+    }
 }

@@ -17,6 +17,15 @@ pub(super) struct Meter {
     size: PageSize,
 }
 
+/// Pages that could be reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Free and promised to nobody.
+    pub(super) available: u64,
+    /// What overcommit may add.
+    pub(super) growable: u64,
+}
+
 /// How often counters are read while they are watched.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
 
@@ -34,10 +43,10 @@ impl Meter {
         }
     }
 
-    /// Pages that could be reserved when the counters were `now`: free and promised to nobody, and what overcommit adds.
-    pub(super) fn room(&self, now: &Counters) -> u64 {
+    /// What could be reserved when the counters were `now`.
+    pub(super) fn room(&self, now: &Counters) -> Room {
         let growable = overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
-        now.available().saturating_add(growable)
+        Room { available: now.available(), growable }
     }
 
     /// Watches for as long as `time`. True if no counter moved.
@@ -51,5 +60,12 @@ impl Meter {
             }
         }
         true
+    }
+}
+
+impl Room {
+    /// Both together.
+    pub(super) const fn pages(self) -> u64 {
+        self.available.saturating_add(self.growable)
     }
 }

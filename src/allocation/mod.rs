@@ -4,7 +4,7 @@
 //! may kill whoever touches it; the parent then knows what did. The rule for each page: map it (that reserves), then
 //! MADV_POPULATE_WRITE, then write. Whatever is held is given back on every way out, a kill included.
 //!
-//! [`sequence`] is the heart. [`trial`] decides what a step that others may have disturbed amounts to.
+//! `sequence` is the heart; `trial` decides what a step that others may have disturbed amounts to.
 
 mod backing;
 mod evidence;
@@ -51,9 +51,6 @@ pub struct Task {
     /// `--dir`: where the hugetlbfs worker and need make their files.
     #[serde(default)]
     pub directory: Option<String>,
-    /// Pages that the mount of `directory` holds reserved for its files: `min_size=` in pages, 0 if it has none.
-    #[serde(default)]
-    pub held_by_mount: u64,
     /// Whose system calls matter, for HP407.
     #[serde(default)]
     pub workload: Workload,

@@ -9,10 +9,10 @@ use std::ops::Range;
 use serde_json::{Value, json};
 
 use super::Task;
-use super::backing::{Backing, Held, MapError};
+use super::backing::{Backing, Held, MapError, touch};
 use super::evidence::{mapping, pool};
-use super::explain::{error_name, file_remedy, reservation_limits, touch, touch_remedy};
-use super::meter::Meter;
+use super::explain::{counted, error_name, file_remedy, reservation_limits, touch_remedy};
+use super::meter::{Meter, Room};
 use super::numa::{NoWay, Way};
 use crate::domain::catalogue::HP509;
 use crate::domain::check::{Because, Finding, Outcome};
@@ -20,8 +20,8 @@ use crate::domain::counters::Counters;
 use crate::domain::part::Telling;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
-use crate::linux::errno::named;
-use crate::linux::map::{Fill, is_not_offered};
+use crate::linux::errno::{is_not_offered, named};
+use crate::linux::map::Fill;
 
 /// Progress is told this often for each need, at most.
 const SLICES: u64 = 16;
@@ -71,7 +71,7 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
     let asked: Vec<_> = needs.iter().map(ToString::to_string).collect();
     let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
     let finding = match outcome {
-        Ok(()) => Finding::pass(HP509, size, format!("{pages} pages mapped, populated and given back")),
+        Ok(()) => Finding::pass(HP509, size, format!("{} mapped, populated and given back", counted(pages))),
         Err(unmet) => {
             let expected = format!("{} at once, {}", asked.join(" and "), backing.describe());
             let stands = held.as_ref().map_or_else(Clone::clone, stands);
@@ -154,51 +154,56 @@ impl Attempt<'_> {
             return Err(Unmet::new("the mapping is not as asked for", seen, String::new()));
         }
         let (Some(node), Some(way)) = (need.node, way) else { return Ok(()) };
-        match sight.numa.known() {
-            Some(numa) if numa.iter().all(|(on, _)| *on == node) => Ok(()),
-            Some(numa) => {
-                let here = numa.iter().filter(|(on, _)| *on == node).map(|(_, pages)| *pages).sum::<u64>();
-                let seen =
-                    format!("by {} only {here} of {} pages came from node{node}", way.name(), need.pages);
-                Err(Unmet::new(
-                    &format!("node{node} gave {here} of {} pages", need.pages),
-                    seen,
-                    node_remedy(node, self.size),
-                ))
-            }
-            None if matches!(way, Way::Bound) => Ok(()),
-            None => Err(Unmet::not_asked(need, "nobody tells where the pages landed")),
+        let numa = sight.numa.known().map(Vec::as_slice).unwrap_or_default();
+        let on = |wanted: &dyn Fn(u32) -> bool| {
+            numa.iter().filter(|(on, _)| wanted(*on)).map(|(_, pages)| *pages).sum::<u64>()
+        };
+        let (here, anywhere) = (on(&|other| other == node), on(&|_| true));
+        if here == need.pages || (anywhere != need.pages && matches!(way, Way::Bound)) {
+            return Ok(());
         }
+        if anywhere != need.pages {
+            return Err(Unmet::not_asked(need, "nobody tells where the pages landed"));
+        }
+        if self.free_on(node).is_some_and(|free| free > 0) {
+            let why = format!("pages landed elsewhere though node{node} has free ones: a memory policy");
+            return Err(Unmet::not_asked(need, &why));
+        }
+        let seen = format!("by {} only {here} of {} pages came from node{node}", way.name(), need.pages);
+        let summary = format!("node{node} gave {here} of {} pages", need.pages);
+        Err(Unmet::new(&summary, seen, node_remedy(node, self.size)))
     }
 
-    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<u64>) -> Unmet {
-        let to_be_had = room.map_or_else(|| "?".to_owned(), |room| room.to_string());
+    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<Room>) -> Unmet {
+        let to_be_had = room.map_or_else(|| "? pages".to_owned(), |room| counted(room.pages()));
         let remedy = match error {
             MapError::File(error) => file_remedy(error),
-            MapError::Map(_) if room.is_some_and(|room| room < need.pages) => format!(
+            MapError::Map { .. } if room.is_some_and(|room| room.pages() < need.pages) => format!(
                 "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
-                need.pages.saturating_sub(room.unwrap_or(0)),
+                need.pages.saturating_sub(room.map_or(0, Room::pages)),
                 self.size.sysfs_name()
             ),
-            MapError::Map(_) => reservation_limits(),
+            MapError::Map { .. } => reservation_limits(need.pages, room),
         };
         let (name, seen) = match error {
             MapError::File(error) => (error.to_string(), error.to_string()),
-            MapError::Map(source) => (
-                format!("reservation refused: {} with {to_be_had} pages to be had", error_name(source)),
-                format!("mmap of {need}: {}, with {to_be_had} pages to be had", named(source)),
+            MapError::Map { source, .. } => (
+                format!("reservation refused: {} with {to_be_had} to be had", error_name(source)),
+                format!("mmap of {need}: {}, with {to_be_had} to be had", named(source)),
             ),
         };
         Unmet::new(&name, seen, remedy)
     }
 
+    /// Free pages of a NUMA node, if known.
+    fn free_on(&self, node: u32) -> Option<u64> {
+        self.meter.read().ok()?.numa.iter().find(|other| other.node == node).map(|other| other.free)
+    }
+
     /// A slice that was refused half-way: what was taken of it shows in smaps.
     fn refused(&self, need: &PageCount, held: &Held, slice: &Range<u64>, error: &io::Error) -> Unmet {
         let at = held.look().pages(self.size).unwrap_or(slice.start);
-        let free = self.meter.read().ok();
-        let node_free = need.node.zip(free).and_then(|(node, now)| {
-            now.numa.iter().find(|other| other.node == node).map(|other| (node, other.free))
-        });
+        let node_free = need.node.and_then(|node| Some((node, self.free_on(node)?)));
         let remedy = match node_free {
             Some((node, 0)) => node_remedy(node, self.size),
             _ => touch_remedy(error),
@@ -221,7 +226,7 @@ impl Unmet {
     /// It could not be told whether the node would give them.
     fn not_asked(need: &PageCount, why: &str) -> Self {
         let remedy =
-            "run as root, or allow mbind in the seccomp profile; see the cpuset of this process".to_owned();
+            "allow mbind in the seccomp profile; see the cpuset and memory policy of this process".to_owned();
         let unmet = Self::new("the NUMA node could not be asked", format!("{need}: {why}"), remedy);
         Self { outcome: Outcome::Unknown, ..unmet }
     }

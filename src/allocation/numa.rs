@@ -1,13 +1,11 @@
 //! How to get pages from one NUMA node: mbind, or, where that is forbidden (containers' default seccomp profile), by
 //! running on a CPU of the node, whose first touch takes from there as long as it has pages.
 
-use std::io;
-
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::explain::mems_allowed;
+use super::explain::{error_name, mems_allowed};
 use crate::linux::errno::{is, named};
 use crate::linux::list::parse_list;
 use crate::linux::map::Mapping;
@@ -44,7 +42,9 @@ impl Way {
         match mapping.bind(node) {
             Ok(()) => Ok(Self::Bound),
             Err(error) if is(&error, Errno::EPERM) || is(&error, Errno::ENOSYS) => Self::run_on(node)
-                .map_err(|why| NoWay::Unasked(format!("mbind is forbidden ({}), and {why}", named(&error)))),
+                .map_err(|why| {
+                    NoWay::Unasked(format!("mbind is forbidden ({}), and {why}", error_name(&error)))
+                }),
             Err(error) => Err(NoWay::Refused(format!(
                 "no memory of node{node} for this process: mbind: {}; {}",
                 named(&error),
@@ -64,7 +64,7 @@ impl Way {
     fn run_on(node: u32) -> Result<Self, String> {
         let failed = |call: &str| {
             let call = call.to_owned();
-            move |errno: Errno| format!("{call}: {}", named(&io::Error::from(errno)))
+            move |errno: Errno| format!("{call}: {errno:?}")
         };
         let this = Pid::from_raw(0);
         let before = sched_getaffinity(this).map_err(failed("sched_getaffinity"))?;

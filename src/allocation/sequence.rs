@@ -6,9 +6,9 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::backing::{Backing, Held, MapError};
+use super::backing::{Backing, Held, MapError, touch};
 use super::evidence::with_trials;
-use super::explain::{map_refused, touch, touch_refused};
+use super::explain::{counted, map_refused, touch_refused};
 use super::meter::Meter;
 use super::stage::Stage;
 use super::trial::{Patience, Refusal, Trial, Try};
@@ -18,8 +18,9 @@ use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::movement::Step;
 use crate::domain::part::Telling;
 use crate::domain::size::{HugeLen, PageSize};
+use crate::linux::errno::is_not_offered;
 use crate::linux::hugefile::HugeFileError;
-use crate::linux::map::{Fill, is_not_offered};
+use crate::linux::map::Fill;
 
 /// Everything a sequence knows of itself.
 struct Sequence<'a> {
@@ -54,7 +55,7 @@ pub(super) fn run(
     Sequence {
         size,
         len,
-        held_by_mount: if matches!(backing, Backing::Directory(_)) { task.held_by_mount } else { 0 },
+        held_by_mount: backing.held_by_mount(size),
         backing,
         stage: Stage { meter: Meter::new(task, size), tell },
         reserve: Trial::default(),
@@ -330,8 +331,4 @@ impl Sequence<'_> {
 /// Whether a hugetlbfs of our own is what this process may not, or this kernel cannot, make.
 fn is_forbidden(error: &HugeFileError) -> bool {
     matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::ENODEV))
-}
-
-fn counted(pages: u64) -> String {
-    if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") }
 }

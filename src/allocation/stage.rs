@@ -3,7 +3,7 @@
 use std::io;
 
 use super::backing::Sight;
-use super::meter::Meter;
+use super::meter::{Meter, Room};
 use super::trial::{Done, Try};
 use crate::domain::check::CheckId;
 use crate::domain::counters::{Counters, Movement};
@@ -57,8 +57,8 @@ impl Stage<'_> {
         Ok(Try::Done(Done { movement, mapping }))
     }
 
-    /// Pages that could be promised before and after a step, as far as known.
-    pub(super) fn room(&self, around: &Around) -> [Option<u64>; 2] {
+    /// What could be reserved before and after a step, as far as known.
+    pub(super) fn room(&self, around: &Around) -> [Option<Room>; 2] {
         [&around.before, &around.after].map(|counters| Some(self.meter.room(counters.as_ref().ok()?)))
     }
 }

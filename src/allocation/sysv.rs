@@ -8,19 +8,19 @@ use std::io;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
-use super::backing::Sight;
+use super::Task;
+use super::backing::{MapError, Sight, touch};
 use super::evidence::with_trials;
-use super::explain::{error_name, map_refused, touch, touch_refused};
+use super::explain::{error_name, map_refused, touch_refused};
 use super::meter::Meter;
 use super::stage::Stage;
 use super::trial::{Patience, Refusal, Trial, Try};
-use super::{Task, backing::MapError};
 use crate::domain::catalogue::HP508;
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::movement::{Placed, Step};
 use crate::domain::part::Telling;
 use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::errno::named;
+use crate::linux::errno::{is, named};
 use crate::linux::map::Segment;
 use crate::linux::root::HostRoot;
 
@@ -103,8 +103,9 @@ impl Rounds<'_> {
         })?;
         let mapping = match made {
             Ok(mapping) => mapping,
-            Err((_, error)) if error.raw_os_error() == Some(Errno::ENOMEM as i32) => {
-                let refusal = map_refused(&MapError::Map(error), len, "by shmget", self.stage.room(&around));
+            Err((call, source)) if is(&source, Errno::ENOMEM) => {
+                let error = MapError::Map { call, source };
+                let refusal = map_refused(&error, len, "by shmget", self.stage.room(&around));
                 self.reserve.push(Try::Refused(refusal));
                 return Ok(());
             }

@@ -72,7 +72,7 @@ const TIME: Duration = Duration::from_secs(1);
 const DEVIATIONS_SHOWN: usize = 6;
 const DEVIATION_SHOWN: usize = 120;
 /// The longest that counters are watched between two tries.
-const LONGEST_WATCH: Duration = Duration::from_millis(50);
+const LONGEST_WATCH: Duration = Duration::from_millis(500);
 
 // === impl Patience ===
 
@@ -295,3 +295,6 @@ impl Refusal {
         Finding::not_pass(id, size, self.outcome, self.summary, self.because)
     }
 }
+
+#[cfg(test)]
+mod tests;

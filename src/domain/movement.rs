@@ -142,6 +142,10 @@ impl Step {
             Self::Reserve { pages, .. } => format!("reserved +{pages}, no page is used"),
             Self::Touch(placed) => format!("free -{0}, reserved -{0}", placed.pages),
             Self::Populate { placed, .. } => format!("free -{} at once", placed.pages),
+            Self::Release { placed, unused: 0, .. } => format!("free +{}: all as before", placed.pages),
+            Self::Release { placed: Placed { pages: 0, .. }, unused, .. } => {
+                format!("reserved -{unused}: all as before")
+            }
             Self::Release { placed, unused, .. } => {
                 format!("free +{}, reserved -{unused}: all as before", placed.pages)
             }

@@ -17,7 +17,7 @@ use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
 use rustix::mount as fsmount;
 
 use super::errno::named;
-use crate::domain::size::{HugeLen, PageSize};
+use crate::domain::size::{HugeLen, PageSize, human_bytes};
 
 /// A file of whole huge pages, without a name. It is on hugetlbfs and has the page size asked for: that was looked at.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub enum HugeFileError {
     #[error("{0} is no hugetlbfs")]
     NotHugetlbfs(String),
     /// The directory is hugetlbfs of another page size.
-    #[error("{path} has pages of {found} bytes, not of {wanted}")]
+    #[error("{path} has pages of {}, not of {wanted}", human_bytes(*.found))]
     OtherSize {
         /// The directory.
         path: String,

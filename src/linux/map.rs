@@ -3,8 +3,8 @@
 //! What is handed out are volatile slices with checked bounds, never references: the memory may be shared with another
 //! process that writes what it likes, when it likes. This module and `fds` hold all unsafe code of the crate.
 //!
-//! Nothing here touches memory by itself. A touch of a page that cannot be had ends in SIGBUS, so the order for every
-//! user is: map (reserves: ENOMEM tells), [`Mapping::populate_write`] (EFAULT tells), then write.
+//! A touch of a page that cannot be had ends in SIGBUS, so the order for every user is: map (reserves: ENOMEM tells),
+//! [`Mapping::populate_write`] (EFAULT tells), then write.
 #![allow(unsafe_code)]
 
 mod policy;
@@ -117,23 +117,18 @@ impl Mapping {
         Ok(Self { start, bytes: bytes.get(), page_bytes, kind: Kind::Mmap })
     }
 
-    /// At least `bytes` of ordinary memory, kept free of transparent huge pages: what huge pages are measured against.
+    /// At least `bytes` of ordinary memory.
     ///
     /// # Errors
     ///
     /// mmap(2); EINVAL for no bytes at all.
     pub fn ordinary(bytes: usize) -> io::Result<Self> {
         const SMALL: usize = 4096;
-        let length =
-            bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new).ok_or(Errno::EINVAL)?;
+        let length = bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new);
+        let length = length.ok_or(Errno::EINVAL)?;
         // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
         let start = unsafe { mman::mmap_anonymous(None, length, READ_WRITE, MapFlags::MAP_PRIVATE) }?;
-        let mapping = Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap };
-        match mapping.advise(MmapAdvise::MADV_NOHUGEPAGE) {
-            // A kernel without transparent huge pages does not know the word.
-            Err(error) if error.raw_os_error() != Some(libc::EINVAL) => Err(error),
-            _ => Ok(mapping),
-        }
+        Ok(Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap })
     }
 
     /// Where it begins.
@@ -154,8 +149,8 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// EFAULT where a write would raise SIGBUS, EHWPOISON for a broken page; [`is_not_offered`] tells the answers of a
-    /// kernel before 5.14, where the caller has to write instead. An error without errno: no such pages.
+    /// EFAULT where a write would raise SIGBUS, EHWPOISON for a broken page; [`super::errno::is_not_offered`] tells the
+    /// answers of a kernel before 5.14, where the caller has to write instead. An error without errno: no such pages.
     pub fn populate_write(&self, pages: Range<u64>) -> io::Result<()> {
         let (at, bytes) = self.range(pages).ok_or_else(|| io::Error::other("pages outside the mapping"))?;
         // SAFETY: populating changes no byte of memory, and `range` keeps it within this mapping.
@@ -172,11 +167,20 @@ impl Mapping {
         self.advise(MmapAdvise::MADV_DONTDUMP)
     }
 
-    /// Locks the memory, which touches all of it: for ordinary memory.
+    /// Keeps ordinary memory free of transparent huge pages.
     ///
     /// # Errors
     ///
-    /// mlock(2): EPERM or ENOMEM beyond RLIMIT_MEMLOCK.
+    /// madvise(2): EINVAL if the kernel has none.
+    pub fn keep_pages_small(&self) -> io::Result<()> {
+        self.advise(MmapAdvise::MADV_NOHUGEPAGE)
+    }
+
+    /// Locks the memory, which touches all of it: mlock(2), for ordinary memory.
+    ///
+    /// # Errors
+    ///
+    /// EPERM or ENOMEM beyond RLIMIT_MEMLOCK.
     pub fn lock(&self) -> io::Result<()> {
         // SAFETY: locking changes no byte of memory, and the range is this mapping.
         unsafe { mman::mlock(self.start, self.bytes) }?;
@@ -285,12 +289,6 @@ impl Fill {
             Self::AtOnce => MapFlags::MAP_POPULATE,
         }
     }
-}
-
-/// Whether the kernel does not offer what was asked of it, or does not let this process: EINVAL, ENOSYS, EPERM.
-#[must_use]
-pub fn is_not_offered(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM))
 }
 
 /// The length and the page size, in bytes.

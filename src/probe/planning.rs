@@ -254,15 +254,7 @@ impl<'a> SizePlan<'a> {
     }
 
     fn task(&self, role: Role, pages: u64) -> Task {
-        Task { held_by_mount: self.held_by_mount(), ..task(self.request, role, Some(self.size), pages) }
-    }
-
-    /// Pages that the mount of `--dir` holds reserved for its own files: `min_size=`.
-    fn held_by_mount(&self) -> u64 {
-        let device = self.inventory.directory.as_ref().and_then(|directory| directory.device.as_deref());
-        let mut mounts = self.inventory.mounts.known().into_iter().flatten();
-        let mount = mounts.find(|mount| Some(mount.device.as_str()) == device);
-        mount.and_then(|mount| mount.min_bytes).unwrap_or(0) / self.size.bytes()
+        task(self.request, role, Some(self.size), pages)
     }
 
     /// Why nothing can be tried in `--dir`; `None` if it can, or there is no `--dir`.
@@ -286,7 +278,6 @@ fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Ta
         pages,
         need: Vec::new(),
         directory: request.directory.clone(),
-        held_by_mount: 0,
         workload: request.workload,
         root: None,
     }

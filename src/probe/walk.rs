@@ -85,7 +85,6 @@ pub fn run(
         pages: walk.pages,
         need: Vec::new(),
         directory: walk.directory.clone(),
-        held_by_mount: 0,
         workload: Workload::default(),
         root: None,
     };
