@@ -19,9 +19,9 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-## Regenerate docs/checks.md from the catalogue
+## Regenerate docs/checks.md from the catalogue, and the tables that tests compare with
 docs:
-	UPDATE=1 $(CARGO) test --locked --test docs
+	UPDATE=1 $(CARGO) test --locked --test render
 
 ## Ratios from one run, for docs/benchmarks.md (root, installs DPDK)
 bench:
