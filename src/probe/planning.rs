@@ -333,3 +333,6 @@ pub(super) fn time_for(size: PageSize, pages: u64) -> Duration {
     let gib = u32::try_from(size.bytes().saturating_mul(pages) >> 30).unwrap_or(u32::MAX);
     PHASE.saturating_add(PER_GIB.saturating_mul(gib))
 }
+
+#[cfg(test)]
+mod tests;

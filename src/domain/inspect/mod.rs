@@ -18,6 +18,7 @@ use super::size::PageSize;
 pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<Finding> {
     let mut findings = pools::inspect_machine(inventory);
     findings.extend(limits::inspect_machine(inventory, request));
+    findings.extend(pools::unlisted(inventory, sizes));
     for &size in sizes {
         findings.extend(pools::inspect(inventory, request, size));
         findings.extend(mounts::inspect(inventory, request, size));

@@ -27,6 +27,15 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
     ]
 }
 
+/// HP101 about the machine, where the pools cannot even be listed and no size was asked for by name: that is not the
+/// same as having none.
+pub(super) fn unlisted(inventory: &Inventory, sizes: &[PageSize]) -> Option<Finding> {
+    let why = inventory.pools.why_unknown().filter(|_| sizes.is_empty() && inventory.pools.is_trouble())?;
+    let because = Because::new("a directory per size that the kernel offers", why)
+        .remedy("run it where /sys/kernel/mm/hugepages can be read, or name the size with --size");
+    Some(Finding::not_pass(HP101, None, Outcome::Unknown, "the pools cannot be listed", because))
+}
+
 /// HP108, about the machine.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory) -> Vec<Finding> {

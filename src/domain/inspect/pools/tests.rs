@@ -438,3 +438,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn pools_that_cannot_be_listed_are_not_absent() {
+    let unreadable = Inventory { pools: Reading::Unreadable("EACCES".to_owned()), ..Inventory::default() };
+    let found = unlisted(&unreadable, &[]).unwrap();
+    assert_eq!((found.id, found.size, found.outcome), (HP101, None, Outcome::Unknown));
+    assert!(unlisted(&Inventory::default(), &[]).is_none(), "a kernel without hugetlb has none");
+    assert!(
+        unlisted(&unreadable, &[PageSize::from_bytes(2 << 20).unwrap()]).is_none(),
+        "said about the size"
+    );
+}

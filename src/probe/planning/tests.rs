@@ -1,0 +1,253 @@
+//! What is looked at, what is mandatory, and how many pages are taken: by what is there and what was asked.
+
+use super::*;
+use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
+use crate::domain::inventory::{BootPool, BootRequest, Directory, NumaPool};
+
+const ALL_CAPABILITIES: u64 = u64::MAX;
+
+fn size(text: &str) -> PageSize {
+    text.parse().unwrap()
+}
+
+fn pool(text: &str, total: u64, free: u64, reserved: u64, overcommit: u64) -> Pool {
+    Pool {
+        size: size(text),
+        total: Reading::Known(total),
+        free: Reading::Known(free),
+        reserved: Reading::Known(reserved),
+        surplus: Reading::Known(0),
+        overcommit: Reading::Known(overcommit),
+        mempolicy: Reading::Absent,
+        numa: Vec::new(),
+    }
+}
+
+fn machine(pools: Vec<Pool>) -> Inventory {
+    let mut inventory = Inventory { pools: Reading::Known(pools), ..Inventory::default() };
+    inventory.privileges.capabilities = Reading::Known(ALL_CAPABILITIES);
+    inventory
+}
+
+fn request(options: &[(&str, &str)]) -> Request {
+    let mut request = Request::default();
+    for (option, value) in options {
+        match *option {
+            "size" => request.sizes.push(size(value)),
+            "expect" => request.expect.push(value.parse().unwrap()),
+            "need" => request.need.push(value.parse().unwrap()),
+            "only" => request.only.push(value.parse().unwrap()),
+            "dir" => request.directory = Some((*value).to_owned()),
+            other => panic!("no option {other}"),
+        }
+    }
+    request
+}
+
+fn with_directory(mut inventory: Inventory, its: &str) -> Inventory {
+    inventory.directory = Some(Directory {
+        path: "/dev/hugepages".to_owned(),
+        real_path: None,
+        device: None,
+        kind: Reading::Known(DirectoryKind::Hugetlbfs { size: size(its), pages: None, inodes: None }),
+        writable: Reading::Absent,
+    });
+    inventory
+}
+
+fn with_limits(mut inventory: Inventory, fault: u64, reservation: u64) -> Inventory {
+    let account = |limit| Account { limit: Reading::Known(Some(limit)), usage: Reading::Known(0) };
+    let limit = CgroupLimit { size: size("2Mi"), fault: account(fault), reservation: account(reservation) };
+    inventory.cgroup = Reading::Known(HugetlbCgroup {
+        version: CgroupVersion::V2,
+        path: "/a".to_owned(),
+        levels: vec![CgroupLevel {
+            directory: "/sys/fs/cgroup/a".to_owned(),
+            sizes: Reading::Known(vec![limit]),
+        }],
+        complete: true,
+    });
+    inventory
+}
+
+fn names(sizes: &[PageSize]) -> Vec<String> {
+    sizes.iter().map(ToString::to_string).collect()
+}
+
+fn planned(inventory: &Inventory, request: &Request) -> (Plan, Vec<Job>) {
+    plan(inventory, request, &sizes(inventory, request), true)
+}
+
+fn find(plan: &Plan, id: CheckId) -> &Item {
+    plan.items.iter().find(|item| item.id == id).unwrap_or_else(|| panic!("{id} is not planned"))
+}
+
+#[test]
+fn sizes_are_those_asked_for_or_those_with_something_in_them() {
+    let mut both = machine(vec![pool("2Mi", 8, 8, 0, 0), pool("32Mi", 0, 0, 0, 0), pool("1Gi", 0, 0, 0, 2)]);
+    let of = |inventory: &Inventory, options: &[(&str, &str)]| names(&sizes(inventory, &request(options)));
+    assert_eq!(of(&both, &[]), ["2Mi", "1Gi"], "pages, and overcommit");
+    assert_eq!(of(&both, &[("size", "32Mi")]), ["32Mi"]);
+    assert_eq!(of(&both, &[("need", "32Mi=1")]), ["2Mi", "32Mi", "1Gi"]);
+    assert_eq!(of(&both, &[("size", "1Gi"), ("need", "1Gi=1")]), ["1Gi"]);
+    let boot = BootPool { size: Some(size("32Mi")), pages: 4, numa: Vec::new() };
+    both.boot = Reading::Known(BootRequest { pools: vec![boot], ..BootRequest::default() });
+    assert_eq!(of(&both, &[]), ["2Mi", "32Mi", "1Gi"], "the boot command line expects some");
+    let both = with_directory(both, "2Mi");
+    assert_eq!(of(&both, &[("dir", "/dev/hugepages")]), ["2Mi"], "--dir alone names its size");
+    assert_eq!(of(&both, &[("dir", "/dev/hugepages"), ("size", "1Gi")]), ["1Gi"]);
+    let mut unreadable = pool("2Mi", 0, 0, 0, 0);
+    unreadable.total = Reading::Malformed("x".to_owned());
+    assert_eq!(of(&machine(vec![unreadable]), &[]), ["2Mi"], "what cannot be read may hold some");
+}
+
+#[test]
+fn nothing_there_and_nothing_expected_is_not_tried() {
+    let empty = machine(vec![pool("1Gi", 0, 0, 0, 0)]);
+    let (nothing, jobs) = planned(&empty, &request(&[("size", "1Gi")]));
+    assert_eq!(names(&nothing.nothing_there), ["1Gi"]);
+    assert!(jobs.iter().all(|job| job.task.size.is_none()), "{jobs:?}");
+    for option in [("expect", "1Gi>=1"), ("need", "1Gi=1")] {
+        let (plan, _) = planned(&empty, &request(&[("size", "1Gi"), option]));
+        assert!(plan.nothing_there.is_empty(), "{option:?}");
+    }
+    let (plan, _) = planned(&empty, &request(&[("size", "1Gi"), ("expect", "1Gi=0")]));
+    assert_eq!(names(&plan.nothing_there), ["1Gi"], "none is what was expected");
+    let unknown = Inventory { pools: Reading::Unreadable("EACCES".to_owned()), ..machine(Vec::new()) };
+    let (plan, _) = planned(&unknown, &request(&[("size", "1Gi")]));
+    assert!(plan.nothing_there.is_empty(), "pools that cannot be listed are not absent");
+}
+
+#[test]
+fn what_design_calls_mandatory_is_mandatory_for_every_size() {
+    let inventory = machine(vec![pool("2Mi", 8, 8, 0, 0), pool("1Gi", 2, 2, 0, 0)]);
+    let (plan, _) = planned(&inventory, &Request::default());
+    for size in ["2Mi", "1Gi"].map(size) {
+        let mandatory: Vec<_> = (plan.items.iter())
+            .filter(|item| item.size == Some(size) && item.mandatory)
+            .map(|item| item.id.number())
+            .collect();
+        assert_eq!(mandatory, [501, 502, 503, 504, 505, 601, 602, 603, 604]);
+    }
+}
+
+#[test]
+fn no_more_pages_are_taken_than_nobody_else_has_a_claim_to() {
+    let limit = 2 << 20;
+    for (name, inventory, expected) in [
+        ("plenty", machine(vec![pool("2Mi", 8, 8, 0, 0)]), Some(2)),
+        ("two", machine(vec![pool("2Mi", 8, 2, 0, 0)]), Some(2)),
+        ("one", machine(vec![pool("2Mi", 8, 1, 0, 0)]), Some(1)),
+        ("all but one reserved", machine(vec![pool("2Mi", 8, 8, 7, 0)]), Some(1)),
+        ("all reserved", machine(vec![pool("2Mi", 8, 8, 8, 0)]), None),
+        ("all in use", machine(vec![pool("2Mi", 8, 0, 0, 0)]), None),
+        ("all in use, but it may grow", machine(vec![pool("2Mi", 8, 0, 0, 4)]), Some(2)),
+        ("limits for one", with_limits(machine(vec![pool("2Mi", 8, 8, 0, 0)]), limit, 9 * limit), Some(1)),
+        (
+            "reservations for one",
+            with_limits(machine(vec![pool("2Mi", 8, 8, 0, 0)]), 9 * limit, limit),
+            Some(1),
+        ),
+        (
+            "a limit of none is met for real",
+            with_limits(machine(vec![pool("2Mi", 8, 8, 0, 0)]), 0, 0),
+            Some(1),
+        ),
+    ] {
+        let (plan, jobs) = planned(&inventory, &Request::default());
+        let taken = jobs.iter().find(|job| job.task.role == Role::Memfd).map(|job| job.task.pages);
+        assert_eq!(taken, expected, "{name}");
+        assert_eq!(find(&plan, HP503).mandatory, expected != Some(1), "{name}");
+        let prevented = find(&plan, HP501)
+            .roles
+            .iter()
+            .all(|duty| matches!(duty.not_run, Some(NotRun::Prevented { .. })));
+        assert_eq!(prevented, expected.is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_need_is_tried_whatever_the_counters_say() {
+    let busy = machine(vec![pool("2Mi", 8, 0, 0, 0)]);
+    let (plan, jobs) = planned(&busy, &request(&[("need", "2Mi=4"), ("need", "2Mi=2@numa1")]));
+    assert!(find(&plan, HP509).mandatory);
+    let needs: Vec<_> = jobs.iter().filter(|job| job.task.role == Role::Need).collect();
+    assert_eq!(needs.len(), 1, "all of a size are held at once");
+    assert_eq!(needs[0].task.need.len(), 2);
+    assert!(needs[0].time >= PHASE);
+}
+
+#[test]
+fn with_a_directory_other_memory_is_advice_alone() {
+    let inventory = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0)]), "2Mi");
+    let (plan, _) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
+    for duty in &find(&plan, HP502).roles {
+        let expected = if duty.role == Role::Hugetlbfs { Weight::Full } else { Weight::Advisory };
+        assert_eq!(duty.weight, expected, "{}", duty.role);
+    }
+    // Of another size, it serves nothing, and nothing else is taken in its place.
+    let (plan, jobs) =
+        planned(&inventory, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi"), ("need", "1Gi=1")]));
+    assert!(jobs.iter().all(|job| ![Role::Hugetlbfs, Role::Need].contains(&job.task.role)), "{jobs:?}");
+    assert!(find(&plan, HP509).roles.iter().all(|duty| duty.not_run.is_some()));
+}
+
+#[test]
+fn without_rights_what_takes_them_is_skipped_and_says_so() {
+    let mut inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
+    inventory.privileges.capabilities = Reading::Known(0);
+    let (plan, jobs) = planned(&inventory, &Request::default());
+    for (id, role) in [(HP502, Role::Hugetlbfs), (HP508, Role::SysV)] {
+        let duty = find(&plan, id).roles.iter().find(|duty| duty.role == role).unwrap();
+        assert!(
+            matches!(&duty.not_run, Some(NotRun::Skipped(why)) if why.contains("CAP_SYS_ADMIN")),
+            "{duty:?}"
+        );
+        assert!(jobs.iter().all(|job| job.task.role != role));
+    }
+    let memfd = find(&plan, HP502).roles.iter().find(|duty| duty.role == Role::Memfd).unwrap();
+    assert_eq!((memfd.weight, &memfd.not_run), (Weight::Full, &None));
+}
+
+#[test]
+fn nothing_is_tried_on_a_captured_tree() {
+    let inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
+    let request = request(&[("need", "2Mi=4")]);
+    let (plan, jobs) = plan(&inventory, &request, &sizes(&inventory, &request), false);
+    assert_eq!(jobs, []);
+    assert!(plan.items.iter().flat_map(|item| &item.roles).all(|duty| duty.not_run.is_some()));
+}
+
+#[test]
+fn only_what_is_reported_is_run() {
+    let inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
+    let roles = |only: &str| {
+        let (_, jobs) = planned(&inventory, &request(&[("only", only)]));
+        jobs.iter().map(|job| job.task.role).collect::<Vec<_>>()
+    };
+    assert_eq!(roles("HP1"), []);
+    assert_eq!(roles("HP407"), [Role::Syscalls]);
+    assert_eq!(roles("HP503"), [Role::Anonymous, Role::Hugetlbfs, Role::Memfd]);
+}
+
+#[test]
+fn placement_takes_more_than_one_numa_node() {
+    let node = |node| NumaPool {
+        node,
+        total: Reading::Known(4),
+        free: Reading::Known(4),
+        surplus: Reading::Known(0),
+    };
+    for (nodes, tried) in [(vec![node(0)], false), (vec![node(0), node(1)], true)] {
+        let inventory = machine(vec![Pool { numa: nodes, ..pool("2Mi", 8, 8, 0, 0) }]);
+        let (plan, _) = planned(&inventory, &Request::default());
+        assert_eq!(find(&plan, HP506).roles[0].not_run.is_none(), tried);
+    }
+}
+
+#[test]
+fn time_grows_with_what_is_cleared() {
+    assert_eq!(time_for(size("2Mi"), 8), PHASE);
+    assert_eq!(time_for(size("1Gi"), 8), PHASE + 8 * PER_GIB);
+    assert!(time_for(size("1Gi"), u64::MAX) > PHASE);
+}
