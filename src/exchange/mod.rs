@@ -6,4 +6,5 @@
 //! Reading order: [`message`] is the wire format, [`channel`] carries it with its descriptors, [`table`] is the memory
 //! as the receiver has it.
 
+pub mod channel;
 pub mod message;

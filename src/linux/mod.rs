@@ -21,6 +21,7 @@ pub mod nr_hugepages;
 pub mod numa_maps;
 pub mod pools;
 pub mod privileges;
+pub mod rights;
 pub mod root;
 pub mod run_directory;
 pub mod smaps;
