@@ -8,3 +8,4 @@
 
 pub mod channel;
 pub mod message;
+pub mod table;
