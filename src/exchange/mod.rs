@@ -8,4 +8,5 @@
 
 pub mod channel;
 pub mod message;
+pub mod ring;
 pub mod table;
