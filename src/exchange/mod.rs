@@ -7,6 +7,7 @@
 //! as the receiver has it.
 
 pub mod channel;
+pub mod frame;
 pub mod message;
 pub mod ring;
 pub mod table;
