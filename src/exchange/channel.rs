@@ -164,12 +164,18 @@ impl Channel {
                 return Ok(envelope);
             }
             // A message that has begun has its own, shorter, deadline.
-            let until = self.partial.began.map_or(deadline, |began| deadline.min(began + PATIENCE));
+            let until = self.due().map_or(deadline, |due| deadline.min(due));
             let ready = wait(&[(self.socket.as_fd(), PollFlags::POLLIN)], until)?;
             if !ready && Instant::now() >= deadline {
                 return Err(ChannelError::Silent(began.elapsed(), what.to_owned()));
             }
         }
+    }
+
+    /// When the rest of a message that has begun is due.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.partial.began.map(|began| began + PATIENCE)
     }
 
     /// Sends a request and waits for its answer.

@@ -89,6 +89,11 @@ impl Source {
         &self.frame
     }
 
+    /// The last one was not sent: the next has its number.
+    pub const fn take_back(&mut self) {
+        self.next = self.next.saturating_sub(1);
+    }
+
     /// How many there were.
     #[must_use]
     pub const fn made(&self) -> u64 {

@@ -6,8 +6,12 @@
 //! Reading order: [`message`] is the wire format, [`channel`] carries it with its descriptors, [`table`] is the memory
 //! as the receiver has it.
 
+pub mod backend;
 pub mod channel;
 pub mod frame;
+pub mod frontend;
 pub mod message;
+pub mod net;
 pub mod ring;
+pub mod socket;
 pub mod table;

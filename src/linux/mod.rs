@@ -6,6 +6,7 @@ pub mod counters;
 pub mod cpu;
 pub mod directory;
 pub mod errno;
+pub mod event;
 pub mod fds;
 pub mod holders;
 pub mod host;

@@ -113,8 +113,21 @@ impl<'m> Driver<'m> {
             return Err(RingError::Overrun { id, claimed, bytes });
         }
         self.next_used = self.next_used.wrapping_add(1);
-        self.free.push(index);
         Ok(Some(Used { id: index, bytes: claimed }))
+    }
+
+    /// Makes an id free again, that came back: one that is offered anew at once never was.
+    pub fn give_back(&mut self, id: u16) {
+        self.free.push(id);
+    }
+
+    /// Whether something has come back that was not taken yet.
+    ///
+    /// # Errors
+    ///
+    /// None that a peer can cause.
+    pub fn has_used(&self) -> Result<bool, RingError> {
+        Ok(u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire)) != self.next_used)
     }
 
     /// How many buffers the device has.

@@ -78,7 +78,9 @@ fn what_is_offered_is_taken_and_comes_back() {
         device.put_used(given, head, round % 65).unwrap();
         given = given.wrapping_add(1);
         assert!(device.publish(given).unwrap());
+        assert!(driver.has_used().unwrap());
         assert_eq!(driver.take_used().unwrap(), Some(Used { id, bytes: round % 65 }));
+        driver.give_back(id);
         assert_eq!(driver.take_used().unwrap(), None);
     }
 }
