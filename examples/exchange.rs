@@ -67,7 +67,11 @@ fn main() {
             let work = match work {
                 "echo" => Work::Echo,
                 "sink" => Work::Sink(Some(Tracker::new(7))),
-                _ => Work::Source { source: Source::new(7, 64), frames },
+                "count" => Work::Sink(None),
+                "bounce" => {
+                    Work::Source { source: Source::new(7, 64), frames, returns: Some(Tracker::new(7)) }
+                }
+                _ => Work::Source { source: Source::new(7, 64), frames, returns: None },
             };
             let options = Options {
                 pages: Pages::Huge,

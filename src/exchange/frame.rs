@@ -181,6 +181,12 @@ impl Tally {
         self.intact == sent && self.altered == 0 && self.doubled == 0
     }
 
+    /// Frames of ours that came, in whatever state.
+    #[must_use]
+    pub const fn ours(&self) -> u64 {
+        self.intact + self.altered + self.doubled
+    }
+
     /// How many of `sent` frames did not come.
     #[must_use]
     pub const fn lost(&self, sent: u64) -> u64 {

@@ -13,12 +13,15 @@ pub enum Work {
     Echo,
     /// They are counted and, where the seed is known, looked at.
     Sink(Option<Tracker>),
-    /// They are counted, and as many as stated are made and sent.
+    /// As many as stated are made and sent. What comes is counted.
     Source {
         /// Makes them.
         source: Source,
         /// How many.
         frames: u64,
+        /// Set if the driver sends each back: then what comes is looked at, and few are under way at once, for a driver
+        /// drops what it cannot send.
+        returns: Option<Tracker>,
     },
 }
 
@@ -48,6 +51,10 @@ pub(super) struct Worker {
 /// Chains in one batch: what is published to the driver at once.
 const BATCH: u16 = 64;
 
+/// Frames under way at once where the driver sends them back: half of what its usual queue holds, as a frame may take
+/// it two descriptors.
+const UNDER_WAY: u64 = 128;
+
 /// A vring that fails, by its place in the pair: 0 receives at the driver, 1 transmits.
 pub(super) type Failed = (u32, RingError);
 
@@ -65,8 +72,8 @@ impl Worker {
     /// What was seen of the frames, if they were looked at.
     pub(super) const fn tally(&self) -> Option<Tally> {
         match &self.work {
-            Work::Sink(Some(tracker)) => Some(tracker.tally()),
-            _ => None,
+            Work::Sink(Some(tracker)) | Work::Source { returns: Some(tracker), .. } => Some(tracker.tally()),
+            Work::Echo | Work::Sink(None) | Work::Source { returns: None, .. } => None,
         }
     }
 
@@ -96,12 +103,16 @@ impl Worker {
                     }
                 })?;
             }
-            Work::Source { source, frames } => {
-                queues.send(source, *frames, &mut self.traffic)?;
+            Work::Source { source, frames, returns } => {
+                let most = returns.as_ref().map_or(*frames, |tracker| tracker.tally().ours() + UNDER_WAY);
+                queues.send(source, most.min(*frames), &mut self.traffic)?;
                 let traffic = &mut self.traffic;
                 queues.drain(&mut self.buffer, |frame| {
                     traffic.received += 1;
                     traffic.received_bytes += frame.len() as u64;
+                    if let Some(tracker) = returns {
+                        tracker.look(frame);
+                    }
                 })?;
             }
             Work::Echo | Work::Sink(_) => {

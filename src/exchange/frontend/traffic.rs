@@ -208,7 +208,7 @@ impl<'m> Pair<'m> {
         }
         if count > 0 {
             queue.publish()?;
-            run.came = run.tracker.tally().intact + run.tracker.tally().altered + run.tracker.tally().doubled;
+            run.came = run.tracker.tally().ours();
         }
         Ok(count)
     }
