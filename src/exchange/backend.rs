@@ -300,6 +300,8 @@ impl<'a> Backend<'a> {
                 .collect();
             fds.push((self.channel.as_fd(), PollFlags::POLLIN));
             wait(&fds, until)?;
+            // Much may have happened meanwhile.
+            self.table.check_files().map_err(BackendError::Shrunk)?;
         }
         self.vrings.iter_mut().for_each(Vring::clear_kick);
         self.quieten(true)

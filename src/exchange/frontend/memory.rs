@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use vm_memory::VolatileSlice;
 
 use crate::domain::size::HugeLen;
@@ -59,7 +60,8 @@ const GUEST_STEP: u64 = 0x100_0000_0000;
 impl Memory {
     /// Maps a file of `len`, all of it, as `regions` regions of equal length.
     ///
-    /// The regions end at multiples of 4 KiB; at whole pages where their number allows it.
+    /// The regions end at multiples of 4 KiB; at whole pages where their number allows it. The file is sealed against
+    /// shrinking where it can be, as QEMU does: whoever is handed it may otherwise take the memory away again.
     ///
     /// # Errors
     ///
@@ -86,6 +88,8 @@ impl Memory {
             let given = MemoryRegion { guest, bytes, user: mapping.address() + offset, offset };
             self.regions.push(Region { file: self.files.len(), given });
         }
+        // Files of a hugetlbfs cannot be sealed; see docs/adr/0004-a-peer-that-truncates.md.
+        let _ = fcntl(file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW));
         self.files.push(Mapped { file: file.try_clone_to_owned()?, mapping });
         Ok(())
     }
