@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::{HugeLen, PageSize};
 use hugeprobe::exchange::backend::{
-    Backend, BackendError, End, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Report, Watch, Work,
+    Backend, BackendError, End, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Report, Traffic, Watch, Work,
 };
 use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::frame::{Source, Tracker};
@@ -212,7 +212,7 @@ fn small_pages_are_refused_where_huge_ones_are_asked_for() {
 fn somebody_who_looks_on_may_refuse_a_table() {
     struct Picky;
     impl Watch for Picky {
-        fn table(&mut self, table: &Table) -> Result<(), String> {
+        fn table(&mut self, table: &Table, _: &Traffic) -> Result<(), String> {
             if table.regions().len() == 1 { Err("one region is too few".to_owned()) } else { Ok(()) }
         }
     }

@@ -6,13 +6,13 @@ use std::io;
 
 use nix::errno::Errno;
 
+use super::Task;
 use super::backing::{Backing, Held, MapError};
 use super::evidence::with_trials;
 use super::explain::{map_refused, touch, touch_refused};
 use super::meter::Meter;
 use super::stage::Stage;
 use super::trial::{Patience, Refusal, Trial, Try};
-use super::{Task, verify};
 use crate::domain::catalogue::{HP501, HP502, HP503, HP504, HP505};
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::movement::Step;
@@ -20,6 +20,7 @@ use crate::domain::part::Telling;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::hugefile::HugeFileError;
 use crate::linux::map::{Fill, is_not_offered};
+use crate::linux::pattern;
 
 /// Everything a sequence knows of itself.
 struct Sequence<'a> {
@@ -225,7 +226,8 @@ impl Sequence<'_> {
                 Err(error) if !is_not_offered(&error) => return Err(error),
                 _ => {}
             }
-            Ok(verify::keeps(&mapped.mapping.volatile(), len, mapped.mapping.address()))
+            let page_bytes = usize::try_from(len.size().bytes()).unwrap_or(usize::MAX);
+            Ok(pattern::keeps(&mapped.mapping.volatile(), page_bytes, mapped.mapping.address()))
         })?;
         Ok(match answer {
             Err(error) => {

@@ -58,14 +58,19 @@ pub trait Watch {
     /// # Errors
     ///
     /// Why it is refused.
-    fn table(&mut self, table: &Table) -> Result<(), String> {
-        let _ = table;
+    fn table(&mut self, table: &Table, so_far: &Traffic) -> Result<(), String> {
+        let _ = (table, so_far);
         Ok(())
     }
 
-    /// A vring is about to be stopped; the memory is still there.
-    fn stopping(&mut self, index: u32, table: &Table) {
-        let _ = (index, table);
+    /// A vring has its kick: from now on it is looked at.
+    fn starting(&mut self, index: u32) {
+        let _ = index;
+    }
+
+    /// A vring is about to be stopped.
+    fn stopping(&mut self, index: u32, so_far: &Traffic) {
+        let _ = (index, so_far);
     }
 }
 
@@ -428,13 +433,13 @@ impl<'a> Backend<'a> {
     /// Lets somebody look at a new table before it is answered.
     fn look(&mut self, request: Request) -> Result<Answer, BackendError> {
         self.tables += 1;
-        self.watch.table(&self.table).map_err(|why| refuse(request, why))?;
+        self.watch.table(&self.table, self.worker.traffic()).map_err(|why| refuse(request, why))?;
         Ok(Answer::Done)
     }
 
     fn set_vring(&mut self, request: Request, state: VringState) -> Result<Answer, BackendError> {
         let VringState { index, num } = state;
-        let table = &self.table;
+        let so_far = self.worker.traffic();
         let vring = vring(&mut self.vrings, request, index)?;
         match request {
             Request::SetVringNum => {
@@ -450,7 +455,7 @@ impl<'a> Backend<'a> {
             },
             Request::SetVringEndian if num == 0 => {}
             Request::GetVringBase => {
-                self.watch.stopping(index, table);
+                self.watch.stopping(index, so_far);
                 vring.stop();
                 let num = u32::from(vring.taken);
                 return Ok(Answer::With(Payload::Vring(VringState { index, num })));
@@ -488,6 +493,7 @@ impl<'a> Backend<'a> {
         let event = fds.pop().map(Event::new).transpose().map_err(|why| refuse(request, why))?;
         match request {
             Request::SetVringKick => {
+                self.watch.starting(index);
                 vring.kick = Some(event);
                 if let Ok(Some(device)) = vring.device(&self.table) {
                     device.set_quiet(true).map_err(|source| BackendError::Ring { index, source })?;

@@ -13,5 +13,8 @@ pub mod frontend;
 pub mod message;
 pub mod net;
 pub mod ring;
+pub mod role;
 pub mod socket;
 pub mod table;
+
+pub use role::{Source, Task, run};

@@ -20,6 +20,7 @@ pub mod mountinfo;
 pub mod mounts;
 pub mod nr_hugepages;
 pub mod numa_maps;
+pub mod pattern;
 pub mod pools;
 pub mod privileges;
 pub mod rights;

@@ -13,6 +13,7 @@ use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
 use crate::domain::plan::{Duty, Item, NotRun, Plan, Role, Weight};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
+use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
 
 /// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
@@ -232,7 +233,8 @@ impl<'a> SizePlan<'a> {
             weight: Weight::Full,
             not_run: Some(NotRun::Prevented("not built yet".to_owned())),
         };
-        let duties = vec![duty(Role::Frontend), duty(Role::Backend)];
+        let session = Session::FrontendFirst;
+        let duties = vec![duty(Role::Frontend(session)), duty(Role::Backend(session))];
         self.duties.push((vec![HP601, HP602, HP603, HP604], true, duties));
     }
 

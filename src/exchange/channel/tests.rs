@@ -59,7 +59,8 @@ fn descriptors_with_the_second_half_belong_to_the_message_too() {
 fn what_is_no_message_has_its_own_error() {
     let with_fds = |count: usize| {
         move |peer: UnixStream| {
-            rights::send(peer.as_fd(), &set_features().to_bytes(), &vec![io::stderr().as_fd(); count]).unwrap();
+            rights::send(peer.as_fd(), &set_features().to_bytes(), &vec![io::stderr().as_fd(); count])
+                .unwrap();
         }
     };
     let with_bytes = |bytes: Vec<u8>| move |mut peer: UnixStream| peer.write_all(&bytes).unwrap();

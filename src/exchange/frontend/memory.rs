@@ -134,6 +134,17 @@ impl Memory {
 // === impl Area ===
 
 impl<'m> Area<'m> {
+    /// All of it.
+    #[must_use]
+    pub const fn memory(&self) -> VolatileSlice<'m> {
+        self.memory
+    }
+
+    /// Nothing of it is taken any more.
+    pub const fn clear(&mut self) {
+        self.taken = 0;
+    }
+
     /// The next `bytes`, at a multiple of `alignment`; `None` if there are not that many left.
     pub fn take(&mut self, bytes: usize, alignment: usize) -> Option<Piece<'m>> {
         let at = self.taken.checked_next_multiple_of(alignment)?;
