@@ -6,15 +6,17 @@
 //!    linux::{pools, mounts, cgroup, ...} --> domain::Inventory --> inspect --> Finding --+
 //!                                                                                        +--> judge --> Report
 //!    allocation (reserve, touch, populate), in workers --> Part --> merge --> Finding ---+               |
+//!    exchange (frontend <=> backend), in workers ------->                                                |
 //!                                                                                 render::{table, short, json, junit}
 //! ```
 //!
-//! Layers import downwards only: `domain` <- `linux` <- `allocation` <- `probe` and `render` <- `cli`; the test
+//! Layers import downwards only: `domain` <- `linux` <- `allocation`, `exchange` <- `probe` and `render` <- `cli`; the test
 //! `architecture` holds that. docs/architecture.md tells which process does what.
 
 pub mod allocation;
 pub mod cli;
 pub mod domain;
+pub mod exchange;
 pub mod linux;
 pub mod probe;
 pub mod render;

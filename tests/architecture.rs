@@ -10,9 +10,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("linux", &["domain"]),
     ("allocation", &["domain", "linux"]),
-    ("probe", &["domain", "linux", "allocation"]),
+    ("exchange", &["domain", "linux"]),
+    ("probe", &["domain", "linux", "allocation", "exchange"]),
     ("render", &["domain"]),
-    ("cli", &["domain", "linux", "allocation", "probe", "render"]),
+    ("cli", &["domain", "linux", "allocation", "exchange", "probe", "render"]),
 ];
 
 /// The only files that may hold `unsafe`: two modules.

@@ -6,13 +6,13 @@ use std::io;
 
 use nix::errno::Errno;
 
+use super::Task;
 use super::backing::{Backing, Held, MapError, touch};
 use super::evidence::with_trials;
 use super::explain::{counted, map_refused, touch_refused};
 use super::meter::Meter;
 use super::stage::Stage;
 use super::trial::{Patience, Refusal, Trial, Try};
-use super::{Task, verify};
 use crate::domain::catalogue::{HP501, HP502, HP503, HP504, HP505};
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::movement::Step;
@@ -21,6 +21,7 @@ use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::errno::is_not_offered;
 use crate::linux::hugefile::HugeFileError;
 use crate::linux::map::Fill;
+use crate::linux::pattern;
 
 /// Everything a sequence knows of itself.
 struct Sequence<'a> {
@@ -226,7 +227,8 @@ impl Sequence<'_> {
                 Err(error) if !is_not_offered(&error) => return Err(error),
                 _ => {}
             }
-            Ok(verify::keeps(&mapped.mapping.volatile(), len, mapped.mapping.address()))
+            let page_bytes = usize::try_from(len.size().bytes()).unwrap_or(usize::MAX);
+            Ok(pattern::keeps(&mapped.mapping.volatile(), page_bytes, mapped.mapping.address()))
         })?;
         Ok(match answer {
             Err(error) => {

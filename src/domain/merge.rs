@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::check::{Because, CheckId, Finding, Outcome};
 use super::part::{Part, PartError};
 use super::plan::{Duty, Item, NotRun, Plan, Role, Weight};
+use super::sharing;
 use super::size::PageSize;
 
 /// What came of one worker.
@@ -182,6 +183,7 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
     {
         return finding;
     }
+    let disagreement = sharing::disagreement(&words);
     let mut worst: Option<(Role, Finding)> = None;
     // What all say alike needs no name beside it.
     let alike = words.windows(2).all(|pair| match pair {
@@ -199,6 +201,13 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
         if worst.as_ref().is_none_or(|(_, other)| finding.outcome > other.outcome) {
             worst = Some((role, finding));
         }
+    }
+    if let Some((outcome, summary, because)) = disagreement
+        && worst.as_ref().is_none_or(|(_, finding)| outcome > finding.outcome)
+    {
+        let mut finding = Finding::not_pass(item.id, item.size, outcome, summary, because);
+        finding.evidence = evidence;
+        return finding;
     }
     match worst {
         Some((role, mut finding)) => {

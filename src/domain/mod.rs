@@ -19,4 +19,5 @@ pub mod reading;
 pub mod report;
 pub mod request;
 pub mod reserve;
+pub mod sharing;
 pub mod size;

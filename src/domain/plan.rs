@@ -5,11 +5,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckId;
+use super::sharing::Session;
 use super::size::PageSize;
 
 /// What a worker process does. One process has one role, about one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String", into = "String")]
 pub enum Role {
     /// HP501 to HP505 on MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
     Anonymous,
@@ -25,10 +26,10 @@ pub enum Role {
     Need,
     /// HP407: which system calls are let through.
     Syscalls,
-    /// HP6xx: the side that owns the memory.
-    Frontend,
+    /// HP6xx: the side that owns the memory, in this session.
+    Frontend(Session),
     /// HP6xx: the side that is handed the memory.
-    Backend,
+    Backend(Session),
     /// HP7xx.
     Measure,
 }
@@ -93,6 +94,25 @@ pub struct Plan {
 
 // === impl Role ===
 
+impl Role {
+    /// Every role.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let alone = [
+            Self::Anonymous,
+            Self::Hugetlbfs,
+            Self::Memfd,
+            Self::SysV,
+            Self::Placement,
+            Self::Need,
+            Self::Syscalls,
+            Self::Measure,
+        ];
+        let pairs =
+            Session::ALL.into_iter().flat_map(|session| [Self::Frontend(session), Self::Backend(session)]);
+        alone.into_iter().chain(pairs)
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -103,9 +123,41 @@ impl fmt::Display for Role {
             Self::Placement => "placement",
             Self::Need => "need",
             Self::Syscalls => "syscalls",
-            Self::Frontend => "frontend",
-            Self::Backend => "backend",
+            Self::Frontend(session) => return f.pad(&format!("frontend:{session}")),
+            Self::Backend(session) => return f.pad(&format!("backend:{session}")),
             Self::Measure => "measure",
         })
+    }
+}
+
+impl From<Role> for String {
+    fn from(role: Role) -> Self {
+        role.to_string()
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::all()
+            .find(|role| role.to_string() == text)
+            .ok_or_else(|| format!("'{text}' is no role of a worker"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_survives_its_own_name() {
+        for role in Role::all() {
+            let json = serde_json::to_string(&role).unwrap();
+            assert_eq!(serde_json::from_str::<Role>(&json).unwrap(), role);
+        }
+        assert_eq!(serde_json::to_string(&Role::SysV).unwrap(), r#""sysv""#);
+        assert_eq!(Role::Backend(Session::Private).to_string(), "backend:private");
+        assert!(serde_json::from_str::<Role>(r#""frontend""#).is_err());
     }
 }

@@ -146,7 +146,8 @@ fn memfd(size: PageSize) -> Result<OwnedFd, Errno> {
     // MFD_HUGE_SHIFT is MAP_HUGE_SHIFT: 26, memfd_create(2).
     const MFD_HUGE_SHIFT: u32 = 26;
     let size = MFdFlags::from_bits_retain(size.log2() << MFD_HUGE_SHIFT);
-    memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_HUGETLB | size)
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_HUGETLB | MFdFlags::MFD_ALLOW_SEALING;
+    memfd_create(c"hugeprobe", flags | size)
 }
 
 fn unattached(size: PageSize) -> Result<OwnedFd, (&'static str, Errno)> {

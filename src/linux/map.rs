@@ -158,6 +158,15 @@ impl Mapping {
         Ok(())
     }
 
+    /// As [`Mapping::populate_write`], every page.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::populate_write`].
+    pub fn populate_all(&self) -> io::Result<()> {
+        self.populate_write(0..(self.bytes / self.page_bytes) as u64)
+    }
+
     /// Keeps the memory out of core dumps, as DPDK does: a page of 1 GiB would make a large one.
     ///
     /// # Errors

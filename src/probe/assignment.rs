@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::allocation::Task;
+use crate::allocation;
+use crate::domain::plan::Role;
+use crate::domain::size::PageSize;
+use crate::exchange::role as exchange;
 
 /// The hidden verb that a worker is started with.
 pub const VERB: &str = "worker";
@@ -19,7 +22,17 @@ pub struct Assignment {
     #[serde(default)]
     pub manner: Manner,
     /// What to do.
-    pub task: Task,
+    pub work: Work,
+}
+
+/// What a worker does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Takes pages, alone.
+    Allocation(allocation::Task),
+    /// Shares pages with another worker, at the other end of its standard input.
+    Exchange(exchange::Task),
 }
 
 /// How a worker speaks.
@@ -33,4 +46,26 @@ pub enum Manner {
     Walk,
     /// The same, and wait for a line on standard input after each.
     Pause,
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Who it makes the worker.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Allocation(task) => task.role,
+            Self::Exchange(task) => task.role,
+        }
+    }
+
+    /// The size that it is about; `None` for the machine.
+    #[must_use]
+    pub const fn size(&self) -> Option<PageSize> {
+        match self {
+            Self::Allocation(task) => task.size,
+            Self::Exchange(task) => Some(task.size),
+        }
+    }
 }

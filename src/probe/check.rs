@@ -1,5 +1,8 @@
 //! `check`: the orchestrator of one run.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -18,7 +21,7 @@ use crate::domain::request::{PageCount, Request};
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
-use super::assignment::{Assignment, Manner, VERB};
+use super::assignment::{Assignment, Manner, VERB, Work};
 use super::gather;
 use super::guardian::{self, Guardian, GuardianError, Options};
 use super::planning::{self, Job};
@@ -32,10 +35,10 @@ pub enum CheckError {
     Reserve(#[from] GuardianError),
     /// Signals could not be taken over.
     #[error("cannot take over signals (signalfd): {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
     /// No nonce to be had.
     #[error("cannot make a nonce for this run: {0}")]
-    Nonce(std::io::Error),
+    Nonce(io::Error),
 }
 
 /// How long a run that reserves nothing waits for one that is replaying a dead run's journal: it does the same.
@@ -66,8 +69,8 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     progress.step("reading pools, mounts and limits");
     let inventory = gather::inventory(root, request);
     let sizes = planning::sizes(&inventory, request);
-    let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live());
-    let workers: Vec<_> = jobs.iter().map(|job| work(&mut supervisor, &run, job, progress)).collect();
+    let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live(), seed(&run));
+    let workers: Vec<_> = jobs.iter().flat_map(|job| work(&mut supervisor, &run, job, progress)).collect();
 
     let mut findings = inspect::all(&inventory, request, &sizes);
     findings.extend(merge(&plan, &workers));
@@ -106,36 +109,61 @@ pub(super) fn give_back(guardian: Guardian) -> Vec<String> {
     }
 }
 
-/// Runs one worker to its end.
-fn work(supervisor: &mut Supervisor<'_>, run: &str, job: &Job, progress: &mut dyn Progress) -> WorkerReport {
-    let Job { task, time } = job;
-    let (role, size) = (task.role, task.size);
-    let assignment = Assignment {
-        run: run.to_owned(),
-        parent: getpid().as_raw(),
-        manner: Manner::Part,
-        task: task.clone(),
-    };
-    let about = size.map_or_else(|| role.to_string(), |size| format!("{} {role}", size.resource_name()));
-    let ended = match serde_json::to_string(&assignment) {
-        Ok(text) => {
-            let start =
-                Start { arguments: vec![VERB.to_owned(), text], stdin: Stdio::null(), time: Some(*time) };
+/// Runs the workers of one phase to their end.
+fn work(
+    supervisor: &mut Supervisor<'_>,
+    run: &str,
+    job: &Job,
+    progress: &mut dyn Progress,
+) -> Vec<WorkerReport> {
+    let ended = match starts(run, job) {
+        Ok(starts) => {
+            let about = about(job);
             let mut hear = |line: &[u8]| match hear(line) {
                 Some(Heard::Step(step)) => progress.step(&format!("{about}: {step}")),
                 Some(Heard::Moved(_)) | None => progress.tick(),
             };
-            supervisor.run(vec![start], &mut hear).pop()
+            supervisor.run(starts, &mut hear)
         }
-        Err(error) => Some(Ended::not_started(error.to_string())),
+        Err(error) => job.workers.iter().map(|_| Ended::not_started(error.to_string())).collect(),
     };
-    let Ended { output, log, ending } =
-        ended.unwrap_or_else(|| Ended::not_started("nothing came of it".to_owned()));
+    job.workers.iter().zip(ended).map(|(work, ended)| worker_report(run, work, ended)).collect()
+}
+
+/// How the workers of a phase are started. Of a pair, each has one end of a socket as its standard input.
+fn starts(run: &str, job: &Job) -> io::Result<Vec<Start>> {
+    let mut inputs = match job.workers.len() {
+        2 => UnixStream::pair().map(|(one, other)| vec![one, other])?,
+        _ => Vec::new(),
+    };
+    let start = |work: &Work| {
+        let parent = getpid().as_raw();
+        let assignment = Assignment { run: run.to_owned(), parent, manner: Manner::Part, work: work.clone() };
+        let arguments = vec![VERB.to_owned(), serde_json::to_string(&assignment)?];
+        let stdin = inputs.pop().map_or_else(Stdio::null, |end| Stdio::from(OwnedFd::from(end)));
+        Ok(Start { arguments, stdin, time: Some(job.time) })
+    };
+    job.workers.iter().map(start).collect()
+}
+
+fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerReport {
+    let (role, size) = (work.role(), work.size());
+    let Ended { output, log, ending } = ended;
     let part = match &ending {
         Ending::NotStarted(_) => Ok(Part::default()),
         _ => Part::parse(&output, run, role, size),
     };
     WorkerReport { role, size, part, ending, log }
+}
+
+/// What a phase is about, for whoever follows the run.
+fn about(job: &Job) -> String {
+    let Some(work) = job.workers.first() else { return String::new() };
+    let what = match work {
+        Work::Allocation(task) => task.role.to_string(),
+        Work::Exchange(_) => "sharing".to_owned(),
+    };
+    work.size().map_or_else(|| what.clone(), |size| format!("{} {what}", size.resource_name()))
 }
 
 fn report(
@@ -190,8 +218,14 @@ fn measurements(findings: &[Finding]) -> Map<String, serde_json::Value> {
 }
 
 /// A name for this run that nobody else has.
-pub(super) fn nonce() -> std::io::Result<String> {
+pub(super) fn nonce() -> io::Result<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/uuid").map(|uuid| uuid.trim().to_owned())
+}
+
+/// A seed that differs from run to run: stale bytes of another are told from those of this one.
+fn seed(run: &str) -> u64 {
+    run.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Whether a verdict is good news: pass, warnings included.

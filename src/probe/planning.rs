@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::allocation::Task;
 use crate::domain::catalogue::{
-    HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP701,
-    HP702,
+    self, HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604,
+    HP605, HP606, HP607, HP608, HP609, HP610, HP611, HP701, HP702,
 };
 use crate::domain::cgroup::AccountKind;
 use crate::domain::check::CheckId;
@@ -13,10 +13,20 @@ use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
 use crate::domain::plan::{Duty, Item, NotRun, Plan, Role, Weight};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
+use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
+use crate::exchange::role::{self as exchange, Source};
+
+use super::assignment::Work;
 
 /// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
 const PAGES: u64 = 2;
+
+/// Frames of each run between frontend and backend: many times round a ring of 256.
+const FRAMES: u64 = 4096;
+
+/// What the sessions of a frontend and a backend report.
+const SHARING: [CheckId; 11] = [HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP608, HP609, HP610, HP611];
 
 /// How long a phase may take before it is given up, whatever it does.
 const PHASE: Duration = Duration::from_secs(5);
@@ -29,12 +39,12 @@ const CAPTURED: &str = "this is a captured tree: nothing was tried";
 /// CAP_SYS_ADMIN (capabilities(7)): for a file system or an IPC namespace of one's own.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// A worker to run.
+/// A phase: one worker, or a pair that talk to each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// What it is told.
-    pub task: Task,
-    /// How long it may take.
+    /// What each is told.
+    pub workers: Vec<Work>,
+    /// How long they may take.
     pub time: Duration,
 }
 
@@ -70,14 +80,20 @@ pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
 
 /// The plan for `sizes`, and the workers that it takes, in the order in which they are to run.
 ///
-/// `live` is false for a captured tree, where nothing can be tried.
+/// `live` is false for a captured tree, where nothing can be tried. `seed` is of what frontend and backend write.
 #[must_use]
-pub fn plan(inventory: &Inventory, request: &Request, sizes: &[PageSize], live: bool) -> (Plan, Vec<Job>) {
+pub fn plan(
+    inventory: &Inventory,
+    request: &Request,
+    sizes: &[PageSize],
+    live: bool,
+    seed: u64,
+) -> (Plan, Vec<Job>) {
     let mut plan = Plan { sizes: sizes.to_vec(), ..Plan::default() };
     let mut jobs = Vec::new();
     let why_not = (!live).then(|| NotRun::Skipped(CAPTURED.to_owned()));
     if why_not.is_none() {
-        jobs.push(Job { task: task(request, Role::Syscalls, None, 0), time: PHASE });
+        jobs.push(Job::alone(task(request, Role::Syscalls, None, 0), PHASE));
     }
     plan.items.push(item(
         HP407,
@@ -89,15 +105,16 @@ pub fn plan(inventory: &Inventory, request: &Request, sizes: &[PageSize], live: 
         if is_nothing(inventory, request, size) {
             plan.nothing_there.push(size);
         } else {
-            SizePlan::new(inventory, request, size, live).add_to(&mut plan, &mut jobs);
+            SizePlan::new(inventory, request, size, live, seed).add_to(&mut plan, &mut jobs);
         }
     }
-    jobs.retain(|job| plan.items.iter().any(|item| request.reports(item.id) && concerns(item, &job.task)));
+    let wanted = |work: &Work| plan.items.iter().any(|item| request.reports(item.id) && concerns(item, work));
+    jobs.retain(|job| job.workers.iter().any(wanted));
     (plan, jobs)
 }
 
-fn concerns(item: &Item, task: &Task) -> bool {
-    item.size == task.size && item.roles.iter().any(|duty| duty.role == task.role)
+fn concerns(item: &Item, work: &Work) -> bool {
+    item.size == work.size() && item.roles.iter().any(|duty| duty.role == work.role())
 }
 
 /// The sizes that the boot command line asks pages of.
@@ -127,6 +144,12 @@ fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool 
     !there && !expected
 }
 
+impl Job {
+    fn alone(task: Task, time: Duration) -> Self {
+        Self { workers: vec![Work::Allocation(task)], time }
+    }
+}
+
 /// What one size gets.
 struct SizePlan<'a> {
     inventory: &'a Inventory,
@@ -134,6 +157,8 @@ struct SizePlan<'a> {
     size: PageSize,
     /// False for a captured tree, where nothing can be tried.
     live: bool,
+    /// Of all that is written and sent between frontend and backend.
+    seed: u64,
     /// How many pages the steps take; why none of them can be run, if so.
     pages: Result<u64, NotRun>,
     duties: Vec<(Vec<CheckId>, bool, Vec<Duty>)>,
@@ -141,9 +166,9 @@ struct SizePlan<'a> {
 }
 
 impl<'a> SizePlan<'a> {
-    fn new(inventory: &'a Inventory, request: &'a Request, size: PageSize, live: bool) -> Self {
+    fn new(inventory: &'a Inventory, request: &'a Request, size: PageSize, live: bool, seed: u64) -> Self {
         let pages = if live { pages_to_take(inventory, size) } else { Err(captured()) };
-        Self { inventory, request, size, live, pages, duties: Vec::new(), jobs: Vec::new() }
+        Self { inventory, request, size, live, seed, pages, duties: Vec::new(), jobs: Vec::new() }
     }
 
     fn add_to(mut self, plan: &mut Plan, jobs: &mut Vec<Job>) {
@@ -220,19 +245,61 @@ impl<'a> SizePlan<'a> {
         if duty.not_run.is_none() {
             let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
             let task = Task { need: needs, ..self.task(Role::Need, PAGES) };
-            self.jobs.push(Job { task, time: time_for(self.size, pages) });
+            self.jobs.push(Job::alone(task, time_for(self.size, pages)));
         }
         self.duties.push((vec![HP509], true, vec![duty]));
     }
 
+    /// HP601 to HP611: a pair of workers for each session.
     fn sharing(&mut self) {
-        let not_built = prevented(
-            "not built yet",
-            "update hugeprobe: this version shares no pages between two processes",
-        );
-        let duty = |role| Duty { role, weight: Weight::Full, not_run: Some(not_built.clone()) };
-        let duties = vec![duty(Role::Frontend), duty(Role::Backend)];
-        self.duties.push((vec![HP601, HP602, HP603, HP604], true, duties));
+        let planned: Vec<_> =
+            Session::ALL.into_iter().map(|session| (session, self.session(session))).collect();
+        for id in SHARING {
+            let mut duties = Vec::new();
+            for (session, duty) in planned.iter().filter(|(session, _)| session.checks().contains(&id)) {
+                duties.push(Duty { role: Role::Frontend(*session), ..duty.clone() });
+                duties.push(Duty { role: Role::Backend(*session), ..duty.clone() });
+            }
+            let mandatory = catalogue::find(id).is_some_and(|check| check.mandatory);
+            self.duties.push((vec![id], mandatory, duties));
+        }
+    }
+
+    /// The duty of either worker of a session, and the job of both unless something keeps them from running.
+    fn session(&mut self, session: Session) -> Duty {
+        let uses_directory = session.uses_directory();
+        let (weight, unfit) = match &self.request.directory {
+            Some(_) if uses_directory => (Weight::Full, self.directory_unfit()),
+            Some(_) => (Weight::Advisory, None),
+            None => (Weight::Full, None),
+        };
+        let not_run = unfit.or_else(|| match &self.pages {
+            Err(why) => Some(why.clone()),
+            Ok(pages) if *pages < session.pages() => {
+                Some(NotRun::Skipped("only one page to be had".to_owned()))
+            }
+            Ok(_) => None,
+        });
+        if let (None, Ok(pages)) = (&not_run, &self.pages) {
+            let memory = match &self.request.directory {
+                Some(path) => Source::Directory(path.clone()),
+                None if self.may(CAP_SYS_ADMIN) => Source::Unattached,
+                None => Source::Memfd,
+            };
+            let task = |role| {
+                Work::Exchange(exchange::Task {
+                    role,
+                    size: self.size,
+                    pages: *pages,
+                    memory: memory.clone(),
+                    seed: self.seed,
+                    frames: FRAMES,
+                })
+            };
+            let workers = vec![task(Role::Frontend(session)), task(Role::Backend(session))];
+            self.jobs.push(Job { workers, time: time_for(self.size, pages.saturating_mul(4)) });
+        }
+        Duty { role: Role::Frontend(session), weight, not_run }
     }
 
     fn measure(&mut self) {
@@ -248,7 +315,7 @@ impl<'a> SizePlan<'a> {
         if let (None, Ok(pages)) = (&not_run, &self.pages) {
             let task = self.task(role, *pages);
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
-            self.jobs.push(Job { task, time: time_for(self.size, pages.saturating_mul(4)) });
+            self.jobs.push(Job::alone(task, time_for(self.size, pages.saturating_mul(4))));
         }
         Duty { role, weight, not_run }
     }

@@ -15,7 +15,7 @@ use crate::domain::size::PageSize;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-use super::assignment::{Assignment, Manner, VERB};
+use super::assignment::{Assignment, Manner, VERB, Work};
 use super::check::{CheckError, give_back, nonce, reserve};
 use super::planning::time_for;
 use super::supervisor::{Start, Supervisor};
@@ -89,7 +89,8 @@ pub fn run(
         root: None,
     };
     let manner = if walk.pause { Manner::Pause } else { Manner::Walk };
-    let assignment = Assignment { run: run.clone(), parent: getpid().as_raw(), manner, task };
+    let assignment =
+        Assignment { run: run.clone(), parent: getpid().as_raw(), manner, work: Work::Allocation(task) };
     let text = serde_json::to_string(&assignment).map_err(|error| WalkError::NoPage(error.to_string()))?;
     let start = Start {
         arguments: vec![VERB.to_owned(), text],

@@ -1,6 +1,7 @@
 //! A worker process: tied to its parent, does one task, says what it finds on its standard output.
 
 use std::io::{self, BufRead as _, Write};
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use nix::sys::prctl;
@@ -13,7 +14,9 @@ use crate::domain::check::{CheckId, Finding};
 use crate::domain::counters::Movement;
 use crate::domain::part::{PartWriter, Telling};
 
-use super::assignment::{Assignment, Manner};
+use crate::exchange::role as exchange;
+
+use super::assignment::{Assignment, Manner, Work};
 
 /// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
 pub fn main(argument: &str) -> ExitCode {
@@ -29,7 +32,7 @@ pub fn main(argument: &str) -> ExitCode {
     match work(&assignment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(log, "hugeprobe: the {} worker stopped: {error}", assignment.task.role);
+            let _ = writeln!(log, "hugeprobe: the {} worker stopped: {error}", assignment.work.role());
             ExitCode::FAILURE
         }
     }
@@ -37,10 +40,13 @@ pub fn main(argument: &str) -> ExitCode {
 
 fn work(assignment: &Assignment) -> io::Result<()> {
     tie_to(Pid::from_raw(assignment.parent))?;
-    let task = &assignment.task;
-    let part = PartWriter::new(io::stdout(), assignment.run.clone(), task.role, task.size);
+    let work = &assignment.work;
+    let part = PartWriter::new(io::stdout(), assignment.run.clone(), work.role(), work.size());
     let mut teller = Teller { part, manner: assignment.manner };
-    allocation::run(task, &mut teller)?;
+    match work {
+        Work::Allocation(task) => allocation::run(task, &mut teller)?,
+        Work::Exchange(task) => exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut teller)?,
+    }
     teller.part.end()
 }
 

@@ -86,7 +86,8 @@ fn without_root(machine: &Machine) -> Result<(), Missing> {
 
 /// A worker of the program, told what to do by hand: for what no run would ask of it.
 fn worker(task: &Value) -> Command {
-    let assignment = json!({"run": "by-hand", "parent": std::process::id(), "task": task}).to_string();
+    let assignment =
+        json!({"run": "by-hand", "parent": std::process::id(), "work": {"allocation": task}}).to_string();
     let mut command = Command::new(PROGRAM);
     command.args(["worker", &assignment]);
     command
@@ -120,8 +121,7 @@ fn second_page(machine: &Machine) -> Result<(), Missing> {
     group.set("hugetlb.2MB.max", 2 << 20);
     // The plan would take one page; told to take two, the worker meets the limit.
     let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
-    let assignment =
-        "{\"run\":\"by-hand\",\"parent\":PARENT,\"task\":{\"role\":\"memfd\",\"size\":\"2Mi\",\"pages\":2}}";
+    let assignment = "{\"run\":\"by-hand\",\"parent\":PARENT,\"work\":{\"allocation\":{\"role\":\"memfd\",\"size\":\"2Mi\",\"pages\":2}}}";
     let assignment = assignment.replace("PARENT", &std::process::id().to_string());
     let run =
         run(Command::new("sh").args(["-c", script]).arg(group.path()).args([PROGRAM, "worker", &assignment]));

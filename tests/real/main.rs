@@ -19,6 +19,7 @@ mod limit;
 mod mount;
 mod pool;
 mod reserve;
+mod sharing;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -36,7 +37,7 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // The counters of a pool belong to the whole machine.
     arguments.test_threads = Some(1);
-    let mut cases = [pool::CASES, mount::CASES, limit::CASES, allocation::CASES].concat();
+    let mut cases = [pool::CASES, mount::CASES, limit::CASES, allocation::CASES, sharing::CASES].concat();
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     let before = context::pools::snapshot();

@@ -75,7 +75,14 @@ fn names(sizes: &[PageSize]) -> Vec<String> {
 }
 
 fn planned(inventory: &Inventory, request: &Request) -> (Plan, Vec<Job>) {
-    plan(inventory, request, &sizes(inventory, request), true)
+    plan(inventory, request, &sizes(inventory, request), true, 7)
+}
+
+fn tasks(jobs: &[Job]) -> impl Iterator<Item = &Task> {
+    jobs.iter().flat_map(|job| &job.workers).filter_map(|work| match work {
+        Work::Allocation(task) => Some(task),
+        Work::Exchange(_) => None,
+    })
 }
 
 fn find(plan: &Plan, id: CheckId) -> &Item {
@@ -106,7 +113,7 @@ fn nothing_there_and_nothing_expected_is_not_tried() {
     let empty = machine(vec![pool("1Gi", 0, 0, 0, 0)]);
     let (nothing, jobs) = planned(&empty, &request(&[("size", "1Gi")]));
     assert_eq!(names(&nothing.nothing_there), ["1Gi"]);
-    assert!(jobs.iter().all(|job| job.task.size.is_none()), "{jobs:?}");
+    assert!(jobs.iter().all(|job| job.workers[0].size().is_none()), "{jobs:?}");
     for option in [("expect", "1Gi>=1"), ("need", "1Gi=1")] {
         let (plan, _) = planned(&empty, &request(&[("size", "1Gi"), option]));
         assert!(plan.nothing_there.is_empty(), "{option:?}");
@@ -155,7 +162,7 @@ fn no_more_pages_are_taken_than_nobody_else_has_a_claim_to() {
         ),
     ] {
         let (plan, jobs) = planned(&inventory, &Request::default());
-        let taken = jobs.iter().find(|job| job.task.role == Role::Memfd).map(|job| job.task.pages);
+        let taken = tasks(&jobs).find(|task| task.role == Role::Memfd).map(|task| task.pages);
         assert_eq!(taken, expected, "{name}");
         assert_eq!(find(&plan, HP503).mandatory, expected != Some(1), "{name}");
         let prevented = find(&plan, HP501)
@@ -171,10 +178,9 @@ fn a_need_is_tried_whatever_the_counters_say() {
     let busy = machine(vec![pool("2Mi", 8, 0, 0, 0)]);
     let (plan, jobs) = planned(&busy, &request(&[("need", "2Mi=4"), ("need", "2Mi=2@numa1")]));
     assert!(find(&plan, HP509).mandatory);
-    let needs: Vec<_> = jobs.iter().filter(|job| job.task.role == Role::Need).collect();
+    let needs: Vec<_> = tasks(&jobs).filter(|task| task.role == Role::Need).collect();
     assert_eq!(needs.len(), 1, "all of a size are held at once");
-    assert_eq!(needs[0].task.need.len(), 2);
-    assert!(needs[0].time >= PHASE);
+    assert_eq!(needs[0].need.len(), 2);
 }
 
 #[test]
@@ -188,7 +194,10 @@ fn with_a_directory_other_memory_is_advice_alone() {
     // Of another size, it serves nothing, and nothing else is taken in its place.
     let (plan, jobs) =
         planned(&inventory, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi"), ("need", "1Gi=1")]));
-    assert!(jobs.iter().all(|job| ![Role::Hugetlbfs, Role::Need].contains(&job.task.role)), "{jobs:?}");
+    assert!(
+        jobs.iter().all(|job| ![Role::Hugetlbfs, Role::Need].contains(&job.workers[0].role())),
+        "{jobs:?}"
+    );
     assert!(find(&plan, HP509).roles.iter().all(|duty| duty.not_run.is_some()));
 }
 
@@ -203,7 +212,7 @@ fn without_rights_what_takes_them_is_skipped_and_says_so() {
             matches!(&duty.not_run, Some(NotRun::Skipped(why)) if why.contains("CAP_SYS_ADMIN")),
             "{duty:?}"
         );
-        assert!(jobs.iter().all(|job| job.task.role != role));
+        assert!(jobs.iter().all(|job| job.workers[0].role() != role));
     }
     let memfd = find(&plan, HP502).roles.iter().find(|duty| duty.role == Role::Memfd).unwrap();
     assert_eq!((memfd.weight, &memfd.not_run), (Weight::Full, &None));
@@ -213,7 +222,7 @@ fn without_rights_what_takes_them_is_skipped_and_says_so() {
 fn nothing_is_tried_on_a_captured_tree() {
     let inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
     let request = request(&[("need", "2Mi=4")]);
-    let (plan, jobs) = plan(&inventory, &request, &sizes(&inventory, &request), false);
+    let (plan, jobs) = plan(&inventory, &request, &sizes(&inventory, &request), false, 7);
     assert_eq!(jobs, []);
     assert!(plan.items.iter().flat_map(|item| &item.roles).all(|duty| duty.not_run.is_some()));
 }
@@ -223,7 +232,7 @@ fn only_what_is_reported_is_run() {
     let inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
     let roles = |only: &str| {
         let (_, jobs) = planned(&inventory, &request(&[("only", only)]));
-        jobs.iter().map(|job| job.task.role).collect::<Vec<_>>()
+        jobs.iter().map(|job| job.workers[0].role()).collect::<Vec<_>>()
     };
     assert_eq!(roles("HP1"), []);
     assert_eq!(roles("HP407"), [Role::Syscalls]);
@@ -250,4 +259,43 @@ fn time_grows_with_what_is_cleared() {
     assert_eq!(time_for(size("2Mi"), 8), PHASE);
     assert_eq!(time_for(size("1Gi"), 8), PHASE + 8 * PER_GIB);
     assert!(time_for(size("1Gi"), u64::MAX) > PHASE);
+}
+
+#[test]
+fn sharing_takes_a_pair_for_each_session_and_one_page_leaves_out_what_takes_two() {
+    let sessions = |inventory: &Inventory| {
+        let (plan, jobs) = planned(inventory, &Request::default());
+        let pairs: Vec<_> =
+            jobs.iter().filter(|job| job.workers.len() == 2).map(|job| job.workers[0].role()).collect();
+        (plan, pairs)
+    };
+    let (plan, pairs) = sessions(&machine(vec![pool("2Mi", 8, 8, 0, 0)]));
+    assert_eq!(pairs, Session::ALL.map(Role::Frontend));
+    for id in SHARING {
+        let roles = &find(&plan, id).roles;
+        assert!(
+            roles.len() >= 2 && roles.len().is_multiple_of(2),
+            "{id}: both sides of each session report it"
+        );
+    }
+    let (plan, pairs) = sessions(&machine(vec![pool("2Mi", 8, 1, 0, 0)]));
+    assert!(!pairs.contains(&Role::Frontend(Session::Private)));
+    assert!(matches!(&find(&plan, HP608).roles[0].not_run, Some(NotRun::Skipped(_))));
+}
+
+#[test]
+fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
+    let inventory = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0)]), "2Mi");
+    let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
+    let directory = |work: &Work| match work {
+        Work::Exchange(task) => task.memory == Source::Directory("/dev/hugepages".to_owned()),
+        Work::Allocation(_) => false,
+    };
+    assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
+    assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));
+    assert!(find(&plan, HP607).roles.iter().all(|duty| duty.weight == Weight::Advisory));
+    // A directory of another size serves no session, and nothing is shared in its place.
+    let both = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0), pool("1Gi", 2, 2, 0, 0)]), "2Mi");
+    let (plan, _) = planned(&both, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi")]));
+    assert!(find(&plan, HP601).roles.iter().all(|duty| duty.not_run.is_some()));
 }

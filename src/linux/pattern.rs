@@ -1,18 +1,17 @@
-//! Whether pages keep what is written: 1 MiB at both ends and in the middle of each, not the gigabyte.
+//! A pattern in shared or private memory, and whether it is still there: 1 MiB at both ends and in the middle of each
+//! page, not the gigabyte.
 
 use std::ops::Range;
 
 use vm_memory::VolatileSlice;
 
-use crate::domain::size::HugeLen;
-
-/// A place that did not keep what was written.
+/// A place that does not hold what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Lost {
+pub struct Lost {
     /// The page, from 0.
-    pub(super) page: usize,
+    pub page: usize,
     /// The byte within it.
-    pub(super) offset: usize,
+    pub offset: usize,
 }
 
 /// How much is looked at in one place, in bytes.
@@ -22,14 +21,23 @@ const CHUNK: usize = 64 << 10;
 
 /// Writes a pattern that differs in every eight bytes of every page, and only then reads it all back, so that two pages
 /// which are one would show. Every page must be there already. `Ok` holds the bytes looked at.
-pub(super) fn keeps(memory: &VolatileSlice<'_>, len: HugeLen, seed: u64) -> Result<usize, Lost> {
-    write(memory, len, seed)?;
-    compare(memory, len, seed)
+///
+/// # Errors
+///
+/// The first place that holds something else, or that is not in memory.
+pub fn keeps(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result<usize, Lost> {
+    write(memory, page_bytes, seed)?;
+    compare(memory, page_bytes, seed)
 }
 
-fn write(memory: &VolatileSlice<'_>, len: HugeLen, seed: u64) -> Result<(), Lost> {
+/// Writes the pattern of `seed`. Every page must be there already.
+///
+/// # Errors
+///
+/// Never, but for a place that is not in memory.
+pub fn write(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result<(), Lost> {
     let mut pattern = vec![0; CHUNK];
-    for chunk in chunks(len) {
+    for chunk in chunks(memory.len(), page_bytes) {
         let place = memory.subslice(chunk.start(), chunk.length).map_err(|_| chunk.lost(0))?;
         fill(&mut pattern, seed, chunk.start());
         place.copy_from(pattern.get(..chunk.length).unwrap_or_default());
@@ -37,11 +45,16 @@ fn write(memory: &VolatileSlice<'_>, len: HugeLen, seed: u64) -> Result<(), Lost
     Ok(())
 }
 
-fn compare(memory: &VolatileSlice<'_>, len: HugeLen, seed: u64) -> Result<usize, Lost> {
+/// Looks for the pattern of `seed`. `Ok` holds the bytes looked at.
+///
+/// # Errors
+///
+/// The first place that holds something else.
+pub fn compare(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result<usize, Lost> {
     let mut wanted = vec![0; CHUNK];
     let mut found = vec![0; CHUNK];
     let mut looked_at = 0;
-    for chunk in chunks(len) {
+    for chunk in chunks(memory.len(), page_bytes) {
         let place = memory.subslice(chunk.start(), chunk.length).map_err(|_| chunk.lost(0))?;
         fill(&mut wanted, seed, chunk.start());
         place.copy_to(found.get_mut(..chunk.length).unwrap_or_default());
@@ -52,6 +65,47 @@ fn compare(memory: &VolatileSlice<'_>, len: HugeLen, seed: u64) -> Result<usize,
         looked_at += chunk.length;
     }
     Ok(looked_at)
+}
+
+/// A digest of the bytes in the same places, whatever they are: two sides that see the same memory have the same.
+#[must_use]
+pub fn digest(memory: &VolatileSlice<'_>, page_bytes: usize) -> u64 {
+    let mut found = vec![0; CHUNK];
+    chunks(memory.len(), page_bytes).fold(0, |sum, chunk| {
+        let Ok(place) = memory.subslice(chunk.start(), chunk.length) else { return sum };
+        let found = found.get_mut(..chunk.length).unwrap_or_default();
+        place.copy_to(found);
+        add_up(sum, found)
+    })
+}
+
+/// The digest of `bytes` bytes that hold the pattern of `seed`.
+#[must_use]
+pub fn digest_of(bytes: usize, page_bytes: usize, seed: u64) -> u64 {
+    let mut pattern = vec![0; CHUNK];
+    chunks(bytes, page_bytes).fold(0, |sum, chunk| {
+        fill(&mut pattern, seed, chunk.start());
+        add_up(sum, pattern.get(..chunk.length).unwrap_or_default())
+    })
+}
+
+fn add_up(sum: u64, bytes: &[u8]) -> u64 {
+    let words = bytes.as_chunks::<8>().0;
+    words.iter().fold(sum, |sum, word| {
+        (sum.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
+}
+
+/// Whether nothing but zeroes is in those places.
+#[must_use]
+pub fn is_zero(memory: &VolatileSlice<'_>, page_bytes: usize) -> bool {
+    let mut found = vec![0; CHUNK];
+    chunks(memory.len(), page_bytes).all(|chunk| {
+        let Ok(place) = memory.subslice(chunk.start(), chunk.length) else { return false };
+        let found = found.get_mut(..chunk.length).unwrap_or_default();
+        place.copy_to(found);
+        found.iter().all(|byte| *byte == 0)
+    })
 }
 
 /// A piece of a window.
@@ -73,16 +127,16 @@ impl Chunk {
     }
 }
 
-/// The chunks of all windows of all pages. A length fits `isize`, so no product of it overflows.
-fn chunks(len: HugeLen) -> impl Iterator<Item = Chunk> {
-    let page_bytes = usize::try_from(len.size().bytes()).unwrap_or(usize::MAX);
-    let pages = usize::try_from(len.pages()).unwrap_or(0);
+/// The chunks of all windows of all pages; what is left over at the end is looked at as a shorter page.
+fn chunks(bytes: usize, page_bytes: usize) -> impl Iterator<Item = Chunk> {
+    let page_bytes = page_bytes.max(1);
     let offsets = move |window: Range<usize>| {
         let end = window.end;
         window.step_by(CHUNK).map(move |offset| (offset, CHUNK.min(end - offset)))
     };
-    (0..pages).flat_map(move |page| {
-        windows(page_bytes).flat_map(offsets).map(move |(offset, length)| Chunk {
+    (0..bytes.div_ceil(page_bytes)).flat_map(move |page| {
+        let left = bytes.saturating_sub(page * page_bytes).min(page_bytes);
+        windows(left).flat_map(offsets).map(move |(offset, length)| Chunk {
             page,
             page_bytes,
             offset,
@@ -115,14 +169,9 @@ fn fill(buffer: &mut [u8], seed: u64, at: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::size::PageSize;
 
     fn memory(bytes: usize) -> Vec<u8> {
         vec![0; bytes]
-    }
-
-    fn len(shift: u32, pages: u64) -> HugeLen {
-        HugeLen::new(PageSize::from_bytes(1 << shift).unwrap(), pages).unwrap()
     }
 
     #[test]
@@ -130,14 +179,14 @@ mod tests {
         for (shift, pages, looked_at) in [(16, 3, 3 << 16), (21, 2, 2 << 21), (23, 2, 6 << 20)] {
             let mut bytes = memory((pages << shift).try_into().unwrap());
             let slice = VolatileSlice::from(&mut bytes[..]);
-            assert_eq!(keeps(&slice, len(shift, pages), 7), Ok(looked_at), "{shift}");
+            assert_eq!(keeps(&slice, 1 << shift, 7), Ok(looked_at), "{shift}");
         }
     }
 
     #[test]
     fn every_window_is_written_and_the_rest_is_not() {
         let mut bytes = memory(1 << 23);
-        keeps(&VolatileSlice::from(&mut bytes[..]), len(23, 1), 7).unwrap();
+        keeps(&VolatileSlice::from(&mut bytes[..]), 1 << 23, 7).unwrap();
         for (at, written) in
             [(0, true), ((1 << 20) - 8, true), (1 << 20, false), (1 << 22, true), ((1 << 23) - 8, true)]
         {
@@ -147,19 +196,31 @@ mod tests {
 
     #[test]
     fn one_changed_byte_is_found_where_it_is() {
-        let len = len(23, 2);
         let mut bytes = memory(2 << 23);
-        write(&VolatileSlice::from(&mut bytes[..]), len, 7).unwrap();
+        write(&VolatileSlice::from(&mut bytes[..]), 1 << 23, 7).unwrap();
         let offset = (1 << 22) + 5;
         bytes[(1 << 23) + offset] ^= 1;
-        assert_eq!(compare(&VolatileSlice::from(&mut bytes[..]), len, 7), Err(Lost { page: 1, offset }));
+        assert_eq!(compare(&VolatileSlice::from(&mut bytes[..]), 1 << 23, 7), Err(Lost { page: 1, offset }));
     }
 
     #[test]
-    fn memory_that_is_too_short_is_lost_not_a_panic() {
-        let mut bytes = memory(1 << 16);
-        let lost = keeps(&VolatileSlice::from(&mut bytes[..]), len(16, 2), 7);
-        assert_eq!(lost, Err(Lost { page: 1, offset: 0 }));
+    fn what_is_no_whole_page_is_looked_at_too() {
+        let mut bytes = memory((1 << 16) + 100);
+        assert_eq!(keeps(&VolatileSlice::from(&mut bytes[..]), 1 << 16, 7), Ok((1 << 16) + 100));
+        assert_eq!(keeps(&VolatileSlice::from(&mut bytes[..100]), 1 << 30, 7), Ok(100));
+    }
+
+    #[test]
+    fn a_digest_is_that_of_the_bytes_and_zeroes_are_zeroes() {
+        let mut bytes = memory(1 << 17);
+        let of = |bytes: &mut [u8]| digest(&VolatileSlice::from(bytes), 1 << 16);
+        assert!(is_zero(&VolatileSlice::from(&mut bytes[..]), 1 << 16));
+        write(&VolatileSlice::from(&mut bytes[..]), 1 << 16, 7).unwrap();
+        let (before, mut other) = (of(&mut bytes), bytes.clone());
+        other[99_999] ^= 1;
+        assert_ne!(of(&mut other), before);
+        assert_eq!((of(&mut bytes), digest_of(1 << 17, 1 << 16, 7)), (before, before));
+        assert!(!is_zero(&VolatileSlice::from(&mut bytes[..]), 1 << 16));
     }
 
     #[test]

@@ -1,0 +1,198 @@
+//! HP6xx: the sessions in which a frontend and a backend share memory, what each reports, and what both must agree on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::catalogue::{HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP608, HP609, HP610, HP611};
+use super::check::{Because, CheckId, Finding, Outcome};
+use super::plan::Role;
+
+/// What a pair of workers does. Each session has a frontend and a backend, and each of them reports every check of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Session {
+    /// Files of a hugetlbfs, or a memfd where there is none; the frontend touches the pages first. The main one.
+    FrontendFirst,
+    /// The same memory; the backend touches first.
+    BackendFirst,
+    /// A memfd; the frontend touches first.
+    MemfdFrontendFirst,
+    /// A memfd; the backend touches first.
+    MemfdBackendFirst,
+    /// Shows that the test can fail: the frontend maps its file privately, so nothing may be seen.
+    Private,
+    /// Shows that the test can fail: the frontend hands over 4 KiB pages, which must be refused.
+    Small,
+}
+
+/// The key of a finding's evidence under which both sides put what has to be the same on either.
+pub const AGREED: &str = "agreed";
+
+// === impl Session ===
+
+impl Session {
+    /// Every session, in the order in which they are run.
+    pub const ALL: [Self; 6] = [
+        Self::FrontendFirst,
+        Self::BackendFirst,
+        Self::MemfdFrontendFirst,
+        Self::MemfdBackendFirst,
+        Self::Private,
+        Self::Small,
+    ];
+
+    /// The checks that either role reports.
+    #[must_use]
+    pub const fn checks(self) -> &'static [CheckId] {
+        match self {
+            Self::FrontendFirst => &[HP601, HP602, HP603, HP604, HP605, HP610, HP611],
+            Self::BackendFirst => &[HP606],
+            Self::MemfdFrontendFirst | Self::MemfdBackendFirst => &[HP607],
+            Self::Private => &[HP608],
+            Self::Small => &[HP609],
+        }
+    }
+
+    /// How many pages it takes at least.
+    #[must_use]
+    pub const fn pages(self) -> u64 {
+        match self {
+            Self::Small => 0,
+            // The file's, and the private copy.
+            Self::Private => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether the backend is the first to touch the pages.
+    #[must_use]
+    pub const fn is_backend_first(self) -> bool {
+        matches!(self, Self::BackendFirst | Self::MemfdBackendFirst)
+    }
+
+    /// Whether its memory is that of `--dir`, if there is one; the others have their own kind.
+    #[must_use]
+    pub const fn uses_directory(self) -> bool {
+        matches!(self, Self::FrontendFirst | Self::BackendFirst | Self::Private)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::FrontendFirst => "frontend-first",
+            Self::BackendFirst => "backend-first",
+            Self::MemfdFrontendFirst => "memfd-frontend-first",
+            Self::MemfdBackendFirst => "memfd-backend-first",
+            Self::Private => "private",
+            Self::Small => "small",
+        }
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+// === agreement ===
+
+/// What is wrong between the two roles of a session that both report a pass: they must have seen the same. `None` if
+/// they have, or if one of them has more to say than a pass.
+#[must_use]
+pub fn disagreement(words: &[(Role, Finding)]) -> Option<(Outcome, String, Because)> {
+    words.iter().find_map(|(role, frontend)| {
+        let Role::Frontend(session) = role else { return None };
+        let (_, backend) = words.iter().find(|(other, _)| *other == Role::Backend(*session))?;
+        if frontend.outcome != Outcome::Pass || backend.outcome != Outcome::Pass {
+            return None;
+        }
+        let expected = "frontend and backend see the same";
+        match (frontend.evidence.get(AGREED), backend.evidence.get(AGREED)) {
+            (Some(frontend), Some(backend)) if frontend == backend => None,
+            (Some(frontend), Some(backend)) => {
+                let seen = first_difference(frontend, backend);
+                let summary = "frontend and backend see different things".to_owned();
+                Some((Outcome::Fail, summary, Because::new(expected, seen)))
+            }
+            (frontend, _) => {
+                let silent = if frontend.is_none() { "frontend" } else { "backend" };
+                let seen = format!("the {silent} reports a pass without saying of what");
+                Some((Outcome::Unknown, seen.clone(), Because::new(expected, seen)))
+            }
+        }
+    })
+}
+
+/// The first thing that differs: `device: 17 at the frontend, 18 at the backend`.
+fn first_difference(frontend: &Value, backend: &Value) -> String {
+    let (Some(ours), Some(theirs)) = (frontend.as_object(), backend.as_object()) else {
+        return format!("{frontend} at the frontend, {backend} at the backend");
+    };
+    let keys = ours.keys().chain(theirs.keys());
+    let differs = |key: &&String| ours.get(*key) != theirs.get(*key);
+    let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    keys.into_iter().find(differs).map_or_else(String::new, |key| {
+        format!("{key}: {} at the frontend, {} at the backend", shown(ours.get(key)), shown(theirs.get(key)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(frontend: Value, backend: Value) -> Vec<(Role, Finding)> {
+        let finding = |agreed: Value| {
+            let finding = Finding::pass(HP601, None, "the same file");
+            if agreed.is_null() { finding } else { finding.with(AGREED, agreed) }
+        };
+        let session = Session::FrontendFirst;
+        vec![(Role::Frontend(session), finding(frontend)), (Role::Backend(session), finding(backend))]
+    }
+
+    #[test]
+    fn two_passes_are_one_only_if_they_are_about_the_same() {
+        let one = json!({"device": 17, "inode": 5});
+        assert!(disagreement(&words(one.clone(), one.clone())).is_none());
+        for (other, outcome, why) in [
+            (json!({"device": 17, "inode": 6}), Outcome::Fail, "inode: 5 at the frontend, 6 at the backend"),
+            (json!({"device": 17}), Outcome::Fail, "inode: 5 at the frontend, nothing at the backend"),
+            (json!({"device": 17, "inode": 5, "more": 1}), Outcome::Fail, "more: nothing at the frontend"),
+            (json!([]), Outcome::Fail, "at the backend"),
+            (Value::Null, Outcome::Unknown, "the backend reports a pass without saying of what"),
+        ] {
+            let (found, _, because) = disagreement(&words(one.clone(), other)).unwrap();
+            assert_eq!(found, outcome);
+            assert!(because.seen.contains(why), "{}", because.seen);
+        }
+        assert_eq!(disagreement(&words(Value::Null, one)).unwrap().0, Outcome::Unknown);
+    }
+
+    #[test]
+    fn sessions_are_compared_each_for_itself() {
+        let mut mixed = words(json!({"inode": 1}), json!({"inode": 1}));
+        mixed.extend(words(json!({"inode": 2}), json!({"inode": 2})).into_iter().map(|(role, finding)| {
+            let role = if matches!(role, Role::Frontend(_)) {
+                Role::Frontend(Session::Private)
+            } else {
+                Role::Backend(Session::Private)
+            };
+            (role, finding)
+        }));
+        assert!(disagreement(&mixed).is_none());
+        mixed[3].1 = Finding::pass(HP601, None, "other").with(AGREED, json!({"inode": 3}));
+        assert!(disagreement(&mixed).is_some());
+    }
+
+    #[test]
+    fn every_check_of_sharing_is_reported_by_some_session() {
+        let mut all: Vec<_> =
+            Session::ALL.iter().flat_map(|session| session.checks()).map(|id| id.number()).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all, (601..=611).collect::<Vec<_>>());
+    }
+}

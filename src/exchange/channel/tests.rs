@@ -1,0 +1,139 @@
+//! What a peer may send in place of a message, and what comes of it.
+
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
+
+use super::super::message::feature;
+use super::*;
+
+fn pair() -> (UnixStream, Channel) {
+    let (peer, ours) = UnixStream::pair().unwrap();
+    (peer, Channel::new(ours.into()))
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(30)
+}
+
+fn set_features() -> Message {
+    Message::request(Request::SetFeatures, Payload::U64(feature::VERSION_1))
+}
+
+#[test]
+fn a_message_arrives_whole_however_it_is_cut() {
+    let bytes = set_features().to_bytes();
+    for cut in 1..bytes.len() {
+        let (mut peer, mut ours) = pair();
+        peer.write_all(&bytes[..cut]).unwrap();
+        assert!(ours.try_receive().unwrap().is_none(), "cut at {cut}");
+        peer.write_all(&bytes[cut..]).unwrap();
+        assert_eq!(ours.try_receive().unwrap().unwrap().message, set_features(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn two_messages_at_once_are_two_and_keep_their_descriptors() {
+    let (peer, mut ours) = pair();
+    let peer = Channel::new(peer.into());
+    let kick = Message::request(Request::SetVringKick, Payload::U64(0));
+    let fd = io::stderr();
+    peer.send(&set_features(), &[], soon()).unwrap();
+    peer.send(&kick, &[fd.as_fd()], soon()).unwrap();
+    peer.send(&set_features(), &[], soon()).unwrap();
+    let received: Vec<_> = (0..3).map(|_| ours.receive("", soon()).unwrap()).collect();
+    assert_eq!(received.iter().map(|one| one.fds.len()).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(received[1].message, kick);
+}
+
+#[test]
+fn descriptors_with_the_second_half_belong_to_the_message_too() {
+    let (peer, mut ours) = pair();
+    let bytes = set_features().to_bytes();
+    let fd = io::stderr();
+    rights::send(peer.as_fd(), &bytes[..5], &[fd.as_fd()]).unwrap();
+    rights::send(peer.as_fd(), &bytes[5..], &[fd.as_fd()]).unwrap();
+    assert_eq!(ours.receive("", soon()).unwrap().fds.len(), 2);
+}
+
+#[test]
+fn what_is_no_message_has_its_own_error() {
+    let with_fds = |count: usize| {
+        move |peer: UnixStream| {
+            rights::send(peer.as_fd(), &set_features().to_bytes(), &vec![io::stderr().as_fd(); count])
+                .unwrap();
+        }
+    };
+    let with_bytes = |bytes: Vec<u8>| move |mut peer: UnixStream| peer.write_all(&bytes).unwrap();
+    let rows: Vec<(&str, Box<dyn Fn(UnixStream)>)> = vec![
+        ("the peer closed the connection", Box::new(drop)),
+        ("closed the connection after 3 bytes", Box::new(with_bytes(vec![1, 2, 3]))),
+        (
+            "closed the connection after 19 bytes",
+            Box::new(with_bytes(set_features().to_bytes()[..19].to_vec())),
+        ),
+        ("9 descriptors with one message", Box::new(with_fds(9))),
+        ("253 descriptors with one message", Box::new(with_fds(253))),
+        ("version 3, not 1", Box::new(with_bytes([1_u32, 7, 0].map(u32::to_le_bytes).concat()))),
+        (
+            "announces 4294967295 bytes",
+            Box::new(with_bytes([1_u32, 1, u32::MAX].map(u32::to_le_bytes).concat())),
+        ),
+    ];
+    for (why, script) in rows {
+        let (peer, mut ours) = pair();
+        script(peer);
+        let error = ours.receive("a message", soon()).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}, not {why}");
+    }
+}
+
+#[test]
+fn silence_ends_at_the_deadline() {
+    let (_peer, mut ours) = pair();
+    let began = Instant::now();
+    let error = ours.receive("its features", soon()).unwrap_err();
+    assert!(matches!(error, ChannelError::Silent(..)), "{error}");
+    assert!(error.to_string().contains("waiting for its features"));
+    assert!((30..1000).contains(&began.elapsed().as_millis()));
+}
+
+#[test]
+fn a_peer_that_stops_within_a_message_is_found_out_before_the_deadline() {
+    let (mut peer, mut ours) = pair();
+    peer.write_all(&[1, 0, 0]).unwrap();
+    let began = Instant::now();
+    let error = ours.receive("", began + PATIENCE * 20).unwrap_err();
+    assert!(matches!(error, ChannelError::Stalled(3)), "{error}");
+    assert!(began.elapsed() < PATIENCE * 5);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_found_out() {
+    let (_peer, ours) = pair();
+    let deadline = soon();
+    let error = std::iter::repeat_with(|| ours.send(&set_features(), &[], deadline)).find_map(Result::err);
+    assert!(matches!(error, Some(ChannelError::Deaf(Request::SetFeatures))), "{error:?}");
+}
+
+#[test]
+fn only_the_answer_is_an_answer() {
+    let ask = Message::request(Request::GetFeatures, Payload::None);
+    let answer = |request| Message::reply(request, Payload::U64(1));
+    for (message, count, why) in [
+        (answer(Request::GetQueueNum), 0, "the answer to GET_QUEUE_NUM came"),
+        (set_features(), 0, "the request SET_FEATURES came"),
+        (answer(Request::GetFeatures), 1, "that and 1 descriptors came"),
+    ] {
+        let (peer, mut ours) = pair();
+        let stderr = io::stderr();
+        Channel::new(peer.try_clone().unwrap().into())
+            .send(&message, &vec![stderr.as_fd(); count], soon())
+            .unwrap();
+        let error = ours.ask(&ask, &[], soon()).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}, not {why}");
+    }
+    let (peer, mut ours) = pair();
+    let peer = Channel::new(peer.into());
+    peer.send(&answer(Request::GetFeatures), &[], soon()).unwrap();
+    assert_eq!(ours.ask(&ask, &[], soon()).unwrap(), Payload::U64(1));
+}

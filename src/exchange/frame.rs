@@ -1,0 +1,306 @@
+//! Frames that can be told apart: lost, doubled, altered, or somebody else's.
+//!
+//! Each frame is Ethernet of a local experimental type (IEEE 802, 0x88B5) with a sequence number, the run's seed, a
+//! digest over everything else, and a filling that depends on both. A real switch in between may carry them.
+
+use serde::Serialize;
+
+/// The shortest Ethernet frame, bytes, without its checksum.
+pub const SHORTEST: usize = 60;
+/// The longest frame that is sent here, bytes: a VLAN tag's room over the usual 1514.
+pub const LONGEST: usize = 1518;
+
+/// Destination, source: locally administered, unicast. Type.
+const HEADER: [u8; 14] = [0x02, 0x68, 0x70, 0, 0, 2, 0x02, 0x68, 0x70, 0, 0, 1, 0x88, 0xB5];
+const TYPE: [u8; 2] = [0x88, 0xB5];
+const TYPE_AT: usize = 12;
+const LENGTH_AT: usize = 14;
+const SEQUENCE_AT: usize = 16;
+const SEED_AT: usize = 24;
+const DIGEST_AT: usize = 32;
+const FILLING_AT: usize = 40;
+/// Odd, with its bits well spread: 2^64 divided by the golden ratio.
+const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// How far back a frame is remembered. More than can be under way in two rings of the largest size.
+const WINDOW: u64 = 1 << 16;
+
+/// Makes frames, one after the other.
+#[derive(Debug, Clone)]
+pub struct Source {
+    seed: u64,
+    next: u64,
+    frame: Vec<u8>,
+}
+
+/// Looks at the frames that come.
+#[derive(Debug)]
+pub struct Tracker {
+    seed: u64,
+    /// One more than the highest sequence number seen.
+    next: u64,
+    seen: Vec<u64>,
+    tally: Tally,
+}
+
+/// What came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tally {
+    /// Frames of ours, each counted once, with every byte as it was sent.
+    pub intact: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Frames of ours with other bytes.
+    pub altered: u64,
+    /// Frames of ours that had come before, or so late that it cannot be told.
+    pub doubled: u64,
+    /// Frames of another type: a switch's or a guest's own.
+    pub foreign: u64,
+}
+
+// === impl Source ===
+
+impl Source {
+    /// Frames of `length` bytes, which is brought within [`SHORTEST`] and [`LONGEST`].
+    #[must_use]
+    pub fn new(seed: u64, length: usize) -> Self {
+        let mut frame = vec![0; length.clamp(SHORTEST, LONGEST)];
+        put(&mut frame, 0, &HEADER);
+        put(&mut frame, LENGTH_AT, &u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+        put(&mut frame, SEED_AT, &seed.to_le_bytes());
+        Self { seed, next: 0, frame }
+    }
+
+    /// The next frame.
+    #[must_use]
+    pub fn make(&mut self) -> &[u8] {
+        let sequence = self.next;
+        self.next += 1;
+        let mut word = (self.seed ^ sequence).wrapping_mul(SPREAD);
+        for filling in self.frame.get_mut(FILLING_AT..).unwrap_or_default().chunks_mut(8) {
+            word = word.rotate_left(29).wrapping_add(SPREAD);
+            for (to, from) in filling.iter_mut().zip(word.to_le_bytes()) {
+                *to = from;
+            }
+        }
+        put(&mut self.frame, SEQUENCE_AT, &sequence.to_le_bytes());
+        let digest = digest(&self.frame);
+        put(&mut self.frame, DIGEST_AT, &digest.to_le_bytes());
+        &self.frame
+    }
+
+    /// The last one was not sent: the next has its number.
+    pub const fn take_back(&mut self) {
+        self.next = self.next.saturating_sub(1);
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub const fn made(&self) -> u64 {
+        self.next
+    }
+
+    /// The length of each, bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.frame.len()
+    }
+}
+
+// === impl Tracker ===
+
+impl Tracker {
+    /// Looks for frames made with `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let words = usize::try_from(WINDOW / 64).unwrap_or(1);
+        Self { seed, next: 0, seen: vec![0; words], tally: Tally::default() }
+    }
+
+    /// Looks at a frame.
+    pub fn look(&mut self, frame: &[u8]) {
+        if frame.get(TYPE_AT..LENGTH_AT) != Some(&TYPE) {
+            self.tally.foreign += 1;
+            return;
+        }
+        let fields = (word(frame, SEQUENCE_AT), word(frame, SEED_AT), word(frame, DIGEST_AT));
+        match fields {
+            (Some(sequence), Some(seed), Some(its_digest))
+                if seed == self.seed && its_digest == digest(frame) && frame.len() >= SHORTEST =>
+            {
+                if self.is_new(sequence) {
+                    self.tally.intact += 1;
+                    self.tally.bytes += frame.len() as u64;
+                } else {
+                    self.tally.doubled += 1;
+                }
+            }
+            _ => self.tally.altered += 1,
+        }
+    }
+
+    /// What came so far.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn is_new(&mut self, sequence: u64) -> bool {
+        if sequence >= self.next {
+            // Forget what falls out of the window; all of it if the jump is that far.
+            for passed in (self.next..=sequence).rev().take(self.seen.len() * 64) {
+                if let Some((word, bit)) = self.slot(passed) {
+                    *word &= !bit;
+                }
+            }
+            self.next = sequence.saturating_add(1);
+        } else if self.next - sequence > WINDOW {
+            return false;
+        }
+        match self.slot(sequence) {
+            Some((word, bit)) if *word & bit == 0 => {
+                *word |= bit;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn slot(&mut self, sequence: u64) -> Option<(&mut u64, u64)> {
+        let at = usize::try_from(sequence % WINDOW / 64).ok()?;
+        Some((self.seen.get_mut(at)?, 1 << (sequence % 64)))
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// Whether all of `sent` frames came back once, as they were.
+    #[must_use]
+    pub const fn is_whole(&self, sent: u64) -> bool {
+        self.intact == sent && self.altered == 0 && self.doubled == 0
+    }
+
+    /// Frames of ours that came, in whatever state.
+    #[must_use]
+    pub const fn ours(&self) -> u64 {
+        self.intact + self.altered + self.doubled
+    }
+
+    /// How many of `sent` frames did not come.
+    #[must_use]
+    pub const fn lost(&self, sent: u64) -> u64 {
+        sent.saturating_sub(self.intact)
+    }
+}
+
+// === bytes ===
+
+/// Over all but the digest itself: every bit counts, and its place.
+fn digest(frame: &[u8]) -> u64 {
+    let head = frame.get(..DIGEST_AT).unwrap_or(frame);
+    let tail = frame.get(FILLING_AT..).unwrap_or_default();
+    let mut sum = (frame.len() as u64).wrapping_mul(SPREAD);
+    let mut add = |word: u64| sum = (sum.rotate_left(5) ^ word).wrapping_mul(SPREAD);
+    for part in [head, tail] {
+        let (words, rest) = part.as_chunks::<8>();
+        for word in words {
+            add(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            for (to, from) in last.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            add(u64::from_le_bytes(last));
+        }
+    }
+    // The multiplication carries upwards alone: bring the high bits down.
+    sum ^ sum >> 32
+}
+
+fn word(frame: &[u8], at: usize) -> Option<u64> {
+    frame.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+fn put(frame: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = frame.get_mut(at..at + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tally(change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Tally {
+        let mut source = Source::new(7, 64);
+        let mut frames: Vec<_> = (0..10).map(|_| source.make().to_vec()).collect();
+        change(&mut frames);
+        let mut tracker = Tracker::new(7);
+        frames.iter().for_each(|frame| tracker.look(frame));
+        tracker.tally()
+    }
+
+    #[test]
+    fn lost_doubled_altered_and_foreign_are_four_things() {
+        let whole = Tally { intact: 10, bytes: 640, ..Tally::default() };
+        assert_eq!(tally(|_| ()), whole);
+        assert_eq!(tally(|frames| frames.reverse()), whole);
+        let lost = tally(|frames| drop(frames.remove(4)));
+        assert_eq!((lost, lost.lost(10)), (Tally { intact: 9, bytes: 576, ..whole }, 1));
+        assert_eq!(tally(|frames| frames.push(frames[3].clone())), Tally { doubled: 1, ..whole });
+        assert_eq!(tally(|frames| frames.push(vec![0; 64])), Tally { foreign: 1, ..whole });
+        assert_eq!(tally(|frames| frames.push(vec![])), Tally { foreign: 1, ..whole });
+        assert_eq!(
+            tally(|frames| frames[5].truncate(63)),
+            Tally { intact: 9, bytes: 576, altered: 1, ..whole }
+        );
+        assert_eq!(tally(|frames| frames.push(HEADER.to_vec())), Tally { altered: 1, ..whole });
+        let other = Source::new(8, 64).make().to_vec();
+        assert_eq!(tally(|frames| frames.push(other)), Tally { altered: 1, ..whole });
+        assert!(whole.is_whole(10) && !whole.is_whole(11) && !lost.is_whole(10));
+    }
+
+    #[test]
+    fn what_is_beyond_the_window_is_doubled_and_not_new() {
+        let mut source = Source::new(1, 60);
+        let mut tracker = Tracker::new(1);
+        let first = source.make().to_vec();
+        tracker.look(&first);
+        for _ in 0..=WINDOW {
+            tracker.look(source.make());
+        }
+        assert_eq!(tracker.tally().intact, WINDOW + 2);
+        tracker.look(&first);
+        assert_eq!(tracker.tally().doubled, 1);
+    }
+
+    #[test]
+    fn a_jump_to_the_end_of_numbers_is_survived() {
+        let mut source = Source { next: u64::MAX - 1, ..Source::new(1, 60) };
+        let mut tracker = Tracker::new(1);
+        tracker.look(&source.make().to_vec());
+        tracker.look(&Source::new(1, 60).make().to_vec());
+        assert_eq!((tracker.tally().intact, tracker.tally().doubled), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn every_changed_bit_is_noticed(length in SHORTEST..=LONGEST, seed: u64, bit: usize) {
+            let mut frame = Source::new(seed, length).make().to_vec();
+            prop_assert_eq!(frame.len(), length);
+            let bit = bit % (frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let mut tracker = Tracker::new(seed);
+            tracker.look(&frame);
+            prop_assert_eq!(tracker.tally().intact, 0);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            Tracker::new(0).look(&bytes);
+        }
+    }
+}

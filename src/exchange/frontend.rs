@@ -1,0 +1,289 @@
+//! The frontend: owns the memory, sets the backend up, sends frames and looks at what comes back.
+//!
+//! It does what QEMU and virtio_user do, in virtio_user's order. Where the backend has REPLY_ACK, every step is
+//! acknowledged, so that a refusal is known for what it is; where it has not, a question that must be answered follows
+//! each step that matters, as QEMU does it.
+
+mod memory;
+mod traffic;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::channel::{Channel, ChannelError};
+use super::message::{MemoryRegion, Message, Payload, Request, VringState, feature, protocol, vring_fd};
+use super::ring::RingError;
+use crate::linux::errno::named;
+
+pub use memory::{Area, Memory, Piece};
+pub use traffic::{Job, Outcome, Pair, Peer, Waiting};
+
+/// The frontend of one connection.
+#[derive(Debug)]
+pub struct Frontend {
+    channel: Channel,
+    negotiated: Negotiated,
+    /// How long the backend may take for one answer.
+    patience: Duration,
+}
+
+/// What was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Negotiated {
+    /// Virtio features.
+    pub features: u64,
+    /// Protocol features.
+    pub protocol_features: u64,
+    /// How many queue pairs the backend has, if it said.
+    pub queue_pairs: Option<u64>,
+    /// How many regions the backend takes, if it said.
+    pub memory_slots: Option<u64>,
+}
+
+/// A session that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontendError {
+    /// The connection, or what came over it.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The backend says no.
+    #[error("the backend refuses {request} (it answers {answer})")]
+    Refused {
+        /// What it refuses.
+        request: Request,
+        /// Its answer: not 0.
+        answer: u64,
+    },
+    /// The backend hangs up on a request.
+    #[error("the backend hangs up on {0}")]
+    HungUp(Request),
+    /// An answer of the wrong kind.
+    #[error("the answer to {request} is {answer}")]
+    BadAnswer {
+        /// What was asked.
+        request: Request,
+        /// What came.
+        answer: String,
+    },
+    /// The backend lacks something that nothing works without.
+    #[error("the backend does not offer {0}")]
+    Lacks(&'static str),
+    /// The backend broke a vring.
+    #[error("vring {index}: {source}")]
+    Ring {
+        /// Which one.
+        index: u32,
+        /// What is wrong with it.
+        source: RingError,
+    },
+    /// The queues do not fit.
+    #[error("too little memory for a pair of queues of {size} descriptors and their buffers")]
+    TooLittleMemory {
+        /// The size of a queue.
+        size: u16,
+    },
+    /// An eventfd failed.
+    #[error("eventfd: {}", named(.0))]
+    Event(io::Error),
+}
+
+/// The virtio features that are used where they are offered.
+const FEATURES: u64 = feature::VERSION_1 | feature::MRG_RXBUF | feature::PROTOCOL_FEATURES;
+/// The protocol features that are used where they are offered. Not STATUS: it would have to be kept up.
+const PROTOCOL_FEATURES: u64 = protocol::MQ | protocol::REPLY_ACK | protocol::CONFIGURE_MEM_SLOTS;
+
+// === impl Frontend ===
+
+impl Frontend {
+    /// Begins a session: owner, features, protocol features. `patience` is for each answer.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not answer, or offers what it cannot.
+    pub fn new(channel: Channel, patience: Duration) -> Result<Self, FrontendError> {
+        let mut this = Self { channel, negotiated: Negotiated::default(), patience };
+        this.tell(Request::SetOwner, Payload::None, &[])?;
+        let offered = this.ask_number(Request::GetFeatures)?;
+        if offered & feature::PROTOCOL_FEATURES != 0 {
+            let offered = this.ask_number(Request::GetProtocolFeatures)?;
+            let wanted = offered & PROTOCOL_FEATURES;
+            this.tell(Request::SetProtocolFeatures, Payload::U64(wanted), &[])?;
+            this.negotiated.protocol_features = wanted;
+        }
+        if this.has(protocol::MQ) {
+            this.negotiated.queue_pairs = Some(this.ask_number(Request::GetQueueNum)?);
+        }
+        if this.has(protocol::CONFIGURE_MEM_SLOTS) {
+            this.negotiated.memory_slots = Some(this.ask_number(Request::GetMaxMemSlots)?);
+        }
+        this.negotiated.features = offered & FEATURES;
+        this.tell(Request::SetFeatures, Payload::U64(this.negotiated.features), &[])?;
+        Ok(this)
+    }
+
+    /// What was agreed on.
+    #[must_use]
+    pub const fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// Hands the backend a memory table, in place of the one it had.
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses it, or hangs up on it.
+    pub fn set_memory(
+        &mut self,
+        regions: &[MemoryRegion],
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), FrontendError> {
+        self.tell(Request::SetMemTable, Payload::Regions(regions.to_vec()), fds)?;
+        self.settle(Request::SetMemTable)
+    }
+
+    /// Hands the backend one region more. Only where CONFIGURE_MEM_SLOTS was agreed on.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not have it, refuses the region, or hangs up on it.
+    pub fn add_region(&mut self, region: MemoryRegion, fd: BorrowedFd<'_>) -> Result<(), FrontendError> {
+        if !self.has(protocol::CONFIGURE_MEM_SLOTS) {
+            return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
+        }
+        self.tell(Request::AddMemReg, Payload::Region(region), &[fd])?;
+        self.settle(Request::AddMemReg)
+    }
+
+    /// Takes one region away from the backend.
+    ///
+    /// # Errors
+    ///
+    /// As [`Frontend::add_region`].
+    pub fn remove_region(&mut self, region: MemoryRegion) -> Result<(), FrontendError> {
+        if !self.has(protocol::CONFIGURE_MEM_SLOTS) {
+            return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
+        }
+        self.tell(Request::RemMemReg, Payload::Region(region), &[])?;
+        self.settle(Request::RemMemReg)
+    }
+
+    /// Sets up and enables both queues of a pair.
+    ///
+    /// # Errors
+    ///
+    /// The backend refuses a step, or hangs up.
+    pub fn start(&mut self, pair: &Pair<'_>) -> Result<(), FrontendError> {
+        for queue in pair.queues() {
+            let index = queue.addresses.index;
+            let vring = |num| Payload::Vring(VringState { index, num });
+            let fd = || vring_fd(u8::try_from(index).unwrap_or(u8::MAX), true);
+            self.tell(Request::SetVringNum, vring(queue.size.into()), &[])?;
+            self.tell(Request::SetVringBase, vring(0), &[])?;
+            self.tell(Request::SetVringAddr, Payload::Addresses(queue.addresses), &[])?;
+            self.tell(Request::SetVringCall, fd(), &[queue.call.as_fd()])?;
+            self.tell(Request::SetVringKick, fd(), &[queue.kick.as_fd()])?;
+        }
+        if self.negotiated.features & feature::PROTOCOL_FEATURES != 0 {
+            self.enable(pair, true)?;
+        }
+        self.settle(Request::SetVringEnable)?;
+        pair.queues().into_iter().try_for_each(traffic::Queue::publish)
+    }
+
+    /// Disables and stops both queues. Where each stopped in its available ring.
+    ///
+    /// # Errors
+    ///
+    /// The backend does not answer.
+    pub fn stop(&mut self, pair: &Pair<'_>) -> Result<[u32; 2], FrontendError> {
+        if self.negotiated.features & feature::PROTOCOL_FEATURES != 0 {
+            self.enable(pair, false)?;
+        }
+        let mut bases = [0; 2];
+        for (base, queue) in bases.iter_mut().zip(pair.queues()) {
+            let index = queue.addresses.index;
+            let request = Request::GetVringBase;
+            match self.ask(request, Payload::Vring(VringState { index, num: 0 }))? {
+                Payload::Vring(state) if state.index == index => *base = state.num,
+                other => return Err(bad_answer(request, &other)),
+            }
+        }
+        Ok(bases)
+    }
+
+    /// The connection.
+    pub const fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
+    }
+
+    fn enable(&mut self, pair: &Pair<'_>, enable: bool) -> Result<(), FrontendError> {
+        for queue in pair.queues() {
+            let state = VringState { index: queue.addresses.index, num: enable.into() };
+            self.tell(Request::SetVringEnable, Payload::Vring(state), &[])?;
+        }
+        Ok(())
+    }
+
+    const fn has(&self, bit: u64) -> bool {
+        self.negotiated.protocol_features & bit != 0
+    }
+
+    /// Sends a request that has no answer of its own, and waits for the acknowledgement where there is one.
+    fn tell(
+        &mut self,
+        request: Request,
+        payload: Payload,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), FrontendError> {
+        let deadline = Instant::now() + self.patience;
+        let mut message = Message::request(request, payload);
+        if !self.has(protocol::REPLY_ACK) {
+            return self.channel.send(&message, fds, deadline).map_err(hung_up(request));
+        }
+        message.needs_reply = true;
+        match self.channel.ask(&message, fds, deadline).map_err(hung_up(request))? {
+            Payload::U64(0) => Ok(()),
+            Payload::U64(answer) => Err(FrontendError::Refused { request, answer }),
+            other => Err(bad_answer(request, &other)),
+        }
+    }
+
+    /// Makes sure that the backend is done with `request`.
+    fn settle(&mut self, request: Request) -> Result<(), FrontendError> {
+        if self.has(protocol::REPLY_ACK) {
+            return Ok(());
+        }
+        match self.ask_number(Request::GetFeatures) {
+            Err(FrontendError::HungUp(_)) => Err(FrontendError::HungUp(request)),
+            answer => answer.map(drop),
+        }
+    }
+
+    fn ask(&mut self, request: Request, payload: Payload) -> Result<Payload, FrontendError> {
+        let deadline = Instant::now() + self.patience;
+        self.channel.ask(&Message::request(request, payload), &[], deadline).map_err(hung_up(request))
+    }
+
+    fn ask_number(&mut self, request: Request) -> Result<u64, FrontendError> {
+        match self.ask(request, Payload::None)? {
+            Payload::U64(number) => Ok(number),
+            other => Err(bad_answer(request, &other)),
+        }
+    }
+}
+
+// === helpers ===
+
+fn hung_up(request: Request) -> impl Fn(ChannelError) -> FrontendError {
+    move |error| match error {
+        ChannelError::Closed => FrontendError::HungUp(request),
+        error => error.into(),
+    }
+}
+
+fn bad_answer(request: Request, answer: &Payload) -> FrontendError {
+    FrontendError::BadAnswer { request, answer: format!("{answer:?}") }
+}

@@ -1,0 +1,155 @@
+//! The frontend's memory: files of whole pages, mapped, and divided into the regions that the backend is told of.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use vm_memory::VolatileSlice;
+
+use crate::domain::size::HugeLen;
+use crate::exchange::message::MemoryRegion;
+use crate::linux::map::{Fill, Mapping, Sharing};
+
+/// Memory to share.
+#[derive(Debug, Default)]
+pub struct Memory {
+    files: Vec<Mapped>,
+    regions: Vec<Region>,
+}
+
+/// A file and its mapping.
+#[derive(Debug)]
+struct Mapped {
+    file: OwnedFd,
+    mapping: Mapping,
+}
+
+/// A part of a file, as the backend is told of it.
+#[derive(Debug, Clone, Copy)]
+struct Region {
+    file: usize,
+    given: MemoryRegion,
+}
+
+/// A region and how much of it is taken.
+#[derive(Debug)]
+pub struct Area<'m> {
+    memory: VolatileSlice<'m>,
+    given: MemoryRegion,
+    taken: usize,
+}
+
+/// Some bytes of a region, by all their addresses.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'m> {
+    /// The memory.
+    pub memory: VolatileSlice<'m>,
+    /// Its guest address.
+    pub guest: u64,
+    /// Its user address.
+    pub user: u64,
+}
+
+/// Where the guest addresses begin, and how far apart regions are: far from their user addresses, so that a backend
+/// that takes one for the other is found out.
+const GUEST_START: u64 = 0x1_0000_0000;
+const GUEST_STEP: u64 = 0x100_0000_0000;
+
+// === impl Memory ===
+
+impl Memory {
+    /// Maps a file of `len`, all of it, as `regions` regions of equal length.
+    ///
+    /// The regions end at multiples of 4 KiB; at whole pages where their number allows it. The file is sealed against
+    /// shrinking where it can be, as QEMU does: whoever is handed it may otherwise take the memory away again.
+    ///
+    /// # Errors
+    ///
+    /// mmap(2): ENOMEM if the pages cannot be reserved.
+    pub fn add(
+        &mut self,
+        file: BorrowedFd<'_>,
+        len: HugeLen,
+        sharing: Sharing,
+        regions: u64,
+    ) -> io::Result<()> {
+        const SMALL: u64 = 4096;
+        let mapping = Mapping::file(file, len, 0, sharing, Fill::OnTouch)?;
+        let _ = mapping.keep_out_of_dumps();
+        let each = (len.bytes() / regions.max(1)) & !(SMALL - 1);
+        if each == 0 {
+            return Err(io::Error::other(format!("{regions} regions of {} bytes", len.bytes())));
+        }
+        for number in 0..regions.max(1) {
+            let (offset, index) = (number * each, self.regions.len() as u64);
+            let bytes = if number + 1 == regions.max(1) { len.bytes() - offset } else { each };
+            // Later regions first: their order must not matter.
+            let guest = GUEST_START + (63 - index.min(63)) * GUEST_STEP;
+            let given = MemoryRegion { guest, bytes, user: mapping.address() + offset, offset };
+            self.regions.push(Region { file: self.files.len(), given });
+        }
+        // Files of a hugetlbfs cannot be sealed; see docs/adr/0004-a-peer-that-truncates.md.
+        let _ = fcntl(file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW));
+        self.files.push(Mapped { file: file.try_clone_to_owned()?, mapping });
+        Ok(())
+    }
+
+    /// The table for the backend, of the first `count` regions.
+    #[must_use]
+    pub fn table(&self, count: usize) -> (Vec<MemoryRegion>, Vec<BorrowedFd<'_>>) {
+        let regions = || self.regions.iter().take(count);
+        let fds = regions().filter_map(|region| Some(self.files.get(region.file)?.file.as_fd()));
+        (regions().map(|region| region.given).collect(), fds.collect())
+    }
+
+    /// How many regions there are.
+    #[must_use]
+    pub const fn regions(&self) -> usize {
+        self.regions.len()
+    }
+
+    /// The mappings, a file each.
+    pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
+        self.files.iter().map(|file| &file.mapping)
+    }
+
+    /// The files.
+    pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.files.iter().map(|file| file.file.as_fd())
+    }
+
+    /// The first `count` regions, to be divided up.
+    #[must_use]
+    pub fn areas(&self, count: usize) -> Vec<Area<'_>> {
+        let area = |region: &Region| {
+            let offset = usize::try_from(region.given.offset).ok()?;
+            let bytes = usize::try_from(region.given.bytes).ok()?;
+            let memory = self.files.get(region.file)?.mapping.volatile().subslice(offset, bytes).ok()?;
+            Some(Area { memory, given: region.given, taken: 0 })
+        };
+        self.regions.iter().take(count).filter_map(area).collect()
+    }
+}
+
+// === impl Area ===
+
+impl<'m> Area<'m> {
+    /// All of it.
+    #[must_use]
+    pub const fn memory(&self) -> VolatileSlice<'m> {
+        self.memory
+    }
+
+    /// Nothing of it is taken any more.
+    pub const fn clear(&mut self) {
+        self.taken = 0;
+    }
+
+    /// The next `bytes`, at a multiple of `alignment`; `None` if there are not that many left.
+    pub fn take(&mut self, bytes: usize, alignment: usize) -> Option<Piece<'m>> {
+        let at = self.taken.checked_next_multiple_of(alignment)?;
+        let memory = self.memory.subslice(at, bytes).ok()?;
+        self.taken = at + bytes;
+        Some(Piece { memory, guest: self.given.guest + at as u64, user: self.given.user + at as u64 })
+    }
+}

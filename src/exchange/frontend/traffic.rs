@@ -1,0 +1,391 @@
+//! A queue pair at the frontend, and the frames that go through it.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use nix::poll::PollFlags;
+use serde::Serialize;
+use vm_memory::{Bytes as _, VolatileMemory as _};
+
+use super::FrontendError;
+use super::memory::{Area, Piece};
+use crate::exchange::channel::{Channel, ChannelError, wait};
+use crate::exchange::frame::{LONGEST, Source, Tally, Tracker};
+use crate::exchange::message::VringAddresses;
+use crate::exchange::net::Format;
+use crate::exchange::ring::{
+    DESCRIPTOR_BYTES, Driver, Parts, RingError, Used, available_bytes, checked_size, used_bytes,
+};
+use crate::linux::event::Event;
+
+/// A receive queue and a transmit queue, with a buffer for every descriptor.
+#[derive(Debug)]
+pub struct Pair<'m> {
+    format: Format,
+    receive: Queue<'m>,
+    transmit: Queue<'m>,
+}
+
+/// One queue.
+#[derive(Debug)]
+pub(super) struct Queue<'m> {
+    pub(super) addresses: VringAddresses,
+    pub(super) size: u16,
+    pub(super) kick: Event,
+    pub(super) call: Event,
+    driver: Driver<'m>,
+    buffers: Vec<Piece<'m>>,
+}
+
+/// What to send, and what to wait for.
+#[derive(Debug, Clone, Copy)]
+pub struct Job {
+    /// Seed of the frames.
+    pub seed: u64,
+    /// How many are sent.
+    pub frames: u64,
+    /// How long each is, bytes.
+    pub length: usize,
+    /// What the backend does with them.
+    pub peer: Peer,
+    /// How many may be under way at once; as many as there are buffers, if that is fewer.
+    pub window: u16,
+    /// Whether to sleep until called, or to look at the ring over and over.
+    pub waiting: Waiting,
+}
+
+/// What a backend does with frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// It sends each back.
+    Echoes,
+    /// It takes them.
+    Sinks,
+    /// It takes none, and sends as many as the job says.
+    Sends,
+}
+
+/// How the frontend waits for the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waiting {
+    /// It looks for a while, then lets itself be called.
+    Called,
+    /// It looks over and over. The processor is busy and the answer soon there.
+    Looking,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Frames sent and taken by the backend.
+    pub sent: u64,
+    /// What came.
+    pub tally: Tally,
+    /// How long it took, from the first frame to the last, nanoseconds.
+    pub nanos: u64,
+    /// Whether all was done in time.
+    pub finished: bool,
+    /// With a window of one: how long each round trip took, nanoseconds.
+    #[serde(skip)]
+    pub round_trips: Vec<u64>,
+}
+
+/// The length of a buffer: header and frame.
+const BUFFER: usize = 2048;
+/// Rings are aligned generously, as guests do.
+const PAGE: usize = 4096;
+/// How long the rings are looked at without a frame before the frontend waits to be called.
+const SPIN: Duration = Duration::from_micros(50);
+/// Rounds between two looks at the connection and the clock.
+const ROUNDS: u32 = 64;
+/// Frames in one batch: what is published to the backend at once.
+const BATCH: u16 = 64;
+
+// === impl Pair ===
+
+impl<'m> Pair<'m> {
+    /// Lays out a pair of queues of `size`: rings in the first area, buffers over all of them.
+    ///
+    /// # Errors
+    ///
+    /// There is too little memory.
+    pub fn new(areas: &mut [Area<'m>], size: u16, features: u64) -> Result<Self, FrontendError> {
+        let format = Format::of(features);
+        let [receive, transmit] = [Queue::new(areas, 0, size)?, Queue::new(areas, 1, size)?];
+        let mut pair = Self { format, receive, transmit };
+        pair.offer_buffers()?;
+        Ok(pair)
+    }
+
+    pub(super) const fn queues(&self) -> [&Queue<'m>; 2] {
+        [&self.receive, &self.transmit]
+    }
+
+    /// Makes every buffer of the receive queue available.
+    fn offer_buffers(&mut self) -> Result<(), FrontendError> {
+        while let Some(id) = self.receive.driver.free_id() {
+            self.receive.offer(id, BUFFER, true)?;
+        }
+        Ok(())
+    }
+
+    /// Sends and receives until the job is done or the deadline passes.
+    ///
+    /// # Errors
+    ///
+    /// The backend hung up, spoke out of turn, or broke a ring.
+    pub fn run(
+        &mut self,
+        job: &Job,
+        channel: &mut Channel,
+        deadline: Instant,
+    ) -> Result<Outcome, FrontendError> {
+        let mut run = Run {
+            source: Source::new(job.seed, job.length),
+            tracker: Tracker::new(job.seed),
+            to_send: if job.peer == Peer::Sends { 0 } else { job.frames },
+            to_come: if job.peer == Peer::Sinks { 0 } else { job.frames },
+            taken: 0,
+            came: 0,
+            last: Instant::now(),
+            round_trips: Vec::new(),
+            buffer: vec![0; BUFFER],
+        };
+        let began = Instant::now();
+        let mut quiet_since = began;
+        self.set_quiet(true)?;
+        let mut finished = false;
+        'rounds: while Instant::now() < deadline {
+            match channel.try_receive() {
+                Ok(None) => {}
+                Ok(Some(envelope)) => {
+                    let got = format!("{} out of turn", envelope.message.request);
+                    return Err(ChannelError::Unexpected { expected: "frames".to_owned(), got }.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+            for _ in 0..ROUNDS {
+                let moved = self.receive(job, &mut run)? + self.send(job, &mut run)?;
+                if run.is_done() {
+                    finished = true;
+                    break 'rounds;
+                }
+                if moved > 0 {
+                    quiet_since = Instant::now();
+                } else if job.waiting == Waiting::Called && quiet_since.elapsed() >= SPIN {
+                    self.rest(channel, deadline)?;
+                    quiet_since = Instant::now();
+                    break;
+                } else {
+                    std::hint::spin_loop();
+                }
+            }
+        }
+        let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Ok(Outcome {
+            sent: run.taken,
+            tally: run.tracker.tally(),
+            nanos,
+            finished,
+            round_trips: run.round_trips,
+        })
+    }
+
+    /// Takes what has come and offers the buffers again. How many frames.
+    fn receive(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
+        let (queue, header) = (&mut self.receive, self.format.header());
+        let mut count = 0;
+        while count < u64::from(BATCH)
+            && let Some(used) = queue.take_used()?
+        {
+            let frame = queue.frame(used, header, &mut run.buffer)?;
+            run.tracker.look(frame);
+            queue.offer(used.id, BUFFER, true)?;
+            count += 1;
+            if job.window == 1 {
+                run.round_trips.push(u64::try_from(run.last.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            }
+        }
+        if count > 0 {
+            queue.publish()?;
+            run.came = run.tracker.tally().ours();
+        }
+        Ok(count)
+    }
+
+    /// Takes back what the backend has read, and sends as much as may be under way. How many frames.
+    fn send(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
+        let (queue, header) = (&mut self.transmit, self.format.header());
+        while let Some(used) = queue.take_used()? {
+            queue.driver.give_back(used.id);
+            run.taken += 1;
+        }
+        // A backend that finds no buffer for a frame that it sends back may drop it, and real ones do.
+        let most = u64::from(job.window.min(self.receive.size));
+        let mut count = 0;
+        while run.source.made() < run.to_send && count < u64::from(BATCH) {
+            let under_way =
+                run.source.made() - if run.to_come > 0 { run.came.min(run.source.made()) } else { run.taken };
+            if under_way >= most {
+                break;
+            }
+            let Some(id) = queue.driver.free_id() else { break };
+            queue.fill(id, header, run.source.make())?;
+            count += 1;
+        }
+        if count > 0 {
+            if job.window == 1 {
+                run.last = Instant::now();
+            }
+            queue.publish()?;
+        }
+        Ok(count)
+    }
+
+    /// Lets the backend call, looks once more, and waits.
+    fn rest(&mut self, channel: &Channel, deadline: Instant) -> Result<(), FrontendError> {
+        self.set_quiet(false)?;
+        if !self.receive.has_used()? && !self.transmit.has_used()? {
+            let events = [self.receive.call.as_fd(), self.transmit.call.as_fd(), channel.as_fd()];
+            wait(&events.map(|fd| (fd, PollFlags::POLLIN)), deadline)?;
+        }
+        for queue in [&self.receive, &self.transmit] {
+            queue.call.clear().map_err(FrontendError::Event)?;
+        }
+        self.set_quiet(true)
+    }
+
+    fn set_quiet(&self, quiet: bool) -> Result<(), FrontendError> {
+        for queue in [&self.receive, &self.transmit] {
+            queue.driver.set_quiet(quiet).map_err(queue.failed())?;
+        }
+        Ok(())
+    }
+}
+
+/// How far a job has come.
+struct Run {
+    source: Source,
+    tracker: Tracker,
+    to_send: u64,
+    to_come: u64,
+    /// Frames that the backend has taken.
+    taken: u64,
+    /// Frames of ours that have come, in whatever state.
+    came: u64,
+    /// When the last frame was sent.
+    last: Instant,
+    round_trips: Vec<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Run {
+    const fn is_done(&self) -> bool {
+        self.taken >= self.to_send && self.came >= self.to_come
+    }
+}
+
+// === impl Queue ===
+
+impl<'m> Queue<'m> {
+    fn new(areas: &mut [Area<'m>], index: u32, size: u16) -> Result<Self, FrontendError> {
+        checked_size(size.into()).map_err(|source| FrontendError::Ring { index, source })?;
+        let too_little = || FrontendError::TooLittleMemory { size };
+        let first = areas.first_mut().ok_or_else(too_little)?;
+        let mut part = |bytes| first.take(bytes, PAGE).ok_or_else(too_little);
+        let descriptors = part(DESCRIPTOR_BYTES * usize::from(size))?;
+        let available = part(available_bytes(size) + 2)?;
+        let used = part(used_bytes(size) + 2)?;
+        let parts = Parts { descriptors: descriptors.memory, available: available.memory, used: used.memory };
+        let buffers = (0..usize::from(size))
+            .map(|number| {
+                // Neighbours in different regions; where one is full, in any.
+                let at = number % areas.len().max(1);
+                let (before, from) = areas.split_at_mut_checked(at)?;
+                from.iter_mut().chain(before).find_map(|area| area.take(BUFFER, 64))
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(too_little)?;
+        let [kick, call] = [new_event()?, new_event()?];
+        Ok(Self {
+            addresses: VringAddresses {
+                index,
+                flags: 0,
+                descriptors: descriptors.user,
+                available: available.user,
+                used: used.user,
+                log: 0,
+            },
+            size,
+            kick,
+            call,
+            driver: Driver::new(parts, size).map_err(|source| FrontendError::Ring { index, source })?,
+            buffers,
+        })
+    }
+
+    fn failed(&self) -> impl Fn(RingError) -> FrontendError + use<> {
+        let index = self.addresses.index;
+        move |source| FrontendError::Ring { index, source }
+    }
+
+    fn offer(&mut self, id: u16, bytes: usize, is_write: bool) -> Result<(), FrontendError> {
+        let guest = self.buffers.get(usize::from(id)).map_or(0, |buffer| buffer.guest);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.driver.offer(id, guest, bytes, is_write).map_err(self.failed())
+    }
+
+    /// Puts a frame, with an empty header, into a buffer and offers it.
+    fn fill(&mut self, id: u16, header: usize, frame: &[u8]) -> Result<(), FrontendError> {
+        let frame = frame.get(..LONGEST).unwrap_or(frame);
+        if let Some(buffer) = self.buffers.get(usize::from(id)) {
+            // A buffer is longer than the header and the longest frame.
+            let _ = buffer.memory.write_slice([0; 12].get(..header).unwrap_or_default(), 0);
+            let _ = buffer.memory.write_slice(frame, header);
+        }
+        self.offer(id, header + frame.len(), false)
+    }
+
+    /// The frame in a buffer that came back.
+    fn frame<'b>(&self, used: Used, header: usize, into: &'b mut [u8]) -> Result<&'b [u8], FrontendError> {
+        let bytes = usize::try_from(used.bytes).unwrap_or(usize::MAX);
+        let Some(length) = bytes.checked_sub(header) else {
+            let (bytes, least) = (bytes as u64, header as u64);
+            return Err(self.failed()(RingError::TooShort { head: used.id, bytes, least }));
+        };
+        let buffer = self
+            .buffers
+            .get(usize::from(used.id))
+            .and_then(|buffer| buffer.memory.get_slice(header, length).ok());
+        match (buffer, into.get_mut(..length)) {
+            (Some(buffer), Some(into)) => {
+                buffer.copy_to(into);
+                Ok(into)
+            }
+            _ => Ok(&[]),
+        }
+    }
+
+    fn take_used(&mut self) -> Result<Option<Used>, FrontendError> {
+        self.driver.take_used().map_err(self.failed())
+    }
+
+    fn has_used(&self) -> Result<bool, FrontendError> {
+        self.driver.has_used().map_err(self.failed())
+    }
+
+    /// Shows the backend what was offered, and kicks it if it wants to be.
+    pub(super) fn publish(&self) -> Result<(), FrontendError> {
+        if self.driver.publish().map_err(self.failed())? {
+            self.kick.signal().map_err(FrontendError::Event)?;
+        }
+        Ok(())
+    }
+}
+
+fn new_event() -> Result<Event, FrontendError> {
+    use nix::sys::eventfd::{EfdFlags, EventFd};
+    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+    let event = event.map_err(|errno| FrontendError::Event(errno.into()))?;
+    Event::new(event.into()).map_err(|why| FrontendError::Event(std::io::Error::other(why)))
+}

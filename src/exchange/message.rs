@@ -1,0 +1,503 @@
+//! The messages of vhost-user, from bytes and to bytes.
+//!
+//! Source: QEMU's docs/interop/vhost-user.rst, "Message Specification" and "Front-end message types". Numbers are in
+//! the machine's byte order there; every machine that this runs on is little-endian, and so is this codec. Sizes are
+//! strict: a payload is exactly as long as its request says, or it is an error.
+
+mod request;
+
+pub use request::Request;
+
+/// Request, flags, size: 32 bits each.
+pub const HEADER_BYTES: usize = 12;
+/// The longest payload that is taken, bytes. The longest one that is known, a configuration space, has 268.
+pub const PAYLOAD_LIMIT: usize = 4096;
+/// The most regions in one SET_MEM_TABLE, and with them the most descriptors in one message.
+pub const REGIONS_LIMIT: usize = 8;
+/// The longest configuration space, bytes.
+pub const CONFIG_LIMIT: usize = 256;
+
+/// The low two bits of the flags: the version.
+const VERSION: u32 = 1;
+const VERSION_MASK: u32 = 3;
+const REPLY: u32 = 1 << 2;
+const NEED_REPLY: u32 = 1 << 3;
+/// No descriptor comes with this SET_VRING_KICK, CALL or ERR.
+const NO_FD: u64 = 1 << 8;
+const INDEX_MASK: u64 = 0xff;
+
+/// Bits of GET_FEATURES and SET_FEATURES.
+pub mod feature {
+    /// The driver can be given one frame in several buffers.
+    pub const MRG_RXBUF: u64 = 1 << 15;
+    /// Whether protocol features are spoken of at all.
+    pub const PROTOCOL_FEATURES: u64 = 1 << 30;
+    /// virtio 1.0: little-endian rings, headers of 12 bytes.
+    pub const VERSION_1: u64 = 1 << 32;
+}
+
+/// Bits of GET_PROTOCOL_FEATURES and SET_PROTOCOL_FEATURES.
+pub mod protocol {
+    /// GET_QUEUE_NUM is answered.
+    pub const MQ: u64 = 1;
+    /// A request may ask for an answer that it would not have.
+    pub const REPLY_ACK: u64 = 1 << 3;
+    /// GET_CONFIG and SET_CONFIG.
+    pub const CONFIG: u64 = 1 << 9;
+    /// RESET_DEVICE.
+    pub const RESET_DEVICE: u64 = 1 << 13;
+    /// GET_MAX_MEM_SLOTS, ADD_MEM_REG, REM_MEM_REG.
+    pub const CONFIGURE_MEM_SLOTS: u64 = 1 << 15;
+    /// GET_STATUS and SET_STATUS.
+    pub const STATUS: u64 = 1 << 16;
+}
+
+/// A message with its payload understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What is asked, or answered.
+    pub request: Request,
+    /// Whether it is an answer.
+    pub is_reply: bool,
+    /// Whether the sender wants an answer in any case. Counts only once REPLY_ACK was negotiated.
+    pub needs_reply: bool,
+    /// What comes with it.
+    pub payload: Payload,
+}
+
+/// The first 12 bytes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What is asked, or answered.
+    pub request: Request,
+    /// As in [`Message`].
+    pub is_reply: bool,
+    /// As in [`Message`].
+    pub needs_reply: bool,
+    /// How many bytes follow; at most [`PAYLOAD_LIMIT`].
+    pub size: usize,
+}
+
+/// What comes with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// Nothing.
+    None,
+    /// A number.
+    U64(u64),
+    /// A vring and a number.
+    Vring(VringState),
+    /// Where the parts of a vring are.
+    Addresses(VringAddresses),
+    /// The memory table; its files come as descriptors, in the same order.
+    Regions(Vec<MemoryRegion>),
+    /// One region.
+    Region(MemoryRegion),
+    /// The log of dirty pages.
+    Log {
+        /// Bytes.
+        size: u64,
+        /// Where it begins in the file handed over.
+        offset: u64,
+    },
+    /// A part of the device's configuration space.
+    Config(Config),
+    /// The bytes of a request that is not known here, or whose payload does not matter here.
+    Raw(Vec<u8>),
+}
+
+/// A vring and a number about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VringState {
+    /// Which vring.
+    pub index: u32,
+    /// Its size, its base, or whether it is enabled.
+    pub num: u32,
+}
+
+/// Where the parts of a vring are, as user addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VringAddresses {
+    /// Which vring.
+    pub index: u32,
+    /// Bit 0: log writes to the used ring.
+    pub flags: u32,
+    /// The descriptor table.
+    pub descriptors: u64,
+    /// The used ring.
+    pub used: u64,
+    /// The available ring.
+    pub available: u64,
+    /// Guest address for logging.
+    pub log: u64,
+}
+
+/// One region of the frontend's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryRegion {
+    /// Where the guest has it: the addresses in descriptors.
+    pub guest: u64,
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// Where the frontend has it: the addresses of vrings.
+    pub user: u64,
+    /// Where it begins in its file, bytes.
+    pub offset: u64,
+}
+
+/// A part of the device's configuration space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where it begins.
+    pub offset: u32,
+    /// 0: fields that the driver may write; 1: live migration.
+    pub flags: u32,
+    /// The bytes; an answer without any says that the backend refuses.
+    pub bytes: Vec<u8>,
+}
+
+/// A message that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The version is not 1.
+    #[error("{request} with flags {flags:#x}: version {}, not {VERSION}", flags & VERSION_MASK)]
+    Version {
+        /// The request.
+        request: Request,
+        /// All of its flags.
+        flags: u32,
+    },
+    /// It announces more than any message has.
+    #[error("{request} announces {size} bytes, more than {PAYLOAD_LIMIT}")]
+    TooLong {
+        /// The request.
+        request: Request,
+        /// What it announces.
+        size: u32,
+    },
+    /// Its payload is not as long as the request says.
+    #[error("{request} with {size} bytes, not {expected}")]
+    Size {
+        /// The request.
+        request: Request,
+        /// How long it is.
+        size: usize,
+        /// How long it has to be.
+        expected: String,
+    },
+    /// A memory table with more regions than there may be.
+    #[error("{request} with {0} regions, more than {REGIONS_LIMIT}", request = Request::SetMemTable)]
+    TooManyRegions(u32),
+}
+
+/// The form of a payload.
+#[derive(Clone, Copy)]
+enum Shape {
+    None,
+    U64,
+    Vring,
+    Addresses,
+    Regions,
+    Region,
+    /// A number, or a log description where LOG_SHMFD was negotiated.
+    Log,
+    Config,
+    Raw,
+}
+
+// === impl Header ===
+
+impl Header {
+    /// Reads a header.
+    ///
+    /// # Errors
+    ///
+    /// The version is not 1, or more is announced than any message has.
+    pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, MessageError> {
+        let mut fields = Fields(bytes);
+        // The array has 12 bytes: none of the three can be missing.
+        let (number, flags, size) = (fields.u32_or_0(), fields.u32_or_0(), fields.u32_or_0());
+        let request = Request::from_number(number);
+        if flags & VERSION_MASK != VERSION {
+            return Err(MessageError::Version { request, flags });
+        }
+        let fits = usize::try_from(size).ok().filter(|size| *size <= PAYLOAD_LIMIT);
+        let size = fits.ok_or(MessageError::TooLong { request, size })?;
+        Ok(Self { request, is_reply: flags & REPLY != 0, needs_reply: flags & NEED_REPLY != 0, size })
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// A request.
+    #[must_use]
+    pub const fn request(request: Request, payload: Payload) -> Self {
+        Self { request, is_reply: false, needs_reply: false, payload }
+    }
+
+    /// The answer to `request`.
+    #[must_use]
+    pub const fn reply(request: Request, payload: Payload) -> Self {
+        Self { request, is_reply: true, needs_reply: false, payload }
+    }
+
+    /// Reads what follows a header.
+    ///
+    /// # Errors
+    ///
+    /// The payload is not as long as the request says, or has too many regions.
+    pub fn parse(header: &Header, bytes: &[u8]) -> Result<Self, MessageError> {
+        let payload = header.request.shape(header.is_reply).parse(header.request, bytes)?;
+        Ok(Self {
+            request: header.request,
+            is_reply: header.is_reply,
+            needs_reply: header.needs_reply,
+            payload,
+        })
+    }
+
+    /// The bytes to send: header and payload.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut payload = Vec::with_capacity(64);
+        self.payload.write(&mut payload);
+        let flags =
+            VERSION | if self.is_reply { REPLY } else { 0 } | if self.needs_reply { NEED_REPLY } else { 0 };
+        // A payload that does not fit 32 bits cannot be made here; the receiver would refuse it.
+        let size = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+        for field in [self.request.number(), flags, size] {
+            bytes.extend_from_slice(&field.to_le_bytes());
+        }
+        bytes.append(&mut payload);
+        bytes
+    }
+}
+
+// === impl Request ===
+
+impl Request {
+    const fn shape(self, is_reply: bool) -> Shape {
+        match self {
+            Self::GetVringBase => Shape::Vring,
+            Self::GetConfig => Shape::Config,
+            Self::GetInflightFd | Self::PostcopyAdvise => Shape::Raw,
+            Self::CreateCryptoSession | Self::GetSharedObject | Self::Unknown(_) => Shape::Raw,
+            // Everything else is answered by a number, if at all.
+            _ if is_reply => Shape::U64,
+            Self::SetFeatures
+            | Self::SetProtocolFeatures
+            | Self::SetVringKick
+            | Self::SetVringCall
+            | Self::SetVringErr
+            | Self::SendRarp
+            | Self::NetSetMtu
+            | Self::CloseCryptoSession
+            | Self::SetStatus => Shape::U64,
+            Self::SetVringNum
+            | Self::SetVringBase
+            | Self::SetVringEnable
+            | Self::SetVringEndian
+            | Self::VringKick => Shape::Vring,
+            Self::SetVringAddr => Shape::Addresses,
+            Self::SetMemTable => Shape::Regions,
+            Self::AddMemReg | Self::RemMemReg => Shape::Region,
+            Self::SetLogBase => Shape::Log,
+            Self::SetConfig => Shape::Config,
+            Self::IotlbMsg | Self::SetInflightFd | Self::SetDeviceStateFd => Shape::Raw,
+            Self::GetFeatures
+            | Self::SetOwner
+            | Self::ResetOwner
+            | Self::SetLogFd
+            | Self::GetProtocolFeatures
+            | Self::GetQueueNum
+            | Self::SetBackendReqFd
+            | Self::PostcopyListen
+            | Self::PostcopyEnd
+            | Self::GpuSetSocket
+            | Self::ResetDevice
+            | Self::GetMaxMemSlots
+            | Self::GetStatus
+            | Self::CheckDeviceState => Shape::None,
+        }
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn parse(self, request: Request, bytes: &[u8]) -> Result<Payload, MessageError> {
+        let wrong =
+            |expected: &str| MessageError::Size { request, size: bytes.len(), expected: expected.to_owned() };
+        let mut fields = Fields(bytes);
+        match self {
+            Self::None if bytes.is_empty() => Ok(Payload::None),
+            Self::None => Err(wrong("0")),
+            Self::U64 => fields.whole(Fields::u64).map(Payload::U64).ok_or_else(|| wrong("8")),
+            Self::Vring => fields.whole(Fields::vring).map(Payload::Vring).ok_or_else(|| wrong("8")),
+            Self::Addresses => {
+                fields.whole(Fields::addresses).map(Payload::Addresses).ok_or_else(|| wrong("40"))
+            }
+            Self::Regions => {
+                let (Some(count), Some(_padding)) = (fields.u32(), fields.u32()) else {
+                    return Err(wrong("8 and 32 for each region"));
+                };
+                if usize::try_from(count).map_or(true, |count| count > REGIONS_LIMIT) {
+                    return Err(MessageError::TooManyRegions(count));
+                }
+                let regions: Option<Vec<_>> = (0..count).map(|_| fields.region()).collect();
+                match regions {
+                    Some(regions) if fields.0.is_empty() => Ok(Payload::Regions(regions)),
+                    _ => Err(wrong(&format!("{}", 8 + u64::from(count) * 32))),
+                }
+            }
+            Self::Region => fields
+                .whole(|fields| fields.u64().and_then(|_padding| fields.region()))
+                .map(Payload::Region)
+                .ok_or_else(|| wrong("40")),
+            Self::Log => match bytes.len() {
+                8 => fields.whole(Fields::u64).map(Payload::U64),
+                _ => fields.whole(|fields| Some(Payload::Log { size: fields.u64()?, offset: fields.u64()? })),
+            }
+            .ok_or_else(|| wrong("8 or 16")),
+            // A backend that refuses GET_CONFIG answers without a payload.
+            Self::Config if bytes.is_empty() => {
+                Ok(Payload::Config(Config { offset: 0, flags: 0, bytes: Vec::new() }))
+            }
+            Self::Config => fields
+                .config()
+                .map(Payload::Config)
+                .ok_or_else(|| wrong("12 and as many as it says, 256 at most")),
+            Self::Raw => Ok(Payload::Raw(bytes.to_vec())),
+        }
+    }
+}
+
+// === impl Payload ===
+
+impl Payload {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::None => {}
+            Self::U64(number) => put(out, &[*number]),
+            Self::Vring(VringState { index, num }) => put(out, &[*index, *num]),
+            Self::Addresses(addresses) => {
+                put(out, &[addresses.index, addresses.flags]);
+                put(out, &[addresses.descriptors, addresses.used, addresses.available, addresses.log]);
+            }
+            Self::Regions(regions) => {
+                put(out, &[u32::try_from(regions.len()).unwrap_or(u32::MAX), 0]);
+                regions.iter().for_each(|region| region.write(out));
+            }
+            Self::Region(region) => {
+                put(out, &[0_u64]);
+                region.write(out);
+            }
+            Self::Log { size, offset } => put(out, &[*size, *offset]),
+            Self::Config(config) if config.bytes.is_empty() => {}
+            Self::Config(config) => {
+                let size = u32::try_from(config.bytes.len()).unwrap_or(u32::MAX);
+                put(out, &[config.offset, size, config.flags]);
+                out.extend_from_slice(&config.bytes);
+            }
+            Self::Raw(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+}
+
+impl MemoryRegion {
+    fn write(&self, out: &mut Vec<u8>) {
+        put(out, &[self.guest, self.bytes, self.user, self.offset]);
+    }
+}
+
+/// The payload of SET_VRING_KICK, CALL and ERR: the vring, and whether a descriptor comes with it.
+#[must_use]
+pub fn vring_fd(index: u8, has_fd: bool) -> Payload {
+    Payload::U64(u64::from(index) | if has_fd { 0 } else { NO_FD })
+}
+
+/// The vring in a payload of SET_VRING_KICK, CALL or ERR, and whether a descriptor comes with it. `None` for other bits.
+#[must_use]
+pub fn parse_vring_fd(number: u64) -> Option<(u32, bool)> {
+    if number & !(INDEX_MASK | NO_FD) != 0 {
+        return None;
+    }
+    Some((u32::try_from(number & INDEX_MASK).ok()?, number & NO_FD == 0))
+}
+
+/// A number of either width, little-endian.
+trait Field: Copy {
+    fn put(self, out: &mut Vec<u8>);
+}
+
+impl Field for u32 {
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+impl Field for u64 {
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+}
+
+fn put<F: Field>(out: &mut Vec<u8>, fields: &[F]) {
+    fields.iter().for_each(|field| field.put(out));
+}
+
+/// What has not been read yet.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u32_or_0(&mut self) -> u32 {
+        self.u32().unwrap_or_default()
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn vring(&mut self) -> Option<VringState> {
+        Some(VringState { index: self.u32()?, num: self.u32()? })
+    }
+
+    fn addresses(&mut self) -> Option<VringAddresses> {
+        let (index, flags) = (self.u32()?, self.u32()?);
+        let (descriptors, used, available, log) = (self.u64()?, self.u64()?, self.u64()?, self.u64()?);
+        Some(VringAddresses { index, flags, descriptors, used, available, log })
+    }
+
+    fn region(&mut self) -> Option<MemoryRegion> {
+        Some(MemoryRegion { guest: self.u64()?, bytes: self.u64()?, user: self.u64()?, offset: self.u64()? })
+    }
+
+    fn config(&mut self) -> Option<Config> {
+        let (offset, size, flags) = (self.u32()?, self.u32()?, self.u32()?);
+        let size = usize::try_from(size).ok()?;
+        if size != self.0.len() || size > CONFIG_LIMIT {
+            return None;
+        }
+        Some(Config { offset, flags, bytes: self.0.to_vec() })
+    }
+
+    /// What `read` reads, if nothing is left over.
+    fn whole<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        read(self).filter(|_| self.0.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests;

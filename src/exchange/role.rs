@@ -1,0 +1,125 @@
+//! The two workers of a session: HP6xx.
+//!
+//! They agree on nothing beforehand but the task, and talk to each other in vhost-user alone: the answer to a memory
+//! table is the sign that the other side has done its part with the memory. Each reports every check of the session as
+//! it saw it; `domain::sharing` holds the two against each other.
+//!
+//! Order of a session. The table has one region: whoever is first takes the pages and writes, the other reads and writes
+//! its own. Then frames; then a table of two regions while the rings run, and frames again; then rings anew, with
+//! buffers in both regions.
+
+mod backend;
+mod frontend;
+mod ledger;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::channel::Channel;
+use crate::domain::part::Telling;
+use crate::domain::plan::Role;
+use crate::domain::sharing::Session;
+use crate::domain::size::PageSize;
+use crate::linux::hugefile::Place;
+
+use ledger::Ledger;
+
+/// What one worker is to do. Travels to it as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// [`Role::Frontend`] or [`Role::Backend`], of a session.
+    pub role: Role,
+    /// The page size.
+    pub size: PageSize,
+    /// How many pages are shared: one at least. From two on, two files.
+    pub pages: u64,
+    /// Where the frontend takes them from.
+    pub memory: Source,
+    /// Seed of all that is written and sent: the same for both workers.
+    pub seed: u64,
+    /// Frames of each of the three runs.
+    pub frames: u64,
+}
+
+/// Where the frontend takes its pages from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A memfd.
+    Memfd,
+    /// A hugetlbfs that is attached nowhere.
+    Unattached,
+    /// A directory of a mounted hugetlbfs.
+    Directory(String),
+}
+
+/// Does the work of `task` over `socket` and tells every finding of its session, each once.
+///
+/// # Errors
+///
+/// Whoever listens is gone, or the task is none. Nothing is held any more.
+pub fn run(task: &Task, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
+    let channel = Channel::new(socket);
+    match task.role {
+        Role::Frontend(session) => {
+            let mut ledger = Ledger::new(session, task.size, tell);
+            frontend::run(task, session, channel, &mut ledger)?;
+            ledger.close()
+        }
+        Role::Backend(session) => {
+            let mut ledger = Ledger::new(session, task.size, tell);
+            backend::run(task, session, channel, &mut ledger)?;
+            ledger.close()
+        }
+        role => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{role} is no role of a session"))),
+    }
+}
+
+// === impl Task ===
+
+impl Task {
+    /// How long the other side may take for one answer: it may have all pages to clear and to look at.
+    fn patience(&self) -> Duration {
+        let gib = u32::try_from(self.size.bytes().saturating_mul(self.pages) >> 30).unwrap_or(u32::MAX);
+        Duration::from_secs(3).saturating_add(Duration::from_secs(2).saturating_mul(gib))
+    }
+
+    /// When everything has to be over.
+    fn deadline(&self) -> Instant {
+        let now = Instant::now();
+        now.checked_add(self.patience().saturating_mul(2)).unwrap_or(now)
+    }
+
+    /// Seeds of what the frontend and the backend write to memory.
+    const fn seeds(&self) -> (u64, u64) {
+        (self.seed, !self.seed)
+    }
+
+    fn page_bytes(&self) -> usize {
+        usize::try_from(self.size.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// The files that the frontend makes: pages, and regions of each. Two regions in all.
+    fn files(&self, session: Session) -> Vec<(u64, u64)> {
+        match (session, self.pages) {
+            (Session::Private | Session::Small, _) => vec![(1, 1)],
+            (_, 0 | 1) => vec![(1, 2)],
+            (_, pages) => vec![(pages / 2, 1), (pages - pages / 2, 1)],
+        }
+    }
+}
+
+impl Source {
+    fn place(&self, session: Session) -> Place<'_> {
+        match (session, self) {
+            (Session::MemfdFrontendFirst | Session::MemfdBackendFirst, _) | (_, Self::Memfd) => Place::Memfd,
+            (_, Self::Unattached) => Place::Unattached,
+            (_, Self::Directory(path)) => Place::Directory(Path::new(path)),
+        }
+    }
+}

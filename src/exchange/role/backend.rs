@@ -1,0 +1,359 @@
+//! The backend of a session.
+
+use std::io;
+
+use serde_json::json;
+
+use super::Task;
+use super::frontend::hex;
+use super::ledger::{Bad, Good, Ledger};
+use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
+use crate::domain::check::CheckId;
+use crate::domain::sharing::Session;
+use crate::exchange::backend::{
+    Backend, BackendError, End, FEATURES, Options, PROTOCOL_FEATURES, Traffic, Watch, Work,
+};
+use crate::exchange::channel::Channel;
+use crate::exchange::message::protocol;
+use crate::exchange::table::{Pages, Region, Table, TableError};
+use crate::linux::errno::is_not_offered;
+use crate::linux::errno::named;
+use crate::linux::{numa_maps, pattern, smaps};
+
+pub(super) fn run(
+    task: &Task,
+    session: Session,
+    channel: Channel,
+    ledger: &mut Ledger<'_>,
+) -> io::Result<()> {
+    ledger.step(HP601, "wait for the frontend's memory")?;
+    let options = Options {
+        pages: Pages::Of(task.size),
+        work: Work::Echo,
+        features: FEATURES,
+        // The frontend here does not keep up a device status.
+        protocol_features: PROTOCOL_FEATURES & !protocol::STATUS,
+    };
+    let mut look =
+        Look { task, session, ledger, phase: Phase::Memory, regions: Vec::new(), frames: 0, gone: None };
+    let mut backend = Backend::new(channel, options, &mut look);
+    let end = backend.serve(task.deadline());
+    drop(backend);
+    look.conclude(end)
+}
+
+/// What is looked at, and how far it has come.
+struct Look<'a, 'b> {
+    task: &'a Task,
+    session: Session,
+    ledger: &'a mut Ledger<'b>,
+    phase: Phase,
+    /// Every region that was seen, by device, inode and offset, and whether both sides have written to it.
+    regions: Vec<([u64; 3], bool)>,
+    /// Frames counted to a phase that is over.
+    frames: u64,
+    /// Whoever listens is gone.
+    gone: Option<io::Error>,
+}
+
+/// Which of the frontend's runs is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Memory,
+    Frames,
+    NewTable,
+    TwoRegions,
+    Over,
+}
+
+impl Phase {
+    const fn check(self) -> CheckId {
+        match self {
+            Self::Memory => HP601,
+            Self::Frames => HP604,
+            Self::NewTable => HP611,
+            Self::TwoRegions | Self::Over => HP610,
+        }
+    }
+}
+
+/// What keeps a table from being taken.
+enum Refuse {
+    Bad(CheckId, Bad),
+    Gone(io::Error),
+}
+
+impl From<io::Error> for Refuse {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+impl Watch for Look<'_, '_> {
+    fn table(&mut self, table: &Table, so_far: &Traffic) -> Result<(), String> {
+        let taken = match self.session {
+            Session::Small => {
+                let seen = "it had the pages asked for, by the kernel's word";
+                Err(Refuse::Bad(HP609, Bad::fail("memory of 4 KiB pages is taken", "it is refused", seen)))
+            }
+            Session::Private => self.look_at_private(table),
+            _ => self.look_at(table, so_far),
+        };
+        match taken {
+            Ok(()) => Ok(()),
+            Err(Refuse::Bad(id, bad)) => {
+                let why = bad.summary.clone();
+                let told = self.ledger.bad(id, bad);
+                self.keep(told);
+                Err(why)
+            }
+            Err(Refuse::Gone(error)) => {
+                let why = error.to_string();
+                self.gone = Some(error);
+                Err(why)
+            }
+        }
+    }
+
+    fn starting(&mut self, index: u32) {
+        if self.phase == Phase::Memory {
+            self.phase = Phase::Frames;
+        }
+        let told = self.ledger.step(self.phase.check(), &format!("serve vring {index}"));
+        self.keep(told);
+    }
+
+    fn stopping(&mut self, index: u32, so_far: &Traffic) {
+        // The transmit queue is the last to be stopped.
+        if index != 1 {
+            return;
+        }
+        let next = match self.phase {
+            Phase::Frames | Phase::NewTable => Phase::TwoRegions,
+            Phase::Memory | Phase::TwoRegions | Phase::Over => Phase::Over,
+        };
+        let told = self.end_phase(next, so_far);
+        self.keep(told);
+    }
+}
+
+impl Look<'_, '_> {
+    fn keep(&mut self, told: io::Result<()>) {
+        if let Err(error) = told {
+            self.gone.get_or_insert(error);
+        }
+    }
+
+    /// The frames of a run are all there: the frontend says so by going on.
+    fn end_phase(&mut self, next: Phase, so_far: &Traffic) -> io::Result<()> {
+        let frames = so_far.received.saturating_sub(self.frames);
+        let id = self.phase.check();
+        (self.frames, self.phase) = (so_far.received, next);
+        let (summary, agreed) = (format!("{frames} frames echoed"), json!({ "frames": frames }));
+        self.ledger.good(id, Good { summary, agreed, evidence: json!({ "traffic": so_far }) })
+    }
+
+    fn look_at(&mut self, table: &Table, so_far: &Traffic) -> Result<(), Refuse> {
+        for (index, region) in table.regions().iter().enumerate() {
+            let facts = region.facts();
+            let identity = [facts.device, facts.inode, region.given().offset];
+            match self.regions.iter().position(|(other, _)| *other == identity) {
+                None => {
+                    if index == 0 && self.regions.is_empty() {
+                        self.look_at_file(region)?;
+                    } else if self.phase == Phase::Frames {
+                        self.end_phase(Phase::NewTable, so_far)?;
+                    }
+                    let done = self.meet(region)?;
+                    self.regions.push((identity, done));
+                }
+                Some(at) => {
+                    if let Some((_, done @ false)) = self.regions.get_mut(at) {
+                        *done = true;
+                        self.read(region)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// HP601 and HP602: what was received.
+    fn look_at_file(&mut self, region: &Region) -> Result<(), Refuse> {
+        let (facts, given) = (region.facts(), region.given());
+        let agreed = json!({ "device": facts.device, "inode": facts.inode, "offset": given.offset });
+        let summary = "the file received is the frontend's, on hugetlbfs".to_owned();
+        self.ledger.good(HP601, Good { summary, agreed, evidence: json!({ "file": facts }) })?;
+        let wanted = self.task.size.bytes();
+        let seen = smaps::mapping_at(region.mapping().address()).map(|facts| facts.page_bytes);
+        if facts.page_bytes != wanted || seen.get().is_some_and(|seen| seen != wanted) {
+            let text = format!("fstatfs: {}, smaps: {seen:?}", facts.page_bytes);
+            let bad = Bad::fail("pages of another size arrive", format!("pages of {wanted} bytes"), text);
+            return Err(Refuse::Bad(HP602, bad));
+        }
+        if seen.get().is_none() {
+            let text = seen.why_unknown().unwrap_or_default().to_owned();
+            let bad = Bad::unknown("smaps does not tell", "KernelPageSize of the mapping", text);
+            return Err(Refuse::Bad(HP602, bad));
+        }
+        let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": facts.is_hugetlbfs });
+        let summary = format!("pages of {} on both sides", self.task.size);
+        Ok(self.ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": seen }) })?)
+    }
+
+    /// Touches a region for the first time. Whether both sides have written to it then.
+    fn meet(&mut self, region: &Region) -> Result<bool, Refuse> {
+        let memory = memory_of(region)?;
+        let (_, ours) = self.task.seeds();
+        if self.session.is_backend_first() {
+            self.ledger.step(HP605, "take the pages of a region and write to them")?;
+            populate(region, HP605)?;
+            let _ = pattern::write(&memory, self.task.page_bytes(), ours);
+            return Ok(false);
+        }
+        self.read(region)?;
+        let _ = pattern::write(&memory, self.task.page_bytes(), ours);
+        Ok(true)
+    }
+
+    /// Reads what the frontend has written to a region.
+    fn read(&mut self, region: &Region) -> Result<(), Refuse> {
+        let is_main = self.phase == Phase::Memory;
+        let id = if is_main { HP603 } else { self.phase.check() };
+        self.ledger.step(id, "read what the frontend wrote")?;
+        let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
+        let (theirs, ours) = self.task.seeds();
+        let looked_at = pattern::compare(&memory, page_bytes, theirs).map_err(|lost| {
+            let seen = format!("other bytes from byte {} of page {} of a region", lost.offset, lost.page);
+            let expected = "the bytes that the frontend wrote";
+            Refuse::Bad(id, Bad::fail("the frontend's bytes are not seen", expected, seen))
+        })?;
+        if !is_main {
+            return Ok(());
+        }
+        let facts = smaps::mapping_at(region.mapping().address());
+        match facts.get().map(|facts| facts.shared_bytes) {
+            Some(0) => {
+                let bad = Bad::fail(
+                    "the kernel knows of one side only",
+                    "Shared_Hugetlb above 0",
+                    "Shared_Hugetlb is 0",
+                );
+                return Err(Refuse::Bad(HP603, bad));
+            }
+            None => {
+                let seen = facts.why_unknown().unwrap_or_default().to_owned();
+                let bad = Bad::unknown("smaps does not tell", "Shared_Hugetlb of the mapping", seen);
+                return Err(Refuse::Bad(HP603, bad));
+            }
+            Some(_) => {}
+        }
+        let of_frontend = pattern::digest(&memory, page_bytes);
+        let of_backend = pattern::digest_of(memory.len(), page_bytes, ours);
+        let agreed = json!({ "frontend_wrote": hex(of_frontend), "backend_wrote": hex(of_backend) });
+        let numa = numa_maps::nodes_of_mapping_at(region.mapping().address());
+        let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": looked_at });
+        let summary = "bytes of either side are seen on the other".to_owned();
+        self.ledger.good(HP603, Good { summary, agreed, evidence })?;
+        let first = if self.session.is_backend_first() { "backend" } else { "frontend" };
+        let summary = format!("the {first} touched first");
+        Ok(self
+            .ledger
+            .good(HP605, Good { summary, agreed: json!({ "first": first }), evidence: json!({}) })?)
+    }
+
+    /// HP608: the bytes of a private mapping must not be here.
+    fn look_at_private(&mut self, table: &Table) -> Result<(), Refuse> {
+        let Some(region) = table.regions().first() else { return Ok(()) };
+        self.ledger.step(HP608, "take the file's page and read it")?;
+        populate(region, HP608)?;
+        let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
+        let (theirs, ours) = self.task.seeds();
+        if pattern::compare(&memory, page_bytes, theirs).is_ok() {
+            let seen = "what the frontend wrote to its private mapping";
+            return Err(Refuse::Bad(
+                HP608,
+                Bad::fail("a private mapping is shared", "an untouched file", seen),
+            ));
+        }
+        if !pattern::is_zero(&memory, page_bytes) {
+            let bad =
+                Bad::unknown("the file holds something else", "an untouched file", "bytes of somebody's");
+            return Err(Refuse::Bad(HP608, bad));
+        }
+        let _ = pattern::write(&memory, page_bytes, ours);
+        let facts = region.facts();
+        let agreed = json!({ "files": [[facts.device, facts.inode]] });
+        let summary = "what was written to a private mapping is not here".to_owned();
+        Ok(self.ledger.good(HP608, Good { summary, agreed, evidence: json!({ "file": facts }) })?)
+    }
+
+    fn conclude(mut self, end: Result<End, BackendError>) -> io::Result<()> {
+        if let Some(error) = self.gone.take() {
+            return Err(error);
+        }
+        let id = self.phase.check();
+        let expected = "the session goes on to its end";
+        let bad = match end {
+            Ok(End::Closed) => return Ok(()),
+            Ok(End::Abandoned) => {
+                (id, Bad::unknown("the frontend is gone", expected, "it hung up while rings ran"))
+            }
+            Ok(End::Deadline) => (id, Bad::unknown("time was up", expected, "it was still going on")),
+            Err(error) => {
+                let seen = error.to_string();
+                match error {
+                    BackendError::Table { source: TableError::NotHuge { .. }, .. }
+                        if self.session == Session::Small =>
+                    {
+                        let summary = "memory of 4 KiB pages is refused".to_owned();
+                        let (agreed, evidence) = (json!({ "refused": true }), json!({ "why": seen }));
+                        return self.ledger.good(HP609, Good { summary, agreed, evidence });
+                    }
+                    BackendError::Table {
+                        source: TableError::NotHuge { .. } | TableError::OtherSize { .. },
+                        ..
+                    } => {
+                        let expected = format!("pages of {}", self.task.size);
+                        (HP602, Bad::fail("pages of another size arrive", expected, seen))
+                    }
+                    BackendError::Table { source: TableError::Refused { .. }, .. } => {
+                        (HP603, Bad::fail("the backend cannot map the memory", "both sides map it", seen))
+                    }
+                    BackendError::Table { .. } => {
+                        (HP601, Bad::fail("the memory table is wrong", "a table that can be mapped", seen))
+                    }
+                    BackendError::Shrunk(_) => (
+                        HP603,
+                        Bad::fail("the memory was taken away", "the files stay as long as they are", seen),
+                    ),
+                    BackendError::Ring { .. } => {
+                        (id, Bad::fail("a vring is broken", "a ring as virtio has it", seen))
+                    }
+                    // Already told, if it was this side that refused.
+                    BackendError::Refused { .. } if self.ledger.is_stopped() => return Ok(()),
+                    BackendError::Refused { .. } => {
+                        (id, Bad::fail("the frontend breaks the protocol", expected, seen))
+                    }
+                    BackendError::Channel(_) => (id, Bad::unknown("the frontend is gone", expected, seen)),
+                }
+            }
+        };
+        self.ledger.bad(bad.0, bad.1)
+    }
+}
+
+fn memory_of(region: &Region) -> Result<vm_memory::VolatileSlice<'_>, Refuse> {
+    region.volatile().ok_or_else(|| Refuse::Gone(io::Error::other("a region without memory")))
+}
+
+/// Takes every page of a region. On a kernel without MADV_POPULATE_WRITE the touch that follows does.
+fn populate(region: &Region, id: CheckId) -> Result<(), Refuse> {
+    match region.mapping().populate_all() {
+        Err(error) if !is_not_offered(&error) => {
+            let seen = format!("MADV_POPULATE_WRITE: {}", named(&error));
+            Err(Refuse::Bad(id, Bad::fail("the backend cannot touch the pages", "the reserved pages", seen)))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,432 @@
+//! The frontend of a session.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Instant;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::ftruncate;
+use serde_json::json;
+
+use super::Task;
+use super::ledger::{Bad, Good, Ledger};
+use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
+use crate::domain::check::CheckId;
+use crate::domain::sharing::Session;
+use crate::domain::size::{HugeLen, PageSize};
+use crate::exchange::channel::Channel;
+use crate::exchange::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair, Peer, Waiting};
+use crate::exchange::table::FileFacts;
+use crate::linux::errno::is_not_offered;
+use crate::linux::errno::named;
+use crate::linux::hugefile::HugeFile;
+use crate::linux::map::{Mapping, Sharing};
+use crate::linux::{numa_maps, pattern, smaps};
+
+/// Something ended the session: a finding, or whoever listens is gone.
+enum Stop {
+    Bad(CheckId, Bad),
+    Gone(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+pub(super) fn run(
+    task: &Task,
+    session: Session,
+    channel: Channel,
+    ledger: &mut Ledger<'_>,
+) -> io::Result<()> {
+    let done = match session {
+        Session::Private => hand_over_private(task, session, channel, ledger),
+        Session::Small => hand_over_small(task, channel, ledger),
+        _ => share(task, session, channel, ledger),
+    };
+    match done {
+        Ok(()) => Ok(()),
+        Err(Stop::Bad(id, bad)) => ledger.bad(id, bad),
+        Err(Stop::Gone(error)) => Err(error),
+    }
+}
+
+/// The whole of a session that shares.
+fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+    let memory = take_memory(task, session, Sharing::Shared, ledger)?;
+    let backend_first = session.is_backend_first();
+    if !backend_first {
+        ledger.step(HP605, "take the pages and write to them")?;
+        for mapping in memory.mappings() {
+            populate(mapping)?;
+        }
+        (0..2).try_for_each(|region| write(&memory, region, task))?;
+    }
+
+    ledger.step(HP601, "begin the session")?;
+    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP601, error))?;
+    let begun = *frontend.negotiated();
+    let mut told = Told { task, memory: &memory, frontend: &mut frontend };
+    told.hand_over(HP601, 1, ledger)?;
+    look_at_files(task, &memory, ledger)?;
+    let bytes = told.exchange_bytes(0, 1, backend_first, HP603, ledger)?;
+    look_at_sharing(&memory, &bytes, ledger)?;
+    let first = if backend_first { "backend" } else { "frontend" };
+    ledger.good(
+        HP605,
+        Good {
+            summary: format!("the {first} touched first"),
+            agreed: json!({ "first": first }),
+            evidence: json!({ "negotiated": begun }),
+        },
+    )?;
+
+    let deadline = task.deadline();
+    let mut pair = fit(&mut memory.areas(1), begun.features)?;
+    ledger.step(HP604, "send frames and wait for them")?;
+    told.frontend.start(&pair).map_err(|error| ended(HP604, error))?;
+    told.frames(HP604, 0, &mut pair, deadline, ledger)?;
+
+    ledger.step(HP611, "hand over a table with a region more while the rings run")?;
+    told.hand_over(HP611, 2, ledger)?;
+    told.exchange_bytes(1, 2, backend_first, HP611, ledger)?;
+    told.frames(HP611, 1, &mut pair, deadline, ledger)?;
+    told.frontend.stop(&pair).map_err(|error| ended(HP611, error))?;
+    drop(pair);
+
+    ledger.step(HP610, "send frames from buffers in two regions")?;
+    let mut pair = fit(&mut memory.areas(2), begun.features)?;
+    told.frontend.start(&pair).map_err(|error| ended(HP610, error))?;
+    told.frames(HP610, 2, &mut pair, deadline, ledger)?;
+    told.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
+    Ok(())
+}
+
+/// What the backend was told of.
+struct Told<'a> {
+    task: &'a Task,
+    memory: &'a Memory,
+    frontend: &'a mut Frontend,
+}
+
+/// Digests of what each side wrote to a region, as seen here.
+struct Bytes {
+    of_frontend: u64,
+    of_backend: u64,
+    looked_at: usize,
+}
+
+impl Told<'_> {
+    fn hand_over(&mut self, id: CheckId, regions: usize, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+        ledger.step(id, &format!("hand over a table of {regions} region(s)"))?;
+        let (table, fds) = self.memory.table(regions);
+        self.frontend.set_memory(&table, &fds).map_err(|error| ended(id, error))
+    }
+
+    /// Reads what the backend wrote to a region and, if that came first, writes in turn and has it read.
+    fn exchange_bytes(
+        &mut self,
+        region: usize,
+        regions: usize,
+        backend_first: bool,
+        id: CheckId,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<Bytes, Stop> {
+        ledger.step(id, "read what the backend wrote")?;
+        let page_bytes = self.task.page_bytes();
+        let memory = region_of(self.memory, region)?;
+        let (ours, theirs) = self.task.seeds();
+        let looked_at = pattern::compare(&memory, page_bytes, theirs).map_err(|lost| {
+            let seen =
+                format!("other bytes from byte {} of page {} of region {region}", lost.offset, lost.page);
+            Stop::Bad(
+                id,
+                Bad::fail("the backend's bytes are not seen", "the bytes that the backend wrote", seen),
+            )
+        })?;
+        let of_backend = pattern::digest(&memory, page_bytes);
+        let of_frontend = pattern::digest_of(memory.len(), page_bytes, ours);
+        if backend_first {
+            write(self.memory, region, self.task)?;
+            self.hand_over(id, regions, ledger)?;
+        }
+        Ok(Bytes { of_frontend, of_backend, looked_at })
+    }
+
+    /// One run of frames, short ones and long ones.
+    fn frames(
+        &mut self,
+        id: CheckId,
+        run: u64,
+        pair: &mut Pair<'_>,
+        deadline: Instant,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<(), Stop> {
+        let mut total = 0;
+        let mut evidence = Vec::new();
+        for (part, length) in [(0, 64), (1, 1514)] {
+            let frames = if part == 0 { self.task.frames } else { self.task.frames / 8 };
+            let seed = self.task.seed.wrapping_add(2 * run + part);
+            let (peer, waiting) = (Peer::Echoes, Waiting::Called);
+            let job = Job { seed, frames, length, peer, window: u16::MAX, waiting };
+            let outcome =
+                pair.run(&job, self.frontend.channel(), deadline).map_err(|error| ended(id, error))?;
+            let tally = outcome.tally;
+            let seen = format!(
+                "of {frames} frames {} came back intact, {} altered, {} twice",
+                tally.intact, tally.altered, tally.doubled
+            );
+            let expected = "every frame comes back once, as it was";
+            if tally.altered + tally.doubled > 0 {
+                return Err(Stop::Bad(id, Bad::fail("frames come back wrong", expected, seen)));
+            }
+            if !outcome.finished || !tally.is_whole(frames) {
+                return Err(Stop::Bad(
+                    id,
+                    Bad::unknown("frames had not come back when time was up", expected, seen),
+                ));
+            }
+            total += frames;
+            evidence.push(json!({ "length": length, "frames": frames, "nanos": outcome.nanos }));
+        }
+        let summary = format!("{total} frames intact");
+        Ok(ledger.good(
+            id,
+            Good { summary, agreed: json!({ "frames": total }), evidence: json!({ "runs": evidence }) },
+        )?)
+    }
+}
+
+/// A private mapping: what is written there must not reach the backend, nor the other way round.
+fn hand_over_private(
+    task: &Task,
+    session: Session,
+    channel: Channel,
+    ledger: &mut Ledger<'_>,
+) -> Result<(), Stop> {
+    let memory = take_memory(task, session, Sharing::Private, ledger)?;
+    ledger.step(HP608, "take the pages and write to them")?;
+    memory.mappings().try_for_each(populate)?;
+    write(&memory, 0, task)?;
+    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP608, error))?;
+    Told { task, memory: &memory, frontend: &mut frontend }.hand_over(HP608, 1, ledger)?;
+    let (ours, _) = task.seeds();
+    if pattern::compare(&region_of(&memory, 0)?, task.page_bytes(), ours).is_err() {
+        let seen = "the private mapping changed after the backend wrote to the file";
+        return Err(Stop::Bad(
+            HP608,
+            Bad::fail("a private mapping is shared", "its own bytes, unchanged", seen),
+        ));
+    }
+    let agreed = json!({ "files": identities(&memory)? });
+    let summary = "a private mapping keeps its bytes to itself".to_owned();
+    Ok(ledger.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
+}
+
+/// Ordinary pages: they must be refused.
+fn hand_over_small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+    const BYTES: u64 = 1 << 20;
+    let no_memory = |call: &str, error: io::Error| {
+        let seen = format!("{call}: {}", named(&error));
+        Stop::Bad(HP609, Bad::unknown("no memory of small pages to be had", "a memfd of 1 MiB", seen))
+    };
+    ledger.step(HP609, "hand over a memfd of 4 KiB pages")?;
+    let file = memfd_create(c"hugeprobe-small", MFdFlags::MFD_CLOEXEC);
+    let file: OwnedFd = file.map_err(|errno| no_memory("memfd_create", errno.into()))?;
+    ftruncate(&file, 1 << 20).map_err(|errno| no_memory("ftruncate", errno.into()))?;
+    // The smallest unit that there is a name for; ordinary memory is mapped in any.
+    let len = PageSize::from_bytes(8 << 10).and_then(|unit| HugeLen::new(unit, BYTES / unit.bytes()));
+    let len = len.ok_or_else(|| no_memory("mmap", io::ErrorKind::InvalidInput.into()))?;
+    let mut memory = Memory::default();
+    memory.add(file.as_fd(), len, Sharing::Shared, 1).map_err(|error| no_memory("mmap", error))?;
+    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP609, error))?;
+    let (table, fds) = memory.table(1);
+    match frontend.set_memory(&table, &fds) {
+        Err(error @ (FrontendError::Refused { .. } | FrontendError::HungUp(_))) => {
+            let summary = "memory of 4 KiB pages is refused".to_owned();
+            let evidence = json!({ "answer": error.to_string() });
+            Ok(ledger.good(HP609, Good { summary, agreed: json!({ "refused": true }), evidence })?)
+        }
+        Err(error) => Err(ended(HP609, error)),
+        Ok(()) => {
+            let bad =
+                Bad::fail("memory of 4 KiB pages is taken", "the backend refuses it", "it acknowledges it");
+            Err(Stop::Bad(HP609, bad))
+        }
+    }
+}
+
+// === memory ===
+
+fn take_memory(
+    task: &Task,
+    session: Session,
+    sharing: Sharing,
+    ledger: &mut Ledger<'_>,
+) -> Result<Memory, Stop> {
+    ledger.step(HP601, "make the files and map them")?;
+    let refused = |seen: String| {
+        // Whether pages can be had at all is judged elsewhere: HP501.
+        Stop::Bad(
+            HP601,
+            Bad::unknown("no pages to share: see HP501", "pages reserved for the frontend", seen),
+        )
+    };
+    let mut memory = Memory::default();
+    for (pages, regions) in task.files(session) {
+        let len = HugeLen::new(task.size, pages)
+            .ok_or_else(|| refused(format!("{pages} pages of {}", task.size)))?;
+        let file =
+            HugeFile::new(task.memory.place(session), len).map_err(|error| refused(error.to_string()))?;
+        memory
+            .add(file.as_fd(), len, sharing, regions)
+            .map_err(|error| refused(format!("mmap: {}", named(&error))))?;
+    }
+    Ok(memory)
+}
+
+/// Takes every page. On a kernel without MADV_POPULATE_WRITE the write that follows does.
+fn populate(mapping: &Mapping) -> Result<(), Stop> {
+    match mapping.populate_all() {
+        Err(error) if !is_not_offered(&error) => {
+            let seen = format!("MADV_POPULATE_WRITE: {}", named(&error));
+            Err(Stop::Bad(
+                HP605,
+                Bad::unknown("the frontend has no pages: see HP502", "the reserved pages", seen),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write(memory: &Memory, region: usize, task: &Task) -> Result<(), Stop> {
+    // A place outside of memory is a mistake of this program's own, and shows when the bytes are compared.
+    let _ = pattern::write(&region_of(memory, region)?, task.page_bytes(), task.seeds().0);
+    Ok(())
+}
+
+fn region_of(memory: &Memory, region: usize) -> Result<vm_memory::VolatileSlice<'_>, Stop> {
+    let areas = memory.areas(region + 1);
+    let area = areas.get(region).map(Area::memory);
+    area.ok_or_else(|| Stop::Gone(io::Error::other(format!("no region {region}"))))
+}
+
+/// The largest rings that fit.
+fn fit<'m>(areas: &mut Vec<Area<'m>>, features: u64) -> Result<Pair<'m>, Stop> {
+    let mut error = None;
+    for size in [256, 128, 64, 32, 16, 8] {
+        areas.iter_mut().for_each(Area::clear);
+        match Pair::new(areas, size, features) {
+            Ok(pair) => return Ok(pair),
+            Err(other) => error = Some(other),
+        }
+    }
+    let seen = error.map_or_else(String::new, |error| error.to_string());
+    Err(Stop::Bad(HP604, Bad::unknown("no room for rings", "rings and buffers in the shared memory", seen)))
+}
+
+// === looking ===
+
+/// `[device, inode]` of each file.
+fn identities(memory: &Memory) -> Result<Vec<[u64; 2]>, Stop> {
+    let facts = memory.files().map(|file| facts(&file).map(|facts| [facts.device, facts.inode]));
+    facts.collect()
+}
+
+fn facts(file: &impl std::os::fd::AsFd) -> Result<FileFacts, Stop> {
+    let unknown = |seen| {
+        Stop::Bad(HP601, Bad::unknown("the file cannot be looked at", "fstat and fstatfs answer", seen))
+    };
+    match FileFacts::of(file) {
+        Ok(Some(facts)) => Ok(facts),
+        Ok(None) => Err(unknown("no regular file".to_owned())),
+        Err((call, errno)) => Err(unknown(format!("{call}: {}", named(&errno.into())))),
+    }
+}
+
+/// HP601 and HP602, as far as this side can tell.
+fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+    let mut all = Vec::new();
+    for file in memory.files() {
+        all.push(facts(&file)?);
+    }
+    let Some(first) = all.first() else { return Ok(()) };
+    let agreed = json!({ "device": first.device, "inode": first.inode, "offset": 0 });
+    let summary = "the file handed over is the same at the backend".to_owned();
+    ledger.good(HP601, Good { summary, agreed, evidence: json!({ "files": all }) })?;
+    let mut pages = Vec::new();
+    for mapping in memory.mappings() {
+        pages.push(smaps::mapping_at(mapping.address()).map(|facts| facts.page_bytes));
+    }
+    let wanted = task.size.bytes();
+    let right = all.iter().all(|facts| facts.page_bytes == wanted)
+        && pages.iter().all(|page| page.get() == Some(wanted));
+    if !right {
+        let seen = format!(
+            "fstatfs: {:?}, smaps: {pages:?}",
+            all.iter().map(|facts| facts.page_bytes).collect::<Vec<_>>()
+        );
+        let bad =
+            Bad::fail("the frontend's own pages have another size", format!("pages of {wanted} bytes"), seen);
+        return Err(Stop::Bad(HP602, bad));
+    }
+    let summary = format!("pages of {} on both sides", task.size);
+    let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": first.is_hugetlbfs });
+    Ok(ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": pages }) })?)
+}
+
+/// HP603: the kernel knows of two that map the pages.
+fn look_at_sharing(memory: &Memory, bytes: &Bytes, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+    let Some(mapping) = memory.mappings().next() else { return Ok(()) };
+    let facts = smaps::mapping_at(mapping.address());
+    let Some(shared) = facts.get().map(|facts| facts.shared_bytes) else {
+        let seen = facts.why_unknown().unwrap_or_default().to_owned();
+        return Err(Stop::Bad(
+            HP603,
+            Bad::unknown("smaps does not tell", "Shared_Hugetlb of the mapping", seen),
+        ));
+    };
+    if shared == 0 {
+        let bad =
+            Bad::fail("the kernel knows of one side only", "Shared_Hugetlb above 0", "Shared_Hugetlb is 0");
+        return Err(Stop::Bad(HP603, bad));
+    }
+    let agreed = json!({ "frontend_wrote": hex(bytes.of_frontend), "backend_wrote": hex(bytes.of_backend) });
+    let numa = numa_maps::nodes_of_mapping_at(mapping.address());
+    let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": bytes.looked_at });
+    let summary = "bytes of either side are seen on the other".to_owned();
+    Ok(ledger.good(HP603, Good { summary, agreed, evidence })?)
+}
+
+/// A number as JSON readers keep it exact.
+pub(super) fn hex(number: u64) -> String {
+    format!("{number:016x}")
+}
+
+// === errors ===
+
+/// What a session that ended means for the check at hand.
+fn ended(id: CheckId, error: FrontendError) -> Stop {
+    let seen = error.to_string();
+    let expected = "the session goes on";
+    Stop::Bad(
+        id,
+        match error {
+            FrontendError::Refused { request, .. } => {
+                Bad::fail(format!("the backend refuses {request}"), expected, seen)
+            }
+            FrontendError::BadAnswer { .. } | FrontendError::Lacks(_) | FrontendError::Ring { .. } => {
+                Bad::fail("the backend breaks the protocol", expected, seen)
+            }
+            // The backend's own part says why it went, or its death does.
+            FrontendError::Channel(_) | FrontendError::HungUp(_) => {
+                Bad::unknown("the backend is gone", expected, seen)
+            }
+            FrontendError::TooLittleMemory { .. } | FrontendError::Event(_) => {
+                Bad::unknown("the session could not go on", expected, seen)
+            }
+        },
+    )
+}

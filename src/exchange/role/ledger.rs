@@ -1,0 +1,234 @@
+//! What a worker has found so far, check by check, and what it never came to.
+//!
+//! The main session has a check for each thing that is looked at. In the others all of them go into one, which passes if
+//! every one of them does.
+
+use std::io;
+
+use serde_json::{Map, Value};
+
+use crate::domain::check::{Because, CheckId, Finding, Outcome};
+use crate::domain::part::Telling;
+use crate::domain::sharing::{AGREED, Session};
+use crate::domain::size::PageSize;
+
+/// The findings of one worker.
+pub(super) struct Ledger<'a> {
+    tell: &'a mut dyn Telling,
+    session: Session,
+    size: PageSize,
+    reported: Vec<CheckId>,
+    /// Of a session with one check: what is known of it so far.
+    single: Single,
+    /// Why nothing further is looked at.
+    stopped: Option<String>,
+}
+
+#[derive(Default)]
+struct Single {
+    summaries: Vec<String>,
+    evidence: Map<String, Value>,
+    agreed: Map<String, Value>,
+}
+
+/// Something that was looked at and was as it should be.
+pub(super) struct Good {
+    pub(super) summary: String,
+    /// What both sides must have seen alike.
+    pub(super) agreed: Value,
+    pub(super) evidence: Value,
+}
+
+/// Something that was not.
+#[derive(Debug)]
+pub(super) struct Bad {
+    pub(super) outcome: Outcome,
+    pub(super) summary: String,
+    pub(super) expected: String,
+    pub(super) seen: String,
+}
+
+// === impl Ledger ===
+
+impl<'a> Ledger<'a> {
+    pub(super) fn new(session: Session, size: PageSize, tell: &'a mut dyn Telling) -> Self {
+        let (reported, single) = (Vec::new(), Single::default());
+        Self { tell, session, size, reported, single, stopped: None }
+    }
+
+    /// Announces what is about to be tried.
+    pub(super) fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
+        self.tell.step(self.own(id), what)
+    }
+
+    /// One thing was as it should be.
+    pub(super) fn good(&mut self, id: CheckId, good: Good) -> io::Result<()> {
+        if self.session.checks().contains(&id) {
+            let mut finding = Finding::pass(id, self.size, good.summary).with(AGREED, good.agreed);
+            finding.evidence.extend(into_map(good.evidence));
+            return self.report(finding);
+        }
+        self.single.summaries.push(good.summary);
+        for (key, value) in into_map(good.agreed) {
+            self.single.agreed.insert(format!("{id}.{key}"), value);
+        }
+        self.single.evidence.insert(id.to_string(), good.evidence);
+        Ok(())
+    }
+
+    /// One thing was not, and nothing further is looked at.
+    pub(super) fn bad(&mut self, id: CheckId, bad: Bad) -> io::Result<()> {
+        let own = self.own(id);
+        let because = Because::new(bad.expected, bad.seen.clone());
+        self.stopped.get_or_insert(bad.summary.clone());
+        let mut finding = Finding::not_pass(own, self.size, bad.outcome, bad.summary, because);
+        finding.evidence.append(&mut self.single.evidence);
+        if self.reported.contains(&own) { Ok(()) } else { self.report(finding) }
+    }
+
+    /// Why nothing further is looked at, if so.
+    pub(super) const fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Reports what was not reported yet.
+    pub(super) fn close(mut self) -> io::Result<()> {
+        for id in self.session.checks() {
+            if self.reported.contains(id) {
+                continue;
+            }
+            let finding = match (&self.stopped, self.session.checks()) {
+                (None, [_]) if !self.single.summaries.is_empty() => {
+                    let single = std::mem::take(&mut self.single);
+                    let summary = single.summaries.join("; ");
+                    let mut finding = Finding::pass(*id, self.size, summary).with(AGREED, single.agreed);
+                    finding.evidence.extend(single.evidence);
+                    finding
+                }
+                (stopped, _) => {
+                    let why = stopped.clone().unwrap_or_else(|| "the session ended before it".to_owned());
+                    let because =
+                        Because::new("the session comes to this check", format!("it did not: {why}"));
+                    Finding::not_pass(
+                        *id,
+                        self.size,
+                        Outcome::Unknown,
+                        format!("not reached: {why}"),
+                        because,
+                    )
+                }
+            };
+            self.report(finding)?;
+        }
+        Ok(())
+    }
+
+    /// The check of this session that a thing belongs to.
+    fn own(&self, id: CheckId) -> CheckId {
+        match self.session.checks() {
+            [only] => *only,
+            _ => id,
+        }
+    }
+
+    fn report(&mut self, finding: Finding) -> io::Result<()> {
+        self.reported.push(finding.id);
+        self.tell.found(finding)
+    }
+}
+
+// === impl Bad ===
+
+impl Bad {
+    /// A workload would fail here.
+    pub(super) fn fail(
+        summary: impl Into<String>,
+        expected: impl Into<String>,
+        seen: impl Into<String>,
+    ) -> Self {
+        Self { outcome: Outcome::Fail, summary: summary.into(), expected: expected.into(), seen: seen.into() }
+    }
+
+    /// It cannot be told.
+    pub(super) fn unknown(
+        summary: impl Into<String>,
+        expected: impl Into<String>,
+        seen: impl Into<String>,
+    ) -> Self {
+        Self { outcome: Outcome::Unknown, ..Self::fail(summary, expected, seen) }
+    }
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::catalogue::{HP601, HP602, HP606};
+
+    #[derive(Default)]
+    struct Heard(Vec<Finding>);
+
+    impl Telling for Heard {
+        fn step(&mut self, _: CheckId, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+        fn found(&mut self, finding: Finding) -> io::Result<()> {
+            self.0.push(finding);
+            Ok(())
+        }
+    }
+
+    fn heard(session: Session, act: impl FnOnce(&mut Ledger<'_>)) -> Vec<Finding> {
+        let mut heard = Heard::default();
+        let mut ledger = Ledger::new(session, PageSize::from_bytes(2 << 20).unwrap(), &mut heard);
+        act(&mut ledger);
+        ledger.close().unwrap();
+        heard.0
+    }
+
+    fn good() -> Good {
+        Good { summary: "fine".into(), agreed: json!({"inode": 1}), evidence: json!({"more": 2}) }
+    }
+
+    #[test]
+    fn every_check_of_a_session_is_reported_once_whatever_happens() {
+        for session in Session::ALL {
+            let nothing = heard(session, |_| ());
+            let ids: Vec<_> = nothing.iter().map(|finding| finding.id).collect();
+            assert_eq!(ids, session.checks());
+            assert!(nothing.iter().all(|finding| finding.outcome == Outcome::Unknown));
+        }
+        let some = heard(Session::FrontendFirst, |ledger| {
+            ledger.good(HP601, good()).unwrap();
+            ledger.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();
+            ledger.bad(HP602, Bad::fail("again", "2 MiB", "4 KiB")).unwrap();
+        });
+        let outcomes: Vec<_> = some.iter().map(|finding| finding.outcome).collect();
+        assert_eq!(outcomes[..3], [Outcome::Pass, Outcome::Fail, Outcome::Unknown]);
+        assert_eq!(some.len(), 7);
+        assert!(some[2].summary.contains("not reached: 4 KiB"));
+    }
+
+    #[test]
+    fn a_session_of_one_check_passes_if_all_of_it_does() {
+        let all = heard(Session::BackendFirst, |ledger| {
+            ledger.good(HP601, good()).unwrap();
+            ledger.good(HP602, good()).unwrap();
+        });
+        assert_eq!((all.len(), all[0].id, all[0].outcome), (1, HP606, Outcome::Pass));
+        assert_eq!(all[0].evidence[AGREED], json!({"HP601.inode": 1, "HP602.inode": 1}));
+        let one_bad = heard(Session::BackendFirst, |ledger| {
+            ledger.good(HP601, good()).unwrap();
+            ledger.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();
+        });
+        assert_eq!((one_bad.len(), one_bad[0].outcome), (1, Outcome::Fail));
+    }
+}

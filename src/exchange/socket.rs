@@ -1,0 +1,248 @@
+//! Where the two roles meet: either may listen, either may connect.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_to, socket};
+
+use super::channel::wait;
+use crate::linux::errno::named;
+
+/// A listening socket; its path is removed when it is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+    /// Device and inode of the path: only what was made here is removed.
+    made: (u64, u64),
+}
+
+/// A meeting that did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Nobody listened until the deadline.
+    #[error("cannot connect to {} within {waited:.1?}: {}", path.display(), named(.source))]
+    Connect {
+        /// Where.
+        path: PathBuf,
+        /// How long was tried.
+        waited: Duration,
+        /// The last answer.
+        source: io::Error,
+    },
+    /// Nobody connected until the deadline.
+    #[error("nobody connected to {} within {waited:.1?}", path.display())]
+    Nobody {
+        /// Where.
+        path: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Somebody else listens there.
+    #[error("somebody else listens on {}", .0.display())]
+    InUse(PathBuf),
+    /// What is there is no socket, and is left alone.
+    #[error("{} is there and is no socket", .0.display())]
+    NoSocket(PathBuf),
+    /// A system call was refused.
+    #[error("{call} {}: {}", path.display(), named(.source))]
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+}
+
+/// Between two tries to connect.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Connects, trying until the deadline while nobody listens there.
+///
+/// # Errors
+///
+/// Nobody listened, or the path cannot be used.
+pub fn connect(path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
+    let began = Instant::now();
+    loop {
+        match try_connect(path) {
+            Ok(socket) => return Ok(socket),
+            // EAGAIN: it listens, and its queue is full.
+            Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR)
+                if Instant::now() < deadline =>
+            {
+                std::thread::sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now())));
+            }
+            Err(errno) => {
+                let (path, waited) = (path.to_owned(), began.elapsed());
+                return Err(SocketError::Connect { path, waited, source: errno.into() });
+            }
+        }
+    }
+}
+
+fn try_connect(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect_to(std::os::fd::AsRawFd::as_raw_fd(&socket), &UnixAddr::new(path)?)?;
+    Ok(socket)
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Listens on a path. A socket that a killed process left there is replaced, one that somebody listens on is not.
+    ///
+    /// # Errors
+    ///
+    /// The path is in use, or cannot be used.
+    pub fn new(path: &Path) -> Result<Self, SocketError> {
+        let refused = |call| move |source| SocketError::Refused { call, path: path.to_owned(), source };
+        let socket = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path)?;
+                UnixListener::bind(path)
+            }
+            bound => bound,
+        }
+        .map_err(refused("bind"))?;
+        socket.set_nonblocking(true).map_err(refused("fcntl"))?;
+        let stat = path.symlink_metadata().map_err(refused("stat"))?;
+        Ok(Self { socket, path: path.to_owned(), made: (stat.dev(), stat.ino()) })
+    }
+
+    /// The first to connect.
+    ///
+    /// # Errors
+    ///
+    /// Nobody did until the deadline.
+    pub fn accept(&self, deadline: Instant) -> Result<OwnedFd, SocketError> {
+        let began = Instant::now();
+        let refused = |call, source| SocketError::Refused { call, path: self.path.clone(), source };
+        loop {
+            match self.socket.accept() {
+                Ok((stream, _)) => return Ok(stream.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Whoever it was has gone again.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(refused("accept", error)),
+            }
+            let ready = wait(&[(self.socket.as_fd(), PollFlags::POLLIN)], deadline)
+                .map_err(|error| refused("poll", io::Error::other(error)))?;
+            if !ready {
+                return Err(SocketError::Nobody { path: self.path.clone(), waited: began.elapsed() });
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.path.symlink_metadata().is_ok_and(|stat| (stat.dev(), stat.ino()) == self.made) {
+            // Nobody is left to tell; the next one replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on.
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    let refused = |call| move |source| SocketError::Refused { call, path: path.to_owned(), source };
+    if !path.symlink_metadata().map_err(refused("stat"))?.file_type().is_socket() {
+        return Err(SocketError::NoSocket(path.to_owned()));
+    }
+    match try_connect(path) {
+        Err(Errno::ECONNREFUSED) => std::fs::remove_file(path).map_err(refused("unlink")),
+        Err(Errno::ENOENT) => Ok(()),
+        Ok(_) | Err(Errno::EAGAIN) => Err(SocketError::InUse(path.to_owned())),
+        Err(errno) => Err(refused("connect")(errno.into())),
+    }
+}
+
+/// A connected pair, one end for each role.
+///
+/// # Errors
+///
+/// socketpair(2).
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (left, right) = UnixStream::pair()?;
+    Ok((left.into(), right.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    #[test]
+    fn either_side_may_come_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let there = path.clone();
+        let client =
+            std::thread::spawn(move || connect(&there, Instant::now() + Duration::from_secs(5)).map(drop));
+        std::thread::sleep(Duration::from_millis(30));
+        let listener = Listener::new(&path).unwrap();
+        listener.accept(Instant::now() + Duration::from_secs(5)).unwrap();
+        client.join().unwrap().unwrap();
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn nobody_there_is_told_at_the_deadline() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let error = connect(&path, soon()).unwrap_err().to_string();
+        assert!(error.contains("/socket within") && error.contains("ENOENT"), "{error}");
+        let error = Listener::new(&path).unwrap().accept(soon()).unwrap_err();
+        assert!(matches!(error, SocketError::Nobody { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_socket_left_behind_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        // As after kill -9: std removes nothing.
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(matches!(connect(&path, soon()), Err(SocketError::Connect { .. })));
+        let live = Listener::new(&path).unwrap();
+        assert!(matches!(Listener::new(&path), Err(SocketError::InUse(_))));
+        assert!(path.exists());
+        drop(live);
+        std::fs::write(&path, "a letter").unwrap();
+        assert!(matches!(Listener::new(&path), Err(SocketError::NoSocket(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a letter");
+    }
+
+    #[test]
+    fn what_somebody_else_has_put_there_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = Listener::new(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let other = UnixListener::bind(&path).unwrap();
+        drop(listener);
+        assert!(path.exists());
+        drop(other);
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_refused_by_name() {
+        let path = PathBuf::from(format!("/tmp/{}", "x".repeat(200)));
+        assert!(Listener::new(&path).unwrap_err().to_string().contains("bind /tmp/xxx"));
+        assert!(connect(&path, soon()).is_err());
+    }
+}

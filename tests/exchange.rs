@@ -1,0 +1,239 @@
+//! Both real ends, over memory of 4 KiB pages, so on any machine: what the protocol and the rings do does not depend on
+//! the pages. That the pages are huge is verified elsewhere, and on its own.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::size::{HugeLen, PageSize};
+use hugeprobe::exchange::backend::{
+    Backend, BackendError, End, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Report, Traffic, Watch, Work,
+};
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::frame::{Source, Tracker};
+use hugeprobe::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::message::{Request, feature, protocol};
+use hugeprobe::exchange::table::{Pages, Table};
+use hugeprobe::linux::map::Sharing;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::ftruncate;
+
+/// Long, for a machine that does much else; no test waits for it.
+const LONG: Duration = Duration::from_secs(60);
+const SEED: u64 = 0x5eed;
+
+type Ended = (Result<End, BackendError>, Report);
+
+fn options(work: Work) -> Options {
+    Options { pages: Pages::Any, work, features: FEATURES, protocol_features: PROTOCOL_FEATURES }
+}
+
+fn start(options: Options) -> (Channel, JoinHandle<Ended>) {
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    let backend = thread::spawn(move || {
+        let mut watch = Nobody;
+        let mut backend = Backend::new(Channel::new(theirs.into()), options, &mut watch);
+        let end = backend.serve(Instant::now() + LONG);
+        (end, backend.report())
+    });
+    (Channel::new(ours.into()), backend)
+}
+
+/// Files of 4 MiB, each in so many regions.
+fn memory(files: u64, regions: u64) -> Memory {
+    let len = HugeLen::new(PageSize::from_bytes(2 << 20).unwrap(), 2).unwrap();
+    let mut memory = Memory::default();
+    for _ in 0..files {
+        let fd = memfd_create(c"exchange", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        ftruncate(&fd, 4 << 20).unwrap();
+        memory.add(fd.as_fd(), len, Sharing::Shared, regions).unwrap();
+    }
+    memory
+}
+
+fn job(peer: Peer, frames: u64) -> Job {
+    Job { seed: SEED, frames, length: 64, peer, window: 256, waiting: Waiting::Called }
+}
+
+/// A whole session: what the frontend and what the backend say.
+fn session(options: Options, memory: &Memory, size: u16, job: &Job) -> (Outcome, [u32; 2], Report) {
+    let (channel, backend) = start(options);
+    let mut frontend = Frontend::new(channel, LONG).unwrap();
+    let (regions, fds) = memory.table(memory.regions());
+    frontend.set_memory(&regions, &fds).unwrap();
+    let mut areas = memory.areas(memory.regions());
+    let mut pair = Pair::new(&mut areas, size, frontend.negotiated().features).unwrap();
+    frontend.start(&pair).unwrap();
+    let outcome = pair.run(job, frontend.channel(), Instant::now() + LONG).unwrap();
+    let bases = frontend.stop(&pair).unwrap();
+    drop(frontend);
+    let (end, report) = backend.join().unwrap();
+    assert!(matches!(end, Ok(End::Closed)), "{end:?}");
+    (outcome, bases, report)
+}
+
+#[test]
+fn every_frame_comes_back_once_and_as_it_was() {
+    for (files, regions, size, length, waiting, window) in [
+        (1, 1, 256, 64, Waiting::Called, 256),
+        (1, 2, 256, 60, Waiting::Looking, 256),
+        (2, 1, 128, 1518, Waiting::Called, 128),
+        (2, 4, 512, 333, Waiting::Called, 512),
+        (1, 8, 2, 64, Waiting::Called, 2),
+        (1, 1, 1, 64, Waiting::Called, 1),
+    ] {
+        let frames = 3000;
+        let job = Job { seed: SEED, frames, length, peer: Peer::Echoes, window, waiting };
+        let (outcome, bases, report) = session(options(Work::Echo), &memory(files, regions), size, &job);
+        assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
+        assert_eq!((outcome.sent, outcome.tally.bytes), (frames, frames * length as u64));
+        assert_eq!((report.traffic.received, report.traffic.sent, report.tables), (frames, frames, 1));
+        assert_eq!(bases, [3000, 3000]);
+        assert_eq!(outcome.round_trips.len(), if window == 1 { 3000 } else { 0 });
+    }
+}
+
+#[test]
+fn a_backend_may_have_few_features() {
+    for (features, protocol_features) in [
+        (0, 0),
+        (feature::VERSION_1, 0),
+        (feature::MRG_RXBUF, 0),
+        (feature::PROTOCOL_FEATURES, 0),
+        (FEATURES, protocol::REPLY_ACK),
+        (FEATURES, protocol::MQ),
+        (FEATURES, protocol::CONFIGURE_MEM_SLOTS),
+    ] {
+        let options = Options { features, protocol_features, ..options(Work::Echo) };
+        let (outcome, _, report) = session(options, &memory(1, 2), 64, &job(Peer::Echoes, 500));
+        assert!(
+            outcome.finished && outcome.tally.is_whole(500),
+            "{features:x} {protocol_features:x} {outcome:?}"
+        );
+        assert_eq!((report.features, report.protocol_features), (features, protocol_features));
+    }
+}
+
+#[test]
+fn either_side_may_send_alone() {
+    let work = Work::Sink(Some(Tracker::new(SEED)));
+    let (outcome, _, report) = session(options(work), &memory(1, 1), 256, &job(Peer::Sinks, 5000));
+    assert!(outcome.finished && outcome.sent == 5000);
+    assert!(report.tally.unwrap().is_whole(5000), "{report:?}");
+
+    let work = Work::Source { source: Source::new(SEED, 64), frames: 5000, returns: None };
+    let (outcome, _, report) = session(options(work), &memory(1, 1), 256, &job(Peer::Sends, 5000));
+    assert!(outcome.finished && outcome.tally.is_whole(5000), "{outcome:?}");
+    assert_eq!((report.traffic.sent, report.traffic.received), (5000, 0));
+}
+
+#[test]
+fn frames_of_another_run_are_not_taken_for_intact() {
+    let work = Work::Source { source: Source::new(SEED + 1, 64), frames: 100, returns: None };
+    let (outcome, ..) = session(options(work), &memory(1, 1), 256, &job(Peer::Sends, 100));
+    assert_eq!((outcome.tally.intact, outcome.tally.altered), (0, 100));
+}
+
+#[test]
+fn memory_is_replaced_while_rings_run() {
+    let (channel, backend) = start(options(Work::Echo));
+    let memory = memory(3, 1);
+    let mut frontend = Frontend::new(channel, LONG).unwrap();
+    let set = |frontend: &mut Frontend, count| {
+        let (regions, fds) = memory.table(count);
+        frontend.set_memory(&regions, &fds).unwrap();
+    };
+    set(&mut frontend, 2);
+    let mut pair = Pair::new(&mut memory.areas(2), 64, frontend.negotiated().features).unwrap();
+    frontend.start(&pair).unwrap();
+    // One more region, the same again, and back.
+    for (round, count) in [(0, 3), (1, 3), (2, 2)] {
+        let job = Job { seed: round, ..job(Peer::Echoes, 500) };
+        let outcome = pair.run(&job, frontend.channel(), Instant::now() + LONG).unwrap();
+        assert!(outcome.tally.is_whole(500), "{outcome:?}");
+        set(&mut frontend, count);
+    }
+    // One by one: a table of all three has two that are there already.
+    let (regions, fds) = memory.table(3);
+    frontend.add_region(regions[2], fds[2]).unwrap();
+    frontend.remove_region(regions[2]).unwrap();
+    let outcome = pair.run(&job(Peer::Echoes, 500), frontend.channel(), Instant::now() + LONG).unwrap();
+    assert!(outcome.tally.is_whole(500), "{outcome:?}");
+    frontend.stop(&pair).unwrap();
+    drop(frontend);
+    let (end, report) = backend.join().unwrap();
+    assert!(matches!(end, Ok(End::Closed)));
+    assert_eq!((report.tables, report.traffic.received), (5, 2000));
+}
+
+#[test]
+fn a_pair_that_was_stopped_starts_again() {
+    let (channel, backend) = start(options(Work::Echo));
+    let memory = memory(1, 2);
+    let mut frontend = Frontend::new(channel, LONG).unwrap();
+    let (regions, fds) = memory.table(2);
+    frontend.set_memory(&regions, &fds).unwrap();
+    for round in 0..3 {
+        let mut pair = Pair::new(&mut memory.areas(2), 64, frontend.negotiated().features).unwrap();
+        frontend.start(&pair).unwrap();
+        let job = Job { seed: round, ..job(Peer::Echoes, 200) };
+        assert!(pair.run(&job, frontend.channel(), Instant::now() + LONG).unwrap().tally.is_whole(200));
+        assert_eq!(frontend.stop(&pair).unwrap(), [200, 200]);
+    }
+    drop(frontend);
+    assert_eq!(backend.join().unwrap().1.traffic.received, 600);
+}
+
+#[test]
+fn small_pages_are_refused_where_huge_ones_are_asked_for() {
+    for protocol_features in [PROTOCOL_FEATURES, 0] {
+        let options = Options { pages: Pages::Huge, protocol_features, ..options(Work::Echo) };
+        let (channel, backend) = start(options);
+        let mut frontend = Frontend::new(channel, LONG).unwrap();
+        let memory = memory(1, 1);
+        let (regions, fds) = memory.table(1);
+        let error = frontend.set_memory(&regions, &fds).unwrap_err();
+        // Without acknowledgements all that is seen is that it hangs up.
+        let is_as_expected = match error {
+            FrontendError::Refused { request, answer: 1 } => {
+                request == Request::SetMemTable && protocol_features != 0
+            }
+            FrontendError::HungUp(request) => request == Request::SetMemTable && protocol_features == 0,
+            _ => false,
+        };
+        assert!(is_as_expected, "{error}");
+        let (end, _) = backend.join().unwrap();
+        assert!(end.unwrap_err().to_string().contains("not on hugetlbfs"));
+    }
+}
+
+#[test]
+fn somebody_who_looks_on_may_refuse_a_table() {
+    struct Picky;
+    impl Watch for Picky {
+        fn table(&mut self, table: &Table, _: &Traffic) -> Result<(), String> {
+            if table.regions().len() == 1 { Err("one region is too few".to_owned()) } else { Ok(()) }
+        }
+    }
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    let backend = thread::spawn(move || {
+        let mut watch = Picky;
+        let mut backend = Backend::new(Channel::new(OwnedFd::from(theirs)), options(Work::Echo), &mut watch);
+        backend.serve(Instant::now() + LONG).unwrap_err().to_string()
+    });
+    let mut frontend = Frontend::new(Channel::new(ours.into()), LONG).unwrap();
+    let memory = memory(1, 1);
+    let (regions, fds) = memory.table(1);
+    assert!(matches!(frontend.set_memory(&regions, &fds), Err(FrontendError::Refused { .. })));
+    assert_eq!(backend.join().unwrap(), "SET_MEM_TABLE: one region is too few");
+}
+
+#[test]
+fn too_little_memory_is_said_before_anything_is_sent() {
+    let memory = memory(1, 1);
+    let error = Pair::new(&mut memory.areas(1), 4096, FEATURES).unwrap_err().to_string();
+    assert_eq!(error, "too little memory for a pair of queues of 4096 descriptors and their buffers");
+    assert!(Pair::new(&mut memory.areas(1), 3, FEATURES).unwrap_err().to_string().contains("a vring of 3"));
+    assert!(Pair::new(&mut [], 8, FEATURES).is_err());
+}

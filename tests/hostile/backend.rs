@@ -1,0 +1,531 @@
+//! The backend against frontends that misbehave.
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::exchange::backend::{Backend, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Work};
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::message::{
+    MemoryRegion, Message, Payload, Request, VringAddresses, VringState, feature, protocol, vring_fd,
+};
+use hugeprobe::exchange::table::Pages;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::*;
+
+/// A frontend that does what a script says, over memory that both see.
+struct Frontend {
+    raw: UnixStream,
+    channel: Channel,
+    memory: OwnedFd,
+}
+
+type Script = fn(&mut Frontend);
+
+impl Frontend {
+    fn send(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) {
+        let message = Message::request(request, payload);
+        // The backend may have hung up already: that is what the row is about.
+        let _ = self.channel.send(&message, &borrowed(fds), Instant::now() + DEADLINE);
+    }
+
+    /// As `send`, asking for an acknowledgement: what it is.
+    fn ask(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) -> Option<Payload> {
+        let message = Message { needs_reply: true, ..Message::request(request, payload) };
+        self.channel.ask(&message, &borrowed(fds), Instant::now() + DEADLINE).ok()
+    }
+
+    fn negotiate(&mut self) {
+        self.send(Request::SetOwner, Payload::None, &[]);
+        self.send(Request::SetProtocolFeatures, Payload::U64(PROTOCOL_FEATURES & !protocol::STATUS), &[]);
+        self.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
+    }
+
+    fn table(&mut self, regions: Vec<MemoryRegion>, fds: &[OwnedFd]) {
+        self.send(Request::SetMemTable, Payload::Regions(regions), fds);
+    }
+
+    fn memory(&mut self) {
+        self.negotiate();
+        let fd = self.memory.try_clone().unwrap();
+        self.table(vec![region()], &[fd]);
+    }
+
+    fn vring(&mut self, request: Request, index: u32, num: u32) {
+        self.send(request, Payload::Vring(VringState { index, num }), &[]);
+    }
+
+    fn event(&mut self, request: Request, index: u8, fd: Option<OwnedFd>) {
+        self.send(request, vring_fd(index, fd.is_some()), &Vec::from_iter(fd));
+    }
+
+    fn addresses(&mut self, index: u32, user: u64) {
+        let at = VringAddresses {
+            index,
+            flags: 0,
+            descriptors: user,
+            available: user + 0x1000,
+            used: user + 0x2000,
+            log: 0,
+        };
+        self.send(Request::SetVringAddr, Payload::Addresses(at), &[]);
+    }
+
+    /// Both vrings, polled, with 8 descriptors each; the transmit ring's contents are the script's.
+    fn rings(&mut self) {
+        self.memory();
+        for index in [0, 1] {
+            self.vring(Request::SetVringNum, index, 8);
+            self.vring(Request::SetVringBase, index, 0);
+            self.addresses(index, USER + u64::from(index) * 0x4000);
+            self.event(Request::SetVringKick, index as u8, None);
+            self.event(Request::SetVringCall, index as u8, None);
+            self.vring(Request::SetVringEnable, index, 1);
+        }
+    }
+
+    /// Writes into the memory as a driver would: through the file.
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        let file = std::fs::File::from(self.memory.try_clone().unwrap());
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).unwrap();
+    }
+
+    /// A descriptor of a ring, made available as its first.
+    fn descriptor(&mut self, ring: u64, index: u64, address: u64, bytes: u32, flags: u16, next: u16) {
+        let fields =
+            [&address.to_le_bytes()[..], &bytes.to_le_bytes(), &flags.to_le_bytes(), &next.to_le_bytes()]
+                .concat();
+        self.put(ring * 0x4000 + index * 16, &fields);
+    }
+
+    fn available(&mut self, ring: u64, index: u16, first: u16) {
+        self.put(ring * 0x4000 + 0x1004, &first.to_le_bytes());
+        self.put(ring * 0x4000 + 0x1002, &index.to_le_bytes());
+    }
+}
+
+/// What the backend makes of a script. The frontend stays until the backend has ended, unless the script hangs up.
+fn against(pages: Pages, script: Script, deadline: Instant) -> String {
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    let backend = std::thread::spawn(move || {
+        let options =
+            Options { pages, work: Work::Echo, features: FEATURES, protocol_features: PROTOCOL_FEATURES };
+        let mut watch = Nobody;
+        let mut backend = Backend::new(Channel::new(ours.into()), options, &mut watch);
+        match backend.serve(deadline) {
+            Ok(end) => format!("{end:?}"),
+            Err(error) => error.to_string(),
+        }
+    });
+    let raw = theirs.try_clone().unwrap();
+    let mut frontend = Frontend { raw, channel: Channel::new(theirs.into()), memory: memfd(BYTES) };
+    script(&mut frontend);
+    let outcome = backend.join().unwrap();
+    drop(frontend);
+    outcome
+}
+
+fn hang_up(frontend: &mut Frontend) {
+    frontend.raw.shutdown(std::net::Shutdown::Both).unwrap();
+}
+
+#[test]
+fn the_backend_has_an_outcome_for_every_conversation() {
+    let _one = one_at_a_time();
+    let rows: &[(&str, &str, Script)] = &[
+        // Connections.
+        ("says nothing", "Deadline", |_| ()),
+        ("hangs up at once", "Closed", hang_up),
+        ("hangs up after its memory", "Closed", |f| {
+            f.memory();
+            hang_up(f);
+        }),
+        ("dies while rings run", "Abandoned", |f| {
+            f.rings();
+            hang_up(f);
+        }),
+        ("stops within a header", "stopped after 5 bytes", |f| f.raw.write_all(&[1, 0, 0, 0, 1]).unwrap()),
+        ("hangs up within a header", "closed the connection after 5 bytes", |f| {
+            f.raw.write_all(&[1, 0, 0, 0, 1]).unwrap();
+            hang_up(f);
+        }),
+        ("stops within a payload", "stopped after 13 bytes", |f| {
+            f.raw.write_all(&[2, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 7]).unwrap();
+        }),
+        ("garbage", "version", |f| f.raw.write_all(&[0xff; 64]).unwrap()),
+        ("zeroes", "version 0", |f| f.raw.write_all(&[0; 64]).unwrap()),
+        ("announces 4 GiB", "announces 4294967295 bytes", |f| {
+            f.raw.write_all(&[5, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255]).unwrap();
+        }),
+        ("asks for ever", "Deadline", |f| {
+            let until = Instant::now() + DEADLINE;
+            while Instant::now() < until {
+                f.send(Request::SetOwner, Payload::None, &[]);
+            }
+        }),
+        ("asks and never reads", "took no byte of GET_FEATURES", |f| {
+            let get = Message::request(Request::GetFeatures, Payload::None).to_bytes();
+            f.raw.set_write_timeout(Some(Duration::from_millis(1200))).unwrap();
+            while f.raw.write_all(&get).is_ok() {}
+        }),
+        ("answers", "an answer that nobody asked for", |f| {
+            let answer = Message::reply(Request::GetFeatures, Payload::U64(0));
+            f.channel.send(&answer, &[], Instant::now() + DEADLINE).unwrap();
+        }),
+        // Sizes and descriptors.
+        ("a payload where none belongs", "GET_FEATURES with 8 bytes, not 0", |f| {
+            f.raw.write_all(&[1, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
+        }),
+        ("nine descriptors", "9 descriptors with one message", |f| {
+            f.send(Request::SetOwner, Payload::None, &Vec::from_iter((0..9).map(|_| eventfd())));
+        }),
+        ("two hundred descriptors", "200 descriptors with one message", |f| {
+            f.send(Request::SetOwner, Payload::None, &Vec::from_iter((0..200).map(|_| eventfd())));
+        }),
+        ("a descriptor where none belongs", "SET_OWNER: 1 descriptors, not 0", |f| {
+            f.send(Request::SetOwner, Payload::None, &[eventfd()]);
+        }),
+        ("a kick without its descriptor", "SET_VRING_KICK: 0 descriptors, not 1", |f| {
+            f.send(Request::SetVringKick, vring_fd(0, true), &[]);
+        }),
+        ("a kick with two", "SET_VRING_KICK: 2 descriptors, not 1", |f| {
+            f.send(Request::SetVringKick, vring_fd(0, true), &[eventfd(), eventfd()]);
+        }),
+        ("a kick that has none and brings one", "SET_VRING_KICK: 1 descriptors, not 0", |f| {
+            f.send(Request::SetVringKick, vring_fd(0, false), &[eventfd()]);
+        }),
+        ("a file for a kick", "SET_VRING_KICK: the descriptor is a file", |f| {
+            f.event(Request::SetVringKick, 0, Some(memfd(8)));
+        }),
+        ("a kick with odd bits", "SET_VRING_KICK: 0x10000", |f| {
+            f.send(Request::SetVringKick, Payload::U64(0x1_0000), &[]);
+        }),
+        // Features.
+        ("features not offered", "SET_FEATURES: 0x4000000, which was not offered", |f| {
+            f.send(Request::SetFeatures, Payload::U64(FEATURES | 1 << 26), &[]);
+        }),
+        ("protocol features not offered", "SET_PROTOCOL_FEATURES: 0x2, which", |f| {
+            f.send(Request::SetProtocolFeatures, Payload::U64(2), &[]);
+        }),
+        ("a log", "SET_LOG_BASE: not offered", |f| {
+            f.send(Request::SetLogBase, Payload::Log { size: 4096, offset: 0 }, &[memfd(4096)]);
+        }),
+        ("a request from the future", "request 99: not offered", |f| {
+            f.send(Request::Unknown(99), Payload::Raw(vec![1; 100]), &[eventfd()]);
+        }),
+        ("a request from the future that can do without", "Deadline", |f| {
+            f.negotiate();
+            let no = Payload::Raw(1_u64.to_le_bytes().to_vec());
+            assert_eq!(f.ask(Request::Unknown(99), Payload::Raw(vec![]), &[]), Some(no));
+            assert_eq!(f.ask(Request::SetOwner, Payload::None, &[]), Some(Payload::U64(0)));
+        }),
+        ("a configuration space that is not there", "Deadline", |f| {
+            let config = hugeprobe::exchange::message::Config { offset: 0, flags: 0, bytes: vec![0; 6] };
+            let answer = f.channel.ask(
+                &Message::request(Request::GetConfig, Payload::Config(config)),
+                &[],
+                Instant::now() + DEADLINE,
+            );
+            assert!(matches!(answer, Ok(Payload::Config(config)) if config.bytes.is_empty()));
+        }),
+        // Memory.
+        ("too few descriptors", "SET_MEM_TABLE: 1 regions with 0 descriptors", |f| {
+            f.table(vec![region()], &[])
+        }),
+        ("too many descriptors", "1 regions with 2 descriptors", |f| {
+            f.table(vec![region()], &[memfd(BYTES), memfd(BYTES)])
+        }),
+        ("an eventfd for memory", "region 0: its descriptor is no regular file", |f| {
+            f.table(vec![region()], &[eventfd()])
+        }),
+        ("a file that is too short", "ends at 0x100000 of its file, which has 0x1000", |f| {
+            f.table(vec![region()], &[memfd(4096)])
+        }),
+        ("an empty region", "region 0 is empty", |f| {
+            f.table(vec![MemoryRegion { bytes: 0, ..region() }], &[memfd(BYTES)])
+        }),
+        ("a region that wraps", "go beyond 64 bits", |f| {
+            f.table(vec![MemoryRegion { user: u64::MAX - 0xfff, ..region() }], &[memfd(BYTES)])
+        }),
+        ("regions that overlap", "regions 0 and 1 overlap", |f| {
+            f.table(vec![region(), region()], &[memfd(BYTES), memfd(BYTES)])
+        }),
+        ("a region of the whole address space", "which has 0x100000 bytes", |f| {
+            f.table(
+                vec![MemoryRegion { guest: 0, user: 0, bytes: u64::MAX & !0xfff, offset: 0 }],
+                &[memfd(BYTES)],
+            );
+        }),
+        ("nine regions one by one", "ADD_MEM_REG: more than 8 regions", |f| {
+            f.negotiate();
+            for index in 0..9 {
+                let at = index * BYTES;
+                let region = MemoryRegion { guest: at, user: at, bytes: BYTES, offset: 0 };
+                f.send(Request::AddMemReg, Payload::Region(region), &[memfd(BYTES)]);
+            }
+        }),
+        ("a region to remove that is not there", "REM_MEM_REG: no region with guest", |f| {
+            f.negotiate();
+            f.send(Request::RemMemReg, Payload::Region(region()), &[memfd(BYTES)]);
+        }),
+        ("a refusal is acknowledged as one", "SET_MEM_TABLE: region 0 is empty", |f| {
+            f.negotiate();
+            let table = Payload::Regions(vec![MemoryRegion { bytes: 0, ..region() }]);
+            assert_eq!(f.ask(Request::SetMemTable, table, &[memfd(BYTES)]), Some(Payload::U64(1)));
+        }),
+        // Vrings.
+        ("a vring that there is not", "SET_VRING_NUM: vring 16 of 16", |f| {
+            f.vring(Request::SetVringNum, 16, 8)
+        }),
+        ("vring 2^32-1", "vring 4294967295 of 16", |f| f.vring(Request::GetVringBase, u32::MAX, 0)),
+        ("a vring of 0", "vring 0: a vring of 0 descriptors", |f| f.vring(Request::SetVringNum, 0, 0)),
+        ("a vring of 3", "vring 0: a vring of 3 descriptors", |f| f.vring(Request::SetVringNum, 0, 3)),
+        ("a vring of 65536", "a vring of 65536 descriptors", |f| f.vring(Request::SetVringNum, 0, 65536)),
+        ("a base beyond 16 bits", "base 65536, beyond", |f| f.vring(Request::SetVringBase, 0, 65536)),
+        ("enabled twice over", "2, which is neither 0 nor 1", |f| f.vring(Request::SetVringEnable, 0, 2)),
+        ("big-endian", "SET_VRING_ENDIAN: not offered", |f| f.vring(Request::SetVringEndian, 0, 1)),
+        ("a ring outside of memory", "vring 0: 128 bytes at user address 0x1000 are not within", |f| {
+            f.memory();
+            f.vring(Request::SetVringNum, 0, 8);
+            f.addresses(0, 0x1000);
+        }),
+        ("a ring that ends outside of memory", "at user address 0x700000100000 are not within", |f| {
+            f.memory();
+            f.vring(Request::SetVringNum, 0, 8);
+            f.addresses(0, USER + BYTES - 0x1000);
+        }),
+        ("a ring at an odd address", "is not aligned to 16", |f| {
+            f.memory();
+            f.vring(Request::SetVringNum, 0, 8);
+            f.addresses(0, USER + 8);
+        }),
+        ("memory replaced by some without the rings", "vring 0: 128 bytes at user address", |f| {
+            f.rings();
+            f.table(vec![MemoryRegion { user: 0, ..region() }], &[memfd(BYTES)]);
+        }),
+        ("vrings without memory", "Deadline", |f| {
+            f.negotiate();
+            f.vring(Request::SetVringNum, 1, 8);
+            f.addresses(1, USER);
+            f.event(Request::SetVringKick, 1, Some(eventfd()));
+            f.vring(Request::SetVringEnable, 1, 1);
+        }),
+        // What is in the rings.
+        ("an index that jumps", "vring 1: the index of the available ring jumped to 9", |f| {
+            f.rings();
+            f.available(1, 9, 0);
+        }),
+        ("a head that there is not", "vring 1: the available ring names descriptor 8 of 8", |f| {
+            f.rings();
+            f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);
+            f.available(0, 1, 0);
+            f.available(1, 1, 8);
+        }),
+        ("a loop", "vring 1: the chain at descriptor 0 has a loop", |f| {
+            f.rings();
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 0, 1, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a buffer anywhere", "vring 1: 64 bytes at guest address 0xdead are not within", |f| {
+            f.rings();
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, 0xdead, 64, 0, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a buffer at a user address", "bytes at guest address 0x700000008000 are not within", |f| {
+            f.rings();
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, USER + 0x8000, 64, 0, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a frame without a header", "vring 1: the chain at descriptor 0 has 11 bytes, fewer than 12", |f| {
+            f.rings();
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 11, 0, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a frame of a megabyte", "has 1048576 bytes, more than 65562", |f| {
+            f.rings();
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 1 << 20, 0, 0);
+            f.available(1, 1, 0);
+        }),
+        ("an indirect table", "flags 0x4, which were not offered", |f| {
+            f.rings();
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 16, 4, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a receive buffer without room", "vring 0: the chain at descriptor 0 has 4 bytes", |f| {
+            f.rings();
+            f.descriptor(0, 0, GUEST + 0x8000, 4, 2, 0);
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 64, 0, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a receive buffer that may not be written", "vring 0: the chain at descriptor 0 has 0 bytes", |f| {
+            f.rings();
+            f.descriptor(0, 0, GUEST + 0x8000, 2048, 0, 0);
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 64, 0, 0);
+            f.available(1, 1, 0);
+        }),
+        ("a file that shrinks", "the memory was taken away: region 0", |f| {
+            f.memory();
+            assert_eq!(f.ask(Request::SetOwner, Payload::None, &[]), Some(Payload::U64(0)));
+            ftruncate(&f.memory, 4096).unwrap();
+            f.send(Request::SetOwner, Payload::None, &[]);
+        }),
+        ("a call that is full", "Deadline", |f| {
+            f.rings();
+            let call = eventfd();
+            nix::unistd::write(&call, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+            f.event(Request::SetVringCall, 0, Some(call));
+            f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);
+            f.available(0, 1, 0);
+            f.descriptor(1, 0, GUEST, 64, 0, 0);
+            f.available(1, 1, 0);
+        }),
+    ];
+    for (name, expected, script) in rows {
+        row(name, expected, |deadline| against(Pages::Any, *script, deadline));
+    }
+}
+
+#[test]
+fn the_backend_takes_huge_pages_alone() {
+    let _one = one_at_a_time();
+    let two = PageSize::from_bytes(2 << 20).unwrap();
+    for pages in [Pages::Huge, Pages::Of(two)] {
+        row("4 KiB pages", "its file is not on hugetlbfs, its pages are of 4096 bytes", |deadline| {
+            against(pages, Frontend::memory, deadline)
+        });
+    }
+}
+
+#[test]
+fn descriptors_that_cannot_be_had_are_an_error_and_none_is_lost() {
+    let _one = one_at_a_time();
+    row("no descriptors left", "RLIMIT_NOFILE of this process is reached", |deadline| {
+        against(
+            Pages::Any,
+            |f| {
+                let fds = Vec::from_iter((0..8).map(|_| eventfd()));
+                let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+                let room = open_fds() as u64 + 2;
+                setrlimit(Resource::RLIMIT_NOFILE, room, hard).unwrap();
+                f.send(Request::SetOwner, Payload::None, &fds);
+                std::thread::sleep(Duration::from_millis(100));
+                setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+            },
+            deadline,
+        )
+    });
+}
+
+#[test]
+fn legal_orders_of_messages_are_served() {
+    let _one = one_at_a_time();
+    // As QEMU: vrings enabled before features, call before kick, the latter without a descriptor; then one frame.
+    row("QEMU's order", "Closed", |deadline| {
+        against(
+            Pages::Any,
+            |f| {
+                for index in [0, 1] {
+                    f.event(Request::SetVringCall, index, Some(eventfd()));
+                    f.event(Request::SetVringErr, index, Some(eventfd()));
+                    f.vring(Request::SetVringEnable, index.into(), 1);
+                }
+                f.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
+                f.send(Request::SetProtocolFeatures, Payload::U64(protocol::REPLY_ACK), &[]);
+                for index in [0, 1] {
+                    f.addresses(index, USER + u64::from(index) * 0x4000);
+                    f.vring(Request::SetVringBase, index, 0);
+                    f.event(Request::SetVringKick, index as u8, None);
+                    f.vring(Request::SetVringNum, index, 8);
+                }
+                let fd = f.memory.try_clone().unwrap();
+                f.table(vec![region()], &[fd]);
+                one_frame(f);
+                for index in [0, 1] {
+                    let state = VringState { index, num: 0 };
+                    let base = f.ask(Request::GetVringBase, Payload::Vring(state), &[]);
+                    assert_eq!(base, Some(Payload::Vring(VringState { index, num: 1 })));
+                }
+                hang_up(f);
+            },
+            deadline,
+        )
+    });
+    row("the device status", "Closed", |deadline| {
+        against(
+            Pages::Any,
+            |f| {
+                f.rings();
+                f.send(
+                    Request::SetProtocolFeatures,
+                    Payload::U64(protocol::REPLY_ACK | protocol::STATUS),
+                    &[],
+                );
+                f.send(Request::SetStatus, Payload::U64(0xb), &[]);
+                assert_eq!(f.ask(Request::GetStatus, Payload::None, &[]), Some(Payload::U64(0xb)));
+                f.send(Request::SetStatus, Payload::U64(0xf), &[]);
+                one_frame(f);
+                // Zero is a reset: every vring is stopped.
+                f.send(Request::SetStatus, Payload::U64(0), &[]);
+                hang_up(f);
+            },
+            deadline,
+        )
+    });
+    row("no protocol features at all", "Abandoned", |deadline| {
+        against(
+            Pages::Any,
+            |f| {
+                f.rings();
+                for index in [0, 1] {
+                    f.vring(Request::SetVringEnable, index, 1);
+                }
+                f.send(Request::SetFeatures, Payload::U64(feature::VERSION_1), &[]);
+                one_frame(f);
+                hang_up(f);
+            },
+            deadline,
+        )
+    });
+}
+
+/// Sends one frame through the rings and waits until it has come back.
+fn one_frame(f: &mut Frontend) {
+    f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);
+    f.available(0, 1, 0);
+    f.put(0xa000, &[7; 76]);
+    f.descriptor(1, 0, GUEST + 0xa000, 76, 0, 0);
+    f.available(1, 1, 0);
+    let file = std::fs::File::from(f.memory.try_clone().unwrap());
+    let until = Instant::now() + Duration::from_secs(1);
+    let mut seen = [0; 88];
+    while Instant::now() < until {
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 0x8000).unwrap();
+        if seen[12..76] == [7; 64] {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("the frame did not come back");
+}
+
+/// Rings that run, a frame through them, and the file cut while the backend looks for the next.
+pub(crate) fn run_rings_and_cut(stream: UnixStream) {
+    let raw = stream.try_clone().unwrap();
+    let mut f = Frontend { raw, channel: Channel::new(stream.into()), memory: memfd(BYTES) };
+    f.rings();
+    one_frame(&mut f);
+    ftruncate(&f.memory, 0).unwrap();
+    // Stays until the backend is gone.
+    let _ = f.channel.receive("the end", Instant::now() + DEADLINE);
+}

@@ -1,0 +1,227 @@
+//! The frontend against backends that misbehave.
+
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::size::{HugeLen, PageSize};
+use hugeprobe::exchange::backend::FEATURES;
+use hugeprobe::exchange::channel::{Channel, Envelope};
+use hugeprobe::exchange::frontend::{Frontend, Job, Memory, Pair, Peer, Waiting};
+use hugeprobe::exchange::message::{Message, Payload, Request, VringAddresses, VringState, protocol};
+use hugeprobe::exchange::table::{Pages, Table};
+use hugeprobe::linux::map::Sharing;
+use vm_memory::Bytes as _;
+
+use super::*;
+
+/// A backend that answers as it should until a script takes over.
+pub(crate) struct Backend {
+    raw: UnixStream,
+    channel: Channel,
+    table: Table,
+    rings: Vec<VringAddresses>,
+}
+
+type Script = fn(&mut Backend);
+
+impl Backend {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        let raw = stream.try_clone().unwrap();
+        Self { raw, channel: Channel::new(stream.into()), table: Table::default(), rings: Vec::new() }
+    }
+
+    fn answer(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) {
+        let _ =
+            self.channel.send(&Message::reply(request, payload), &borrowed(fds), Instant::now() + DEADLINE);
+    }
+
+    /// Does what it is told until `last` has arrived, which is not answered.
+    pub(crate) fn obey_until(&mut self, last: Request) {
+        while let Ok(Envelope { message, fds }) = self.channel.receive("", Instant::now() + LATEST) {
+            let request = message.request;
+            match &message.payload {
+                Payload::Regions(regions) => self.table = Table::new(regions, fds, Pages::Any).unwrap(),
+                Payload::Addresses(addresses) => self.rings.push(*addresses),
+                _ => {}
+            }
+            if request == last {
+                return;
+            }
+            match (request, message.payload) {
+                (Request::GetFeatures, _) => self.answer(request, Payload::U64(FEATURES), &[]),
+                (Request::GetProtocolFeatures, _) => {
+                    self.answer(request, Payload::U64(protocol::REPLY_ACK), &[])
+                }
+                (Request::GetVringBase, payload) => self.answer(request, payload, &[]),
+                _ if message.needs_reply => self.answer(request, Payload::U64(0), &[]),
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything is set up and enabled; the frontend sends frames.
+    pub(crate) fn started(&mut self) {
+        self.obey_until(Request::SetVringEnable);
+        self.answer(Request::SetVringEnable, Payload::U64(0), &[]);
+        self.obey_until(Request::SetVringEnable);
+        self.answer(Request::SetVringEnable, Payload::U64(0), &[]);
+    }
+
+    /// Puts an entry into a used ring and sets its index.
+    fn use_up(&mut self, ring: usize, index: u16, id: u32, bytes: u32) {
+        let used = self.table.user(self.rings[ring].used, 64).unwrap();
+        used.write_slice(&[id.to_le_bytes(), bytes.to_le_bytes()].concat(), 4).unwrap();
+        used.write_slice(&index.to_le_bytes(), 2).unwrap();
+    }
+
+    fn hang_up(&mut self) {
+        self.raw.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+}
+
+/// A whole session of the frontend.
+pub(crate) fn session(socket: OwnedFd, file: &OwnedFd, deadline: Instant) -> String {
+    let run = || {
+        let len = HugeLen::new(PageSize::from_bytes(64 << 10).unwrap(), BYTES >> 16).unwrap();
+        let mut memory = Memory::default();
+        memory.add(file.as_fd(), len, Sharing::Shared, 2).unwrap();
+        let mut frontend = Frontend::new(Channel::new(socket), DEADLINE)?;
+        let (regions, fds) = memory.table(2);
+        frontend.set_memory(&regions, &fds)?;
+        let mut pair = Pair::new(&mut memory.areas(2), 8, frontend.negotiated().features)?;
+        frontend.start(&pair)?;
+        let job = Job {
+            seed: 1,
+            frames: 1_000_000,
+            length: 64,
+            peer: Peer::Echoes,
+            window: 8,
+            waiting: Waiting::Looking,
+        };
+        let outcome = pair.run(&job, frontend.channel(), deadline)?;
+        let bases = frontend.stop(&pair)?;
+        Ok(format!("{} of {}, {bases:?}", outcome.tally.intact, outcome.sent))
+    };
+    run().unwrap_or_else(|error: hugeprobe::exchange::frontend::FrontendError| error.to_string())
+}
+
+fn against(script: Script, deadline: Instant) -> String {
+    let (theirs, ours) = UnixStream::pair().unwrap();
+    let backend = std::thread::spawn(move || {
+        let mut backend = Backend::new(theirs);
+        script(&mut backend);
+        backend
+    });
+    let outcome = session(ours.into(), &memfd(BYTES), deadline);
+    drop(backend.join().unwrap());
+    outcome
+}
+
+#[test]
+fn the_frontend_has_an_outcome_for_every_conversation() {
+    let _one = one_at_a_time();
+    let rows: &[(&str, &str, Script)] = &[
+        ("says nothing", "silent for", |_| std::thread::sleep(DEADLINE)),
+        ("hangs up at once", "the backend hangs up on", Backend::hang_up),
+        ("stops within an answer", "stopped after 4 bytes", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.raw.write_all(&[1, 0, 0, 0]).unwrap();
+        }),
+        ("hangs up within an answer", "closed the connection after 4 bytes", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.raw.write_all(&[1, 0, 0, 0]).unwrap();
+            b.hang_up();
+        }),
+        ("answers garbage", "version", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.raw.write_all(&[0xff; 64]).unwrap();
+        }),
+        ("answers something else", "the answer to GET_QUEUE_NUM came", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.answer(Request::GetQueueNum, Payload::U64(1), &[]);
+        }),
+        ("asks instead of answering", "the request GET_FEATURES came", |b| {
+            b.obey_until(Request::GetFeatures);
+            let request = Message::request(Request::GetFeatures, Payload::None);
+            b.channel.send(&request, &[], Instant::now() + DEADLINE).unwrap();
+        }),
+        ("answers with a descriptor", "that and 1 descriptors came", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.answer(Request::GetFeatures, Payload::U64(FEATURES), &[eventfd()]);
+        }),
+        ("answers too short", "GET_FEATURES with 4 bytes, not 8", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.raw.write_all(&[1, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4]).unwrap();
+        }),
+        ("answers for ever", "the answer to GET_FEATURES came", |b| {
+            b.obey_until(Request::GetFeatures);
+            b.raw.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+            let answer = Message::reply(Request::GetFeatures, Payload::U64(FEATURES)).to_bytes();
+            while b.raw.write_all(&answer).is_ok() {}
+        }),
+        ("refuses the memory", "the backend refuses SET_MEM_TABLE (it answers 1)", |b| {
+            b.obey_until(Request::SetMemTable);
+            b.answer(Request::SetMemTable, Payload::U64(1), &[]);
+        }),
+        ("hangs up on the memory", "the backend hangs up on SET_MEM_TABLE", |b| {
+            b.obey_until(Request::SetMemTable);
+            b.hang_up();
+        }),
+        ("goes silent on the memory", "silent for 1.5", |b| {
+            b.obey_until(Request::SetMemTable);
+            std::thread::sleep(DEADLINE);
+        }),
+        ("refuses a vring", "the backend refuses SET_VRING_ADDR", |b| {
+            b.obey_until(Request::SetVringAddr);
+            b.answer(Request::SetVringAddr, Payload::U64(7), &[]);
+        }),
+        ("never moves a frame", "0 of 0, [0, 0]", |b| {
+            b.started();
+            b.obey_until(Request::ResetOwner);
+        }),
+        ("dies while frames are under way", "the peer closed the connection", |b| {
+            b.started();
+            b.hang_up();
+        }),
+        ("speaks while frames are under way", "GET_FEATURES out of turn came", |b| {
+            b.started();
+            b.answer(Request::GetFeatures, Payload::U64(0), &[]);
+            std::thread::sleep(Duration::from_millis(300));
+        }),
+        ("stops another vring", "the answer to GET_VRING_BASE is", |b| {
+            b.started();
+            b.obey_until(Request::GetVringBase);
+            b.answer(Request::GetVringBase, Payload::Vring(VringState { index: 5, num: 0 }), &[]);
+        }),
+        ("an index that jumps", "vring 1: the index of the used ring jumped to 999", |b| {
+            b.started();
+            b.use_up(1, 999, 0, 0);
+            std::thread::sleep(DEADLINE);
+        }),
+        ("a buffer that it never had", "vring 0: the used ring gives back buffer 8", |b| {
+            b.started();
+            b.use_up(0, 1, 8, 64);
+            std::thread::sleep(DEADLINE);
+        }),
+        ("more bytes than the buffer has", "claims 2049 bytes in buffer 0 of 2048", |b| {
+            b.started();
+            b.use_up(0, 1, 0, 2049);
+            std::thread::sleep(DEADLINE);
+        }),
+        ("a frame without a header", "vring 0: the chain at descriptor 0 has 3 bytes, fewer than 12", |b| {
+            b.started();
+            b.use_up(0, 1, 0, 3);
+            std::thread::sleep(DEADLINE);
+        }),
+        ("an empty frame", "0 of 0, [0, 0]", |b| {
+            b.started();
+            b.use_up(0, 1, 0, 12);
+            b.obey_until(Request::ResetOwner);
+        }),
+    ];
+    for (name, expected, script) in rows {
+        row(name, expected, |deadline| against(*script, deadline));
+    }
+}
