@@ -7,9 +7,9 @@
 # Needs root, Linux with the hugetlb controller on a cgroup v2 hierarchy, and the packages
 # dpdk, qemu-system-x86, ipxe-qemu, strace, util-linux.
 set -euo pipefail
+. "$(dirname "$0")/lib.sh"
 
 pages=24                                  # 8 + 8 in use, and a few for DPDK's heap to ask for in vain
-sysfs=/sys/kernel/mm/hugepages
 pool=$sysfs/hugepages-2048kB
 Mi=$((1 << 20))
 [ "$(id -u)" = 0 ] || { echo "root is needed" >&2; exit 2; }
@@ -21,39 +21,22 @@ grep -qw hugetlb "$cg/cgroup.controllers" || { echo "no hugetlb controller on cg
 
 tmp=$(mktemp -d /tmp/wl-XXXXXX)
 name=wl-$$                                # cgroups, file prefix, everything of this run
-grown=0 enabled=0 odd=0
-declare -A running=()                     # by pid; a pid leaves when it was reaped, as numbers are used again
-
-# The pool belongs to others too: it is changed by difference, never set, and counted without
-# the surplus, which writing the number back would make permanent.
-persistent() { echo $(($(<$pool/nr_hugepages) - $(<$pool/surplus_hugepages))); }
-pool_add() { echo $(($(persistent) + $1)) >$pool/nr_hugepages; }
+enabled=0 odd=0
 
 cleanup() {
   trap '' INT TERM HUP
-  local p g i
-  for p in "${!running[@]}"; do kill -KILL "$p" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  local g
+  end_all
   mountpoint -q "$tmp/huge" && umount "$tmp/huge"
-  for g in b f; do                        # a tracer may take a moment to leave the group
-    for i in {1..20}; do
-      [ ! -d "$cg/$name-$g" ] || rmdir "$cg/$name-$g" 2>/dev/null || { sleep 0.1; continue; }
-      break
-    done
-  done
+  for g in b f; do remove_group "$cg/$name-$g"; done
   [ $enabled = 0 ] || echo -hugetlb >"$cg/cgroup.subtree_control" 2>/dev/null || true
-  [ $grown = 0 ] || pool_add -$grown
+  give_back
   rm -rf "$tmp" /run/dpdk/$name-*
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
 
-before=$(persistent)
-pool_add $pages
-grown=$(($(persistent) - before))
-[ $grown -le $pages ] || grown=$pages     # someone else grew it at the same moment
-[ $grown -ge 0 ] || grown=0
-[ $grown = $pages ] || { echo "the kernel gave $grown of $pages pages" >&2; exit 2; }
+grow $pool $pages || { echo "the kernel gave ${grown[$pool]} of $pages pages" >&2; exit 2; }
 mkdir "$tmp/huge"
 mount -t hugetlbfs -o pagesize=2M none "$tmp/huge"
 if ! grep -qw hugetlb "$cg/cgroup.subtree_control"; then
@@ -81,24 +64,6 @@ limit() { echo "$(($3 * 2 * Mi))" >"$cg/$name-$1/hugetlb.2MB.$2"; }
 unlimit() { local g; for g in b f; do echo max >"$cg/$name-$g/hugetlb.2MB.max"; echo max >"$cg/$name-$g/hugetlb.2MB.rsvd.max"; done; }
 
 huge_pages() { awk '/^(Private|Shared)_Hugetlb:/ {s += $2} END {print s / 2048}' "/proc/$1/smaps" 2>/dev/null || true; }
-# until FILE PATTERN PID TENTHS: the pattern is there; false when the process ends or time is up
-until_seen() {
-  local i
-  for ((i = 0; i < $4; i++)); do
-    ! grep -qaE "$2" "$1" || return 0
-    kill -0 "$3" 2>/dev/null || return 1
-    sleep 0.1
-  done
-  return 1
-} 2>/dev/null                             # bash's own notice of a child ended by a signal
-stop() { # PID SIGNAL; sets rc
-  local i
-  kill "-$2" "$1" 2>/dev/null || true
-  for i in {1..50}; do kill -0 "$1" 2>/dev/null || break; sleep 0.1; done
-  kill -KILL "$1" 2>/dev/null || true
-  rc=0; wait "$1" || rc=$?
-  unset "running[$1]"
-} 2>/dev/null
 # The workload's own words: the most telling line of its log, or the signal that ended it.
 words() {
   local p line

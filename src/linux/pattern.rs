@@ -58,9 +58,10 @@ pub fn compare(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Resu
         let place = memory.subslice(chunk.start(), chunk.length).map_err(|_| chunk.lost(0))?;
         fill(&mut wanted, seed, chunk.start());
         place.copy_to(found.get_mut(..chunk.length).unwrap_or_default());
-        let mut pairs = wanted.iter().zip(&found).take(chunk.length);
-        if let Some(at) = pairs.position(|(wanted, found)| wanted != found) {
-            return Err(chunk.lost(at));
+        // Compared whole: byte by byte only to say where.
+        if found.get(..chunk.length) != wanted.get(..chunk.length) {
+            let at = found.iter().zip(&wanted).position(|(found, wanted)| found != wanted);
+            return Err(chunk.lost(at.unwrap_or(0)));
         }
         looked_at += chunk.length;
     }
@@ -155,14 +156,14 @@ fn windows(page_bytes: usize) -> impl Iterator<Item = Range<usize>> {
     all.into_iter().chain(three.into_iter().flatten())
 }
 
-/// The pattern for the bytes from `at` on: splitmix64 of the place, so that no two places have the same.
+/// The pattern for the bytes from `at` on: multiples of an odd number, which are all different modulo 2^64, so that no
+/// two places have the same. One addition a word: the CPU may be that of a workload.
 fn fill(buffer: &mut [u8], seed: u64, at: usize) {
-    for (index, word) in buffer.chunks_mut(8).enumerate() {
-        let mut value = seed.wrapping_add((at as u64 / 8 + index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let bytes = (value ^ (value >> 31)).to_le_bytes();
-        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut value = seed.wrapping_add((at as u64 / 8).wrapping_mul(STEP));
+    for word in buffer.as_chunks_mut::<8>().0 {
+        *word = value.to_le_bytes();
+        value = value.wrapping_add(STEP);
     }
 }
 
