@@ -23,7 +23,7 @@ use super::assignment::Work;
 const PAGES: u64 = 2;
 
 /// Frames of each run between frontend and backend: many times round a ring of 256.
-const FRAMES: u64 = 4096;
+const FRAMES: u64 = 1024;
 
 /// What the sessions of a frontend and a backend report.
 const SHARING: [CheckId; 11] = [HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP608, HP609, HP610, HP611];
