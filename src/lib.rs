@@ -5,7 +5,8 @@
 //!         |
 //!    linux::{pools, mounts, cgroup, ...} --> domain::Inventory --> inspect --> Finding --+
 //!                                                                                        +--> judge --> Report
-//!    allocation (reserve, touch, populate), in workers --> Part --> merge --> Finding ---+               |
+//!    allocation (reserve, touch, populate), in workers --+                               |               |
+//!    exchange (frontend <=> backend), in pairs of them --+--> Part --> merge --> Finding -+               |
 //!    exchange (frontend <=> backend), in workers ------->                                                |
 //!                                                                                 render::{table, short, json, junit}
 //! ```
