@@ -1,18 +1,17 @@
 //! hugeprobe does to a machine's huge pages what OVS-DPDK and QEMU will do to them, and tells how it went.
 //!
 //! ```text
-//!    /sys /proc /cgroup
+//!    /sys  /proc  cgroup
 //!         |
 //!    linux::{pools, mounts, cgroup, ...} --> domain::Inventory --> inspect --> Finding --+
-//!                                                                                        +--> judge --> Report
-//!    allocation (reserve, touch, populate), in workers --+                               |               |
+//!                                                                                        |
+//!    allocation (reserve, touch, populate), in workers --+                               +--> judge --> Report
 //!    exchange (frontend <=> backend), in pairs of them --+--> Part --> merge --> Finding -+               |
-//!    exchange (frontend <=> backend), in workers ------->                                                |
-//!                                                                                 render::{table, short, json, junit}
+//!                                                                                  render::{table, short, json, junit}
 //! ```
 //!
-//! Layers import downwards only: `domain` <- `linux` <- `allocation`, `exchange` <- `probe` and `render` <- `cli`; the test
-//! `architecture` holds that. docs/architecture.md tells which process does what.
+//! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `cli`, and `render`
+//! over `domain` alone; the test `architecture` holds that. docs/architecture.md tells which process does what.
 
 pub mod allocation;
 pub mod cli;
