@@ -31,6 +31,9 @@ const SHARING: [CheckId; 11] = [HP601, HP602, HP603, HP604, HP605, HP606, HP607,
 /// How long a phase may take before it is given up, whatever it does.
 const PHASE: Duration = Duration::from_secs(5);
 
+/// What measuring may take on top: it is asked for by name, and takes the time that steady figures need.
+const MEASURE: Duration = Duration::from_secs(60);
+
 /// What a phase may take on top for each gibibyte that it has cleared: ten times what a slow machine was seen to need.
 const PER_GIB: Duration = Duration::from_secs(2);
 
@@ -305,6 +308,9 @@ impl<'a> SizePlan<'a> {
     fn measure(&mut self) {
         if self.request.measure {
             let duty = self.duty(Role::Measure, Weight::Full, None);
+            if let (None, Some(job)) = (&duty.not_run, self.jobs.last_mut()) {
+                job.time = job.time.saturating_add(MEASURE);
+            }
             self.duties.push((vec![HP701, HP702], false, vec![duty]));
         }
     }
