@@ -1,5 +1,7 @@
 //! Both real ends, over memory of 4 KiB pages, so on any machine: what the protocol and the rings do does not depend on
 //! the pages. That the pages are huge is verified elsewhere, and on its own.
+// clippy.toml's exemption of tests is for what `cfg(test)` marks, and helpers of an integration test are not marked.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;

@@ -4,26 +4,23 @@
 //! features, virtio_user sends new memory tables while traffic runs, kicks come with a descriptor or without. What a
 //! message needs is looked for when it is needed, not when it arrives.
 
+mod conversation;
 mod traffic;
 mod vring;
 
 use std::fmt;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 use serde::Serialize;
 
-use super::channel::{Channel, ChannelError, Envelope, wait};
+use super::channel::{Channel, ChannelError, wait};
 use super::frame::Tally;
-use super::message::{
-    Config, Message, Payload, REGIONS_LIMIT, Request, VringAddresses, VringState, feature, parse_vring_fd,
-    protocol,
-};
+use super::message::{Request, feature, protocol};
 use super::net::Format;
-use super::ring::{Device, RingError, checked_size};
+use super::ring::RingError;
 use super::table::{Pages, Table, TableError};
-use crate::linux::event::Event;
 
 use traffic::Worker;
 pub use traffic::{Traffic, Work};
@@ -163,26 +160,14 @@ struct Settings {
     protocol_features: u64,
 }
 
-/// How a request that is not refused is answered.
-enum Answer {
-    /// With this, in any case.
-    With(Payload),
-    /// With success, if an answer was asked for.
-    Done,
-}
-
 /// Queue pairs that are served.
-const PAIRS: u64 = 8;
-/// Messages that are looked at before the rings are again.
-const MESSAGES: usize = 16;
+const PAIRS: usize = 8;
 /// Turns of the rings before the connection is looked at again.
 const TURNS: usize = 16;
 /// How long rings are looked at without a frame before the backend waits to be kicked.
 const SPIN: Duration = Duration::from_micros(50);
 /// How long is waited at most while a ring without a kick descriptor runs.
 const NAP: Duration = Duration::from_millis(1);
-/// How long an answer may take to be sent.
-const ANSWER: Duration = Duration::from_secs(1);
 /// `VIRTIO_CONFIG_S_DRIVER_OK`: the driver is ready.
 const DRIVER_OK: u64 = 4;
 
@@ -191,7 +176,7 @@ const DRIVER_OK: u64 = 4;
 impl<'a> Backend<'a> {
     /// A backend on a connected socket.
     pub fn new(channel: Channel, options: Options, watch: &'a mut dyn Watch) -> Self {
-        let vrings = std::iter::repeat_with(Vring::default).take(2 * PAIRS as usize).collect();
+        let vrings = std::iter::repeat_with(Vring::default).take(2 * PAIRS).collect();
         Self {
             channel,
             options: Settings {
@@ -321,193 +306,6 @@ impl<'a> Backend<'a> {
         }
         Ok(())
     }
-
-    // --- the conversation ---
-
-    /// Handles the messages that are there. `Some`: the frontend hung up.
-    fn converse(&mut self) -> Result<Option<End>, BackendError> {
-        for _ in 0..MESSAGES {
-            match self.channel.try_receive() {
-                Ok(Some(envelope)) => self.answer(envelope)?,
-                Ok(None) => break,
-                Err(ChannelError::Closed) if self.is_running() => return Ok(Some(End::Abandoned)),
-                Err(ChannelError::Closed) => return Ok(Some(End::Closed)),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(None)
-    }
-
-    fn answer(&mut self, envelope: Envelope) -> Result<(), BackendError> {
-        let Envelope { message, fds } = envelope;
-        let request = message.request;
-        let wants_answer = message.needs_reply && self.protocol_features & protocol::REPLY_ACK != 0;
-        let result = match message.is_reply {
-            true => Err(refuse(request, "an answer that nobody asked for")),
-            false => self.handle(request, message.payload, fds),
-        };
-        let payload = match &result {
-            Ok(Answer::With(payload)) => Some(payload.clone()),
-            Ok(Answer::Done) => wants_answer.then_some(Payload::U64(0)),
-            Err(_) => wants_answer.then_some(Payload::U64(1)),
-        };
-        if let Some(payload) = payload {
-            let sent = self.channel.send(&Message::reply(request, payload), &[], Instant::now() + ANSWER);
-            // What the peer did wrong says more than that it has hung up since.
-            if result.is_ok() {
-                sent?;
-            }
-        }
-        match result {
-            // The frontend was told, and may do without.
-            Err(BackendError::Refused { request: Request::Unknown(_), .. }) if wants_answer => Ok(()),
-            result => result.map(drop),
-        }
-    }
-
-    fn handle(
-        &mut self,
-        request: Request,
-        payload: Payload,
-        fds: Vec<OwnedFd>,
-    ) -> Result<Answer, BackendError> {
-        let with = |number| Ok(Answer::With(Payload::U64(number)));
-        expect_fds(request, &payload, fds.len())?;
-        match (request, payload) {
-            (Request::GetFeatures, _) => with(self.options.features),
-            (Request::GetProtocolFeatures, _) => with(self.options.protocol_features),
-            (Request::GetQueueNum, _) => with(PAIRS),
-            (Request::GetMaxMemSlots, _) => with(REGIONS_LIMIT as u64),
-            (Request::GetStatus, _) => with(self.status),
-            (Request::SetFeatures, Payload::U64(features)) => {
-                self.features = subset(request, features, self.options.features)?;
-                Ok(Answer::Done)
-            }
-            (Request::SetProtocolFeatures, Payload::U64(features)) => {
-                self.protocol_features = subset(request, features, self.options.protocol_features)?;
-                Ok(Answer::Done)
-            }
-            (Request::SetStatus, Payload::U64(status)) => {
-                self.status = status;
-                if status == 0 {
-                    self.reset();
-                }
-                Ok(Answer::Done)
-            }
-            (Request::SetOwner | Request::SendRarp | Request::NetSetMtu, _) => Ok(Answer::Done),
-            (Request::ResetOwner, _) => {
-                self.vrings.iter_mut().for_each(|vring| vring.enabled = Some(false));
-                Ok(Answer::Done)
-            }
-            (Request::ResetDevice, _) => {
-                self.status = 0;
-                self.reset();
-                Ok(Answer::Done)
-            }
-            (Request::SetMemTable, Payload::Regions(regions)) => {
-                let table = Table::new(&regions, fds, self.options.pages).map_err(in_table(request))?;
-                self.table = table;
-                self.look(request)
-            }
-            (Request::AddMemReg, Payload::Region(region)) => {
-                self.table.add(region, fds, self.options.pages).map_err(in_table(request))?;
-                self.look(request)
-            }
-            (Request::RemMemReg, Payload::Region(region)) => {
-                self.table.remove(&region).map_err(in_table(request))?;
-                Ok(Answer::Done)
-            }
-            // A configuration space is not offered; an answer without bytes says so.
-            (Request::GetConfig, _) => {
-                Ok(Answer::With(Payload::Config(Config { offset: 0, flags: 0, bytes: Vec::new() })))
-            }
-            (_, Payload::Vring(state)) => self.set_vring(request, state),
-            (Request::SetVringAddr, Payload::Addresses(addresses)) => self.set_addresses(addresses),
-            (Request::SetVringKick | Request::SetVringCall | Request::SetVringErr, Payload::U64(number)) => {
-                self.set_event(request, number, fds)
-            }
-            (request, _) => Err(refuse(request, "not offered by this backend")),
-        }
-    }
-
-    /// Lets somebody look at a new table before it is answered.
-    fn look(&mut self, request: Request) -> Result<Answer, BackendError> {
-        self.tables += 1;
-        self.watch.table(&self.table, self.worker.traffic()).map_err(|why| refuse(request, why))?;
-        Ok(Answer::Done)
-    }
-
-    fn set_vring(&mut self, request: Request, state: VringState) -> Result<Answer, BackendError> {
-        let VringState { index, num } = state;
-        let so_far = self.worker.traffic();
-        let vring = vring(&mut self.vrings, request, index)?;
-        match request {
-            Request::SetVringNum => {
-                vring.size = Some(checked_size(num).map_err(|source| BackendError::Ring { index, source })?);
-            }
-            Request::SetVringBase => {
-                vring.taken = u16::try_from(num)
-                    .map_err(|_| refuse(request, format!("base {num}, beyond the 16 bits of an index")))?;
-            }
-            Request::SetVringEnable => match num {
-                0 | 1 => vring.enabled = Some(num == 1),
-                _ => return Err(refuse(request, format!("{num}, which is neither 0 nor 1"))),
-            },
-            Request::SetVringEndian if num == 0 => {}
-            Request::GetVringBase => {
-                self.watch.stopping(index, so_far);
-                vring.stop();
-                let num = u32::from(vring.taken);
-                return Ok(Answer::With(Payload::Vring(VringState { index, num })));
-            }
-            _ => return Err(refuse(request, "not offered by this backend")),
-        }
-        Ok(Answer::Done)
-    }
-
-    fn set_addresses(&mut self, addresses: VringAddresses) -> Result<Answer, BackendError> {
-        let index = addresses.index;
-        let vring = vring(&mut self.vrings, Request::SetVringAddr, index)?;
-        // Sooner said than found out later, where there is enough to tell by.
-        if let (Some(size), false) = (vring.size, self.table.regions().is_empty()) {
-            Device::new(&self.table, size, &addresses)
-                .map_err(|source| BackendError::Ring { index, source })?;
-        }
-        vring.addresses = Some(addresses);
-        vring.is_placed = false;
-        Ok(Answer::Done)
-    }
-
-    fn set_event(
-        &mut self,
-        request: Request,
-        number: u64,
-        mut fds: Vec<OwnedFd>,
-    ) -> Result<Answer, BackendError> {
-        let (index, _) = parse_vring_fd(number).ok_or_else(|| refuse(request, format!("{number:#x}")))?;
-        let vring = vring(&mut self.vrings, request, index)?;
-        if request == Request::SetVringErr {
-            vring.err = fds.pop();
-            return Ok(Answer::Done);
-        }
-        let event = fds.pop().map(Event::new).transpose().map_err(|why| refuse(request, why))?;
-        match request {
-            Request::SetVringKick => {
-                self.watch.starting(index);
-                vring.kick = Some(event);
-                if let Ok(Some(device)) = vring.device(&self.table) {
-                    device.set_quiet(true).map_err(|source| BackendError::Ring { index, source })?;
-                }
-            }
-            _ => vring.call = event,
-        }
-        Ok(Answer::Done)
-    }
-
-    /// Back to the state before any vring was set up; the memory stays.
-    fn reset(&mut self) {
-        self.vrings.iter_mut().for_each(|vring| *vring = Vring::default());
-    }
 }
 
 impl fmt::Debug for Backend<'_> {
@@ -517,47 +315,4 @@ impl fmt::Debug for Backend<'_> {
             .field("table", &self.table)
             .finish_non_exhaustive()
     }
-}
-
-// === helpers ===
-
-/// The descriptors that a request comes with.
-fn expect_fds(request: Request, payload: &Payload, got: usize) -> Result<(), BackendError> {
-    let expected = match (request, payload) {
-        // The table says which of its regions has none; REM_MEM_REG may come with one, which is closed.
-        (Request::SetMemTable | Request::AddMemReg, _) => return Ok(()),
-        (Request::RemMemReg, _) if got <= 1 => return Ok(()),
-        (Request::SetVringKick | Request::SetVringCall | Request::SetVringErr, Payload::U64(number)) => {
-            usize::from(parse_vring_fd(*number).is_some_and(|(_, has_fd)| has_fd))
-        }
-        // Refused whatever they come with.
-        (Request::SetLogBase | Request::SetLogFd | Request::SetBackendReqFd | Request::SetInflightFd, _)
-        | (Request::GpuSetSocket | Request::SetDeviceStateFd | Request::Unknown(_), _) => return Ok(()),
-        _ => 0,
-    };
-    if got == expected {
-        return Ok(());
-    }
-    Err(refuse(request, format!("{got} descriptors, not {expected}")))
-}
-
-fn vring(vrings: &mut [Vring], request: Request, index: u32) -> Result<&mut Vring, BackendError> {
-    let count = vrings.len();
-    let place = usize::try_from(index).ok().and_then(|place| vrings.get_mut(place));
-    place.ok_or_else(|| refuse(request, format!("vring {index} of {count}")))
-}
-
-fn subset(request: Request, asked: u64, offered: u64) -> Result<u64, BackendError> {
-    match asked & !offered {
-        0 => Ok(asked),
-        more => Err(refuse(request, format!("{more:#x}, which was not offered"))),
-    }
-}
-
-fn in_table(request: Request) -> impl Fn(TableError) -> BackendError {
-    move |source| BackendError::Table { request, source }
-}
-
-fn refuse(request: Request, why: impl Into<String>) -> BackendError {
-    BackendError::Refused { request, why: why.into() }
 }

@@ -281,8 +281,8 @@ mod tests {
     fn a_jump_to_the_end_of_numbers_is_survived() {
         let mut source = Source { next: u64::MAX - 1, ..Source::new(1, 60) };
         let mut tracker = Tracker::new(1);
-        tracker.look(&source.make().to_vec());
-        tracker.look(&Source::new(1, 60).make().to_vec());
+        tracker.look(source.make());
+        tracker.look(Source::new(1, 60).make());
         assert_eq!((tracker.tally().intact, tracker.tally().doubled), (1, 1));
     }
 

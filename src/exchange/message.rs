@@ -4,6 +4,7 @@
 //! the machine's byte order there; every machine that this runs on is little-endian, and so is this codec. Sizes are
 //! strict: a payload is exactly as long as its request says, or it is an error.
 
+mod codec;
 mod request;
 
 pub use request::Request;
@@ -190,21 +191,6 @@ pub enum MessageError {
     TooManyRegions(u32),
 }
 
-/// The form of a payload.
-#[derive(Clone, Copy)]
-enum Shape {
-    None,
-    U64,
-    Vring,
-    Addresses,
-    Regions,
-    Region,
-    /// A number, or a log description where LOG_SHMFD was negotiated.
-    Log,
-    Config,
-    Raw,
-}
-
 // === impl Header ===
 
 impl Header {
@@ -214,9 +200,7 @@ impl Header {
     ///
     /// The version is not 1, or more is announced than any message has.
     pub fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, MessageError> {
-        let mut fields = Fields(bytes);
-        // The array has 12 bytes: none of the three can be missing.
-        let (number, flags, size) = (fields.u32_or_0(), fields.u32_or_0(), fields.u32_or_0());
+        let [number, flags, size] = codec::three_numbers(bytes);
         let request = Request::from_number(number);
         if flags & VERSION_MASK != VERSION {
             return Err(MessageError::Version { request, flags });
@@ -275,143 +259,6 @@ impl Message {
     }
 }
 
-// === impl Request ===
-
-impl Request {
-    const fn shape(self, is_reply: bool) -> Shape {
-        match self {
-            Self::GetVringBase => Shape::Vring,
-            Self::GetConfig => Shape::Config,
-            Self::GetInflightFd | Self::PostcopyAdvise => Shape::Raw,
-            Self::CreateCryptoSession | Self::GetSharedObject | Self::Unknown(_) => Shape::Raw,
-            // Everything else is answered by a number, if at all.
-            _ if is_reply => Shape::U64,
-            Self::SetFeatures
-            | Self::SetProtocolFeatures
-            | Self::SetVringKick
-            | Self::SetVringCall
-            | Self::SetVringErr
-            | Self::SendRarp
-            | Self::NetSetMtu
-            | Self::CloseCryptoSession
-            | Self::SetStatus => Shape::U64,
-            Self::SetVringNum
-            | Self::SetVringBase
-            | Self::SetVringEnable
-            | Self::SetVringEndian
-            | Self::VringKick => Shape::Vring,
-            Self::SetVringAddr => Shape::Addresses,
-            Self::SetMemTable => Shape::Regions,
-            Self::AddMemReg | Self::RemMemReg => Shape::Region,
-            Self::SetLogBase => Shape::Log,
-            Self::SetConfig => Shape::Config,
-            Self::IotlbMsg | Self::SetInflightFd | Self::SetDeviceStateFd => Shape::Raw,
-            Self::GetFeatures
-            | Self::SetOwner
-            | Self::ResetOwner
-            | Self::SetLogFd
-            | Self::GetProtocolFeatures
-            | Self::GetQueueNum
-            | Self::SetBackendReqFd
-            | Self::PostcopyListen
-            | Self::PostcopyEnd
-            | Self::GpuSetSocket
-            | Self::ResetDevice
-            | Self::GetMaxMemSlots
-            | Self::GetStatus
-            | Self::CheckDeviceState => Shape::None,
-        }
-    }
-}
-
-// === impl Shape ===
-
-impl Shape {
-    fn parse(self, request: Request, bytes: &[u8]) -> Result<Payload, MessageError> {
-        let wrong =
-            |expected: &str| MessageError::Size { request, size: bytes.len(), expected: expected.to_owned() };
-        let mut fields = Fields(bytes);
-        match self {
-            Self::None if bytes.is_empty() => Ok(Payload::None),
-            Self::None => Err(wrong("0")),
-            Self::U64 => fields.whole(Fields::u64).map(Payload::U64).ok_or_else(|| wrong("8")),
-            Self::Vring => fields.whole(Fields::vring).map(Payload::Vring).ok_or_else(|| wrong("8")),
-            Self::Addresses => {
-                fields.whole(Fields::addresses).map(Payload::Addresses).ok_or_else(|| wrong("40"))
-            }
-            Self::Regions => {
-                let (Some(count), Some(_padding)) = (fields.u32(), fields.u32()) else {
-                    return Err(wrong("8 and 32 for each region"));
-                };
-                if usize::try_from(count).map_or(true, |count| count > REGIONS_LIMIT) {
-                    return Err(MessageError::TooManyRegions(count));
-                }
-                let regions: Option<Vec<_>> = (0..count).map(|_| fields.region()).collect();
-                match regions {
-                    Some(regions) if fields.0.is_empty() => Ok(Payload::Regions(regions)),
-                    _ => Err(wrong(&format!("{}", 8 + u64::from(count) * 32))),
-                }
-            }
-            Self::Region => fields
-                .whole(|fields| fields.u64().and_then(|_padding| fields.region()))
-                .map(Payload::Region)
-                .ok_or_else(|| wrong("40")),
-            Self::Log => match bytes.len() {
-                8 => fields.whole(Fields::u64).map(Payload::U64),
-                _ => fields.whole(|fields| Some(Payload::Log { size: fields.u64()?, offset: fields.u64()? })),
-            }
-            .ok_or_else(|| wrong("8 or 16")),
-            // A backend that refuses GET_CONFIG answers without a payload.
-            Self::Config if bytes.is_empty() => {
-                Ok(Payload::Config(Config { offset: 0, flags: 0, bytes: Vec::new() }))
-            }
-            Self::Config => fields
-                .config()
-                .map(Payload::Config)
-                .ok_or_else(|| wrong("12 and as many as it says, 256 at most")),
-            Self::Raw => Ok(Payload::Raw(bytes.to_vec())),
-        }
-    }
-}
-
-// === impl Payload ===
-
-impl Payload {
-    fn write(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::None => {}
-            Self::U64(number) => put(out, &[*number]),
-            Self::Vring(VringState { index, num }) => put(out, &[*index, *num]),
-            Self::Addresses(addresses) => {
-                put(out, &[addresses.index, addresses.flags]);
-                put(out, &[addresses.descriptors, addresses.used, addresses.available, addresses.log]);
-            }
-            Self::Regions(regions) => {
-                put(out, &[u32::try_from(regions.len()).unwrap_or(u32::MAX), 0]);
-                regions.iter().for_each(|region| region.write(out));
-            }
-            Self::Region(region) => {
-                put(out, &[0_u64]);
-                region.write(out);
-            }
-            Self::Log { size, offset } => put(out, &[*size, *offset]),
-            Self::Config(config) if config.bytes.is_empty() => {}
-            Self::Config(config) => {
-                let size = u32::try_from(config.bytes.len()).unwrap_or(u32::MAX);
-                put(out, &[config.offset, size, config.flags]);
-                out.extend_from_slice(&config.bytes);
-            }
-            Self::Raw(bytes) => out.extend_from_slice(bytes),
-        }
-    }
-}
-
-impl MemoryRegion {
-    fn write(&self, out: &mut Vec<u8>) {
-        put(out, &[self.guest, self.bytes, self.user, self.offset]);
-    }
-}
-
 /// The payload of SET_VRING_KICK, CALL and ERR: the vring, and whether a descriptor comes with it.
 #[must_use]
 pub fn vring_fd(index: u8, has_fd: bool) -> Payload {
@@ -425,78 +272,6 @@ pub fn parse_vring_fd(number: u64) -> Option<(u32, bool)> {
         return None;
     }
     Some((u32::try_from(number & INDEX_MASK).ok()?, number & NO_FD == 0))
-}
-
-/// A number of either width, little-endian.
-trait Field: Copy {
-    fn put(self, out: &mut Vec<u8>);
-}
-
-impl Field for u32 {
-    fn put(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_le_bytes());
-    }
-}
-
-impl Field for u64 {
-    fn put(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_le_bytes());
-    }
-}
-
-fn put<F: Field>(out: &mut Vec<u8>, fields: &[F]) {
-    fields.iter().for_each(|field| field.put(out));
-}
-
-/// What has not been read yet.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (field, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*field)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u32_or_0(&mut self) -> u32 {
-        self.u32().unwrap_or_default()
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn vring(&mut self) -> Option<VringState> {
-        Some(VringState { index: self.u32()?, num: self.u32()? })
-    }
-
-    fn addresses(&mut self) -> Option<VringAddresses> {
-        let (index, flags) = (self.u32()?, self.u32()?);
-        let (descriptors, used, available, log) = (self.u64()?, self.u64()?, self.u64()?, self.u64()?);
-        Some(VringAddresses { index, flags, descriptors, used, available, log })
-    }
-
-    fn region(&mut self) -> Option<MemoryRegion> {
-        Some(MemoryRegion { guest: self.u64()?, bytes: self.u64()?, user: self.u64()?, offset: self.u64()? })
-    }
-
-    fn config(&mut self) -> Option<Config> {
-        let (offset, size, flags) = (self.u32()?, self.u32()?, self.u32()?);
-        let size = usize::try_from(size).ok()?;
-        if size != self.0.len() || size > CONFIG_LIMIT {
-            return None;
-        }
-        Some(Config { offset, flags, bytes: self.0.to_vec() })
-    }
-
-    /// What `read` reads, if nothing is left over.
-    fn whole<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
-        read(self).filter(|_| self.0.is_empty())
-    }
 }
 
 #[cfg(test)]

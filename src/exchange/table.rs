@@ -4,14 +4,13 @@
 //! reaches as far as the region says; an address is translated only if all of it lies in regions. The one thing that
 //! cannot be known beforehand is whether the file stays as long as it is: see docs/adr/0004-a-peer-that-truncates.md.
 
+mod file;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::stat::{SFlag, fstat};
-use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
-use serde::Serialize;
+use nix::sys::stat::fstat;
 use vm_memory::VolatileSlice;
 
 use super::message::{MemoryRegion, REGIONS_LIMIT};
@@ -19,16 +18,7 @@ use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::errno::named;
 use crate::linux::map::{Fill, Mapping, Sharing};
 
-/// What a region's pages have to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pages {
-    /// Huge pages of this size.
-    Of(PageSize),
-    /// Huge pages of any size.
-    Huge,
-    /// Any memory at all: for tests on machines without huge pages. A data path over it proves nothing about them.
-    Any,
-}
+pub use file::{FileFacts, Pages};
 
 /// The regions of a peer's memory, mapped.
 #[derive(Debug, Default)]
@@ -46,23 +36,6 @@ pub struct Region {
     /// Where in the mapping the region begins: a mapping begins at a whole page.
     lead: usize,
     bytes: usize,
-}
-
-/// What the kernel says about a file that was received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct FileFacts {
-    /// `st_dev`.
-    pub device: u64,
-    /// `st_ino`.
-    pub inode: u64,
-    /// `st_size`, bytes.
-    pub bytes: u64,
-    /// `f_bsize` of fstatfs(2): on hugetlbfs its page size.
-    pub page_bytes: u64,
-    /// Whether it is on hugetlbfs, by magic number. A memfd of huge pages is.
-    pub is_hugetlbfs: bool,
-    /// Whether it cannot get shorter: F_SEAL_SHRINK. Files of a mounted hugetlbfs cannot be sealed.
-    pub is_sealed: bool,
 }
 
 /// A table that is refused. Regions are counted from 0.
@@ -331,57 +304,6 @@ impl Region {
         let at = usize::try_from(at).ok()?;
         let left = self.bytes.checked_sub(at).filter(|left| *left > 0)?;
         self.mapping.volatile().subslice(self.lead + at, bytes.min(left)).ok()
-    }
-}
-
-// === impl FileFacts ===
-
-impl FileFacts {
-    /// Asks the kernel about a descriptor; `None` if it is no regular file.
-    ///
-    /// # Errors
-    ///
-    /// The call that was refused, and the answer.
-    pub fn of(file: &impl AsFd) -> Result<Option<Self>, (&'static str, Errno)> {
-        let stat = fstat(file).map_err(|errno| ("fstat", errno))?;
-        if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Ok(None);
-        }
-        let system = fstatfs(file).map_err(|errno| ("fstatfs", errno))?;
-        // Not every file can be sealed, and one that cannot is not.
-        let seals = fcntl(file, FcntlArg::F_GET_SEALS).unwrap_or_default();
-        Ok(Some(Self {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            bytes: stat.st_size.cast_unsigned(),
-            page_bytes: u64::try_from(system.block_size()).unwrap_or_default(),
-            is_hugetlbfs: system.filesystem_type() == HUGETLBFS_MAGIC,
-            is_sealed: SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK),
-        }))
-    }
-}
-
-// === impl Pages ===
-
-impl Pages {
-    /// The unit in which a file is mapped, if it has the pages wanted.
-    fn unit(self, index: usize, facts: &FileFacts) -> Result<PageSize, TableError> {
-        let found = PageSize::from_bytes(facts.page_bytes);
-        match (self, found) {
-            (Self::Of(_) | Self::Huge, _) if !facts.is_hugetlbfs => {
-                Err(TableError::NotHuge { index, page_bytes: facts.page_bytes })
-            }
-            (Self::Of(wanted), found) if found != Some(wanted) => {
-                let found =
-                    found.map_or_else(|| format!("{} bytes", facts.page_bytes), |size| size.to_string());
-                Err(TableError::OtherSize { index, found, wanted })
-            }
-            (_, Some(found)) if facts.is_hugetlbfs => Ok(found),
-            // The smallest unit that there is a name for.
-            (Self::Any, _) => PageSize::from_bytes(2 * SMALL_PAGE)
-                .ok_or(TableError::NotHuge { index, page_bytes: facts.page_bytes }),
-            _ => Err(TableError::NotHuge { index, page_bytes: facts.page_bytes }),
-        }
     }
 }
 

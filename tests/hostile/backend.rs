@@ -1,7 +1,6 @@
 //! The backend against frontends that misbehave.
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -9,103 +8,13 @@ use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::backend::{Backend, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Work};
 use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::message::{
-    MemoryRegion, Message, Payload, Request, VringAddresses, VringState, feature, protocol, vring_fd,
+    MemoryRegion, Message, Payload, Request, VringState, feature, protocol, vring_fd,
 };
 use hugeprobe::exchange::table::Pages;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::script::{Frontend, Script, one_frame};
 use super::*;
-
-/// A frontend that does what a script says, over memory that both see.
-struct Frontend {
-    raw: UnixStream,
-    channel: Channel,
-    memory: OwnedFd,
-}
-
-type Script = fn(&mut Frontend);
-
-impl Frontend {
-    fn send(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) {
-        let message = Message::request(request, payload);
-        // The backend may have hung up already: that is what the row is about.
-        let _ = self.channel.send(&message, &borrowed(fds), Instant::now() + DEADLINE);
-    }
-
-    /// As `send`, asking for an acknowledgement: what it is.
-    fn ask(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) -> Option<Payload> {
-        let message = Message { needs_reply: true, ..Message::request(request, payload) };
-        self.channel.ask(&message, &borrowed(fds), Instant::now() + DEADLINE).ok()
-    }
-
-    fn negotiate(&mut self) {
-        self.send(Request::SetOwner, Payload::None, &[]);
-        self.send(Request::SetProtocolFeatures, Payload::U64(PROTOCOL_FEATURES & !protocol::STATUS), &[]);
-        self.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
-    }
-
-    fn table(&mut self, regions: Vec<MemoryRegion>, fds: &[OwnedFd]) {
-        self.send(Request::SetMemTable, Payload::Regions(regions), fds);
-    }
-
-    fn memory(&mut self) {
-        self.negotiate();
-        let fd = self.memory.try_clone().unwrap();
-        self.table(vec![region()], &[fd]);
-    }
-
-    fn vring(&mut self, request: Request, index: u32, num: u32) {
-        self.send(request, Payload::Vring(VringState { index, num }), &[]);
-    }
-
-    fn event(&mut self, request: Request, index: u8, fd: Option<OwnedFd>) {
-        self.send(request, vring_fd(index, fd.is_some()), &Vec::from_iter(fd));
-    }
-
-    fn addresses(&mut self, index: u32, user: u64) {
-        let at = VringAddresses {
-            index,
-            flags: 0,
-            descriptors: user,
-            available: user + 0x1000,
-            used: user + 0x2000,
-            log: 0,
-        };
-        self.send(Request::SetVringAddr, Payload::Addresses(at), &[]);
-    }
-
-    /// Both vrings, polled, with 8 descriptors each; the transmit ring's contents are the script's.
-    fn rings(&mut self) {
-        self.memory();
-        for index in [0, 1] {
-            self.vring(Request::SetVringNum, index, 8);
-            self.vring(Request::SetVringBase, index, 0);
-            self.addresses(index, USER + u64::from(index) * 0x4000);
-            self.event(Request::SetVringKick, index as u8, None);
-            self.event(Request::SetVringCall, index as u8, None);
-            self.vring(Request::SetVringEnable, index, 1);
-        }
-    }
-
-    /// Writes into the memory as a driver would: through the file.
-    fn put(&mut self, at: u64, bytes: &[u8]) {
-        let file = std::fs::File::from(self.memory.try_clone().unwrap());
-        std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).unwrap();
-    }
-
-    /// A descriptor of a ring, made available as its first.
-    fn descriptor(&mut self, ring: u64, index: u64, address: u64, bytes: u32, flags: u16, next: u16) {
-        let fields =
-            [&address.to_le_bytes()[..], &bytes.to_le_bytes(), &flags.to_le_bytes(), &next.to_le_bytes()]
-                .concat();
-        self.put(ring * 0x4000 + index * 16, &fields);
-    }
-
-    fn available(&mut self, ring: u64, index: u16, first: u16) {
-        self.put(ring * 0x4000 + 0x1004, &first.to_le_bytes());
-        self.put(ring * 0x4000 + 0x1002, &index.to_le_bytes());
-    }
-}
 
 /// What the backend makes of a script. The frontend stays until the backend has ended, unless the script hangs up.
 fn against(pages: Pages, script: Script, deadline: Instant) -> String {
@@ -233,31 +142,28 @@ fn the_backend_has_an_outcome_for_every_conversation() {
         }),
         // Memory.
         ("too few descriptors", "SET_MEM_TABLE: 1 regions with 0 descriptors", |f| {
-            f.table(vec![region()], &[])
+            f.table(vec![region()], &[]);
         }),
         ("too many descriptors", "1 regions with 2 descriptors", |f| {
-            f.table(vec![region()], &[memfd(BYTES), memfd(BYTES)])
+            f.table(vec![region()], &[memfd(BYTES), memfd(BYTES)]);
         }),
         ("an eventfd for memory", "region 0: its descriptor is no regular file", |f| {
-            f.table(vec![region()], &[eventfd()])
+            f.table(vec![region()], &[eventfd()]);
         }),
         ("a file that is too short", "ends at 0x100000 of its file, which has 0x1000", |f| {
-            f.table(vec![region()], &[memfd(4096)])
+            f.table(vec![region()], &[memfd(4096)]);
         }),
         ("an empty region", "region 0 is empty", |f| {
-            f.table(vec![MemoryRegion { bytes: 0, ..region() }], &[memfd(BYTES)])
+            f.table(vec![MemoryRegion { bytes: 0, ..region() }], &[memfd(BYTES)]);
         }),
         ("a region that wraps", "go beyond 64 bits", |f| {
-            f.table(vec![MemoryRegion { user: u64::MAX - 0xfff, ..region() }], &[memfd(BYTES)])
+            f.table(vec![MemoryRegion { user: u64::MAX - 0xfff, ..region() }], &[memfd(BYTES)]);
         }),
         ("regions that overlap", "regions 0 and 1 overlap", |f| {
-            f.table(vec![region(), region()], &[memfd(BYTES), memfd(BYTES)])
+            f.table(vec![region(), region()], &[memfd(BYTES), memfd(BYTES)]);
         }),
         ("a region of the whole address space", "which has 0x100000 bytes", |f| {
-            f.table(
-                vec![MemoryRegion { guest: 0, user: 0, bytes: u64::MAX & !0xfff, offset: 0 }],
-                &[memfd(BYTES)],
-            );
+            f.table(vec![MemoryRegion { guest: 0, user: 0, bytes: !0xfff, offset: 0 }], &[memfd(BYTES)]);
         }),
         ("nine regions one by one", "ADD_MEM_REG: more than 8 regions", |f| {
             f.negotiate();
@@ -278,7 +184,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
         }),
         // Vrings.
         ("a vring that there is not", "SET_VRING_NUM: vring 16 of 16", |f| {
-            f.vring(Request::SetVringNum, 16, 8)
+            f.vring(Request::SetVringNum, 16, 8);
         }),
         ("vring 2^32-1", "vring 4294967295 of 16", |f| f.vring(Request::GetVringBase, u32::MAX, 0)),
         ("a vring of 0", "vring 0: a vring of 0 descriptors", |f| f.vring(Request::SetVringNum, 0, 0)),
@@ -445,7 +351,7 @@ fn legal_orders_of_messages_are_served() {
                 for index in [0, 1] {
                     f.addresses(index, USER + u64::from(index) * 0x4000);
                     f.vring(Request::SetVringBase, index, 0);
-                    f.event(Request::SetVringKick, index as u8, None);
+                    f.event(Request::SetVringKick, u8::try_from(index).unwrap(), None);
                     f.vring(Request::SetVringNum, index, 8);
                 }
                 let fd = f.memory.try_clone().unwrap();
@@ -497,35 +403,4 @@ fn legal_orders_of_messages_are_served() {
             deadline,
         )
     });
-}
-
-/// Sends one frame through the rings and waits until it has come back.
-fn one_frame(f: &mut Frontend) {
-    f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);
-    f.available(0, 1, 0);
-    f.put(0xa000, &[7; 76]);
-    f.descriptor(1, 0, GUEST + 0xa000, 76, 0, 0);
-    f.available(1, 1, 0);
-    let file = std::fs::File::from(f.memory.try_clone().unwrap());
-    let until = Instant::now() + Duration::from_secs(1);
-    let mut seen = [0; 88];
-    while Instant::now() < until {
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 0x8000).unwrap();
-        if seen[12..76] == [7; 64] {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    panic!("the frame did not come back");
-}
-
-/// Rings that run, a frame through them, and the file cut while the backend looks for the next.
-pub(crate) fn run_rings_and_cut(stream: UnixStream) {
-    let raw = stream.try_clone().unwrap();
-    let mut f = Frontend { raw, channel: Channel::new(stream.into()), memory: memfd(BYTES) };
-    f.rings();
-    one_frame(&mut f);
-    ftruncate(&f.memory, 0).unwrap();
-    // Stays until the backend is gone.
-    let _ = f.channel.receive("the end", Instant::now() + DEADLINE);
 }

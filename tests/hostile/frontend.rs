@@ -52,7 +52,7 @@ impl Backend {
             match (request, message.payload) {
                 (Request::GetFeatures, _) => self.answer(request, Payload::U64(FEATURES), &[]),
                 (Request::GetProtocolFeatures, _) => {
-                    self.answer(request, Payload::U64(protocol::REPLY_ACK), &[])
+                    self.answer(request, Payload::U64(protocol::REPLY_ACK), &[]);
                 }
                 (Request::GetVringBase, payload) => self.answer(request, payload, &[]),
                 _ if message.needs_reply => self.answer(request, Payload::U64(0), &[]),

@@ -72,7 +72,7 @@ fn a_backend_whose_memory_goes_says_so_or_dies_of_sigbus() {
     for _ in 0..10 {
         row("cut while rings run", "", |_| {
             let (theirs, ours) = UnixStream::pair().unwrap();
-            let outcome = run("backend", ours.into(), || super::backend::run_rings_and_cut(theirs));
+            let outcome = run("backend", ours.into(), || super::script::run_rings_and_cut(theirs));
             assert!(outcome == "SIGBUS" || outcome.starts_with("the memory was taken away"), "{outcome}");
             said += usize::from(outcome != "SIGBUS");
             outcome

@@ -17,6 +17,7 @@ mod allocation;
 mod context;
 mod limit;
 mod mount;
+mod peers;
 mod pool;
 mod reserve;
 mod sharing;
@@ -37,7 +38,8 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // The counters of a pool belong to the whole machine.
     arguments.test_threads = Some(1);
-    let mut cases = [pool::CASES, mount::CASES, limit::CASES, allocation::CASES, sharing::CASES].concat();
+    let mut cases =
+        [pool::CASES, mount::CASES, limit::CASES, allocation::CASES, sharing::CASES, peers::CASES].concat();
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     let before = context::pools::snapshot();

@@ -58,20 +58,20 @@ fn task(role: Role, size: PageSize, pages: u64) -> Task {
 fn play(task: &Task, socket: OwnedFd) -> WorkerReport {
     let mut heard = Heard::default();
     exchange::run(task, socket, &mut heard).unwrap();
-    let part = Part { findings: heard.findings, last_step: heard.last_step, ended: true, ..Part::default() };
+    let part = Part { findings: heard.findings, last_step: heard.last_step, ended: true };
     let (role, size) = (task.role, Some(task.size));
     WorkerReport { role, size, part: Ok(part), ending: Ending::Exited(0), log: String::new() }
 }
 
 /// Both roles, each in a thread.
-fn both(frontend: Task, backend: Task) -> [WorkerReport; 2] {
+fn both(frontend: &Task, backend: Task) -> [WorkerReport; 2] {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let backend = thread::spawn(move || play(&backend, theirs.into()));
-    [play(&frontend, ours.into()), backend.join().unwrap()]
+    [play(frontend, ours.into()), backend.join().unwrap()]
 }
 
 fn session(session: Session, size: PageSize, pages: u64) -> [WorkerReport; 2] {
-    both(task(Role::Frontend(session), size, pages), task(Role::Backend(session), size, pages))
+    both(&task(Role::Frontend(session), size, pages), task(Role::Backend(session), size, pages))
 }
 
 /// What the session amounts to, check by check.
@@ -117,7 +117,7 @@ fn other_size(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let which = Session::FrontendFirst;
     let [frontend, backend] =
-        both(task(Role::Frontend(which), SMALL, 2), task(Role::Backend(which), LARGE, 2));
+        both(&task(Role::Frontend(which), SMALL, 2), task(Role::Backend(which), LARGE, 2));
     let said = word(&backend, HP602);
     assert!(said.outcome == Outcome::Fail && said.seen.contains("has pages of 2Mi, not of 1Gi"), "{said:?}");
     assert_eq!(word(&frontend, HP601).outcome, Outcome::Fail);
@@ -127,7 +127,7 @@ fn other_size(machine: &Machine) -> Result<(), Missing> {
 fn private_is_not_shared(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let frontend = task(Role::Frontend(Session::Private), SMALL, 2);
-    let [_, backend] = both(frontend, task(Role::Backend(Session::FrontendFirst), SMALL, 2));
+    let [_, backend] = both(&frontend, task(Role::Backend(Session::FrontendFirst), SMALL, 2));
     let said = word(&backend, HP603);
     assert!(said.outcome == Outcome::Fail && said.summary.contains("bytes are not seen"), "{said:?}");
     Ok(())
@@ -174,7 +174,7 @@ fn other_seed(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let which = Session::BackendFirst;
     let backend = Task { seed: 43, ..task(Role::Backend(which), SMALL, 2) };
-    let workers = both(task(Role::Frontend(which), SMALL, 2), backend);
+    let workers = both(&task(Role::Frontend(which), SMALL, 2), backend);
     assert_eq!(word(&workers[0], HP606).outcome, Outcome::Fail);
     assert_eq!(merged(which, &workers, SMALL)[0].outcome, Outcome::Fail);
     Ok(())
@@ -183,7 +183,7 @@ fn other_seed(machine: &Machine) -> Result<(), Missing> {
 fn shared_is_not_private(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let frontend = task(Role::Frontend(Session::MemfdFrontendFirst), SMALL, 2);
-    let [frontend, backend] = both(frontend, task(Role::Backend(Session::Private), SMALL, 2));
+    let [frontend, backend] = both(&frontend, task(Role::Backend(Session::Private), SMALL, 2));
     assert_eq!(word(&backend, HP608).outcome, Outcome::Fail);
     assert_eq!(word(&frontend, HP607).outcome, Outcome::Fail);
     Ok(())
@@ -192,7 +192,7 @@ fn shared_is_not_private(machine: &Machine) -> Result<(), Missing> {
 fn huge_is_not_small(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let frontend = task(Role::Frontend(Session::FrontendFirst), SMALL, 2);
-    let [_, backend] = both(frontend, task(Role::Backend(Session::Small), SMALL, 2));
+    let [_, backend] = both(&frontend, task(Role::Backend(Session::Small), SMALL, 2));
     assert_eq!(word(&backend, HP609).outcome, Outcome::Fail);
     Ok(())
 }

@@ -64,7 +64,8 @@ fn what_is_no_message_has_its_own_error() {
         }
     };
     let with_bytes = |bytes: Vec<u8>| move |mut peer: UnixStream| peer.write_all(&bytes).unwrap();
-    let rows: Vec<(&str, Box<dyn Fn(UnixStream)>)> = vec![
+    type Script = Box<dyn Fn(UnixStream)>;
+    let rows: Vec<(&str, Script)> = vec![
         ("the peer closed the connection", Box::new(drop)),
         ("closed the connection after 3 bytes", Box::new(with_bytes(vec![1, 2, 3]))),
         (

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::codec::Shape;
 use super::*;
 
 fn parse(bytes: &[u8]) -> Result<Message, MessageError> {
@@ -55,9 +56,10 @@ fn what_is_wrong_with_a_message_is_named() {
     let header = |request: u32, flags: u32, size: u32| [request, flags, size].map(u32::to_le_bytes).concat();
     let table = |count: u32, regions: usize| {
         let size = 8 + regions * 32;
-        [header(5, 1, size as u32), count.to_le_bytes().to_vec(), vec![0; size - 4]].concat()
+        [header(5, 1, size.try_into().unwrap()), count.to_le_bytes().to_vec(), vec![0; size - 4]].concat()
     };
-    let with = |request: u32, size: usize| [header(request, 1, size as u32), vec![0; size]].concat();
+    let with =
+        |request: u32, size: usize| [header(request, 1, size.try_into().unwrap()), vec![0; size]].concat();
     for (bytes, why) in [
         (header(1, 0, 0), "GET_FEATURES with flags 0x0: version 0, not 1"),
         (header(1, 2, 0), "version 2, not 1"),

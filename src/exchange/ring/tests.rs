@@ -26,7 +26,7 @@ const AT: VringAddresses = VringAddresses {
 
 fn table() -> Table {
     let fd: OwnedFd = memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap();
-    ftruncate(&fd, BYTES as i64).unwrap();
+    ftruncate(&fd, BYTES.cast_signed()).unwrap();
     let region = MemoryRegion { guest: GUEST, bytes: BYTES, user: USER, offset: 0 };
     Table::new(&[region], vec![fd], Pages::Any).unwrap()
 }
@@ -123,10 +123,10 @@ fn what_a_hostile_driver_puts_into_a_ring_has_its_own_error() {
         ("guest address 0x110000 are not within", |t| put_descriptor(t, 0, GUEST + BYTES - 1, 2, 0, 0)),
         ("guest address 0x110000 are not within", |t| put_descriptor(t, 0, GUEST, u32::MAX, 0, 0)),
         ("guest address 0xffffffffffffffff are not within", |t| {
-            put_descriptor(t, 0, u64::MAX, u32::MAX, 0, 0)
+            put_descriptor(t, 0, u64::MAX, u32::MAX, 0, 0);
         }),
         ("guest address 0xffffffff00000001 are not", |t| {
-            put_descriptor(t, 0, u64::MAX << 32 | 1, u32::MAX, 0, 0)
+            put_descriptor(t, 0, u64::MAX << 32 | 1, u32::MAX, 0, 0);
         }),
     ];
     for (why, script) in rows {
@@ -249,7 +249,7 @@ proptest! {
         let _ = device.waiting(slot);
         let mut chain = Chain::default();
         if device.chain(slot, &mut chain).is_ok() {
-            prop_assert!(chain.readable_bytes() + chain.writable_bytes() <= usize::from(SIZE) * BYTES as usize);
+            prop_assert!(chain.readable_bytes() + chain.writable_bytes() <= usize::from(SIZE) * usize::try_from(BYTES).unwrap());
         }
     }
 
@@ -259,8 +259,8 @@ proptest! {
         chain in prop::collection::vec((0..BYTES + 64, 0..200_u32, 0..4_u16, 0..10_u16), 8), head in 0..9_u16,
     ) {
         let table = table();
-        for (index, (at, bytes, flags, next)) in chain.iter().enumerate() {
-            put_descriptor(&table, index as u16, GUEST + at, *bytes, *flags, *next);
+        for (index, (at, bytes, flags, next)) in (0..).zip(&chain) {
+            put_descriptor(&table, index, GUEST + at, *bytes, *flags, *next);
         }
         put(&table, AT.available + 4, head.to_le_bytes());
         let _ = take(&table);

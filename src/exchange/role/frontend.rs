@@ -1,19 +1,19 @@
 //! The frontend of a session.
 
+mod controls;
+
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::Instant;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::ftruncate;
 use serde_json::json;
 
 use super::Task;
 use super::ledger::{Bad, Good, Ledger};
-use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
+use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
 use crate::domain::check::CheckId;
 use crate::domain::sharing::Session;
-use crate::domain::size::{HugeLen, PageSize};
+use crate::domain::size::HugeLen;
 use crate::exchange::channel::Channel;
 use crate::exchange::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair, Peer, Waiting};
 use crate::exchange::table::FileFacts;
@@ -42,8 +42,8 @@ pub(super) fn run(
     ledger: &mut Ledger<'_>,
 ) -> io::Result<()> {
     let done = match session {
-        Session::Private => hand_over_private(task, session, channel, ledger),
-        Session::Small => hand_over_small(task, channel, ledger),
+        Session::Private => controls::private(task, session, channel, ledger),
+        Session::Small => controls::small(task, channel, ledger),
         _ => share(task, session, channel, ledger),
     };
     match done {
@@ -199,65 +199,6 @@ impl Told<'_> {
     }
 }
 
-/// A private mapping: what is written there must not reach the backend, nor the other way round.
-fn hand_over_private(
-    task: &Task,
-    session: Session,
-    channel: Channel,
-    ledger: &mut Ledger<'_>,
-) -> Result<(), Stop> {
-    let memory = take_memory(task, session, Sharing::Private, ledger)?;
-    ledger.step(HP608, "take the pages and write to them")?;
-    memory.mappings().try_for_each(populate)?;
-    write(&memory, 0, task)?;
-    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP608, error))?;
-    Told { task, memory: &memory, frontend: &mut frontend }.hand_over(HP608, 1, ledger)?;
-    let (ours, _) = task.seeds();
-    if pattern::compare(&region_of(&memory, 0)?, task.page_bytes(), ours).is_err() {
-        let seen = "the private mapping changed after the backend wrote to the file";
-        return Err(Stop::Bad(
-            HP608,
-            Bad::fail("a private mapping is shared", "its own bytes, unchanged", seen),
-        ));
-    }
-    let agreed = json!({ "files": identities(&memory)? });
-    let summary = "a private mapping keeps its bytes to itself".to_owned();
-    Ok(ledger.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
-}
-
-/// Ordinary pages: they must be refused.
-fn hand_over_small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
-    const BYTES: u64 = 1 << 20;
-    let no_memory = |call: &str, error: io::Error| {
-        let seen = format!("{call}: {}", named(&error));
-        Stop::Bad(HP609, Bad::unknown("no memory of small pages to be had", "a memfd of 1 MiB", seen))
-    };
-    ledger.step(HP609, "hand over a memfd of 4 KiB pages")?;
-    let file = memfd_create(c"hugeprobe-small", MFdFlags::MFD_CLOEXEC);
-    let file: OwnedFd = file.map_err(|errno| no_memory("memfd_create", errno.into()))?;
-    ftruncate(&file, 1 << 20).map_err(|errno| no_memory("ftruncate", errno.into()))?;
-    // The smallest unit that there is a name for; ordinary memory is mapped in any.
-    let len = PageSize::from_bytes(8 << 10).and_then(|unit| HugeLen::new(unit, BYTES / unit.bytes()));
-    let len = len.ok_or_else(|| no_memory("mmap", io::ErrorKind::InvalidInput.into()))?;
-    let mut memory = Memory::default();
-    memory.add(file.as_fd(), len, Sharing::Shared, 1).map_err(|error| no_memory("mmap", error))?;
-    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP609, error))?;
-    let (table, fds) = memory.table(1);
-    match frontend.set_memory(&table, &fds) {
-        Err(error @ (FrontendError::Refused { .. } | FrontendError::HungUp(_))) => {
-            let summary = "memory of 4 KiB pages is refused".to_owned();
-            let evidence = json!({ "answer": error.to_string() });
-            Ok(ledger.good(HP609, Good { summary, agreed: json!({ "refused": true }), evidence })?)
-        }
-        Err(error) => Err(ended(HP609, error)),
-        Ok(()) => {
-            let bad =
-                Bad::fail("memory of 4 KiB pages is taken", "the backend refuses it", "it acknowledges it");
-            Err(Stop::Bad(HP609, bad))
-        }
-    }
-}
-
 // === memory ===
 
 fn take_memory(
@@ -408,6 +349,7 @@ pub(super) fn hex(number: u64) -> String {
 // === errors ===
 
 /// What a session that ended means for the check at hand.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn ended(id: CheckId, error: FrontendError) -> Stop {
     let seen = error.to_string();
     let expected = "the session goes on";

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use proptest::prelude::*;

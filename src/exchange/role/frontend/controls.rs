@@ -1,0 +1,79 @@
+//! The negative controls, at the frontend: what must not be shared, and what must be refused.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::ftruncate;
+use serde_json::json;
+
+use super::{Stop, Told, ended, identities, populate, region_of, take_memory, write};
+use crate::domain::catalogue::{HP608, HP609};
+use crate::domain::sharing::Session;
+use crate::domain::size::{HugeLen, PageSize};
+use crate::exchange::channel::Channel;
+use crate::exchange::frontend::{Frontend, FrontendError, Memory};
+use crate::exchange::role::Task;
+use crate::exchange::role::ledger::{Bad, Good, Ledger};
+use crate::linux::errno::named;
+use crate::linux::map::Sharing;
+use crate::linux::pattern;
+
+/// A private mapping: what is written there must not reach the backend, nor the other way round.
+pub(super) fn private(
+    task: &Task,
+    session: Session,
+    channel: Channel,
+    ledger: &mut Ledger<'_>,
+) -> Result<(), Stop> {
+    let memory = take_memory(task, session, Sharing::Private, ledger)?;
+    ledger.step(HP608, "take the pages and write to them")?;
+    memory.mappings().try_for_each(populate)?;
+    write(&memory, 0, task)?;
+    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP608, error))?;
+    Told { task, memory: &memory, frontend: &mut frontend }.hand_over(HP608, 1, ledger)?;
+    let (ours, _) = task.seeds();
+    if pattern::compare(&region_of(&memory, 0)?, task.page_bytes(), ours).is_err() {
+        let seen = "the private mapping changed after the backend wrote to the file";
+        return Err(Stop::Bad(
+            HP608,
+            Bad::fail("a private mapping is shared", "its own bytes, unchanged", seen),
+        ));
+    }
+    let agreed = json!({ "files": identities(&memory)? });
+    let summary = "a private mapping keeps its bytes to itself".to_owned();
+    Ok(ledger.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
+}
+
+/// Ordinary pages: they must be refused.
+pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+    const BYTES: u64 = 1 << 20;
+    let no_memory = |call: &str, error: io::Error| {
+        let seen = format!("{call}: {}", named(&error));
+        Stop::Bad(HP609, Bad::unknown("no memory of small pages to be had", "a memfd of 1 MiB", seen))
+    };
+    ledger.step(HP609, "hand over a memfd of 4 KiB pages")?;
+    let file = memfd_create(c"hugeprobe-small", MFdFlags::MFD_CLOEXEC);
+    let file: OwnedFd = file.map_err(|errno| no_memory("memfd_create", errno.into()))?;
+    ftruncate(&file, 1 << 20).map_err(|errno| no_memory("ftruncate", errno.into()))?;
+    // The smallest unit that there is a name for; ordinary memory is mapped in any.
+    let len = PageSize::from_bytes(8 << 10).and_then(|unit| HugeLen::new(unit, BYTES / unit.bytes()));
+    let len = len.ok_or_else(|| no_memory("mmap", io::ErrorKind::InvalidInput.into()))?;
+    let mut memory = Memory::default();
+    memory.add(file.as_fd(), len, Sharing::Shared, 1).map_err(|error| no_memory("mmap", error))?;
+    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP609, error))?;
+    let (table, fds) = memory.table(1);
+    match frontend.set_memory(&table, &fds) {
+        Err(error @ (FrontendError::Refused { .. } | FrontendError::HungUp(_))) => {
+            let summary = "memory of 4 KiB pages is refused".to_owned();
+            let evidence = json!({ "answer": error.to_string() });
+            Ok(ledger.good(HP609, Good { summary, agreed: json!({ "refused": true }), evidence })?)
+        }
+        Err(error) => Err(ended(HP609, error)),
+        Ok(()) => {
+            let bad =
+                Bad::fail("memory of 4 KiB pages is taken", "the backend refuses it", "it acknowledges it");
+            Err(Stop::Bad(HP609, bad))
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A frontend that does what a script says, over memory that both see.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use hugeprobe::exchange::backend::{FEATURES, PROTOCOL_FEATURES};
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::message::{
+    MemoryRegion, Message, Payload, Request, VringAddresses, VringState, protocol, vring_fd,
+};
+
+use super::*;
+
+/// A frontend that does what a script says, over memory that both see.
+pub(crate) struct Frontend {
+    pub(crate) raw: UnixStream,
+    pub(crate) channel: Channel,
+    pub(crate) memory: OwnedFd,
+}
+
+pub(crate) type Script = fn(&mut Frontend);
+
+impl Frontend {
+    pub(crate) fn send(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) {
+        let message = Message::request(request, payload);
+        // The backend may have hung up already: that is what the row is about.
+        let _ = self.channel.send(&message, &borrowed(fds), Instant::now() + DEADLINE);
+    }
+
+    /// As `send`, asking for an acknowledgement: what it is.
+    pub(crate) fn ask(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) -> Option<Payload> {
+        let message = Message { needs_reply: true, ..Message::request(request, payload) };
+        self.channel.ask(&message, &borrowed(fds), Instant::now() + DEADLINE).ok()
+    }
+
+    pub(crate) fn negotiate(&mut self) {
+        self.send(Request::SetOwner, Payload::None, &[]);
+        self.send(Request::SetProtocolFeatures, Payload::U64(PROTOCOL_FEATURES & !protocol::STATUS), &[]);
+        self.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
+    }
+
+    pub(crate) fn table(&mut self, regions: Vec<MemoryRegion>, fds: &[OwnedFd]) {
+        self.send(Request::SetMemTable, Payload::Regions(regions), fds);
+    }
+
+    pub(crate) fn memory(&mut self) {
+        self.negotiate();
+        let fd = self.memory.try_clone().unwrap();
+        self.table(vec![region()], &[fd]);
+    }
+
+    pub(crate) fn vring(&mut self, request: Request, index: u32, num: u32) {
+        self.send(request, Payload::Vring(VringState { index, num }), &[]);
+    }
+
+    pub(crate) fn event(&mut self, request: Request, index: u8, fd: Option<OwnedFd>) {
+        self.send(request, vring_fd(index, fd.is_some()), &Vec::from_iter(fd));
+    }
+
+    pub(crate) fn addresses(&mut self, index: u32, user: u64) {
+        let at = VringAddresses {
+            index,
+            flags: 0,
+            descriptors: user,
+            available: user + 0x1000,
+            used: user + 0x2000,
+            log: 0,
+        };
+        self.send(Request::SetVringAddr, Payload::Addresses(at), &[]);
+    }
+
+    /// Both vrings, polled, with 8 descriptors each; the transmit ring's contents are the script's.
+    pub(crate) fn rings(&mut self) {
+        self.memory();
+        for index in [0, 1] {
+            self.vring(Request::SetVringNum, index, 8);
+            self.vring(Request::SetVringBase, index, 0);
+            self.addresses(index, USER + u64::from(index) * 0x4000);
+            self.event(Request::SetVringKick, u8::try_from(index).unwrap(), None);
+            self.event(Request::SetVringCall, u8::try_from(index).unwrap(), None);
+            self.vring(Request::SetVringEnable, index, 1);
+        }
+    }
+
+    /// Writes into the memory as a driver would: through the file.
+    pub(crate) fn put(&mut self, at: u64, bytes: &[u8]) {
+        let file = std::fs::File::from(self.memory.try_clone().unwrap());
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).unwrap();
+    }
+
+    /// A descriptor of a ring, made available as its first.
+    pub(crate) fn descriptor(
+        &mut self,
+        ring: u64,
+        index: u64,
+        address: u64,
+        bytes: u32,
+        flags: u16,
+        next: u16,
+    ) {
+        let fields =
+            [&address.to_le_bytes()[..], &bytes.to_le_bytes(), &flags.to_le_bytes(), &next.to_le_bytes()]
+                .concat();
+        self.put(ring * 0x4000 + index * 16, &fields);
+    }
+
+    pub(crate) fn available(&mut self, ring: u64, index: u16, first: u16) {
+        self.put(ring * 0x4000 + 0x1004, &first.to_le_bytes());
+        self.put(ring * 0x4000 + 0x1002, &index.to_le_bytes());
+    }
+}
+
+/// Sends one frame through the rings and waits until it has come back.
+pub(crate) fn one_frame(f: &mut Frontend) {
+    f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);
+    f.available(0, 1, 0);
+    f.put(0xa000, &[7; 76]);
+    f.descriptor(1, 0, GUEST + 0xa000, 76, 0, 0);
+    f.available(1, 1, 0);
+    let file = std::fs::File::from(f.memory.try_clone().unwrap());
+    let until = Instant::now() + Duration::from_secs(1);
+    let mut seen = [0; 88];
+    while Instant::now() < until {
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 0x8000).unwrap();
+        if seen[12..76] == [7; 64] {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("the frame did not come back");
+}
+
+/// Rings that run, a frame through them, and the file cut while the backend looks for the next.
+pub(crate) fn run_rings_and_cut(stream: UnixStream) {
+    let raw = stream.try_clone().unwrap();
+    let mut f = Frontend { raw, channel: Channel::new(stream.into()), memory: memfd(BYTES) };
+    f.rings();
+    one_frame(&mut f);
+    ftruncate(&f.memory, 0).unwrap();
+    // Stays until the backend is gone.
+    let _ = f.channel.receive("the end", Instant::now() + DEADLINE);
+}
