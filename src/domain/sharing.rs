@@ -78,6 +78,18 @@ impl Session {
         matches!(self, Self::FrontendFirst | Self::BackendFirst | Self::Private)
     }
 
+    /// What a session of one check has shown when it passes, in a few words.
+    #[must_use]
+    pub const fn in_short(self) -> &'static str {
+        match self {
+            Self::FrontendFirst => "frontend first",
+            Self::BackendFirst => "backend first",
+            Self::MemfdFrontendFirst | Self::MemfdBackendFirst => "memfd too",
+            Self::Private => "private stays private",
+            Self::Small => "4 KiB refused",
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::FrontendFirst => "frontend-first",

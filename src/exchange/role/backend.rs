@@ -197,7 +197,7 @@ impl Look<'_, '_> {
             return Err(Refuse::Bad(HP602, bad));
         }
         let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": facts.is_hugetlbfs });
-        let summary = format!("pages of {} on both sides", self.task.size);
+        let summary = format!("{} on both sides", self.task.size);
         Ok(self.ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": seen }) })?)
     }
 
@@ -253,10 +253,10 @@ impl Look<'_, '_> {
         let agreed = json!({ "frontend_wrote": hex(of_frontend), "backend_wrote": hex(of_backend) });
         let numa = numa_maps::nodes_of_mapping_at(region.mapping().address());
         let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": looked_at });
-        let summary = "bytes of either side are seen on the other".to_owned();
+        let summary = "bytes seen both ways".to_owned();
         self.ledger.good(HP603, Good { summary, agreed, evidence })?;
         let first = if self.session.is_backend_first() { "backend" } else { "frontend" };
-        let summary = format!("the {first} touched first");
+        let summary = format!("{first} first");
         Ok(self
             .ledger
             .good(HP605, Good { summary, agreed: json!({ "first": first }), evidence: json!({}) })?)
@@ -306,7 +306,7 @@ impl Look<'_, '_> {
                     BackendError::Table { source: TableError::NotHuge { .. }, .. }
                         if self.session == Session::Small =>
                     {
-                        let summary = "memory of 4 KiB pages is refused".to_owned();
+                        let summary = Session::Small.in_short().to_owned();
                         let (agreed, evidence) = (json!({ "refused": true }), json!({ "why": seen }));
                         return self.ledger.good(HP609, Good { summary, agreed, evidence });
                     }

@@ -77,7 +77,7 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     ledger.good(
         HP605,
         Good {
-            summary: format!("the {first} touched first"),
+            summary: format!("{first} first"),
             agreed: json!({ "first": first }),
             evidence: json!({ "negotiated": begun }),
         },
@@ -191,7 +191,11 @@ impl Told<'_> {
             total += frames;
             evidence.push(json!({ "length": length, "frames": frames, "nanos": outcome.nanos }));
         }
-        let summary = format!("{total} frames intact");
+        let summary = match id {
+            HP610 => "two regions".to_owned(),
+            HP611 => "new table live".to_owned(),
+            _ => format!("{total} frames intact"),
+        };
         Ok(ledger.good(
             id,
             Good { summary, agreed: json!({ "frames": total }), evidence: json!({ "runs": evidence }) },
@@ -295,7 +299,7 @@ fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Resul
     }
     let Some(first) = all.first() else { return Ok(()) };
     let agreed = json!({ "device": first.device, "inode": first.inode, "offset": 0 });
-    let summary = "the file handed over is the same at the backend".to_owned();
+    let summary = "same file".to_owned();
     ledger.good(HP601, Good { summary, agreed, evidence: json!({ "files": all }) })?;
     let mut pages = Vec::new();
     for mapping in memory.mappings() {
@@ -313,7 +317,7 @@ fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Resul
             Bad::fail("the frontend's own pages have another size", format!("pages of {wanted} bytes"), seen);
         return Err(Stop::Bad(HP602, bad));
     }
-    let summary = format!("pages of {} on both sides", task.size);
+    let summary = format!("{} on both sides", task.size);
     let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": first.is_hugetlbfs });
     Ok(ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": pages }) })?)
 }
@@ -337,7 +341,7 @@ fn look_at_sharing(memory: &Memory, bytes: &Bytes, ledger: &mut Ledger<'_>) -> R
     let agreed = json!({ "frontend_wrote": hex(bytes.of_frontend), "backend_wrote": hex(bytes.of_backend) });
     let numa = numa_maps::nodes_of_mapping_at(mapping.address());
     let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": bytes.looked_at });
-    let summary = "bytes of either side are seen on the other".to_owned();
+    let summary = "bytes seen both ways".to_owned();
     Ok(ledger.good(HP603, Good { summary, agreed, evidence })?)
 }
 

@@ -1,7 +1,7 @@
 //! What a worker has found so far, check by check, and what it never came to.
 //!
 //! The main session has a check for each thing that is looked at. In the others all of them go into one, which passes if
-//! every one of them does.
+//! every one of them was looked at and was good.
 
 use std::io;
 
@@ -26,7 +26,6 @@ pub(super) struct Ledger<'a> {
 
 #[derive(Default)]
 struct Single {
-    summaries: Vec<String>,
     evidence: Map<String, Value>,
     agreed: Map<String, Value>,
 }
@@ -68,7 +67,6 @@ impl<'a> Ledger<'a> {
             finding.evidence.extend(into_map(good.evidence));
             return self.report(finding);
         }
-        self.single.summaries.push(good.summary);
         for (key, value) in into_map(good.agreed) {
             self.single.agreed.insert(format!("{id}.{key}"), value);
         }
@@ -98,10 +96,10 @@ impl<'a> Ledger<'a> {
                 continue;
             }
             let finding = match (&self.stopped, self.session.checks()) {
-                (None, [_]) if !self.single.summaries.is_empty() => {
+                (None, [_]) if self.single.is_whole() => {
                     let single = std::mem::take(&mut self.single);
-                    let summary = single.summaries.join("; ");
-                    let mut finding = Finding::pass(*id, self.size, summary).with(AGREED, single.agreed);
+                    let mut finding =
+                        Finding::pass(*id, self.size, self.session.in_short()).with(AGREED, single.agreed);
                     finding.evidence.extend(single.evidence);
                     finding
                 }
@@ -134,6 +132,15 @@ impl<'a> Ledger<'a> {
     fn report(&mut self, finding: Finding) -> io::Result<()> {
         self.reported.push(finding.id);
         self.tell.found(finding)
+    }
+}
+
+// === impl Single ===
+
+impl Single {
+    /// Whether everything was looked at that the main session has checks for: a session that ended early proves nothing.
+    fn is_whole(&self) -> bool {
+        Session::FrontendFirst.checks().iter().all(|id| self.evidence.contains_key(&id.to_string()))
     }
 }
 
@@ -219,12 +226,18 @@ mod tests {
 
     #[test]
     fn a_session_of_one_check_passes_if_all_of_it_does() {
+        let things = Session::FrontendFirst.checks();
         let all = heard(Session::BackendFirst, |ledger| {
-            ledger.good(HP601, good()).unwrap();
-            ledger.good(HP602, good()).unwrap();
+            things.iter().for_each(|id| ledger.good(*id, good()).unwrap());
         });
         assert_eq!((all.len(), all[0].id, all[0].outcome), (1, HP606, Outcome::Pass));
-        assert_eq!(all[0].evidence[AGREED], json!({"HP601.inode": 1, "HP602.inode": 1}));
+        assert_eq!(all[0].evidence[AGREED]["HP601.inode"], 1);
+        for left_out in things {
+            let others = heard(Session::BackendFirst, |ledger| {
+                things.iter().filter(|id| *id != left_out).for_each(|id| ledger.good(*id, good()).unwrap());
+            });
+            assert_eq!((others.len(), others[0].outcome), (1, Outcome::Unknown), "without {left_out}");
+        }
         let one_bad = heard(Session::BackendFirst, |ledger| {
             ledger.good(HP601, good()).unwrap();
             ledger.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();

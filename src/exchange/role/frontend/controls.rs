@@ -41,7 +41,7 @@ pub(super) fn private(
         ));
     }
     let agreed = json!({ "files": identities(&memory)? });
-    let summary = "a private mapping keeps its bytes to itself".to_owned();
+    let summary = Session::Private.in_short().to_owned();
     Ok(ledger.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> R
     let (table, fds) = memory.table(1);
     match frontend.set_memory(&table, &fds) {
         Err(error @ (FrontendError::Refused { .. } | FrontendError::HungUp(_))) => {
-            let summary = "memory of 4 KiB pages is refused".to_owned();
+            let summary = Session::Small.in_short().to_owned();
             let evidence = json!({ "answer": error.to_string() });
             Ok(ledger.good(HP609, Good { summary, agreed: json!({ "refused": true }), evidence })?)
         }
