@@ -33,8 +33,9 @@ const SEED: u64 = 0xfeed;
 struct Testpmd(Child);
 
 impl Testpmd {
-    /// Forwards on one port from the start; `directory` is for its files and its log.
-    fn start(directory: &Path, name: &str, device: &str) -> Result<Self, Missing> {
+    /// Forwards on one port from the start, having sent a burst of its own if asked to; `directory` is for its files and
+    /// its log.
+    fn start(directory: &Path, name: &str, device: &str, first_burst: bool) -> Result<Self, Missing> {
         let log = File::create(directory.join(format!("{name}.log"))).unwrap();
         Command::new("dpdk-testpmd")
             .args(["-l", "0-1", "--no-pci", "--in-memory", "--single-file-segments", "-m", "16"])
@@ -42,6 +43,7 @@ impl Testpmd {
             .args(["--", "--no-mlockall", "--total-num-mbufs=2048", "--forward-mode=io", "--auto-start"])
             // It throws away what it receives in its first moments otherwise, and reads its commands without a period.
             .args(["--no-flush-rx", "--stats-period=1"])
+            .args(first_burst.then_some("--tx-first"))
             .env("XDG_RUNTIME_DIR", directory)
             .stdin(Stdio::null())
             .stderr(log.try_clone().unwrap())
@@ -65,7 +67,7 @@ fn vhost(machine: &Machine) -> Result<(), Missing> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let device = format!("net_vhost0,iface={},queues=1", path.display());
-    let _testpmd = Testpmd::start(directory.path(), "vhost", &device)?;
+    let _testpmd = Testpmd::start(directory.path(), "vhost", &device, false)?;
     let deadline = Instant::now() + LONG;
     let mut frontend = Frontend::new(Channel::new(connect(&path, deadline).unwrap()), LONG).unwrap();
     let mut memory = Memory::default();
@@ -93,11 +95,12 @@ fn virtio_user(machine: &Machine) -> Result<(), Missing> {
     let path = directory.path().join("socket");
     let listener = Listener::new(&path).unwrap();
     let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", path.display());
-    let mut testpmd = Some(Testpmd::start(directory.path(), "virtio", &device)?);
+    let mut testpmd = Some(Testpmd::start(directory.path(), "virtio", &device, true)?);
     let deadline = Instant::now() + LONG;
     let channel = Channel::new(listener.accept(deadline).unwrap());
     let (source, returns) = (Source::new(SEED, 64), Some(Tracker::new(SEED)));
-    let work = Work::Source { source, frames: FRAMES, returns };
+    // Its first burst shows that it forwards by now.
+    let work = Work::Source { source, frames: FRAMES, returns, after: 1 };
     let (features, protocol_features) = (FEATURES, PROTOCOL_FEATURES);
     let options = Options { pages: Pages::Of(SMALL), work, features, protocol_features };
     let mut nobody = Nobody;

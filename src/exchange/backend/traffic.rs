@@ -22,6 +22,9 @@ pub enum Work {
         /// Set if the driver sends each back: then what comes is looked at, and few are under way at once, for a driver
         /// drops what it cannot send.
         returns: Option<Tracker>,
+        /// How many frames must have come before the first is sent: a driver that has just started may throw away what
+        /// is there, and one that sends is past that.
+        after: u64,
     },
 }
 
@@ -103,9 +106,11 @@ impl Worker {
                     }
                 })?;
             }
-            Work::Source { source, frames, returns } => {
+            Work::Source { source, frames, returns, after } => {
                 let most = returns.as_ref().map_or(*frames, |tracker| tracker.tally().ours() + UNDER_WAY);
-                queues.send(source, most.min(*frames), &mut self.traffic)?;
+                if self.traffic.received >= *after {
+                    queues.send(source, most.min(*frames), &mut self.traffic)?;
+                }
                 let traffic = &mut self.traffic;
                 queues.drain(&mut self.buffer, |frame| {
                     traffic.received += 1;
