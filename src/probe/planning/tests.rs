@@ -1,8 +1,12 @@
 //! What is looked at, what is mandatory, and how many pages are taken: by what is there and what was asked.
 
+use super::one_size::SHARING;
 use super::*;
+use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
 use crate::domain::inventory::{BootPool, BootRequest, Directory, NumaPool};
+use crate::domain::sharing::Session;
+use crate::exchange::role::Source;
 
 const ALL_CAPABILITIES: u64 = u64::MAX;
 
