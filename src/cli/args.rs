@@ -26,11 +26,23 @@ pub enum Verb {
     Check(Check),
     /// Show step by step how the counters move as pages are reserved, touched and released
     Walk(Walk),
+    /// Own the memory of a vhost-user session, as QEMU and net_virtio_user do, and see what becomes of frames
+    #[command(after_long_help = AFTER_FRONTEND)]
+    Frontend(Frontend),
+    /// Be handed the memory of a vhost-user session, as OVS-DPDK and net_vhost are
+    #[command(after_long_help = AFTER_BACKEND)]
+    Backend(Backend),
     /// Say what a check is about, why it matters and what to do; without a check, list them all
     Explain(Explain),
     /// A worker process of `check` or `walk`
     #[command(hide = true)]
     Worker {
+        /// JSON
+        assignment: String,
+    },
+    /// The worker process of `frontend` or `backend`
+    #[command(hide = true)]
+    Role {
         /// JSON
         assignment: String,
     },
@@ -55,6 +67,33 @@ Examples:
   hugeprobe check --expect '1Gi@numa1>=4' -o json  is the pool what it should be? for a script
   hugeprobe check --dir /dev/hugepages             with files of that mount, as DPDK's --huge-dir would
   sudo hugeprobe check --reserve 2Mi=16            add 16 pages for the run, and give them back";
+
+const AFTER_FRONTEND: &str = "\
+Exit codes:
+  0  every frame came back, once and as it was sent (with --peer sink: was taken)
+  1  the backend refused, broke the protocol, or frames are missing or altered
+  2  what was typed cannot be done
+  3  it could not be told: no pages, nobody there, interrupted
+
+Examples:
+  hugeprobe frontend --socket /run/vhost --listen                with `hugeprobe backend --socket /run/vhost`
+  hugeprobe frontend --socket /run/vhost --dir /dev/hugepages    with files of that mount
+  hugeprobe frontend --socket /run/vhost                         with testpmd, which listens:
+    dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_vhost0,iface=/run/vhost \\
+      -- --total-num-mbufs=2048 --no-flush-rx --forward-mode=io --auto-start --stats-period 1";
+
+const AFTER_BACKEND: &str = "\
+Exit codes:
+  0  as many frames as --frames says; without it, at least one before the frontend hung up or the time was up
+  1  the frontend broke the protocol, its memory is not what it should be, or frames are missing or altered
+  2  what was typed cannot be done
+  3  it could not be told: nobody there, no frame, interrupted
+
+Examples:
+  hugeprobe backend --socket /run/vhost                                 with `hugeprobe frontend --listen`
+  hugeprobe backend --socket /run/vhost --listen --mode sink --frames 1000000     with testpmd, which connects:
+    dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_virtio_user0,path=/run/vhost \\
+      -- --total-num-mbufs=2048 --forward-mode=txonly --auto-start --stats-period 1";
 
 /// `check`.
 #[derive(Debug, Arguments)]
@@ -126,6 +165,92 @@ pub struct Walk {
     /// Add pages to the pool for the run, and give them back whatever ends it (root)
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
+}
+
+/// Where a role and its peer meet, and until when.
+#[derive(Debug, Arguments)]
+pub struct Meeting {
+    /// The socket where the two meet
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+
+    /// Make the socket and wait there for the peer [default: connect to it, waiting until somebody listens]
+    #[arg(long)]
+    pub listen: bool,
+
+    /// Give up after so many seconds, waiting for the peer included; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=31_536_000))]
+    pub deadline: u64,
+}
+
+/// `frontend`.
+#[derive(Debug, Arguments)]
+pub struct Frontend {
+    /// Where the peer is.
+    #[command(flatten)]
+    pub meeting: Meeting,
+
+    /// The page size [default: the smallest with as many pages to be had]
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<PageSize>,
+
+    /// How many pages to share, in two regions from two on
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
+    pub pages: u64,
+
+    /// Take the pages from this hugetlbfs, as QEMU's memory-backend-file does [default: memfd]
+    #[arg(long, value_name = "HUGETLBFS")]
+    pub dir: Option<String>,
+
+    /// How many frames to send; with --peer source, to wait for
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: u64,
+
+    /// The length of a frame, bytes, without its checksum
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
+    pub frame_size: u16,
+
+    /// What the backend does with frames
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub peer: Mode,
+}
+
+/// `backend`.
+#[derive(Debug, Arguments)]
+pub struct Backend {
+    /// Where the peer is.
+    #[command(flatten)]
+    pub meeting: Meeting,
+
+    /// What to do with frames
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub mode: Mode,
+
+    /// The page size to insist on [default: huge pages of any size]
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<PageSize>,
+
+    /// End after so many frames [default: when the frontend hangs up]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+
+    /// The length of a frame that is made here, bytes, without its checksum
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
+    pub frame_size: u16,
+}
+
+/// `--mode` of a backend, and what a frontend is told of it by `--peer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Mode {
+    /// Each frame is sent back
+    #[default]
+    Echo,
+    /// Frames are taken, and looked at if they are hugeprobe's
+    Sink,
+    /// Frames are made and sent
+    Source,
+    /// Frames are made and sent, and the frontend sends each back
+    Bounce,
 }
 
 /// `explain`.

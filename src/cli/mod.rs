@@ -6,6 +6,7 @@ pub mod args;
 mod check;
 pub mod exit;
 mod explain;
+mod roles;
 mod terminal;
 mod walk;
 
@@ -24,8 +25,11 @@ pub fn main() -> ExitCode {
     match Args::parse().verb {
         Verb::Check(options) => finish(check::run(&options)),
         Verb::Walk(options) => finish(walk::run(&options)),
+        Verb::Frontend(options) => finish(roles::frontend(&options)),
+        Verb::Backend(options) => finish(roles::backend(&options)),
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Worker { assignment } => worker::main(&assignment),
+        Verb::Role { assignment } => worker::role(&assignment),
         Verb::Guardian { assignment } => guardian::main(&assignment),
     }
 }

@@ -3,6 +3,7 @@
 //! Reading order: [`size`], [`reading`] and [`inventory`] are the facts; [`request`] is what was asked;
 //! [`check`] and [`catalogue`] are the words of a result; [`inspect`] judges facts.
 
+pub mod alone;
 pub mod catalogue;
 pub mod cgroup;
 pub mod check;

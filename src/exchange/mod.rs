@@ -6,6 +6,7 @@
 //! Reading order: [`message`] is the wire format, [`channel`] carries it with its descriptors, [`table`] is the memory
 //! as the receiver has it.
 
+pub mod alone;
 pub mod backend;
 pub mod channel;
 pub mod frame;

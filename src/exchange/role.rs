@@ -115,7 +115,7 @@ impl Task {
 }
 
 impl Source {
-    fn place(&self, session: Session) -> Place<'_> {
+    pub(super) fn place(&self, session: Session) -> Place<'_> {
         match (session, self) {
             (Session::MemfdFrontendFirst | Session::MemfdBackendFirst, _) | (_, Self::Memfd) => Place::Memfd,
             (_, Self::Unattached) => Place::Unattached,

@@ -141,7 +141,7 @@ fn starts(run: &str, job: &Job) -> io::Result<Vec<Start>> {
         let assignment = Assignment { run: run.to_owned(), parent, manner: Manner::Part, work: work.clone() };
         let arguments = vec![VERB.to_owned(), serde_json::to_string(&assignment)?];
         let stdin = inputs.pop().map_or_else(Stdio::null, |end| Stdio::from(OwnedFd::from(end)));
-        Ok(Start { arguments, stdin, time: Some(job.time) })
+        Ok(Start { arguments, stdin, time: Some(job.time), keep: true })
     };
     job.workers.iter().map(start).collect()
 }

@@ -3,6 +3,7 @@
 //! Which process does what: docs/architecture.md. Nothing maps pages in the process that the user typed, every worker
 //! is a re-exec of this program, and nothing forks without exec.
 
+pub mod alone;
 pub mod assignment;
 pub mod check;
 pub mod gather;

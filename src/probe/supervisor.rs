@@ -42,6 +42,8 @@ pub struct Start {
     pub stdin: Stdio,
     /// How long it may take; `None` for as long as a person likes.
     pub time: Option<Duration>,
+    /// Whether its output is kept, up to [`PART_LIMIT`], or only heard: for a worker that speaks as long as it lives.
+    pub keep: bool,
 }
 
 /// What came of it.
@@ -60,6 +62,7 @@ struct Worker {
     output: Stream<ChildStdout>,
     log: Stream<ChildStderr>,
     shown: usize,
+    keep: bool,
     deadline: Option<Instant>,
     killed: Option<Ending>,
     status: Option<ExitStatus>,
@@ -98,6 +101,12 @@ impl<'g> Supervisor<'g> {
     #[must_use]
     pub fn broken_off(&self) -> Option<&str> {
         self.broken_off.as_deref()
+    }
+
+    /// By what the run was broken off, if a signal has come by now: for whoever waits for something else meanwhile.
+    pub fn look(&mut self) -> Option<&str> {
+        self.take_signals();
+        self.broken_off()
     }
 
     /// Readable when a signal has come that breaks the run off: for whoever waits for something else meanwhile.
@@ -192,8 +201,9 @@ impl Worker {
                 return Err(error);
             }
         };
+        let keep = start.keep;
         let deadline = start.time.and_then(|time| begin.checked_add(time));
-        Ok(Self { child, output, log, shown: 0, deadline, killed: None, status: None })
+        Ok(Self { child, output, log, shown: 0, keep, deadline, killed: None, status: None })
     }
 
     /// Dead, reaped, and all that it said was read.
@@ -240,6 +250,10 @@ impl Worker {
         {
             hear(rest.get(..length).unwrap_or_default());
             self.shown += length + 1;
+        }
+        if !self.keep {
+            self.output.bytes.drain(..self.shown);
+            self.shown = 0;
         }
     }
 }

@@ -74,7 +74,7 @@ pub fn run(
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }
-    let pool = choose(&root, walk)?;
+    let pool = choose(&root, walk.size, walk.pages)?;
     begin(&pool);
     let size = pool.size;
 
@@ -96,6 +96,7 @@ pub fn run(
         arguments: vec![VERB.to_owned(), text],
         // The worker itself waits for Return: while it does, nothing else happens.
         stdin: if walk.pause { Stdio::inherit() } else { Stdio::null() },
+        keep: true,
         time: (!walk.pause).then(|| time_for(size, walk.pages.saturating_mul(4))),
     };
     let mut listen = |line: &[u8]| {
@@ -122,16 +123,15 @@ pub fn run(
 }
 
 /// The size asked for, or the smallest of which there are enough pages; an error if there are not.
-fn choose(root: &HostRoot, walk: &Walk) -> Result<Pool, WalkError> {
+pub(super) fn choose(root: &HostRoot, size: Option<PageSize>, pages: u64) -> Result<Pool, WalkError> {
     let pools = pools::read(root);
     let Some(known) = pools.known() else {
         let why = pools.why_unknown().unwrap_or_default();
         return Err(WalkError::NoPage(format!("cannot tell what pools there are: {why}")));
     };
     let obtainable = |pool: &Pool| Some(pool.available()?.saturating_add(pool.growable().unwrap_or(0)));
-    let pages = walk.pages;
     let help = "set nr_hugepages, or try --reserve 2Mi=16 as root";
-    match walk.size {
+    match size {
         Some(size) => {
             match known.iter().find(|pool| pool.size == size).map(|pool| (pool, obtainable(pool))) {
                 Some((pool, Some(there))) if there >= pages => Ok(pool.clone()),

@@ -10,12 +10,14 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getppid};
 
 use crate::allocation;
+use crate::domain::alone::Said;
 use crate::domain::check::{CheckId, Finding};
 use crate::domain::counters::Movement;
 use crate::domain::part::{PartWriter, Telling};
 
-use crate::exchange::role as exchange;
+use crate::exchange;
 
+use super::alone;
 use super::assignment::{Assignment, Manner, Work};
 
 /// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
@@ -33,6 +35,25 @@ pub fn main(argument: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(log, "hugeprobe: the {} worker stopped: {error}", assignment.work.role());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the role that `argument` describes, over the socket that is its standard input. Exit 0 once its end was told.
+pub fn role(argument: &str) -> ExitCode {
+    let mut log = io::stderr();
+    let played = serde_json::from_str(argument).map_err(io::Error::other).and_then(|assignment| {
+        let alone::Assignment { parent, task } = assignment;
+        tie_to(Pid::from_raw(parent))?;
+        let mut out = io::stdout().lock();
+        let say = &mut |said: &Said| writeln!(out, "{}", serde_json::to_string(said)?);
+        exchange::alone::run(&task, io::stdin().as_fd().try_clone_to_owned()?, say)
+    });
+    match played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(log, "hugeprobe: the role stopped: {error}");
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use crate::domain::report::Report;
 use crate::domain::size::PageSize;
 
+pub mod alone;
 pub mod explain;
 pub mod json;
 pub mod junit;

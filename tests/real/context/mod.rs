@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod pools;
 pub(crate) mod program;
+pub(crate) mod testpmd;
 
 use hugeprobe::domain::size::PageSize;
 

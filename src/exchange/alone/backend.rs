@@ -1,0 +1,204 @@
+//! The backend alone: serves whoever is there until enough was done, the time is up or the frontend has hung up.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use super::{
+    Mode, SEED, Say, Stop, deadline, fail, features, looked, placed, protocol_features, region, unknown,
+};
+use crate::domain::alone::{Negotiated, Said, Traffic};
+use crate::exchange::backend::{
+    self, Backend, End, FEATURES, Options, PROTOCOL_FEATURES, Report, Traffic as Counted, Watch, Work,
+};
+use crate::exchange::channel::Channel;
+use crate::exchange::frame::{Source, Tracker};
+use crate::exchange::table::{Pages, Table};
+
+/// Between two looks at the counters.
+const SLICE: Duration = Duration::from_millis(20);
+/// Between two lines about frames.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long the frontend has to hang up, once enough was done: what is in its rings may not be looked at yet.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Tables that are told of; a frontend may send one after the other.
+const TABLES: u64 = 16;
+
+/// Serves a session. The sentence that it ended with, if it went well.
+pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
+    let heard = RefCell::default();
+    let mut looker = Looker { heard: &heard, tables: 0 };
+    let options = Options {
+        pages: task.size.map_or(Pages::Huge, Pages::Of),
+        work: work(task),
+        features: FEATURES,
+        protocol_features: PROTOCOL_FEATURES,
+    };
+    let mut backend = Backend::new(channel, options, &mut looker);
+    let mut clock = Clock::default();
+    let mut agreed = Negotiated::default();
+    let mut deadline = deadline(task.millis);
+    let mut is_enough = false;
+    let (end, report) = loop {
+        let begin = Instant::now();
+        let end = backend.serve(deadline.min(begin + SLICE));
+        let report = backend.report();
+        let now = negotiated(&report);
+        if now != agreed && !heard.borrow().is_empty() {
+            say(&Said::Negotiated(now.clone()))?;
+            agreed = now;
+        }
+        for said in heard.take() {
+            say(&said)?;
+        }
+        if clock.took(&report, begin) {
+            say(&Said::Traffic(traffic(&report, clock.nanos())))?;
+        }
+        if !is_enough && has_enough(task, &report) {
+            is_enough = true;
+            deadline = deadline.min(Instant::now() + FAREWELL);
+        }
+        match end {
+            Ok(End::Deadline) if Instant::now() < deadline => {}
+            end => break (end, report),
+        }
+    };
+    for (index, region) in backend.table().regions().iter().enumerate() {
+        say(&Said::Placed(placed(index, region.mapping().address())))?;
+    }
+    say(&Said::Traffic(traffic(&report, clock.nanos())))?;
+    judge(task, end.map_err(fail)?, &report)
+}
+
+fn work(task: &super::Backend) -> Work {
+    let tracker = || Tracker::new(SEED);
+    let source = || Source::new(SEED, task.frame_bytes);
+    let frames = task.frames.unwrap_or(u64::MAX);
+    match task.mode {
+        Mode::Echo => Work::Echo,
+        Mode::Sink => Work::Sink(Some(tracker())),
+        Mode::Source => Work::Source { source: source(), frames, returns: None },
+        Mode::Bounce => Work::Source { source: source(), frames, returns: Some(tracker()) },
+    }
+}
+
+fn has_enough(task: &super::Backend, report: &Report) -> bool {
+    task.frames.is_some_and(|frames| done(task, report) >= frames)
+}
+
+/// The frames that count towards `frames`.
+fn done(task: &super::Backend, report: &Report) -> u64 {
+    match task.mode {
+        Mode::Echo | Mode::Source => report.traffic.sent,
+        Mode::Sink => report.traffic.received,
+        Mode::Bounce => report.tally.map_or(0, |tally| tally.ours()),
+    }
+}
+
+fn judge(task: &super::Backend, end: End, report: &Report) -> Result<String, Stop> {
+    let count = done(task, report);
+    let what = match task.mode {
+        Mode::Echo => "frames sent back",
+        Mode::Sink => "frames taken",
+        Mode::Source => "frames sent",
+        Mode::Bounce => "frames sent and come back",
+    };
+    let how = match end {
+        End::Closed => "the frontend stopped its rings and hung up",
+        End::Abandoned => "the frontend hung up while its rings ran",
+        End::Deadline => "the time was up",
+    };
+    if let Some(tally) = report.tally.filter(|tally| looked(*tally).is_bad()) {
+        return Err(fail(format!("{} frames came altered, {} twice", tally.altered, tally.doubled)));
+    }
+    match task.frames {
+        Some(frames) if count >= frames => Ok(format!("{count} {what}")),
+        Some(frames) => Err(fail(format!("{count} of {frames} {what}: {how}"))),
+        None if report.tables == 0 => Err(unknown(format!("no memory was shared: {how}"))),
+        None if count == 0 => Err(unknown(format!("no frame came: {how}"))),
+        None => Ok(format!("{count} {what}: {how}")),
+    }
+}
+
+fn negotiated(report: &Report) -> Negotiated {
+    Negotiated {
+        features: features(report.features),
+        protocol_features: protocol_features(report.protocol_features),
+        ..Negotiated::default()
+    }
+}
+
+fn traffic(report: &Report, nanos: u64) -> Traffic {
+    let Counted { received, received_bytes, sent, sent_bytes, discarded } = report.traffic;
+    let looked = report.tally.map(looked);
+    Traffic { sent, sent_bytes, received, received_bytes, discarded, looked, nanos }
+}
+
+/// Notes what happens to memory and vrings. It is said after the slice: features are known then.
+struct Looker<'h> {
+    heard: &'h RefCell<Vec<Said>>,
+    tables: u64,
+}
+
+/// When frames moved.
+#[derive(Default)]
+struct Clock {
+    frames: u64,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    told: Option<Instant>,
+}
+
+// === impl Looker ===
+
+impl Watch for Looker<'_> {
+    fn table(&mut self, table: &Table, _: &backend::Traffic) -> Result<(), String> {
+        self.tables += 1;
+        if self.tables <= TABLES {
+            for (index, held) in table.regions().iter().enumerate() {
+                let (given, facts) = (held.given(), held.facts());
+                let region = region(self.tables, index, given.bytes, given.guest, facts);
+                self.heard.borrow_mut().push(Said::Region(region));
+            }
+        }
+        Ok(())
+    }
+
+    fn starting(&mut self, vring: u32) {
+        if self.tables <= TABLES {
+            self.heard.borrow_mut().push(Said::Started { vring });
+        }
+    }
+
+    fn stopping(&mut self, vring: u32, _: &backend::Traffic) {
+        if self.tables <= TABLES {
+            self.heard.borrow_mut().push(Said::Stopped { vring });
+        }
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    /// Notes whether frames moved in the slice that began at `begin`. Whether it is time for a line about them.
+    fn took(&mut self, report: &Report, begin: Instant) -> bool {
+        let frames = report.traffic.received + report.traffic.sent + report.traffic.discarded;
+        if frames == self.frames {
+            return false;
+        }
+        let now = Instant::now();
+        self.frames = frames;
+        self.first.get_or_insert(begin);
+        self.last = Some(now);
+        let due = now.duration_since(*self.told.get_or_insert(begin)) >= PERIOD;
+        if due {
+            self.told = Some(now);
+        }
+        due
+    }
+
+    fn nanos(&self) -> u64 {
+        let took =
+            self.first.zip(self.last).map_or(Duration::ZERO, |(first, last)| last.duration_since(first));
+        u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
+    }
+}

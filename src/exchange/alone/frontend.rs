@@ -1,0 +1,157 @@
+//! The frontend alone: its memory, its frames, and what came back of them.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use super::{
+    Mode, SEED, Say, Stop, deadline, fail, features, looked, placed, protocol_features, region, unknown,
+};
+use crate::domain::alone::{Negotiated, Said, Traffic};
+use crate::domain::sharing::Session;
+use crate::domain::size::HugeLen;
+use crate::exchange::channel::Channel;
+use crate::exchange::frontend::{Area, Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
+use crate::exchange::table::FileFacts;
+use crate::linux::errno::{is_not_offered, named};
+use crate::linux::hugefile::HugeFile;
+use crate::linux::map::Sharing;
+
+/// How long the backend may take for one answer, beside what mapping takes: a real one locks all that it is handed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest rings that are laid out, and the smallest, in descriptors.
+const RINGS: [u16; 6] = [256, 128, 64, 32, 16, 8];
+
+/// Runs a session. The sentence that it ended with, if it went well.
+pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
+    let deadline = deadline(task.millis);
+    // Before a word is said to the backend: whether there are pages is no business of its.
+    let memory = memory(task)?;
+    let mut frontend =
+        Frontend::new(channel, PATIENCE.min(deadline.saturating_duration_since(Instant::now())))
+            .map_err(ended)?;
+    let agreed = *frontend.negotiated();
+    say(&Said::Negotiated(Negotiated {
+        features: features(agreed.features),
+        protocol_features: protocol_features(agreed.protocol_features),
+        queue_pairs: agreed.queue_pairs,
+        memory_slots: agreed.memory_slots,
+    }))?;
+    look_at(&memory, say)?;
+    let (regions, fds) = memory.table(memory.regions());
+    frontend.set_memory(&regions, &fds).map_err(ended)?;
+    let mut areas = memory.areas(memory.regions());
+    let mut pair = fit(&mut areas, agreed.features)?;
+    frontend.start(&pair).map_err(ended)?;
+    (0..2).try_for_each(|vring| say(&Said::Started { vring }))?;
+    let job = Job {
+        seed: SEED,
+        frames: task.frames,
+        length: task.frame_bytes,
+        peer: match task.peer {
+            Mode::Echo => Peer::Echoes,
+            Mode::Sink => Peer::Sinks,
+            Mode::Source | Mode::Bounce => Peer::Sends,
+        },
+        window: RINGS[0],
+        waiting: Waiting::Called,
+    };
+    let outcome = pair.run(&job, frontend.channel(), deadline).map_err(ended)?;
+    let came = outcome.tally.ours() + outcome.tally.foreign;
+    say(&Said::Traffic(Traffic {
+        sent: outcome.sent,
+        sent_bytes: outcome.sent.saturating_mul(task.frame_bytes as u64),
+        received: came,
+        received_bytes: came.saturating_mul(task.frame_bytes as u64),
+        discarded: 0,
+        looked: (job.peer != Peer::Sinks).then(|| looked(outcome.tally)),
+        nanos: outcome.nanos,
+    }))?;
+    let text = judge(task, &outcome)?;
+    frontend.stop(&pair).map_err(ended)?;
+    (0..2).try_for_each(|vring| say(&Said::Stopped { vring }))?;
+    Ok(text)
+}
+
+/// Pages, mapped and taken.
+fn memory(task: &super::Frontend) -> Result<Memory, Stop> {
+    let mut memory = Memory::default();
+    let files = match task.pages {
+        0 | 1 => vec![1],
+        pages => vec![pages / 2, pages - pages / 2],
+    };
+    for pages in files {
+        let len = HugeLen::new(task.size, pages)
+            .ok_or_else(|| unknown(format!("{pages} pages of {} are more than there can be", task.size)))?;
+        let place = task.memory.place(Session::FrontendFirst);
+        let file = HugeFile::new(place, len).map_err(unknown)?;
+        memory.add(file.as_fd(), len, Sharing::Shared, 1).map_err(|error| {
+            unknown(format!("{pages} pages of {} cannot be reserved: mmap: {}", task.size, named(&error)))
+        })?;
+    }
+    for mapping in memory.mappings() {
+        match mapping.populate_all() {
+            // An older kernel: the first write takes the page.
+            Err(error) if is_not_offered(&error) => {}
+            Err(error) => {
+                return Err(unknown(format!(
+                    "the reserved pages cannot be taken: MADV_POPULATE_WRITE: {}",
+                    named(&error)
+                )));
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(memory)
+}
+
+/// Says what the regions are, and where.
+fn look_at(memory: &Memory, say: Say<'_>) -> Result<(), Stop> {
+    let (regions, fds) = memory.table(memory.regions());
+    for (index, (given, fd)) in regions.iter().zip(fds).enumerate() {
+        let facts = FileFacts::of(&fd).map_err(|(call, errno)| unknown(format!("{call}: {errno}")))?;
+        if let Some(facts) = facts {
+            say(&Said::Region(region(1, index, given.bytes, given.guest, &facts)))?;
+        }
+        say(&Said::Placed(placed(index, given.user)))?;
+    }
+    Ok(())
+}
+
+/// The largest rings that fit.
+fn fit<'m>(areas: &mut [Area<'m>], features: u64) -> Result<Pair<'m>, Stop> {
+    let mut last = unknown("no room for rings");
+    for size in RINGS {
+        areas.iter_mut().for_each(Area::clear);
+        match Pair::new(areas, size, features) {
+            Ok(pair) => return Ok(pair),
+            Err(error) => last = unknown(error),
+        }
+    }
+    Err(last)
+}
+
+/// What the outcome means for the peer that was stated.
+fn judge(task: &super::Frontend, outcome: &Outcome) -> Result<String, Stop> {
+    let (frames, tally) = (task.frames, outcome.tally);
+    let bad = tally.altered + tally.doubled;
+    match task.peer {
+        Mode::Sink if outcome.finished => Ok(format!("the backend took {frames} frames")),
+        Mode::Sink => Err(fail(format!("the backend took {} of {frames} frames in time", outcome.sent))),
+        _ if tally.is_whole(frames) => Ok(format!("{frames} frames came, each once and as it was sent")),
+        _ if bad > 0 => Err(fail(format!(
+            "of {frames} frames, {} came altered, {} twice, {} not at all",
+            tally.altered,
+            tally.doubled,
+            tally.lost(frames)
+        ))),
+        _ => Err(fail(format!("of {frames} frames, {} did not come in time", tally.lost(frames)))),
+    }
+}
+
+/// What a session means that ended early.
+fn ended(error: FrontendError) -> Stop {
+    match error {
+        FrontendError::TooLittleMemory { .. } | FrontendError::Event(_) => unknown(error),
+        error => fail(error),
+    }
+}

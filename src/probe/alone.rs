@@ -1,0 +1,197 @@
+//! `frontend` and `backend`: one role in a worker, its peer somewhere else.
+//!
+//! The socket is made here and handed to the worker as its standard input, as in `check`. The worker may die of what the
+//! peer does to the memory, and a path that it had made would stay behind; this process maps nothing and removes it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::unistd::getpid;
+use serde::{Deserialize, Serialize};
+
+use super::supervisor::{Start, Supervisor};
+use super::walk::{self, WalkError};
+use crate::domain::alone::Said;
+use crate::domain::check::Outcome;
+use crate::domain::merge::Ending;
+use crate::domain::size::PageSize;
+use crate::exchange::alone::{Backend, Frontend, Task};
+use crate::exchange::socket::{Listener, SocketError, connect};
+use crate::linux::root::HostRoot;
+
+/// The hidden verb of the worker.
+pub const VERB: &str = "role";
+
+/// A role to play, and where.
+#[derive(Debug, Clone)]
+pub struct Alone {
+    /// Where the two meet.
+    pub socket: PathBuf,
+    /// Whether to make the socket there, or to connect to one.
+    pub listen: bool,
+    /// How long everything may take, meeting included; `None`: for ever.
+    pub deadline: Option<Duration>,
+    /// What to do; its time is what is left of the deadline.
+    pub task: Task,
+}
+
+/// What is being done, for a person to follow.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// The socket is there, and nobody has come yet.
+    Listening(&'a Path),
+    /// Nobody listens there yet, as far as is known.
+    Connecting(&'a Path),
+    /// The peer is there.
+    Met,
+    /// From the role.
+    Said(Said),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// `pass`, `fail` or `unknown`.
+    pub outcome: Outcome,
+    /// A sentence.
+    pub text: String,
+}
+
+/// A worker's whole instruction.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Assignment {
+    /// The process that started the worker.
+    pub(super) parent: i32,
+    /// What to do.
+    pub(super) task: Task,
+}
+
+/// How often signals are looked for while nobody has come.
+const SLICE: Duration = Duration::from_millis(100);
+/// How long the worker has to say by itself that its time was up.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The size of a frontend's pages: the one asked for, or the smallest with as many pages to be had.
+///
+/// # Errors
+///
+/// There is no such pool, or too little in it.
+pub fn choose(size: Option<PageSize>, pages: u64) -> Result<PageSize, WalkError> {
+    walk::choose(&HostRoot::default(), size, pages).map(|pool| pool.size)
+}
+
+/// Plays the role, tells `news` of it, and says how it ended.
+pub fn run(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> End {
+    play(alone, news).unwrap_or_else(|end| end)
+}
+
+fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
+    let deadline = alone.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+    let mut supervisor = Supervisor::new()
+        .map_err(|error| unknown(format!("cannot take over signals (signalfd): {error}")))?;
+    let socket = meet(alone, deadline, &mut supervisor, news)?;
+    news(News::Met);
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let millis = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+    let task = match alone.task.clone() {
+        Task::Frontend(task) => Task::Frontend(Frontend { millis, ..task }),
+        Task::Backend(task) => Task::Backend(Backend { millis, ..task }),
+    };
+    let assignment = Assignment { parent: getpid().as_raw(), task };
+    let text = serde_json::to_string(&assignment).map_err(|error| unknown(error.to_string()))?;
+    let start = Start {
+        arguments: vec![VERB.to_owned(), text],
+        stdin: Stdio::from(socket),
+        time: left.map(|left| left.saturating_add(GRACE)),
+        keep: false,
+    };
+    let mut end = None;
+    let ended = supervisor.run(vec![start], &mut |line| match serde_json::from_slice(line) {
+        Ok(Said::Ended { outcome, text }) => end = Some(End { outcome, text }),
+        Ok(said) => news(News::Said(said)),
+        // Nothing, as time passes; anything else would be a mistake of the worker's, and its end tells.
+        Err(_) => {}
+    });
+    let ended = ended.into_iter().next().ok_or_else(|| unknown("no worker was started".to_owned()))?;
+    // A worker in the foreground is hit by the same Ctrl-C, and may have died of it before it was ended.
+    if let Some(by) = supervisor.broken_off() {
+        return Err(unknown(format!("broken off by {by}")));
+    }
+    match (end, ended.ending) {
+        (Some(end), Ending::Exited(0)) => Ok(end),
+        (_, Ending::Signalled { name, raised_by_kernel: true }) => Err(End {
+            outcome: Outcome::Fail,
+            text: format!(
+                "killed by {name}: the memory is not what it was said to be, or a limit was reached"
+            ),
+        }),
+        (_, Ending::Signalled { name, .. }) => Err(unknown(format!("the worker was killed by {name}"))),
+        (_, Ending::Exited(code)) => {
+            Err(unknown(format!("the worker exited with code {code}: {}", ended.log.trim())))
+        }
+        (_, Ending::Deadline) => Err(unknown("the worker did not end when its time was up".to_owned())),
+        (_, Ending::BrokenOff(by)) => Err(unknown(format!("broken off by {by}"))),
+        (_, Ending::NotStarted(why)) => Err(unknown(format!("the worker could not be started: {why}"))),
+    }
+}
+
+/// The connected socket. Of a listening one the path is gone again when this returns: one peer is served.
+fn meet(
+    alone: &Alone,
+    deadline: Option<Instant>,
+    supervisor: &mut Supervisor<'_>,
+    news: &mut dyn FnMut(News<'_>),
+) -> Result<OwnedFd, End> {
+    let path = &alone.socket;
+    let listener = match alone.listen {
+        true => Some(Listener::new(path).map_err(|error| unknown(error.to_string()))?),
+        false => None,
+    };
+    news(if alone.listen { News::Listening(path) } else { News::Connecting(path) });
+    let began = Instant::now();
+    loop {
+        let slice = Instant::now() + SLICE;
+        let until = deadline.map_or(slice, |deadline| deadline.min(slice));
+        let error = match &listener {
+            Some(listener) => listener.accept(until),
+            None => connect(path, until),
+        };
+        let mut error = match error {
+            Ok(socket) => return Ok(socket),
+            Err(error) => error,
+        };
+        if let Some(by) = supervisor.look() {
+            return Err(unknown(format!("broken off by {by}")));
+        }
+        let time_is_up = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if time_is_up || !is_passing(&error) {
+            if let SocketError::Connect { waited, .. } | SocketError::Nobody { waited, .. } = &mut error {
+                *waited = began.elapsed();
+            }
+            return Err(unknown(error.to_string()));
+        }
+    }
+}
+
+/// Whether the peer may only not have come yet.
+fn is_passing(error: &SocketError) -> bool {
+    match error {
+        SocketError::Nobody { .. } => true,
+        SocketError::Connect { source, .. } => matches!(
+            source.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::WouldBlock
+                | io::ErrorKind::Interrupted
+        ),
+        _ => false,
+    }
+}
+
+fn unknown(text: String) -> End {
+    End { outcome: Outcome::Unknown, text }
+}

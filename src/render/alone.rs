@@ -1,0 +1,259 @@
+//! `hugeprobe frontend` and `hugeprobe backend`: a line for each thing that happens, when it happens.
+
+use std::io::{self, Write};
+
+use super::style::{DIM, Style, outcome_color};
+use super::text::clean;
+use crate::domain::alone::{Negotiated, Placed, Region, Said, Traffic};
+use crate::domain::check::Outcome;
+use crate::domain::size::{PageSize, human_bytes};
+
+/// Columns of the first word of a line.
+const LABEL: usize = 12;
+
+/// Writes the lines.
+#[derive(Debug)]
+pub struct Teller<W> {
+    out: W,
+    style: Style,
+    /// Frames were last told of like this.
+    traffic: Option<Traffic>,
+    page_bytes: Vec<u64>,
+}
+
+// === impl Teller ===
+
+impl<W: Write> Teller<W> {
+    /// Lines on `out`.
+    pub fn new(out: W, style: Style) -> Self {
+        Self { out, style, traffic: None, page_bytes: Vec::new() }
+    }
+
+    /// A line: what it is about, and the fact.
+    ///
+    /// # Errors
+    ///
+    /// What `out` answered.
+    pub fn line(&mut self, label: &str, fact: &str) -> io::Result<()> {
+        let label = format!("{label:<LABEL$}");
+        let fact = clean(fact, self.style.marks);
+        if fact.is_empty() {
+            writeln!(self.out, "{}", label.trim_end())?;
+        } else {
+            writeln!(self.out, "{}{fact}", self.style.paint(DIM, &label))?;
+        }
+        self.out.flush()
+    }
+
+    /// What the role said.
+    ///
+    /// # Errors
+    ///
+    /// What `out` answered.
+    pub fn said(&mut self, said: &Said) -> io::Result<()> {
+        match said {
+            Said::Negotiated(agreed) => self.line("negotiated", &negotiated(agreed)),
+            Said::Region(told) => {
+                if told.index == 0 {
+                    self.page_bytes.clear();
+                }
+                self.page_bytes.push(told.page_bytes);
+                self.line(&format!("region {}", told.index), &region(told))
+            }
+            Said::Placed(told) => self.line(&format!("region {}", told.index), &placed(told)),
+            Said::Started { vring } => {
+                self.line(&format!("vring {vring}"), &format!("runs, {}", way(*vring)))
+            }
+            Said::Stopped { vring } => self.line(&format!("vring {vring}"), "stopped"),
+            // The last line may say again what the one before it said.
+            Said::Traffic(told) if self.traffic == Some(*told) => Ok(()),
+            Said::Traffic(told) => {
+                self.traffic = Some(*told);
+                self.line("frames", &traffic(told))
+            }
+            Said::Ended { outcome, text } => self.end(*outcome, text),
+        }
+    }
+
+    /// How it ended.
+    ///
+    /// # Errors
+    ///
+    /// What `out` answered.
+    pub fn end(&mut self, outcome: Outcome, text: &str) -> io::Result<()> {
+        let mark = self.style.paint(outcome_color(outcome), self.style.marks.of(outcome));
+        writeln!(self.out, "{mark} {}", clean(text, self.style.marks))?;
+        self.out.flush()
+    }
+}
+
+// === facts ===
+
+fn negotiated(agreed: &Negotiated) -> String {
+    let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+    let count =
+        |number: Option<u64>, what| number.map(|number| format!(", {number} {what}")).unwrap_or_default();
+    format!(
+        "{}; protocol {}{}{}",
+        list(&agreed.features),
+        list(&agreed.protocol_features),
+        count(agreed.queue_pairs, "queue pairs"),
+        count(agreed.memory_slots, "memory slots")
+    )
+}
+
+fn region(told: &Region) -> String {
+    let Region { table, index: _, bytes, page_bytes, is_hugetlbfs, guest, inode } = told;
+    let pages = match PageSize::from_bytes(*page_bytes) {
+        Some(size) if bytes % page_bytes == 0 => format!("{} x {size}", bytes / page_bytes),
+        Some(size) => format!("{} in pages of {size}", human_bytes(*bytes)),
+        None => format!("{} in pages of {page_bytes} bytes", human_bytes(*bytes)),
+    };
+    let kind = if *is_hugetlbfs { "hugetlbfs" } else { "no hugetlbfs" };
+    format!("{pages}, {kind}, inode {inode}, guest address {guest:#x}, table {table}")
+}
+
+fn placed(told: &Placed) -> String {
+    match (&told.unknown, told.nodes.as_slice()) {
+        (Some(why), _) => format!("NUMA node not known: {why}"),
+        (None, []) => "no page of it was touched here".to_owned(),
+        (None, nodes) => {
+            let nodes: Vec<_> = nodes.iter().map(|(node, pages)| format!("{pages} on node{node}")).collect();
+            format!("pages touched here: {}", nodes.join(", "))
+        }
+    }
+}
+
+/// vring 0 of a pair is the frontend's receive queue, by the specification of virtio-net.
+const fn way(vring: u32) -> &'static str {
+    if vring.is_multiple_of(2) { "backend to frontend" } else { "frontend to backend" }
+}
+
+fn traffic(told: &Traffic) -> String {
+    let Traffic { sent, sent_bytes, received, received_bytes, discarded, looked, nanos } = told;
+    let mut text = format!(
+        "{sent} sent ({}), {received} received ({})",
+        human_bytes(*sent_bytes),
+        human_bytes(*received_bytes)
+    );
+    if let Some(looked) = looked {
+        text += &format!(": {} intact", looked.intact);
+        for (count, what) in
+            [(looked.altered, "altered"), (looked.doubled, "twice"), (looked.foreign, "not hugeprobe's")]
+        {
+            if count > 0 {
+                text += &format!(", {count} {what}");
+            }
+        }
+    }
+    if *discarded > 0 {
+        text += &format!("; {discarded} thrown away, the ring being disabled");
+    }
+    if let Some(rate) = rate((*sent).max(*received), *nanos) {
+        text += &format!("; {} s, {rate} frames/s", seconds(*nanos));
+    }
+    text
+}
+
+/// Frames a second, in three figures' worth: `4.35 million`.
+fn rate(frames: u64, nanos: u64) -> Option<String> {
+    let rate = u128::from(frames).saturating_mul(1_000_000_000).checked_div(u128::from(nanos))?;
+    Some(match rate {
+        0..10_000 => rate.to_string(),
+        10_000..1_000_000 => format!("{} thousand", rate / 1000),
+        _ => format!("{}.{:02} million", rate / 1_000_000, rate % 1_000_000 / 10_000),
+    })
+}
+
+fn seconds(nanos: u64) -> String {
+    format!("{}.{:02}", nanos / 1_000_000_000, nanos % 1_000_000_000 / 10_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::style::Marks;
+    use super::*;
+    use crate::domain::alone::Looked;
+
+    fn text(style: Style, said: &[Said]) -> String {
+        let mut out = Vec::new();
+        let mut teller = Teller::new(&mut out, style);
+        said.iter().try_for_each(|said| teller.said(said)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_session_reads_like_this() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let region = Region {
+            table: 1,
+            index: 0,
+            bytes: 4 << 20,
+            page_bytes: 2 << 20,
+            is_hugetlbfs: true,
+            guest: 0x1_0000_0000,
+            inode: 7,
+        };
+        let traffic = Traffic {
+            sent: 1_000_000,
+            sent_bytes: 64_000_000,
+            received: 1_000_000,
+            received_bytes: 64_000_000,
+            looked: Some(Looked { intact: 999_999, altered: 1, ..Looked::default() }),
+            nanos: 230_000_000,
+            discarded: 0,
+        };
+        let said = [
+            Said::Negotiated(Negotiated {
+                features: names(&["VERSION_1"]),
+                queue_pairs: Some(8),
+                ..Negotiated::default()
+            }),
+            Said::Region(region),
+            Said::Placed(Placed { index: 0, nodes: vec![(0, 1), (1, 1)], unknown: None }),
+            Said::Started { vring: 0 },
+            Said::Traffic(traffic),
+            Said::Traffic(traffic),
+            Said::Ended { outcome: Outcome::Fail, text: "one \u{1b}[2J came altered".to_owned() },
+        ];
+        assert_eq!(
+            text(Style::default(), &said),
+            "\
+negotiated  VERSION_1; protocol none, 8 queue pairs
+region 0    2 x 2Mi, hugetlbfs, inode 7, guest address 0x100000000, table 1
+region 0    pages touched here: 1 on node0, 1 on node1
+vring 0     runs, backend to frontend
+frames      1000000 sent (61 MiB), 1000000 received (61 MiB): 999999 intact, 1 altered; 0.23 s, 4.34 million frames/s
+✘ one \\u{1b}[2J came altered
+"
+        );
+    }
+
+    #[test]
+    fn nothing_leaves_ascii_where_the_locale_cannot_show_it() {
+        let style = Style { marks: Marks::Ascii, ..Style::default() };
+        let said = Said::Ended { outcome: Outcome::Pass, text: "ü".to_owned() };
+        assert!(text(style, &[said]).is_ascii());
+    }
+
+    #[test]
+    fn no_numbers_panic() {
+        let (most, least) = (u64::MAX, 0);
+        for nanos in [least, 1, most] {
+            for sent in [least, 1, most] {
+                traffic(&Traffic { sent, sent_bytes: most, nanos, ..Traffic::default() });
+            }
+        }
+        for page_bytes in [least, 1, 4096, most] {
+            region(&Region {
+                table: most,
+                index: 0,
+                bytes: most,
+                page_bytes,
+                is_hugetlbfs: false,
+                guest: most,
+                inode: most,
+            });
+        }
+    }
+}

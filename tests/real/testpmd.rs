@@ -1,0 +1,136 @@
+//! `hugeprobe frontend` and `hugeprobe backend`, the program, against testpmd and against each other on real pages: what
+//! a person types, reads, and gets for an exit code. What the roles themselves can do: `peers`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::Case;
+use crate::context::program::{PROGRAM, Run, run};
+use crate::context::testpmd::Testpmd;
+use crate::context::{Machine, Missing, SMALL, pools};
+
+pub(crate) const CASES: &[Case] = &[
+    ("testpmd: net_vhost sends back a million frames of `frontend`", vhost),
+    ("testpmd: `backend` takes a million frames of net_virtio_user", virtio_user_sends),
+    ("testpmd: net_virtio_user sends back a million frames of `backend`", virtio_user_echoes),
+    (
+        "testpmd: `frontend` and `backend` do without it, whoever listens, and --dir is where the pages are",
+        both,
+    ),
+    ("testpmd: `frontend` without pages cannot tell, and the peer is not waited for", no_pages),
+];
+
+const FRAMES: &str = "1000000";
+
+fn hugeprobe(verb: &str, socket: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg(verb).arg("--socket").arg(socket).args(["--deadline", "50"]).args(arguments);
+    command
+}
+
+#[track_caller]
+fn assert_says(run: &Run, facts: &[&str], log: &str) {
+    assert_eq!(run.code, Some(0), "{run:?}\n{log}");
+    for fact in facts {
+        assert!(run.stdout.contains(fact), "{fact} is not said: {run:?}");
+    }
+}
+
+fn vhost(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 12)?;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let testpmd =
+        Testpmd::start(directory.path(), &format!("net_vhost0,iface={},queues=1", socket.display()), "io")?;
+    let run = run(&mut hugeprobe("frontend", &socket, &["--size", "2Mi", "--frames", FRAMES]));
+    let facts = ["protocol MQ REPLY_ACK", "region 1    1 x 2Mi, hugetlbfs", "on node", ": 1000000 intact;"];
+    assert_says(&run, &facts, &testpmd.log());
+    Ok(())
+}
+
+fn virtio_user_sends(machine: &Machine) -> Result<(), Missing> {
+    let run = with_virtio_user(machine, "txonly", &["--mode", "sink"])?;
+    assert_says(&run, &["0 intact, 1", "frames taken"], "");
+    Ok(())
+}
+
+fn virtio_user_echoes(machine: &Machine) -> Result<(), Missing> {
+    let run = with_virtio_user(machine, "io", &["--mode", "bounce"])?;
+    assert_says(&run, &[": 1000000 intact;", "✔ 1000000 frames sent and come back"], "");
+    Ok(())
+}
+
+/// `backend` listening, until it had a million frames of a testpmd that forwards in `mode`.
+fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result<Run, Missing> {
+    let _pages = machine.pages(SMALL, 12)?;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let mut backend = hugeprobe("backend", &socket, &["--listen", "--size", "2Mi", "--frames", FRAMES]);
+    backend.args(arguments).env("LC_ALL", "C.UTF-8");
+    let backend = std::thread::spawn(move || run(&mut backend));
+    // It connects once, and ends if nobody is there.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !socket.exists() && std::time::Instant::now() < until {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", socket.display());
+    let testpmd = Testpmd::start(directory.path(), &device, mode);
+    let run = backend.join().unwrap();
+    let testpmd = testpmd?;
+    assert_eq!(run.code, Some(0), "{run:?}\n{}", testpmd.log());
+    // It sends its table again when its memory has grown.
+    for fact in ["STATUS", "table 1", "x 2Mi, hugetlbfs", "pages touched here: ", "vring 1     runs"] {
+        assert!(run.stdout.contains(fact), "{fact} is not said: {run:?}");
+    }
+    assert!(!socket.exists(), "the path is gone when the peer is there");
+    Ok(run)
+}
+
+fn both(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    for (frontend_listens, pages, mount) in [(true, "2", false), (false, "1", false), (true, "3", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let [of_frontend, of_backend]: [&[&str]; 2] =
+            if frontend_listens { [&["--listen"], &[]] } else { [&[], &["--listen"]] };
+        let mut backend = hugeprobe("backend", &socket, of_backend);
+        let backend = std::thread::spawn(move || run(&mut backend));
+        let arguments = ["--size", "2Mi", "--frames", "100000", "--frame-size", "1514", "--pages", pages];
+        let mut frontend = hugeprobe("frontend", &socket, &[&arguments[..], of_frontend].concat());
+        let frontend = if mount {
+            let mounted = directory.path().join("huge");
+            std::fs::create_dir(&mounted).unwrap();
+            frontend.arg("--dir").arg(&mounted);
+            let mut command = Command::new("unshare");
+            let script = "mount -t hugetlbfs -o pagesize=2M none \"$0\" && exec \"$@\"";
+            command.args(["--mount", "sh", "-c", script]).arg(&mounted).arg(PROGRAM);
+            run(command.args(frontend.get_args()))
+        } else {
+            run(&mut frontend)
+        };
+        let backend = backend.join().unwrap();
+        assert_says(&frontend, &[": 100000 intact;"], &backend.stdout);
+        assert_says(&backend, &["x 2Mi, hugetlbfs", "100000 frames sent back: the frontend stopped"], "");
+        assert_eq!(backend.stdout.contains("region 1"), pages != "1", "{backend:?}");
+        let inode =
+            |run: &Run| run.stdout.split("inode ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+        assert_eq!(inode(&frontend), inode(&backend), "the same file on both sides");
+    }
+    Ok(())
+}
+
+fn no_pages(machine: &Machine) -> Result<(), Missing> {
+    machine.root()?;
+    let more = (pools::available(SMALL) + 1).max(1);
+    if more > 16 {
+        return Err(Missing("a pool with fewer than 16 free pages".to_owned()));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let began = std::time::Instant::now();
+    let arguments = ["--size", "2Mi", "--pages", &more.to_string()];
+    let run = run(&mut hugeprobe("frontend", &directory.path().join("socket"), &arguments));
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(run.stderr.contains("can be had"), "{run:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    Ok(())
+}
