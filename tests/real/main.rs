@@ -14,7 +14,9 @@
 )]
 
 mod allocation;
+mod cgroups;
 mod context;
+mod killed;
 mod limit;
 mod mount;
 mod peers;
@@ -38,8 +40,17 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // The counters of a pool belong to the whole machine.
     arguments.test_threads = Some(1);
-    let mut cases =
-        [pool::CASES, mount::CASES, limit::CASES, allocation::CASES, sharing::CASES, peers::CASES].concat();
+    let mut cases = [
+        pool::CASES,
+        mount::CASES,
+        limit::CASES,
+        allocation::CASES,
+        sharing::CASES,
+        cgroups::CASES,
+        killed::CASES,
+        peers::CASES,
+    ]
+    .concat();
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     let before = context::pools::snapshot();
