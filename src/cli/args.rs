@@ -122,6 +122,14 @@ pub struct Check {
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
 
+    /// The cgroup that the frontend joins, to see who pays for which page: a directory with hugetlb files
+    #[arg(long, value_name = "DIR")]
+    pub frontend_cgroup: Option<String>,
+
+    /// The cgroup that the backend joins
+    #[arg(long, value_name = "DIR")]
+    pub backend_cgroup: Option<String>,
+
     /// Report these checks or groups alone: HP105, HP5. The verdict is then about them, not about the workload
     #[arg(long, value_name = "CHECK")]
     pub only: Vec<Selector>,
@@ -139,7 +147,7 @@ pub struct Check {
     pub fail_on: FailOn,
 
     /// Judge the tree of /proc and /sys under this directory instead of this machine; nothing is tried then
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["reserve", "dir", "measure"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["reserve", "dir", "measure", "frontend_cgroup", "backend_cgroup"])]
     pub root: Option<PathBuf>,
 }
 
@@ -292,6 +300,8 @@ impl From<&Check> for Request {
             workload,
             dir,
             reserve,
+            frontend_cgroup,
+            backend_cgroup,
             only,
             measure,
             output: _,
@@ -310,6 +320,8 @@ impl From<&Check> for Request {
             directory: dir.clone(),
             only: only.clone(),
             measure: *measure,
+            frontend_cgroup: frontend_cgroup.clone(),
+            backend_cgroup: backend_cgroup.clone(),
         }
     }
 }

@@ -22,6 +22,24 @@ pub struct HugetlbCgroup {
     pub complete: bool,
 }
 
+/// The cgroups that frontend and backend are to be in; `None` for where this process is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RoleCgroups {
+    /// The frontend's.
+    pub frontend: Option<HugetlbCgroup>,
+    /// The backend's.
+    pub backend: Option<HugetlbCgroup>,
+}
+
+/// What one group, and those below it, have been charged for one size.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Charges {
+    /// Bytes charged now.
+    pub bytes: Reading<u64>,
+    /// How often a charge was refused because of a limit, ever.
+    pub refused: Reading<u64>,
+}
+
 /// A cgroup hierarchy's version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -142,6 +160,23 @@ impl CgroupVersion {
             Self::V2 => "current",
         };
         format!("hugetlb.{}.{}{what}", size.cgroup_name(), kind.infix())
+    }
+
+    /// The name of the file that counts the touches that were refused: `hugetlb.2MB.events`, `hugetlb.2MB.failcnt`.
+    #[must_use]
+    pub fn refusals_file(self, size: PageSize) -> String {
+        let what = match self {
+            Self::V1 => "failcnt",
+            Self::V2 => "events",
+        };
+        format!("hugetlb.{}.{what}", size.cgroup_name())
+    }
+}
+
+impl RoleCgroups {
+    /// Those that there are.
+    pub fn iter(&self) -> impl Iterator<Item = &HugetlbCgroup> {
+        self.frontend.iter().chain(&self.backend)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::cgroup::HugetlbCgroup;
+use super::cgroup::{HugetlbCgroup, RoleCgroups};
 use super::reading::Reading;
 use super::size::PageSize;
 
@@ -29,6 +29,8 @@ pub struct Inventory {
     pub directory: Option<Directory>,
     /// The hugetlb cgroup of this process. Absent: the kernel has no such controller, or has it switched off.
     pub cgroup: Reading<HugetlbCgroup>,
+    /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
+    pub role_cgroups: RoleCgroups,
     /// Resource limits of this process.
     pub limits: Limits,
     /// What this process may do.

@@ -198,7 +198,7 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
             facts.insert("summary".to_owned(), Value::String(finding.summary.clone()));
         }
         evidence.insert(role.to_string(), Value::Object(facts));
-        if worst.as_ref().is_none_or(|(_, other)| finding.outcome > other.outcome) {
+        if worst.as_ref().is_none_or(|other| outweighs((role, &finding), other)) {
             worst = Some((role, finding));
         }
     }
@@ -219,6 +219,15 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
         }
         None => unknown(item, "nobody was asked".to_owned(), "the plan names no worker for it".to_owned()),
     }
+}
+
+/// Whether a word takes the place of an earlier one: it is worse, or it is a failure that the earlier one knows by hearsay.
+fn outweighs((role, finding): (Role, &Finding), (earlier, other): &(Role, Finding)) -> bool {
+    // Of a refusal the frontend knows no more than that it was refused.
+    let knows_better =
+        matches!((earlier, role), (Role::Frontend(one), Role::Backend(other)) if *one == other);
+    finding.outcome > other.outcome
+        || (knows_better && finding.outcome == Outcome::Fail && other.outcome == Outcome::Fail)
 }
 
 fn is_planned(plan: &Plan, role: Role, size: Option<PageSize>, id: CheckId) -> bool {

@@ -83,6 +83,10 @@ pub struct Request {
     pub only: Vec<Selector>,
     /// `--measure`.
     pub measure: bool,
+    /// `--frontend-cgroup`: the directory of the cgroup that the frontend joins.
+    pub frontend_cgroup: Option<String>,
+    /// `--backend-cgroup`.
+    pub backend_cgroup: Option<String>,
 }
 
 /// A request that cannot be met by any machine, or a text that is none. One sentence that names the thing.

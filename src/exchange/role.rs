@@ -11,6 +11,7 @@
 mod backend;
 mod frontend;
 mod ledger;
+mod payers;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
+use crate::domain::catalogue::HP601;
 use crate::domain::part::Telling;
 use crate::domain::plan::Role;
 use crate::domain::sharing::Session;
@@ -44,6 +46,19 @@ pub struct Task {
     pub seed: u64,
     /// Frames of each of the three runs.
     pub frames: u64,
+    /// The cgroups that frontend and backend join before they do anything.
+    #[serde(default)]
+    pub cgroups: Cgroups,
+}
+
+/// Directories of cgroups; `None` for where the process is started.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cgroups {
+    /// The frontend's.
+    pub frontend: Option<String>,
+    /// The backend's.
+    pub backend: Option<String>,
 }
 
 /// Where the frontend takes its pages from.
@@ -64,20 +79,18 @@ pub enum Source {
 ///
 /// Whoever listens is gone, or the task is none. Nothing is held any more.
 pub fn run(task: &Task, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
+    let (Role::Frontend(session) | Role::Backend(session)) = task.role else {
+        let why = format!("{} is no role of a session", task.role);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    };
+    let mut ledger = Ledger::new(session, task.size, tell);
     let channel = Channel::new(socket);
-    match task.role {
-        Role::Frontend(session) => {
-            let mut ledger = Ledger::new(session, task.size, tell);
-            frontend::run(task, session, channel, &mut ledger)?;
-            ledger.close()
-        }
-        Role::Backend(session) => {
-            let mut ledger = Ledger::new(session, task.size, tell);
-            backend::run(task, session, channel, &mut ledger)?;
-            ledger.close()
-        }
-        role => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{role} is no role of a session"))),
+    match (payers::join(task), task.role) {
+        (Err(bad), _) => ledger.bad(HP601, bad)?,
+        (Ok(()), Role::Frontend(_)) => frontend::run(task, session, channel, &mut ledger)?,
+        (Ok(()), _) => backend::run(task, session, channel, &mut ledger)?,
     }
+    ledger.close()
 }
 
 // === impl Task ===
@@ -98,6 +111,14 @@ impl Task {
     /// Seeds of what the frontend and the backend write to memory.
     const fn seeds(&self) -> (u64, u64) {
         (self.seed, !self.seed)
+    }
+
+    /// The directory of the cgroup that this role joins.
+    fn own_cgroup(&self) -> Option<&str> {
+        match self.role {
+            Role::Frontend(_) => self.cgroups.frontend.as_deref(),
+            _ => self.cgroups.backend.as_deref(),
+        }
     }
 
     fn page_bytes(&self) -> usize {

@@ -18,6 +18,7 @@ use crate::domain::merge::{Ending, WorkerReport, merge};
 use crate::domain::part::{Heard, Part, hear};
 use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
+use crate::linux::cgroup::GroupError;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -33,6 +34,14 @@ pub enum CheckError {
     /// `--reserve` could not be done.
     #[error(transparent)]
     Reserve(#[from] GuardianError),
+    /// `--frontend-cgroup` or `--backend-cgroup` names no group that could be joined and read.
+    #[error("{option} {source}")]
+    Cgroup {
+        /// Which of the two.
+        option: &'static str,
+        /// What is wrong with it.
+        source: GroupError,
+    },
     /// Signals could not be taken over.
     #[error("cannot take over signals (signalfd): {0}")]
     Signals(io::Error),
@@ -60,6 +69,7 @@ pub trait Progress {
 pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> Result<Report, CheckError> {
     let begin = Instant::now();
     let run = nonce().map_err(CheckError::Nonce)?;
+    let role_cgroups = gather::role_cgroups(request)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let guardian = reserve(root, &request.reserve, &run, &supervisor)?;
     if let Some(guardian) = &guardian {
@@ -67,7 +77,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     }
 
     progress.step("reading pools, mounts and limits");
-    let inventory = gather::inventory(root, request);
+    let inventory = Inventory { role_cgroups, ..gather::inventory(root, request) };
     let sizes = planning::sizes(&inventory, request);
     let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live(), seed(&run));
     let workers: Vec<_> = jobs.iter().flat_map(|job| work(&mut supervisor, &run, job, progress)).collect();

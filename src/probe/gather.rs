@@ -3,11 +3,15 @@
 use std::path::Path;
 
 use crate::domain::catalogue::HP105;
+use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
+use crate::linux::cgroup::Group;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
+
+use super::check::CheckError;
 
 /// What the machine under `root` has. Takes no page and changes nothing but for a file without a name in `--dir`.
 #[must_use]
@@ -25,12 +29,26 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         default_size: memory::default_size(root),
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
         cgroup: cgroup::read(root),
+        role_cgroups: RoleCgroups::default(),
         limits: limits::read(root),
         privileges,
         holders,
         mounts: mounts::read(root),
         pools,
     }
+}
+
+/// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
+pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, CheckError> {
+    let open = |option, directory: &Option<String>| -> Result<Option<HugetlbCgroup>, CheckError> {
+        let Some(directory) = directory else { return Ok(None) };
+        let group = Group::open(Path::new(directory));
+        group.map(|group| Some(group.limits())).map_err(|source| CheckError::Cgroup { option, source })
+    };
+    Ok(RoleCgroups {
+        frontend: open("--frontend-cgroup", &request.frontend_cgroup)?,
+        backend: open("--backend-cgroup", &request.backend_cgroup)?,
+    })
 }
 
 /// Whether somebody holds pages of this pool, as far as can be told: a counter that cannot be read may hide some.

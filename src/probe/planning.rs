@@ -1,6 +1,7 @@
 //! From what is there and what was asked for: which sizes are looked at, which checks each gets, and which workers run.
 
 mod one_size;
+mod pages;
 
 use std::time::Duration;
 

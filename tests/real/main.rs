@@ -14,7 +14,9 @@
 )]
 
 mod allocation;
+mod cgroups;
 mod context;
+mod killed;
 mod limit;
 mod mount;
 mod peers;
@@ -45,6 +47,8 @@ fn main() -> std::process::ExitCode {
         limit::CASES,
         allocation::CASES,
         sharing::CASES,
+        cgroups::CASES,
+        killed::CASES,
         peers::CASES,
         testpmd::CASES,
     ]

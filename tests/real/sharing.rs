@@ -15,6 +15,7 @@ use hugeprobe::domain::sharing::Session;
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::backend::{Backend, FEATURES, Options, PROTOCOL_FEATURES, Work};
 use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::role::Cgroups;
 use hugeprobe::exchange::table::Pages;
 use hugeprobe::exchange::{self, Source, Task, frame};
 
@@ -52,7 +53,15 @@ impl Telling for Heard {
 }
 
 fn task(role: Role, size: PageSize, pages: u64) -> Task {
-    Task { role, size, pages, memory: Source::Unattached, seed: 42, frames: 4096 }
+    Task {
+        role,
+        size,
+        pages,
+        memory: Source::Unattached,
+        seed: 42,
+        frames: 4096,
+        cgroups: Cgroups::default(),
+    }
 }
 
 fn play(task: &Task, socket: OwnedFd) -> WorkerReport {

@@ -156,6 +156,28 @@ fn the_worst_of_two_workers_wins_and_both_are_in_the_evidence() {
 }
 
 #[test]
+fn of_two_failures_of_a_session_the_backend_says_why() {
+    use Outcome::{Fail, Unknown};
+    let session = sharing::Session::BackendFirst;
+    let roles = [Role::Frontend(session), Role::Backend(session)];
+    for (frontend, backend, word) in [
+        (Fail, Fail, "backend:backend-first: because"),
+        (Fail, Unknown, "frontend:backend-first: refused"),
+        (Unknown, Fail, "backend:backend-first: because"),
+        (Unknown, Unknown, "frontend:backend-first: refused"),
+    ] {
+        let items = vec![item(HP601, roles.map(duty).to_vec())];
+        let said = |role, outcome, summary: &str| {
+            let mut worker = WorkerReport { role, ..worker(&[(HP601, outcome)], true) };
+            worker.part.as_mut().unwrap().findings[0].summary = summary.to_owned();
+            worker
+        };
+        let workers = [said(roles[0], frontend, "refused"), said(roles[1], backend, "because")];
+        assert_eq!(merge(&Plan { items, ..Plan::default() }, &workers)[0].summary, word);
+    }
+}
+
+#[test]
 fn advice_is_a_warning_at_most_and_never_a_pass_instead() {
     let advisory = Duty { weight: Weight::Advisory, ..duty(Role::Anonymous) };
     let plan = Plan { items: vec![item(HP501, vec![duty(Role::Memfd), advisory])], ..Plan::default() };

@@ -7,8 +7,10 @@ use serde_json::json;
 use super::Task;
 use super::frontend::hex;
 use super::ledger::{Bad, Good, Ledger};
+use super::payers::Payers;
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
-use crate::domain::check::CheckId;
+use crate::domain::cgroup::AccountKind;
+use crate::domain::check::{CheckId, Outcome};
 use crate::domain::sharing::Session;
 use crate::exchange::backend::{
     Backend, BackendError, End, FEATURES, Options, PROTOCOL_FEATURES, Traffic, Watch, Work,
@@ -34,8 +36,16 @@ pub(super) fn run(
         // The frontend here does not keep up a device status.
         protocol_features: PROTOCOL_FEATURES & !protocol::STATUS,
     };
-    let mut look =
-        Look { task, session, ledger, phase: Phase::Memory, regions: Vec::new(), frames: 0, gone: None };
+    let mut look = Look {
+        task,
+        session,
+        ledger,
+        phase: Phase::Memory,
+        regions: Vec::new(),
+        payers: None,
+        frames: 0,
+        gone: None,
+    };
     let mut backend = Backend::new(channel, options, &mut look);
     let end = backend.serve(task.deadline());
     drop(backend);
@@ -50,6 +60,8 @@ struct Look<'a, 'b> {
     phase: Phase,
     /// Every region that was seen, by device, inode and offset, and whether both sides have written to it.
     regions: Vec<([u64; 3], bool)>,
+    /// Who pays, since before this side's first touch.
+    payers: Option<Payers>,
     /// Frames counted to a phase that is over.
     frames: u64,
     /// Whoever listens is gone.
@@ -205,9 +217,16 @@ impl Look<'_, '_> {
     fn meet(&mut self, region: &Region) -> Result<bool, Refuse> {
         let memory = memory_of(region)?;
         let (_, ours) = self.task.seeds();
+        let payers = self.payers.get_or_insert_with(|| Payers::now(self.task));
         if self.session.is_backend_first() {
             self.ledger.step(HP605, "take the pages of a region and write to them")?;
-            populate(region, HP605)?;
+            populate(region).map_err(|error| {
+                let bad = payers.limit(AccountKind::Fault).map_or_else(
+                    || cannot_touch(Outcome::Fail, &error),
+                    |limit| limit.bad("backend", &error, payers),
+                );
+                Refuse::Bad(HP605, bad)
+            })?;
             let _ = pattern::write(&memory, self.task.page_bytes(), ours);
             return Ok(false);
         }
@@ -256,17 +275,18 @@ impl Look<'_, '_> {
         let summary = "bytes seen both ways".to_owned();
         self.ledger.good(HP603, Good { summary, agreed, evidence })?;
         let first = if self.session.is_backend_first() { "backend" } else { "frontend" };
-        let summary = format!("{first} first");
-        Ok(self
-            .ledger
-            .good(HP605, Good { summary, agreed: json!({ "first": first }), evidence: json!({}) })?)
+        let paid = self.payers.as_ref().map(Payers::paid).unwrap_or_default();
+        let summary = format!("{first} first{}", paid.summary());
+        let (agreed, evidence) = (json!({ "first": first }), json!({ "cgroups": paid }));
+        Ok(self.ledger.good(HP605, Good { summary, agreed, evidence })?)
     }
 
     /// HP608: the bytes of a private mapping must not be here.
     fn look_at_private(&mut self, table: &Table) -> Result<(), Refuse> {
         let Some(region) = table.regions().first() else { return Ok(()) };
         self.ledger.step(HP608, "take the file's page and read it")?;
-        populate(region, HP608)?;
+        // What is looked at here cannot be told then; whether the backend may touch is judged as HP606.
+        populate(region).map_err(|error| Refuse::Bad(HP608, cannot_touch(Outcome::Unknown, &error)))?;
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();
         if pattern::compare(&memory, page_bytes, theirs).is_ok() {
@@ -348,12 +368,14 @@ fn memory_of(region: &Region) -> Result<vm_memory::VolatileSlice<'_>, Refuse> {
 }
 
 /// Takes every page of a region. On a kernel without MADV_POPULATE_WRITE the touch that follows does.
-fn populate(region: &Region, id: CheckId) -> Result<(), Refuse> {
+fn populate(region: &Region) -> io::Result<()> {
     match region.mapping().populate_all() {
-        Err(error) if !is_not_offered(&error) => {
-            let seen = format!("MADV_POPULATE_WRITE: {}", named(&error));
-            Err(Refuse::Bad(id, Bad::fail("the backend cannot touch the pages", "the reserved pages", seen)))
-        }
+        Err(error) if !is_not_offered(&error) => Err(error),
         _ => Ok(()),
     }
+}
+
+fn cannot_touch(outcome: Outcome, error: &io::Error) -> Bad {
+    let seen = format!("MADV_POPULATE_WRITE: {}", named(error));
+    Bad { outcome, ..Bad::fail("the backend cannot touch the pages", "the reserved pages", seen) }
 }

@@ -10,7 +10,9 @@ use serde_json::json;
 
 use super::Task;
 use super::ledger::{Bad, Good, Ledger};
+use super::payers::Payers;
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
+use crate::domain::cgroup::AccountKind;
 use crate::domain::check::CheckId;
 use crate::domain::sharing::Session;
 use crate::domain::size::HugeLen;
@@ -57,10 +59,14 @@ pub(super) fn run(
 fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
     let memory = take_memory(task, session, Sharing::Shared, ledger)?;
     let backend_first = session.is_backend_first();
+    let payers = Payers::now(task);
     if !backend_first {
         ledger.step(HP605, "take the pages and write to them")?;
         for mapping in memory.mappings() {
-            populate(mapping)?;
+            populate(mapping).map_err(|error| match payers.limit(AccountKind::Fault) {
+                Some(limit) => Stop::Bad(HP605, limit.bad("frontend", &error, &payers)),
+                None => no_pages(&error),
+            })?;
         }
         (0..2).try_for_each(|region| write(&memory, region, task))?;
     }
@@ -73,13 +79,14 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     look_at_files(task, &memory, ledger)?;
     let bytes = told.exchange_bytes(0, 1, backend_first, HP603, ledger)?;
     look_at_sharing(&memory, &bytes, ledger)?;
+    let paid = payers.paid();
     let first = if backend_first { "backend" } else { "frontend" };
     ledger.good(
         HP605,
         Good {
-            summary: format!("{first} first"),
+            summary: format!("{first} first{}", paid.summary()),
             agreed: json!({ "first": first }),
-            evidence: json!({ "negotiated": begun }),
+            evidence: json!({ "negotiated": begun, "cgroups": paid }),
         },
     )?;
 
@@ -219,31 +226,38 @@ fn take_memory(
             Bad::unknown("no pages to share: see HP501", "pages reserved for the frontend", seen),
         )
     };
+    let payers = Payers::now(task);
     let mut memory = Memory::default();
     for (pages, regions) in task.files(session) {
         let len = HugeLen::new(task.size, pages)
             .ok_or_else(|| refused(format!("{pages} pages of {}", task.size)))?;
         let file =
             HugeFile::new(task.memory.place(session), len).map_err(|error| refused(error.to_string()))?;
-        memory
-            .add(file.as_fd(), len, sharing, regions)
-            .map_err(|error| refused(format!("mmap: {}", named(&error))))?;
+        memory.add(file.as_fd(), len, sharing, regions).map_err(|error| {
+            match payers.limit(AccountKind::Reservation) {
+                // A control that could not be run has not failed.
+                Some(limit) if session != Session::Private => {
+                    Stop::Bad(HP605, limit.bad("frontend", &error, &payers))
+                }
+                _ => refused(format!("mmap: {}", named(&error))),
+            }
+        })?;
     }
     Ok(memory)
 }
 
 /// Takes every page. On a kernel without MADV_POPULATE_WRITE the write that follows does.
-fn populate(mapping: &Mapping) -> Result<(), Stop> {
+fn populate(mapping: &Mapping) -> io::Result<()> {
     match mapping.populate_all() {
-        Err(error) if !is_not_offered(&error) => {
-            let seen = format!("MADV_POPULATE_WRITE: {}", named(&error));
-            Err(Stop::Bad(
-                HP605,
-                Bad::unknown("the frontend has no pages: see HP502", "the reserved pages", seen),
-            ))
-        }
+        Err(error) if !is_not_offered(&error) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Whether pages can be had at all is judged elsewhere.
+fn no_pages(error: &io::Error) -> Stop {
+    let seen = format!("MADV_POPULATE_WRITE: {}", named(error));
+    Stop::Bad(HP605, Bad::unknown("the frontend has no pages: see HP502", "the reserved pages", seen))
 }
 
 fn write(memory: &Memory, region: usize, task: &Task) -> Result<(), Stop> {

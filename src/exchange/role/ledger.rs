@@ -45,6 +45,15 @@ pub(super) struct Bad {
     pub(super) summary: String,
     pub(super) expected: String,
     pub(super) seen: String,
+    /// Where this side knows better than the catalogue.
+    pub(super) advice: Option<Box<Advice>>,
+}
+
+/// What to do about it, and by what that is known.
+#[derive(Debug)]
+pub(super) struct Advice {
+    pub(super) remedy: String,
+    pub(super) evidence: Value,
 }
 
 // === impl Ledger ===
@@ -77,10 +86,15 @@ impl<'a> Ledger<'a> {
     /// One thing was not, and nothing further is looked at.
     pub(super) fn bad(&mut self, id: CheckId, bad: Bad) -> io::Result<()> {
         let own = self.own(id);
-        let because = Because::new(bad.expected, bad.seen.clone());
+        let mut because = Because::new(bad.expected, bad.seen);
+        let mut evidence = std::mem::take(&mut self.single.evidence);
+        if let Some(advice) = bad.advice {
+            because = because.remedy(advice.remedy);
+            evidence.extend(into_map(advice.evidence));
+        }
         self.stopped.get_or_insert(bad.summary.clone());
         let mut finding = Finding::not_pass(own, self.size, bad.outcome, bad.summary, because);
-        finding.evidence.append(&mut self.single.evidence);
+        finding.evidence.extend(evidence);
         if self.reported.contains(&own) { Ok(()) } else { self.report(finding) }
     }
 
@@ -153,7 +167,8 @@ impl Bad {
         expected: impl Into<String>,
         seen: impl Into<String>,
     ) -> Self {
-        Self { outcome: Outcome::Fail, summary: summary.into(), expected: expected.into(), seen: seen.into() }
+        let (summary, expected, seen) = (summary.into(), expected.into(), seen.into());
+        Self { outcome: Outcome::Fail, summary, expected, seen, advice: None }
     }
 
     /// It cannot be told.

@@ -4,6 +4,7 @@
 //! Where that hierarchy is visible is told by mountinfo. From the own group every directory up to the top that is
 //! visible is read, because each has its say.
 
+mod group;
 mod level;
 mod membership;
 mod place;
@@ -11,6 +12,7 @@ mod place;
 use crate::domain::cgroup::{CgroupVersion, HugetlbCgroup};
 use crate::domain::reading::Reading;
 
+pub use group::{Group, GroupError, parse_refusals};
 pub use level::parse_limit;
 use membership::{CONTROLLERS, MEMBERSHIPS};
 pub use membership::{Membership, parse_controllers, parse_memberships};

@@ -3,24 +3,21 @@
 use std::time::Duration;
 
 use super::super::assignment::Work;
+use super::pages::{PAGES, pages_to_take, room_in};
 use super::{Job, captured, item, prevented, task, time_for};
 use crate::allocation::Task;
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
     HP606, HP607, HP608, HP609, HP610, HP611, HP701, HP702,
 };
-use crate::domain::cgroup::AccountKind;
+use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
 use crate::domain::check::CheckId;
 use crate::domain::inventory::{DirectoryKind, Inventory};
 use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight};
-use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
-use crate::exchange::role::{self as exchange, Source};
-
-/// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
-const PAGES: u64 = 2;
+use crate::exchange::role::{self as exchange, Cgroups, Source};
 
 /// Frames of each run between frontend and backend: many times round a ring of 256.
 const FRAMES: u64 = 1024;
@@ -164,19 +161,23 @@ impl<'a> SizePlan<'a> {
             Some(_) => (Weight::Advisory, None),
             None => (Weight::Full, None),
         };
-        let not_run = unfit.or_else(|| match &self.pages {
+        let pages = self.pages.clone().map(|pages| pages.min(self.room_of_roles()).max(1));
+        let not_run = unfit.or_else(|| match &pages {
             Err(why) => Some(why.clone()),
             Ok(pages) if *pages < session.pages() => {
                 Some(NotRun::Skipped("only one page to be had".to_owned()))
             }
             Ok(_) => None,
         });
-        if let (None, Ok(pages)) = (&not_run, &self.pages) {
+        if let (None, Ok(pages)) = (&not_run, &pages) {
             let memory = match &self.request.directory {
                 Some(path) => Source::Directory(path.clone()),
                 None if self.may(CAP_SYS_ADMIN) => Source::Unattached,
                 None => Source::Memfd,
             };
+            let directory = |group: &Option<HugetlbCgroup>| group.as_ref().map(|group| group.path.clone());
+            let RoleCgroups { frontend, backend } = &self.inventory.role_cgroups;
+            let cgroups = Cgroups { frontend: directory(frontend), backend: directory(backend) };
             let task = |role| {
                 Work::Exchange(exchange::Task {
                     role,
@@ -185,12 +186,18 @@ impl<'a> SizePlan<'a> {
                     memory: memory.clone(),
                     seed: self.seed,
                     frames: FRAMES,
+                    cgroups: cgroups.clone(),
                 })
             };
             let workers = vec![task(Role::Frontend(session)), task(Role::Backend(session))];
             self.jobs.push(Job { workers, time: time_for(self.size, pages.saturating_mul(4)) });
         }
         Duty { role: Role::Frontend(session), weight, not_run }
+    }
+
+    /// Whole pages that the limits of the roles' own cgroups leave: of each, since either may have to pay for all.
+    fn room_of_roles(&self) -> u64 {
+        self.inventory.role_cgroups.iter().map(|group| room_in(group, self.size)).min().unwrap_or(u64::MAX)
     }
 
     fn measure(&mut self) {
@@ -230,37 +237,4 @@ impl<'a> SizePlan<'a> {
     fn may(&self, capability: u32) -> bool {
         self.inventory.privileges.capabilities.get().is_some_and(|set| set >> capability & 1 == 1)
     }
-}
-
-/// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, or what
-/// the pool may grow by; no more than this process is let have, but one in any case, so that a limit is met for real.
-fn pages_to_take(inventory: &Inventory, size: PageSize) -> Result<u64, NotRun> {
-    let Some(pool) = inventory.pool(size) else {
-        return Err(prevented(format!("no pool of {size} to be seen"), "see HP101"));
-    };
-    let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
-        return Err(prevented("the pool's counters cannot be read", "see HP101"));
-    };
-    let obtainable = available.saturating_add(growable);
-    if obtainable == 0 {
-        let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
-        let why = format!(
-            "no free page to try with: {} of {} are in use, {} more are reserved",
-            count(&pool.total).saturating_sub(count(&pool.free)),
-            count(&pool.total),
-            count(&pool.reserved)
-        );
-        return Err(prevented(
-            why,
-            "free a page, or say with --need how many a workload wants: that is judged in any case",
-        ));
-    }
-    Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1))
-}
-
-/// Whole pages that the limits of this process's cgroups leave, as far as they are known.
-fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
-    let Some(cgroup) = inventory.cgroup.known() else { return u64::MAX };
-    let left = |kind| cgroup.headroom(size, kind).tightest.map_or(u64::MAX, |room| room.left);
-    left(AccountKind::Fault).min(left(AccountKind::Reservation)) / size.bytes()
 }

@@ -1,7 +1,7 @@
 //! Runs of the program under test, in a place that was prepared for it.
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -52,16 +52,11 @@ pub(crate) fn check_in_cgroup(group: &Path, arguments: &[&str]) -> Run {
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let output = wait(child);
-    Run {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    wait(child)
 }
 
 /// Waits for `child`, kills it when patience is at its end, and fails the test then.
-fn wait(child: Child) -> Output {
+pub(crate) fn wait(child: Child) -> Run {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     let (done, waiting) = std::sync::mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
@@ -74,7 +69,11 @@ fn wait(child: Child) -> Output {
     let output = child.wait_with_output().unwrap();
     drop(done);
     watchdog.join().unwrap();
-    output
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
 }
 
 // === impl Run ===

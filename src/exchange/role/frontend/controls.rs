@@ -7,7 +7,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use serde_json::json;
 
-use super::{Stop, Told, ended, identities, populate, region_of, take_memory, write};
+use super::{Stop, Told, ended, identities, no_pages, populate, region_of, take_memory, write};
 use crate::domain::catalogue::{HP608, HP609};
 use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
@@ -28,7 +28,7 @@ pub(super) fn private(
 ) -> Result<(), Stop> {
     let memory = take_memory(task, session, Sharing::Private, ledger)?;
     ledger.step(HP608, "take the pages and write to them")?;
-    memory.mappings().try_for_each(populate)?;
+    memory.mappings().try_for_each(populate).map_err(|error| no_pages(&error))?;
     write(&memory, 0, task)?;
     let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP608, error))?;
     Told { task, memory: &memory, frontend: &mut frontend }.hand_over(HP608, 1, ledger)?;

@@ -1,0 +1,213 @@
+//! Who pays: what the roles' cgroups are charged while the pages are touched.
+//!
+//! A shared page is charged to the cgroup of whoever touches it first, and to nobody else until its file goes. So a limit
+//! may be enough for one role and not for the other, and which of them it has to be enough for is a matter of order.
+//! Source: Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
+
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Task;
+use super::ledger::{Advice, Bad};
+use crate::domain::cgroup::{AccountKind, Charges, Room};
+use crate::domain::size::PageSize;
+use crate::linux::cgroup::Group;
+use crate::linux::errno::named;
+
+/// The cgroups of both roles as they were at one time.
+pub(super) struct Payers {
+    size: PageSize,
+    frontend: Option<Payer>,
+    backend: Option<Payer>,
+    /// This role's own.
+    own: Option<Group>,
+}
+
+/// One role's cgroup.
+struct Payer {
+    directory: String,
+    /// Why there is none to be read, if so: it was there when the run began.
+    group: Result<Group, String>,
+    before: Charges,
+}
+
+/// What was charged since, by role. Empty without `--frontend-cgroup` and `--backend-cgroup`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Paid {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frontend: Option<Bill>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<Bill>,
+}
+
+/// What one cgroup was charged.
+#[derive(Debug, Clone, Serialize)]
+struct Bill {
+    directory: String,
+    /// Pages charged meanwhile; `None` if that cannot be told.
+    pages: Option<i64>,
+    before: Charges,
+    after: Charges,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// A limit that is in the way.
+pub(super) struct Limit {
+    room: Room,
+    kind: AccountKind,
+    size: PageSize,
+}
+
+/// Moves this process to its role's cgroup, if it has one.
+pub(super) fn join(task: &Task) -> Result<(), Bad> {
+    let Some(directory) = task.own_cgroup() else { return Ok(()) };
+    let bad = |seen: String| {
+        let expected = format!("{directory}/cgroup.procs takes this process");
+        Bad::unknown("the cgroup cannot be joined", expected, seen)
+    };
+    let group = Group::open(Path::new(directory)).map_err(|error| bad(error.to_string()))?;
+    group.join().map_err(|error| {
+        let remedy =
+            "name a cgroup that this user may write to; on cgroup v2, one that hands no controllers on to \
+                      groups below it"
+                .to_owned();
+        Bad { advice: Some(Box::new(Advice { remedy, evidence: Value::Null })), ..bad(named(&error)) }
+    })
+}
+
+// === impl Payers ===
+
+impl Payers {
+    /// As they are now.
+    pub(super) fn now(task: &Task) -> Self {
+        let payer = |directory: &Option<String>| {
+            let directory = directory.clone()?;
+            let group = Group::open(Path::new(&directory)).map_err(|error| error.to_string());
+            let before = charges(&group, task.size);
+            Some(Payer { directory, group, before })
+        };
+        Self {
+            size: task.size,
+            frontend: payer(&task.cgroups.frontend),
+            backend: payer(&task.cgroups.backend),
+            own: task.own_cgroup().and_then(|directory| Group::open(Path::new(directory)).ok()),
+        }
+    }
+
+    /// What was charged since.
+    pub(super) fn paid(&self) -> Paid {
+        let bill = |payer: &Payer| {
+            let (before, after) = (payer.before.clone(), charges(&payer.group, self.size));
+            let pages = match (before.bytes.get(), after.bytes.get()) {
+                (Some(before), Some(after)) => pages_between(before, after, self.size),
+                _ => None,
+            };
+            let problem = payer.group.as_ref().err().cloned();
+            Bill { directory: payer.directory.clone(), pages, before, after, problem }
+        };
+        Paid { frontend: self.frontend.as_ref().map(bill), backend: self.backend.as_ref().map(bill) }
+    }
+
+    /// The limit that leaves this role not one page more in an account; `None` if there is none, or the role has no
+    /// cgroup of its own.
+    pub(super) fn limit(&self, kind: AccountKind) -> Option<Limit> {
+        let room = self.own.as_ref()?.limits().headroom(self.size, kind).tightest?;
+        (room.left < self.size.bytes()).then_some(Limit { room, kind, size: self.size })
+    }
+}
+
+fn charges(group: &Result<Group, String>, size: PageSize) -> Charges {
+    group.as_ref().map(|group| group.charges(size)).unwrap_or_default()
+}
+
+/// Whole pages, negative if fewer are charged than before.
+fn pages_between(before: u64, after: u64, size: PageSize) -> Option<i64> {
+    let pages = i64::try_from(before.abs_diff(after) / size.bytes()).ok()?;
+    Some(if after < before { -pages } else { pages })
+}
+
+// === impl Paid ===
+
+impl Paid {
+    /// For the end of a summary: `; charged: 2 pages to the frontend's cgroup, 0 to the backend's`.
+    pub(super) fn summary(&self) -> String {
+        let told = |role: &str, bill: &Option<Bill>| {
+            let pages = bill.as_ref()?.pages?;
+            Some(format!("{pages} to the {role}'s cgroup"))
+        };
+        let all: Vec<_> = [told("frontend", &self.frontend), told("backend", &self.backend)]
+            .into_iter()
+            .flatten()
+            .collect();
+        if all.is_empty() { String::new() } else { format!("; pages charged: {}", all.join(", ")) }
+    }
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// That `role` got none of its pages because of it.
+    pub(super) fn bad(&self, role: &str, error: &io::Error, payers: &Payers) -> Bad {
+        let Room { file, limit, usage, .. } = &self.room;
+        let usage = usage.map_or_else(|| "an unknown number".to_owned(), |usage| usage.to_string());
+        let seen = format!("{}, and {file} is {limit} with {usage} bytes charged", named(error));
+        let remedy = match self.kind {
+            AccountKind::Fault => format!(
+                "raise {file}: pages are charged to the cgroup of whoever touches them first, here the {role}"
+            ),
+            AccountKind::Reservation => format!(
+                "raise {file}: a reservation is charged to the cgroup of whoever maps the file first, the {role}"
+            ),
+        };
+        let evidence = json!({ "cgroups": payers.paid(), "limit": self.room });
+        Bad {
+            advice: Some(Box::new(Advice { remedy, evidence })),
+            ..Bad::fail(
+                format!("the {role}'s cgroup leaves no page of {} more", self.size),
+                format!("the {role}, who is first, gets the pages"),
+                seen,
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::reading::Reading;
+
+    fn bill(pages: Option<i64>) -> Option<Bill> {
+        let charges = Charges { bytes: Reading::Known(0), refused: Reading::Known(0) };
+        let (before, after) = (charges.clone(), charges);
+        Some(Bill { directory: "/c".into(), pages, before, after, problem: None })
+    }
+
+    #[test]
+    fn a_summary_tells_of_those_cgroups_alone_that_are_known() {
+        for (frontend, backend, summary) in [
+            (None, None, ""),
+            (bill(None), None, ""),
+            (bill(Some(2)), None, "; pages charged: 2 to the frontend's cgroup"),
+            (
+                bill(Some(0)),
+                bill(Some(1)),
+                "; pages charged: 0 to the frontend's cgroup, 1 to the backend's cgroup",
+            ),
+        ] {
+            assert_eq!(Paid { frontend, backend }.summary(), summary);
+        }
+    }
+
+    #[test]
+    fn pages_are_counted_either_way() {
+        let size = PageSize::from_bytes(2 << 20).unwrap();
+        for (before, after, pages) in [(0, 4 << 20, 2), (4 << 20, 0, -2), (5, 5, 0), (0, 1, 0)] {
+            assert_eq!(pages_between(before, after, size), Some(pages));
+        }
+        assert_eq!(pages_between(0, u64::MAX, size), Some((u64::MAX >> 21).cast_signed()));
+    }
+}

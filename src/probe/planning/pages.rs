@@ -1,0 +1,48 @@
+//! How many pages there are to try with.
+
+use super::prevented;
+use crate::domain::cgroup::{AccountKind, HugetlbCgroup};
+use crate::domain::inventory::Inventory;
+use crate::domain::plan::NotRun;
+use crate::domain::reading::Reading;
+use crate::domain::size::PageSize;
+
+/// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
+pub(super) const PAGES: u64 = 2;
+
+/// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, or what
+/// the pool may grow by; no more than this process is let have, but one in any case, so that a limit is met for real.
+pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize) -> Result<u64, NotRun> {
+    let Some(pool) = inventory.pool(size) else {
+        return Err(prevented(format!("no pool of {size} to be seen"), "see HP101"));
+    };
+    let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
+        return Err(prevented("the pool's counters cannot be read", "see HP101"));
+    };
+    let obtainable = available.saturating_add(growable);
+    if obtainable == 0 {
+        let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
+        let why = format!(
+            "no free page to try with: {} of {} are in use, {} more are reserved",
+            count(&pool.total).saturating_sub(count(&pool.free)),
+            count(&pool.total),
+            count(&pool.reserved)
+        );
+        return Err(prevented(
+            why,
+            "free a page, or say with --need how many a workload wants: that is judged in any case",
+        ));
+    }
+    Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1))
+}
+
+/// Whole pages that the limits of this process's cgroups leave, as far as they are known.
+fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
+    inventory.cgroup.known().map_or(u64::MAX, |cgroup| room_in(cgroup, size))
+}
+
+/// Whole pages that the limits of a cgroup, and of those above it, leave, as far as they are known.
+pub(super) fn room_in(cgroup: &HugetlbCgroup, size: PageSize) -> u64 {
+    let left = |kind| cgroup.headroom(size, kind).tightest.map_or(u64::MAX, |room| room.left);
+    left(AccountKind::Fault).min(left(AccountKind::Reservation)) / size.bytes()
+}
