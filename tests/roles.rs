@@ -146,7 +146,7 @@ fn nobody_until_the_deadline_is_unknown() {
             .unwrap();
         let said = String::from_utf8(child.stdout).unwrap();
         assert_eq!(child.status.code(), Some(3), "{said}");
-        assert!(said.contains("within 1.0s"), "{said}");
+        assert!(said.contains("socket within "), "{said}");
         assert_eq!(directory.path().read_dir().unwrap().count(), 0);
     }
 }
