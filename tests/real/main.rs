@@ -15,6 +15,7 @@
 
 mod allocation;
 mod context;
+mod kill;
 mod limit;
 mod mount;
 mod peers;
@@ -38,8 +39,16 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // The counters of a pool belong to the whole machine.
     arguments.test_threads = Some(1);
-    let mut cases =
-        [pool::CASES, mount::CASES, limit::CASES, allocation::CASES, sharing::CASES, peers::CASES].concat();
+    let mut cases = [
+        pool::CASES,
+        mount::CASES,
+        limit::CASES,
+        allocation::CASES,
+        sharing::CASES,
+        peers::CASES,
+        kill::CASES,
+    ]
+    .concat();
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     let before = context::pools::snapshot();
