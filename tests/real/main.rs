@@ -15,6 +15,7 @@
 
 mod allocation;
 mod context;
+mod fault;
 mod kill;
 mod limit;
 mod mount;
@@ -22,6 +23,7 @@ mod peers;
 mod pool;
 mod reserve;
 mod sharing;
+mod spoilt;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -45,6 +47,8 @@ fn main() -> std::process::ExitCode {
         limit::CASES,
         allocation::CASES,
         sharing::CASES,
+        spoilt::CASES,
+        fault::CASES,
         peers::CASES,
         kill::CASES,
     ]

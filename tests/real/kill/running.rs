@@ -23,7 +23,7 @@ pub(super) enum Victim {
     Orchestrator,
     /// The process that gives the pages back.
     Guardian,
-    /// Whichever worker lives.
+    /// Whichever worker lives, of several any.
     Worker,
     /// Everybody in one moment.
     All,
@@ -133,10 +133,9 @@ impl<'a> Running<'a> {
             Victim::Worker => "worker",
         };
         loop {
-            let processes = self.scene.processes();
-            if let Some((pid, _)) = processes.iter().find(|(_, its)| its == verb)
-                && kill_living(*pid)
-            {
+            let mut processes = self.scene.processes();
+            processes.retain(|(_, its)| its == verb);
+            if !processes.is_empty() && kill_living(processes[random() as usize % processes.len()].0) {
                 return true;
             }
             if self.status().is_some() {

@@ -15,8 +15,9 @@ use tempfile::TempDir;
 use crate::context::cgroup::Group;
 use crate::context::{Machine, Missing, SMALL, pools};
 
-/// A kill may take this long to be made good, once nothing else of the run is to be done.
-const RESTORED_WITHIN: Duration = Duration::from_secs(2);
+/// A kill may take this many seconds to be made good, once nothing else of the run is to be done; an emulated machine is
+/// given more by `HUGEPROBE_RESTORED_WITHIN`.
+const RESTORED_WITHIN: u64 = 2;
 /// How long others may keep the pools as they want them before a difference is held to be ours.
 const OTHERS_TAKE: Duration = Duration::from_secs(20);
 
@@ -30,6 +31,7 @@ pub(super) struct Scene {
     directory: TempDir,
     /// The pools before anything was run here.
     base: Counters,
+    patience: Duration,
 }
 
 type Counters = BTreeMap<PathBuf, u64>;
@@ -80,7 +82,9 @@ impl Scene {
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_PRIVATE | MsFlags::MS_REC, None::<&str>).unwrap();
         mount(Some("none"), directory.path(), Some("hugetlbfs"), MsFlags::empty(), Some("pagesize=2M"))
             .unwrap();
-        Self { group, directory, base: counters() }
+        let patience =
+            std::env::var("HUGEPROBE_RESTORED_WITHIN").map_or(RESTORED_WITHIN, |text| text.parse().unwrap());
+        Self { group, directory, base: counters(), patience: Duration::from_secs(patience) }
     }
 
     /// The cgroup.
@@ -125,14 +129,15 @@ impl Scene {
             if processes.is_empty() && journals.is_empty() && now == *before {
                 return Ok(Round::Counts);
             }
-            if since.elapsed() < rest + RESTORED_WITHIN {
+            if since.elapsed() < rest + self.patience {
                 thread::sleep(Duration::from_millis(2));
             } else if processes.is_empty() && journals.is_empty() && now.others == before.others {
                 return self.changed_by_others(before);
             } else {
                 return Err(format!(
-                    "after {:?} there are processes {processes:?}, journals {journals:?}\nbefore: {before:?}\nnow:    {now:?}",
-                    since.elapsed()
+                    "after {:?}: processes {processes:?}, journals {journals:?}, {}",
+                    since.elapsed(),
+                    now.against(before)
                 ));
             }
         }
@@ -156,6 +161,22 @@ impl Scene {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+impl Remains {
+    /// What is otherwise than `before`.
+    fn against(&self, before: &Self) -> String {
+        let counter = |path: &PathBuf| (self.counters.get(path), before.counters.get(path));
+        let paths: BTreeSet<&PathBuf> = self.counters.keys().chain(before.counters.keys()).collect();
+        let other = paths.into_iter().filter(|path| counter(path).0 != counter(path).1);
+        let mut told: Vec<String> = other
+            .map(|path| format!("{} was {:?} and is {:?}", path.display(), counter(path).1, counter(path).0))
+            .collect();
+        if self.others != before.others {
+            told.push(format!("{:?} was {:?}", self.others, before.others));
+        }
+        if told.is_empty() { "all else as before".to_owned() } else { told.join("; ") }
     }
 }
 
