@@ -16,6 +16,8 @@
 mod allocation;
 mod cgroups;
 mod context;
+mod fault;
+mod kill;
 mod killed;
 mod limit;
 mod mount;
@@ -23,6 +25,7 @@ mod peers;
 mod pool;
 mod reserve;
 mod sharing;
+mod spoilt;
 mod testpmd;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -47,10 +50,13 @@ fn main() -> std::process::ExitCode {
         limit::CASES,
         allocation::CASES,
         sharing::CASES,
+        spoilt::CASES,
+        fault::CASES,
         cgroups::CASES,
-        killed::CASES,
         peers::CASES,
         testpmd::CASES,
+        kill::CASES,
+        killed::CASES,
     ]
     .concat();
     cases.extend(reserve::cases());

@@ -30,6 +30,8 @@ pub(crate) enum Filter {
     OldKernel,
     /// mbind and set_mempolicy are EPERM, as under a container's default profile.
     NoMbind,
+    /// mbind answers 0 and does nothing.
+    DeafMbind,
 }
 
 /// A process that holds pages until it is dropped.
@@ -91,6 +93,7 @@ fn filtered(filter: &str, arguments: &[&str]) {
             nix::libc::EPERM,
             [nix::libc::SYS_mbind, nix::libc::SYS_set_mempolicy].map(|call| (call, vec![])).to_vec(),
         ),
+        "DeafMbind" => (0, vec![(nix::libc::SYS_mbind, vec![])]),
         other => panic!("no filter {other}"),
     };
     let filter = SeccompFilter::new(

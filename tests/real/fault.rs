@@ -1,0 +1,122 @@
+//! HP504, HP506 and HP507 made to fail: faults that no machine has on demand, made around a worker that is told by hand
+//! what to do.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::Case;
+use crate::context::child::{self, Filter};
+use crate::context::program::{PROGRAM, Run, run};
+use crate::context::{Machine, Missing, SMALL};
+
+pub(crate) const CASES: &[Case] = &[
+    ("fault: HP504 fails when somebody keeps the pages that were released", kept),
+    ("fault: HP506 fails when pages land elsewhere than they were bound to", astray),
+    ("fault: HP507 warns when a NUMA node gives none of its pages", empty_node),
+];
+
+/// What a worker is started with.
+fn arguments(task: &Value, manner: &str) -> [String; 2] {
+    let assignment = json!({
+        "run": "by-hand", "parent": std::process::id(), "manner": manner, "work": {"allocation": task},
+    });
+    ["worker".to_owned(), assignment.to_string()]
+}
+
+/// What a worker found about `id`, in the lines of its part.
+#[track_caller]
+fn found(lines: &[Value], id: &str) -> Value {
+    let mut findings = lines.iter().filter(|line| line["id"] == id && !line["outcome"].is_null());
+    findings.next().unwrap_or_else(|| panic!("{id} is not in {lines:#?}")).clone()
+}
+
+fn lines(run: &Run) -> Vec<Value> {
+    run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A worker waits after each step. While it holds its pages, its file is opened a second time: then they stay when it
+/// lets go of them, each time anew.
+fn kept(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 16)?;
+    let task = json!({"role": "memfd", "size": "2Mi", "pages": 2});
+    let mut worker = Command::new(PROGRAM)
+        .args(arguments(&task, "pause"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut go_on = worker.stdin.take().unwrap();
+    let (mut lines, mut kept) = (Vec::new(), Vec::new());
+    for line in BufReader::new(worker.stdout.take().unwrap()).lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if let Some(step) = line["movement"]["step"].as_str() {
+            if step.contains("second page") {
+                kept.push(memfd_of(worker.id()));
+            }
+            go_on.write_all(b"\n").unwrap();
+        }
+        lines.push(line);
+    }
+    worker.wait().unwrap();
+    let finding = found(&lines, "HP504");
+    assert_eq!(finding["outcome"], "fail", "{finding:#}");
+    assert!(finding["summary"].as_str().unwrap().contains("free -2"), "{finding:#}");
+    assert!(kept.len() >= 3, "one try proves nothing");
+    Ok(())
+}
+
+/// The memfd of process `pid`, open once more.
+fn memfd_of(pid: u32) -> File {
+    let mut files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap().path());
+    let is_memfd =
+        |path: &Path| fs::read_link(path).is_ok_and(|to| to.to_string_lossy().starts_with("/memfd:"));
+    File::open(files.find(|path| is_memfd(path)).unwrap()).unwrap()
+}
+
+/// A tree in which two NUMA nodes have 4 pages each, of which so many are free.
+fn two_nodes(free: [u64; 2]) -> tempfile::TempDir {
+    let tree = tempfile::tempdir().unwrap();
+    let pool = |parent: &str, counters: &[(&str, u64)]| {
+        let pool = tree.path().join(parent).join("hugepages-2048kB");
+        fs::create_dir_all(&pool).unwrap();
+        for (name, value) in counters {
+            fs::write(pool.join(format!("{name}_hugepages")), format!("{value}\n")).unwrap();
+        }
+    };
+    for (node, free) in free.iter().enumerate() {
+        let parent = format!("sys/devices/system/node/node{node}/hugepages");
+        pool(&parent, &[("nr", 4), ("free", *free), ("surplus", 0)]);
+    }
+    let free = free.iter().sum();
+    let all = [("nr", 8), ("free", free), ("resv", 0), ("surplus", 0), ("nr_overcommit", 0)];
+    pool("sys/kernel/mm/hugepages", &all);
+    tree
+}
+
+/// The kernel says that it has bound the memory, and has not.
+fn astray(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 2)?;
+    let tree = two_nodes([4, 4]);
+    let task = json!({"role": "placement", "size": "2Mi", "pages": 1, "root": tree.path()});
+    let arguments = arguments(&task, "part");
+    let run = child::under(Filter::DeafMbind, &arguments.each_ref().map(String::as_str));
+    let finding = found(&lines(&run), "HP506");
+    assert_eq!(finding["outcome"], "fail", "{finding:#}");
+    assert!(finding["summary"].as_str().unwrap().contains("landed on node"), "{finding:#}");
+    Ok(())
+}
+
+fn empty_node(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 2)?;
+    let tree = two_nodes([4, 0]);
+    let task = json!({"role": "placement", "size": "2Mi", "pages": 1, "root": tree.path()});
+    let run = run(Command::new(PROGRAM).args(arguments(&task, "part")));
+    let finding = found(&lines(&run), "HP507");
+    assert_eq!(finding["outcome"], "warn", "{finding:#}");
+    assert!(finding["remedy"].as_str().unwrap().contains("node1/hugepages"), "{finding:#}");
+    Ok(())
+}

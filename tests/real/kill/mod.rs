@@ -1,0 +1,219 @@
+//! kill -9 at any moment of any run: pools, mounts, files and SysV segments are as before, within 2 s if one process was
+//! killed, by the next run if all were.
+//!
+//! Each kill is known to have hit: what the victim ended by is read, or the victim was stopped first. `HUGEPROBE_KILLS`
+//! is how many kills of each victim have to hit.
+
+mod running;
+mod scene;
+
+use std::io::{BufReader, Read, Write as _};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::Case;
+use crate::context::{Machine, Missing};
+use running::{Running, Shape, Victim, random};
+use scene::{Round, Scene};
+
+pub(crate) const CASES: &[Case] = &[
+    ("kill: -9 of the orchestrator at any moment", |machine| killed(machine, Victim::Orchestrator)),
+    ("kill: -9 of the guardian at any moment", |machine| killed(machine, Victim::Guardian)),
+    ("kill: -9 of a worker at any moment", |machine| killed(machine, Victim::Worker)),
+    ("kill: -9 of all at once at any moment, and the next run restores", |machine| {
+        killed(machine, Victim::All)
+    }),
+    ("kill: SIGINT and SIGTERM at any moment end in a report", interrupted),
+    ("kill: walk --pause, while it waits", paused),
+];
+
+/// Kills of each victim that have to hit.
+const KILLS: u32 = 200;
+/// Signals of each kind.
+const SIGNALS: u32 = 20;
+
+/// Pages added by a run: a number that nobody adds by chance, so that a difference tells whose it is.
+const RESERVE: &str = "2Mi=13";
+
+/// The runs that are killed in turn: one with memory of its own, one with files of a mount, and one that has as many pages
+/// in use as it added.
+fn shapes(scene: &Scene) -> Vec<Shape> {
+    let directory = scene.directory().to_str().unwrap();
+    let check = ["check", "-o", "json", "--size", "2Mi", "--reserve", RESERVE];
+    [&[][..], &["--dir", directory], &["--only", "HP5", "--reserve", "2Mi=4@numa0", "--need", "2Mi=17"]]
+        .iter()
+        .map(|more| Shape::new(scene, &[&check[..], more].concat()))
+        .collect()
+}
+
+fn killed(machine: &Machine, victim: Victim) -> Result<(), Missing> {
+    let kills = std::env::var("HUGEPROBE_KILLS").map_or(KILLS, |text| text.parse().unwrap());
+    scene::on(machine, |scene| {
+        let since = Instant::now();
+        let shapes = shapes(scene);
+        let (mut hits, mut missed, mut disturbed, mut owed) = (0, 0, 0, 0);
+        for shape in shapes.iter().cycle() {
+            if hits >= kills {
+                break;
+            }
+            assert!(missed <= kills, "{hits} of {} kills hit {victim:?}", hits + missed);
+            assert!(disturbed <= kills, "others change the pools all the time");
+            let before = scene.remains();
+            let mut run = Running::start(scene, &shape.arguments);
+            let moment = shape.moment();
+            thread::sleep(moment);
+            let mut struck = Instant::now();
+            let hit = run.strike(victim);
+            let found = format!("{:?}, {victim:?} after {moment:?}", shape.arguments);
+            if victim == Victim::All {
+                owed += u32::from(nobody_left(scene) != before);
+                next_run(scene);
+                struck = Instant::now();
+            }
+            // Whoever loses a worker goes on with the next.
+            let rest = if victim == Victim::Worker { shape.life } else { Duration::ZERO };
+            let round = scene.restored(&before, struck, rest).unwrap_or_else(|why| panic!("{found}: {why}"));
+            if matches!(victim, Victim::Guardian | Victim::Worker) {
+                let ended = run.end();
+                assert!(ended.is_told(), "{found}: {ended:?}");
+            }
+            hits += u32::from(hit && round == Round::Counts);
+            missed += u32::from(!hit);
+            disturbed += u32::from(round == Round::Disturbed);
+        }
+        // Most of a run's life it has pages to give back.
+        assert!(victim != Victim::All || owed * 3 > hits, "{owed} of {hits} kills left something to restore");
+        eprintln!(
+            "{victim:?}: {hits} hits, {missed} missed, {disturbed} disturbed by others, {owed} left to the next run; {:?}",
+            since.elapsed()
+        );
+    })
+}
+
+/// Waits until the last of the killed is gone, and says what they left.
+fn nobody_left(scene: &Scene) -> scene::Remains {
+    while !scene.processes().is_empty() {
+        thread::yield_now();
+    }
+    scene.remains()
+}
+
+/// The run that restores what a killed one left: with `--reserve`, or without it.
+fn next_run(scene: &Scene) {
+    let with = ["check", "--only", "HP101", "--size", "2Mi", "--reserve", "2Mi=1"];
+    let arguments = if random() % 2 == 0 { &with[..] } else { &with[..5] };
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let ended = Running::start(scene, &arguments).end();
+    assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:?}");
+}
+
+/// Whoever breaks a run off gets its report. The exceptions are at its very beginning: before the program has taken
+/// signals over, one kills; while the pools grow there is nothing to report, and a sentence says so.
+fn interrupted(machine: &Machine) -> Result<(), Missing> {
+    scene::on(machine, |scene| {
+        let shape = Shape::new(
+            scene,
+            &["check", "-o", "json", "--size", "2Mi", "--reserve", RESERVE, "--only", "HP5"],
+        );
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let (mut reports, mut broken_off) = (0, 0);
+            for round in 0..SIGNALS {
+                let before = scene.remains();
+                let run = Running::start(scene, &shape.arguments);
+                let moment = shape.moment();
+                thread::sleep(moment);
+                run.signal(signal);
+                let struck = Instant::now();
+                let found = format!("{signal} after {moment:?}");
+                scene
+                    .restored(&before, struck, Duration::ZERO)
+                    .unwrap_or_else(|why| panic!("{found}: {why}"));
+                let ended = run.end();
+                let killed_at_once = ended.code.is_none() && ended.stdout.is_empty();
+                assert!(ended.is_told() || killed_at_once, "{found}, round {round}: {ended:?}");
+                reports += u32::from(ended.report().is_some());
+                if ended.stdout.contains("broken off by") {
+                    broken_off += 1;
+                    assert_eq!(ended.code, Some(3), "{ended:?}");
+                }
+            }
+            eprintln!("{signal}: {reports} of {SIGNALS} reports, {broken_off} of them of a run broken off");
+            assert!(reports * 2 > SIGNALS, "{signal}: {reports} reports");
+            assert!(broken_off * 4 > SIGNALS, "{signal}: {broken_off} were broken off");
+        }
+    })
+}
+
+/// Every pause of a walk is met by every kill and by every signal.
+fn paused(machine: &Machine) -> Result<(), Missing> {
+    scene::on(machine, |scene| {
+        let directory = scene.directory().to_str().unwrap();
+        let walk = ["walk", "--size", "2Mi", "--reserve", RESERVE, "--pause"];
+        for arguments in [&walk[..], &[&walk[..], &["--dir", directory]].concat()] {
+            let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+            for pauses in 1..=PAUSES {
+                for end in [
+                    End::Kill(Victim::Orchestrator),
+                    End::Kill(Victim::Guardian),
+                    End::Kill(Victim::Worker),
+                    End::Kill(Victim::All),
+                    End::Signal(Signal::SIGINT),
+                    End::Signal(Signal::SIGTERM),
+                ] {
+                    end_walk(scene, &arguments, pauses, end);
+                }
+            }
+        }
+    })
+}
+
+/// Steps of a walk at which it waits: reserve, touch, touch, release, populate, release.
+const PAUSES: usize = 6;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Kill(Victim),
+    Signal(Signal),
+}
+
+fn end_walk(scene: &Scene, arguments: &[String], pauses: usize, end: End) {
+    let before = scene.remains();
+    let mut run = Running::with_streams(scene, arguments, Stdio::piped(), Some(Stdio::piped()));
+    let mut input = run.child.stdin.take().unwrap();
+    let mut output = BufReader::new(run.child.stdout.take().unwrap());
+    for pause in 1..=pauses {
+        wait_for_pause(&mut output);
+        if pause < pauses {
+            input.write_all(b"\n").unwrap();
+        }
+    }
+    let mut struck = Instant::now();
+    match end {
+        End::Kill(victim) => assert!(run.strike(victim), "{end:?} at pause {pauses} hit nobody"),
+        End::Signal(signal) => run.signal(signal),
+    }
+    let found = format!("{arguments:?}: {end:?} at pause {pauses}");
+    if end == End::Kill(Victim::All) {
+        nobody_left(scene);
+        next_run(scene);
+        struck = Instant::now();
+    }
+    scene.restored(&before, struck, Duration::ZERO).unwrap_or_else(|why| panic!("{found}: {why}"));
+    let ended = run.end();
+    let by_ourselves = matches!(end, End::Kill(Victim::Orchestrator | Victim::All));
+    assert!(by_ourselves || ended.code == Some(3), "{found}: {ended:?}");
+}
+
+/// Reads up to the next prompt, byte by byte: it ends no line.
+fn wait_for_pause(output: &mut impl Read) {
+    const PROMPT: &[u8] = b"Return goes on ";
+    let mut said = Vec::new();
+    while !said.ends_with(PROMPT) {
+        let mut byte = [0];
+        output.read_exact(&mut byte).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&said)));
+        said.push(byte[0]);
+    }
+}

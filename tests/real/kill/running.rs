@@ -1,0 +1,205 @@
+//! A run of the program that is going to be killed.
+
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::BuildHasher as _;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::scene::Scene;
+use crate::context::program::PROGRAM;
+
+/// Who is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Victim {
+    /// The process that the user typed.
+    Orchestrator,
+    /// The process that gives the pages back.
+    Guardian,
+    /// Whichever worker lives, of several any.
+    Worker,
+    /// Everybody in one moment.
+    All,
+}
+
+/// A kind of run, and how long one takes.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) arguments: Vec<String>,
+    pub(super) life: Duration,
+}
+
+/// A run.
+pub(super) struct Running<'a> {
+    scene: &'a Scene,
+    pub(super) child: Child,
+    output: File,
+    log: File,
+}
+
+/// What a run said that ended by itself.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// Measures how long runs with these arguments take: the median of a few.
+    pub(super) fn new(scene: &Scene, arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut lives: Vec<Duration> = (0..5)
+            .map(|_| {
+                let run = Running::start(scene, &arguments);
+                let since = Instant::now();
+                let ended = run.end();
+                assert!(matches!(ended.code, Some(0 | 1 | 3)), "{arguments:?}: {ended:?}");
+                since.elapsed()
+            })
+            .collect();
+        lives.sort_unstable();
+        Self { arguments, life: lives[2] }
+    }
+
+    /// A moment of such a run; each is as likely as the other.
+    pub(super) fn moment(&self) -> Duration {
+        self.life.mul_f64(f64::from(random() >> 8) / f64::from(1 << 24))
+    }
+}
+
+/// 32 random bits: what seeds the standard library's hash maps.
+pub(super) fn random() -> u32 {
+    (RandomState::new().hash_one(0) >> 32).try_into().unwrap()
+}
+
+// === impl Running ===
+
+impl<'a> Running<'a> {
+    /// Starts the program; it runs when this returns.
+    pub(super) fn start(scene: &'a Scene, arguments: &[String]) -> Self {
+        Self::with_streams(scene, arguments, Stdio::null(), None)
+    }
+
+    /// The same, with its standard input, and its standard output if that is not to be kept.
+    pub(super) fn with_streams(
+        scene: &'a Scene,
+        arguments: &[String],
+        input: Stdio,
+        output: Option<Stdio>,
+    ) -> Self {
+        let [kept, log] = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        let mut child = Command::new("sh")
+            .args(["-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\""])
+            .arg(scene.group())
+            .arg(PROGRAM)
+            .args(arguments)
+            .stdin(input)
+            .stdout(output.unwrap_or_else(|| kept.try_clone().unwrap().into()))
+            .stderr(log.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        // Until the shell has made way for it; on a busy machine it may be over by then.
+        let line = format!("/proc/{}/cmdline", child.id());
+        while !std::fs::read(&line).unwrap().starts_with(PROGRAM.as_bytes())
+            && child.try_wait().unwrap().is_none()
+        {
+            thread::yield_now();
+        }
+        Self { scene, child, output: kept, log }
+    }
+
+    /// Kills `victim`, waiting for it if it has not been started yet. True if the kill is what ended it: it lived.
+    pub(super) fn strike(&mut self, victim: Victim) -> bool {
+        let verb = match victim {
+            Victim::Orchestrator => {
+                self.child.kill().unwrap();
+                return self.child.wait().unwrap().signal() == Some(Signal::SIGKILL as i32);
+            }
+            Victim::All => {
+                self.scene.kill_all();
+                return self.child.wait().unwrap().signal() == Some(Signal::SIGKILL as i32);
+            }
+            Victim::Guardian => "guardian",
+            Victim::Worker => "worker",
+        };
+        loop {
+            let mut processes = self.scene.processes();
+            processes.retain(|(_, its)| its == verb);
+            if !processes.is_empty() && kill_living(processes[random() as usize % processes.len()].0) {
+                return true;
+            }
+            if self.status().is_some() {
+                return false;
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Sends a signal to the orchestrator.
+    pub(super) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(mut self) -> Ended {
+        let code = self.child.wait().unwrap().code();
+        let [stdout, stderr] = [&mut self.output, &mut self.log].map(|file| {
+            let mut text = String::new();
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            text
+        });
+        Ended { code, stdout, stderr }
+    }
+}
+
+/// Kills a process that is stopped first: one that has stopped lives, and will not end in any other way. False if it
+/// ended before that.
+fn kill_living(pid: i32) -> bool {
+    let stat = format!("/proc/{pid}/stat");
+    let process = Pid::from_raw(pid);
+    let _ = kill(process, Signal::SIGSTOP);
+    loop {
+        // `PID (NAME) STATE ...`, proc(5); the name may hold anything.
+        let text = std::fs::read_to_string(&stat).unwrap_or_default();
+        match text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+            Some('T') => return kill(process, Signal::SIGKILL).is_ok(),
+            Some('Z' | 'X') | None => return false,
+            Some(_) => thread::yield_now(),
+        }
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// The report, if there is one.
+    pub(super) fn report(&self) -> Option<Value> {
+        serde_json::from_str(&self.stdout).ok()
+    }
+
+    /// That it ended as a run does: with a report whose verdict its exit code tells, or a sentence on why there is none.
+    pub(super) fn is_told(&self) -> bool {
+        match self.report().as_ref().map(|report| report["verdict"].as_str()) {
+            Some(Some("pass" | "warn")) => self.code == Some(0),
+            Some(Some("fail" | "none")) => self.code == Some(1),
+            Some(Some("unknown")) => self.code == Some(3),
+            Some(_) => false,
+            None => self.code == Some(3) && self.stdout.is_empty() && self.stderr.starts_with("hugeprobe: "),
+        }
+    }
+}

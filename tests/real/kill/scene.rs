@@ -1,0 +1,216 @@
+//! Where runs are killed: a cgroup that holds every process of a run, whatever its session and parent, and a mount
+//! namespace with a hugetlbfs of its own. And what a run could leave behind there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use tempfile::TempDir;
+
+use crate::context::cgroup::Group;
+use crate::context::{Machine, Missing, SMALL, pools};
+
+/// A kill may take this many seconds to be made good, once nothing else of the run is to be done; an emulated machine is
+/// given more by `HUGEPROBE_RESTORED_WITHIN`.
+const RESTORED_WITHIN: u64 = 2;
+/// How long others may keep the pools as they want them before a difference is held to be ours.
+const OTHERS_TAKE: Duration = Duration::from_secs(20);
+
+/// Where `--reserve` keeps its journals.
+const RUN_DIRECTORY: &str = "/run/hugeprobe";
+
+/// The place.
+#[derive(Debug)]
+pub(super) struct Scene {
+    group: Group,
+    directory: TempDir,
+    /// The pools before anything was run here.
+    base: Counters,
+    patience: Duration,
+}
+
+type Counters = BTreeMap<PathBuf, u64>;
+
+/// What runs must leave as it was.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Remains {
+    /// Every counter of the pools of 2Mi, in total and per NUMA node.
+    pub(super) counters: Counters,
+    others: Others,
+}
+
+/// The rest of it, which is nobody's but ours.
+#[derive(Debug, Clone, PartialEq)]
+struct Others {
+    mounts: String,
+    files: BTreeSet<OsString>,
+    segments: BTreeSet<String>,
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// All is as before.
+    Counts,
+    /// Others changed the pools meanwhile: they changed back when nothing was left of the run that could have done it.
+    Disturbed,
+}
+
+/// Makes the place, and does `act` there.
+pub(super) fn on(machine: &Machine, act: impl FnOnce(&Scene) + Send) -> Result<(), Missing> {
+    let group = machine.cgroup("kill")?;
+    if !group.path().join("cgroup.kill").exists() {
+        return Err(Missing("cgroup.kill (Linux 5.14)".to_owned()));
+    }
+    // A thread of its own, because its mount namespace goes with it.
+    let done = thread::scope(|scope| scope.spawn(|| act(&Scene::new(group))).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(())
+}
+
+// === impl Scene ===
+
+impl Scene {
+    fn new(group: Group) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_PRIVATE | MsFlags::MS_REC, None::<&str>).unwrap();
+        mount(Some("none"), directory.path(), Some("hugetlbfs"), MsFlags::empty(), Some("pagesize=2M"))
+            .unwrap();
+        let patience =
+            std::env::var("HUGEPROBE_RESTORED_WITHIN").map_or(RESTORED_WITHIN, |text| text.parse().unwrap());
+        Self { group, directory, base: counters(), patience: Duration::from_secs(patience) }
+    }
+
+    /// The cgroup.
+    pub(super) fn group(&self) -> &Path {
+        self.group.path()
+    }
+
+    /// The hugetlbfs.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The processes of the run, with the verb that each was started with.
+    pub(super) fn processes(&self) -> Vec<(i32, String)> {
+        let pids = fs::read_to_string(self.group().join("cgroup.procs")).unwrap();
+        pids.lines().filter_map(|pid| Some((pid.parse().ok()?, verb(pid)))).collect()
+    }
+
+    /// Kills them all in one moment.
+    pub(super) fn kill_all(&self) {
+        fs::write(self.group().join("cgroup.kill"), "1").unwrap();
+    }
+
+    /// Everything as it is now.
+    pub(super) fn remains(&self) -> Remains {
+        let files = fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
+        // Key and id; the other columns are about who uses it when.
+        let id = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        let others = Others { mounts, files: files.collect(), segments: segments.lines().map(id).collect() };
+        Remains { counters: counters(), others }
+    }
+
+    /// Waits until everything is as `before`, no process of the run lives, and no journal is left of it. `rest` is what the
+    /// run may have had to do still when it was struck, at `since`.
+    pub(super) fn restored(&self, before: &Remains, since: Instant, rest: Duration) -> Result<Round, String> {
+        loop {
+            let processes = self.processes();
+            let journals = if processes.is_empty() { dead_journals() } else { Vec::new() };
+            let now = self.remains();
+            if processes.is_empty() && journals.is_empty() && now == *before {
+                return Ok(Round::Counts);
+            }
+            if since.elapsed() < rest + self.patience {
+                thread::sleep(Duration::from_millis(2));
+            } else if processes.is_empty() && journals.is_empty() && now.others == before.others {
+                return self.changed_by_others(before);
+            } else {
+                return Err(format!(
+                    "after {:?}: processes {processes:?}, journals {journals:?}, {}",
+                    since.elapsed(),
+                    now.against(before)
+                ));
+            }
+        }
+    }
+
+    /// The pools differ, and nobody is left who could give back on behalf of the run: if they change back all the same,
+    /// to what they were at the start of the round or before it all, somebody else had changed them.
+    fn changed_by_others(&self, before: &Remains) -> Result<Round, String> {
+        let since = Instant::now();
+        loop {
+            let now = counters();
+            if now == before.counters || now == self.base {
+                return Ok(Round::Disturbed);
+            }
+            if since.elapsed() > OTHERS_TAKE {
+                let before = &before.counters;
+                return Err(format!(
+                    "not given back\nbefore: {before:?}\nnow:    {now:?}\nat first: {:?}",
+                    self.base
+                ));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Remains {
+    /// What is otherwise than `before`.
+    fn against(&self, before: &Self) -> String {
+        let counter = |path: &PathBuf| (self.counters.get(path), before.counters.get(path));
+        let paths: BTreeSet<&PathBuf> = self.counters.keys().chain(before.counters.keys()).collect();
+        let other = paths.into_iter().filter(|path| counter(path).0 != counter(path).1);
+        let mut told: Vec<String> = other
+            .map(|path| format!("{} was {:?} and is {:?}", path.display(), counter(path).1, counter(path).0))
+            .collect();
+        if self.others != before.others {
+            told.push(format!("{:?} was {:?}", self.others, before.others));
+        }
+        if told.is_empty() { "all else as before".to_owned() } else { told.join("; ") }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // After a failure something may live here that keeps the group from being removed.
+        self.kill_all();
+        let _ = umount2(self.directory(), MntFlags::MNT_DETACH);
+    }
+}
+
+fn counters() -> Counters {
+    let mut counters = pools::snapshot();
+    counters.retain(|path, _| path.components().any(|part| part.as_os_str() == SMALL.sysfs_name().as_str()));
+    counters
+}
+
+/// The first argument of a process; empty if it is gone.
+fn verb(pid: &str) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let verb = line.split(|byte| *byte == 0).nth(1).unwrap_or_default();
+    String::from_utf8_lossy(verb).into_owned()
+}
+
+/// What is in the run directory and belongs to no living guardian: the names, or that it is empty.
+fn dead_journals() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(RUN_DIRECTORY) else { return Vec::new() };
+    let names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    if names.is_empty() {
+        return vec![format!("none, but {RUN_DIRECTORY} is there")];
+    }
+    let guardian = |name: &String| verb(name.split('-').next().unwrap_or_default()) == "guardian";
+    names.into_iter().filter(|name| !guardian(name)).collect()
+}

@@ -1,0 +1,184 @@
+//! HP605, HP610 and HP611 made to fail: a limit that the frontend meets first, and backends that do well until then.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::catalogue::{HP604, HP610, HP611};
+use hugeprobe::domain::check::{CheckId, Finding, Outcome};
+use hugeprobe::domain::part::Telling;
+use hugeprobe::domain::plan::Role;
+use hugeprobe::domain::sharing::Session;
+use hugeprobe::domain::size::HugeLen;
+use hugeprobe::exchange::backend::{Backend, FEATURES, Options, PROTOCOL_FEATURES, Traffic, Watch, Work};
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::message::protocol;
+use hugeprobe::exchange::role::Cgroups;
+use hugeprobe::exchange::table::{Pages, Table};
+use hugeprobe::exchange::{self, Source, Task};
+use hugeprobe::linux::map::{Fill, Mapping, Sharing};
+use hugeprobe::linux::pattern;
+use vm_memory::VolatileSlice;
+
+use crate::Case;
+use crate::context::program::run;
+use crate::context::{Machine, Missing, SMALL};
+
+pub(crate) const CASES: &[Case] = &[
+    ("spoilt: HP605 fails when the frontend's first touch is SIGBUS", first_touch),
+    ("spoilt: HP610 fails when frames of the second region come back altered", second_region),
+    ("spoilt: HP611 fails when the bytes of a new region are not shared", new_region),
+];
+
+/// Past the fault limit, on a kernel that cannot populate: the touch itself is what kills.
+fn first_touch(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = machine.cgroup("first-touch")?;
+    group.set("hugetlb.2MB.max", 0);
+    let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
+    let run = run(Command::new("sh")
+        .args(["-c", script])
+        .arg(group.path())
+        .arg(std::env::current_exe().unwrap())
+        .args(["--as", "filtered", "OldKernel", "check", "-o", "json", "--size", "2Mi", "--only", "HP6"]));
+    let entry = run.expect("HP605", "fail");
+    assert!(entry["seen"].as_str().unwrap().contains("SIGBUS"), "{entry:#}");
+    Ok(())
+}
+
+/// From when on a backend spoils what is in the second region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoils {
+    /// It never writes there what the frontend looks for.
+    Bytes,
+    /// It does, and when the first run of frames is over, a byte of each frame there is altered all the time.
+    Frames,
+}
+
+/// A backend's looks at its tables: it writes what the frontend looks for, and spoils what it should.
+struct Spoiler {
+    spoils: Spoils,
+    seed: u64,
+    met: usize,
+    second: Option<File>,
+    over: Arc<AtomicBool>,
+}
+
+impl Watch for Spoiler {
+    fn table(&mut self, table: &Table, _: &Traffic) -> Result<(), String> {
+        for region in table.regions().iter().skip(self.met) {
+            self.met += 1;
+            if self.met == 2 {
+                let first = region.mapping().address();
+                let name = format!("/proc/self/map_files/{first:x}-{:x}", first + SMALL.bytes());
+                self.second = Some(File::options().read(true).write(true).open(name).unwrap());
+                if self.spoils == Spoils::Bytes {
+                    continue;
+                }
+            }
+            pattern::write(&region.volatile().unwrap(), 2 << 20, !self.seed).unwrap();
+        }
+        Ok(())
+    }
+
+    fn stopping(&mut self, _: u32, _: &Traffic) {
+        if let (Spoils::Frames, Some(file)) = (self.spoils, self.second.take()) {
+            let over = Arc::clone(&self.over);
+            thread::spawn(move || {
+                let len = HugeLen::new(SMALL, 1).unwrap();
+                let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, Fill::OnTouch).unwrap();
+                let memory = mapping.volatile();
+                while !over.load(Ordering::Relaxed) {
+                    let frames = places_of_frames(&memory);
+                    for place in std::iter::repeat_n(&frames, 100).flatten() {
+                        memory.subslice(place + IN_THE_FILLING, 1).unwrap().copy_from(&[0xff_u8]);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// A byte of a frame that is neither its type nor its number nor its digest.
+const IN_THE_FILLING: usize = 45;
+
+/// Where frames of ours are, by their destination and type; all begin at even places.
+fn places_of_frames(memory: &VolatileSlice<'_>) -> Vec<usize> {
+    let mut bytes = vec![0_u8; memory.len()];
+    memory.copy_to(&mut bytes);
+    let is_ours = |place: &usize| bytes[*place] == 0x02 && bytes[place + 12..place + 14] == [0x88, 0xB5];
+    (0..bytes.len() - 64).step_by(2).filter(is_ours).collect()
+}
+
+#[derive(Default)]
+struct Heard(Vec<Finding>);
+
+impl Telling for Heard {
+    fn step(&mut self, _: CheckId, _: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn found(&mut self, finding: Finding) -> std::io::Result<()> {
+        self.0.push(finding);
+        Ok(())
+    }
+}
+
+/// What our frontend finds when the backend is like this.
+fn findings(spoils: Spoils) -> Vec<Finding> {
+    let role = Role::Frontend(Session::FrontendFirst);
+    let task = Task {
+        role,
+        size: SMALL,
+        pages: 2,
+        memory: Source::Unattached,
+        seed: 42,
+        frames: 1 << 15,
+        cgroups: Cgroups::default(),
+    };
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let mut spoiler = Spoiler { spoils, seed: task.seed, met: 0, second: None, over: Arc::clone(&over) };
+    let backend = thread::spawn(move || {
+        let options = Options {
+            pages: Pages::Huge,
+            work: Work::Echo,
+            features: FEATURES,
+            protocol_features: PROTOCOL_FEATURES & !protocol::STATUS,
+        };
+        let _ = Backend::new(Channel::new(theirs.into()), options, &mut spoiler)
+            .serve(Instant::now() + Duration::from_secs(20));
+    });
+    let mut heard = Heard::default();
+    exchange::run(&task, ours.into(), &mut heard).unwrap();
+    over.store(true, Ordering::Relaxed);
+    backend.join().unwrap();
+    heard.0
+}
+
+fn outcome(findings: &[Finding], id: CheckId) -> Outcome {
+    findings.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("{id}: {findings:#?}")).outcome
+}
+
+fn second_region(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let findings = findings(Spoils::Frames);
+    for (id, expected) in [(HP604, Outcome::Pass), (HP611, Outcome::Pass), (HP610, Outcome::Fail)] {
+        assert_eq!(outcome(&findings, id), expected, "{id}: {findings:#?}");
+    }
+    Ok(())
+}
+
+fn new_region(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let findings = findings(Spoils::Bytes);
+    for (id, expected) in [(HP604, Outcome::Pass), (HP611, Outcome::Fail)] {
+        assert_eq!(outcome(&findings, id), expected, "{id}: {findings:#?}");
+    }
+    Ok(())
+}
