@@ -152,6 +152,16 @@ pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
     known(root.number(file(pool, "free_hugepages")), pool, "free_hugepages")
 }
 
+/// The pages of this size that are promised to somebody, on the whole machine.
+///
+/// # Errors
+///
+/// The counter is not known.
+pub fn reserved(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
+    let machine = PoolId { node: None, ..pool };
+    known(root.number(file(machine, "resv_hugepages")), machine, "resv_hugepages")
+}
+
 /// Changes the pool's persistent pages, which are `from` now, to `to`. That the kernel took the number says nothing
 /// about how far it got.
 ///

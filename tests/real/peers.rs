@@ -63,7 +63,7 @@ impl Drop for Testpmd {
 }
 
 fn vhost(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 12)?;
+    let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let device = format!("net_vhost0,iface={},queues=1", path.display());
@@ -90,7 +90,7 @@ fn vhost(machine: &Machine) -> Result<(), Missing> {
 }
 
 fn virtio_user(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 12)?;
+    let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let listener = Listener::new(&path).unwrap();

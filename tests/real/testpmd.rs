@@ -37,7 +37,7 @@ fn assert_says(run: &Run, facts: &[&str], log: &str) {
 }
 
 fn vhost(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 12)?;
+    let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     let testpmd =
@@ -50,7 +50,7 @@ fn vhost(machine: &Machine) -> Result<(), Missing> {
 
 fn virtio_user_sends(machine: &Machine) -> Result<(), Missing> {
     let run = with_virtio_user(machine, "txonly", &["--mode", "sink"])?;
-    assert_says(&run, &["0 intact, 1", "frames taken"], "");
+    assert_says(&run, &["0 intact, ", "frames taken"], "");
     Ok(())
 }
 
@@ -62,7 +62,7 @@ fn virtio_user_echoes(machine: &Machine) -> Result<(), Missing> {
 
 /// `backend` listening, until it had a million frames of a testpmd that forwards in `mode`.
 fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result<Run, Missing> {
-    let _pages = machine.pages(SMALL, 12)?;
+    let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     let mut backend = hugeprobe("backend", &socket, &["--listen", "--size", "2Mi", "--frames", FRAMES]);
@@ -87,7 +87,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
 }
 
 fn both(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 4)?;
+    let _pages = machine.pages(SMALL, 32)?;
     for (frontend_listens, pages, mount) in [(true, "2", false), (false, "1", false), (true, "3", true)] {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");

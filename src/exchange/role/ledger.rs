@@ -7,6 +7,7 @@ use std::io;
 
 use serde_json::{Map, Value};
 
+use crate::domain::catalogue::HP605;
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::part::Telling;
 use crate::domain::sharing::{AGREED, Session};
@@ -26,6 +27,8 @@ pub(super) struct Ledger<'a> {
 
 #[derive(Default)]
 struct Single {
+    /// Who touched first, and what that cost whom.
+    first: Option<String>,
     evidence: Map<String, Value>,
     agreed: Map<String, Value>,
 }
@@ -76,6 +79,9 @@ impl<'a> Ledger<'a> {
             finding.evidence.extend(into_map(good.evidence));
             return self.report(finding);
         }
+        if id == HP605 {
+            self.single.first = Some(good.summary);
+        }
         for (key, value) in into_map(good.agreed) {
             self.single.agreed.insert(format!("{id}.{key}"), value);
         }
@@ -112,8 +118,10 @@ impl<'a> Ledger<'a> {
             let finding = match (&self.stopped, self.session.checks()) {
                 (None, [_]) if self.single.is_whole() => {
                     let single = std::mem::take(&mut self.single);
-                    let mut finding =
-                        Finding::pass(*id, self.size, self.session.in_short()).with(AGREED, single.agreed);
+                    let in_short = self.session.in_short().to_owned();
+                    let summary =
+                        single.first.filter(|_| self.session == Session::BackendFirst).unwrap_or(in_short);
+                    let mut finding = Finding::pass(*id, self.size, summary).with(AGREED, single.agreed);
                     finding.evidence.extend(single.evidence);
                     finding
                 }

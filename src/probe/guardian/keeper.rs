@@ -101,7 +101,8 @@ impl<'a> Keeper<'a> {
         }
         for pool in pools {
             let before = owed.get(&pool).copied().unwrap_or(0);
-            match self.give_back_to(pool, u64::MAX).and_then(|()| self.owed(pool)) {
+            let given = self.give_back_to(pool, u64::MAX).and_then(|()| self.settle(pool));
+            match given.and_then(|()| self.owed(pool)) {
                 Ok(after) => {
                     if after > 0 {
                         restored.problems.push(format!("{pool}: the kernel keeps {after} pages too many"));
@@ -133,6 +134,28 @@ impl<'a> Keeper<'a> {
                 let _ = self.grow(pool, count.surplus);
             }
         }
+    }
+
+    /// Frees pages that are surplus though nobody has them.
+    ///
+    /// A page that its dying user frees in the middle of a shrink, between the kernel's look at what is in use and its
+    /// declaring the rest surplus (`set_max_huge_pages()`), stays behind free and surplus until somebody uses it (seen on
+    /// 6.18, once in some hundred kills). Made persistent once more, it can be freed.
+    fn settle(&mut self, pool: PoolId) -> Result<(), PoolError> {
+        let count = nr_hugepages::count(self.root, pool)?;
+        let free = nr_hugepages::free(self.root, pool).unwrap_or(0);
+        let used = count.total.saturating_sub(free);
+        // Reservations are kept per machine alone: pages that are reserved may be free and surplus, and rightly so.
+        let rightly = match nr_hugepages::reserved(self.root, pool) {
+            Ok(reserved) => used.saturating_add(reserved),
+            // What cannot be told is left as it is.
+            Err(_) => u64::MAX,
+        };
+        let stuck = count.surplus.saturating_sub(rightly);
+        if stuck > 0 && self.grow(pool, stuck).is_ok() {
+            self.give_back_to(pool, u64::MAX)?;
+        }
+        Ok(())
     }
 
     /// Shrinks one pool by what is owed to it, and by `most` at most.

@@ -104,7 +104,7 @@ fn nobody_left(scene: &Scene) -> scene::Remains {
 /// The run that restores what a killed one left: with `--reserve`, or without it.
 fn next_run(scene: &Scene) {
     let with = ["check", "--only", "HP101", "--size", "2Mi", "--reserve", "2Mi=1"];
-    let arguments = if random() % 2 == 0 { &with[..] } else { &with[..5] };
+    let arguments = if random().is_multiple_of(2) { &with[..] } else { &with[..5] };
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let ended = Running::start(scene, &arguments).end();
     assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:?}");
