@@ -45,7 +45,7 @@ fn roles(machine: &Machine) -> Result<(), Missing> {
         noticed += u32::from(judge(&run, &what));
         nothing_is_left(&before, &what);
         killed += hit;
-        assert!(runs <= 2 * kills, "{killed} of {kills} were met in {runs} runs");
+        assert!(runs <= 6 * kills, "{killed} of {kills} were met in {runs} runs");
     }
     // Who is killed after its last word is not missed; most are.
     assert!(noticed * 2 > killed, "{killed} kills were noticed in {noticed} of {runs} runs");
