@@ -10,13 +10,14 @@
 //!                                                                                  render::{table, short, json, junit}
 //! ```
 //!
-//! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `cli`, and `render`
-//! over `domain` alone; the test `architecture` holds that. docs/architecture.md tells which process does what.
+//! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `kubernetes` <- `cli`,
+//! and `render` over `domain` alone; the test `architecture` holds that. docs/architecture.md tells which process does what.
 
 pub mod allocation;
 pub mod cli;
 pub mod domain;
 pub mod exchange;
+pub mod kubernetes;
 pub mod linux;
 pub mod probe;
 pub mod render;

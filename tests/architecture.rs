@@ -13,7 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("exchange", &["domain", "linux"]),
     ("probe", &["domain", "linux", "allocation", "exchange"]),
     ("render", &["domain"]),
-    ("cli", &["domain", "linux", "allocation", "exchange", "probe", "render"]),
+    ("kubernetes", &["domain", "linux", "allocation", "exchange", "probe", "render"]),
+    ("cli", &["domain", "linux", "allocation", "exchange", "probe", "render", "kubernetes"]),
 ];
 
 /// The only files that may hold `unsafe`: two modules.
