@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs
+.PHONY: check test bench fuzz static lint docs machines
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -35,3 +35,8 @@ fuzz:
 static:
 	$(CARGO) rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static
 	install -D target/release/hugeprobe dist/hugeprobe
+
+## Emulated machines: several NUMA nodes, the oldest and the newest kernel of Debian (installs QEMU; root)
+machines: static
+	tests/machines/prepare target/machines dist/hugeprobe
+	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
