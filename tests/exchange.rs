@@ -124,7 +124,7 @@ fn either_side_may_send_alone() {
     assert!(outcome.finished && outcome.sent == 5000);
     assert!(report.tally.unwrap().is_whole(5000), "{report:?}");
 
-    let work = Work::Source { source: Source::new(SEED, 64), frames: 5000, returns: None, after: 0 };
+    let work = Work::Source { source: Source::new(SEED, 64), frames: 5000, returns: None };
     let (outcome, _, report) = session(options(work), &memory(1, 1), 256, &job(Peer::Sends, 5000));
     assert!(outcome.finished && outcome.tally.is_whole(5000), "{outcome:?}");
     assert_eq!((report.traffic.sent, report.traffic.received), (5000, 0));
@@ -132,7 +132,7 @@ fn either_side_may_send_alone() {
 
 #[test]
 fn frames_of_another_run_are_not_taken_for_intact() {
-    let work = Work::Source { source: Source::new(SEED + 1, 64), frames: 100, returns: None, after: 0 };
+    let work = Work::Source { source: Source::new(SEED + 1, 64), frames: 100, returns: None };
     let (outcome, ..) = session(options(work), &memory(1, 1), 256, &job(Peer::Sends, 100));
     assert_eq!((outcome.tally.intact, outcome.tally.altered), (0, 100));
 }

@@ -40,8 +40,8 @@ fn vhost(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
-    let testpmd =
-        Testpmd::start(directory.path(), &format!("net_vhost0,iface={},queues=1", socket.display()), "io")?;
+    let device = format!("net_vhost0,iface={},queues=1", socket.display());
+    let testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode=io"])?;
     let run = run(&mut hugeprobe("frontend", &socket, &["--size", "2Mi", "--frames", FRAMES]));
     let facts = ["protocol MQ REPLY_ACK", "region 1    1 x 2Mi, hugetlbfs", "on node", ": 1000000 intact;"];
     assert_says(&run, &facts, &testpmd.log());
@@ -74,7 +74,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", socket.display());
-    let testpmd = Testpmd::start(directory.path(), &device, mode);
+    let testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode", mode]);
     let run = backend.join().unwrap();
     let testpmd = testpmd?;
     assert_eq!(run.code, Some(0), "{run:?}\n{}", testpmd.log());
