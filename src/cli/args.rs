@@ -210,7 +210,7 @@ pub struct Frontend {
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
-    /// How many frames to send; with --peer source, to wait for
+    /// How many frames to send; with --peer source and bounce, to wait for
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: u64,
 

@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         "testpmd: `frontend` and `backend` do without it, whoever listens, and --dir is where the pages are",
         both,
     ),
+    ("testpmd: `frontend` sends back what `backend` sends, without it", bounce),
     ("testpmd: `frontend` without pages cannot tell, and the peer is not waited for", no_pages),
 ];
 
@@ -116,6 +117,20 @@ fn both(machine: &Machine) -> Result<(), Missing> {
             |run: &Run| run.stdout.split("inode ").nth(1).unwrap().split(',').next().unwrap().to_owned();
         assert_eq!(inode(&frontend), inode(&backend), "the same file on both sides");
     }
+    Ok(())
+}
+
+fn bounce(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let mut backend = hugeprobe("backend", &socket, &["--listen", "--mode", "bounce", "--frames", "100000"]);
+    let backend = std::thread::spawn(move || run(&mut backend));
+    let arguments = ["--size", "2Mi", "--peer", "bounce", "--frames", "100000"];
+    let frontend = run(&mut hugeprobe("frontend", &socket, &arguments));
+    let backend = backend.join().unwrap();
+    assert_says(&frontend, &[": 100000 intact;"], &backend.stdout);
+    assert_says(&backend, &[": 100000 intact;", "100000 frames sent and come back"], "");
     Ok(())
 }
 
