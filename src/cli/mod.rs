@@ -4,6 +4,7 @@
 
 pub mod args;
 mod check;
+pub mod container;
 pub mod exit;
 mod explain;
 mod roles;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Worker { assignment } => worker::main(&assignment),
         Verb::Role { assignment } => worker::role(&assignment),
+        Verb::Container(options) => finish(container::run(&options)),
         Verb::Guardian { assignment } => guardian::main(&assignment),
     }
 }
