@@ -39,6 +39,7 @@ pub struct Group {
 /// The groups, in the order of the table.
 pub const GROUPS: &[Group] = &[
     Group { digit: 1, name: "pool", title: "The kernel's pools" },
+    Group { digit: 2, name: "cluster", title: "Kubernetes' view of the pools" },
     Group { digit: 3, name: "mount", title: "The hugetlbfs mount" },
     Group { digit: 4, name: "limits", title: "Limits of this process" },
     Group { digit: 5, name: "allocation", title: "Allocation: the counters move as the kernel documents" },
@@ -60,6 +61,7 @@ macro_rules! checks {
 }
 
 mod allocation;
+mod kubernetes;
 mod limits;
 mod measured;
 mod mount;
@@ -67,14 +69,22 @@ mod pool;
 mod sharing;
 
 pub use allocation::*;
+pub use kubernetes::*;
 pub use limits::*;
 pub use measured::*;
 pub use mount::*;
 pub use pool::*;
 pub use sharing::*;
 
-const BY_GROUP: [&[Check]; 6] =
-    [pool::CHECKS, mount::CHECKS, limits::CHECKS, allocation::CHECKS, sharing::CHECKS, measured::CHECKS];
+const BY_GROUP: [&[Check]; 7] = [
+    pool::CHECKS,
+    kubernetes::CHECKS,
+    mount::CHECKS,
+    limits::CHECKS,
+    allocation::CHECKS,
+    sharing::CHECKS,
+    measured::CHECKS,
+];
 
 /// Every check, by number.
 pub const CHECKS: &[Check] = &joined::<{ count() }>();

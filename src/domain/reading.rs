@@ -28,6 +28,14 @@ impl<T> Reading<T> {
         }
     }
 
+    /// The value, to be changed, if it is known.
+    pub fn known_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Unreadable(_) | Self::Malformed(_) => None,
+        }
+    }
+
     /// Why the value is not known, in words that fit after "not known: "; `None` if it is known.
     #[must_use]
     pub fn why_unknown(&self) -> Option<&str> {

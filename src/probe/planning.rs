@@ -137,7 +137,8 @@ fn may_hold_pages(pool: &Pool) -> bool {
 }
 
 /// Whether nothing is there of a size and nothing was expected of it.
-fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool {
+#[must_use]
+pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool {
     let expected =
         request.expect.iter().any(|expectation| expectation.size == size && !expectation.met_by(0))
             || request.need.iter().any(|need| need.size == size)

@@ -2,6 +2,7 @@
 //! to findings.
 
 mod holders;
+pub mod kubernetes;
 pub mod limits;
 pub mod mounts;
 pub mod pools;
@@ -24,6 +25,15 @@ pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<
         findings.extend(mounts::inspect(inventory, request, size));
         findings.extend(limits::inspect(inventory, request, size));
     }
+    findings
+}
+
+/// HP1xx alone: what can be said of the machine by a process that will not be the one to take the pages.
+#[must_use]
+pub fn kernel(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<Finding> {
+    let mut findings = pools::inspect_machine(inventory);
+    findings.extend(pools::unlisted(inventory, sizes));
+    findings.extend(sizes.iter().flat_map(|&size| pools::inspect(inventory, request, size)));
     findings
 }
 

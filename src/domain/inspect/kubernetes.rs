@@ -1,0 +1,189 @@
+//! HP201 to HP203: the kernel's pools against what the kubelet, the scheduler and the probe pods make of them.
+//!
+//! Summaries name no number that moves with use: they are published, and a Node is written only when something changed.
+//! The numbers are evidence.
+
+#[cfg(test)]
+mod tests;
+
+use super::count;
+use super::pools::{trouble, untold};
+use crate::domain::catalogue::{HP201, HP202, HP203};
+use crate::domain::check::{Because, Finding, Outcome};
+use crate::domain::inventory::Inventory;
+use crate::domain::reading::Reading;
+use crate::domain::request::Request;
+use crate::domain::size::PageSize;
+
+/// Who uses pages, as far as the cluster or the host tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodUse {
+    /// Pages that the pods bound to this node request, all together; a size without any is left out.
+    Requested(Vec<(PageSize, u64)>),
+    /// Pages that processes outside pods hold, likewise.
+    Outside(Vec<(PageSize, u64)>),
+    /// Nobody may look; which right is missing.
+    NotSeen(String),
+}
+
+/// How it stands with the probe pod of a size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// The last one ran.
+    Ran,
+    /// None has ended yet.
+    NotYet,
+    /// None ran that would tell, and why.
+    Never(String),
+    /// The last one could not run, and the verdict of one before it stands.
+    Stands {
+        /// Why not.
+        why: String,
+        /// Whether that is in the order of things: the node is busy, or the probe waits for its turn.
+        ordinary: bool,
+    },
+}
+
+/// HP201: `capacity` is the Node's, in pages; absent if the Node has no such resource.
+#[must_use]
+pub fn capacity(
+    inventory: &Inventory,
+    request: &Request,
+    size: PageSize,
+    capacity: &Reading<u64>,
+) -> Finding {
+    let there = match (&inventory.pools, inventory.pool(size)) {
+        (_, Some(pool)) => match pool.persistent() {
+            Some(pages) => pages,
+            None => return untold(HP201, size, trouble(&[&pool.total, &pool.surplus])),
+        },
+        (Reading::Known(_) | Reading::Absent, None) => 0,
+        (Reading::Unreadable(why) | Reading::Malformed(why), None) => return untold(HP201, size, why),
+    };
+    let told = match capacity {
+        Reading::Known(pages) => *pages,
+        Reading::Absent => 0,
+        Reading::Unreadable(why) | Reading::Malformed(why) => {
+            let because = Because::new("the node's capacity in whole pages", why.clone());
+            return Finding::not_pass(HP201, size, Outcome::Unknown, why.clone(), because);
+        }
+    };
+    let resource = size.resource_name();
+    let wanted = wanted(inventory, request, size);
+    let finding = if told == there {
+        match there {
+            0 if wanted == 0 => Finding::skip(HP201, size, "neither node nor kernel has a page of this size"),
+            0 => {
+                let because =
+                    Because::new(count(wanted, "page"), "none: the kubelet counts no surplus pages")
+                        .remedy("set nr_hugepages of the size, then restart the kubelet");
+                Finding::not_pass(
+                    HP201,
+                    size,
+                    Outcome::Fail,
+                    "the node has no page of this size to give to a pod",
+                    because,
+                )
+            }
+            _ => Finding::pass(
+                HP201,
+                size,
+                format!("the node's capacity is the pool: {}", count(there, "page")),
+            ),
+        }
+    } else {
+        let outcome = if told > there || told == 0 || told < wanted { Outcome::Fail } else { Outcome::Warn };
+        let summary = format!("the node's capacity is {told} pages, the kernel has {there}");
+        let because = Because::new(
+            format!("{there} pages as {resource} in .status.capacity"),
+            format!("{told} pages: the kubelet has not counted since the pool changed"),
+        );
+        Finding::not_pass(HP201, size, outcome, summary, because)
+    };
+    finding.with("capacity", told).with("persistent", there)
+}
+
+/// HP202.
+#[must_use]
+pub fn outside(inventory: &Inventory, size: PageSize, capacity: &Reading<u64>, pods: &PodUse) -> Finding {
+    let Some(pool) = inventory.pool(size) else {
+        return Finding::skip(HP202, size, "no pool of this size");
+    };
+    let of_size = |counts: &[(PageSize, u64)]| {
+        counts.iter().filter(|(its, _)| *its == size).map(|(_, pages)| *pages).fold(0, u64::saturating_add)
+    };
+    let (Some(total), Some(free)) = (pool.total.get(), pool.free.get()) else {
+        return untold(HP202, size, trouble(&[&pool.total, &pool.free]));
+    };
+    let used = total.saturating_sub(free);
+    let (outside, requested) = match pods {
+        PodUse::NotSeen(right) => return Finding::skip(HP202, size, right.clone()),
+        PodUse::Requested(counts) => (used.saturating_sub(of_size(counts)), Some(of_size(counts))),
+        PodUse::Outside(counts) => (of_size(counts), None),
+    };
+    let finding = if outside == 0 {
+        Finding::pass(HP202, size, "no page is known to be in use outside pods")
+    } else {
+        let promised =
+            capacity.get().zip(requested).map_or(0, |(capacity, asked)| capacity.saturating_sub(asked));
+        let left = pool.available().unwrap_or(0).saturating_add(pool.growable().unwrap_or(0));
+        let (outcome, summary) = if promised > 0 && left == 0 {
+            (Outcome::Fail, "the scheduler has pages to give away that processes outside pods hold")
+        } else {
+            (Outcome::Warn, "pages are in use that no pod has requested")
+        };
+        let seen = format!("at least {} in use outside pods", count(outside, "page"));
+        Finding::not_pass(HP202, size, outcome, summary, Because::new("pages in use by pods alone", seen))
+    };
+    finding.with("used", used).with("requested", requested).with("outside", outside)
+}
+
+/// HP203.
+#[must_use]
+pub fn admission(size: PageSize, admission: &Admission) -> Finding {
+    let because = |why: &str| Because::new("a probe pod that runs to its end", why);
+    match admission {
+        Admission::Ran => Finding::pass(HP203, size, "a pod with pages of this size was admitted and ran"),
+        Admission::NotYet => {
+            let why = "no probe has ended yet";
+            Finding::not_pass(
+                HP203,
+                size,
+                Outcome::Unknown,
+                why,
+                because(why).remedy("wait: it is under way"),
+            )
+        }
+        Admission::Never(why) => Finding::not_pass(
+            HP203,
+            size,
+            Outcome::Unknown,
+            format!("no probe could run: {why}"),
+            because(why),
+        ),
+        Admission::Stands { why, ordinary: true } => {
+            Finding::pass(HP203, size, format!("{why}: the verdict of the probe before stands"))
+        }
+        Admission::Stands { why, ordinary: false } => Finding::not_pass(
+            HP203,
+            size,
+            Outcome::Warn,
+            format!("the last probe could not run, the verdict before stands: {why}"),
+            because(why),
+        ),
+    }
+}
+
+/// Pages that somebody counts on: the largest of what expectations, needs and, without expectations, the boot command line
+/// say.
+fn wanted(inventory: &Inventory, request: &Request, size: PageSize) -> u64 {
+    let expected = request.expect.iter().filter(|one| one.size == size).map(|one| one.pages);
+    let needed =
+        request.need.iter().filter(|one| one.size == size).map(|one| one.pages).fold(0, u64::saturating_add);
+    let booted = inventory
+        .boot
+        .known()
+        .and_then(|boot| boot.asked(size, inventory.default_size.get()))
+        .map_or(0, |asked| asked.pages);
+    expected.max().unwrap_or(booted).max(needed)
+}

@@ -1,0 +1,333 @@
+//! What the agent is told: agent.json, which the chart renders from its values. What makes no sense is refused with a
+//! sentence that names the value, before anything is done.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+
+use crate::domain::request::{Expectation, PageCount, Request, Workload};
+use crate::domain::size::PageSize;
+
+/// The whole file. Every key has a default but `probe.image`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// How much the agent and its probe pods may do.
+    pub profile: Profile,
+    /// Who takes the pages.
+    pub mode: Mode,
+    /// Whose limits are judged.
+    pub workload: Workload,
+    /// What seccomp profile the workload runs under.
+    pub workload_seccomp: WorkloadSeccomp,
+    /// False: the Node is fetched now and then instead of watched.
+    pub watch_node: bool,
+    /// How often the pools are read; sysfs does not notify.
+    pub tick_seconds: u64,
+    /// How long a verdict stands before it is made again, 20 % more or less.
+    pub renew_minutes: u64,
+    /// The sizes looked at; empty: every one that has pages or is expected.
+    pub sizes: Vec<PageSize>,
+    /// What nodes should have. All entries that match a node add up; where none does, the boot command line stands.
+    pub expectations: Vec<NodeExpectation>,
+    /// Whether the pods of the node may be listed, in all namespaces.
+    pub pod_accounting: bool,
+    /// The probe pods.
+    pub probe: ProbeConfig,
+    /// The two containers beside the agent, in resident mode.
+    pub resident: ResidentConfig,
+}
+
+/// How much the agent and its probe pods may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Pod Security `restricted`.
+    #[default]
+    Restricted,
+    /// Root, the capabilities that mbind and locked memory take, and the host's processes.
+    Privileged,
+}
+
+/// Who takes the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// A short-lived pod per size.
+    #[default]
+    ProbePods,
+    /// Two containers that stand beside the agent.
+    Resident,
+}
+
+/// A seccomp profile, as a pod names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum WorkloadSeccomp {
+    /// Kubernetes' default.
+    #[default]
+    Unconfined,
+    /// The container runtime's own.
+    RuntimeDefault,
+}
+
+/// What the nodes with certain labels should have.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NodeExpectation {
+    /// Labels that the node must have, with these values; empty: every node.
+    pub node_selector: BTreeMap<String, String>,
+    /// What is configured, as `--expect` has it.
+    pub expect: Vec<Expectation>,
+    /// What a workload takes, as `--need` has it.
+    pub need: Vec<PageCount>,
+}
+
+/// The probe pods.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// hugeprobe's image.
+    pub image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
+    pub image_pull_policy: PullPolicy,
+    /// Names of secrets of the namespace to pull it with.
+    pub image_pull_secrets: Vec<String>,
+    /// A class that never preempts and is preempted by everybody.
+    pub priority_class_name: String,
+    /// An account without any right.
+    pub service_account_name: String,
+    /// Pages of a size in each container's limit, at most; see [`ProbeConfig::pages`].
+    pub pages: BTreeMap<PageSize, u64>,
+    /// As whom it runs; left out if null, as OpenShift wants it.
+    pub run_as_user: Option<i64>,
+    /// See `run_as_user`.
+    pub run_as_group: Option<i64>,
+    /// Without it only root may write to the hugetlbfs.
+    pub fs_group: Option<i64>,
+    /// The workload's runtime class; null for the node's own.
+    pub runtime_class_name: Option<String>,
+    /// CPU of each container, request and limit.
+    pub cpu: String,
+    /// Memory of each container, request and limit.
+    pub memory: String,
+    /// `activeDeadlineSeconds`.
+    pub deadline_seconds: u64,
+    /// How long a pod may wait to be scheduled.
+    pub pending_seconds: u64,
+}
+
+/// `imagePullPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum PullPolicy {
+    /// Whether it is there or not.
+    Always,
+    /// If it is not there.
+    #[default]
+    IfNotPresent,
+    /// Not at all.
+    Never,
+}
+
+/// Resident mode.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ResidentConfig {
+    /// The directory that the agent shares with the two containers; one directory per size in there.
+    pub directory: String,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It is no such JSON.
+    #[error("the configuration is not understood: {0}")]
+    Form(#[from] serde_json::Error),
+    /// A value that makes no sense.
+    #[error("the configuration's {key} {why}")]
+    Value {
+        /// Which one.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            mode: Mode::default(),
+            workload: Workload::default(),
+            workload_seccomp: WorkloadSeccomp::default(),
+            watch_node: true,
+            tick_seconds: 10,
+            renew_minutes: 30,
+            sizes: Vec::new(),
+            expectations: Vec::new(),
+            pod_accounting: false,
+            probe: ProbeConfig::default(),
+            resident: ResidentConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads agent.json.
+    ///
+    /// # Errors
+    ///
+    /// JSON that does not parse, has a key that is not known, or a value that makes no sense.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = serde_json::from_str(text)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// What is asked of a node with these labels: every entry that matches, added up. Of two needs of the same pool the
+    /// larger one stands.
+    #[must_use]
+    pub fn request(&self, labels: &BTreeMap<String, String>) -> Request {
+        let mut request =
+            Request { sizes: self.sizes.clone(), workload: self.workload, ..Request::default() };
+        for entry in self.expectations.iter().filter(|entry| entry.matches(labels)) {
+            request.expect.extend(
+                entry.expect.iter().filter(|one| !request.expect.contains(one)).copied().collect::<Vec<_>>(),
+            );
+            for need in &entry.need {
+                match request.need.iter_mut().find(|other| (other.size, other.node) == (need.size, need.node))
+                {
+                    Some(other) => other.pages = other.pages.max(need.pages),
+                    None => request.need.push(*need),
+                }
+            }
+        }
+        request
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        within("tickSeconds", self.tick_seconds, 1..=3600)?;
+        within("renewMinutes", self.renew_minutes, 1..=1440)?;
+        for (index, entry) in self.expectations.iter().enumerate() {
+            let request = Request {
+                sizes: self.sizes.clone(),
+                expect: entry.expect.clone(),
+                need: entry.need.clone(),
+                ..Request::default()
+            };
+            request.validate().map_err(|error| refused(&format!("expectations[{index}]"), &error))?;
+        }
+        match self.mode {
+            Mode::ProbePods => self.probe.validate(self.profile),
+            Mode::Resident if !self.resident.directory.starts_with('/') => Err(refused(
+                "resident.directory",
+                &format!("'{}' is no absolute path", self.resident.directory),
+            )),
+            Mode::Resident => self.probe.validate_pages(),
+        }
+    }
+}
+
+impl NodeExpectation {
+    /// Whether a node with these labels is meant.
+    #[must_use]
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+// === impl ProbeConfig ===
+
+/// What a container gets of a size that `pages` does not name: two pages run every check; of the small ones two more let
+/// several regions be shared.
+const PAGES: u64 = 2;
+const PAGES_OF_2MI: u64 = 4;
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            image: String::new(),
+            image_pull_policy: PullPolicy::default(),
+            image_pull_secrets: Vec::new(),
+            priority_class_name: "hugeprobe-probe".to_owned(),
+            service_account_name: "hugeprobe-probe".to_owned(),
+            pages: BTreeMap::new(),
+            run_as_user: Some(65532),
+            run_as_group: Some(65532),
+            fs_group: Some(65532),
+            runtime_class_name: None,
+            cpu: "50m".to_owned(),
+            memory: "32Mi".to_owned(),
+            deadline_seconds: 60,
+            pending_seconds: 30,
+        }
+    }
+}
+
+impl ProbeConfig {
+    /// Pages of `size` in each container's limit, at most.
+    #[must_use]
+    pub fn pages(&self, size: PageSize) -> u64 {
+        let default = if size.bytes() == 2 << 20 { PAGES_OF_2MI } else { PAGES };
+        self.pages.get(&size).copied().unwrap_or(default)
+    }
+
+    fn validate(&self, profile: Profile) -> Result<(), ConfigError> {
+        self.validate_pages()?;
+        within("probe.deadlineSeconds", self.deadline_seconds, 10..=600)?;
+        within("probe.pendingSeconds", self.pending_seconds, 1..=600)?;
+        for (key, text) in [
+            ("probe.image", &self.image),
+            ("probe.priorityClassName", &self.priority_class_name),
+            ("probe.serviceAccountName", &self.service_account_name),
+            ("probe.cpu", &self.cpu),
+            ("probe.memory", &self.memory),
+        ] {
+            if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                return Err(refused(key, &format!("'{}' is empty or has white space", text.escape_debug())));
+            }
+        }
+        for (key, id) in [
+            ("probe.runAsUser", self.run_as_user),
+            ("probe.runAsGroup", self.run_as_group),
+            ("probe.fsGroup", self.fs_group),
+        ] {
+            match id {
+                Some(id) if !(0..=i64::from(u32::MAX)).contains(&id) => {
+                    return Err(refused(key, &format!("{id} is no id")));
+                }
+                Some(0) if profile == Profile::Restricted && key == "probe.runAsUser" => {
+                    return Err(refused(key, &"0 is root, which the restricted profile does not allow"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_pages(&self) -> Result<(), ConfigError> {
+        self.pages.iter().try_for_each(|(size, pages)| within(&format!("probe.pages.{size}"), *pages, 1..=16))
+    }
+}
+
+impl Default for ResidentConfig {
+    fn default() -> Self {
+        Self { directory: "/run/hugeprobe".to_owned() }
+    }
+}
+
+fn within(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(refused(key, &format!("is {value}: from {} to {} makes sense", range.start(), range.end())))
+}
+
+fn refused(key: &str, why: &impl ToString) -> ConfigError {
+    ConfigError::Value { key: key.to_owned(), why: why.to_string() }
+}

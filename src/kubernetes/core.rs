@@ -1,0 +1,297 @@
+//! The agent's mind: observations in, actions out, without clock or I/O.
+//!
+//! It is driven by level, not by edge: each observation changes what is known, and then everything is decided anew from
+//! what is known. So it does not matter which observation was lost, came twice or came late, and after an outage the latest
+//! state is published, once.
+//!
+//! [`inspection`] says what the machine's facts amount to; [`probing`] decides when a probe is due and what came of it;
+//! [`standing`] is what is known of a size from its probes; [`adoption`] is what the agent before left on the Node;
+//! [`publishing`] holds what is decided against what the Node shows.
+
+mod adoption;
+mod clock;
+mod inspection;
+mod node;
+mod parts;
+mod probing;
+mod publishing;
+pub mod refusal;
+mod standing;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod view;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::events::v1::Event;
+use serde_json::Value;
+
+use super::config::{Config, Mode};
+pub use super::probe_pod::Identity;
+use crate::domain::check::Finding;
+pub use crate::domain::inspect::kubernetes::PodUse;
+use crate::domain::inventory::Inventory;
+use crate::domain::size::PageSize;
+use clock::{Clock, Moment};
+use inspection::Judged;
+use node::NodeView;
+use probing::Probing;
+use publishing::Publishing;
+use refusal::{Call, Refusal};
+use standing::SizeState;
+pub use usage::usage;
+pub use view::{ProbeView, View, Writes};
+
+/// Something that has been seen.
+#[derive(Debug, Clone)]
+pub enum Observation {
+    /// Nothing but time.
+    Tick,
+    /// What the machine has.
+    Machine(Box<Inventory>),
+    /// The Node as the API server has it; none: there is no such Node.
+    Node(Option<Box<Node>>),
+    /// All probe pods of this node that there are.
+    Pods(Vec<Pod>),
+    /// One of them is new, or has changed.
+    Pod(Box<Pod>),
+    /// One of them is gone.
+    PodGone {
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: String,
+    },
+    /// Who uses pages.
+    Usage(PodUse),
+    /// What came of an action.
+    Done(Done),
+    /// Resident mode: the parts that both roles left of a round; none that did not come in time.
+    Round {
+        /// The size.
+        size: PageSize,
+        /// The round's nonce.
+        run: String,
+        /// What the frontend left.
+        frontend: Option<String>,
+        /// What the backend left.
+        backend: Option<String>,
+    },
+}
+
+/// What came of an action.
+#[derive(Debug, Clone)]
+pub enum Done {
+    /// Of `CreatePod`.
+    Created {
+        /// The pod's name.
+        name: String,
+        /// The pod as it was created.
+        result: Result<Box<Pod>, Refusal>,
+    },
+    /// Of `DeletePod`; that it was gone already, or another one, is as good.
+    Deleted {
+        /// The pod's name.
+        name: String,
+        /// Its uid.
+        uid: String,
+        /// How it went.
+        result: Result<(), Refusal>,
+    },
+    /// `ListPods` was refused.
+    Listed(Refusal),
+    /// Of `Apply`: the Node as it is now.
+    Applied(Result<Box<Node>, Refusal>),
+    /// Of `Emit`; that it was there already is as good.
+    Emitted {
+        /// The event's name.
+        name: String,
+        /// How it went.
+        result: Result<(), Refusal>,
+    },
+}
+
+/// Something to be done. Whoever does it answers once, and repeats nothing by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Create this pod.
+    CreatePod(Box<Pod>),
+    /// Delete this pod, if it is still the one of this uid.
+    DeletePod {
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: String,
+    },
+    /// List the probe pods of this node.
+    ListPods,
+    /// Server-side apply on `nodes/status`, by force, as [`MANAGER`](super::names::MANAGER).
+    Apply(Value),
+    /// Create this event.
+    Emit(Box<Event>),
+    /// Resident mode: have both roles do a round.
+    Round {
+        /// The size.
+        size: PageSize,
+        /// The round's nonce.
+        run: String,
+        /// Pages, at most.
+        pages: u64,
+        /// How long it may take.
+        seconds: u64,
+    },
+    /// Call again at this time, if nothing was seen before.
+    WakeAt(Timestamp),
+}
+
+/// The agent's mind.
+#[derive(Debug)]
+pub struct Core {
+    identity: Identity,
+    config: Config,
+    clock: Clock,
+    seen: Seen,
+    /// The findings that stand, about the machine and all sizes.
+    findings: Vec<Finding>,
+    /// The pools as they are configured.
+    configured: Inventory,
+    judged: Option<Judged>,
+    sizes: BTreeMap<PageSize, SizeState>,
+    probing: Probing,
+    publishing: Publishing,
+    writes: Writes,
+    forbidden: BTreeMap<Call, String>,
+}
+
+/// What has been seen last.
+#[derive(Debug, Default)]
+struct Seen {
+    inventory: Option<Inventory>,
+    /// None: not looked yet. `Some(None)`: there is none.
+    node: Option<Option<NodeView>>,
+    /// Whether the probe pods were listed once.
+    pods: bool,
+    usage: Option<PodUse>,
+}
+
+/// The longest that nothing is done at all.
+const LONGEST_SLEEP_MS: u64 = 3_600_000;
+
+// === impl Core ===
+
+impl Core {
+    /// An agent that has seen nothing yet.
+    #[must_use]
+    pub fn new(identity: Identity, config: Config) -> Self {
+        let pods = config.mode == Mode::Resident;
+        Self {
+            identity,
+            config,
+            clock: Clock::default(),
+            seen: Seen { pods, ..Seen::default() },
+            findings: Vec::new(),
+            configured: Inventory::default(),
+            judged: None,
+            sizes: BTreeMap::new(),
+            probing: Probing::default(),
+            publishing: Publishing::default(),
+            writes: Writes::default(),
+            forbidden: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what was seen, and says what is to be done, in this order; the last is always [`Action::WakeAt`].
+    ///
+    /// `now` may step back and forth. `random` is a number that nobody else has: it spreads what all agents would otherwise do
+    /// at once.
+    pub fn step(&mut self, now: Timestamp, random: u64, observation: Observation) -> Vec<Action> {
+        self.clock.advance(now, random);
+        self.take_in(observation);
+        let mut actions = Vec::new();
+        if self.seen.inventory.is_some() && self.seen.node.is_some() && self.seen.pods {
+            self.inspect();
+            self.adopt();
+            self.probe(&mut actions);
+            self.inspect();
+            self.publish(&mut actions);
+        }
+        actions.push(Action::WakeAt(self.clock.at(self.wake())));
+        actions
+    }
+
+    fn take_in(&mut self, observation: Observation) {
+        match observation {
+            Observation::Tick => {}
+            Observation::Machine(inventory) => self.seen.inventory = Some(*inventory),
+            Observation::Node(node) => self.see_node(node.map(|node| NodeView::of(&node))),
+            Observation::Pods(pods) => {
+                self.seen.pods = true;
+                self.see_pods(&pods);
+            }
+            Observation::Pod(pod) => self.see_pod(&pod),
+            Observation::PodGone { name, uid } => self.see_gone(&name, &uid),
+            Observation::Usage(usage) => self.seen.usage = Some(usage),
+            Observation::Round { size, run, frontend, backend } => {
+                self.see_round(size, &run, frontend, backend)
+            }
+            Observation::Done(done) => self.take_in_answer(done),
+        }
+    }
+
+    fn take_in_answer(&mut self, done: Done) {
+        match done {
+            Done::Created { name, result } => {
+                let refusal = result.as_ref().err().cloned();
+                self.count(Call::CreatePod, refusal.as_ref());
+                self.created(&name, result.map(|pod| *pod));
+            }
+            Done::Deleted { uid, result, .. } => {
+                self.count(Call::DeletePod, result.as_ref().err());
+                self.deleted(&uid, result);
+            }
+            Done::Listed(refusal) => {
+                self.count(Call::ListPods, Some(&refusal));
+                // Whoever may not look has nothing left over to remove; the name of a pod that is there tells when one is made.
+                self.seen.pods |= matches!(refusal, Refusal::Forbidden(_));
+                self.not_listed(&refusal);
+            }
+            Done::Applied(result) => {
+                self.count(Call::Apply, result.as_ref().err());
+                self.applied(result.map(|node| NodeView::of(&node)));
+            }
+            Done::Emitted { name, result } => {
+                self.count(Call::Emit, result.as_ref().err());
+                self.emitted(&name, result);
+            }
+        }
+    }
+
+    /// Keeps count of the calls, and of what was refused for want of a right.
+    fn count(&mut self, call: Call, refusal: Option<&Refusal>) {
+        self.writes.count(call, refusal.is_none());
+        match refusal {
+            Some(Refusal::Forbidden(text)) => {
+                self.forbidden.insert(call, format!("{call}: {text}"));
+            }
+            Some(_) => {}
+            None => {
+                self.forbidden.remove(&call);
+            }
+        }
+    }
+
+    /// The Node, if there is one.
+    fn node(&self) -> Option<&NodeView> {
+        self.seen.node.as_ref()?.as_ref()
+    }
+
+    /// When something is to be decided again though nothing was seen.
+    fn wake(&self) -> Moment {
+        let latest = self.clock.now().after(LONGEST_SLEEP_MS);
+        let times = self.probing_times().into_iter().chain(self.publishing_times());
+        times.filter(|time| *time > self.clock.now()).min().map_or(latest, |time| time.min(latest))
+    }
+}

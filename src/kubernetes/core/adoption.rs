@@ -1,0 +1,113 @@
+//! What the agent before left on the Node: a verdict of the same boot and configuration is kept until there is a new one.
+//!
+//! Nothing is believed that anybody else has written, or that is not as an agent writes it.
+
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Core;
+use super::node::NodeView;
+use super::standing::Standing;
+use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
+use crate::domain::size::PageSize;
+use crate::kubernetes::names;
+use crate::kubernetes::publication::{ANNOTATION_CHARS, line};
+
+/// How far the clock may have been set back since.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(5);
+
+impl Core {
+    /// Looks at what the Node shows, once.
+    pub(super) fn adopt(&mut self) {
+        if self.publishing.adopted {
+            return;
+        }
+        let Some(node) = self.seen.node.as_ref().and_then(Option::as_ref).cloned() else { return };
+        self.publishing.adopted = true;
+        let (now, shown) = (self.clock.now(), self.clock.shown());
+        let (sizes, longest) = (&mut self.sizes, self.config.renew_minutes.saturating_mul(120_000));
+        for (size, state) in sizes {
+            let Some(about) = &state.about else { continue };
+            if let Some((standing, left)) = kept(&node, *size, &about.configuration, shown) {
+                let left = u64::try_from(left.as_millis()).unwrap_or(0).min(longest);
+                state.standing = Some(Standing { expires: now.after(left), ..standing });
+            }
+        }
+        if self.is_trusted(&node) {
+            self.publishing.take_over(&node, now);
+        }
+        self.inspect();
+    }
+
+    /// Whether the Node shows what an agent wrote on this boot, and nobody else has touched it.
+    pub(super) fn is_trusted(&self, node: &NodeView) -> bool {
+        let boot = self.seen.inventory.as_ref().and_then(|inventory| inventory.host.boot_id.known());
+        boot.is_some()
+            && node.annotations.get(names::BOOT_ID) == boot
+            && [names::BOOT_ID, names::VERDICT].iter().all(|key| node.owned.contains(*key))
+    }
+}
+
+/// The verdict about one size, and for how long it is still valid.
+fn kept(
+    node: &NodeView,
+    size: PageSize,
+    configuration: &str,
+    now: Timestamp,
+) -> Option<(Standing, SignedDuration)> {
+    let own = |key: &str| node.annotations.get(key).filter(|_| node.owned.contains(key)).map(String::as_str);
+    let mut words = own(&names::probe(size))?.split(' ');
+    let (verdict, at, digest) = (words.next()?, words.next()?, words.next()?);
+    let verdict = match verdict {
+        "pass" => Verdict::Pass,
+        "warn" => Verdict::Warn,
+        "fail" => Verdict::Fail,
+        _ => return None,
+    };
+    let at = Timestamp::from_str(at).ok()?;
+    let valid_until = Timestamp::from_str(own(names::VALID_UNTIL)?).ok()?;
+    let left = valid_until.duration_since(now);
+    // The digest is of the boot id too.
+    if words.next().is_some()
+        || digest != configuration
+        || left <= SignedDuration::ZERO
+        || at > now.checked_add(SET_BACK).ok()?
+    {
+        return None;
+    }
+    let findings = node.annotations.iter().filter(|(key, _)| node.owned.contains(*key));
+    let findings = findings.filter_map(|(key, value)| finding(key, value, size)).collect();
+    let share = own(&names::share(size)).map(|share| line(share, ANNOTATION_CHARS));
+    let standing = Standing {
+        configuration: digest.to_owned(),
+        verdict,
+        findings,
+        share,
+        at,
+        expires: super::Moment::default(),
+    };
+    Some((standing, left))
+}
+
+/// What a probe found, from its annotation: `hugeprobe.io/check.HP601.2Mi: "fail: another inode"`. What facts alone tell
+/// (HP1xx, HP2xx) is looked at anew.
+fn finding(key: &str, value: &str, size: PageSize) -> Option<Finding> {
+    let rest = key.strip_prefix(names::PREFIX)?.strip_prefix("check.")?;
+    let (id, its) = match rest.split_once('.') {
+        Some((id, its)) => (id, Some(its.parse::<PageSize>().ok()?)),
+        None => (rest, None),
+    };
+    let id: CheckId = id.parse().ok()?;
+    let (word, summary) = value.split_once(": ")?;
+    let outcome = match word {
+        "warn" => Outcome::Warn,
+        "fail" => Outcome::Fail,
+        _ => return None,
+    };
+    let summary = line(summary, ANNOTATION_CHARS);
+    let is_of_probe = id.number() >= 300 && its.is_none_or(|its| its == size);
+    is_of_probe.then(|| {
+        Finding::not_pass(id, its, outcome, summary.clone(), Because::new("as its check has it", summary))
+    })
+}

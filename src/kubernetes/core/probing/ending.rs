@@ -1,0 +1,90 @@
+//! What the end of a probe means for its size.
+
+use super::super::standing::{Kind, Standing, share};
+use super::super::{Core, parts};
+use super::Out;
+use crate::domain::check::{Finding, Outcome, Verdict};
+use crate::kubernetes::pod_outcome::{End, Left};
+
+impl Core {
+    /// The probe that is out has ended.
+    pub(super) fn end_probe(&mut self, end: End) {
+        let Some(out) = self.probing.out.take() else { return };
+        let size = out.asked.size;
+        if let Some(state) = self.sizes.get_mut(&size) {
+            state.tried = Some(out.about.due.clone());
+        }
+        match end {
+            End::Reported(lefts) => self.conclude(&out, &lefts),
+            End::Busy(why) => self.hinder(&out, Kind::Busy, why),
+            End::Unknown(why) => self.hinder(&out, Kind::Prevented, why),
+        }
+        let renew = self.renew_ms();
+        let Some(state) = self.sizes.get(&size) else { return };
+        let (patience, failures) = (state.patience(renew), state.failures);
+        let again = self.clock.again(patience, failures);
+        if let Some(state) = self.sizes.get_mut(&size) {
+            state.not_before = again;
+        }
+    }
+
+    fn hinder(&mut self, out: &Out, kind: Kind, why: String) {
+        let shown = self.clock.shown();
+        if let Some(state) = self.sizes.get_mut(&out.asked.size) {
+            state.hindered(kind, why, shown);
+        }
+    }
+
+    /// Both containers ended: what they left is evidence, or it is not.
+    fn conclude(&mut self, out: &Out, lefts: &[Left; 2]) {
+        let run = out.uid.as_deref().unwrap_or(&out.name);
+        let (verdict, findings) = parts::conclude(&self.config, &out.asked, run, lefts);
+        let (now, shown, renew) = (self.clock.now(), self.clock.shown(), self.renew_ms());
+        let Some(state) = self.sizes.get_mut(&out.asked.size) else { return };
+        let not_pass: Vec<Finding> =
+            findings.iter().filter(|finding| finding.outcome > Outcome::Pass).cloned().collect();
+        match verdict {
+            Verdict::Pass | Verdict::Warn | Verdict::Fail => {
+                state.standing = Some(Standing {
+                    configuration: out.about.configuration.clone(),
+                    verdict,
+                    findings: not_pass,
+                    share: share(&findings),
+                    at: shown,
+                    expires: now.after(renew.saturating_mul(2)),
+                });
+                state.inconclusive.clear();
+                state.hindrance = None;
+                state.took = Some(now.since(out.since));
+                state.ended(verdict.word(), verdict == Verdict::Fail);
+            }
+            Verdict::Unknown | Verdict::None => {
+                let worst = not_pass.iter().max_by_key(|finding| finding.outcome);
+                let why = worst.map_or_else(
+                    || "the probe could not tell".to_owned(),
+                    |worst| format!("the probe could not tell, {}", worst.id),
+                );
+                state.inconclusive = not_pass;
+                state.hindered(Kind::Inconclusive, why, shown);
+            }
+        }
+    }
+
+    /// Milliseconds from one renewal to the next.
+    pub(in super::super) const fn renew_ms(&self) -> u64 {
+        self.config.renew_minutes.saturating_mul(60_000)
+    }
+}
+
+impl Verdict {
+    /// As it is counted.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Unknown => "unknown",
+            Self::Fail => "fail",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Resident mode: two containers beside the agent serve rounds, and leave what a pod would leave.
+
+use super::super::{Action, Core};
+use crate::domain::size::PageSize;
+use crate::kubernetes::names;
+use crate::kubernetes::pod_outcome::{End, Left};
+use crate::kubernetes::probe_pod::Asked;
+
+impl Core {
+    /// Asks for a round, and says under which nonce.
+    pub(super) fn start_round(&mut self, asked: &Asked, actions: &mut Vec<Action>) -> String {
+        self.probing.rounds = self.probing.rounds.saturating_add(1);
+        let number = self.probing.rounds.to_string();
+        let time = self.clock.shown().to_string();
+        let run = names::digest([self.identity.pod_uid.as_str(), time.as_str(), number.as_str()]);
+        actions.push(Action::Round {
+            size: asked.size,
+            run: run.clone(),
+            pages: asked.pages,
+            seconds: self.config.probe.deadline_seconds,
+        });
+        run
+    }
+
+    /// What the roles left of a round.
+    pub(in super::super) fn see_round(
+        &mut self,
+        size: PageSize,
+        run: &str,
+        frontend: Option<String>,
+        backend: Option<String>,
+    ) {
+        if !self.probing.out.as_ref().is_some_and(|out| out.asked.size == size && out.name == run) {
+            return;
+        }
+        let end = if frontend.is_none() && backend.is_none() {
+            End::Unknown("neither role answered in its time".to_owned())
+        } else {
+            let left = |message| Left { message, ended: "no part in its time".to_owned() };
+            End::Reported(Box::new([left(frontend), left(backend)]))
+        };
+        self.end_probe(end);
+    }
+}

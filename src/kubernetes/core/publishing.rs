@@ -1,0 +1,302 @@
+//! What is decided, held against what the Node shows: one apply if they differ, and one when it is time to renew.
+
+mod events;
+mod shown;
+
+use jiff::Timestamp;
+
+use super::clock::{Moment, Patience};
+use super::node::NodeView;
+use super::refusal::Refusal;
+use super::standing::{Kind, Standing};
+use super::{Action, Core};
+use crate::domain::check::Verdict;
+use crate::kubernetes::config::Profile;
+use crate::kubernetes::publication::{Content, Facts, Target, Times};
+use events::Telling;
+use shown::{Substance, with_scrub};
+
+/// What was written, and what is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    /// Whether the Node was looked at for what the agent before left.
+    pub(super) adopted: bool,
+    /// Whether a verdict of this agent, or of the one before, has been on the Node.
+    pub(super) first_out: bool,
+    /// Whether what is decided may be shown; not while the first probe is under way.
+    pub(super) decided: bool,
+    /// What was sent and is not answered.
+    sent: Option<Sent>,
+    not_before: Moment,
+    failures: u32,
+    /// When the verdict is made again; none before it was published once.
+    renew_at: Option<Moment>,
+    /// Whether that is under way.
+    renewing: bool,
+    unsettled_since: Option<Moment>,
+    /// The last apply that was taken.
+    applied: Option<Applied>,
+    telling: Telling,
+}
+
+#[derive(Debug)]
+struct Sent {
+    uid: String,
+    substance: Substance,
+    /// Whether other people's keys were overwritten, to be removed by the next one.
+    scrubs: bool,
+    turn: Option<events::Turned>,
+}
+
+#[derive(Debug)]
+struct Applied {
+    uid: String,
+    at: Moment,
+    /// What was sent and what the Node showed then, if they differ: there is no use in sending it again.
+    futile: Option<(Substance, Substance)>,
+}
+
+/// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
+/// after a change, is one write.
+const HOLD_MS: u64 = 20_000;
+
+/// A watch may lag behind one's own write by this; an older Node that comes later is another's.
+const LAG_MS: u64 = 60_000;
+
+const OUTAGE: Patience = Patience { first: 1_000, most: 60_000 };
+const REFUSED: Patience = Patience { first: 30_000, most: 600_000 };
+
+impl Core {
+    /// The Node as the API server has it. One that is older than what is known is an echo.
+    pub(super) fn see_node(&mut self, node: Option<NodeView>) {
+        let now = self.clock.now();
+        let lags = self.publishing.applied.as_ref().is_some_and(|applied| now.since(applied.at) < LAG_MS);
+        if let (Some(Some(known)), Some(new)) = (&self.seen.node, &node)
+            && known.uid == new.uid
+            && new.version < known.version
+            && lags
+        {
+            return;
+        }
+        self.seen.node = Some(node);
+    }
+
+    /// Writes what is decided, if the Node shows something else; renews; tells of a turn.
+    pub(super) fn publish(&mut self, actions: &mut Vec<Action>) {
+        self.renew();
+        let hold = self.holds();
+        self.publishing.decided |= !hold;
+        if let Some(action) = self.apply(hold) {
+            actions.push(action);
+        }
+        actions.extend(self.publishing.telling.emit(self.clock.now()));
+    }
+
+    /// When something is to be decided about writing.
+    pub(super) fn publishing_times(&self) -> Vec<Moment> {
+        let publishing = &self.publishing;
+        let hold = publishing.unsettled_since.map(|since| since.after(HOLD_MS));
+        let expiry =
+            self.sizes.values().filter_map(|state| state.standing.as_ref().map(|standing| standing.expires));
+        let outside = self.sizes.values().filter_map(|state| Some(state.outside_since?.after(60_000)));
+        let apply = publishing.sent.is_none().then_some(publishing.not_before);
+        [apply, hold, publishing.renew_at, publishing.telling.time()]
+            .into_iter()
+            .flatten()
+            .chain(expiry)
+            .chain(outside)
+            .collect()
+    }
+
+    /// The apply that is due, if one is.
+    fn apply(&mut self, hold: bool) -> Option<Action> {
+        let now = self.clock.now();
+        if self.publishing.sent.is_some() || now < self.publishing.not_before || hold {
+            return None;
+        }
+        let (content, facts_turn) = self.content()?;
+        let node = self.node()?;
+        let (wanted, shown) = (Substance::of(&content), Substance::shown(node));
+        let futile = self.publishing.applied.as_ref().is_some_and(|applied| {
+            applied.uid == node.uid
+                && applied.futile.as_ref().is_some_and(|(sent, then)| *sent == wanted && *then == shown)
+        });
+        let differs = wanted != shown && !futile;
+        let renewed = self.publishing.renewing && self.is_settled();
+        if !differs && !renewed && !self.has_bad_times(node) {
+            return None;
+        }
+        let (uid, since) = (node.uid.clone(), shown::same_status_since(&content, node));
+        let (sent, scrubs) = with_scrub(content, node);
+        let target = Target {
+            name: &self.identity.node,
+            uid: &uid,
+            now: self.clock.shown(),
+            same_status_since: since,
+        };
+        let body = sent.body(self.times(), target);
+        let turn = self.publishing.telling.turn(&uid, &self.identity, facts_turn, self.clock.shown());
+        self.publishing.sent = Some(Sent { uid, substance: wanted, scrubs, turn });
+        Some(Action::Apply(body))
+    }
+
+    /// The answer to `Apply`.
+    pub(super) fn applied(&mut self, result: Result<NodeView, Refusal>) {
+        let Some(sent) = self.publishing.sent.take() else { return };
+        let now = self.clock.now();
+        let node = match result {
+            Ok(node) => node,
+            Err(refusal) => return self.not_applied(&refusal),
+        };
+        self.publishing.failures = 0;
+        self.publishing.first_out = true;
+        if self.is_settled() {
+            self.publishing.renewing = false;
+        }
+        let shown = Substance::shown(&node);
+        let futile = (shown != sent.substance && !sent.scrubs).then(|| (sent.substance, shown));
+        self.publishing.applied = Some(Applied { uid: sent.uid, at: now, futile });
+        self.seen.node = Some(Some(node));
+        if let Some(turn) = sent.turn {
+            self.publishing.telling.told(turn);
+        }
+        let next = self.renew_ms().min(self.valid_for() / 2);
+        self.publishing.renew_at = Some(now.after(self.clock.spread(next)));
+    }
+
+    fn not_applied(&mut self, refusal: &Refusal) {
+        let publishing = &mut self.publishing;
+        publishing.failures = publishing.failures.saturating_add(1);
+        let patience = match refusal {
+            Refusal::Forbidden(_) | Refusal::Invalid(_) => REFUSED,
+            _ => OUTAGE,
+        };
+        let again = self.clock.again(patience, publishing.failures);
+        let asked = match refusal {
+            Refusal::Throttled { after_seconds: Some(seconds) } => {
+                self.clock.now().after(seconds.saturating_mul(1000).min(super::LONGEST_SLEEP_MS))
+            }
+            _ => again,
+        };
+        publishing.not_before = again.max(asked);
+    }
+
+    /// Begins to renew, when it is time: every size is probed again, save those whose probes are kept from running. A verdict
+    /// that stands because the node is busy is good for another while.
+    fn renew(&mut self) {
+        let now = self.clock.now();
+        if self.publishing.renewing || self.publishing.renew_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.publishing.renewing = true;
+        let expires = now.after(self.renew_ms().saturating_mul(2));
+        for state in self.sizes.values_mut() {
+            let kind = state.hindrance.as_ref().map(|hindrance| hindrance.kind);
+            let stands = state.stands(now).is_some();
+            match (kind, state.standing.as_mut()) {
+                (None, _) => state.renew = true,
+                (Some(Kind::Busy), Some(standing)) if stands => standing.expires = expires,
+                _ => {}
+            }
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.sizes.values().all(super::SizeState::is_settled)
+    }
+
+    /// Whether to wait for a probe that is under way, or about to be, before anything is written.
+    fn holds(&mut self) -> bool {
+        if self.is_settled() {
+            self.publishing.unsettled_since = None;
+            return false;
+        }
+        let now = self.clock.now();
+        let since = *self.publishing.unsettled_since.get_or_insert(now);
+        let Some(node) = self.node() else { return true };
+        // What somebody else wrote, or another boot, is not left to stand.
+        let may_stand = !node.shows_anything() || self.is_trusted(node);
+        let fails = self.judged.as_ref().is_some_and(|judged| judged.verdict == Verdict::Fail);
+        now.since(since) < HOLD_MS && may_stand && !(fails && node.shows_anything())
+    }
+
+    /// Whether the Node says for how long its verdict counts, and that this is not over.
+    fn has_bad_times(&self, node: &NodeView) -> bool {
+        let read = |key: &str| node.annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
+        let now = self.clock.shown();
+        let (Some(checked), Some(until)) =
+            (read(crate::kubernetes::names::CHECKED_AT), read(crate::kubernetes::names::VALID_UNTIL))
+        else {
+            return true;
+        };
+        let longest = jiff::SignedDuration::from_mins(
+            i64::try_from(self.config.renew_minutes).unwrap_or(i64::MAX / 256) * 4,
+        );
+        let is_over = until <= now && self.valid_for() > 1000;
+        is_over || checked.duration_since(now) > longest || until.duration_since(now) > longest
+    }
+
+    /// For how long what stands is valid from now on, milliseconds.
+    fn valid_for(&self) -> u64 {
+        let now = self.clock.now();
+        let standing =
+            self.sizes.values().filter(|state| state.may_be_tried).filter_map(|state| state.stands(now));
+        let busy = |standing: &Standing| standing.expires.since(now);
+        standing.map(busy).min().unwrap_or(u64::MAX).min(self.renew_ms().saturating_mul(2))
+    }
+
+    fn times(&self) -> Times {
+        let (now, shown) = (self.clock.now(), self.clock.shown());
+        let oldest =
+            self.sizes.values().filter(|state| state.may_be_tried).filter_map(|state| state.stands(now));
+        let checked_at = oldest.map(|standing| standing.at).min().unwrap_or(shown);
+        Times { checked_at, valid_until: self.clock.at(now.after(self.valid_for())) }
+    }
+
+    /// What the Node should show, and the turn that this would be.
+    fn content(&self) -> Option<(Content, events::Words)> {
+        let judged = self.judged.as_ref()?;
+        let boot = self.seen.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
+        let now = self.clock.now();
+        let tried = || self.sizes.iter().filter(|(_, state)| state.may_be_tried);
+        let standing = || tried().filter_map(|(size, state)| Some((*size, state.stands(now)?)));
+        let hindrances: Vec<_> =
+            tried().filter_map(|(size, state)| Some(state.hindrance.as_ref()?.annotation(*size))).collect();
+        let facts = Facts {
+            verdict: judged.verdict,
+            sizes: &judged.sizes,
+            findings: &self.findings,
+            inventory: &self.configured,
+            boot_id: boot,
+            profile: self.config.profile.name(),
+            shares: standing().filter_map(|(size, standing)| Some((size, standing.share.clone()?))).collect(),
+            probes: standing().map(|(size, standing)| (size, standing.annotation())).collect(),
+            hindrance: (!hindrances.is_empty()).then(|| hindrances.join("; ")),
+        };
+        let words = events::Words {
+            verdict: judged.verdict,
+            reason: facts.reason().to_owned(),
+            note: facts.message(),
+        };
+        Some((Content::of(&facts), words))
+    }
+}
+
+impl Publishing {
+    /// The Node shows what the agent before wrote: it is known, and its events are told.
+    pub(super) fn take_over(&mut self, node: &NodeView, now: Moment) {
+        self.first_out = true;
+        self.renew_at = Some(now);
+        self.telling.take_over(node);
+    }
+}
+
+impl Profile {
+    /// As it is published.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Privileged => "privileged",
+        }
+    }
+}

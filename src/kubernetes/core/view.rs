@@ -1,0 +1,108 @@
+//! What the agent shows of itself: for metrics, readiness and the log.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::refusal::Call;
+use super::{Core, Inventory};
+use crate::domain::check::{Finding, Verdict};
+use crate::domain::report::SizeVerdict;
+use crate::domain::size::PageSize;
+
+/// The state of things.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The node's verdict; none while the first probe is under way.
+    pub verdict: Option<Verdict>,
+    /// Of each size; empty while the first probe is under way.
+    pub sizes: &'a [SizeVerdict],
+    /// All that stand.
+    pub findings: &'a [Finding],
+    /// What was read last, free counts and all.
+    pub inventory: Option<&'a Inventory>,
+    /// Whether there is a Node to write to.
+    pub has_node: bool,
+    /// Whether a verdict has been on the Node, by this agent or the one before: readiness.
+    pub first_published: bool,
+    /// What the API server forbids: call and sentence.
+    pub forbidden: Vec<&'a str>,
+    /// Per size.
+    pub probes: Vec<ProbeView<'a>>,
+    /// The size whose probe is out.
+    pub out: Option<PageSize>,
+    /// Calls so far.
+    pub writes: &'a Writes,
+}
+
+/// The probes of one size.
+#[derive(Debug)]
+pub struct ProbeView<'a> {
+    /// The size.
+    pub size: PageSize,
+    /// When the last conclusive one ended.
+    pub last_concluded: Option<Timestamp>,
+    /// How long it took, from the pod's creation; none if another agent made it.
+    pub last_seconds: Option<f64>,
+    /// Since when the node is busy.
+    pub busy_since: Option<Timestamp>,
+    /// What keeps probes from running, or from telling.
+    pub hindrance: Option<&'a str>,
+    /// How probes ended: pass, warn, fail, busy, waiting, prevented, inconclusive.
+    pub ends: &'a BTreeMap<&'static str, u64>,
+}
+
+/// Calls that were answered, by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Writes {
+    counts: BTreeMap<Call, (u64, u64)>,
+}
+
+// === impl ===
+
+impl Core {
+    /// The state of things, as of the last step.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        let judged = self.judged.as_ref().filter(|_| self.publishing.decided || self.publishing.first_out);
+        View {
+            verdict: judged.map(|judged| judged.verdict),
+            sizes: judged.map_or(&[], |judged| &judged.sizes),
+            findings: &self.findings,
+            inventory: self.seen.inventory.as_ref(),
+            has_node: self.node().is_some(),
+            first_published: self.publishing.first_out,
+            forbidden: self.forbidden.values().map(String::as_str).collect(),
+            probes: self.probes().collect(),
+            out: self.probing_size(),
+            writes: &self.writes,
+        }
+    }
+
+    fn probes(&self) -> impl Iterator<Item = ProbeView<'_>> {
+        self.sizes.iter().map(|(size, state)| ProbeView {
+            size: *size,
+            last_concluded: state.standing.as_ref().map(|standing| standing.at),
+            last_seconds: state
+                .took
+                .and_then(|took| u32::try_from(took).ok())
+                .map(|took| f64::from(took) / 1000.0),
+            busy_since: state.busy_since(),
+            hindrance: state.hindrance.as_ref().map(|hindrance| hindrance.why.as_str()),
+            ends: &state.ends,
+        })
+    }
+}
+
+impl Writes {
+    pub(super) fn count(&mut self, call: Call, done: bool) {
+        let (yes, no) = self.counts.entry(call).or_default();
+        let count = if done { yes } else { no };
+        *count = count.saturating_add(1);
+    }
+
+    /// Each call with how often it was done and how often refused.
+    pub fn iter(&self) -> impl Iterator<Item = (Call, u64, u64)> {
+        self.counts.iter().map(|(call, (done, refused))| (*call, *done, *refused))
+    }
+}

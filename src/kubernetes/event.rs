@@ -1,0 +1,108 @@
+//! An event about a Node, made where the verdict turns: so that `kubectl describe node` shows it, and only once.
+//!
+//! Source of the limits and of what `kubectl describe node` looks for: validation of events.k8s.io/v1 (reason, action and
+//! reportingInstance 128 characters, note 1024 bytes, everything immutable), and kubectl's search by the Node's uid with no
+//! namespace in `regarding`.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+
+use super::names;
+use super::publication::{MESSAGE_BYTES, bounded};
+use crate::domain::check::Verdict;
+
+/// What `reportingInstance`, `reason` and `action` may have, characters.
+const SHORT: usize = 128;
+
+/// A turn of the verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn<'a> {
+    /// The Node's name.
+    pub node: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// The agent's pod.
+    pub agent: &'a str,
+    /// The verdict from now on.
+    pub verdict: Verdict,
+    /// CamelCase.
+    pub reason: &'a str,
+    /// What happened.
+    pub note: &'a str,
+    /// When; a turn told twice has the same name, and the second one is refused.
+    pub at: Timestamp,
+}
+
+/// The event that tells it.
+#[must_use]
+pub fn event(turn: Turn<'_>) -> Event {
+    let at = turn.at.to_string();
+    let verdict = turn.verdict.to_string();
+    let hash = names::digest([turn.uid, &verdict, turn.reason, turn.note, &at]);
+    let kind = match turn.verdict {
+        Verdict::None | Verdict::Pass | Verdict::Warn => "Normal",
+        Verdict::Unknown | Verdict::Fail => "Warning",
+    };
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{hash}", names::MANAGER)),
+            namespace: Some(names::EVENT_NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(turn.at)),
+        type_: Some(kind.to_owned()),
+        reason: Some(bounded(turn.reason, SHORT)),
+        action: Some("Probe".to_owned()),
+        note: Some(bounded(turn.note, MESSAGE_BYTES)),
+        regarding: Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Node".to_owned()),
+            name: Some(turn.node.to_owned()),
+            uid: Some(turn.uid.to_owned()),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(names::CONTROLLER.to_owned()),
+        reporting_instance: Some(bounded(turn.agent, SHORT)),
+        ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(verdict: Verdict, note: &str) -> Event {
+        let at = "2026-11-23T05:38:15Z".parse().unwrap();
+        let long = "p".repeat(253);
+        event(Turn { node: "node-a", uid: "u-1", agent: &long, verdict, reason: "PoolMissing", note, at })
+    }
+
+    #[test]
+    fn kubectl_describe_finds_it() {
+        let event = turn(Verdict::Fail, "no page");
+        let regarding = event.regarding.unwrap();
+        assert_eq!((regarding.kind.as_deref(), regarding.uid.as_deref()), (Some("Node"), Some("u-1")));
+        assert_eq!((regarding.namespace, regarding.api_version.as_deref()), (None, Some("v1")));
+        assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!(event.type_.as_deref(), Some("Warning"));
+    }
+
+    #[test]
+    fn the_api_servers_limits_hold() {
+        let event = turn(Verdict::Pass, &"ü".repeat(2000));
+        assert_eq!(event.type_.as_deref(), Some("Normal"));
+        assert!(event.note.unwrap().len() <= 1024);
+        assert!(event.reporting_instance.unwrap().len() <= 128);
+        assert!(!event.action.unwrap().is_empty() && !event.reporting_controller.unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_same_turn_has_the_same_name_and_no_other_has_it() {
+        let name = |verdict, note| turn(verdict, note).metadata.name.unwrap();
+        assert_eq!(name(Verdict::Fail, "a"), name(Verdict::Fail, "a"));
+        assert_ne!(name(Verdict::Fail, "a"), name(Verdict::Pass, "a"));
+        assert_ne!(name(Verdict::Fail, "a"), name(Verdict::Fail, "b"));
+    }
+}

@@ -1,0 +1,170 @@
+//! What a probe pod's status says: whether it waits, runs or has ended, and how.
+//!
+//! Three ends are told apart. It ran, and its containers left a report or did not: that is evidence. It could not run
+//! because somebody else has the pages, the CPU or the place: the node is busy, which says nothing about it. It could not
+//! run for any other reason: nobody knows.
+//!
+//! Reasons are short and the same for the same cause: they are published, and a Node is written only when something changed.
+
+mod containers;
+#[cfg(test)]
+mod tests;
+
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
+
+use super::publication::line;
+pub use containers::Left;
+
+/// What a pod is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Not scheduled, for want of something; it may still be.
+    Pending {
+        /// What that means if it lasts.
+        if_it_lasts: End,
+    },
+    /// Scheduled; its containers are not both running yet.
+    Starting {
+        /// Why a container does not start, if the kubelet says so.
+        stuck: Option<String>,
+    },
+    /// Its containers run, or one does and the other has ended.
+    Running,
+    /// It ended.
+    Ended(End),
+}
+
+/// How a pod ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Both containers ran and ended; what each left.
+    Reported(Box<[Left; 2]>),
+    /// Somebody else has what it takes; why.
+    Busy(String),
+    /// It could not run to its end, for another reason.
+    Unknown(String),
+}
+
+/// What is kept of a reason that somebody else worded, characters.
+const KEPT: usize = 80;
+
+/// What a pod is doing, by its status.
+#[must_use]
+pub fn stage(pod: &Pod) -> Stage {
+    let status = pod.status.as_ref();
+    let reported = containers::reported(status);
+    let whole = reported.as_ref().is_some_and(|lefts| lefts.iter().all(|left| left.message.is_some()));
+    if !whole && let Some(end) = pushed_out(pod, status).or_else(|| refused(status)) {
+        return Stage::Ended(end);
+    }
+    if let Some(lefts) = reported {
+        return Stage::Ended(End::Reported(Box::new(lefts)));
+    }
+    if matches!(status.and_then(|status| status.phase.as_deref()), Some("Failed" | "Succeeded")) {
+        return Stage::Ended(End::Unknown("it ended without its containers having run".to_owned()));
+    }
+    if let Some(end) = unscheduled(status) {
+        return Stage::Pending { if_it_lasts: end };
+    }
+    if containers::any_started(status) && containers::stuck(status).is_none() {
+        return Stage::Running;
+    }
+    Stage::Starting { stuck: containers::stuck(status) }
+}
+
+/// What it means that a pod is gone before it was seen to end, and nobody here deleted it.
+#[must_use]
+pub fn gone() -> End {
+    // A pod that was preempted before it ran leaves no trace but this.
+    End::Busy("the probe pod was preempted or deleted".to_owned())
+}
+
+/// A pod that had to make way: preempted, evicted, or on a node that shuts down.
+fn pushed_out(pod: &Pod, status: Option<&PodStatus>) -> Option<End> {
+    let reason = status.and_then(|status| status.reason.as_deref()).unwrap_or_default();
+    match reason {
+        "Preempting" | "Preempted" => return Some(End::Busy("preempted".to_owned())),
+        "Evicted" => return Some(End::Busy("evicted".to_owned())),
+        "NodeShutdown" | "Shutdown" | "Terminated" | "NodeLost" => {
+            return Some(End::Unknown(format!("the node goes down ({reason})")));
+        }
+        _ => {}
+    }
+    let disrupted = condition(status, "DisruptionTarget").filter(|condition| condition.status == "True");
+    match disrupted.map(|condition| condition.reason.as_deref().unwrap_or_default()) {
+        Some("PreemptionByScheduler") => Some(End::Busy("preempted".to_owned())),
+        Some("TerminationByKubelet" | "EvictionByEvictionAPI") => Some(End::Busy("evicted".to_owned())),
+        Some("DeletionByTaintManager") => Some(End::Busy("evicted by a taint".to_owned())),
+        Some(other) => Some(End::Busy(line(&format!("disrupted: {other}"), KEPT))),
+        None => pod.metadata.deletion_timestamp.as_ref().map(|_| gone()),
+    }
+}
+
+/// A pod that the kubelet did not take, or ended before its containers did.
+fn refused(status: Option<&PodStatus>) -> Option<End> {
+    let status = status.filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    Some(match status.reason.as_deref()? {
+        "" => return None,
+        // The kubelet's books are full: OutOfhugepages-1Gi, OutOfcpu, OutOfpods.
+        reason if reason.starts_with("OutOf") => End::Busy(line(reason, KEPT)),
+        // What is left does not fit on one NUMA node.
+        "TopologyAffinityError" => {
+            End::Busy("TopologyAffinityError: not to be had on one NUMA node now".to_owned())
+        }
+        "DeadlineExceeded" => End::Unknown("DeadlineExceeded: it did not end in its time".to_owned()),
+        // UnexpectedAdmissionError, NodeAffinity, AppArmor, SysctlForbidden, ...
+        reason => End::Unknown(line(&format!("{reason}: refused by the kubelet"), KEPT)),
+    })
+}
+
+/// Why a pod is not scheduled, if it is not.
+fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
+    let scheduled = condition(status, "PodScheduled");
+    let Some(scheduled) = scheduled else {
+        // Not seen by any scheduler yet.
+        return (!containers::any_known(status))
+            .then(|| End::Unknown("no scheduler has looked at it".to_owned()));
+    };
+    if scheduled.status == "True" {
+        return None;
+    }
+    let message = scheduled.message.as_deref().unwrap_or_default();
+    let lacking = lacking(message);
+    Some(if !lacking.is_empty() {
+        End::Busy(line(&lacking.join(", "), KEPT))
+    } else if message.contains("Too many pods") {
+        End::Busy("Too many pods".to_owned())
+    } else {
+        let reason = scheduled.reason.as_deref().unwrap_or("not scheduled");
+        End::Unknown(line(&format!("{reason}: the scheduler finds no place"), KEPT))
+    })
+}
+
+/// `Insufficient hugepages-1Gi` out of `0/3 nodes are available: 1 Insufficient hugepages-1Gi, 2 node(s) didn't match ...`:
+/// the numbers change with the cluster.
+fn lacking(message: &str) -> Vec<String> {
+    const WORD: &str = "Insufficient ";
+    let mut lacking: Vec<String> = message
+        .match_indices(WORD)
+        .filter_map(|(at, _)| message.get(at + WORD.len()..))
+        .map(|rest| {
+            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-./".contains(*c)).collect::<String>()
+        })
+        .map(|resource| format!("{WORD}{}", resource.trim_end_matches('.')))
+        .collect();
+    lacking.sort_unstable();
+    lacking.dedup();
+    lacking
+}
+
+fn condition<'a>(status: Option<&'a PodStatus>, name: &str) -> Option<&'a PodCondition> {
+    status?.conditions.as_ref()?.iter().find(|condition| condition.type_ == name)
+}
+
+/// Whether its containers hold nothing any more: it ended, or never began.
+#[must_use]
+pub fn is_over(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Failed" | "Succeeded")) || containers::reported(status).is_some()
+}

@@ -1,0 +1,59 @@
+//! The two containers of a probe pod, by their statuses.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodStatus};
+
+use super::super::probe_pod::Side;
+use super::super::publication::line;
+use super::KEPT;
+
+/// What a container left when it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its termination message: whatever the container wrote, unchecked. None if it wrote nothing.
+    pub message: Option<String>,
+    /// How it ended: `OOMKilled, exit code 137`.
+    pub ended: String,
+}
+
+/// What both containers left, frontend first; none unless both have ended.
+pub(super) fn reported(status: Option<&PodStatus>) -> Option<[Left; 2]> {
+    let left = |side| state(status, side)?.terminated.as_ref().map(of);
+    Some([left(Side::Frontend)?, left(Side::Backend)?])
+}
+
+/// Whether a container runs or has run.
+pub(super) fn any_started(status: Option<&PodStatus>) -> bool {
+    let started = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
+    Side::ALL.iter().any(|side| state(status, *side).is_some_and(started))
+}
+
+/// Whether the kubelet has said anything about a container.
+pub(super) fn any_known(status: Option<&PodStatus>) -> bool {
+    Side::ALL.iter().any(|side| state(status, *side).is_some())
+}
+
+/// Why a container does not start, where the kubelet gives a reason that is no mere step on the way.
+pub(super) fn stuck(status: Option<&PodStatus>) -> Option<String> {
+    let waiting =
+        Side::ALL.iter().filter_map(|side| state(status, *side)?.waiting.as_ref()?.reason.as_deref());
+    let stuck = waiting.filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing" | ""));
+    stuck.map(|reason| line(reason, KEPT)).next()
+}
+
+fn state(status: Option<&PodStatus>, side: Side) -> Option<&ContainerState> {
+    let statuses = status?.container_statuses.as_ref()?;
+    statuses.iter().find(|one| one.name == side.name())?.state.as_ref()
+}
+
+fn of(terminated: &ContainerStateTerminated) -> Left {
+    let reason = terminated.reason.as_deref().filter(|reason| !reason.is_empty());
+    let how = match terminated.signal {
+        Some(signal) if signal != 0 => format!("signal {signal}"),
+        _ => format!("exit code {}", terminated.exit_code),
+    };
+    let ended = reason.map_or_else(|| how.clone(), |reason| format!("{reason}, {how}"));
+    Left {
+        message: terminated.message.clone().filter(|message| !message.is_empty()),
+        ended: line(&ended, KEPT),
+    }
+}

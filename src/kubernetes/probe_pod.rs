@@ -1,0 +1,325 @@
+//! The probe pod: one per node and size, as like a workload's as can be, and out of everybody's way.
+//!
+//! The admission policy of the chart holds every agent to exactly this shape; whoever changes one changes the other.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
+    NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectFieldSelector, Pod,
+    PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume,
+    VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+use super::config::{Config, ProbeConfig, Profile, PullPolicy, WorkloadSeccomp};
+use super::names;
+use crate::domain::request::PageCount;
+use crate::domain::size::PageSize;
+
+/// Where a pod's containers find the huge pages.
+pub const HUGEPAGES: &str = "/hugepages";
+
+/// Where its containers meet.
+pub const RENDEZVOUS: &str = "/run/hugeprobe";
+
+/// Where a container leaves its report; the kubelet keeps the last 4096 bytes.
+pub const REPORT: &str = "/dev/termination-log";
+
+/// What a container has for its report after it has given up: less than the pod's deadline by this.
+const SECONDS_TO_REPORT: u64 = 5;
+
+const GRACE_SECONDS: i64 = 5;
+
+/// Whose pods these are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The node's name.
+    pub node: String,
+    /// The agent's own pod, which owns them.
+    pub pod: String,
+    /// Its uid.
+    pub pod_uid: String,
+    /// Its namespace, and theirs.
+    pub namespace: String,
+}
+
+/// What a probe is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The page size.
+    pub size: PageSize,
+    /// Pages in each container's limit, without what is needed on top.
+    pub pages: u64,
+    /// The node has a single page: two containers that ask for one each could not be scheduled, so the frontend alone does.
+    pub lone: bool,
+    /// What a workload takes, of this size.
+    pub need: Vec<PageCount>,
+}
+
+/// One of the two containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Owns the memory.
+    Frontend,
+    /// Is handed it.
+    Backend,
+}
+
+// === impl Asked, Side ===
+
+impl Asked {
+    /// Pages in the limit of a container; 0 for none at all.
+    #[must_use]
+    pub fn pages_of(&self, side: Side) -> u64 {
+        let need = self.need.iter().map(|need| need.pages).fold(0, u64::saturating_add);
+        match side {
+            Side::Frontend => self.pages.max(need),
+            Side::Backend if self.lone => 0,
+            Side::Backend => self.pages,
+        }
+    }
+}
+
+impl Side {
+    /// Both, in the order of the pod.
+    pub const ALL: [Self; 2] = [Self::Frontend, Self::Backend];
+
+    /// The container's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Frontend => "frontend",
+            Self::Backend => "backend",
+        }
+    }
+}
+
+// === the pod ===
+
+/// The pod that probes what is asked.
+#[must_use]
+pub fn probe_pod(identity: &Identity, config: &Config, asked: &Asked) -> Pod {
+    Pod { metadata: metadata(identity, asked.size), spec: Some(spec(identity, config, asked)), status: None }
+}
+
+fn metadata(identity: &Identity, size: PageSize) -> ObjectMeta {
+    let labels = [
+        (names::APP.0, names::APP.1.to_owned()),
+        (names::COMPONENT.0, names::COMPONENT.1.to_owned()),
+        (names::POD_SIZE, size.to_string()),
+        (names::POD_NODE, names::node_hash(&identity.node)),
+    ];
+    ObjectMeta {
+        name: Some(names::probe_pod(&identity.node, size)),
+        namespace: Some(identity.namespace.clone()),
+        labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).into()),
+        owner_references: Some(vec![OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: identity.pod.clone(),
+            uid: identity.pod_uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(false),
+        }]),
+        ..ObjectMeta::default()
+    }
+}
+
+fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
+    let probe = &config.probe;
+    let secrets: Vec<_> =
+        probe.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    PodSpec {
+        affinity: Some(on_node(&identity.node)),
+        restart_policy: Some("Never".to_owned()),
+        active_deadline_seconds: i64::try_from(probe.deadline_seconds).ok(),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        service_account_name: Some(probe.service_account_name.clone()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        tolerations: Some(vec![Toleration { operator: Some("Exists".to_owned()), ..Toleration::default() }]),
+        priority_class_name: Some(probe.priority_class_name.clone()),
+        runtime_class_name: probe.runtime_class_name.clone(),
+        image_pull_secrets: if secrets.is_empty() { None } else { Some(secrets) },
+        security_context: Some(pod_security(config)),
+        volumes: Some(volumes(asked.size)),
+        containers: Side::ALL.map(|side| container(config, asked, side)).into(),
+        ..PodSpec::default()
+    }
+}
+
+/// By the scheduler, which counts the pages: a pod with `nodeName` goes round it and fails with OutOfhugepages.
+fn on_node(node: &str) -> Affinity {
+    let name = NodeSelectorRequirement {
+        key: "metadata.name".to_owned(),
+        operator: "In".to_owned(),
+        values: Some(vec![node.to_owned()]),
+    };
+    let term = NodeSelectorTerm { match_fields: Some(vec![name]), match_expressions: None };
+    Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector {
+                node_selector_terms: vec![term],
+            }),
+            ..NodeAffinity::default()
+        }),
+        ..Affinity::default()
+    }
+}
+
+fn volumes(size: PageSize) -> Vec<Volume> {
+    let empty = |name: &str, medium: String, limit: Option<Quantity>| Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource { medium: Some(medium), size_limit: limit }),
+        ..Volume::default()
+    };
+    vec![
+        empty("hugepages", format!("HugePages-{size}"), None),
+        empty("run", "Memory".to_owned(), Some(Quantity("1Mi".to_owned()))),
+    ]
+}
+
+fn container(config: &Config, asked: &Asked, side: Side) -> Container {
+    let probe = &config.probe;
+    let mount = |name: &str, path: &str| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    };
+    let uid =
+        ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: "metadata.uid".to_owned() };
+    Container {
+        name: side.name().to_owned(),
+        image: Some(probe.image.clone()),
+        image_pull_policy: Some(probe.image_pull_policy.name().to_owned()),
+        command: Some(vec!["/hugeprobe".to_owned()]),
+        args: Some(arguments(config, asked, side)),
+        env: Some(vec![EnvVar {
+            name: "POD_UID".to_owned(),
+            value_from: Some(EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() }),
+            ..EnvVar::default()
+        }]),
+        resources: Some(resources(probe, asked, side)),
+        volume_mounts: Some(vec![mount("hugepages", HUGEPAGES), mount("run", RENDEZVOUS)]),
+        termination_message_path: Some(REPORT.to_owned()),
+        termination_message_policy: Some("File".to_owned()),
+        security_context: Some(container_security(config)),
+        ..Container::default()
+    }
+}
+
+fn arguments(config: &Config, asked: &Asked, side: Side) -> Vec<String> {
+    let seconds = config.probe.deadline_seconds.saturating_sub(SECONDS_TO_REPORT).max(1);
+    let mut arguments: Vec<String> = ["container", side.name()].map(str::to_owned).into();
+    for (option, value) in [
+        ("--size", asked.size.to_string()),
+        ("--pages", asked.pages.to_string()),
+        ("--dir", HUGEPAGES.to_owned()),
+        ("--rendezvous", RENDEZVOUS.to_owned()),
+        ("--run", "$(POD_UID)".to_owned()),
+        ("--report", REPORT.to_owned()),
+        ("--workload", config.workload.to_string()),
+        ("--seconds", seconds.to_string()),
+    ] {
+        arguments.extend([option.to_owned(), value]);
+    }
+    arguments.extend(asked.need.iter().flat_map(|need| ["--need".to_owned(), need.to_string()]));
+    if judges_syscalls(config) {
+        arguments.push("--judge-syscalls".to_owned());
+    }
+    arguments
+}
+
+/// Whether what seccomp lets through in the probe pod says something about the workload: both run under the same profile.
+#[must_use]
+pub fn judges_syscalls(config: &Config) -> bool {
+    config.workload_seccomp == WorkloadSeccomp::RuntimeDefault && config.profile == Profile::Restricted
+}
+
+/// Requests and limits are the same, for every resource: QoS class Guaranteed, as a workload with CPUs of its own has it.
+fn resources(probe: &ProbeConfig, asked: &Asked, side: Side) -> ResourceRequirements {
+    let mut amounts = BTreeMap::from([
+        ("cpu".to_owned(), Quantity(probe.cpu.clone())),
+        ("memory".to_owned(), Quantity(probe.memory.clone())),
+    ]);
+    let pages = asked.pages_of(side);
+    if pages > 0 {
+        let bytes = asked.size.bytes().saturating_mul(pages);
+        amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
+    }
+    ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
+}
+
+/// In the form that the API server keeps: the largest unit without a rest.
+fn mebibytes(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 3] = [("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let unit = UNITS.iter().find(|(_, shift)| bytes.trailing_zeros() >= *shift && bytes >> shift > 0);
+    unit.map_or_else(|| bytes.to_string(), |(name, shift)| format!("{}{name}", bytes >> shift))
+}
+
+fn seccomp(config: &Config) -> SeccompProfile {
+    let name = match config.profile {
+        Profile::Restricted => "RuntimeDefault",
+        Profile::Privileged => "Unconfined",
+    };
+    SeccompProfile { type_: name.to_owned(), localhost_profile: None }
+}
+
+fn pod_security(config: &Config) -> PodSecurityContext {
+    let probe = &config.probe;
+    let (user, group, no_root) = ids(config);
+    PodSecurityContext {
+        run_as_user: user,
+        run_as_group: group,
+        run_as_non_root: Some(no_root),
+        fs_group: probe.fs_group,
+        seccomp_profile: Some(seccomp(config)),
+        ..PodSecurityContext::default()
+    }
+}
+
+fn container_security(config: &Config) -> SecurityContext {
+    let (user, group, no_root) = ids(config);
+    // mbind is refused without CAP_SYS_NICE where a seccomp profile is in force, mlock beyond the limit without CAP_IPC_LOCK.
+    let add = match config.profile {
+        Profile::Restricted => None,
+        Profile::Privileged => Some(["SYS_NICE", "IPC_LOCK"].map(str::to_owned).into()),
+    };
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        run_as_user: user,
+        run_as_group: group,
+        run_as_non_root: Some(no_root),
+        capabilities: Some(Capabilities { add, drop: Some(vec!["ALL".to_owned()]) }),
+        seccomp_profile: Some(seccomp(config)),
+        ..SecurityContext::default()
+    }
+}
+
+/// User, group, and whether root is refused.
+fn ids(config: &Config) -> (Option<i64>, Option<i64>, bool) {
+    match config.profile {
+        Profile::Restricted => (config.probe.run_as_user, config.probe.run_as_group, true),
+        Profile::Privileged => (Some(0), config.probe.run_as_group, false),
+    }
+}
+
+// === impl PullPolicy ===
+
+impl PullPolicy {
+    /// As a pod has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
