@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,12 +47,20 @@ pub trait Site: Send + Sync + 'static {
     fn page(&self, path: &str) -> Option<Page>;
 }
 
-/// Opens the port.
+/// Opens the port. `[::]` takes both kinds of addresses, and is `0.0.0.0` where the kernel knows only those.
 ///
 /// # Errors
 ///
 /// The address is in use, or not this machine's.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let any = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    match bind(address) {
+        Err(_) if any => bind((Ipv4Addr::UNSPECIFIED, address.port()).into()),
+        other => other,
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // The port is to be had at once when the agent starts again.
     socket.set_reuseaddr(true)?;
@@ -116,8 +124,6 @@ fn answer(request: &Request<Incoming>, site: &dyn Site) -> Response<Full<Bytes>>
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;

@@ -7,3 +7,11 @@ pub mod metrics;
 pub mod node;
 pub mod pause;
 pub mod pods;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// TEMPORARY
+pub async fn main(_: &Path, _: SocketAddr) -> Result<(), String> {
+    Err("not yet".to_owned())
+}

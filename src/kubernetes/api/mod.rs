@@ -10,9 +10,10 @@ mod error;
 pub mod requests;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use kube::config::KubeConfigOptions;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use call::Api;
 pub use error::{ApiError, Attempt, Resource, Verb};
@@ -55,20 +56,38 @@ pub fn in_cluster(meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
     connect(kube::Config::incluster_env().map_err(ConnectError::NoPod)?, meter)
 }
 
-/// The connection of a person: `--kubeconfig`, `--context`, else KUBECONFIG, ~/.kube/config, else the pod's.
+/// What a person said about the cluster that is meant.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct User<'a> {
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<&'a Path>,
+    /// `--context`.
+    pub context: Option<&'a str>,
+}
+
+/// The connection of a person, and the namespace that is theirs: as they said, else KUBECONFIG, ~/.kube/config, else the
+/// pod's.
 ///
 /// # Errors
 ///
 /// None of them is there, or what was named is not in it.
-pub async fn of_user(context: Option<&str>) -> Result<Api, ConnectError> {
-    let config = match context {
-        Some(context) => {
-            let options = KubeConfigOptions { context: Some(context.to_owned()), ..Default::default() };
-            kube::Config::from_kubeconfig(&options).await.map_err(ConnectError::Kubeconfig)?
-        }
-        None => kube::Config::infer().await.map_err(ConnectError::Neither)?,
+pub async fn of_user(user: &User<'_>) -> Result<(Api, String), ConnectError> {
+    let User { kubeconfig, context } = user;
+    let config = if kubeconfig.is_none() && context.is_none() {
+        kube::Config::infer().await.map_err(ConnectError::Neither)?
+    } else {
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..Default::default() };
+        let config = match kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(ConnectError::Kubeconfig)?;
+                kube::Config::from_custom_kubeconfig(file, &options).await
+            }
+            None => kube::Config::from_kubeconfig(&options).await,
+        };
+        config.map_err(ConnectError::Kubeconfig)?
     };
-    connect(config, Arc::new(Unmetered))
+    let namespace = config.default_namespace.clone();
+    Ok((connect(config, Arc::new(Unmetered))?, namespace))
 }
 
 fn connect(mut config: kube::Config, meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
