@@ -98,6 +98,9 @@ fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Find
                 because,
             );
         }
+        Err(PartError::NotHeard(why)) => {
+            return unknown(item, format!("no word from the {} worker", duty.role), why.clone());
+        }
         Err(error) => {
             return unknown(
                 item,

@@ -7,6 +7,7 @@ pub mod alone;
 pub mod catalogue;
 pub mod cgroup;
 pub mod check;
+pub mod compact;
 pub mod counters;
 pub mod inspect;
 pub mod inventory;

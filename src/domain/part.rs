@@ -105,6 +105,12 @@ pub enum PartError {
         /// Counted from 1.
         line: usize,
     },
+    /// Whoever read it says that it is invalid, and why: a container, of the part of its worker.
+    #[error("{0}")]
+    Told(String),
+    /// No word of it has come: the message of the container that it was to come in is missing, or was refused; why.
+    #[error("{0}")]
+    NotHeard(String),
 }
 
 #[derive(Serialize, Deserialize)]

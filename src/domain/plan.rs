@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::catalogue::{
+    HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702,
+};
 use super::check::CheckId;
 use super::sharing::Session;
 use super::size::PageSize;
@@ -110,6 +113,20 @@ impl Role {
         let pairs =
             Session::ALL.into_iter().flat_map(|session| [Self::Frontend(session), Self::Backend(session)]);
         alone.into_iter().chain(pairs)
+    }
+
+    /// The checks that it reports.
+    #[must_use]
+    pub const fn checks(self) -> &'static [CheckId] {
+        match self {
+            Self::Anonymous | Self::Hugetlbfs | Self::Memfd => &[HP501, HP502, HP503, HP504, HP505],
+            Self::SysV => &[HP508],
+            Self::Placement => &[HP506, HP507],
+            Self::Need => &[HP509],
+            Self::Syscalls => &[HP407],
+            Self::Frontend(session) | Self::Backend(session) => session.checks(),
+            Self::Measure => &[HP701, HP702],
+        }
     }
 }
 
