@@ -11,15 +11,21 @@ use super::args::cluster::{Agent, Cleanup, Cluster, Nodes};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 use crate::domain::published::Fleet;
+use crate::kubernetes::agent::{self, AgentError};
 use crate::kubernetes::api::{Api, User, of_user};
 use crate::kubernetes::cleanup::{self, Scope};
-use crate::kubernetes::{agent, nodes as fleet};
+use crate::kubernetes::nodes as fleet;
 use crate::render;
 
 /// Runs the agent until it is told to end.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
     let Agent { config, listen } = options;
-    runtime()?.block_on(agent::main(config, *listen)).map_err(|error| Trouble::usage(&error))?;
+    runtime()?.block_on(agent::main(config, *listen)).map_err(|error| match error {
+        AgentError::Read { .. } | AgentError::Config { .. } | AgentError::Variable(_) => {
+            Trouble::usage(&error)
+        }
+        error => Trouble::unknown(&error),
+    })?;
     Ok(Exit::Pass)
 }
 

@@ -256,7 +256,9 @@ fn usable(worker: &WorkerReport) -> Result<&Part, String> {
 
 fn write_findings<'a>(head: String, findings: impl Iterator<Item = &'a Finding>, draft: &mut Draft) {
     let findings: Vec<_> = findings.collect();
-    let tokens = findings.iter().map(|finding| format!(" {}{}{}", finding.id, letter(finding.outcome), agreed(finding)));
+    let tokens = findings
+        .iter()
+        .map(|finding| format!(" {}{}{}", finding.id, letter(finding.outcome), agreed(finding)));
     draft.line(&tokens.fold(head, |line, token| line + &token));
     for finding in findings.into_iter().filter(|finding| finding.outcome != Outcome::Pass) {
         draft.text(&finding.id.to_string(), Rank::of(finding.outcome), &words(finding));

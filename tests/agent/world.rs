@@ -256,7 +256,8 @@ impl World {
             Some(Fault::Expired) => {
                 noted(200);
                 let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}});
-                return Ok(Response::new(full(&gone)));
+                let line = Full::new(Bytes::from(format!("{gone}\n")));
+                return Ok(Response::new(line.map_err(|never: Infallible| match never {}).boxed_unsync()));
             }
         }
         let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
@@ -323,10 +324,17 @@ impl State {
     }
 
     fn list(&self, items: &[Value]) -> Answer {
-        Response::new(full(&json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items})))
+        Response::new(full(
+            &json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items}),
+        ))
     }
 
-    fn create(&mut self, body: &Value, of: fn(&mut Self) -> &mut BTreeMap<String, Value>, resource: &str) -> Answer {
+    fn create(
+        &mut self,
+        body: &Value,
+        of: fn(&mut Self) -> &mut BTreeMap<String, Value>,
+        resource: &str,
+    ) -> Answer {
         let name = body["metadata"]["name"].as_str().unwrap().to_owned();
         if of(self).contains_key(&name) {
             return refusal(409, "AlreadyExists", &format!("{resource} {name:?} already exists"));
@@ -426,7 +434,8 @@ impl Asked {
 }
 
 fn refusal(code: u16, reason: &str, message: &str) -> Answer {
-    let status = json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message});
+    let status =
+        json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message});
     let mut answer = Response::new(full(&status));
     *answer.status_mut() = http::StatusCode::from_u16(code).unwrap();
     answer

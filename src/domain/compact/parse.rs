@@ -77,7 +77,11 @@ impl Message {
             }
         }
         // Anything left out, doubled, out of order or between the lines shows here.
-        if message.write().strip_suffix('\n') == Some(text) { Ok(message) } else { Err(CompactError::Spelling) }
+        if message.write().strip_suffix('\n') == Some(text) {
+            Ok(message)
+        } else {
+            Err(CompactError::Spelling)
+        }
     }
 
     /// The words of a line that begins with a space, for the line before it.
@@ -118,7 +122,11 @@ fn check_sum(text: &str) -> Result<(), CompactError> {
     if !last.starts_with("verdict ") || !last.ends_with(" crc32 ") {
         return Err(CompactError::Foreign);
     }
-    if digits == format!("{:08x}", sum::crc32(body.as_bytes())) { Ok(()) } else { Err(CompactError::Checksum) }
+    if digits == format!("{:08x}", sum::crc32(body.as_bytes())) {
+        Ok(())
+    } else {
+        Err(CompactError::Checksum)
+    }
 }
 
 fn check_head(line: &str, container: Container, size: PageSize, run: &Run) -> Result<(), CompactError> {
@@ -157,7 +165,8 @@ fn worker(name: &str, rest: &str, container: Container, size: PageSize) -> Optio
 }
 
 fn read_ending(word: &str) -> Option<Ending> {
-    let signalled = |name: &str, raised_by_kernel| Ending::Signalled { name: name.to_owned(), raised_by_kernel };
+    let signalled =
+        |name: &str, raised_by_kernel| Ending::Signalled { name: name.to_owned(), raised_by_kernel };
     Some(match word.split_once(':') {
         Some(("exit", code)) => Ending::Exited(code.parse().ok()?),
         Some(("fault", name)) => signalled(name, true),

@@ -8,7 +8,10 @@ pub(super) const CRC_DIGITS: usize = 8;
 /// CRC-32 as Ethernet and zip have it (IEEE 802.3, reflected): no change of a single byte goes unnoticed.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+        (0..8).fold(
+            crc ^ u32::from(*byte),
+            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 },
+        )
     })
 }
 
@@ -33,7 +36,9 @@ fn sorted(value: &Value) -> Value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect::<Map<_, _>>())
+            Value::Object(
+                entries.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect::<Map<_, _>>(),
+            )
         }
         Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
         other => other.clone(),
@@ -42,7 +47,9 @@ fn sorted(value: &Value) -> Value {
 
 /// FNV-1a. The two sides of a probe do not try to deceive each other; a digest keeps chance differences apart.
 fn fnv64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -62,7 +69,11 @@ mod tests {
         let one = json!({ "device": 17, "inode": { "a": 1, "b": [1, 2] } });
         let same = json!({ "inode": { "b": [1, 2], "a": 1 }, "device": 17 });
         assert_eq!(digest(&one), digest(&same));
-        for other in [json!({ "device": 17 }), json!({ "device": "17", "inode": { "a": 1, "b": [1, 2] } }), json!(null)] {
+        for other in [
+            json!({ "device": 17 }),
+            json!({ "device": "17", "inode": { "a": 1, "b": [1, 2] } }),
+            json!(null),
+        ] {
             assert_ne!(digest(&one), digest(&other));
         }
         assert!(is_digest(&digest(&one)));

@@ -80,11 +80,17 @@ fn what_is_read_merges_as_what_was_written() {
             assert_eq!(read.verdict(), message.verdict());
             assert_eq!(read.workers.len(), message.workers.len());
             for (read, written) in read.workers.iter().zip(&message.workers) {
-                assert_eq!((read.role, read.size, &read.ending), (written.role, written.size, &written.ending));
+                assert_eq!(
+                    (read.role, read.size, &read.ending),
+                    (written.role, written.size, &written.ending)
+                );
                 let (read, written) = (read.part.as_ref().unwrap(), written.part.as_ref().unwrap());
                 assert_eq!(read.ended, written.ended);
                 for (read, written) in read.findings.iter().zip(&written.findings) {
-                    assert_eq!((read.id, read.size, read.outcome), (written.id, written.size, written.outcome));
+                    assert_eq!(
+                        (read.id, read.size, read.outcome),
+                        (written.id, written.size, written.outcome)
+                    );
                     if outcome != Outcome::Pass {
                         assert_eq!(read.summary, written.summary);
                         assert_eq!((&read.expected, &read.seen), (&written.expected, &written.seen));
@@ -118,8 +124,12 @@ fn it_fits_whatever_happens() {
                     assert_eq!(read.verdict(), message.verdict());
                     // Whatever is no pass has some words to it, if it had any.
                     if outcome > Outcome::Pass && text.len() > 100 {
-                        let all = read.workers.iter().flat_map(|worker| &worker.part.as_ref().unwrap().findings);
-                        assert!(all.chain(&read.findings).all(|finding| finding.summary.len() >= 8), "{written}");
+                        let all =
+                            read.workers.iter().flat_map(|worker| &worker.part.as_ref().unwrap().findings);
+                        assert!(
+                            all.chain(&read.findings).all(|finding| finding.summary.len() >= 8),
+                            "{written}"
+                        );
                     }
                 }
             }
@@ -213,7 +223,13 @@ fn a_forger_can_say_only_what_a_container_says() {
 
 #[test]
 fn a_message_that_is_none_is_refused() {
-    for text in ["", "\n", "hugeprobe/1 ", "hugeprobe/2 frontend 2Mi x\nverdict pass crc32 00000000", "verdict pass crc32 00000000"] {
+    for text in [
+        "",
+        "\n",
+        "hugeprobe/1 ",
+        "hugeprobe/2 frontend 2Mi x\nverdict pass crc32 00000000",
+        "verdict pass crc32 00000000",
+    ] {
         assert_eq!(parse(text, Container::Frontend), Err(CompactError::Foreign), "{text}");
     }
     assert_eq!(parse(&"x".repeat(MESSAGE_LIMIT + 1), Container::Frontend), Err(CompactError::TooLong));
@@ -230,7 +246,9 @@ fn system_calls_are_of_the_machine() {
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    (0..5_usize).prop_map(|index| [Outcome::Skip, Outcome::Pass, Outcome::Warn, Outcome::Unknown, Outcome::Fail][index])
+    (0..5_usize).prop_map(|index| {
+        [Outcome::Skip, Outcome::Pass, Outcome::Warn, Outcome::Unknown, Outcome::Fail][index]
+    })
 }
 
 fn any_ending() -> impl Strategy<Value = Ending> {

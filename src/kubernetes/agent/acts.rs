@@ -7,12 +7,15 @@
 //! `default`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
+use tokio::time::sleep;
 
 use super::health::Health;
 use super::log::say;
+use super::pause::Backoff;
 use super::pods::Follower;
 use crate::kubernetes::api::{Api, ApiError, requests};
 use crate::kubernetes::core::refusal::{Call, Refusal};
@@ -30,7 +33,7 @@ pub enum Answer {
 }
 
 /// Does actions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Hands {
     /// Whom to ask.
     pub api: Api,
@@ -52,6 +55,26 @@ impl Hands {
             if tell.send(answer).await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Lists the probe pods until that is done, or forbidden: the core decides nothing before.
+    pub async fn list_until_known(self, tell: Sender<Answer>) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        loop {
+            let answer = self.list_pods().await;
+            let known =
+                matches!(answer, Answer::Pods(..) | Answer::Done(Done::Listed(Refusal::Forbidden(_))));
+            let throttled = match &answer {
+                Answer::Done(Done::Listed(Refusal::Throttled { after_seconds })) => *after_seconds,
+                _ => None,
+            };
+            // Nobody listens once the agent ends.
+            let _ = tell.send(answer).await;
+            if known {
+                return;
+            }
+            sleep(backoff.wait(throttled.map(Duration::from_secs))).await;
         }
     }
 

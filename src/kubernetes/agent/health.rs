@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::http::{Page, Site};
 use super::log::say;
 use super::metrics::{self, Metrics};
-use crate::kubernetes::api::{ApiError, Resource, Verb};
+use crate::kubernetes::api::{ApiError, Meter, Resource, Verb};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -120,6 +120,12 @@ impl Health {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that is done under the lock can leave half a state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meter for Health {
+    fn request(&self, verb: Verb, resource: Resource, code: Option<u16>) {
+        self.metrics.request(verb, resource, code);
     }
 }
 

@@ -3,8 +3,7 @@
 //! The text is OpenMetrics: counters end in `_total`, and a series that is no more is gone, not zero.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use prometheus_client::encoding::text;
@@ -19,6 +18,7 @@ use crate::domain::inventory::Pool;
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
 use crate::kubernetes::api::{Meter, Resource, Verb};
+use crate::kubernetes::core::ProbeView;
 
 /// What `/metrics` is said to be.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,6 +36,7 @@ pub struct Metrics {
     check_outcome: Count,
     last_probe: Seconds,
     probe_duration: Seconds,
+    busy_since: Seconds,
     probes: Family<Labels, Counter>,
     api_requests: Family<Labels, Counter>,
 }
@@ -56,6 +57,7 @@ impl Metrics {
             check_outcome: Family::default(),
             last_probe: Family::default(),
             probe_duration: Family::default(),
+            busy_since: Family::default(),
             probes: Family::default(),
             api_requests: Family::default(),
         };
@@ -92,6 +94,11 @@ impl Metrics {
             "probe_duration_seconds",
             "How long that probe took, from the creation of its pod to its report",
             self.probe_duration.clone(),
+        );
+        registry.register(
+            "probe_busy_since_timestamp_seconds",
+            "Since when no probe of the size could run, and an older verdict stands; no series while they can",
+            self.busy_since.clone(),
         );
         registry.register("probes", "Probes by how they ended", self.probes.clone());
         registry.register(
@@ -164,17 +171,30 @@ impl Metrics {
         }
     }
 
-    /// A probe of `size` could run, and had ended at `at` after `took`.
-    pub fn probe_ran(&self, size: PageSize, at: Timestamp, took: Duration) {
-        let labels = vec![("size", size.to_string())];
-        self.last_probe.get_or_create(&labels).set(at.as_duration().as_secs_f64());
-        self.probe_duration.get_or_create(&labels).set(took.as_secs_f64());
+    /// How probes went.
+    pub fn probes<'a>(&self, probes: impl IntoIterator<Item = &'a ProbeView<'a>>) {
+        self.busy_since.clear();
+        for probe in probes {
+            let size = vec![("size", probe.size.to_string())];
+            if let Some(at) = probe.last_concluded {
+                self.last_probe.get_or_create(&size).set(seconds(at));
+            }
+            if let Some(took) = probe.last_seconds {
+                self.probe_duration.get_or_create(&size).set(took);
+            }
+            if let Some(since) = probe.busy_since {
+                self.busy_since.get_or_create(&size).set(seconds(since));
+            }
+            for (ending, count) in probe.ends {
+                let labels = vec![("size", probe.size.to_string()), ("ending", (*ending).to_owned())];
+                self.probes.get_or_create(&labels).inner().store(*count, Ordering::Relaxed);
+            }
+        }
     }
+}
 
-    /// A probe of `size` ended, one way or another.
-    pub fn probe_ended(&self, size: PageSize, how: &str) {
-        self.probes.get_or_create(&vec![("size", size.to_string()), ("ending", how.to_owned())]).inc();
-    }
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
 }
 
 impl Default for Metrics {
