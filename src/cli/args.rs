@@ -55,6 +55,9 @@ pub enum Verb {
         /// JSON
         assignment: String,
     },
+    /// One of the two containers of a probe pod
+    #[command(hide = true)]
+    Container(super::container::Container),
     /// The process that gives back the pages of --reserve
     #[command(hide = true)]
     Guardian {
@@ -334,15 +337,21 @@ impl From<&Check> for Request {
             expect: expect.clone(),
             need: need.clone(),
             reserve: reserve.clone(),
-            workload: match workload {
-                WorkloadName::Dpdk => Workload::Dpdk,
-                WorkloadName::Qemu => Workload::Qemu,
-            },
+            workload: (*workload).into(),
             directory: dir.clone(),
             only: only.clone(),
             measure: *measure,
             frontend_cgroup: frontend_cgroup.clone(),
             backend_cgroup: backend_cgroup.clone(),
+        }
+    }
+}
+
+impl From<WorkloadName> for Workload {
+    fn from(name: WorkloadName) -> Self {
+        match name {
+            WorkloadName::Dpdk => Self::Dpdk,
+            WorkloadName::Qemu => Self::Qemu,
         }
     }
 }

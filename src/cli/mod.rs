@@ -5,6 +5,7 @@
 pub mod args;
 mod check;
 mod cluster;
+pub mod container;
 pub mod exit;
 mod explain;
 mod plugin;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Worker { assignment } => worker::main(&assignment),
         Verb::Role { assignment } => worker::role(&assignment),
+        Verb::Container(options) => finish(container::run(&options)),
         Verb::Guardian { assignment } => guardian::main(&assignment),
     }
 }

@@ -71,7 +71,7 @@ pub(super) struct Assignment {
 }
 
 /// How often signals are looked for while nobody has come.
-const SLICE: Duration = Duration::from_millis(100);
+pub(super) const SLICE: Duration = Duration::from_millis(100);
 /// How long the worker has to say by itself that its time was up.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -178,7 +178,7 @@ fn meet(
 }
 
 /// Whether the peer may only not have come yet.
-fn is_passing(error: &SocketError) -> bool {
+pub(super) fn is_passing(error: &SocketError) -> bool {
     match error {
         SocketError::Nobody { .. } => true,
         SocketError::Connect { source, .. } => matches!(

@@ -146,17 +146,20 @@ fn starts(run: &str, job: &Job) -> io::Result<Vec<Start>> {
         2 => UnixStream::pair().map(|(one, other)| vec![one, other])?,
         _ => Vec::new(),
     };
-    let start = |work: &Work| {
-        let parent = getpid().as_raw();
-        let assignment = Assignment { run: run.to_owned(), parent, manner: Manner::Part, work: work.clone() };
-        let arguments = vec![VERB.to_owned(), serde_json::to_string(&assignment)?];
-        let stdin = inputs.pop().map_or_else(Stdio::null, |end| Stdio::from(OwnedFd::from(end)));
-        Ok(Start { arguments, stdin, time: Some(job.time), keep: true })
-    };
-    job.workers.iter().map(start).collect()
+    job.workers.iter().map(|work| start(run, work, inputs.pop().map(OwnedFd::from), job.time)).collect()
 }
 
-fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerReport {
+/// How a worker is started that says its part within `time`; `socket` is where its peer is.
+pub(super) fn start(run: &str, work: &Work, socket: Option<OwnedFd>, time: Duration) -> io::Result<Start> {
+    let parent = getpid().as_raw();
+    let assignment = Assignment { run: run.to_owned(), parent, manner: Manner::Part, work: work.clone() };
+    let arguments = vec![VERB.to_owned(), serde_json::to_string(&assignment)?];
+    let stdin = socket.map_or_else(Stdio::null, Stdio::from);
+    Ok(Start { arguments, stdin, time: Some(time), keep: true })
+}
+
+/// What came of a worker.
+pub(super) fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerReport {
     let (role, size) = (work.role(), work.size());
     let Ended { output, log, ending } = ended;
     let part = match &ending {
@@ -233,7 +236,7 @@ pub(super) fn nonce() -> io::Result<String> {
 }
 
 /// A seed that differs from run to run: stale bytes of another are told from those of this one.
-fn seed(run: &str) -> u64 {
+pub(super) fn seed(run: &str) -> u64 {
     run.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

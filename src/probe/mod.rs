@@ -6,6 +6,7 @@
 pub mod alone;
 pub mod assignment;
 pub mod check;
+pub mod container;
 pub mod gather;
 pub mod guardian;
 pub mod planning;

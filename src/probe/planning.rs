@@ -1,5 +1,6 @@
 //! From what is there and what was asked for: which sizes are looked at, which checks each gets, and which workers run.
 
+mod ground;
 mod one_size;
 mod pages;
 
@@ -15,6 +16,7 @@ use crate::domain::request::Request;
 use crate::domain::size::PageSize;
 
 use super::assignment::Work;
+use ground::Ground;
 use one_size::SizePlan;
 
 /// How long a phase may take before it is given up, whatever it does.
@@ -77,26 +79,44 @@ pub fn plan(
 ) -> (Plan, Vec<Job>) {
     let mut plan = Plan { sizes: sizes.to_vec(), ..Plan::default() };
     let mut jobs = Vec::new();
-    let why_not = (!live).then(|| NotRun::Skipped(CAPTURED.to_owned()));
-    if why_not.is_none() {
-        jobs.push(Job::alone(task(request, Role::Syscalls, None, 0), PHASE));
-    }
-    plan.items.push(item(
-        HP407,
-        None,
-        false,
-        vec![Duty { role: Role::Syscalls, weight: Weight::Full, not_run: why_not }],
-    ));
+    syscalls(request, (!live).then(|| NotRun::Skipped(CAPTURED.to_owned())), &mut plan, &mut jobs);
     for &size in sizes {
         if is_nothing(inventory, request, size) {
             plan.nothing_there.push(size);
         } else {
-            SizePlan::new(inventory, request, size, live, seed).add_to(&mut plan, &mut jobs);
+            SizePlan::new(request, Ground::of(inventory, size, live), seed).add_to(&mut plan, &mut jobs);
         }
     }
     let wanted = |work: &Work| plan.items.iter().any(|item| request.reports(item.id) && concerns(item, work));
     jobs.retain(|job| job.workers.iter().any(wanted));
     (plan, jobs)
+}
+
+/// The plan for `size` in a probe pod whose containers may each have `pages` pages, and the workers that it takes, the
+/// same for both containers and for whoever reads what they say. `--dir` of the request is the pod's hugetlbfs.
+/// `no_syscalls` says why HP407 is not tried there, if so.
+#[must_use]
+pub fn plan_in_pod(
+    request: &Request,
+    size: PageSize,
+    pages: u64,
+    no_syscalls: Option<String>,
+    seed: u64,
+) -> (Plan, Vec<Job>) {
+    let mut plan = Plan { sizes: vec![size], ..Plan::default() };
+    let mut jobs = Vec::new();
+    syscalls(request, no_syscalls.map(NotRun::Skipped), &mut plan, &mut jobs);
+    SizePlan::new(request, Ground::in_pod(size, pages), seed).add_to(&mut plan, &mut jobs);
+    (plan, jobs)
+}
+
+/// HP407, once for the machine.
+fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
+    if not_run.is_none() {
+        jobs.push(Job::alone(task(request, Role::Syscalls, None, 0), PHASE));
+    }
+    let duty = Duty { role: Role::Syscalls, weight: Weight::Full, not_run };
+    plan.items.push(item(HP407, None, false, vec![duty]));
 }
 
 fn concerns(item: &Item, work: &Work) -> bool {

@@ -174,50 +174,46 @@ fn sealed(lines: &[&str]) -> String {
 
 #[test]
 fn a_forger_can_say_only_what_a_container_says() {
-    let fine = ["self HP301p", "memfd exit:0+ HP501p", "verdict pass "];
-    assert!(parse(&sealed(&fine), Container::Frontend).is_ok());
+    use CompactError::{Line, Spelling};
+    assert!(
+        parse(&sealed(&["self HP301p", "memfd exit:0+ HP501p", "verdict pass "]), Container::Frontend)
+            .is_ok()
+    );
     for (lines, error) in [
-        (vec!["verdict pass "], CompactError::Spelling),
-        (vec!["self HP301p", "verdict pass "], CompactError::Spelling),
-        (vec!["self", "verdict unknown "], CompactError::Spelling),
-        (vec!["self HP301p", "self HP302p", "verdict pass "], CompactError::Line(3)),
-        (vec!["self HP105p", "verdict pass "], CompactError::Line(2)),
-        (vec!["self HP999p", "verdict pass "], CompactError::Line(2)),
-        (vec!["self HP301p HP301p", "verdict pass "], CompactError::Spelling),
-        (vec!["self HP302p HP301p", "verdict pass "], CompactError::Spelling),
-        (vec!["self  HP301p", "verdict pass "], CompactError::Spelling),
-        (vec!["self hp301p", "verdict pass "], CompactError::Spelling),
-        (vec!["self HP301x", "verdict pass "], CompactError::Line(2)),
-        (vec!["self HP301p~0123456789abcdeF", "verdict pass "], CompactError::Line(2)),
-        (vec!["self HP301f~0123456789abcdef", "verdict fail "], CompactError::Line(2)),
-        (vec!["self HP301f", "verdict pass "], CompactError::Spelling),
-        (vec!["self HP301p", " HP301 words", "verdict pass "], CompactError::Line(3)),
-        (vec!["self HP301f", " HP302 words", "verdict fail "], CompactError::Line(3)),
-        (vec!["self HP301f", " HP301 w\u{1b}ords", "verdict fail "], CompactError::Spelling),
-        (vec!["self HP301f", " HP301 one", " HP301 two", "verdict fail "], CompactError::Spelling),
-        (vec!["backend:small exit:0+ HP609p", "verdict pass "], CompactError::Line(2)),
-        (vec!["measure exit:0+ HP701p", "verdict pass "], CompactError::Line(2)),
-        (vec!["memfd exit:0+ HP601p", "verdict pass "], CompactError::Line(2)),
-        (vec!["memfd exit:+0+ HP501p", "verdict pass "], CompactError::Spelling),
-        (vec!["memfd done HP501p", "verdict pass "], CompactError::Line(2)),
-        (vec!["memfd exit:0? HP501p", "verdict unknown "], CompactError::Spelling),
-        (vec!["memfd exit:0+ HP501p", " ! why", "verdict pass "], CompactError::Line(3)),
-        (vec!["memfd exit:0+ HP501p", " ? why", "verdict pass "], CompactError::Line(3)),
-        (vec!["memfd exit:0+ HP501p", " @HP501 a step", "verdict pass "], CompactError::Spelling),
-        (vec!["memfd exit:0+ HP501p", "memfd exit:0+ HP501p", "verdict pass "], CompactError::Spelling),
-        (vec!["memfd fault:SIG\tBUS HP501p", "verdict unknown "], CompactError::Spelling),
-        (vec!["memfd exit:0+ HP501p", "", "verdict pass "], CompactError::Line(3)),
+        ("verdict pass", Spelling),
+        ("self\nverdict pass", Spelling),
+        ("self HP301p\nself HP302p\nverdict pass", Line(3)),
+        ("self HP105p\nverdict pass", Line(2)),
+        ("self HP999p\nverdict pass", Line(2)),
+        ("self HP301p HP301p\nverdict pass", Spelling),
+        ("self HP302p HP301p\nverdict pass", Spelling),
+        ("self  HP301p\nverdict pass", Spelling),
+        ("self hp301p\nverdict pass", Spelling),
+        ("self HP301x\nverdict pass", Line(2)),
+        ("self HP301p~0123456789abcdeF\nverdict pass", Line(2)),
+        ("self HP301f~0123456789abcdef\nverdict fail", Line(2)),
+        ("self HP301f\nverdict pass", Spelling),
+        ("self HP301p\n HP301 words\nverdict pass", Line(3)),
+        ("self HP301f\n HP302 words\nverdict fail", Line(3)),
+        ("self HP301f\n HP301 w\u{1b}ords\nverdict fail", Spelling),
+        ("self HP301f\n HP301 one\n HP301 two\nverdict fail", Spelling),
+        ("self HP301p\nverdict fail \nverdict pass", Spelling),
+        ("self\n\nverdict unknown", Line(3)),
+        ("self\nbackend:small exit:0+ HP609p\nverdict pass", Line(3)),
+        ("self\nmeasure exit:0+ HP701p\nverdict pass", Line(3)),
+        ("self\nmemfd exit:0+ HP601p\nverdict pass", Line(3)),
+        ("self\nmemfd exit:+0+ HP501p\nverdict pass", Spelling),
+        ("self\nmemfd done HP501p\nverdict pass", Line(3)),
+        ("self\nmemfd exit:0? HP501p\nverdict unknown", Spelling),
+        ("self\nmemfd exit:0+ HP501p\n ! why\nverdict pass", Line(4)),
+        ("self\nmemfd exit:0+ HP501p\n ? why\nverdict pass", Line(4)),
+        ("self\nmemfd exit:0+ HP501p\n @HP501 a step\nverdict pass", Spelling),
+        ("self\nmemfd exit:0+ HP501p\nmemfd exit:0+ HP501p\nverdict pass", Spelling),
+        ("self\nmemfd fault:SIG-BUS HP501p\nverdict unknown", Spelling),
+        ("memfd exit:0+ HP501p\nself\nverdict pass", Line(3)),
     ] {
-        let lines: Vec<&str> = match lines.first() {
-            Some(first) if !first.starts_with("self") && lines.len() > 1 => [&["self"], &lines[..]].concat(),
-            _ => lines,
-        };
-        let found = parse(&sealed(&lines), Container::Frontend).unwrap_err();
-        let error = match error {
-            CompactError::Line(at) if !lines.concat().contains("self HP") => CompactError::Line(at + 1),
-            error => error,
-        };
-        assert_eq!(found, error, "{lines:?}");
+        let lines = format!("{lines} ");
+        assert_eq!(parse(&sealed(&[&lines]), Container::Frontend), Err(error), "{lines}");
     }
 }
 

@@ -1,0 +1,209 @@
+//! `hugeprobe container`: one of the two containers of a probe pod. Nobody types this; the agent writes it into a pod.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as Arguments, ValueEnum};
+
+use super::Trouble;
+use super::args::WorkloadName;
+use super::exit::Exit;
+use crate::domain::compact::{Container as Which, Run};
+use crate::domain::request::PageCount;
+use crate::domain::size::PageSize;
+use crate::probe::container::Probe;
+use crate::probe::container::serve::{Errand, Orders, ServeError, serve};
+
+/// `container`.
+#[derive(Debug, Arguments)]
+pub struct Container {
+    /// Which of the two
+    #[arg(value_enum)]
+    pub role: Role,
+
+    /// The page size
+    #[arg(long, value_name = "SIZE")]
+    pub size: PageSize,
+
+    /// How many pages of it each container may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub pages: u64,
+
+    /// The hugetlbfs that both containers have
+    #[arg(long, value_name = "HUGETLBFS")]
+    pub dir: String,
+
+    /// The directory where the two meet
+    #[arg(long, value_name = "DIR")]
+    pub rendezvous: PathBuf,
+
+    /// The name of the run: the pod's uid
+    #[arg(long, value_name = "NAME", required_unless_present = "rounds", conflicts_with = "rounds")]
+    pub run: Option<Run>,
+
+    /// The file for the message: the termination log
+    #[arg(long, value_name = "FILE", required_unless_present = "rounds", conflicts_with = "rounds")]
+    pub report: Option<PathBuf>,
+
+    /// Stay, and do a round whenever one is asked for in this directory
+    #[arg(long, value_name = "DIR")]
+    pub rounds: Option<PathBuf>,
+
+    /// Whose limits are judged
+    #[arg(long, value_enum, default_value_t)]
+    pub workload: WorkloadName,
+
+    /// How long a run may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 55, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+
+    /// What a workload needs: all of it is taken and given back
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub need: Vec<PageCount>,
+
+    /// The pod runs under the seccomp profile that the workload runs under
+    #[arg(long)]
+    pub judge_syscalls: bool,
+}
+
+/// Which of the two containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Takes the pages and owns the memory
+    Frontend,
+    /// Is handed the memory
+    Backend,
+}
+
+/// Does the work and leaves the message.
+pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
+    let orders = orders(options)?;
+    let served = serve(&orders, &mut io::stdout(), &mut io::stderr());
+    served.map(|()| Exit::Pass).map_err(|error| match error {
+        ServeError::Signals(_) | ServeError::Report { .. } => {
+            Trouble { exit: Exit::Fail, text: error.to_string() }
+        }
+    })
+}
+
+fn orders(options: &Container) -> Result<Orders, Trouble> {
+    let Container {
+        role,
+        size,
+        pages,
+        dir,
+        rendezvous,
+        run,
+        report,
+        rounds,
+        workload,
+        seconds,
+        need,
+        judge_syscalls,
+    } = options;
+    if let Some(other) = need.iter().find(|need| need.size != *size) {
+        return Err(Trouble::usage(&format!("--need {other} is about a size that --size {size} leaves out")));
+    }
+    let errand = match (rounds, run, report) {
+        (Some(directory), ..) => Errand::Rounds(directory.clone()),
+        (None, Some(run), Some(report)) => Errand::Once { run: run.clone(), report: report.clone() },
+        _ => return Err(Trouble::usage(&"--run and --report, or --rounds")),
+    };
+    let probe = Probe {
+        size: *size,
+        pages: *pages,
+        need: need.clone(),
+        workload: (*workload).into(),
+        judge_syscalls: *judge_syscalls,
+        directory: dir.clone(),
+    };
+    Ok(Orders {
+        container: match role {
+            Role::Frontend => Which::Frontend,
+            Role::Backend => Which::Backend,
+        },
+        probe,
+        rendezvous: rendezvous.clone(),
+        time: Duration::from_secs(*seconds),
+        errand,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::args::{Args, Verb};
+    use super::*;
+    use crate::domain::request::Workload;
+    use crate::probe::container::Place;
+
+    fn read(arguments: &[String]) -> Result<Orders, String> {
+        let args = Args::try_parse_from(["hugeprobe".to_owned()].iter().chain(arguments))
+            .map_err(|error| error.to_string())?;
+        match args.verb {
+            Verb::Container(options) => orders(&options).map_err(|trouble| trouble.text),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn what_the_agent_writes_into_a_pod_is_understood() {
+        let probe = Probe {
+            size: "1Gi".parse().unwrap(),
+            pages: 2,
+            need: vec!["1Gi=4@numa1".parse().unwrap(), "1Gi=1".parse().unwrap()],
+            workload: Workload::Qemu,
+            judge_syscalls: true,
+            directory: "/hugepages".to_owned(),
+        };
+        for container in Which::ALL {
+            let place = Place { run: "0b5e-1".to_owned(), ..Place::default() };
+            let orders = read(&probe.arguments(container, &place)).unwrap();
+            assert_eq!((&orders.probe, orders.container), (&probe, container));
+            assert_eq!(orders.time, Duration::from_secs(55));
+            let Errand::Once { run, report } = orders.errand else { panic!("no rounds were asked for") };
+            assert_eq!(
+                (run.to_string(), report),
+                ("0b5e-1".to_owned(), PathBuf::from("/dev/termination-log"))
+            );
+            let place = Place { rounds: Some("/run/hugeprobe".to_owned()), ..place };
+            let orders = read(&probe.arguments(container, &place)).unwrap();
+            assert!(
+                matches!(orders.errand, Errand::Rounds(directory) if directory == PathBuf::from("/run/hugeprobe"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let probe = Probe {
+            size: "2Mi".parse().unwrap(),
+            pages: 2,
+            need: vec![],
+            workload: Workload::Dpdk,
+            judge_syscalls: false,
+            directory: "/hugepages".to_owned(),
+        };
+        let with = |place: Place, probe: &Probe| read(&probe.arguments(Which::Frontend, &place)).unwrap_err();
+        // The kubelet leaves what it does not know as it is.
+        assert!(with(Place::default(), &probe).contains("--run"));
+        let fine = Place { run: "a".to_owned(), ..Place::default() };
+        assert!(with(Place { seconds: 0, ..fine.clone() }, &probe).contains("--seconds"));
+        assert!(with(fine.clone(), &Probe { pages: 0, ..probe.clone() }).contains("--pages"));
+        let other = Probe { need: vec!["1Gi=1".parse().unwrap()], ..probe };
+        assert!(with(fine, &other).contains("--need 1Gi=1"));
+        assert!(
+            read(&[
+                "container".into(),
+                "frontend".into(),
+                "--size=2Mi".into(),
+                "--pages=2".into(),
+                "--dir=/h".into(),
+                "--rendezvous=/r".into()
+            ])
+            .is_err()
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! What the agent makes of two messages: the same as `check` would, and never a pass of what is not there.
+
+use serde_json::json;
+
+use super::*;
+use crate::domain::catalogue::{HP301, HP401, HP501, HP601, HP604, HP606, HP609};
+use crate::domain::check::Verdict;
+use crate::domain::judge::judge;
+use crate::domain::part::Part;
+use crate::domain::plan::{Duty, Weight};
+use crate::domain::request::{Request, Workload};
+use crate::domain::sharing::{AGREED, Session};
+use crate::probe::assignment::Work;
+
+fn probe() -> Probe {
+    Probe {
+        size: "2Mi".parse().unwrap(),
+        pages: 4,
+        need: vec![],
+        workload: Workload::Dpdk,
+        judge_syscalls: false,
+        directory: "/hugepages".to_owned(),
+    }
+}
+
+fn run() -> Run {
+    "a-run".parse().unwrap()
+}
+
+/// What a container says when all is well.
+fn sound(container: Container) -> Message {
+    let probe = probe();
+    let roles: Vec<Role> = probe.jobs(1).iter().flat_map(|job| &job.workers).map(Work::role).collect();
+    let pass = |id: CheckId| {
+        let size = crate::domain::catalogue::find(id).filter(|check| check.per_size).map(|_| probe.size);
+        Finding::pass(id, size, "fine").with(AGREED, json!({ "id": id }))
+    };
+    let worker = |role: Role| WorkerReport {
+        role,
+        size: Some(probe.size).filter(|_| role != Role::Syscalls),
+        part: Ok(Part {
+            findings: role.checks().iter().map(|id| pass(*id)).collect(),
+            last_step: None,
+            ended: true,
+        }),
+        ending: Ending::Exited(0),
+        log: String::new(),
+    };
+    Message {
+        container,
+        size: probe.size,
+        run: run(),
+        findings: container.inspections().iter().map(|id| pass(*id)).collect(),
+        workers: roles
+            .into_iter()
+            .filter(|role| container.roles().any(|its| its == *role))
+            .map(worker)
+            .collect(),
+    }
+}
+
+fn left(message: &str) -> Left<'_> {
+    Left { message: Some(message), ended: "exit code 0" }
+}
+
+fn verdict(findings: &[Finding]) -> Verdict {
+    judge(&probe().plan(), &Request::default(), findings)[0].verdict
+}
+
+fn of(findings: &[Finding], id: CheckId) -> &Finding {
+    findings.iter().find(|finding| finding.id == id).unwrap()
+}
+
+fn concluded(frontend: &Message, backend: &Message) -> Vec<Finding> {
+    conclude(&probe(), &run(), left(&frontend.write()), left(&backend.write()))
+}
+
+#[test]
+fn two_sound_messages_are_a_pass() {
+    let findings = concluded(&sound(Container::Frontend), &sound(Container::Backend));
+    assert_eq!(verdict(&findings), Verdict::Pass);
+    let plan = probe().plan();
+    assert_eq!(findings.len(), plan.items.len() + Container::Frontend.inspections().len());
+}
+
+#[test]
+fn what_is_missing_or_refused_is_never_a_pass() {
+    let texts = Container::ALL.map(|container| sound(container).write());
+    let [frontend, backend] = &texts;
+    let gone = Left { message: None, ended: "OOMKilled, exit code 137" };
+    let empty = Left { message: Some(""), ended: "exit code 1" };
+    let other_run = frontend.replace("a-run", "b-run");
+    for (frontend, backend, says) in [
+        (gone, left(backend), "the frontend container left no message (OOMKilled, exit code 137)"),
+        (left(frontend), gone, "the backend container left no message (OOMKilled, exit code 137)"),
+        (left(frontend), empty, "the backend container left no message (exit code 1)"),
+        (left(frontend), left(frontend), "it speaks for another container"),
+        (left(&frontend[..frontend.len() / 2]), left(backend), "no whole message"),
+        (left(&other_run), left(backend), "its checksum does not fit"),
+    ] {
+        let findings = conclude(&probe(), &run(), frontend, backend);
+        assert_eq!(verdict(&findings), Verdict::Unknown, "{says}");
+        assert!(of(&findings, HP601).seen.contains(says), "{:?}", of(&findings, HP601));
+    }
+    // Both of a run that was not this: somebody else's message was handed in.
+    let findings = conclude(&probe(), &"other".parse().unwrap(), left(frontend), left(backend));
+    assert_eq!(verdict(&findings), Verdict::Fail);
+    let findings = conclude(&probe(), &run(), gone, gone);
+    assert_eq!(verdict(&findings), Verdict::Unknown);
+    assert!(findings.iter().all(|finding| finding.id != HP301));
+}
+
+#[test]
+fn each_word_that_is_left_out_keeps_it_from_passing() {
+    let (frontend, backend) = (sound(Container::Frontend), sound(Container::Backend));
+    for index in 0..frontend.workers.len() {
+        let mut fewer = frontend.clone();
+        let gone = fewer.workers.remove(index);
+        let findings = concluded(&fewer, &backend);
+        let role = gone.role;
+        // What is not in the directory is advice: a warning at most.
+        let full = |duty: &Duty| duty.role == role && duty.weight == Weight::Full;
+        let counts = probe().plan().items.iter().flat_map(|item| &item.roles).any(full);
+        let expected = if counts { Verdict::Unknown } else { Verdict::Warn };
+        assert_eq!(verdict(&findings), expected, "{role}");
+    }
+    let mut fewer = backend.clone();
+    fewer.findings.clear();
+    let findings = concluded(&frontend, &fewer);
+    assert_eq!(of(&findings, HP401).outcome, Outcome::Unknown);
+    assert!(of(&findings, HP401).seen.contains("backend"));
+}
+
+#[test]
+fn the_two_sides_have_to_agree() {
+    let (frontend, mut backend) = (sound(Container::Frontend), sound(Container::Backend));
+    let part = backend.workers[0].part.as_mut().unwrap();
+    part.findings[0].evidence.insert(AGREED.to_owned(), json!({ "inode": 2 }));
+    let findings = concluded(&frontend, &backend);
+    assert_eq!(of(&findings, HP601).outcome, Outcome::Fail);
+    backend.workers[0].part.as_mut().unwrap().findings[0].evidence.clear();
+    assert_eq!(of(&concluded(&frontend, &backend), HP601).outcome, Outcome::Unknown);
+}
+
+#[test]
+fn the_worse_of_both_inspections_stands_and_says_whose_it_is() {
+    let (frontend, mut backend) = (sound(Container::Frontend), sound(Container::Backend));
+    let place = backend.findings.iter_mut().find(|finding| finding.id == HP401).unwrap();
+    let because = Because::new("room for 2 pages", "hugetlb.2MB.max is 0").remedy("raise it");
+    *place = Finding::not_pass(HP401, probe().size, Outcome::Fail, "this cgroup may use no page", because);
+    let findings = concluded(&frontend, &backend);
+    let finding = of(&findings, HP401);
+    assert_eq!(
+        (finding.outcome, finding.summary.as_str()),
+        (Outcome::Fail, "backend: this cgroup may use no page")
+    );
+    assert_eq!((finding.seen.as_str(), finding.remedy.as_str()), ("hugetlb.2MB.max is 0", "raise it"));
+    assert_eq!(verdict(&findings), Verdict::Fail);
+}
+
+#[test]
+fn a_worker_that_was_killed_is_told_of_as_check_tells_of_it() {
+    let (frontend, mut backend) = (sound(Container::Frontend), sound(Container::Backend));
+    let worker = backend
+        .workers
+        .iter_mut()
+        .find(|worker| worker.role == Role::Backend(Session::BackendFirst))
+        .unwrap();
+    worker.part =
+        Ok(Part { findings: vec![], last_step: Some((HP606, "take the pages".to_owned())), ended: false });
+    worker.ending = Ending::Signalled { name: "SIGBUS".to_owned(), raised_by_kernel: true };
+    let findings = concluded(&frontend, &backend);
+    let finding = of(&findings, HP606);
+    assert_eq!(finding.outcome, Outcome::Fail);
+    assert!(finding.summary.contains("SIGBUS at the step 'take the pages'"), "{finding:?}");
+    assert_eq!(of(&findings, HP604).outcome, Outcome::Pass);
+}
+
+#[test]
+fn words_that_did_not_fit_are_looked_up_in_the_log() {
+    let (mut frontend, backend) = (sound(Container::Frontend), sound(Container::Backend));
+    for worker in &mut frontend.workers {
+        for finding in &mut worker.part.as_mut().unwrap().findings {
+            *finding = Finding::not_pass(finding.id, finding.size, Outcome::Fail, "", Because::new("", ""));
+        }
+    }
+    let findings = concluded(&frontend, &backend);
+    for id in [HP501, HP609] {
+        let finding = of(&findings, id);
+        assert!(
+            finding.summary.contains("see the container's log") && !finding.remedy.is_empty(),
+            "{finding:?}"
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! The whole report of a container, for its log: JSON lines, with the evidence that no message has room for.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::domain::check::Finding;
+use crate::domain::compact::{Container, Message};
+use crate::domain::merge::{Ending, WorkerReport};
+use crate::domain::plan::Role;
+use crate::domain::size::PageSize;
+
+/// A line about a check.
+#[derive(Serialize)]
+struct Found<'a> {
+    container: Container,
+    /// The worker that says so; none for what the container found out by itself.
+    role: Option<Role>,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
+/// A line about a worker that did not end as it should.
+#[derive(Serialize)]
+struct Died<'a> {
+    container: Container,
+    role: Role,
+    size: Option<PageSize>,
+    ending: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_step: Option<&'a str>,
+}
+
+/// Writes all that a container found to `out`, and its workers' logs to `err`.
+pub(super) fn write(message: &Message, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+    let container = message.container;
+    let mut found = |role, finding| line(out, &Found { container, role, finding });
+    message.findings.iter().try_for_each(|finding| found(None, finding))?;
+    for worker in &message.workers {
+        let findings = worker.part.iter().flat_map(|part| &part.findings);
+        findings.into_iter().try_for_each(|finding| found(Some(worker.role), finding))?;
+    }
+    for worker in &message.workers {
+        if let Some(died) = died(container, worker) {
+            line(out, &died)?;
+        }
+        if !worker.log.is_empty() {
+            writeln!(err, "{} {}", worker.role, worker.log.trim_end())?;
+        }
+    }
+    out.flush()
+}
+
+fn died(container: Container, worker: &WorkerReport) -> Option<Died<'_>> {
+    let ended = worker.part.as_ref().is_ok_and(|part| part.ended) && worker.ending == Ending::Exited(0);
+    let last_step = worker.part.as_ref().ok().and_then(|part| part.last_step.as_ref());
+    (!ended).then(|| Died {
+        container,
+        role: worker.role,
+        size: worker.size,
+        ending: match &worker.ending {
+            Ending::Exited(code) => format!("exited with code {code}"),
+            Ending::Signalled { name, .. } => format!("killed by {name}"),
+            Ending::Deadline => "its time was up".to_owned(),
+            Ending::BrokenOff(by) => format!("broken off by {by}"),
+            Ending::NotStarted(why) => format!("not started: {why}"),
+        },
+        invalid: worker.part.as_ref().err().map(ToString::to_string),
+        last_step: last_step.map(|(_, step)| step.as_str()),
+    })
+}
+
+/// One line, in one write.
+fn line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    out.write_all(&text)
+}

@@ -1,0 +1,139 @@
+//! Where the two containers meet: a directory that both see, with a socket for each session.
+//!
+//! Either container may come late, be killed, or never come. So each says there that it is alive, by a lock that goes with
+//! its process: a file that nobody holds locked any more belongs to a container that is gone, and whoever waits for it need
+//! wait no longer.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::super::alone::{SLICE, is_passing};
+use super::super::supervisor::Supervisor;
+use crate::domain::compact::Container;
+use crate::domain::merge::Ending;
+use crate::domain::sharing::Session;
+use crate::exchange::socket::{Listener, SocketError, connect};
+
+/// This container's place in the directory; it counts as alive until this is dropped.
+#[derive(Debug)]
+pub(super) struct Meeting {
+    directory: PathBuf,
+    container: Container,
+    /// Why nobody can see that this container is alive, if so: then its death is not seen either, and waited out.
+    alive: io::Result<Flock<File>>,
+}
+
+// === impl Meeting ===
+
+impl Meeting {
+    /// Says that `container` is alive.
+    pub(super) fn new(directory: &Path, container: Container) -> Self {
+        Self { directory: directory.to_owned(), container, alive: live(directory, container) }
+    }
+
+    /// What keeps this container from being seen, if anything.
+    pub(super) fn trouble(&self) -> Option<&io::Error> {
+        self.alive.as_ref().err()
+    }
+
+    /// The socket to the other container's worker of `session`: the backend listens, the frontend connects.
+    ///
+    /// # Errors
+    ///
+    /// Nobody came until the deadline, the other container is gone, the socket could not be made, or the run is broken off.
+    pub(super) fn meet(
+        &self,
+        session: Session,
+        deadline: Instant,
+        supervisor: &mut Supervisor<'_>,
+    ) -> Result<OwnedFd, Ending> {
+        let path = self.directory.join(format!("{session}.sock"));
+        let not_started = |error: SocketError| Ending::NotStarted(error.to_string());
+        let listener = match self.container {
+            Container::Frontend => None,
+            Container::Backend => Some(Listener::new(&path).map_err(not_started)?),
+        };
+        let began = Instant::now();
+        loop {
+            // Looked at before the socket is: whoever came and went in between is met all the same.
+            let gone = self.peer_is_gone();
+            let until = deadline.min(Instant::now() + SLICE);
+            let answer = match &listener {
+                Some(listener) => listener.accept(until),
+                None => connect(&path, until),
+            };
+            let mut error = match answer {
+                Ok(socket) => return Ok(socket),
+                Err(error) => error,
+            };
+            if let Some(by) = supervisor.look() {
+                return Err(Ending::BrokenOff(by.to_owned()));
+            }
+            if gone {
+                return Err(Ending::NotStarted(format!("the {} container is gone", self.container.peer())));
+            }
+            if Instant::now() >= deadline || !is_passing(&error) {
+                if let SocketError::Connect { waited, .. } | SocketError::Nobody { waited, .. } = &mut error {
+                    *waited = began.elapsed();
+                }
+                return Err(not_started(error));
+            }
+        }
+    }
+
+    /// Whether the other container has been here and is here no more.
+    fn peer_is_gone(&self) -> bool {
+        let Ok(file) = File::open(alive(&self.directory, self.container.peer())) else { return false };
+        Flock::lock(file, FlockArg::LockSharedNonblock).is_ok()
+    }
+}
+
+/// Makes the file that says so. It is locked before it has its name: nobody finds it unlocked while this process lives.
+fn live(directory: &Path, container: Container) -> io::Result<Flock<File>> {
+    let made = directory.join(format!(".{container}.alive"));
+    // Of a container that was killed at this very place.
+    match fs::remove_file(&made) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = File::options().write(true).create_new(true).open(&made)?;
+    let locked =
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno): (_, Errno)| errno)?;
+    fs::rename(&made, alive(directory, container))?;
+    Ok(locked)
+}
+
+fn alive(directory: &Path, container: Container) -> PathBuf {
+    directory.join(format!("{container}.alive"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_gone_when_its_lock_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let backend = Meeting::new(directory.path(), Container::Backend);
+        assert!(!backend.peer_is_gone(), "it has not come yet");
+        let frontend = Meeting::new(directory.path(), Container::Frontend);
+        assert!(!backend.peer_is_gone() && !frontend.peer_is_gone());
+        drop(frontend);
+        assert!(backend.peer_is_gone());
+        let again = Meeting::new(directory.path(), Container::Frontend);
+        assert!(again.trouble().is_none() && !backend.peer_is_gone(), "it was started again");
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let meeting = Meeting::new(&directory.path().join("none"), Container::Frontend);
+        assert_eq!(meeting.trouble().map(io::Error::kind), Some(io::ErrorKind::NotFound));
+    }
+}

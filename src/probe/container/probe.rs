@@ -1,0 +1,246 @@
+//! One probe of one size: what agent and containers have to know alike. Pure.
+
+use super::super::planning::{self, Job};
+use crate::domain::compact::Container;
+use crate::domain::plan::Plan;
+use crate::domain::request::{PageCount, Request, Workload};
+use crate::domain::size::PageSize;
+
+/// What is probed, the same for the agent and for both containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The page size.
+    pub size: PageSize,
+    /// How many pages each container may have; one at least. From two on every check is run.
+    pub pages: u64,
+    /// What a workload needs, of this size alone: the frontend takes all of it at once.
+    pub need: Vec<PageCount>,
+    /// Whose limits are judged.
+    pub workload: Workload,
+    /// Whether HP407 tells anything: only if the pod runs under the seccomp profile that the workload runs under.
+    pub judge_syscalls: bool,
+    /// Where the pod has its hugetlbfs.
+    pub directory: String,
+}
+
+/// Where the containers of a pod find each other, and where they leave what they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The directory that both containers see.
+    pub rendezvous: String,
+    /// The name of the run, as the kubelet is to fill it in.
+    pub run: String,
+    /// The termination log.
+    pub report: String,
+    /// How long everything may take.
+    pub seconds: u64,
+    /// Resident: where rounds are asked for, and their parts left. `run` and `report` are of no matter then.
+    pub rounds: Option<String>,
+}
+
+/// Why HP407 is a skip, if it is.
+const OTHER_PROFILE: &str = "the probe pod runs under another seccomp profile than the workload";
+
+// === impl Probe ===
+
+impl Probe {
+    /// What is to be reported by whom.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.planned(0).0
+    }
+
+    /// The workers of both containers, in the order in which they are to run. `seed` is of all that they write and send.
+    pub(super) fn jobs(&self, seed: u64) -> Vec<Job> {
+        self.planned(seed).1
+    }
+
+    fn planned(&self, seed: u64) -> (Plan, Vec<Job>) {
+        let no_syscalls = (!self.judge_syscalls).then(|| OTHER_PROFILE.to_owned());
+        planning::plan_in_pod(&self.request(), self.size, self.pages, no_syscalls, seed)
+    }
+
+    /// What is asked for, as `check` would be.
+    pub(super) fn request(&self) -> Request {
+        Request {
+            sizes: vec![self.size],
+            need: self.need.clone(),
+            workload: self.workload,
+            directory: Some(self.directory.clone()),
+            ..Request::default()
+        }
+    }
+
+    /// How many pages a container's limit has to be good for: either side may have to pay for all that is shared, and
+    /// the frontend takes what is needed.
+    #[must_use]
+    pub fn pages_of(&self, container: Container) -> u64 {
+        let needed = self.need.iter().map(|need| need.pages).fold(0, u64::saturating_add);
+        match container {
+            Container::Frontend => self.pages.max(needed).max(1),
+            Container::Backend => self.pages.max(1),
+        }
+    }
+
+    /// The arguments of the program in a container of the pod.
+    #[must_use]
+    pub fn arguments(&self, container: Container, place: &Place) -> Vec<String> {
+        let mut arguments = vec!["container".to_owned(), container.to_string()];
+        let mut option = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
+        option("size", self.size.to_string());
+        option("pages", self.pages.to_string());
+        option("dir", self.directory.clone());
+        option("rendezvous", place.rendezvous.clone());
+        match &place.rounds {
+            Some(directory) => option("rounds", directory.clone()),
+            None => {
+                option("run", place.run.clone());
+                option("report", place.report.clone());
+            }
+        }
+        option("workload", self.workload.to_string());
+        option("seconds", place.seconds.to_string());
+        self.need.iter().for_each(|need| option("need", need.to_string()));
+        if self.judge_syscalls {
+            arguments.push("--judge-syscalls".to_owned());
+        }
+        arguments
+    }
+}
+
+// === impl Place ===
+
+impl Default for Place {
+    /// As the probe pod of the chart has them.
+    fn default() -> Self {
+        Self {
+            rendezvous: "/run/hugeprobe".to_owned(),
+            run: "$(POD_UID)".to_owned(),
+            report: "/dev/termination-log".to_owned(),
+            seconds: 55,
+            rounds: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP608};
+    use crate::domain::plan::{Duty, NotRun, Role, Weight};
+    use crate::probe::assignment::Work;
+
+    fn probe(pages: u64, need: &[&str]) -> Probe {
+        Probe {
+            size: "2Mi".parse().unwrap(),
+            pages,
+            need: need.iter().map(|need| need.parse().unwrap()).collect(),
+            workload: Workload::Dpdk,
+            judge_syscalls: false,
+            directory: "/hugepages".to_owned(),
+        }
+    }
+
+    fn duties(probe: &Probe, id: crate::domain::check::CheckId) -> Vec<Duty> {
+        let plan = probe.plan();
+        plan.items.into_iter().find(|item| item.id == id).map(|item| item.roles).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_worker_of_the_plan_has_its_job_and_the_other_way_round() {
+        for probe in [probe(4, &[]), probe(1, &[]), probe(2, &["2Mi=8", "2Mi=2@numa0"])] {
+            let plan = probe.plan();
+            let mut planned: Vec<Role> = plan
+                .items
+                .iter()
+                .flat_map(|item| &item.roles)
+                .filter(|duty| duty.not_run.is_none())
+                .map(|duty| duty.role)
+                .collect();
+            let jobs = probe.jobs(7);
+            let mut run: Vec<Role> = jobs.iter().flat_map(|job| &job.workers).map(Work::role).collect();
+            run.sort_unstable();
+            planned.sort_unstable();
+            planned.dedup();
+            assert_eq!(run, planned);
+            assert!(
+                Container::ALL
+                    .iter()
+                    .flat_map(|container| container.roles())
+                    .filter(|role| run.contains(role))
+                    .count()
+                    == run.len()
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_pod_cannot_do_is_skipped_and_the_directory_is_what_counts() {
+        let probe = probe(4, &[]);
+        for (id, role) in [(HP407, Role::Syscalls), (HP508, Role::SysV)] {
+            let [Duty { role: its, not_run: Some(NotRun::Skipped(_)), .. }] = duties(&probe, id)[..] else {
+                panic!("{id}")
+            };
+            assert_eq!(its, role);
+        }
+        assert!(matches!(&duties(&probe, HP506)[..], [Duty { not_run: None, .. }]));
+        assert!(duties(&probe, HP509).is_empty());
+        let weights: Vec<_> =
+            duties(&probe, HP503).into_iter().map(|duty| (duty.role, duty.weight)).collect();
+        let expected = [
+            (Role::Anonymous, Weight::Advisory),
+            (Role::Hugetlbfs, Weight::Full),
+            (Role::Memfd, Weight::Advisory),
+        ];
+        assert_eq!(weights, expected);
+        assert!(
+            duties(&probe, HP601).iter().all(|duty| duty.weight == Weight::Full && duty.not_run.is_none())
+        );
+        let judged = Probe { judge_syscalls: true, ..probe };
+        assert!(matches!(&duties(&judged, HP407)[..], [Duty { not_run: None, .. }]));
+    }
+
+    #[test]
+    fn with_one_page_the_checks_that_take_two_are_not_mandatory() {
+        let plan = probe(1, &[]).plan();
+        let item = |id| plan.items.iter().find(|item| item.id == id).unwrap();
+        assert!(!item(HP503).mandatory);
+        assert!(item(HP608).roles.iter().all(|duty| matches!(duty.not_run, Some(NotRun::Skipped(_)))));
+        assert!(probe(0, &[]).plan() == plan, "no pages is no probe: one is tried with");
+    }
+
+    #[test]
+    fn no_step_takes_more_than_a_container_may_have() {
+        for pages in 1..6 {
+            for job in probe(pages, &[]).jobs(1) {
+                for work in job.workers {
+                    let taken = match work {
+                        Work::Allocation(task) => task.pages,
+                        Work::Exchange(task) => task.pages,
+                    };
+                    assert!((1..=pages.min(2)).contains(&taken), "{taken} of {pages}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_frontend_pays_for_what_is_needed() {
+        let probe = probe(4, &["2Mi=8", "2Mi=2@numa0"]);
+        assert_eq!(Container::ALL.map(|container| probe.pages_of(container)), [10, 4]);
+        assert_eq!(
+            probe.plan().items.iter().find(|item| item.id == HP509).map(|item| item.mandatory),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn the_arguments_are_these() {
+        let probe = Probe { judge_syscalls: true, ..probe(4, &["2Mi=8"]) };
+        assert_eq!(
+            probe.arguments(Container::Backend, &Place::default()).join(" "),
+            "container backend --size 2Mi --pages 4 --dir /hugepages --rendezvous /run/hugeprobe --run $(POD_UID) \
+             --report /dev/termination-log --workload dpdk --seconds 55 --need 2Mi=8 --judge-syscalls"
+        );
+    }
+}

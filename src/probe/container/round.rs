@@ -1,0 +1,150 @@
+//! One run of one container: reads, starts workers one after another, and knows at any time what to say.
+
+use std::time::{Duration, Instant};
+
+use super::super::assignment::Work;
+use super::super::check::{seed, start, worker_report};
+use super::super::gather;
+use super::super::planning::Job;
+use super::super::supervisor::{Ended, Supervisor};
+use super::meeting::Meeting;
+use super::probe::Probe;
+use crate::domain::check::Finding;
+use crate::domain::compact::{Container, Message, Run};
+use crate::domain::inspect::{limits, mounts};
+use crate::domain::inventory::Inventory;
+use crate::domain::merge::{Ending, WorkerReport};
+use crate::domain::part::Part;
+use crate::domain::plan::Role;
+use crate::domain::request::{PageCount, Request, Selector};
+use crate::linux::root::HostRoot;
+
+/// What is there to be done, and with whom.
+pub(super) struct Round<'a> {
+    pub(super) container: Container,
+    pub(super) probe: &'a Probe,
+    pub(super) run: &'a Run,
+    pub(super) meeting: &'a Meeting,
+    /// How long everything may take.
+    pub(super) time: Duration,
+}
+
+/// What is said of a worker that has not been started when the container is killed.
+const SUDDEN_END: &str = "the sudden end of its container";
+
+// === impl Round ===
+
+impl Round<'_> {
+    /// Does it all. `so_far` gets what there is to say before the first worker and after each: should nothing more be said,
+    /// that stands.
+    pub(super) fn play(&self, supervisor: &mut Supervisor<'_>, so_far: &mut dyn FnMut(&Message)) -> Message {
+        let began = Instant::now();
+        let deadline = began.checked_add(self.time).unwrap_or(began);
+        let jobs: Vec<(Work, Job)> = self
+            .probe
+            .jobs(seed(&self.run.to_string()))
+            .into_iter()
+            .filter_map(|job| self.mine(job))
+            .collect();
+        let mut message = Message {
+            container: self.container,
+            size: self.probe.size,
+            run: self.run.clone(),
+            findings: self.inspect(),
+            workers: jobs.iter().map(|(work, _)| not_yet(work)).collect(),
+        };
+        so_far(&message);
+        for (index, (work, job)) in jobs.iter().enumerate() {
+            let report = self.work(work, job, deadline, supervisor);
+            if let Some(place) = message.workers.get_mut(index) {
+                *place = report;
+            }
+            so_far(&message);
+        }
+        message
+    }
+
+    /// This container's worker of a phase, if it has one.
+    fn mine(&self, job: Job) -> Option<(Work, Job)> {
+        let work = job
+            .workers
+            .iter()
+            .find(|work| self.container.roles().any(|role| role == work.role()))
+            .cloned()?;
+        Some((work, job))
+    }
+
+    fn work(
+        &self,
+        work: &Work,
+        job: &Job,
+        deadline: Instant,
+        supervisor: &mut Supervisor<'_>,
+    ) -> WorkerReport {
+        let run = self.run.to_string();
+        let nothing = |ending| Ended { output: Vec::new(), log: String::new(), ending };
+        let ended = self.run_worker(&run, work, job, deadline, supervisor).unwrap_or_else(nothing);
+        worker_report(&run, work, ended)
+    }
+
+    fn run_worker(
+        &self,
+        run: &str,
+        work: &Work,
+        job: &Job,
+        deadline: Instant,
+        supervisor: &mut Supervisor<'_>,
+    ) -> Result<Ended, Ending> {
+        let time_is_up = || Ending::NotStarted(format!("the {:.0?} for everything were over", self.time));
+        if Instant::now() >= deadline {
+            return Err(time_is_up());
+        }
+        let socket = match work.role() {
+            Role::Frontend(session) | Role::Backend(session) => {
+                Some(self.meeting.meet(session, deadline, supervisor)?)
+            }
+            _ => None,
+        };
+        let left = deadline.saturating_duration_since(Instant::now()).min(job.time);
+        let start = start(run, work, socket, left).map_err(|error| Ending::NotStarted(error.to_string()))?;
+        supervisor.run(vec![start], &mut |_| ()).pop().ok_or_else(time_is_up)
+    }
+
+    /// What this container can tell of its own mount and limits, before it takes a page.
+    fn inspect(&self) -> Vec<Finding> {
+        let (size, request) = (self.probe.size, self.probe.request());
+        // Its hugetlb limits are for the pages that it takes here: those of the workload are in the workload's pod.
+        let pages = PageCount { size, pages: self.pages(), node: None };
+        let of_pages = Request { need: vec![pages], ..request.clone() };
+        let of_pod = Request { only: vec![Selector::Group(3), Selector::Group(4)], ..request.clone() };
+        let inventory: Inventory = gather::inventory(&HostRoot::default(), &of_pod);
+        let mut findings = mounts::inspect(&inventory, &of_pages, size);
+        findings.extend(limits::inspect(&inventory, &of_pages, size));
+        findings.extend(limits::inspect_machine(&inventory, &request));
+        findings.retain(|finding| self.container.inspections().contains(&finding.id));
+        findings
+    }
+
+    /// How many pages its workers hold at once, at most.
+    fn pages(&self) -> u64 {
+        let works =
+            self.probe.jobs(0).into_iter().filter_map(|job| self.mine(job)).map(|(work, _)| match work {
+                Work::Allocation(task) => {
+                    task.need.iter().map(|need| need.pages).fold(0, u64::saturating_add).max(task.pages)
+                }
+                Work::Exchange(task) => task.pages,
+            });
+        works.max().unwrap_or(1).max(1)
+    }
+}
+
+fn not_yet(work: &Work) -> WorkerReport {
+    let ending = Ending::BrokenOff(SUDDEN_END.to_owned());
+    WorkerReport {
+        role: work.role(),
+        size: work.size(),
+        part: Ok(Part::default()),
+        ending,
+        log: String::new(),
+    }
+}

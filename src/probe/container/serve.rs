@@ -1,0 +1,96 @@
+//! The orchestrator of a container: one run and its message, or rounds for as long as they are asked for.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::supervisor::Supervisor;
+use super::log;
+use super::meeting::Meeting;
+use super::probe::Probe;
+use super::round::Round;
+use super::rounds::{self, Rounds};
+use crate::domain::compact::{Container, Run};
+
+/// What a container is told.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// Which container it is.
+    pub container: Container,
+    /// What is probed.
+    pub probe: Probe,
+    /// The directory that both containers see.
+    pub rendezvous: PathBuf,
+    /// How long a run may take.
+    pub time: Duration,
+    /// One run, or rounds.
+    pub errand: Errand,
+}
+
+/// How often, and where what is said goes.
+#[derive(Debug, Clone)]
+pub enum Errand {
+    /// One run.
+    Once {
+        /// Its name.
+        run: Run,
+        /// The file that the message is written to: the termination log.
+        report: PathBuf,
+    },
+    /// Whenever a round is asked for in this directory.
+    Rounds(PathBuf),
+}
+
+/// What keeps a container from saying anything.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Signals could not be taken over.
+    #[error("cannot take over signals (signalfd): {0}")]
+    Signals(io::Error),
+    /// The message could not be left.
+    #[error("cannot write {}: {source}", path.display())]
+    Report {
+        /// Where.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+}
+
+/// Does what it is told, and leaves a message whatever came of it. `out` gets the whole report, `err` what went wrong with
+/// the container itself and the workers' logs.
+///
+/// # Errors
+///
+/// See [`ServeError`].
+pub fn serve(orders: &Orders, out: &mut dyn Write, err: &mut dyn Write) -> Result<(), ServeError> {
+    let mut supervisor = Supervisor::new().map_err(ServeError::Signals)?;
+    let Orders { container, probe, rendezvous, time, errand } = orders;
+    let meeting = Meeting::new(rendezvous, *container);
+    if let Some(error) = meeting.trouble() {
+        // It goes on: the sessions will say what they could not do, and the rest needs nobody.
+        ignore(writeln!(err, "hugeprobe: cannot be seen alive in {}: {error}", rendezvous.display()));
+    }
+    match errand {
+        Errand::Once { run, report } => {
+            let mut left = Ok(());
+            let round = Round { container: *container, probe, run, meeting: &meeting, time: *time };
+            let message = round.play(&mut supervisor, &mut |so_far| left = leave(report, &so_far.write()));
+            ignore(log::write(&message, out, err));
+            left.map_err(|source| ServeError::Report { path: report.clone(), source })
+        }
+        Errand::Rounds(directory) => {
+            let rounds = Rounds { container: *container, probe, meeting: &meeting, time: *time, directory };
+            rounds::serve(&rounds, &mut supervisor, out, err)
+        }
+    }
+}
+
+/// Writes over what was left before, in one write. The file is the kubelet's, and is there.
+fn leave(path: &Path, text: &str) -> io::Result<()> {
+    File::options().write(true).create(true).truncate(true).open(path)?.write_all(text.as_bytes())
+}
+
+/// A log that nobody reads stops nothing: the message tells.
+pub(super) fn ignore<T>(_: io::Result<T>) {}

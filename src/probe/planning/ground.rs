@@ -1,0 +1,80 @@
+//! What is known of one size before anything is tried: of a machine, from its inventory; of a pod that is not there yet,
+//! from how it will be made.
+
+use super::pages::{PAGES, pages_to_take, room_in};
+use super::{captured, prevented};
+use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
+use crate::domain::inventory::{DirectoryKind, Inventory};
+use crate::domain::plan::NotRun;
+use crate::domain::size::PageSize;
+use crate::exchange::role::Cgroups;
+
+/// CAP_SYS_ADMIN (capabilities(7)): for a file system or an IPC namespace of one's own.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// What the plan of one size stands on.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) size: PageSize,
+    /// How many pages the steps take; why none of them can be run, if so.
+    pub(super) pages: Result<u64, NotRun>,
+    /// Why nothing at all can be tried, if so.
+    pub(super) captured: Option<NotRun>,
+    /// Whether there is but one NUMA node; where nobody knows yet, the worker will tell.
+    pub(super) one_node: bool,
+    /// Why nothing can be tried in `--dir`; `None` if it can, or there is no `--dir`.
+    pub(super) directory_unfit: Option<NotRun>,
+    /// CAP_SYS_ADMIN.
+    pub(super) may_mount: bool,
+    /// The cgroups that the roles join.
+    pub(super) cgroups: Cgroups,
+    /// Whole pages that the limits of those leave: of each, since either may have to pay for all.
+    pub(super) room_of_roles: u64,
+}
+
+// === impl Ground ===
+
+impl Ground {
+    /// On this machine. `live` is false for a captured tree, where nothing can be tried.
+    pub(super) fn of(inventory: &Inventory, size: PageSize, live: bool) -> Self {
+        let directory = |group: &Option<HugetlbCgroup>| group.as_ref().map(|group| group.path.clone());
+        let roles @ RoleCgroups { frontend, backend } = &inventory.role_cgroups;
+        Self {
+            size,
+            pages: if live { pages_to_take(inventory, size) } else { Err(captured()) },
+            captured: (!live).then(captured),
+            one_node: inventory.pool(size).map_or(0, |pool| pool.numa.len()) < 2,
+            directory_unfit: directory_unfit(inventory, size),
+            may_mount: inventory
+                .privileges
+                .capabilities
+                .get()
+                .is_some_and(|set| set >> CAP_SYS_ADMIN & 1 == 1),
+            cgroups: Cgroups { frontend: directory(frontend), backend: directory(backend) },
+            room_of_roles: roles.iter().map(|group| room_in(group, size)).min().unwrap_or(u64::MAX),
+        }
+    }
+
+    /// In a probe pod whose containers may each have `pages` pages. Its directory is taken for what it should be: the
+    /// worker that finds it otherwise says so.
+    pub(super) fn in_pod(size: PageSize, pages: u64) -> Self {
+        Self {
+            size,
+            pages: Ok(pages.clamp(1, PAGES)),
+            captured: None,
+            one_node: false,
+            directory_unfit: None,
+            may_mount: false,
+            cgroups: Cgroups::default(),
+            room_of_roles: u64::MAX,
+        }
+    }
+}
+
+fn directory_unfit(inventory: &Inventory, size: PageSize) -> Option<NotRun> {
+    let directory = inventory.directory.as_ref()?;
+    match directory.kind.known() {
+        Some(DirectoryKind::Hugetlbfs { size: its, .. }) if *its == size => None,
+        _ => Some(prevented(format!("{} is no hugetlbfs of {size}", directory.path), "see HP301")),
+    }
+}
