@@ -9,6 +9,8 @@ use crate::domain::request::{Expectation, PageCount, Request, Selector, Workload
 use crate::domain::size::PageSize;
 use crate::render::Format;
 
+pub mod cluster;
+
 /// Tells whether this machine's huge pages will carry a vhost-user workload, by doing what the workload does.
 #[derive(Debug, Parser)]
 #[command(name = "hugeprobe", version, propagate_version = true, arg_required_else_help = true)]
@@ -32,6 +34,13 @@ pub enum Verb {
     /// Be handed the memory of a vhost-user session, as OVS-DPDK and net_vhost are
     #[command(after_long_help = AFTER_BACKEND)]
     Backend(Backend),
+    /// Watch this node's pools, have them probed, and write the verdict on the Node: the DaemonSet's process
+    Agent(cluster::Agent),
+    /// Show what stands on the nodes of a cluster; a verdict of another boot, or out of date, is no pass
+    #[command(after_long_help = AFTER_NODES)]
+    Nodes(cluster::Nodes),
+    /// Remove what hugeprobe wrote on Nodes, and the probe pods it left, and nothing else
+    Cleanup(cluster::Cleanup),
     /// Say what a check is about, why it matters and what to do; without a check, list them all
     Explain(Explain),
     /// A worker process of `check` or `walk`
@@ -97,6 +106,18 @@ Examples:
   hugeprobe backend --socket /run/vhost --listen --mode sink --frames 1000000     with testpmd, which connects:
     dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_virtio_user0,path=/run/vhost \\
       -- --total-num-mbufs=2048 --forward-mode=txonly --auto-start --stats-period 1";
+
+const AFTER_NODES: &str = "\
+Exit codes, of the worst of the nodes:
+  0  pass, warnings included
+  1  fail, or no node matches, or none has huge pages
+  2  what was typed cannot be done
+  3  it could not be told: no verdict, a stale one, or the API server does not answer
+
+Examples:
+  hugeprobe nodes                            the whole cluster
+  hugeprobe nodes -l pool=nfv --wait         until all of these are told, as in a pipeline
+  kubectl hugeprobe -l pool=nfv -o json      the same program under the name kubectl-hugeprobe";
 
 /// `check`.
 #[derive(Debug, Arguments)]

@@ -4,9 +4,11 @@
 
 pub mod args;
 mod check;
+mod cluster;
 pub mod container;
 pub mod exit;
 mod explain;
+mod plugin;
 mod roles;
 mod terminal;
 mod walk;
@@ -14,20 +16,21 @@ mod walk;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::probe::{guardian, worker};
-use args::{Args, Verb};
+use args::Verb;
 use exit::Exit;
 
 /// Runs what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Args::parse().verb {
+    match plugin::parse(std::env::args_os()).verb {
         Verb::Check(options) => finish(check::run(&options)),
         Verb::Walk(options) => finish(walk::run(&options)),
         Verb::Frontend(options) => finish(roles::frontend(&options)),
         Verb::Backend(options) => finish(roles::backend(&options)),
+        Verb::Agent(options) => finish(cluster::agent(&options)),
+        Verb::Nodes(options) => finish(cluster::nodes(&options)),
+        Verb::Cleanup(options) => finish(cluster::cleanup(&options)),
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Worker { assignment } => worker::main(&assignment),
         Verb::Role { assignment } => worker::role(&assignment),

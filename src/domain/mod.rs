@@ -17,6 +17,7 @@ pub mod merge;
 pub mod movement;
 pub mod part;
 pub mod plan;
+pub mod published;
 pub mod reading;
 pub mod report;
 pub mod request;

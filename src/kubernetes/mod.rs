@@ -6,10 +6,15 @@
 //! [`config`] and [`names`] are what it is told and how things are called; [`core`] decides; [`probe_pod`] is what it asks
 //! for, [`pod_outcome`] what came of it; [`publication`] and [`event`] are what the Node shows of it.
 
+pub mod agent;
+pub mod api;
+pub mod cleanup;
 pub mod config;
 pub mod core;
 pub mod event;
 pub mod names;
+pub mod nodes;
 pub mod pod_outcome;
 pub mod probe_pod;
 pub mod publication;
+pub mod slim;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::text::is_steering;
@@ -19,8 +19,13 @@ struct Harmless<'a>(PrettyFormatter<'a>);
 ///
 /// What `out` answered.
 pub fn json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    value(report, out)
+}
+
+/// Writes anything in the same layout.
+pub(super) fn value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut serializer = Serializer::with_formatter(&mut *out, Harmless::default());
-    report.serialize(&mut serializer)?;
+    value.serialize(&mut serializer)?;
     writeln!(out)
 }
 

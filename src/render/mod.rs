@@ -16,6 +16,7 @@ pub mod alone;
 pub mod explain;
 pub mod json;
 pub mod junit;
+pub mod nodes;
 pub mod progress;
 pub mod short;
 pub mod style;

@@ -1,0 +1,95 @@
+//! `hugeprobe agent`, `nodes` and `cleanup`: the verbs that speak to a cluster, each on a runtime of one thread that no
+//! other verb starts.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::args::cluster::{Agent, Cleanup, Cluster, Nodes};
+use super::exit::Exit;
+use super::{Trouble, print, terminal};
+use crate::domain::published::Fleet;
+use crate::kubernetes::agent::{self, AgentError};
+use crate::kubernetes::api::{Api, User, of_user};
+use crate::kubernetes::cleanup::{self, Scope};
+use crate::kubernetes::nodes as fleet;
+use crate::render;
+
+/// Runs the agent until it is told to end.
+pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
+    let Agent { config, listen } = options;
+    runtime()?.block_on(agent::main(config, *listen)).map_err(|error| match error {
+        AgentError::Read { .. } | AgentError::Config { .. } | AgentError::Variable(_) => {
+            Trouble::usage(&error)
+        }
+        error => Trouble::unknown(&error),
+    })?;
+    Ok(Exit::Pass)
+}
+
+/// Shows a fleet.
+pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
+    let Nodes { cluster, selector, wait, timeout, output } = options;
+    let selector = selector.as_deref();
+    let read = runtime()?.block_on(async {
+        let (api, _) = connect(cluster).await?;
+        let read = if *wait {
+            let timeout = Duration::from_secs(*timeout);
+            fleet::wait(&api, selector, timeout, tell).await
+        } else {
+            fleet::read(&api, selector).await
+        };
+        read.map_err(|error| Trouble::unknown(&error))
+    })?;
+    print(|out| render::nodes::render(&read, *output, out, terminal::style()))?;
+    Ok(Exit::of(read.verdict(), false))
+}
+
+/// Cleans.
+pub(super) fn cleanup(options: &Cleanup) -> Result<Exit, Trouble> {
+    let Cleanup { cluster, all_nodes, namespace } = options;
+    let scope = match (all_nodes, variable("NODE_NAME")) {
+        (true, _) => Scope::AllNodes,
+        (false, Some(name)) => Scope::Node(name),
+        (false, None) => {
+            return Err(Trouble::usage(
+                &"say --all-nodes, or set NODE_NAME to the node that is to be cleaned",
+            ));
+        }
+    };
+    let done = runtime()?.block_on(async {
+        let (api, default_namespace) = connect(cluster).await?;
+        let namespace = namespace.clone().or_else(|| variable("POD_NAMESPACE")).unwrap_or(default_namespace);
+        cleanup::run(&api, &scope, &namespace, &mut io::stdout())
+            .await
+            .map_err(|error| Trouble::unknown(&error))
+    })?;
+    Ok(if done.failures == 0 { Exit::Pass } else { Exit::Unknown })
+}
+
+async fn connect(cluster: &Cluster) -> Result<(Api, String), Trouble> {
+    let Cluster { kubeconfig, context } = cluster;
+    let user = User { kubeconfig: kubeconfig.as_deref(), context: context.as_deref() };
+    of_user(&user).await.map_err(|error| Trouble::usage(&error))
+}
+
+/// A line on standard error while waiting, whoever looks: a pipeline's log is where it is missed most.
+fn tell(fleet: &Fleet) {
+    let counts: Vec<_> = fleet.counts().into_iter().map(|(word, count)| format!("{count} {word}")).collect();
+    // Standard error may be closed; the wait goes on.
+    let _ = writeln!(io::stderr(), "waiting for {} nodes: {}", fleet.nodes.len(), counts.join(", "));
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn runtime() -> Result<Runtime, Trouble> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| Trouble::unknown(&format!("cannot start: {error}")))
+}

@@ -1,0 +1,63 @@
+//! The same program under the name `kubectl-hugeprobe`: kubectl then runs it as `kubectl hugeprobe`, and what is meant,
+//! unless another verb is typed, is `nodes`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use super::args::Args;
+
+/// What kubectl looks for on the PATH.
+const NAME: &str = "kubectl-hugeprobe";
+
+/// Reads the command line, and ends the process if it cannot be read.
+pub(super) fn parse(typed: impl Iterator<Item = OsString>) -> Args {
+    let mut typed: Vec<OsString> = typed.collect();
+    let mut command = Args::command();
+    if typed.first().and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == NAME) {
+        command = command.bin_name("kubectl hugeprobe");
+        if means_nodes(&typed) {
+            typed.insert(1, "nodes".into());
+        }
+    }
+    let mut matches = command.get_matches_from(typed);
+    match Args::from_arg_matches_mut(&mut matches) {
+        Ok(args) => args,
+        Err(error) => error.format(&mut Args::command()).exit(),
+    }
+}
+
+/// Whether an option stands where a verb would, or nothing does.
+fn means_nodes(typed: &[OsString]) -> bool {
+    let first = typed.get(1).and_then(|word| word.to_str());
+    match first {
+        Some("-h" | "--help" | "-V" | "--version") => false,
+        Some(word) => word.starts_with('-'),
+        None => typed.len() < 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::args::Verb;
+
+    fn typed(words: &[&str]) -> Verb {
+        parse(words.iter().map(OsString::from)).verb
+    }
+
+    #[test]
+    fn as_a_plugin_of_kubectl_it_is_about_nodes_unless_a_verb_is_typed() {
+        for words in [
+            &["/usr/local/bin/kubectl-hugeprobe"][..],
+            &["kubectl-hugeprobe", "-l", "pool=nfv", "--context", "a"],
+            &["kubectl-hugeprobe", "nodes", "--wait"],
+            &["hugeprobe", "nodes"],
+        ] {
+            assert!(matches!(typed(words), Verb::Nodes(_)), "{words:?}");
+        }
+        assert!(matches!(typed(&["kubectl-hugeprobe", "explain", "HP105"]), Verb::Explain(_)));
+        assert!(matches!(typed(&["hugeprobe", "check"]), Verb::Check(_)));
+    }
+}

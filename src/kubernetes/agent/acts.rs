@@ -1,0 +1,190 @@
+//! Does what the core decides, one action after another, and tells what came of it. Nothing is repeated here: whether and
+//! when something is tried again is decided where it was decided to do it.
+//!
+//! ## Rights
+//!
+//! `create` and `delete` on `pods` in the agent's own namespace, `patch` on `nodes/status`, `create` on `events` in
+//! `default`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::mpsc::{Sender, UnboundedReceiver};
+use tokio::time::sleep;
+
+use super::health::Health;
+use super::log::say;
+use super::pause::Backoff;
+use super::pods::Follower;
+use crate::kubernetes::api::{Api, ApiError, requests};
+use crate::kubernetes::core::refusal::{Call, Refusal};
+use crate::kubernetes::core::{Action, Done, Identity};
+use crate::kubernetes::names::{EVENT_NAMESPACE, MANAGER};
+use crate::kubernetes::slim::{SlimNode, SlimPod};
+
+/// What came of an action.
+#[derive(Debug)]
+pub enum Answer {
+    /// For the core, as it is.
+    Done(Done),
+    /// All probe pods, and the version that they were listed at.
+    Pods(Vec<Pod>, String),
+}
+
+/// Does actions.
+#[derive(Debug, Clone)]
+pub struct Hands {
+    /// Whom to ask.
+    pub api: Api,
+    /// Who asks.
+    pub identity: Identity,
+    /// Lists pods.
+    pub pods: Follower,
+    /// Told what fails.
+    pub health: Arc<Health>,
+}
+
+// === impl Hands ===
+
+impl Hands {
+    /// Does what comes, in its order, and answers each. Ends when nobody listens.
+    pub async fn work(self, mut todo: UnboundedReceiver<Action>, tell: Sender<Answer>) {
+        while let Some(action) = todo.recv().await {
+            let Some(answer) = self.act(action).await else { continue };
+            if tell.send(answer).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lists the probe pods until that is done, or forbidden: the core decides nothing before.
+    pub async fn list_until_known(self, tell: Sender<Answer>) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        loop {
+            let answer = self.list_pods().await;
+            let known =
+                matches!(answer, Answer::Pods(..) | Answer::Done(Done::Listed(Refusal::Forbidden(_))));
+            let throttled = match &answer {
+                Answer::Done(Done::Listed(Refusal::Throttled { after_seconds })) => *after_seconds,
+                _ => None,
+            };
+            // Nobody listens once the agent ends.
+            let _ = tell.send(answer).await;
+            if known {
+                return;
+            }
+            sleep(backoff.wait(throttled.map(Duration::from_secs))).await;
+        }
+    }
+
+    /// Does one action; `None` for what is none of an API server's business.
+    pub async fn act(&self, action: Action) -> Option<Answer> {
+        Some(match action {
+            Action::CreatePod(pod) => {
+                let name = pod.metadata.name.clone().unwrap_or_default();
+                let result = self.create_pod(&name, &pod).await;
+                let result = result.map(Box::new).map_err(|error| self.refusal(Call::CreatePod, &error));
+                Answer::Done(Done::Created { name, result })
+            }
+            Action::DeletePod { name, uid } => {
+                let result = match self.delete_pod(&name, &uid).await {
+                    // Gone already, or another one by now: as wanted.
+                    Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+                    other => other.map_err(|error| self.refusal(Call::DeletePod, &error)),
+                };
+                Answer::Done(Done::Deleted { name, uid, result })
+            }
+            Action::ListPods => self.list_pods().await,
+            Action::Apply(body) => {
+                let result = self.apply(&body).await;
+                let result = result.map(Box::new).map_err(|error| self.refusal(Call::Apply, &error));
+                Answer::Done(Done::Applied(result))
+            }
+            Action::Emit(event) => {
+                let name = event.metadata.name.clone().unwrap_or_default();
+                let result = match self.emit(&name, &event).await {
+                    // Told before; the answer was lost.
+                    Err(error) if error.is_conflict() => Ok(()),
+                    other => other.map_err(|error| self.refusal(Call::Emit, &error)),
+                };
+                Answer::Done(Done::Emitted { name, result })
+            }
+            Action::Round { .. } | Action::WakeAt(_) => return None,
+        })
+    }
+
+    /// All probe pods of this node.
+    pub async fn list_pods(&self) -> Answer {
+        match self.pods.list().await {
+            Ok((pods, version)) => Answer::Pods(pods, version),
+            Err(error) => Answer::Done(Done::Listed(self.refusal(Call::ListPods, &error))),
+        }
+    }
+
+    /// Deletes a pod, if it is still that one.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn delete_pod(&self, name: &str, uid: &str) -> Result<(), ApiError> {
+        let (attempt, request) = requests::delete_pod(&self.identity.namespace, name, Some(uid))?;
+        let (verb, resource) = (attempt.verb, attempt.resource);
+        self.api.done(attempt, request).await?;
+        self.health.worked(verb, resource);
+        say(format_args!("deleted pod {name}"));
+        Ok(())
+    }
+
+    async fn create_pod(&self, name: &str, pod: &Pod) -> Result<Pod, ApiError> {
+        let (attempt, request) = requests::create_pod(&self.identity.namespace, name, pod)?;
+        let (verb, resource) = (attempt.verb, attempt.resource);
+        let made: SlimPod = self.api.object(attempt, request).await?;
+        self.health.worked(verb, resource);
+        say(format_args!("created pod {name}"));
+        Ok(made.0)
+    }
+
+    async fn apply(&self, body: &serde_json::Value) -> Result<k8s_openapi::api::core::v1::Node, ApiError> {
+        let (attempt, request) = requests::apply_node_status(&self.identity.node, MANAGER, body)?;
+        let (verb, resource) = (attempt.verb, attempt.resource);
+        let node: SlimNode = self.api.object(attempt, request).await?;
+        self.health.worked(verb, resource);
+        say(format_args!("wrote the verdict on the Node"));
+        Ok(node.0)
+    }
+
+    async fn emit(&self, name: &str, event: &k8s_openapi::api::events::v1::Event) -> Result<(), ApiError> {
+        let (attempt, request) = requests::create_event(EVENT_NAMESPACE, name, event)?;
+        let (verb, resource) = (attempt.verb, attempt.resource);
+        self.api.done(attempt, request).await?;
+        self.health.worked(verb, resource);
+        let reason = event.reason.as_deref().unwrap_or_default();
+        say(format_args!("told of it in an event: {reason}"));
+        Ok(())
+    }
+
+    /// What the core is told of an error, which the log and `/readyz` have too.
+    fn refusal(&self, call: Call, error: &ApiError) -> Refusal {
+        let refusal = refusal(call, error);
+        // What is in the order of things is no trouble: a name that is taken, a quota that is used up, a Node that is gone.
+        if !matches!(refusal, Refusal::Exists | Refusal::Conflict(_) | Refusal::Quota(_) | Refusal::Gone(_)) {
+            self.health.failed(error);
+        }
+        refusal
+    }
+}
+
+/// What an error means for the core.
+#[must_use]
+pub fn refusal(call: Call, error: &ApiError) -> Refusal {
+    match error {
+        ApiError::Refused { code, reason, message, retry_after, .. } => {
+            Refusal::of(call, *code, reason, message, retry_after.map(|wait| wait.as_secs()))
+        }
+        // Whether it was done is not known.
+        ApiError::NoAnswer { .. } | ApiError::TooSlow { .. } | ApiError::Garbled { .. } => {
+            Refusal::Unavailable(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Whether the agent lives and has told something: `/healthz` and `/readyz`. Neither says a word about the node's pages:
+//! an agent that reports a broken node is in the best of health.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::http::{Page, Site};
+use super::log::say;
+use super::metrics::{self, Metrics};
+use crate::kubernetes::api::{ApiError, Meter, Resource, Verb};
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What the loop and its requests say of themselves, and what is served of it.
+#[derive(Debug)]
+pub struct Health {
+    /// Served as they stand.
+    pub metrics: Metrics,
+    /// A loop whose last tick is older is stuck.
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last_tick: Instant,
+    /// Whether the first verdict is out.
+    published: bool,
+    /// What fails at present.
+    failing: BTreeMap<(Verb, Resource), Failing>,
+}
+
+/// A kind of request that fails.
+#[derive(Debug)]
+struct Failing {
+    since: Instant,
+    /// Whether a right is missing, or something else is wrong.
+    forbidden: bool,
+    text: String,
+}
+
+// === impl Health ===
+
+impl Health {
+    /// A loop that ticks every `tick`, and has just begun.
+    #[must_use]
+    pub fn new(tick: Duration) -> Self {
+        // Three ticks, and never less than a minute: a node that is short of CPU is no reason to start anew.
+        let patience = (tick * 3).max(Duration::from_secs(60));
+        let state = State { last_tick: Instant::now(), published: false, failing: BTreeMap::new() };
+        Self { metrics: Metrics::new(), patience, state: Mutex::new(state) }
+    }
+
+    /// The loop came round.
+    pub fn tick(&self) {
+        self.state().last_tick = Instant::now();
+    }
+
+    /// A verdict is on the Node.
+    pub fn published(&self) {
+        self.state().published = true;
+    }
+
+    /// A request failed. The log has it once, until one of its kind succeeds or fails in another way.
+    pub fn failed(&self, error: &ApiError) {
+        let attempt = error.attempt();
+        let forbidden = error.is_forbidden();
+        let text = error.to_string();
+        let mut state = self.state();
+        match state.failing.get_mut(&(attempt.verb, attempt.resource)) {
+            Some(failing) if failing.forbidden == forbidden => failing.text = text,
+            Some(failing) => {
+                say(format_args!("{text}"));
+                (failing.forbidden, failing.text) = (forbidden, text);
+            }
+            None => {
+                say(format_args!("{text}"));
+                let failing = Failing { since: Instant::now(), forbidden, text };
+                state.failing.insert((attempt.verb, attempt.resource), failing);
+            }
+        }
+    }
+
+    /// A request succeeded.
+    pub fn worked(&self, verb: Verb, resource: Resource) {
+        let failing = self.state().failing.remove(&(verb, resource));
+        if let Some(Failing { since, .. }) = failing {
+            say(format_args!("can {verb} {resource} again, after {} s", since.elapsed().as_secs()));
+        }
+    }
+
+    fn live(&self) -> Page {
+        let ago = self.state().last_tick.elapsed();
+        let well = ago < self.patience;
+        let word = if well { "alive" } else { "stuck" };
+        let text = format!("{word}: the last tick was {:.1} s ago\n", ago.as_secs_f64());
+        Page { well, content_type: PLAIN, text }
+    }
+
+    fn ready(&self) -> Page {
+        let state = self.state();
+        let mut text = if state.published {
+            "ready: a verdict is on the Node\n".to_owned()
+        } else {
+            "not ready: no verdict is on the Node yet\n".to_owned()
+        };
+        for ((verb, resource), Failing { since, forbidden, text: why }) in &state.failing {
+            let label =
+                if *forbidden { format!("missing right, {verb} {resource}") } else { "trouble".to_owned() };
+            // A String takes everything.
+            let _ = writeln!(text, "{label}: {why} (for {} s)", since.elapsed().as_secs());
+        }
+        Page { well: state.published, content_type: PLAIN, text }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that is done under the lock can leave half a state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Meter for Health {
+    fn request(&self, verb: Verb, resource: Resource, code: Option<u16>) {
+        self.metrics.request(verb, resource, code);
+    }
+}
+
+impl Site for Health {
+    fn page(&self, path: &str) -> Option<Page> {
+        match path {
+            "/metrics" => {
+                let text = self.metrics.text();
+                Some(Page { well: true, content_type: metrics::CONTENT_TYPE, text })
+            }
+            "/healthz" => Some(self.live()),
+            "/readyz" => Some(self.ready()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::api::Attempt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_stopped_is_not_alive() {
+        let health = Health::new(Duration::from_secs(10));
+        assert!(health.page("/healthz").unwrap().well);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(!health.page("/healthz").unwrap().well);
+        health.tick();
+        assert!(health.page("/healthz").unwrap().well);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ready_means_that_a_verdict_is_out_and_a_missing_right_is_named_until_it_is_there() {
+        let health = Health::new(Duration::from_secs(10));
+        health.failed(&ApiError::Refused {
+            attempt: Attempt::new(Verb::Patch, Resource::NodesStatus, "node-a"),
+            code: 403,
+            reason: "Forbidden".into(),
+            message: "no such right".into(),
+            retry_after: None,
+        });
+        let page = health.page("/readyz").unwrap();
+        assert!(!page.well);
+        let line = "missing right, patch nodes/status: cannot patch nodes/status node-a: 403 Forbidden: no such right";
+        assert!(page.text.contains(line), "{}", page.text);
+        health.worked(Verb::Patch, Resource::NodesStatus);
+        health.published();
+        assert_eq!(health.page("/readyz").unwrap().text, "ready: a verdict is on the Node\n");
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_told_and_says_nothing_about_readiness() {
+        let health = Health::new(Duration::from_secs(10));
+        health.published();
+        let attempt = Attempt::new(Verb::Watch, Resource::Nodes, "node-a");
+        health.failed(&ApiError::NoAnswer { attempt, why: "connection refused".into() });
+        let page = health.page("/readyz").unwrap();
+        assert!(
+            page.well && page.text.contains("trouble: cannot watch nodes node-a: connection refused"),
+            "{}",
+            page.text
+        );
+    }
+}

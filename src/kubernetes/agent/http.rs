@@ -1,0 +1,191 @@
+//! `/metrics`, `/healthz` and `/readyz` over HTTP/1.1: anybody on the network may ask, so that connections, headers and
+//! time are bounded, and nothing that was sent has a say in the answer but the path.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// Connections at a time; whoever comes next waits in the kernel's queue.
+const CONNECTIONS: usize = 16;
+/// The kernel's queue.
+const BACKLOG: u32 = 64;
+/// The most that is read of a request, bytes: hyper's least.
+const BUFFER: usize = 8192;
+/// How long the head of a request may take.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long a connection may last in all: a scrape takes milliseconds.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Whether all is well: 200, else 503.
+    pub well: bool,
+    /// Its type.
+    pub content_type: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
+/// What is served: the page at a path, if there is one.
+pub trait Site: Send + Sync + 'static {
+    /// Makes the page.
+    fn page(&self, path: &str) -> Option<Page>;
+}
+
+/// Opens the port. `[::]` takes both kinds of addresses, and is `0.0.0.0` where the kernel knows only those.
+///
+/// # Errors
+///
+/// The address is in use, or not this machine's.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let any = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    match bind(address) {
+        Err(_) if any => bind((Ipv4Addr::UNSPECIFIED, address.port()).into()),
+        other => other,
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The port is to be had at once when the agent starts again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until the future is dropped.
+pub async fn serve(listener: TcpListener, site: Arc<dyn Site>) -> Infallible {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            // The semaphore is never closed.
+            std::future::pending().await
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let site = Arc::clone(&site);
+                tokio::spawn(async move {
+                    // A connection that takes too long, or breaks, is its peer's trouble.
+                    let _ = timeout(LONGEST, converse(stream, site)).await;
+                    drop(place);
+                });
+            }
+            // Out of descriptors, most likely: nothing comes of trying at once.
+            Err(_) => sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, site: Arc<dyn Site>) -> hyper::Result<()> {
+    let service = service_fn(move |request| {
+        let answer = answer(&request, &*site);
+        async { Ok::<_, Infallible>(answer) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn answer(request: &Request<Incoming>, site: &dyn Site) -> Response<Full<Bytes>> {
+    const PLAIN: &str = "text/plain; charset=utf-8";
+    let (status, content_type, text) = if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is served\n".to_owned())
+    } else if let Some(page) = site.page(request.uri().path()) {
+        let status = if page.well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, page.content_type, page.text)
+    } else {
+        (StatusCode::NOT_FOUND, PLAIN, "here are /metrics, /healthz and /readyz\n".to_owned())
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    struct One;
+
+    impl Site for One {
+        fn page(&self, path: &str) -> Option<Page> {
+            (path == "/metrics").then(|| Page { well: true, content_type: "text/plain", text: "1\n".into() })
+        }
+    }
+
+    async fn served() -> SocketAddr {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Arc::new(One)));
+        address
+    }
+
+    async fn ask(address: SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        // A refused request may end in a reset, after the answer.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_path_alone_decides_about_the_answer() {
+        let address = served().await;
+        for (request, begins) in [
+            ("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
+            ("GET /metrics?format=x HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
+            ("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200"),
+            ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404"),
+            ("GET /../metrics HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404"),
+            ("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 405"),
+            ("\u{1}\u{2}\r\n\r\n", "HTTP/1.1 400"),
+        ] {
+            let answer = ask(address, request.as_bytes()).await;
+            assert!(answer.starts_with(begins), "{request:?}: {answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused_and_the_next_one_served() {
+        let address = served().await;
+        let long = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(2 * BUFFER));
+        let answer = ask(address, long.as_bytes()).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer:?}");
+        assert!(ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn those_who_say_nothing_do_not_keep_others_out_for_long() {
+        let address = served().await;
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let late = timeout(HEAD * 3, ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        assert!(late.unwrap().starts_with("HTTP/1.1 200"));
+    }
+}

@@ -1,0 +1,205 @@
+//! What the agent reads of its machine, tick by tick. It maps no page, and a tick costs some thirty small files.
+
+use std::time::{Duration, Instant};
+
+use crate::domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool};
+use crate::domain::reading::Reading;
+use crate::domain::size::PageSize;
+use crate::kubernetes::core::PodUse;
+use crate::linux::holders::Effort;
+use crate::linux::root::HostRoot;
+use crate::linux::{boot, cpu, holders, host, memory, mounts, pools, privileges};
+
+/// Between two searches for who holds pages: one looks at every process of the host.
+const SEARCH: Duration = Duration::from_secs(60);
+/// As long as a search may take: the agent does nothing else meanwhile.
+const EFFORT: Duration = Duration::from_secs(2);
+/// The mounts of the host, as a process that shares its PID namespace sees them.
+const HOST_MOUNTS: &str = "/proc/1/mountinfo";
+
+/// Reads the machine.
+#[derive(Debug)]
+pub struct Reader {
+    root: HostRoot,
+    /// The profile that sees the host's processes.
+    privileged: bool,
+    fixed: Option<Fixed>,
+    search: Option<Search>,
+}
+
+/// What does not change while the machine runs.
+#[derive(Debug, Clone)]
+struct Fixed {
+    boot: Reading<BootRequest>,
+    cpu_1gi: Reading<bool>,
+    default_size: Reading<PageSize>,
+}
+
+/// What a search for holders found.
+#[derive(Debug)]
+struct Search {
+    at: Instant,
+    /// The pools when it was made: what they have in use is what was looked for.
+    pools: Reading<Vec<Pool>>,
+    holders: Holders,
+    outside: Vec<(PageSize, u64)>,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// Reads under `root`.
+    #[must_use]
+    pub const fn new(root: HostRoot, privileged: bool) -> Self {
+        Self { root, privileged, fixed: None, search: None }
+    }
+
+    /// What the machine has now.
+    pub fn read(&mut self) -> Inventory {
+        let root = &self.root;
+        let fixed = self.fixed.get_or_insert_with(|| Fixed {
+            boot: boot::read(root),
+            cpu_1gi: cpu::has_1gi(root),
+            default_size: memory::default_size(root),
+        });
+        let Fixed { boot, cpu_1gi, default_size } = fixed.clone();
+        let pools = pools::read(root);
+        let mounts = if self.privileged { host_mounts(root) } else { mounts::read(root) };
+        let mut inventory = Inventory {
+            host: host::read(root),
+            nodes: pools::nodes(root),
+            hardware_corrupted_bytes: memory::hardware_corrupted(root),
+            boot,
+            cpu_1gi,
+            default_size,
+            pools,
+            mounts,
+            ..Inventory::default()
+        };
+        if self.privileged {
+            inventory.holders = self.search(&inventory.pools).map(|search| search.holders.clone());
+        }
+        inventory
+    }
+
+    /// Pages that processes outside pods hold, as the last search found them; `None` if there was none.
+    #[must_use]
+    pub fn outside(&self) -> Option<PodUse> {
+        self.search.as_ref().map(|search| PodUse::Outside(search.outside.clone()))
+    }
+
+    /// Who holds the pages in use; `None` if none is in use. Looked at anew when the pools changed, and now and then.
+    fn search(&mut self, pools: &Reading<Vec<Pool>>) -> Option<&Search> {
+        if !pools.known().into_iter().flatten().any(is_in_use) {
+            self.search = None;
+            return None;
+        }
+        let stale = self.search.as_ref().is_none_or(|search| {
+            let (age, changed) = (search.at.elapsed(), search.pools != *pools);
+            age > SEARCH * 5 || (changed && age > SEARCH)
+        });
+        if stale {
+            let privileges = privileges::read(&self.root);
+            let effort = Effort { time: EFFORT, ..Effort::default() };
+            let holders = holders::read_within(&self.root, &privileges, &effort);
+            let outside = outside_pods(&self.root, &holders);
+            self.search = Some(Search { at: Instant::now(), pools: pools.clone(), holders, outside });
+        }
+        self.search.as_ref()
+    }
+}
+
+/// Whether pages of this pool are in use; a counter that cannot be read may hide some.
+fn is_in_use(pool: &Pool) -> bool {
+    match (&pool.total, &pool.free) {
+        (Reading::Known(total), Reading::Known(free)) => total > free,
+        _ => true,
+    }
+}
+
+/// The host's mounts; those of this container where the host's cannot be seen.
+fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
+    match root.table(HOST_MOUNTS).known().map(|text| mounts::parse_huge_mounts(text)) {
+        Some(Ok(mounts)) => Reading::Known(mounts),
+        Some(Err(why)) => Reading::Malformed(why),
+        None => mounts::read(root),
+    }
+}
+
+/// Pages of processes that belong to no pod. Their cgroup tells: the kubelet keeps all pods below one that is named
+/// `kubepods`, whichever driver it uses. A process that cannot be placed is taken for a pod's: nobody is accused unseen.
+fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
+    let mut outside: Vec<(PageSize, u64)> = Vec::new();
+    for holder in &holders.processes {
+        let cgroup = root.table(format!("/proc/{}/cgroup", holder.pid));
+        if !cgroup.known().is_some_and(|text| !text.contains("kubepods")) {
+            continue;
+        }
+        for &(size, pages) in &holder.pages {
+            match outside.iter_mut().find(|(its, _)| *its == size) {
+                // Those that share a page count it each: the one with the most is what is surely held.
+                Some((_, most)) => *most = (*most).max(pages),
+                None => outside.push((size, pages)),
+            }
+        }
+    }
+    outside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::inventory::Holder;
+
+    fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, HostRoot) {
+        let directory = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = directory.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let root = HostRoot::new(directory.path());
+        (directory, root)
+    }
+
+    #[test]
+    fn counters_are_read_anew_and_what_cannot_change_once() {
+        let (directory, root) = tree(&[
+            ("proc/cmdline", "hugepages=4\n"),
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "4\n"),
+        ]);
+        let mut reader = Reader::new(root, false);
+        let first = reader.read();
+        std::fs::write(directory.path().join("proc/cmdline"), "hugepages=8\n").unwrap();
+        let file = directory.path().join("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+        std::fs::write(file, "8\n").unwrap();
+        let second = reader.read();
+        assert_eq!(first.boot, second.boot);
+        let total = |inventory: &Inventory| inventory.pools.known().unwrap()[0].total.get();
+        assert_eq!((total(&first), total(&second)), (Some(4), Some(8)));
+        assert_eq!(second.holders, None);
+    }
+
+    #[test]
+    fn an_empty_tree_is_a_machine_of_which_nothing_is_known() {
+        let (_directory, root) = tree(&[]);
+        let mut reader = Reader::new(root, true);
+        assert_eq!(reader.read().pools, Reading::Absent);
+        assert_eq!(reader.outside(), None);
+    }
+
+    #[test]
+    fn holders_outside_pods_are_those_whose_cgroup_says_so() {
+        let size: PageSize = "2Mi".parse().unwrap();
+        let (_directory, root) = tree(&[
+            ("proc/10/cgroup", "0::/kubepods.slice/kubepods-pod1.slice/cri-1.scope\n"),
+            ("proc/11/cgroup", "4:hugetlb:/kubepods/pod2/3\n0::/\n"),
+            ("proc/12/cgroup", "0::/system.slice/ovs.service\n"),
+            ("proc/13/cgroup", "0::/user.slice\n"),
+        ]);
+        let holder = |pid, pages| Holder { pid, command: "x".into(), pages: vec![(size, pages)] };
+        let processes = vec![holder(10, 8), holder(11, 8), holder(12, 3), holder(13, 5), holder(14, 9)];
+        let holders = Holders { processes, ..Holders::default() };
+        assert_eq!(outside_pods(&root, &holders), [(size, 5)]);
+    }
+}

@@ -1,0 +1,312 @@
+//! What `/metrics` tells. Names and units as Prometheus has them; docs/metrics.md lists them for people.
+//!
+//! The text is OpenMetrics: counters end in `_total`, and a series that is no more is gone, not zero.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::domain::check::{CheckId, Outcome, Verdict};
+use crate::domain::inventory::Pool;
+use crate::domain::report::SizeVerdict;
+use crate::domain::size::PageSize;
+use crate::kubernetes::api::{Meter, Resource, Verb};
+use crate::kubernetes::core::ProbeView;
+
+/// What `/metrics` is said to be.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+type Count = Family<Labels, Gauge>;
+type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// Everything that is counted and measured.
+pub struct Metrics {
+    registry: Registry,
+    pool_pages: Count,
+    node_verdict: Count,
+    verdict: Count,
+    check_outcome: Count,
+    last_probe: Seconds,
+    probe_duration: Seconds,
+    busy_since: Seconds,
+    probes: Family<Labels, Counter>,
+    api_requests: Family<Labels, Counter>,
+}
+
+const VERDICTS: [Verdict; 5] = [Verdict::None, Verdict::Pass, Verdict::Warn, Verdict::Unknown, Verdict::Fail];
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hugeprobe"),
+            pool_pages: Family::default(),
+            node_verdict: Family::default(),
+            verdict: Family::default(),
+            check_outcome: Family::default(),
+            last_probe: Family::default(),
+            probe_duration: Family::default(),
+            busy_since: Family::default(),
+            probes: Family::default(),
+            api_requests: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+        registry.register("build", "The program", Info::new(build));
+        registry.register(
+            "pool_pages",
+            "Huge pages by state, of each NUMA node; reserved ones are known of the machine alone: numa_node=\"\"",
+            self.pool_pages.clone(),
+        );
+        registry.register(
+            "node_verdict",
+            "1 for the node's verdict, 0 for the others",
+            self.node_verdict.clone(),
+        );
+        registry.register("verdict", "1 for the size's verdict, 0 for the others", self.verdict.clone());
+        registry.register(
+            "check_outcome",
+            "1 for what came of the check when it was last made; size=\"\": the machine",
+            self.check_outcome.clone(),
+        );
+        registry.register(
+            "last_probe_timestamp_seconds",
+            "When the last probe of the size that could run had ended",
+            self.last_probe.clone(),
+        );
+        registry.register(
+            "probe_duration_seconds",
+            "How long that probe took, from the creation of its pod to its report",
+            self.probe_duration.clone(),
+        );
+        registry.register(
+            "probe_busy_since_timestamp_seconds",
+            "Since when no probe of the size could run, and an older verdict stands; no series while they can",
+            self.busy_since.clone(),
+        );
+        registry.register("probes", "Probes by how they ended", self.probes.clone());
+        registry.register(
+            "api_requests",
+            "Requests to the API server that ended; code=\"none\": without an answer",
+            self.api_requests.clone(),
+        );
+    }
+
+    /// The text of `/metrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // A String takes everything.
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+
+    /// What the pools hold now. A counter that could not be read has no series.
+    pub fn pools(&self, pools: &[Pool]) {
+        self.pool_pages.clear();
+        for pool in pools {
+            let set = |node: &str, state: &str, pages: Option<u64>| {
+                let Some(pages) = pages.and_then(|pages| i64::try_from(pages).ok()) else { return };
+                let labels = vec![
+                    ("size", pool.size.to_string()),
+                    ("numa_node", node.to_owned()),
+                    ("state", state.to_owned()),
+                ];
+                self.pool_pages.get_or_create(&labels).set(pages);
+            };
+            set("", "reserved", pool.reserved.get());
+            if pool.numa.is_empty() {
+                set("", "total", pool.total.get());
+                set("", "free", pool.free.get());
+                set("", "surplus", pool.surplus.get());
+            }
+            for numa in &pool.numa {
+                let node = numa.node.to_string();
+                set(&node, "total", numa.total.get());
+                set(&node, "free", numa.free.get());
+                set(&node, "surplus", numa.surplus.get());
+            }
+        }
+    }
+
+    /// The verdict that stands.
+    pub fn verdicts(&self, node: Verdict, sizes: &[SizeVerdict]) {
+        self.verdict.clear();
+        for verdict in VERDICTS {
+            let labels = vec![("verdict", verdict.to_string())];
+            self.node_verdict.get_or_create(&labels).set((verdict == node).into());
+            for one in sizes {
+                let labels = vec![("size", one.size.to_string()), ("verdict", verdict.to_string())];
+                self.verdict.get_or_create(&labels).set((verdict == one.verdict).into());
+            }
+        }
+    }
+
+    /// What came of each check.
+    pub fn outcomes(&self, outcomes: impl IntoIterator<Item = (CheckId, Option<PageSize>, Outcome)>) {
+        self.check_outcome.clear();
+        for (id, size, outcome) in outcomes {
+            let labels = vec![
+                ("id", id.to_string()),
+                ("size", size.map(|size| size.to_string()).unwrap_or_default()),
+                ("outcome", outcome.to_string()),
+            ];
+            self.check_outcome.get_or_create(&labels).set(1);
+        }
+    }
+
+    /// How probes went.
+    pub fn probes<'a>(&self, probes: impl IntoIterator<Item = &'a ProbeView<'a>>) {
+        self.busy_since.clear();
+        for probe in probes {
+            let size = vec![("size", probe.size.to_string())];
+            if let Some(at) = probe.last_concluded {
+                self.last_probe.get_or_create(&size).set(seconds(at));
+            }
+            if let Some(took) = probe.last_seconds {
+                self.probe_duration.get_or_create(&size).set(took);
+            }
+            if let Some(since) = probe.busy_since {
+                self.busy_since.get_or_create(&size).set(seconds(since));
+            }
+            for (ending, count) in probe.ends {
+                let labels = vec![("size", probe.size.to_string()), ("ending", (*ending).to_owned())];
+                self.probes.get_or_create(&labels).inner().store(*count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Meter for Metrics {
+    fn request(&self, verb: Verb, resource: Resource, code: Option<u16>) {
+        let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        let labels = vec![("verb", verb.to_string()), ("resource", resource.to_string()), ("code", code)];
+        self.api_requests.get_or_create(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::inventory::NumaPool;
+    use crate::domain::reading::Reading;
+
+    fn pool(numa: Vec<NumaPool>) -> Pool {
+        Pool {
+            size: "2Mi".parse().unwrap(),
+            total: Reading::Known(8),
+            free: Reading::Known(7),
+            reserved: Reading::Known(1),
+            surplus: Reading::Unreadable("EACCES".into()),
+            overcommit: Reading::Absent,
+            mempolicy: Reading::Absent,
+            numa,
+        }
+    }
+
+    fn numa(node: u32, total: u64) -> NumaPool {
+        NumaPool {
+            node,
+            total: Reading::Known(total),
+            free: Reading::Known(total),
+            surplus: Reading::Known(0),
+        }
+    }
+
+    fn lines(metrics: &Metrics, about: &str) -> Vec<String> {
+        let mut lines: Vec<_> =
+            metrics.text().lines().filter(|line| line.starts_with(about)).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn pages_add_up_over_numa_nodes_and_what_is_unreadable_has_no_series() {
+        let metrics = Metrics::new();
+        metrics.pools(&[pool(vec![numa(0, 5), numa(1, 3)])]);
+        assert_eq!(
+            lines(&metrics, "hugeprobe_pool_pages{"),
+            [
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="",state="reserved"} 1"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="0",state="free"} 5"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="0",state="surplus"} 0"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="0",state="total"} 5"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="1",state="free"} 3"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="1",state="surplus"} 0"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="1",state="total"} 3"#,
+            ]
+        );
+        metrics.pools(&[pool(Vec::new())]);
+        assert_eq!(
+            lines(&metrics, "hugeprobe_pool_pages{"),
+            [
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="",state="free"} 7"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="",state="reserved"} 1"#,
+                r#"hugeprobe_pool_pages{size="2Mi",numa_node="",state="total"} 8"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn one_verdict_is_1_and_a_size_that_is_gone_has_no_series() {
+        let metrics = Metrics::new();
+        let size = "1Gi".parse().unwrap();
+        metrics.verdicts(Verdict::Fail, &[SizeVerdict { size, verdict: Verdict::Fail }]);
+        let ones = |about| {
+            lines(&metrics, about).into_iter().filter(|line| line.ends_with(" 1")).collect::<Vec<_>>()
+        };
+        assert_eq!(ones("hugeprobe_verdict{"), [r#"hugeprobe_verdict{size="1Gi",verdict="fail"} 1"#]);
+        assert_eq!(lines(&metrics, "hugeprobe_verdict{").len(), VERDICTS.len());
+        metrics.verdicts(Verdict::None, &[]);
+        assert_eq!(lines(&metrics, "hugeprobe_verdict{"), [""; 0]);
+        assert_eq!(ones("hugeprobe_node_verdict{"), [r#"hugeprobe_node_verdict{verdict="none"} 1"#]);
+    }
+
+    #[test]
+    fn requests_are_counted_by_verb_resource_and_code() {
+        let metrics = Metrics::new();
+        metrics.request(Verb::Patch, Resource::NodesStatus, Some(200));
+        metrics.request(Verb::Patch, Resource::NodesStatus, Some(200));
+        metrics.request(Verb::Create, Resource::Events, None);
+        assert_eq!(
+            lines(&metrics, "hugeprobe_api_requests_total"),
+            [
+                r#"hugeprobe_api_requests_total{verb="create",resource="events",code="none"} 1"#,
+                r#"hugeprobe_api_requests_total{verb="patch",resource="nodes/status",code="200"} 2"#,
+            ]
+        );
+        assert!(metrics.text().contains("hugeprobe_build_info{version="), "{}", metrics.text());
+    }
+}

@@ -1,0 +1,131 @@
+//! `hugeprobe agent`: the runtime around the pure core, on one thread.
+//!
+//! ```text
+//!   machine (sysfs, every tick) --+                          +--> acts (pods, nodes/status, events) --+
+//!   node (watch of the own Node) -+--> run --> core::step ---+                                        |
+//!   pods (watch while one is out) +     ^                    +--> resident (rounds)                   |
+//!   usage (podAccounting) --------+     +-------------------- answers <-------------------------------+
+//!                                       |
+//!                              chronicle --> health, metrics <-- http (/metrics, /healthz, /readyz)
+//! ```
+
+pub mod acts;
+pub mod chronicle;
+pub mod health;
+pub mod http;
+pub mod log;
+pub mod machine;
+pub mod metrics;
+pub mod node;
+pub mod pause;
+pub mod pods;
+pub mod resident;
+pub mod run;
+pub mod usage;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::health::Health;
+use self::log::say;
+use super::api::{self, ConnectError};
+use super::config::{Config, ConfigError};
+use super::core::Identity;
+use crate::linux::root::HostRoot;
+
+/// Why the agent cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The configuration cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration makes no sense.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ConfigError,
+    },
+    /// The pod does not tell who it is.
+    #[error("{0} is not set: the DaemonSet has to tell it by the downward API")]
+    Variable(&'static str),
+    /// There is no API server.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The port cannot be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[source] io::Error),
+}
+
+/// Runs as the configuration in `file` says until SIGTERM or SIGINT, and serves on `listen`.
+///
+/// # Errors
+///
+/// It cannot begin; once begun, nothing ends it.
+pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
+    let config = read(file)?;
+    let identity = Identity {
+        node: variable("NODE_NAME")?,
+        pod: variable("POD_NAME")?,
+        pod_uid: variable("POD_UID")?,
+        namespace: variable("POD_NAMESPACE")?,
+    };
+    let tick = Duration::from_secs(config.tick_seconds);
+    let health = Arc::new(Health::new(tick));
+    let api = api::in_cluster(Arc::<Health>::clone(&health))?;
+    let listener = http::listen(listen).map_err(|source| AgentError::Listen { address: listen, source })?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    say(format_args!("hugeprobe {} on node {}", env!("CARGO_PKG_VERSION"), identity.node));
+    tokio::spawn(http::serve(listener, Arc::<Health>::clone(&health)));
+    let agent = run::Agent {
+        api,
+        identity,
+        config,
+        root: HostRoot::default(),
+        tick,
+        clock: Box::new(Timestamp::now),
+        health,
+    };
+    run::run(agent, async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await;
+    say(format_args!("told to end"));
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Config, AgentError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| AgentError::Read { path: path.to_owned(), source })?;
+    Config::parse(&text).map_err(|source| AgentError::Config { path: path.to_owned(), source })
+}
+
+fn variable(name: &'static str) -> Result<String, AgentError> {
+    env::var(name).ok().filter(|value| !value.is_empty()).ok_or(AgentError::Variable(name))
+}

@@ -1,0 +1,161 @@
+//! The agent's own Node, as it changes: a watch of that one name, or a GET now and then where watching is not allowed.
+//!
+//! ## Rights
+//!
+//! `get`, `list` and `watch` on `nodes`. A Role cannot hold them to one name together with a watch; the own-name selector
+//! is always sent.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use tokio::sync::mpsc::Sender;
+use tokio::time::{Instant, sleep};
+
+use super::health::Health;
+use super::pause::{Backoff, jittered};
+use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::slim::{List, SlimNode};
+
+/// Between two GETs, where nothing tells of changes.
+const POLL: Duration = Duration::from_secs(120);
+/// Between two GETs of a Node that is not there (yet, or again).
+const POLL_ABSENT: Duration = Duration::from_secs(15);
+/// How long a watch that is forbidden is not tried again: rights are granted by people.
+const FORBIDDEN: Duration = Duration::from_secs(600);
+/// Between two watches, lest a server that ends each at once is kept busy.
+const BREATH: Duration = Duration::from_millis(500);
+
+/// Follows one Node.
+#[derive(Debug)]
+pub struct Follower {
+    /// Whom to ask.
+    pub api: Api,
+    /// The Node's name.
+    pub name: String,
+    /// Told what fails.
+    pub health: Arc<Health>,
+    /// Told what the Node is now; `None`: it is not there.
+    pub tell: Sender<Option<Box<Node>>>,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Tells what the Node is, now and whenever it changes. An outage is waited out, and ends with the latest state.
+    pub async fn watch(self) -> Infallible {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        loop {
+            let began = Instant::now();
+            let error = match self.list().await {
+                Ok(version) => self.watch_from(version).await,
+                Err(error) => error,
+            };
+            if error.is_expired() {
+                // What it wanted to go on from is forgotten: nothing is wrong.
+                sleep(jittered(BREATH)).await;
+                continue;
+            }
+            self.health.failed(&error);
+            if error.is_forbidden() {
+                // A GET may be allowed where a watch is not.
+                self.poll_until(Some(Instant::now() + FORBIDDEN)).await;
+                continue;
+            }
+            if began.elapsed() > Duration::from_secs(60) {
+                backoff.reset();
+            }
+            sleep(backoff.wait(error.retry_after())).await;
+        }
+    }
+
+    /// Tells what the Node is, now and every two minutes.
+    pub async fn poll(self) -> Infallible {
+        loop {
+            self.poll_until(None).await;
+        }
+    }
+
+    async fn poll_until(&self, end: Option<Instant>) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        while end.is_none_or(|end| Instant::now() < end) {
+            let wait = match self.get().await {
+                Ok(there) => {
+                    backoff.reset();
+                    jittered(if there { POLL } else { POLL_ABSENT })
+                }
+                Err(error) => {
+                    self.health.failed(&error);
+                    backoff.wait(error.retry_after())
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    /// Tells what the Node is; whether it is there.
+    async fn get(&self) -> Result<bool, ApiError> {
+        let (attempt, request) = requests::get_node(&self.name)?;
+        let node = match self.api.object::<SlimNode>(attempt, request).await {
+            Ok(SlimNode(node)) => Some(Box::new(node)),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        self.health.worked(Verb::Get, Resource::Nodes);
+        let there = node.is_some();
+        self.tell(node).await;
+        Ok(there)
+    }
+
+    /// Tells what the Node is; the version from which a watch goes on.
+    async fn list(&self) -> Result<String, ApiError> {
+        let (attempt, request) = requests::list_node(&self.name)?;
+        let list: List<SlimNode> = self.api.object(attempt, request).await?;
+        self.health.worked(Verb::List, Resource::Nodes);
+        let found = list.items.into_iter().find(|node| node.0.metadata.name.as_ref() == Some(&self.name));
+        self.tell(found.map(|node| Box::new(node.0))).await;
+        Ok(list.metadata.resource_version)
+    }
+
+    /// Tells of changes from `version` on, until something is wrong.
+    async fn watch_from(&self, mut version: String) -> ApiError {
+        loop {
+            match self.watch_once(&mut version).await {
+                Ok(()) => sleep(jittered(BREATH)).await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// One watch, until the server ends it in good order.
+    async fn watch_once(&self, version: &mut String) -> Result<(), ApiError> {
+        let (attempt, request) = requests::watch_node(&self.name, version)?;
+        let mut watch = self.api.watch(attempt, request).await?;
+        self.health.worked(Verb::Watch, Resource::Nodes);
+        while let Some(event) = watch.next::<SlimNode>().await? {
+            let (node, gone) = match event {
+                Event::Is(node) => (node.0, false),
+                Event::Gone(node) => (node.0, true),
+                Event::Bookmark(at) => {
+                    *version = at;
+                    continue;
+                }
+            };
+            // A server that ignores the selector must not have us speak of another Node.
+            if node.metadata.name.as_ref() != Some(&self.name) {
+                continue;
+            }
+            if let Some(at) = &node.metadata.resource_version {
+                version.clone_from(at);
+            }
+            self.tell((!gone).then(|| Box::new(node))).await;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, node: Option<Box<Node>>) {
+        // Nobody listens once the agent ends.
+        let _ = self.tell.send(node).await;
+    }
+}

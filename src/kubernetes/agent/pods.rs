@@ -1,0 +1,127 @@
+//! The probe pods of this node, as they change: watched while one is out, and not at all otherwise.
+//!
+//! ## Rights
+//!
+//! `list` and `watch` on `pods` in the agent's own namespace. Without `watch`, the list is asked for every two seconds
+//! while a probe is out.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::mpsc::Sender;
+use tokio::time::sleep;
+
+use super::health::Health;
+use super::pause::{Backoff, jittered};
+use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::slim::{List, SlimPod};
+
+/// Between two lists where a watch is not allowed: a probe takes seconds.
+const POLL: Duration = Duration::from_secs(2);
+/// Between two watches.
+const BREATH: Duration = Duration::from_millis(500);
+/// There is one pod per size; more is somebody's mischief, and the rest is seen once these are gone.
+const MOST: u32 = 50;
+
+/// What is told of probe pods.
+#[derive(Debug)]
+pub enum News {
+    /// All there are.
+    All(Vec<Pod>),
+    /// One is new, or has changed.
+    Is(Box<Pod>),
+    /// One is gone.
+    Gone(Box<Pod>),
+}
+
+/// Follows the pods of a selector.
+#[derive(Debug, Clone)]
+pub struct Follower {
+    /// Whom to ask.
+    pub api: Api,
+    /// Where the pods are.
+    pub namespace: String,
+    /// Which they are.
+    pub selector: String,
+    /// Told what fails.
+    pub health: Arc<Health>,
+    /// Told what happens.
+    pub tell: Sender<News>,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Tells what happens from `version` on; without one, begins with all there are.
+    pub async fn follow(self, version: Option<String>) -> Infallible {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut from = version;
+        loop {
+            let error = match self.watch(from.take()).await {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            if error.is_expired() {
+                sleep(jittered(BREATH)).await;
+                continue;
+            }
+            self.health.failed(&error);
+            let wait = if error.is_forbidden() && error.attempt().verb == Verb::Watch {
+                jittered(POLL)
+            } else {
+                backoff.wait(error.retry_after())
+            };
+            sleep(wait).await;
+        }
+    }
+
+    /// All there are, and the version from which a watch goes on.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn list(&self) -> Result<(Vec<Pod>, String), ApiError> {
+        let (attempt, request) = requests::list_pods(&self.namespace, &self.selector, MOST, None)?;
+        let list: List<SlimPod> = self.api.object(attempt, request).await?;
+        self.health.worked(Verb::List, Resource::Pods);
+        Ok((list.items.into_iter().map(|pod| pod.0).collect(), list.metadata.resource_version))
+    }
+
+    async fn watch(&self, from: Option<String>) -> Result<Infallible, ApiError> {
+        let mut version = match from {
+            Some(version) => version,
+            None => {
+                let (pods, version) = self.list().await?;
+                self.tell(News::All(pods)).await;
+                version
+            }
+        };
+        loop {
+            let (attempt, request) = requests::watch_pods(&self.namespace, &self.selector, &version)?;
+            let mut watch = self.api.watch(attempt, request).await?;
+            self.health.worked(Verb::Watch, Resource::Pods);
+            while let Some(event) = watch.next::<SlimPod>().await? {
+                let (pod, gone) = match event {
+                    Event::Is(pod) => (pod.0, false),
+                    Event::Gone(pod) => (pod.0, true),
+                    Event::Bookmark(at) => {
+                        version = at;
+                        continue;
+                    }
+                };
+                if let Some(at) = &pod.metadata.resource_version {
+                    version.clone_from(at);
+                }
+                self.tell(if gone { News::Gone(Box::new(pod)) } else { News::Is(Box::new(pod)) }).await;
+            }
+            sleep(jittered(BREATH)).await;
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        // Nobody listens once no probe is out.
+        let _ = self.tell.send(news).await;
+    }
+}

@@ -1,0 +1,335 @@
+//! The loop: what is seen goes into the core, what the core decides is done. One thread, no lock that is held while
+//! something is waited for, and no request that keeps the next tick from coming.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::acts::{Answer, Hands};
+use super::chronicle::Chronicle;
+use super::health::Health;
+use super::log::say;
+use super::machine::Reader;
+use super::pause::random;
+use super::pods::{Follower, News};
+use super::usage::Accountant;
+use super::{node, resident};
+use crate::kubernetes::api::Api;
+use crate::kubernetes::config::{Config, Mode, Profile};
+use crate::kubernetes::core::{Action, Core, Done, Identity, Observation};
+use crate::kubernetes::names;
+use crate::linux::root::HostRoot;
+
+/// Time for the last request: the pod's grace period is longer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// However often the core wants to be called again.
+const SOONEST: Duration = Duration::from_millis(50);
+/// What waits to be taken in, of each kind; who tells more waits.
+const QUEUE: usize = 8;
+
+/// All that an agent needs.
+pub struct Agent {
+    /// Whom to ask.
+    pub api: Api,
+    /// Who it is.
+    pub identity: Identity,
+    /// What is wanted of it.
+    pub config: Config,
+    /// Where the machine's files are.
+    pub root: HostRoot,
+    /// Between two looks at the pools.
+    pub tick: Duration,
+    /// What time it is. Waits are measured otherwise.
+    pub clock: Box<dyn Fn() -> Timestamp + Send>,
+    /// Told how it goes.
+    pub health: Arc<Health>,
+}
+
+/// The loop's own state.
+struct Loop {
+    core: Core,
+    clock: Box<dyn Fn() -> Timestamp + Send>,
+    health: Arc<Health>,
+    reader: Reader,
+    chronicle: Chronicle,
+    accountant: Option<Accountant>,
+    /// Where resident rounds are held.
+    rounds: PathBuf,
+    wake: Instant,
+    hands: UnboundedSender<Action>,
+    answers: Sender<Observation>,
+    /// Whatever runs beside the loop; it ends with it.
+    tasks: JoinSet<()>,
+    follower: Follower,
+    following: Option<AbortHandle>,
+    /// The probe pods that are there, name and uid.
+    pods: BTreeMap<String, String>,
+    /// The newest Node that was seen: its uid and version.
+    newest: Option<(String, u64)>,
+}
+
+/// Runs until `stop` is ready, then ends within two seconds.
+pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
+    let Agent { api, identity, config, root, tick, clock, health } = agent;
+    let (todo, to_do) = mpsc::unbounded_channel();
+    let (tell_nodes, mut nodes) = mpsc::channel(QUEUE);
+    let (tell_pods, mut pods) = mpsc::channel(QUEUE);
+    let (tell_answers, mut answers) = mpsc::channel(QUEUE);
+    let (tell_others, mut others) = mpsc::channel(QUEUE);
+    let follower = Follower {
+        api: api.clone(),
+        namespace: identity.namespace.clone(),
+        selector: names::probe_pod_selector(&identity.node),
+        health: Arc::clone(&health),
+        tell: tell_pods,
+    };
+    let hands = Hands {
+        api: api.clone(),
+        identity: identity.clone(),
+        pods: follower.clone(),
+        health: Arc::clone(&health),
+    };
+    let last = hands.clone();
+    let watcher = node::Follower {
+        api: api.clone(),
+        name: identity.node.clone(),
+        health: Arc::clone(&health),
+        tell: tell_nodes,
+    };
+    let privileged = config.profile == Profile::Privileged;
+    let accountant =
+        config.pod_accounting.then(|| Accountant::new(api, identity.node.clone(), Arc::clone(&health)));
+    let mut tasks = JoinSet::new();
+    let watch = config.watch_node;
+    tasks.spawn(async move { match if watch { watcher.watch().await } else { watcher.poll().await } {} });
+    if config.mode == Mode::ProbePods {
+        // What an agent before left over is seen first; nothing is decided before.
+        tasks.spawn(hands.clone().list_until_known(tell_answers.clone()));
+    }
+    tasks.spawn(hands.work(to_do, tell_answers));
+    let mut agent = Loop {
+        clock,
+        health,
+        reader: Reader::new(root, privileged),
+        chronicle: Chronicle::default(),
+        accountant,
+        rounds: PathBuf::from(&config.resident.directory),
+        wake: Instant::now() + tick,
+        hands: todo,
+        answers: tell_others,
+        tasks,
+        follower,
+        following: None,
+        pods: BTreeMap::new(),
+        newest: None,
+        core: Core::new(identity, config),
+    };
+    agent.turn(tick, &mut nodes, &mut pods, &mut answers, &mut others, stop).await;
+    agent.end(&last).await;
+}
+
+// === impl Loop ===
+
+impl Loop {
+    /// Comes round until it is told to stop.
+    async fn turn(
+        &mut self,
+        tick: Duration,
+        nodes: &mut Receiver<Option<Box<Node>>>,
+        pods: &mut Receiver<News>,
+        answers: &mut Receiver<Answer>,
+        others: &mut Receiver<Observation>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut stop = pin!(stop);
+        let mut ticks = interval(tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                _ = ticks.tick() => self.look(),
+                () = sleep_until(self.wake) => self.step(Observation::Tick),
+                Some(node) = nodes.recv() => self.see_node(node),
+                Some(news) = pods.recv() => self.see_pods(news),
+                Some(answer) = answers.recv() => self.take_answer(answer),
+                Some(other) = others.recv() => self.step(other),
+            }
+        }
+    }
+
+    /// Reads the machine.
+    fn look(&mut self) {
+        self.health.tick();
+        let inventory = self.reader.read();
+        if let Some(pools) = inventory.pools.known() {
+            self.health.metrics.pools(pools);
+            if let Some(account) = self.accountant.as_mut().and_then(|accountant| accountant.due(pools)) {
+                let tell = self.answers.clone();
+                self.tasks.spawn(async move {
+                    if let Some(usage) = account.await {
+                        // Nobody listens once the agent ends, here and below.
+                        let _ = tell.send(Observation::Usage(usage)).await;
+                    }
+                });
+            }
+        }
+        if self.accountant.is_none()
+            && let Some(usage) = self.reader.outside()
+        {
+            self.step(Observation::Usage(usage));
+        }
+        self.step(Observation::Machine(Box::new(inventory)));
+    }
+
+    fn see_node(&mut self, node: Option<Box<Node>>) {
+        match &node {
+            // The answer to a write may overtake the watch: what is older than what was seen would be taken for a change.
+            Some(node) if self.is_older(&node.metadata) => return,
+            Some(node) => self.newest = version(&node.metadata),
+            None => self.newest = None,
+        }
+        self.step(Observation::Node(node));
+    }
+
+    fn is_older(&self, metadata: &ObjectMeta) -> bool {
+        match (&self.newest, version(metadata)) {
+            (Some((uid, newest)), Some((its, version))) => *uid == its && version < *newest,
+            _ => false,
+        }
+    }
+
+    fn see_pods(&mut self, news: News) {
+        match news {
+            News::All(pods) => self.all_pods(pods, None),
+            News::Is(pod) => {
+                let (name, uid) = named(&pod.metadata);
+                self.pods.insert(name, uid);
+                self.step(Observation::Pod(pod));
+            }
+            News::Gone(pod) => {
+                let (name, uid) = named(&pod.metadata);
+                self.forget(&name, &uid);
+                self.step(Observation::PodGone { name, uid });
+            }
+        }
+        self.follow(None);
+    }
+
+    fn all_pods(&mut self, pods: Vec<Pod>, version: Option<String>) {
+        self.pods = pods.iter().map(|pod| named(&pod.metadata)).collect();
+        self.step(Observation::Pods(pods));
+        self.follow(version);
+    }
+
+    fn take_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Pods(pods, version) => self.all_pods(pods, Some(version)),
+            Answer::Done(done) => {
+                let mut from = None;
+                match &done {
+                    Done::Created { result: Ok(pod), .. } => {
+                        let (name, uid) = named(&pod.metadata);
+                        self.pods.insert(name, uid);
+                        from.clone_from(&pod.metadata.resource_version);
+                    }
+                    Done::Applied(Ok(node)) => self.newest = version(&node.metadata),
+                    _ => {}
+                }
+                self.step(Observation::Done(done));
+                self.follow(from);
+            }
+        }
+    }
+
+    fn forget(&mut self, name: &str, uid: &str) {
+        if self.pods.get(name).is_some_and(|its| its == uid) {
+            self.pods.remove(name);
+        }
+    }
+
+    /// Watches pods while there are some: from `version` on, if it is known.
+    fn follow(&mut self, version: Option<String>) {
+        if self.pods.is_empty() {
+            if let Some(following) = self.following.take() {
+                following.abort();
+            }
+        } else if self.following.is_none() {
+            let follower = self.follower.clone();
+            self.following = Some(self.tasks.spawn(async move { match follower.follow(version).await {} }));
+        }
+    }
+
+    /// Has the core decide, and has it done.
+    fn step(&mut self, observation: Observation) {
+        let now = (self.clock)();
+        for action in self.core.step(now, random(), observation) {
+            match action {
+                Action::WakeAt(at) => {
+                    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+                    self.wake = Instant::now() + wait.max(SOONEST);
+                }
+                Action::Round { size, run, pages, seconds } => {
+                    let (rounds, tell) = (self.rounds.clone(), self.answers.clone());
+                    self.tasks.spawn(async move {
+                        let round = resident::Round { size, run, pages, seconds };
+                        let _ = tell.send(resident::hold(&rounds, round).await).await;
+                    });
+                }
+                action => {
+                    let _ = self.hands.send(action);
+                }
+            }
+        }
+        // Those that have ended are let go of.
+        while self.tasks.try_join_next().is_some() {}
+        self.chronicle.note(&self.core.view(), &self.health);
+    }
+
+    /// Takes back the probe that is out, if that can be done at once; what is left belongs to the agent's pod, and goes with
+    /// it.
+    async fn end(mut self, hands: &Hands) {
+        self.tasks.abort_all();
+        let last = async {
+            for (name, uid) in &self.pods {
+                if let Err(error) = hands.delete_pod(name, uid).await
+                    && !error.is_not_found()
+                {
+                    say(format_args!("{error}"));
+                }
+            }
+        };
+        if timeout(LAST_WORDS, last).await.is_err() {
+            say(format_args!("the API server does not answer: probe pods are left to the garbage collector"));
+        }
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("identity", &self.identity)
+            .field("tick", &self.tick)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A Node's uid and version. Versions of one resource are numbers that grow, as the API server's own cache relies on; one
+/// that is none compares with nothing.
+fn version(metadata: &ObjectMeta) -> Option<(String, u64)> {
+    let version = metadata.resource_version.as_ref()?.parse().ok()?;
+    Some((metadata.uid.clone()?, version))
+}
+
+fn named(metadata: &ObjectMeta) -> (String, String) {
+    (metadata.name.clone().unwrap_or_default(), metadata.uid.clone().unwrap_or_default())
+}

@@ -1,0 +1,74 @@
+//! Which pages the pods of this node have requested, so that what is used beyond them is seen: with `podAccounting`.
+//!
+//! ## Rights
+//!
+//! `list` on `pods` of all namespaces; the selector for the own node is always sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::health::Health;
+use crate::domain::inventory::Pool;
+use crate::kubernetes::api::{Api, ApiError, requests};
+use crate::kubernetes::core::{PodUse, usage};
+use crate::kubernetes::slim::{List, SlimPod};
+
+/// Between two lists, however often pages come and go.
+const SOONEST: Duration = Duration::from_secs(60);
+/// Between two lists, though nothing moves: requests may change without use.
+const LATEST: Duration = Duration::from_secs(600);
+/// More pods than a kubelet takes by far.
+const MOST: u32 = 500;
+
+/// Knows when the account is to be taken, and takes it.
+#[derive(Debug)]
+pub struct Accountant {
+    api: Api,
+    node: String,
+    health: Arc<Health>,
+    /// When it was last taken, and which pages were free then.
+    last: Option<(Instant, Vec<Option<u64>>)>,
+}
+
+// === impl Accountant ===
+
+impl Accountant {
+    /// Of one node.
+    #[must_use]
+    pub const fn new(api: Api, node: String, health: Arc<Health>) -> Self {
+        Self { api, node, health, last: None }
+    }
+
+    /// The account, if it is due; it comes to nothing if the API server is away.
+    pub fn due(&mut self, pools: &[Pool]) -> Option<impl Future<Output = Option<PodUse>> + Send + use<>> {
+        let free: Vec<_> = pools.iter().map(|pool| pool.free.get()).collect();
+        let due = self
+            .last
+            .as_ref()
+            .is_none_or(|(at, before)| at.elapsed() >= if *before == free { LATEST } else { SOONEST });
+        if !due {
+            return None;
+        }
+        self.last = Some((Instant::now(), free));
+        let (api, node, health) = (self.api.clone(), self.node.clone(), Arc::clone(&self.health));
+        Some(async move {
+            match pods(&api, &node).await {
+                Ok(SomePods(pods)) => Some(usage(&pods)),
+                Err(error) => {
+                    health.failed(&error);
+                    error.is_forbidden().then(|| PodUse::NotSeen(error.to_string()))
+                }
+            }
+        })
+    }
+}
+
+struct SomePods(Vec<k8s_openapi::api::core::v1::Pod>);
+
+async fn pods(api: &Api, node: &str) -> Result<SomePods, ApiError> {
+    let (attempt, request) = requests::list_pods_of_node(node, MOST)?;
+    let list: List<SlimPod> = api.object(attempt, request).await?;
+    Ok(SomePods(list.items.into_iter().map(|pod| pod.0).collect()))
+}

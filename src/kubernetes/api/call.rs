@@ -1,0 +1,194 @@
+//! One request: sent, answered within a deadline and a length, or an error.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Limited};
+use kube::client::Body;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::error::{ApiError, Attempt};
+use super::{Meter, Watch};
+
+/// How long a connection may take to stand.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take in full; the API server's own limit is 60 s.
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
+/// The longest answer: etcd keeps no object over 1.5 MiB, and lists are asked for in pieces.
+const LENGTH: usize = 32 << 20;
+/// The longest answer that says no.
+const REFUSAL: usize = 64 << 10;
+/// The most that is kept of what it says, in characters.
+const MESSAGE: usize = 1024;
+/// The longest that a server is let ask us to wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+const AGENT: &str = concat!("hugeprobe/", env!("CARGO_PKG_VERSION"));
+
+/// The API server. Clones share the connection.
+#[derive(Clone)]
+pub struct Api {
+    client: kube::Client,
+    meter: Arc<dyn Meter>,
+}
+
+/// The part of a `Status` that is looked at.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Status {
+    code: u16,
+    reason: String,
+    message: String,
+    details: Details,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u64,
+}
+
+// === impl Api ===
+
+impl Api {
+    /// Sends through `client`, and tells `meter` of every request.
+    #[must_use]
+    pub fn new(client: kube::Client, meter: Arc<dyn Meter>) -> Self {
+        Self { client, meter }
+    }
+
+    /// The object, or list, that the answer holds.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn object<T: DeserializeOwned>(
+        &self,
+        attempt: Attempt,
+        request: Request<Vec<u8>>,
+    ) -> Result<T, ApiError> {
+        let bytes = self.answer(&attempt, request).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ApiError::Garbled { attempt, why: error.to_string() })
+    }
+
+    /// Sends a request whose answer matters by its status alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn done(&self, attempt: Attempt, request: Request<Vec<u8>>) -> Result<(), ApiError> {
+        self.answer(&attempt, request).await.map(drop)
+    }
+
+    /// Begins a watch.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn watch(&self, attempt: Attempt, request: Request<Vec<u8>>) -> Result<Watch, ApiError> {
+        let response = self.within(&attempt, self.send(&attempt, request)).await?;
+        Ok(Watch::new(attempt, response.into_body()))
+    }
+
+    async fn answer(&self, attempt: &Attempt, request: Request<Vec<u8>>) -> Result<Bytes, ApiError> {
+        let whole = self.within(attempt, async {
+            let (head, body) = self.send(attempt, request).await?.into_parts();
+            let body =
+                Limited::new(body, LENGTH).collect().await.map_err(|error| no_answer(attempt, &*error))?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        });
+        whole.await.map(Response::into_body)
+    }
+
+    /// Ends `work` at the deadline, and counts it.
+    async fn within<T>(
+        &self,
+        attempt: &Attempt,
+        work: impl Future<Output = Result<Response<T>, ApiError>>,
+    ) -> Result<Response<T>, ApiError> {
+        let ended = timeout(ANSWER, work)
+            .await
+            .unwrap_or_else(|_| Err(ApiError::TooSlow { attempt: attempt.clone(), after: ANSWER }));
+        let code = match &ended {
+            Ok(response) => Some(response.status().as_u16()),
+            Err(error) => error.code(),
+        };
+        self.meter.request(attempt.verb, attempt.resource, code);
+        ended
+    }
+
+    /// The response, if it is a success.
+    async fn send(&self, attempt: &Attempt, request: Request<Vec<u8>>) -> Result<Response<Body>, ApiError> {
+        let mut request = request.map(Body::from);
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let response = self.client.send(request).await.map_err(|error| no_answer(attempt, &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let code = response.status().as_u16();
+        let wait = retry_after(response.headers());
+        // A refusal whose text breaks off is a refusal all the same.
+        let text = Limited::new(response.into_body(), REFUSAL).collect().await;
+        let text = text.map(|body| body.to_bytes()).unwrap_or_default();
+        // It should be a `Status`, and may be a proxy's page.
+        let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| Status {
+            message: String::from_utf8_lossy(&text).into_owned(),
+            ..Status::default()
+        });
+        Err(status.refusal(attempt.clone(), Some(code), wait))
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+// === impl Status ===
+
+impl Status {
+    /// What it amounts to; the status line and the header, where there are some, go before what it says itself.
+    pub(super) fn refusal(self, attempt: Attempt, code: Option<u16>, wait: Option<Duration>) -> ApiError {
+        let details = Duration::from_secs(self.details.retry_after_seconds);
+        ApiError::Refused {
+            attempt,
+            code: code.unwrap_or(self.code),
+            reason: self.reason.chars().take(MESSAGE).collect(),
+            message: self.message.chars().take(MESSAGE).collect(),
+            retry_after: wait.or((!details.is_zero()).then_some(details)).map(|wait| wait.min(LONGEST_WAIT)),
+        }
+    }
+}
+
+/// Seconds: the API server sends no dates.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// No answer, with the whole chain of causes: hyper's first sentence never says more than "error trying to connect".
+pub(super) fn no_answer(attempt: &Attempt, error: &(dyn Error + 'static)) -> ApiError {
+    const DEEPEST: usize = 8;
+    let mut why = String::new();
+    let mut cause = Some(error);
+    for _ in 0..DEEPEST {
+        let Some(error) = cause else { break };
+        let text = error.to_string();
+        if !why.contains(&text) {
+            if !why.is_empty() {
+                why.push_str(": ");
+            }
+            why.push_str(&text);
+        }
+        cause = error.source();
+    }
+    ApiError::NoAnswer { attempt: attempt.clone(), why }
+}

@@ -1,0 +1,104 @@
+//! The API server, as far as hugeprobe needs it: one request at a time, each with a deadline, an answer of bounded
+//! length, and an error that says what was attempted on what and what came back.
+//!
+//! kube's client carries the requests (TLS, tokens that are renewed); its `Api` and watcher are not used, for their errors
+//! lose `Retry-After` and the verb, and their objects are whole. What is read here is cut to the fields that somebody
+//! looks at, while it is parsed.
+
+mod call;
+mod error;
+pub mod requests;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+pub use call::Api;
+pub use error::{ApiError, Attempt, Resource, Verb};
+pub use watch::{Event, Watch};
+
+/// Told of every request that ended: what it was, and the status of the answer, if there was one.
+pub trait Meter: Send + Sync {
+    /// Counts one request.
+    fn request(&self, verb: Verb, resource: Resource, code: Option<u16>);
+}
+
+/// Nobody counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Unmetered;
+
+/// There is no way to the API server that could be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The pod has no service account's token, or this is no pod.
+    #[error("no API server is known here: this process is in no pod ({0})")]
+    NoPod(#[source] kube::config::InClusterError),
+    /// The kubeconfig is missing, cannot be read, or has no such context.
+    #[error("no API server is known here: {0}")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    /// Neither a kubeconfig nor a pod's service account.
+    #[error("no API server is known here: {0}")]
+    Neither(#[source] kube::config::InferConfigError),
+    /// The certificates or the credentials cannot be used.
+    #[error("the API server's address is known, its certificates or credentials cannot be used: {0}")]
+    Client(#[source] kube::Error),
+}
+
+/// The connection of a pod: its service account's token, and the API server's address from the environment, which is a
+/// number: nothing is asked of a resolver.
+///
+/// # Errors
+///
+/// This is no pod, or its service account is not mounted.
+pub fn in_cluster(meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
+    connect(kube::Config::incluster_env().map_err(ConnectError::NoPod)?, meter)
+}
+
+/// What a person said about the cluster that is meant.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct User<'a> {
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<&'a Path>,
+    /// `--context`.
+    pub context: Option<&'a str>,
+}
+
+/// The connection of a person, and the namespace that is theirs: as they said, else KUBECONFIG, ~/.kube/config, else the
+/// pod's.
+///
+/// # Errors
+///
+/// None of them is there, or what was named is not in it.
+pub async fn of_user(user: &User<'_>) -> Result<(Api, String), ConnectError> {
+    let User { kubeconfig, context } = user;
+    let config = if kubeconfig.is_none() && context.is_none() {
+        kube::Config::infer().await.map_err(ConnectError::Neither)?
+    } else {
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..Default::default() };
+        let config = match kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(ConnectError::Kubeconfig)?;
+                kube::Config::from_custom_kubeconfig(file, &options).await
+            }
+            None => kube::Config::from_kubeconfig(&options).await,
+        };
+        config.map_err(ConnectError::Kubeconfig)?
+    };
+    let namespace = config.default_namespace.clone();
+    Ok((connect(config, Arc::new(Unmetered))?, namespace))
+}
+
+fn connect(mut config: kube::Config, meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
+    // Who calls knows whether it is worth another try, and what to say meanwhile.
+    config.default_retry = false;
+    config.connect_timeout = Some(call::CONNECT);
+    config.read_timeout = Some(watch::SILENCE);
+    config.write_timeout = Some(call::ANSWER);
+    Ok(Api::new(kube::Client::try_from(config).map_err(ConnectError::Client)?, meter))
+}
+
+impl Meter for Unmetered {
+    fn request(&self, _: Verb, _: Resource, _: Option<u16>) {}
+}

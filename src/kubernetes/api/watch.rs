@@ -1,0 +1,133 @@
+//! Changes as they happen: a body that goes on for minutes, one JSON object per line.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::call::{Status, no_answer};
+use super::error::{ApiError, Attempt};
+
+/// How long a watch is asked to last, in seconds; the API server then ends it, and another begins where it stood.
+pub(super) const SECONDS: u32 = 290;
+/// A watch that is silent for longer than it was to last is dead: the peer went away without a word.
+pub(super) const SILENCE: Duration = Duration::from_secs(305);
+/// The longest line: etcd keeps no object over 1.5 MiB, and JSON may spell it longer.
+const LONGEST: usize = 8 << 20;
+
+/// One watch, until it ends.
+#[derive(Debug)]
+pub struct Watch {
+    attempt: Attempt,
+    body: Body,
+    read: BytesMut,
+}
+
+/// What a watch tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<T> {
+    /// The object is there, new or changed.
+    Is(T),
+    /// The object is gone; this is how it was last.
+    Gone(T),
+    /// Nothing happened up to this resource version.
+    Bookmark(String),
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    r#type: String,
+}
+
+#[derive(Deserialize)]
+struct Holds<T> {
+    object: T,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    resource_version: String,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    pub(super) fn new(attempt: Attempt, body: Body) -> Self {
+        Self { attempt, body, read: BytesMut::new() }
+    }
+
+    /// The next event; `None` once the server ended the watch in good order. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The connection broke, was silent for too long, or the server said no: 410 is [`ApiError::is_expired`].
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Event<T>>, ApiError> {
+        loop {
+            let Some(line) = self.line().await? else { return Ok(None) };
+            if !line.iter().all(u8::is_ascii_whitespace) {
+                return self.event(&line).map(Some);
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let mut looked_at = 0;
+        loop {
+            let unseen = self.read.get(looked_at..).unwrap_or_default();
+            if let Some(end) = unseen.iter().position(|byte| *byte == b'\n') {
+                return Ok(Some(self.read.split_to(looked_at + end + 1).freeze()));
+            }
+            looked_at = self.read.len();
+            if looked_at > LONGEST {
+                return Err(self.garbled(format!("a line of more than {LONGEST} bytes")));
+            }
+            let frame = timeout(SILENCE, self.body.frame())
+                .await
+                .map_err(|_| ApiError::TooSlow { attempt: self.attempt.clone(), after: SILENCE })?;
+            match frame {
+                // A line without its end is half an object.
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+                Some(Err(error)) => return Err(no_answer(&self.attempt, &error)),
+            }
+        }
+    }
+
+    // Read twice, for the type decides what the object is: a watch is quiet, and nothing is kept in between.
+    fn event<T: DeserializeOwned>(&self, line: &[u8]) -> Result<Event<T>, ApiError> {
+        match self.read_as::<Kind>(line)?.r#type.as_str() {
+            "ADDED" | "MODIFIED" => self.read_as::<Holds<T>>(line).map(|line| Event::Is(line.object)),
+            "DELETED" => self.read_as::<Holds<T>>(line).map(|line| Event::Gone(line.object)),
+            "BOOKMARK" => self
+                .read_as::<Holds<Versioned>>(line)
+                .map(|line| Event::Bookmark(line.object.metadata.resource_version)),
+            "ERROR" => {
+                let status = self.read_as::<Holds<Status>>(line)?.object;
+                Err(status.refusal(self.attempt.clone(), None, None))
+            }
+            other => Err(self.garbled(format!("an event of type {other:?}"))),
+        }
+    }
+
+    fn read_as<T: DeserializeOwned>(&self, line: &[u8]) -> Result<T, ApiError> {
+        serde_json::from_slice(line).map_err(|error| self.garbled(error.to_string()))
+    }
+
+    fn garbled(&self, why: String) -> ApiError {
+        ApiError::Garbled { attempt: self.attempt.clone(), why }
+    }
+}

@@ -1,0 +1,166 @@
+//! What hugeprobe left on a Node, and who owns it: the account of managed fields tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::kubernetes::names::{CONDITION, MANAGER, PREFIX};
+
+/// A Node, as far as cleaning goes.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Traces {
+    metadata: Meta,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    name: String,
+    #[serde(default)]
+    uid: String,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    managed_fields: Option<Vec<Managed>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Managed {
+    manager: Option<String>,
+    operation: Option<String>,
+    #[serde(default)]
+    fields_v1: Value,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Option<Vec<Condition>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Condition {
+    r#type: String,
+}
+
+/// What stands under hugeprobe's prefix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Untidy {
+    annotations: BTreeSet<String>,
+    labels: BTreeSet<String>,
+    condition: bool,
+}
+
+// === impl Traces ===
+
+impl Traces {
+    pub(super) fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.metadata.uid
+    }
+
+    /// Whether something here was written by a server-side apply of ours.
+    pub(super) fn was_applied(&self) -> bool {
+        self.managed("Apply").next().is_some()
+    }
+
+    /// The patch that takes away what our manager wrote by other means than apply, as an early version may have; `None`
+    /// if there is nothing of that kind.
+    pub(super) fn updated(&self) -> Option<Value> {
+        let (mut annotations, mut labels, mut condition) = (Map::new(), Map::new(), false);
+        let there = self.untidy();
+        for managed in self.managed("Update") {
+            let fields = &managed.fields_v1;
+            let owned = |kind: &str, key: &str| {
+                fields
+                    .pointer(&format!("/f:metadata/f:{kind}"))
+                    .is_some_and(|of| of.get(format!("f:{key}")).is_some())
+            };
+            annotations.extend(
+                there
+                    .annotations
+                    .iter()
+                    .filter(|key| owned("annotations", key))
+                    .map(|key| (key.clone(), Value::Null)),
+            );
+            labels.extend(
+                there.labels.iter().filter(|key| owned("labels", key)).map(|key| (key.clone(), Value::Null)),
+            );
+            let conditions = fields.pointer("/f:status/f:conditions");
+            let key = format!("k:{{\"type\":\"{CONDITION}\"}}");
+            condition |= there.condition && conditions.is_some_and(|of| of.get(key).is_some());
+        }
+        if annotations.is_empty() && labels.is_empty() && !condition {
+            return None;
+        }
+        let mut patch =
+            json!({"metadata": {"uid": self.uid(), "annotations": annotations, "labels": labels}});
+        if condition {
+            patch["status"] = json!({"conditions": [{"type": CONDITION, "$patch": "delete"}]});
+        }
+        Some(patch)
+    }
+
+    /// What stands here under our prefix, whoever wrote it.
+    pub(super) fn untidy(&self) -> Untidy {
+        let ours = |texts: &Option<BTreeMap<String, String>>| {
+            texts
+                .iter()
+                .flatten()
+                .map(|(key, _)| key)
+                .filter(|key| key.starts_with(PREFIX))
+                .cloned()
+                .collect()
+        };
+        Untidy {
+            annotations: ours(&self.metadata.annotations),
+            labels: ours(&self.metadata.labels),
+            condition: self.status.conditions.iter().flatten().any(|one| one.r#type == CONDITION),
+        }
+    }
+
+    fn managed(&self, operation: &'static str) -> impl Iterator<Item = &Managed> {
+        self.metadata.managed_fields.iter().flatten().filter(move |managed| {
+            managed.manager.as_deref() == Some(MANAGER) && managed.operation.as_deref() == Some(operation)
+        })
+    }
+}
+
+// === impl Untidy ===
+
+impl Untidy {
+    /// What is here and not there.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self {
+            annotations: self.annotations.difference(&other.annotations).cloned().collect(),
+            labels: self.labels.difference(&other.labels).cloned().collect(),
+            condition: self.condition && !other.condition,
+        }
+    }
+}
+
+impl fmt::Display for Untidy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |keys: &BTreeSet<String>| {
+            keys.iter().map(|key| key.strip_prefix(PREFIX).unwrap_or(key)).collect::<Vec<_>>().join(", ")
+        };
+        let mut pieces = Vec::new();
+        if !self.annotations.is_empty() {
+            pieces.push(format!("annotations {}", names(&self.annotations)));
+        }
+        if !self.labels.is_empty() {
+            pieces.push(format!("labels {}", names(&self.labels)));
+        }
+        if self.condition {
+            pieces.push("the condition".to_owned());
+        }
+        f.write_str(&pieces.join("; "))
+    }
+}

@@ -1,0 +1,146 @@
+//! Objects of the API cut to what hugeprobe looks at, while they are parsed: a Node has tens of kilobytes, most of them
+//! names of images and who manages which field.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo, Pod};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Deserializer};
+
+/// A Node of which the rest is left out.
+#[derive(Debug, Clone)]
+pub struct SlimNode(pub Node);
+
+/// A Pod without the account of its managed fields.
+#[derive(Debug, Clone)]
+pub struct SlimPod(pub Pod);
+
+/// A list, or a piece of one.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+pub struct List<T> {
+    /// Where it stands.
+    #[serde(default)]
+    pub metadata: ListMeta,
+    /// What is in it.
+    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
+    pub items: Vec<T>,
+}
+
+/// Of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ListMeta {
+    /// From where a watch goes on.
+    pub resource_version: String,
+    /// Where the next piece begins; empty at the end.
+    pub r#continue: String,
+}
+
+#[derive(Deserialize)]
+struct NodeShape {
+    metadata: Meta,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    name: String,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    capacity: Option<BTreeMap<String, Quantity>>,
+    allocatable: Option<BTreeMap<String, Quantity>>,
+    conditions: Option<Vec<NodeCondition>>,
+    node_info: Option<Info>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    #[serde(rename = "bootID")]
+    boot_id: String,
+}
+
+/// A list without items may say `null`, as Go writes one that was never made.
+fn null_is_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+// === impl SlimNode, SlimPod ===
+
+impl<'de> Deserialize<'de> for SlimNode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let NodeShape { metadata, status } = NodeShape::deserialize(deserializer)?;
+        let Meta { name, uid, resource_version, labels, annotations } = metadata;
+        let Status { capacity, allocatable, conditions, node_info } = status;
+        let metadata = ObjectMeta {
+            name: Some(name),
+            uid,
+            resource_version,
+            labels,
+            annotations,
+            ..ObjectMeta::default()
+        };
+        let node_info =
+            node_info.map(|info| NodeSystemInfo { boot_id: info.boot_id, ..NodeSystemInfo::default() });
+        let status = NodeStatus { capacity, allocatable, conditions, node_info, ..NodeStatus::default() };
+        Ok(Self(Node { metadata, status: Some(status), ..Node::default() }))
+    }
+}
+
+impl SlimNode {
+    /// `.status.nodeInfo.bootID`; empty if the Node does not say.
+    #[must_use]
+    pub fn boot_id(&self) -> &str {
+        let info = self.0.status.as_ref().and_then(|status| status.node_info.as_ref());
+        info.map_or("", |info| info.boot_id.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for SlimPod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut pod = Pod::deserialize(deserializer)?;
+        pod.metadata.managed_fields = None;
+        Ok(Self(pod))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_is_kept_and_the_rest_is_not() {
+        let json = serde_json::json!({
+            "metadata": {"name": "node-a", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}, "managedFields": [{"manager": "kubelet"}]},
+            "spec": {"podCIDR": "10.0.0.0/24"},
+            "status": {"capacity": {"hugepages-2Mi": "16Mi"}, "nodeInfo": {"bootID": "b", "kernelVersion": "6"}, "images": [{"names": ["x"]}]},
+        });
+        let node: SlimNode = serde_json::from_value(json).unwrap();
+        assert_eq!(node.boot_id(), "b");
+        assert_eq!(node.0.metadata.managed_fields, None);
+        assert_eq!(node.0.status.as_ref().unwrap().images, None);
+        assert_eq!(node.0.status.unwrap().capacity.unwrap()["hugepages-2Mi"].0, "16Mi");
+    }
+
+    #[test]
+    fn a_node_that_has_only_a_name_is_one_and_a_list_may_be_empty() {
+        let node: SlimNode = serde_json::from_str(r#"{"metadata": {"name": "node-a"}}"#).unwrap();
+        assert_eq!(node.boot_id(), "");
+        let list: List<SlimNode> =
+            serde_json::from_str(r#"{"metadata": {"resourceVersion": "5"}, "items": null}"#).unwrap();
+        assert_eq!((list.metadata.resource_version.as_str(), list.items.len()), ("5", 0));
+    }
+}

@@ -1,0 +1,293 @@
+//! `hugeprobe nodes`: a fleet at a glance. A line per node; under one that is not well, why.
+//!
+//! The short form is for grep and awk, its words and their order are stable, and a new field is only ever added at the
+//! end of a line:
+//!
+//! ```text
+//! all verdict unknown
+//! node-a pass 2Mi=pass 1Gi=pass checked=2026-11-23T05:00:00Z valid=2026-11-23T06:12:00Z
+//! node-b stale 2Mi=unknown checked=2026-11-20T05:00:00Z valid=2026-11-20T06:03:00Z
+//! node-c missing checked=- valid=-
+//! ```
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+
+use super::Format;
+use super::json;
+use super::style::{BOLD, DIM, Style, verdict_color};
+use super::text::{clean, columns, shorten, wrap};
+use crate::domain::check::Verdict;
+use crate::domain::published::{Fleet, FleetNode};
+use crate::domain::size::PageSize;
+
+/// Longest name of a node that is shown in full.
+const LONGEST_NAME: usize = 48;
+const GAP: &str = "  ";
+
+/// Writes `fleet` in the form asked for; a table where JUnit was asked for, which is about checks.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn render(fleet: &Fleet, format: Format, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    match format {
+        Format::Table | Format::Junit => table(fleet, out, style),
+        Format::Short => short(fleet, out),
+        Format::Json => json::value(fleet, out),
+    }
+}
+
+fn table(fleet: &Fleet, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    if fleet.nodes.is_empty() {
+        return writeln!(out, "no node matches");
+    }
+    let sizes = sizes(fleet);
+    let mut rows = vec![head(&sizes)];
+    rows.extend(fleet.nodes.iter().map(|node| row(node, &sizes, fleet.at, style)));
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|text| columns(text)).max().unwrap_or(0)
+        })
+        .collect();
+    for (index, row) in rows.iter().enumerate() {
+        let node = index.checked_sub(1).and_then(|index| fleet.nodes.get(index));
+        line(row, &widths, node, out, style)?;
+        if let Some(node) = node {
+            reasons(node, out, style)?;
+        }
+    }
+    let counts: Vec<_> = fleet.counts().into_iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let (total, noun) = (fleet.nodes.len(), if fleet.nodes.len() == 1 { "node" } else { "nodes" });
+    let verdict = fleet.verdict().to_string();
+    writeln!(
+        out,
+        "\nverdict  {}     {total} {noun}: {}",
+        style.paint(verdict_color(fleet.verdict()), &verdict),
+        counts.join(", ")
+    )
+}
+
+fn head(sizes: &[PageSize]) -> Vec<String> {
+    let mut row = vec!["NODE".to_owned(), "VERDICT".to_owned()];
+    row.extend(sizes.iter().map(ToString::to_string));
+    row.push("CHECKED".to_owned());
+    row
+}
+
+fn row(node: &FleetNode, sizes: &[PageSize], now: Timestamp, style: Style) -> Vec<String> {
+    let mut row =
+        vec![shorten(&clean(&node.name, style.marks), LONGEST_NAME, style.marks), node.standing.word()];
+    row.extend(
+        sizes.iter().map(|size| node.size(*size).map_or("-".to_owned(), |verdict| verdict.to_string())),
+    );
+    row.push(node.published.checked_at.map_or("-".to_owned(), |at| ago(at, now)));
+    row
+}
+
+/// One row, each cell padded to its column's width; colour is put around the word, not the padding.
+fn line(
+    row: &[String],
+    widths: &[usize],
+    node: Option<&FleetNode>,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
+    for (column, (text, width)) in row.iter().zip(widths).enumerate() {
+        let padding = " ".repeat(width.saturating_sub(columns(text)));
+        let gap = if column == 0 { "" } else { GAP };
+        match (column, node) {
+            (_, None) => write!(out, "{gap}{}", style.paint(BOLD, text))?,
+            (1, Some(node)) => {
+                write!(out, "{gap}{}", style.paint(verdict_color(node.standing.verdict()), text))?;
+            }
+            _ => write!(out, "{gap}{text}")?,
+        }
+        if column + 1 < row.len() {
+            write!(out, "{padding}")?;
+        }
+    }
+    writeln!(out)
+}
+
+/// Why a verdict does not count; else what is not pass.
+fn reasons(node: &FleetNode, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let published = &node.published;
+    let mut reasons = Vec::new();
+    if let Some(why) = node.standing.why() {
+        reasons.push(why);
+    } else {
+        for ((id, size), text) in &published.checks {
+            reasons.push(match size {
+                Some(size) => format!("{size} {id} {text}"),
+                None => format!("{id} {text}"),
+            });
+        }
+        if reasons.is_empty() && !matches!(node.standing.verdict(), Verdict::Pass | Verdict::None) {
+            reasons.push(published.summary.clone());
+        }
+        if !published.probe.is_empty() {
+            reasons.push(format!("probe: {}", published.probe));
+        }
+    }
+    let room = style.columns().saturating_sub(4);
+    for reason in reasons.iter().filter(|reason| !reason.is_empty()) {
+        for (index, text) in wrap(&clean(reason, style.marks), room, room).iter().enumerate() {
+            let margin = if index == 0 { "  " } else { "    " };
+            writeln!(out, "{margin}{}", style.paint(DIM, text))?;
+        }
+    }
+    Ok(())
+}
+
+fn short(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "all verdict {}", fleet.verdict())?;
+    for node in &fleet.nodes {
+        write!(out, "{} {}", clean(&node.name, super::Marks::Unicode), node.standing.word())?;
+        for size in node.published.sizes.keys() {
+            let verdict = node.size(*size).unwrap_or(Verdict::Unknown);
+            write!(out, " {size}={verdict}")?;
+        }
+        let time = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
+        let published = &node.published;
+        writeln!(out, " checked={} valid={}", time(published.checked_at), time(published.valid_until))?;
+    }
+    Ok(())
+}
+
+fn sizes(fleet: &Fleet) -> Vec<PageSize> {
+    let sizes: BTreeSet<PageSize> =
+        fleet.nodes.iter().flat_map(|node| node.published.sizes.keys().copied()).collect();
+    sizes.into_iter().collect()
+}
+
+/// How long ago, in the largest unit that gives at least 2, as kubectl does.
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second().saturating_sub(at.as_second());
+    match seconds {
+        ..0 => "in the future".to_owned(),
+        0..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::published::{Published, Standing};
+
+    const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
+
+    fn node(name: &str, verdict: Verdict, boot: &str) -> FleetNode {
+        let published = Published {
+            verdict: Some(verdict),
+            boot_id: Some(BOOT.into()),
+            checked_at: Some("2026-11-23T05:00:00Z".parse().unwrap()),
+            valid_until: Some("2026-11-23T06:00:00Z".parse().unwrap()),
+            summary: "2Mi 8/8".into(),
+            sizes: BTreeMap::from([("2Mi".parse().unwrap(), verdict)]),
+            ..Published::default()
+        };
+        let standing = published.standing(boot, now());
+        FleetNode { name: name.into(), boot_id: boot.into(), published, standing }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-23T05:03:00Z".parse().unwrap()
+    }
+
+    fn fleet() -> Fleet {
+        let mut broken = node("node-b", Verdict::Fail, BOOT);
+        broken.published.checks.insert(
+            ("HP105".parse().unwrap(), Some("1Gi".parse().unwrap())),
+            "no free page: 14 of 16 are held\u{1b}[2J by nobody".into(),
+        );
+        let missing = FleetNode {
+            name: "node-d".into(),
+            boot_id: BOOT.into(),
+            published: Published::default(),
+            standing: Standing::Missing,
+        };
+        let nodes =
+            vec![node("node-a", Verdict::Pass, BOOT), broken, node("node-c", Verdict::Pass, "x"), missing];
+        Fleet { at: now(), nodes }
+    }
+
+    fn shown(fleet: &Fleet, format: Format) -> String {
+        let mut out = Vec::new();
+        render(fleet, format, &mut out, Style::default()).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_says_at_a_glance_who_is_well_and_why_the_others_are_not() {
+        assert_eq!(
+            shown(&fleet(), Format::Table),
+            "\
+NODE    VERDICT  2Mi      CHECKED
+node-a  pass     pass     3 min ago
+node-b  fail     fail     3 min ago
+  1Gi HP105 no free page: 14 of 16 are held\\u{1b}[2J by nobody
+node-c  stale    unknown  3 min ago
+  the verdict is of another boot
+node-d  missing  -        -
+  no verdict: no agent runs there, or it has not told yet
+
+verdict  fail     4 nodes: 1 fail, 1 missing, 1 pass, 1 stale
+"
+        );
+    }
+
+    #[test]
+    fn the_short_form_has_a_line_per_node() {
+        assert_eq!(
+            shown(&fleet(), Format::Short),
+            "\
+all verdict fail
+node-a pass 2Mi=pass checked=2026-11-23T05:00:00Z valid=2026-11-23T06:00:00Z
+node-b fail 2Mi=fail checked=2026-11-23T05:00:00Z valid=2026-11-23T06:00:00Z
+node-c stale 2Mi=unknown checked=2026-11-23T05:00:00Z valid=2026-11-23T06:00:00Z
+node-d missing checked=- valid=-
+"
+        );
+    }
+
+    #[test]
+    fn json_carries_what_the_verdict_rests_on() {
+        let json: serde_json::Value = serde_json::from_str(&shown(&fleet(), Format::Json)).unwrap();
+        assert_eq!(json["schema"], "hugeprobe.io/nodes/v1");
+        assert_eq!(json["verdict"], "fail");
+        assert_eq!(json["nodes"][2]["verdict"], "unknown");
+        assert_eq!(json["nodes"][2]["standing"], "stale");
+        assert_eq!(json["nodes"][2]["bootId"], BOOT);
+        assert_eq!(json["nodes"][2]["nodeBootId"], "x");
+        assert_eq!(json["nodes"][1]["checks"][0]["id"], "HP105");
+        assert!(!shown(&fleet(), Format::Json).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn nobody_there_is_said_in_words() {
+        assert_eq!(shown(&Fleet { at: now(), nodes: Vec::new() }, Format::Table), "no node matches\n");
+    }
+
+    #[test]
+    fn ages_are_told_in_the_unit_that_says_most() {
+        for (second, text) in [
+            (-1, "in the future"),
+            (0, "0 s ago"),
+            (119, "119 s ago"),
+            (120, "2 min ago"),
+            (7200, "2 h ago"),
+            (200_000, "2 d ago"),
+        ] {
+            let at = Timestamp::from_second(now().as_second() - second).unwrap();
+            assert_eq!(ago(at, now()), text);
+        }
+    }
+}

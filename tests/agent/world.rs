@@ -1,0 +1,446 @@
+//! An API server that is none: one Node, some pods, events, and whatever can go wrong with them. It stands at the HTTP
+//! level, behind kube's client, so that what is asserted are requests.
+//!
+//! Server-side apply is done as far as one manager goes: what stands under hugeprobe's prefix is replaced.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::body::{Body, Frame};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
+
+pub const NODE: &str = "node-a";
+pub const NAMESPACE: &str = "hugeprobe";
+const PREFIX: &str = "hugeprobe.io/";
+
+/// A request, as it came in.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub at: Instant,
+    /// RBAC's verb and resource: `patch nodes/status`.
+    pub what: String,
+    /// Path and query.
+    pub uri: String,
+    pub body: Value,
+    /// The status that was answered; 0: none.
+    pub code: u16,
+}
+
+/// What is wrong with requests of one kind.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// Nobody listens.
+    Away,
+    /// No answer, ever.
+    Silent,
+    /// An answer after this long.
+    Slow(Duration),
+    /// This status, reason and message.
+    Status(u16, &'static str, String),
+    /// 429 with Retry-After, in seconds.
+    Throttled(u64),
+    /// The connection breaks after half an answer.
+    Broken,
+    /// A watch begins, and its first line is 410.
+    Expired,
+}
+
+/// Shared by the client, the test and whoever plays the kubelet.
+#[derive(Clone, Default)]
+pub struct World(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub struct State {
+    version: u64,
+    pub node: Option<Value>,
+    pub pods: BTreeMap<String, Value>,
+    pub events: BTreeMap<String, Value>,
+    pub seen: Vec<Seen>,
+    /// By kind of request (`patch nodes/status`), `*` for all; how often it strikes, `None`: until it is taken away.
+    faults: BTreeMap<String, (Fault, Option<u32>)>,
+    watchers: Vec<(&'static str, UnboundedSender<Result<Bytes, String>>)>,
+    /// Called with each pod that is created: the scheduler and the kubelet.
+    pub kubelet: Option<Box<dyn Fn(&World, &str) + Send>>,
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, String>>;
+
+/// A body that goes on.
+struct Feed(UnboundedReceiver<Result<Bytes, String>>);
+
+impl Body for Feed {
+    type Data = Bytes;
+    type Error = String;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, String>>> {
+        self.0.poll_recv(context).map(|item| item.map(|item| item.map(Frame::data)))
+    }
+}
+
+impl World {
+    /// One Node with `pages` of 2Mi, in the boot `boot`.
+    pub fn new(boot: &str, pages: u64) -> Self {
+        let world = Self::default();
+        world.register("uid-1", boot, pages);
+        world
+    }
+
+    pub fn client(&self) -> kube::Client {
+        let world = self.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let world = world.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                world.serve(Request::from_parts(head, body)).await
+            }
+        });
+        kube::Client::new(service, NAMESPACE)
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// Puts a Node there, as a kubelet that registers does.
+    pub fn register(&self, uid: &str, boot: &str, pages: u64) {
+        let capacity = format!("{}Mi", 2 * pages);
+        let mut state = self.state();
+        state.version += 1;
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": NODE, "uid": uid, "resourceVersion": state.version.to_string(), "labels": {"pool": "nfv"}, "annotations": {}},
+            "status": {
+                "capacity": {"cpu": "2", "hugepages-2Mi": capacity}, "allocatable": {"cpu": "2", "hugepages-2Mi": capacity},
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "nodeInfo": {"bootID": boot},
+            },
+        });
+        state.node = Some(node.clone());
+        state.tell("nodes", "ADDED", &node);
+    }
+
+    pub fn unregister(&self) {
+        let mut state = self.state();
+        state.version += 1;
+        let node = state.node.take().unwrap();
+        state.tell("nodes", "DELETED", &node);
+    }
+
+    /// Changes the Node as somebody else does, the kubelet with its heartbeats for one.
+    pub fn change_node(&self, change: impl FnOnce(&mut Value)) {
+        let mut state = self.state();
+        state.version += 1;
+        let version = state.version.to_string();
+        let Some(mut node) = state.node.take() else { return };
+        change(&mut node);
+        node["metadata"]["resourceVersion"] = version.into();
+        state.tell("nodes", "MODIFIED", &node);
+        state.node = Some(node);
+    }
+
+    /// Changes a pod's status.
+    pub fn change_pod(&self, name: &str, status: Value) {
+        let mut state = self.state();
+        state.version += 1;
+        let version = state.version.to_string();
+        let Some(mut pod) = state.pods.remove(name) else { return };
+        pod["status"] = status;
+        pod["metadata"]["resourceVersion"] = version.into();
+        state.tell("pods", "MODIFIED", &pod);
+        state.pods.insert(name.to_owned(), pod);
+    }
+
+    /// Requests of `kind` meet `fault` until it is taken away.
+    pub fn fault(&self, kind: &str, fault: Fault) {
+        self.state().faults.insert(kind.to_owned(), (fault, None));
+    }
+
+    /// The next `times` requests of `kind` meet `fault`.
+    pub fn fault_times(&self, kind: &str, fault: Fault, times: u32) {
+        self.state().faults.insert(kind.to_owned(), (fault, Some(times)));
+    }
+
+    pub fn mend(&self, kind: &str) {
+        self.state().faults.remove(kind);
+    }
+
+    /// The API server goes away: every watch breaks, and nobody listens.
+    pub fn stop(&self) {
+        for (_, watcher) in self.state().watchers.drain(..) {
+            let _ = watcher.send(Err("connection reset by peer".to_owned()));
+        }
+        self.fault("*", Fault::Away);
+    }
+
+    pub fn start(&self) {
+        self.mend("*");
+    }
+
+    /// Ends every watch in good order, as the API server does after some minutes.
+    pub fn end_watches(&self) {
+        self.state().watchers.clear();
+    }
+
+    /// The requests of `kind` that were answered with a success.
+    pub fn done(&self, kind: &str) -> Vec<Seen> {
+        self.tried(kind).into_iter().filter(|seen| (200..300).contains(&seen.code)).collect()
+    }
+
+    /// All requests of `kind`.
+    pub fn tried(&self, kind: &str) -> Vec<Seen> {
+        self.state().seen.iter().filter(|seen| seen.what == kind).cloned().collect()
+    }
+
+    /// What hugeprobe says on the Node under this key.
+    pub fn annotation(&self, key: &str) -> Option<String> {
+        let state = self.state();
+        let annotations = &state.node.as_ref()?["metadata"]["annotations"];
+        annotations[format!("{PREFIX}{key}")].as_str().map(str::to_owned)
+    }
+
+    /// Answers a request.
+    pub async fn serve(&self, request: Request<Bytes>) -> Result<Answer, String> {
+        let asked = Asked::new(&request);
+        let fault = self.state().strike(&asked.what());
+        let noted = |code| {
+            let seen = Seen {
+                at: Instant::now(),
+                what: asked.what(),
+                uri: request.uri().to_string(),
+                body: serde_json::from_slice(request.body()).unwrap_or(Value::Null),
+                code,
+            };
+            self.state().seen.push(seen);
+        };
+        match fault {
+            None => {}
+            Some(Fault::Slow(time)) => tokio::time::sleep(time).await,
+            Some(Fault::Away) => {
+                noted(0);
+                return Err("connection refused".to_owned());
+            }
+            Some(Fault::Silent) => {
+                noted(0);
+                std::future::pending::<Infallible>().await;
+            }
+            Some(Fault::Broken) => {
+                noted(0);
+                let (feed, body) = unbounded_channel();
+                let _ = feed.send(Ok(Bytes::from_static(b"{\"kind\":")));
+                let _ = feed.send(Err("connection reset by peer".to_owned()));
+                return Ok(Response::new(Feed(body).boxed_unsync()));
+            }
+            Some(Fault::Status(code, reason, message)) => {
+                noted(code);
+                return Ok(refusal(code, reason, &message));
+            }
+            Some(Fault::Throttled(seconds)) => {
+                noted(429);
+                let mut answer = refusal(429, "TooManyRequests", "too many requests");
+                answer.headers_mut().insert("retry-after", seconds.into());
+                return Ok(answer);
+            }
+            Some(Fault::Expired) => {
+                noted(200);
+                let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}});
+                let line = Full::new(Bytes::from(format!("{gone}\n")));
+                return Ok(Response::new(line.map_err(|never: Infallible| match never {}).boxed_unsync()));
+            }
+        }
+        let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
+        let answer = self.answer(&asked, &body);
+        noted(answer.status().as_u16());
+        if asked.verb == "create" && asked.resource == "pods" && answer.status().is_success() {
+            let kubelet = self.state().kubelet.take();
+            if let Some(kubelet) = kubelet {
+                kubelet(self, body["metadata"]["name"].as_str().unwrap());
+                self.state().kubelet = Some(kubelet);
+            }
+        }
+        Ok(answer)
+    }
+
+    fn answer(&self, asked: &Asked, body: &Value) -> Answer {
+        let mut state = self.state();
+        match (asked.verb, asked.resource) {
+            ("watch", resource) => {
+                let (feed, body) = unbounded_channel();
+                state.watchers.push((resource, feed));
+                Response::new(Feed(body).boxed_unsync())
+            }
+            ("list", "nodes") => {
+                let items: Vec<_> = state.node.iter().cloned().collect();
+                state.list(&items)
+            }
+            ("list", "pods") => {
+                let items: Vec<_> = state.pods.values().cloned().collect();
+                state.list(&items)
+            }
+            ("get", "nodes") => match &state.node {
+                Some(node) => Response::new(full(node)),
+                None => refusal(404, "NotFound", "nodes \"node-a\" not found"),
+            },
+            ("patch", "nodes/status") => state.apply(body),
+            ("create", "pods") => state.create(body, |state| &mut state.pods, "pods"),
+            ("create", "events") => state.create(body, |state| &mut state.events, "events"),
+            ("delete", "pods") => state.delete(&asked.name, body),
+            _ => refusal(405, "MethodNotAllowed", &asked.what()),
+        }
+    }
+}
+
+impl State {
+    fn strike(&mut self, what: &str) -> Option<Fault> {
+        for kind in [what, "*"] {
+            let Some((fault, times)) = self.faults.get_mut(kind) else { continue };
+            match times {
+                None => return Some(fault.clone()),
+                Some(0) => {}
+                Some(times) => {
+                    *times -= 1;
+                    return Some(fault.clone());
+                }
+            }
+        }
+        None
+    }
+
+    fn tell(&mut self, resource: &str, kind: &str, object: &Value) {
+        let line = Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
+        self.watchers.retain(|(its, watcher)| *its != resource || watcher.send(Ok(line.clone())).is_ok());
+    }
+
+    fn list(&self, items: &[Value]) -> Answer {
+        Response::new(full(
+            &json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items}),
+        ))
+    }
+
+    fn create(
+        &mut self,
+        body: &Value,
+        of: fn(&mut Self) -> &mut BTreeMap<String, Value>,
+        resource: &str,
+    ) -> Answer {
+        let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+        if of(self).contains_key(&name) {
+            return refusal(409, "AlreadyExists", &format!("{resource} {name:?} already exists"));
+        }
+        self.version += 1;
+        let version = self.version;
+        let mut object = body.clone();
+        object["metadata"]["uid"] = format!("uid-of-{resource}-{version}").into();
+        object["metadata"]["resourceVersion"] = version.to_string().into();
+        object["metadata"]["creationTimestamp"] = "2026-11-23T05:00:00Z".into();
+        if resource == "pods" {
+            object["status"] = json!({"phase": "Pending"});
+        }
+        of(self).insert(name, object.clone());
+        self.tell(resource, "ADDED", &object);
+        let mut answer = Response::new(full(&object));
+        *answer.status_mut() = http::StatusCode::CREATED;
+        answer
+    }
+
+    fn delete(&mut self, name: &str, options: &Value) -> Answer {
+        let Some(pod) = self.pods.get(name) else {
+            return refusal(404, "NotFound", &format!("pods {name:?} not found"));
+        };
+        let wanted = &options["preconditions"]["uid"];
+        if !wanted.is_null() && *wanted != pod["metadata"]["uid"] {
+            return refusal(409, "Conflict", "the UID in the precondition does not match");
+        }
+        self.version += 1;
+        let mut pod = self.pods.remove(name).unwrap();
+        pod["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.tell("pods", "DELETED", &pod);
+        Response::new(full(&pod))
+    }
+
+    fn apply(&mut self, body: &Value) -> Answer {
+        let Some(mut node) = self.node.clone() else {
+            let message = r#"nodes "node-a" is forbidden: User "system:serviceaccount:h:h" cannot create resource "nodes" in API group "" at the cluster scope"#;
+            return refusal(403, "Forbidden", message);
+        };
+        let wanted = &body["metadata"]["uid"];
+        if !wanted.is_null() && *wanted != node["metadata"]["uid"] {
+            return refusal(409, "Conflict", "Precondition failed: UID in precondition");
+        }
+        for kind in ["annotations", "labels"] {
+            let texts = node["metadata"][kind].as_object_mut().unwrap();
+            texts.retain(|key, _| !key.starts_with(PREFIX));
+            texts.extend(body["metadata"][kind].as_object().cloned().unwrap_or_default());
+        }
+        let conditions = node["status"]["conditions"].as_array_mut().unwrap();
+        conditions.retain(|one| !one["type"].as_str().unwrap().starts_with(PREFIX));
+        conditions.extend(body["status"]["conditions"].as_array().cloned().unwrap_or_default());
+        self.version += 1;
+        node["metadata"]["resourceVersion"] = self.version.to_string().into();
+        self.node = Some(node.clone());
+        self.tell("nodes", "MODIFIED", &node);
+        Response::new(full(&node))
+    }
+}
+
+/// What a request asks for, in RBAC's words.
+struct Asked {
+    verb: &'static str,
+    resource: &'static str,
+    name: String,
+}
+
+impl Asked {
+    fn new(request: &Request<Bytes>) -> Self {
+        let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+        let query = request.uri().query().unwrap_or_default();
+        let (resource, name) = match path[..] {
+            ["api", "v1", "nodes"] => ("nodes", ""),
+            ["api", "v1", "nodes", name] => ("nodes", name),
+            ["api", "v1", "nodes", name, "status"] => ("nodes/status", name),
+            ["api", "v1", "pods"] => ("all pods", ""),
+            ["api", "v1", "namespaces", NAMESPACE, "pods"] => ("pods", ""),
+            ["api", "v1", "namespaces", NAMESPACE, "pods", name] => ("pods", name),
+            ["apis", "events.k8s.io", "v1", "namespaces", "default", "events"] => ("events", ""),
+            _ => ("nothing", ""),
+        };
+        let verb = match (request.method(), name) {
+            (&Method::GET, "") if query.contains("watch=true") => "watch",
+            (&Method::GET, "") => "list",
+            (&Method::GET, _) => "get",
+            (&Method::POST, _) => "create",
+            (&Method::PATCH, _) => "patch",
+            (&Method::DELETE, _) => "delete",
+            _ => "nothing",
+        };
+        Self { verb, resource, name: name.to_owned() }
+    }
+
+    fn what(&self) -> String {
+        format!("{} {}", self.verb, self.resource)
+    }
+}
+
+fn refusal(code: u16, reason: &str, message: &str) -> Answer {
+    let status =
+        json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message});
+    let mut answer = Response::new(full(&status));
+    *answer.status_mut() = http::StatusCode::from_u16(code).unwrap();
+    answer
+}
+
+fn full(value: &Value) -> UnsyncBoxBody<Bytes, String> {
+    Full::new(Bytes::from(value.to_string())).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
