@@ -20,6 +20,9 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin${PATH:+
 say() { printf 'cluster: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
+# The v2 hierarchy beside v1 ones: where hugetlb is when nobody has mounted it as v1.
+unified=$(awk '$3 == "cgroup2" && $2 != "/sys/fs/cgroup" { print $2; exit }' /proc/mounts)
+
 # Where each cgroup hierarchy is mounted, one a line.
 hierarchies() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts; }
 
