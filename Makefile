@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs machines
+.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -40,3 +40,26 @@ static:
 machines: static
 	tests/machines/prepare target/machines dist/hugeprobe
 	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
+
+## The image by the Dockerfile, without a registry of images: target/cluster/hugeprobe.tar, and its size (root)
+image:
+	tests/cluster/install-needs
+	tests/cluster/image
+
+## A real cluster of one node, pools of 2Mi and 1Gi, the chart installed, the verdict on the Node (root); PREBUILT= builds the
+## image by the Dockerfile, else it is made of dist/hugeprobe
+PREBUILT ?= dist/hugeprobe
+cluster: static
+	tests/cluster/install-needs
+	tests/cluster/build
+	tests/cluster/image $(if $(PREBUILT),--prebuilt $(PREBUILT))
+	tests/cluster/up
+	tests/cluster/install
+
+## One line: what to type before the arguments of kubectl against that cluster
+cluster-kubectl:
+	@echo $(CURDIR)/tests/cluster/kubectl
+
+## Everything of it gone, pages included
+cluster-down:
+	tests/cluster/down
