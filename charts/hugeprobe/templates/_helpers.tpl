@@ -125,11 +125,18 @@ mountPath: /var/run/secrets/kubernetes.io/serviceaccount
 readOnly: true
 {{- end }}
 
+{{/* "true" if the API server has ValidatingAdmissionPolicy. Without one to ask (`helm template`) no kind is listed, not even Pod: every server
+of the versions that this chart is for has it, unless it was switched off. */}}
+{{- define "hugeprobe.policiesKnown" -}}
+{{- with .Capabilities.APIVersions -}}
+{{- or (.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") (not (.Has "v1/Pod")) -}}
+{{- end -}}
+{{- end }}
+
 {{/* "true" if the policies are installed. */}}
 {{- define "hugeprobe.policies" -}}
-{{- $known := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy" -}}
 {{- if eq (toString .Values.admissionPolicy.enabled) "auto" -}}
-{{- $known -}}
+{{- include "hugeprobe.policiesKnown" . -}}
 {{- else -}}
 {{- .Values.admissionPolicy.enabled -}}
 {{- end -}}

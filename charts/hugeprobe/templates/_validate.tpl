@@ -14,7 +14,7 @@
 {{- if ge (int $v.probe.pendingSeconds) (mul 60 (int $v.renewMinutes)) -}}
 {{- fail (printf "probe.pendingSeconds: %v s is as long as renewMinutes (%v): the next probe would be due before this one gives up." $v.probe.pendingSeconds $v.renewMinutes) -}}
 {{- end -}}
-{{- if and (eq (toString $v.admissionPolicy.enabled) "true") (not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) -}}
+{{- if and (eq (toString $v.admissionPolicy.enabled) "true") (ne (include "hugeprobe.policiesKnown" .) "true") -}}
 {{- fail "admissionPolicy.enabled: this API server has no ValidatingAdmissionPolicy. With auto the chart installs without it; docs/kubernetes.md says what is then open." -}}
 {{- end -}}
 {{- if and $v.priorityClass.create (hasPrefix "system-" $v.priorityClassName) -}}
