@@ -29,6 +29,9 @@
 {{- if eq (include "hugeprobe.agentAccount" .) (include "hugeprobe.probeAccount" .) -}}
 {{- fail "serviceAccounts: the probe pods must not have the agent's account." -}}
 {{- end -}}
+{{- range $v.sizes }}{{ include "hugeprobe.validateSize" (dict "where" "sizes" "size" .) }}{{ end -}}
+{{- range $size, $_ := $v.probe.pages }}{{ include "hugeprobe.validateSize" (dict "where" "probe.pages" "size" $size) }}{{ end -}}
+{{- include "hugeprobe.validateSize" (dict "where" "resident.size" "size" $v.resident.size) -}}
 {{- $selectors := dict -}}
 {{- range $i, $entry := $v.expectations -}}
 {{- $selector := toJson ($entry.nodeSelector | default dict) -}}
@@ -55,8 +58,16 @@
 {{- end -}}
 {{- $_ := set $seen $subject . -}}
 {{- $size := regexFind "^[0-9]+[KMG]i" . -}}
+{{- include "hugeprobe.validateSize" (dict "where" $.where "size" $size) -}}
 {{- if and $.sizes (not (has $size $.sizes)) -}}
 {{- fail (printf "%s: %s is about %s, which sizes (%s) leaves out." $.where . $size (join ", " $.sizes)) -}}
 {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* `.size` is a size that a kernel could have, spelt the one way that Kubernetes spells it. */}}
+{{- define "hugeprobe.validateSize" -}}
+{{- if not (regexMatch "^((8|16|32|64|128|256|512)Ki|(1|2|4|8|16|32|64|128|256|512)(Mi|Gi))$" .size) -}}
+{{- fail (printf "%s: %s is no huge page size: it takes a power of two from 8Ki to 512Gi, in its largest unit, such as 2Mi or 1Gi." .where .size) -}}
 {{- end -}}
 {{- end }}
