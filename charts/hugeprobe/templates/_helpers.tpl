@@ -128,9 +128,7 @@ readOnly: true
 {{/* "true" if the API server has ValidatingAdmissionPolicy. Without one to ask (`helm template`) no kind is listed, not even Pod: every server
 of the versions that this chart is for has it, unless it was switched off. */}}
 {{- define "hugeprobe.policiesKnown" -}}
-{{- with .Capabilities.APIVersions -}}
-{{- or (.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") (not (.Has "v1/Pod")) -}}
-{{- end -}}
+{{- or (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy") (not (.Capabilities.APIVersions.Has "v1/Pod")) -}}
 {{- end }}
 
 {{/* "true" if the policies are installed. */}}
