@@ -8,6 +8,12 @@
 {{- range $v.expectations -}}
 {{- $expectations = append $expectations (dict "nodeSelector" (.nodeSelector | default dict) "expect" (.expect | default list) "need" (.need | default list)) -}}
 {{- end -}}
+{{- $sizes := $v.sizes -}}
+{{- $pages := $v.probe.pages -}}
+{{- if eq $v.mode "resident" -}}
+{{- $sizes = list $v.resident.size -}}
+{{- $pages = dict $v.resident.size $v.resident.pages -}}
+{{- end -}}
 {{- dict
   "profile" $v.profile
   "mode" $v.mode
@@ -16,7 +22,7 @@
   "watchNode" $v.watchNode
   "tickSeconds" $v.tickSeconds
   "renewMinutes" $v.renewMinutes
-  "sizes" $v.sizes
+  "sizes" $sizes
   "expectations" $expectations
   "podAccounting" $v.podAccounting
   "probe" (dict
@@ -25,7 +31,7 @@
     "imagePullSecrets" $secrets
     "serviceAccountName" (include "hugeprobe.probeAccount" .)
     "priorityClassName" (include "hugeprobe.probePriorityClass" .)
-    "pages" $v.probe.pages
+    "pages" $pages
     "runAsUser" $ids.user
     "runAsGroup" $ids.group
     "fsGroup" $ids.fsGroup

@@ -140,18 +140,20 @@ of the versions that this chart is for has it, unless it was switched off. */}}
 {{- end -}}
 {{- end }}
 
-{{/* The most pages of a size that a probe pod may have, from `.root` and `.size`: probe.pages, or all that is needed anywhere. */}}
-{{- define "hugeprobe.needOf" -}}
-{{- $sum := 0 -}}
-{{- $size := .size -}}
-{{- range .root.Values.expectations -}}
-{{- range .need -}}
-{{- if hasPrefix (printf "%s=" $size) . -}}
-{{- $sum = add $sum (regexReplaceAll "^[^=]+=([0-9]+).*$" . "${1}" | int64) -}}
+{{/* How many pages of each size the needs of all expectations come to, as JSON: of two about the same pool the larger counts, as the
+agent has it. */}}
+{{- define "hugeprobe.needed" -}}
+{{- $pools := dict -}}
+{{- range .Values.expectations }}{{ range .need -}}
+{{- $pool := regexReplaceAll "=[0-9]+" . "" -}}
+{{- $_ := set $pools $pool (max (get $pools $pool | default 0) (regexFind "=[0-9]+" . | trimPrefix "=" | int64)) -}}
+{{- end }}{{ end -}}
+{{- $sizes := dict -}}
+{{- range $pool, $pages := $pools -}}
+{{- $size := regexFind "^[^@]+" $pool -}}
+{{- $_ := set $sizes $size (add (get $sizes $size | default 0) $pages) -}}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- $sum -}}
+{{- toJson $sizes -}}
 {{- end }}
 
 {{/* `.pages` pages of `.size` as a quantity: 4 of 2Mi are 8Mi. */}}

@@ -37,7 +37,7 @@ matchConditions:
 {{- end }}
 
 {{- define "hugeprobe.policyAffinity" -}}
-{'nodeAffinity': {'requiredDuringSchedulingIgnoredDuringExecution': {'nodeSelectorTerms': [{'matchFields': [{'key': 'metadata.name', 'operator': 'In', 'values': [variables.node]}]}]}}}
+{'nodeAffinity': {'requiredDuringSchedulingIgnoredDuringExecution': {'nodeSelectorTerms': [{'matchFields': [{'key': dyn('metadata.name'), 'operator': dyn('In'), 'values': dyn([variables.node])}]}]}}}
 {{- end }}
 
 {{/* A text as CEL has it. */}}

@@ -32,6 +32,7 @@
 {{- range $v.sizes }}{{ include "hugeprobe.validateSize" (dict "where" "sizes" "size" .) }}{{ end -}}
 {{- range $size, $_ := $v.probe.pages }}{{ include "hugeprobe.validateSize" (dict "where" "probe.pages" "size" $size) }}{{ end -}}
 {{- include "hugeprobe.validateSize" (dict "where" "resident.size" "size" $v.resident.size) -}}
+{{- $sizes := $resident | ternary (list $v.resident.size) $v.sizes -}}
 {{- $selectors := dict -}}
 {{- range $i, $entry := $v.expectations -}}
 {{- $selector := toJson ($entry.nodeSelector | default dict) -}}
@@ -39,8 +40,8 @@
 {{- fail (printf "expectations[%d].nodeSelector is that of expectations[%v] too: %s. Make it one entry." $i (get $selectors $selector) $selector) -}}
 {{- end -}}
 {{- $_ := set $selectors $selector $i -}}
-{{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].expect" $i) "texts" ($entry.expect | default list) "about" "^([^>=]+)" "sizes" $v.sizes) -}}
-{{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].need" $i) "texts" ($entry.need | default list) "about" "^([^=]+)" "sizes" $v.sizes) -}}
+{{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].expect" $i) "texts" ($entry.expect | default list) "about" "^([^>=]+)" "sizes" $sizes) -}}
+{{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].need" $i) "texts" ($entry.need | default list) "about" "^([^=]+)" "sizes" $sizes) -}}
 {{- if and $resident $entry.need -}}
 {{- fail (printf "expectations[%d].need: in mode: resident the two roles have resident.pages (%v) and no more. Needs take mode: probePods." $i $v.resident.pages) -}}
 {{- end -}}
@@ -60,7 +61,7 @@
 {{- $size := regexFind "^[0-9]+[KMG]i" . -}}
 {{- include "hugeprobe.validateSize" (dict "where" $.where "size" $size) -}}
 {{- if and $.sizes (not (has $size $.sizes)) -}}
-{{- fail (printf "%s: %s is about %s, which sizes (%s) leaves out." $.where . $size (join ", " $.sizes)) -}}
+{{- fail (printf "%s: %s is about %s, which is not examined (%s)." $.where . $size (join ", " $.sizes)) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
