@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs
+.PHONY: check test bench fuzz static lint docs chart manifests
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -35,3 +35,12 @@ fuzz:
 static:
 	$(CARGO) rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static
 	install -D target/release/hugeprobe dist/hugeprobe
+
+## The chart's tests that take no cluster
+chart:
+	charts/test
+
+## Make charts/hugeprobe/README.md and manifests/ from the chart
+manifests:
+	charts/tools/install
+	charts/render .
