@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down
+.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -63,3 +63,12 @@ cluster-kubectl:
 ## Everything of it gone, pages included
 cluster-down:
 	tests/cluster/down
+
+## The chart's tests that take no cluster
+chart:
+	charts/test
+
+## Make charts/hugeprobe/README.md and manifests/ from the chart
+manifests:
+	charts/tools/install
+	charts/render .
