@@ -16,6 +16,7 @@ pub mod judge;
 pub mod merge;
 pub mod movement;
 pub mod part;
+pub mod peer;
 pub mod plan;
 pub mod published;
 pub mod reading;

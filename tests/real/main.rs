@@ -22,6 +22,7 @@ mod kill;
 mod killed;
 mod limit;
 mod mount;
+mod peer;
 mod peers;
 mod pool;
 mod reserve;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
         spoilt::CASES,
         fault::CASES,
         cgroups::CASES,
+        peer::CASES,
         peers::CASES,
         testpmd::CASES,
         kill::CASES,
