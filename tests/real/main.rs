@@ -58,12 +58,12 @@ fn main() -> std::process::ExitCode {
         fault::CASES,
         cgroups::CASES,
         peer::CASES,
-        peers::CASES,
         testpmd::CASES,
         kill::CASES,
         killed::CASES,
     ]
     .concat();
+    cases.extend(peers::cases());
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     let before = context::pools::snapshot();

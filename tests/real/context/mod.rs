@@ -2,8 +2,10 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod child;
+pub(crate) mod ovs;
 pub(crate) mod pools;
 pub(crate) mod program;
+pub(crate) mod qemu;
 pub(crate) mod testpmd;
 
 use hugeprobe::domain::size::PageSize;
