@@ -42,7 +42,8 @@ pub enum Verb {
     Nodes(cluster::Nodes),
     /// Remove what hugeprobe wrote on Nodes, and the probe pods it left, and nothing else
     Cleanup(cluster::Cleanup),
-    /// Say what a check is about, why it matters and what to do; without a check, list them all
+    /// Say what a check is about, why it matters and what to do, or what a log tells of; without either, list all checks
+    #[command(after_long_help = AFTER_EXPLAIN)]
     Explain(Explain),
     /// A worker process of `check` or `walk`
     #[command(hide = true)]
@@ -82,6 +83,17 @@ Examples:
   hugeprobe check --peer /run/openvswitch/vhu0     does this vswitch take such pages? (it listens there)
   hugeprobe check --peer /run/vhu1 --peer-listen   the same, for a port that connects there (dpdkvhostuserclient)
   sudo hugeprobe check --reserve 2Mi=16            add 16 pages for the run, and give them back";
+
+const AFTER_EXPLAIN: &str = "\
+Exit codes:
+  0  it was explained
+  2  there is no such check, or no such file
+  3  no line of the log is known
+
+Examples:
+  hugeprobe explain HP401
+  dmesg | hugeprobe explain --log -
+  hugeprobe explain --log /var/log/openvswitch/ovs-vswitchd.log";
 
 const AFTER_FRONTEND: &str = "\
 Exit codes:
@@ -314,6 +326,10 @@ pub enum Mode {
 pub struct Explain {
     /// A check's id: HP105
     pub check: Option<CheckId>,
+
+    /// Say what a log tells of: what DPDK, QEMU, Open vSwitch or the kernel printed; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    pub log: Option<PathBuf>,
 }
 
 /// `--workload`.

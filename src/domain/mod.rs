@@ -25,3 +25,4 @@ pub mod request;
 pub mod reserve;
 pub mod sharing;
 pub mod size;
+pub mod troubleshooting;

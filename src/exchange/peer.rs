@@ -1,7 +1,8 @@
 //! The frontend of a peer under test, `check --peer`: what a workload's frontend would do with this very vswitch.
 //!
-//! Two rules keep it from doing harm. The pages are taken and written to before they are handed over, so that they are
-//! charged to this process and the peer is not killed for want of one. And no frame is sent unless frames were asked for.
+//! Three rules keep it from doing harm. The pages are taken and written to before they are handed over, so that they are
+//! charged to this process and the peer is not killed for want of one. No frame is sent unless frames were asked for. And
+//! a port that somebody uses is left alone: a vswitch gives its port to whoever connected last.
 
 mod account;
 
@@ -32,7 +33,8 @@ use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::HugeFile;
 use crate::linux::map::Sharing;
-use crate::linux::pattern;
+use crate::linux::root::HostRoot;
+use crate::linux::{pattern, unix_sockets};
 
 use account::{Account, Stop, unknown};
 
@@ -107,6 +109,7 @@ fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<
     let socket = if task.peer.listen {
         accept(&UnixListener::from(listener), path, Instant::now() + TO_CONNECT)
     } else {
+        leave_alone(path)?;
         connect(path, Instant::now() + TO_LISTEN)
     }
     .map_err(|error| nobody(&task.peer, &error))?;
@@ -321,6 +324,21 @@ impl Who {
         let expected = format!("GET_VRING_BASE of the transmit queue: {expected}");
         Err(Stop::found(HP614, Outcome::Fail, summary, expected, transmit.to_string()).with("peer", self))
     }
+}
+
+/// Stops if somebody is connected there, and goes on being so: a session that has just ended takes its time.
+fn leave_alone(path: &Path) -> Result<(), Stop> {
+    let until = Instant::now() + TO_LISTEN;
+    // What cannot be told is no reason to stop: the option says that the port is to be nobody's.
+    while unix_sockets::connected_at(&HostRoot::default(), path).get().is_some_and(|others| others > 0) {
+        if Instant::now() >= until {
+            let summary = "somebody uses this port: left alone";
+            let seen = format!("another connection to {}", path.display());
+            return Err(unknown(HP612, summary, "a port that no workload uses", seen));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// Nobody to talk to: a workload would find just as much.

@@ -28,6 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     ("peer: a peer that goes silent at the queues fails HP614", silent),
     ("peer: a testpmd that takes no frames fails HP615", not_forwarding),
     ("peer: a testpmd that is killed while frames pass fails HP615", killed),
+    ("peer: a port that somebody uses is left alone", in_use),
     ("peer: one that acknowledges nothing leaves HP613 unknown", no_acknowledgement),
 ];
 
@@ -245,5 +246,22 @@ fn killed(machine: &Machine) -> Result<(), Missing> {
     assert_eq!(run.code, Some(1), "{run:?}");
     let entry = run.expect("HP615", "fail");
     assert!(entry["summary"].as_str().unwrap().contains("hangs up"), "{entry:#}");
+    Ok(())
+}
+
+fn in_use(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let workload = UnixStream::connect(&socket).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let run = check_peer(SMALL, &socket, &[]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let entry = run.expect("HP612", "unknown");
+    assert!(entry["summary"].as_str().unwrap().contains("somebody uses this port"), "{entry:#}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "it has not even connected");
+    drop((workload, server));
     Ok(())
 }
