@@ -81,7 +81,7 @@ pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
         Role::Need => need::run(task, size?, tell),
         Role::Syscalls => syscalls::run(task, tell),
         Role::Measure => measure::run(task, size?, tell),
-        Role::Frontend(_) | Role::Backend(_) => Err(io::Error::new(
+        Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("the {} role is not built yet", task.role),
         )),

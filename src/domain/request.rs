@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckId;
+use super::peer::Peer;
 use super::size::{HugeLen, PageSize, PageSizeError};
 
 /// `--expect`: what is configured, in pages of the persistent pool: `2Mi>=512`, `1Gi@numa0=4`.
@@ -87,6 +88,8 @@ pub struct Request {
     pub frontend_cgroup: Option<String>,
     /// `--backend-cgroup`.
     pub backend_cgroup: Option<String>,
+    /// `--peer`.
+    pub peer: Option<Peer>,
 }
 
 /// A request that cannot be met by any machine, or a text that is none. One sentence that names the thing.

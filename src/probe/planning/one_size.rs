@@ -9,12 +9,14 @@ use super::{Job, item, task, time_for};
 use crate::allocation::Task;
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
-    HP606, HP607, HP608, HP609, HP610, HP611, HP701, HP702,
+    HP606, HP607, HP608, HP609, HP610, HP611, HP615, HP701, HP702,
 };
 use crate::domain::check::CheckId;
+use crate::domain::peer::PEER;
 use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight};
 use crate::domain::request::Request;
 use crate::domain::sharing::Session;
+use crate::exchange::peer;
 use crate::exchange::role::{self as exchange, Source};
 
 /// Frames of each run between frontend and backend: many times round a ring of 256.
@@ -48,6 +50,7 @@ impl<'a> SizePlan<'a> {
         self.placement();
         self.need();
         self.sharing();
+        self.peer();
         self.measure();
         for (ids, mandatory, duties) in self.duties {
             plan.items.extend(
@@ -155,17 +158,12 @@ impl<'a> SizePlan<'a> {
             Ok(_) => None,
         });
         if let (None, Ok(pages)) = (&not_run, &pages) {
-            let memory = match &self.request.directory {
-                Some(path) => Source::Directory(path.clone()),
-                None if self.ground.may_mount => Source::Unattached,
-                None => Source::Memfd,
-            };
             let task = |role| {
                 Work::Exchange(exchange::Task {
                     role,
                     size: self.ground.size,
                     pages: *pages,
-                    memory: memory.clone(),
+                    memory: self.memory(),
                     seed: self.seed,
                     frames: FRAMES,
                     cgroups: self.ground.cgroups.clone(),
@@ -175,6 +173,35 @@ impl<'a> SizePlan<'a> {
             self.jobs.push(Job { workers, time: time_for(self.ground.size, pages.saturating_mul(4)) });
         }
         Duty { role: Role::Frontend(session), weight, not_run }
+    }
+
+    /// HP612 to HP615: one worker for the peer of `--peer`, which is asked for by name.
+    fn peer(&mut self) {
+        let Some(under_test) = &self.request.peer else { return };
+        let ground = &self.ground;
+        let not_run = ground.captured.clone().or_else(|| ground.directory_unfit.clone());
+        let not_run = not_run.or_else(|| ground.pages.clone().err());
+        if let (None, Ok(pages)) = (&not_run, &ground.pages) {
+            let (size, pages, memory, seed) = (ground.size, *pages, self.memory(), self.seed);
+            let task = peer::Task { size, pages, memory, seed, peer: under_test.clone() };
+            let time = time_for(size, pages.saturating_mul(2)).saturating_add(task.time());
+            self.jobs.push(Job { workers: vec![Work::Peer(task)], time });
+        }
+        let transmits = under_test.transmit > 0;
+        for id in PEER {
+            let duty = Duty { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
+            // Nothing else tells whether the peer takes these pages: what it leaves untold is unknown.
+            self.duties.push((vec![id], id != HP615 || transmits, vec![duty]));
+        }
+    }
+
+    /// Where memory to share comes from.
+    fn memory(&self) -> Source {
+        match &self.request.directory {
+            Some(path) => Source::Directory(path.clone()),
+            None if self.ground.may_mount => Source::Unattached,
+            None => Source::Memfd,
+        }
     }
 
     fn measure(&mut self) {

@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
 use crate::domain::inventory::{BootPool, BootRequest, Directory, NumaPool};
+use crate::domain::peer::{PEER, Peer};
 use crate::domain::sharing::Session;
 use crate::exchange::role::Source;
 
@@ -85,7 +86,7 @@ fn planned(inventory: &Inventory, request: &Request) -> (Plan, Vec<Job>) {
 fn tasks(jobs: &[Job]) -> impl Iterator<Item = &Task> {
     jobs.iter().flat_map(|job| &job.workers).filter_map(|work| match work {
         Work::Allocation(task) => Some(task),
-        Work::Exchange(_) | Work::Steps(_) => None,
+        Work::Exchange(_) | Work::Steps(_) | Work::Peer(_) => None,
     })
 }
 
@@ -293,7 +294,7 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
     let directory = |work: &Work| match work {
         Work::Exchange(task) => task.memory == Source::Directory("/dev/hugepages".to_owned()),
-        Work::Allocation(_) | Work::Steps(_) => false,
+        Work::Allocation(_) | Work::Steps(_) | Work::Peer(_) => false,
     };
     assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
     assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));
@@ -302,4 +303,28 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     let both = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0), pool("1Gi", 2, 2, 0, 0)]), "2Mi");
     let (plan, _) = planned(&both, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi")]));
     assert!(find(&plan, HP601).roles.iter().all(|duty| duty.not_run.is_some()));
+}
+
+#[test]
+fn a_peer_is_asked_with_the_memory_that_was_named_and_its_word_counts() {
+    let inventory = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0)]), "2Mi");
+    let asked = |transmit| Request {
+        peer: Some(Peer { socket: "/run/vhost".to_owned(), listen: false, transmit }),
+        ..request(&[("dir", "/dev/hugepages")])
+    };
+    let (plan, jobs) = planned(&inventory, &asked(0));
+    let memory: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| match job.workers.as_slice() {
+            [Work::Peer(task)] => Some((task.memory.clone(), task.pages)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(memory, [(Source::Directory("/dev/hugepages".to_owned()), 2)]);
+    assert_eq!(PEER.map(|id| find(&plan, id).mandatory), [true, true, true, false]);
+    let (plan, _) = planned(&inventory, &asked(64));
+    assert_eq!(PEER.map(|id| find(&plan, id).mandatory), [true; 4]);
+    let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
+    assert!(!plan.items.iter().any(|item| PEER.contains(&item.id)));
+    assert!(!jobs.iter().flat_map(|job| &job.workers).any(|work| matches!(work, Work::Peer(_))));
 }
