@@ -130,6 +130,14 @@ pub struct Check {
     #[arg(long, value_name = "DIR")]
     pub backend_cgroup: Option<String>,
 
+    /// What the frontend needs of its own, in its cgroup, beside what else is needed
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub frontend_need: Vec<PageCount>,
+
+    /// What the backend needs of its own, in its cgroup
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub backend_need: Vec<PageCount>,
+
     /// Report these checks or groups alone: HP105, HP5. The verdict is then about them, not about the workload
     #[arg(long, value_name = "CHECK")]
     pub only: Vec<Selector>,
@@ -302,6 +310,8 @@ impl From<&Check> for Request {
             reserve,
             frontend_cgroup,
             backend_cgroup,
+            frontend_need,
+            backend_need,
             only,
             measure,
             output: _,
@@ -322,6 +332,8 @@ impl From<&Check> for Request {
             measure: *measure,
             frontend_cgroup: frontend_cgroup.clone(),
             backend_cgroup: backend_cgroup.clone(),
+            frontend_need: frontend_need.clone(),
+            backend_need: backend_need.clone(),
         }
     }
 }

@@ -84,6 +84,7 @@ pub fn run(
         size: Some(size),
         pages: walk.pages,
         need: Vec::new(),
+        need_of_roles: Vec::new(),
         directory: walk.directory.clone(),
         workload: Workload::default(),
         root: None,

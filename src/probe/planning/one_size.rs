@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::assignment::Work;
 use super::pages::{PAGES, pages_to_take, room_in};
 use super::{Job, captured, item, prevented, task, time_for};
-use crate::allocation::Task;
+use crate::allocation::{RoleNeed, Task};
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
     HP606, HP607, HP608, HP609, HP610, HP611, HP701, HP702,
@@ -14,7 +14,7 @@ use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
 use crate::domain::check::CheckId;
 use crate::domain::inventory::{DirectoryKind, Inventory};
 use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight};
-use crate::domain::request::Request;
+use crate::domain::request::{PageCount, Request};
 use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
 use crate::exchange::role::{self as exchange, Cgroups, Source};
@@ -43,6 +43,8 @@ pub(super) struct SizePlan<'a> {
     seed: u64,
     /// How many pages the steps take; why none of them can be run, if so.
     pages: Result<u64, NotRun>,
+    /// The same in `--dir`, whose mount may have pages of its own.
+    pages_in_directory: Result<u64, NotRun>,
     duties: Vec<(Vec<CheckId>, bool, Vec<Duty>)>,
     jobs: Vec<Job>,
 }
@@ -55,8 +57,11 @@ impl<'a> SizePlan<'a> {
         live: bool,
         seed: u64,
     ) -> Self {
-        let pages = if live { pages_to_take(inventory, size) } else { Err(captured()) };
-        Self { inventory, request, size, live, seed, pages, duties: Vec::new(), jobs: Vec::new() }
+        let pages = |kept| if live { pages_to_take(inventory, size, kept) } else { Err(captured()) };
+        let pages_in_directory = pages(inventory.kept_for_directory(size));
+        let pages = pages(0);
+        let (duties, jobs) = (Vec::new(), Vec::new());
+        Self { inventory, request, size, live, seed, pages, pages_in_directory, duties, jobs }
     }
 
     pub(super) fn add_to(mut self, plan: &mut Plan, jobs: &mut Vec<Job>) {
@@ -95,7 +100,7 @@ impl<'a> SizePlan<'a> {
             self.duty(Role::Hugetlbfs, weight, not_run),
             self.duty(Role::Memfd, aside, None),
         ];
-        let two = self.pages != Ok(1);
+        let two = if with_directory { &self.pages_in_directory } else { &self.pages } != &Ok(1);
         self.duties.push((vec![HP501, HP502, HP504, HP505], true, duties.clone()));
         self.duties.push((vec![HP503], two, duties));
     }
@@ -123,16 +128,32 @@ impl<'a> SizePlan<'a> {
     }
 
     fn need(&mut self) {
-        let needs: Vec<_> = self.request.need.iter().filter(|need| need.size == self.size).copied().collect();
-        if needs.is_empty() {
+        let of_size = |needs: &[PageCount]| -> Vec<PageCount> {
+            needs.iter().filter(|need| need.size == self.size).copied().collect()
+        };
+        let needs = of_size(&self.request.need);
+        let cgroups = &self.inventory.role_cgroups;
+        let of_role = |needs: &[PageCount], cgroup: &Option<HugetlbCgroup>| RoleNeed {
+            cgroup: cgroup.as_ref().map(|cgroup| cgroup.path.clone()),
+            need: of_size(needs),
+        };
+        let of_roles: Vec<_> = [
+            of_role(&self.request.frontend_need, &cgroups.frontend),
+            of_role(&self.request.backend_need, &cgroups.backend),
+        ]
+        .into_iter()
+        .filter(|role| !role.need.is_empty())
+        .collect();
+        let all = needs.iter().chain(of_roles.iter().flat_map(|role| &role.need));
+        let pages = all.map(|need| need.pages).fold(0, u64::saturating_add);
+        if pages == 0 {
             return;
         }
         // Asked for by name: it is tried whatever the counters say, and the kernel answers.
         let not_run = if self.live { self.directory_unfit() } else { Some(captured()) };
         let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
-            let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
-            let task = Task { need: needs, ..self.task(Role::Need, PAGES) };
+            let task = Task { need: needs, need_of_roles: of_roles, ..self.task(Role::Need, PAGES) };
             self.jobs.push(Job::alone(task, time_for(self.size, pages)));
         }
         self.duties.push((vec![HP509], true, vec![duty]));
@@ -161,7 +182,8 @@ impl<'a> SizePlan<'a> {
             Some(_) => (Weight::Advisory, None),
             None => (Weight::Full, None),
         };
-        let pages = self.pages.clone().map(|pages| pages.min(self.room_of_roles()).max(1));
+        let pages = if uses_directory { &self.pages_in_directory } else { &self.pages };
+        let pages = pages.clone().map(|pages| pages.min(self.room_of_roles()).max(1));
         let not_run = unfit.or_else(|| match &pages {
             Err(why) => Some(why.clone()),
             Ok(pages) if *pages < session.pages() => {
@@ -212,8 +234,9 @@ impl<'a> SizePlan<'a> {
 
     /// A worker's duty, and its job unless something keeps it from running.
     fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> Duty {
-        let not_run = not_run.or_else(|| self.pages.clone().err());
-        if let (None, Ok(pages)) = (&not_run, &self.pages) {
+        let pages = if role == Role::Hugetlbfs { &self.pages_in_directory } else { &self.pages };
+        let not_run = not_run.or_else(|| pages.clone().err());
+        if let (None, Ok(pages)) = (&not_run, pages) {
             let task = self.task(role, *pages);
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
             self.jobs.push(Job::alone(task, time_for(self.size, pages.saturating_mul(4))));
