@@ -218,8 +218,8 @@ pub struct Limits {
     pub address_space: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
-    /// How many descriptors beyond 0, 1 and 2 a program that is started from here gets with it.
-    pub inherited_files: Reading<u64>,
+    /// The descriptors beyond 0, 1 and 2 that a program that is started from here gets with it.
+    pub inherited_files: Reading<Vec<u64>>,
     /// Bytes of swap space of the machine (`SwapTotal`): where there is none, memory that is not locked is not swapped.
     pub swap_bytes: Reading<u64>,
 }

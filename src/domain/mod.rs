@@ -20,5 +20,6 @@ pub mod reading;
 pub mod report;
 pub mod request;
 pub mod reserve;
+pub mod settle;
 pub mod sharing;
 pub mod size;

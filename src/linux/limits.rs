@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::root::{HostRoot, quoted};
 use crate::domain::inventory::{Limit, Limits};
@@ -13,6 +13,16 @@ const OPEN_FILES: &str = "/proc/self/fdinfo";
 /// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
 const CLOSE_ON_EXEC: u64 = 0o2_000_000;
 const MEMINFO: &str = "/proc/meminfo";
+
+/// Lifts the soft limit of descriptors to the hard one, as DPDK does at its start. Whoever is started from here has it so;
+/// where it is refused, a step that lacks descriptors tells.
+pub fn raise_nofile() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
 
 /// The limits of this process, or of the one whose tree was captured.
 #[must_use]
@@ -72,15 +82,12 @@ pub fn parse_limits(text: &str) -> Limits {
 }
 
 /// Descriptors of this process that stay open across execve: whoever started it left them, this program opens none such.
-fn inherited_files(root: &HostRoot) -> Reading<u64> {
+fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
     root.names(OPEN_FILES).map(|names| {
-        let inherited = |name: &&String| {
-            let number = name.parse::<u64>().is_ok_and(|number| number > 2);
-            // One that was open for the listing alone is not there any more.
-            let info = root.table(Path::new(OPEN_FILES).join(name));
-            number && info.known().is_some_and(|info| stays_open(info))
-        };
-        u64::try_from(names.iter().filter(inherited).count()).unwrap_or(u64::MAX)
+        let numbers = names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2);
+        // One that was open for the listing alone is not there any more.
+        let info = |number: &u64| root.table(Path::new(OPEN_FILES).join(number.to_string()));
+        numbers.filter(|number| info(number).known().is_some_and(|info| stays_open(info))).collect()
     })
 }
 

@@ -34,7 +34,7 @@ fn inventory() -> Inventory {
             nofile: limit(1024, 4096),
             address_space: unlimited(),
             file_size: unlimited(),
-            inherited_files: Reading::Known(0),
+            inherited_files: Reading::Known(vec![]),
             swap_bytes: Reading::Known(0),
         },
         privileges: Privileges { capabilities: Reading::Known(u64::MAX), ..Privileges::default() },
@@ -210,18 +210,22 @@ fn where_nothing_is_asked_for_the_least_is_of_the_smallest_size_with_pages() {
 
 #[test]
 fn descriptors_that_are_inherited_are_not_the_workloads() {
-    for (hard, inherited, request, outcome) in [
-        (27, 3, dpdk(&["2Mi=1"]), Fail),
-        (28, 3, dpdk(&["2Mi=1"]), Pass),
-        (28, 3, with_dir(dpdk(&["2Mi=1"])), Fail),
-        (20, 3, qemu(&["2Mi=8"]), Fail),
-        (21, 3, qemu(&["2Mi=8"]), Pass),
-        (25, u64::MAX, dpdk(&[]), Fail),
+    for (soft, hard, inherited, request, outcome) in [
+        (27, 27, &[3, 4, 5][..], dpdk(&["2Mi=1"]), Fail),
+        (28, 28, &[3, 4, 5], dpdk(&["2Mi=1"]), Pass),
+        (28, 28, &[3, 4, 5], with_dir(dpdk(&["2Mi=1"])), Fail),
+        (20, 20, &[3, 4, 5], qemu(&["2Mi=8"]), Fail),
+        (21, 21, &[3, 4, 5], qemu(&["2Mi=8"]), Pass),
+        // Numbers beyond the limit take nothing from it.
+        (25, 25, &[251], dpdk(&["2Mi=1"]), Pass),
+        (12, 64, &[251], dpdk(&["2Mi=1"]), Pass),
+        (12, 64, &[10], dpdk(&["2Mi=1"]), Fail),
     ] {
         let mut inventory = inventory();
-        inventory.limits.nofile = limit(hard, hard);
-        inventory.limits.inherited_files = Reading::Known(inherited);
-        assert_eq!(find(&inventory, &request, HP404).outcome, outcome, "{hard} {inherited} {request:?}");
+        inventory.limits.nofile = limit(soft, hard);
+        inventory.limits.inherited_files = Reading::Known(inherited.to_vec());
+        let finding = find(&inventory, &request, HP404);
+        assert_eq!(finding.outcome, outcome, "{soft} {hard} {inherited:?} {request:?}");
     }
 }
 
