@@ -181,6 +181,13 @@ pub struct Check {
     #[arg(long, value_name = "N", requires = "peer", value_parser = clap::value_parser!(u64).range(1..=1_000_000),
           help_heading = "A vswitch of yours")]
     pub peer_transmit: Option<u64>,
+    /// What the frontend needs of its own, in its cgroup, beside what else is needed
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub frontend_need: Vec<PageCount>,
+
+    /// What the backend needs of its own, in its cgroup
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub backend_need: Vec<PageCount>,
 
     /// Report these checks or groups alone: HP105, HP5. The verdict is then about them, not about the workload
     #[arg(long, value_name = "CHECK")]
@@ -369,6 +376,8 @@ impl From<&Check> for Request {
             peer,
             peer_listen,
             peer_transmit,
+            frontend_need,
+            backend_need,
             only,
             measure,
             output: _,
@@ -391,6 +400,8 @@ impl From<&Check> for Request {
                 listen: *peer_listen,
                 transmit: peer_transmit.unwrap_or(0),
             }),
+            frontend_need: frontend_need.clone(),
+            backend_need: backend_need.clone(),
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod reading;
 pub mod report;
 pub mod request;
 pub mod reserve;
+pub mod settle;
 pub mod sharing;
 pub mod size;
 pub mod troubleshooting;

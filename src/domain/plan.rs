@@ -126,6 +126,7 @@ impl Role {
             Self::Need => &[HP509],
             Self::Syscalls => &[HP407],
             Self::Frontend(session) | Self::Backend(session) => session.checks(),
+            Self::Peer => &super::peer::PEER,
             Self::Measure => &[HP701, HP702],
         }
     }

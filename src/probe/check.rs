@@ -19,8 +19,10 @@ use crate::domain::merge::{Ending, WorkerReport, merge};
 use crate::domain::part::{Heard, Part, hear};
 use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
+use crate::domain::settle::settle;
 use crate::exchange::socket::{Listener, SocketError};
 use crate::linux::cgroup::GroupError;
+use crate::linux::limits;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -86,6 +88,9 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
 
     progress.step("reading pools, mounts and limits");
     let inventory = Inventory { role_cgroups, ..gather::inventory(root, request) };
+    if root.is_live() {
+        limits::raise_nofile();
+    }
     let sizes = planning::sizes(&inventory, request);
     let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live(), seed(&run));
     let mut workers = Vec::new();
@@ -95,6 +100,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
 
     let mut findings = inspect::all(&inventory, request, &sizes);
     findings.extend(merge(&plan, &workers));
+    settle(&mut findings);
     if let Some(guardian) = guardian {
         progress.step("giving the reserved pages back");
         let granted = guardian.granted().to_vec();
