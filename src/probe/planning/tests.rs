@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
 use crate::domain::inventory::{BootPool, BootRequest, Directory, NumaPool};
+use crate::domain::plan::{PER_GIB, time_for};
 use crate::domain::sharing::Session;
 use crate::exchange::role::Source;
 
