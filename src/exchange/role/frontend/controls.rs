@@ -7,7 +7,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use serde_json::json;
 
-use super::{Stop, Told, begin, ended, identities, no_pages, populate, region_of, take_memory, write};
+use super::{Stop, begin, ended, identities, no_pages, populate, region_of, take_memory, write};
 use crate::domain::catalogue::{HP608, HP609};
 use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
@@ -32,7 +32,16 @@ pub(super) fn private(
     memory.mappings().try_for_each(populate).map_err(|error| no_pages(&error))?;
     write(&memory, 0, task)?;
     let mut frontend = begin(channel, deadline).map_err(|error| ended(HP608, error))?;
-    Told { task, memory: &memory, frontend: &mut frontend }.hand_over(HP608, 1, ledger)?;
+    ledger.step(HP608, "hand over a table of 1 region(s)")?;
+    let (table, fds) = memory.table(1);
+    frontend.set_memory(&table, &fds).map_err(|error| match error {
+        // Because it sees what it must not, or has no page to look: the backend's own part says which.
+        FrontendError::Refused { .. } => {
+            let expected = "it takes the table, and sees nothing";
+            Stop::Bad(HP608, Bad::unknown("the backend refuses the table", expected, error.to_string()))
+        }
+        error => ended(HP608, error),
+    })?;
     let (ours, _) = task.seeds();
     if pattern::compare(&region_of(&memory, 0)?, task.page_bytes(), ours).is_err() {
         let seen = "the private mapping changed after the backend wrote to the file";
