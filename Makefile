@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs
+.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -35,3 +35,40 @@ fuzz:
 static:
 	$(CARGO) rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static
 	install -D target/release/hugeprobe dist/hugeprobe
+
+## Emulated machines: several NUMA nodes, the oldest and the newest kernel of Debian (installs QEMU; root)
+machines: static
+	tests/machines/prepare target/machines dist/hugeprobe
+	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
+
+## The image by the Dockerfile, without a registry of images: target/cluster/hugeprobe.tar, and its size (root)
+image:
+	tests/cluster/install-needs
+	tests/cluster/image
+
+## A real cluster of one node, pools of 2Mi and 1Gi, the chart installed, the verdict on the Node (root); PREBUILT= builds the
+## image by the Dockerfile, else it is made of dist/hugeprobe
+PREBUILT ?= dist/hugeprobe
+cluster: static
+	tests/cluster/install-needs
+	tests/cluster/build
+	tests/cluster/image $(if $(PREBUILT),--prebuilt $(PREBUILT))
+	tests/cluster/up
+	tests/cluster/install
+
+## One line: what to type before the arguments of kubectl against that cluster
+cluster-kubectl:
+	@echo $(CURDIR)/tests/cluster/kubectl
+
+## Everything of it gone, pages included
+cluster-down:
+	tests/cluster/down
+
+## The chart's tests that take no cluster
+chart:
+	charts/test
+
+## Make charts/hugeprobe/README.md and manifests/ from the chart
+manifests:
+	charts/tools/install
+	charts/render .

@@ -40,7 +40,7 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["walk", "--pages", "0"], "0"),
         (&["frontend"], "--socket"),
         (&["frontend", "--socket", "s", "--frame-size", "59"], "59"),
-        (&["frontend", "--socket", "s", "--peer", "bounce"], "bounce"),
+        (&["frontend", "--socket", "s", "--peer", "mirror"], "mirror"),
         (&["backend", "--socket", "s", "--mode", "source"], "--frames"),
         (&["backend", "--socket", "s", "--mode", "mirror"], "mirror"),
         (&["explain", "HP999"], "HP999"),

@@ -54,7 +54,7 @@ impl Stage<'_> {
         if let Ok(movement) = &movement {
             self.tell.moved(movement)?;
         }
-        Ok(Try::Done(Done { movement, mapping }))
+        Ok(Try::Done(Box::new(Done { movement, mapping })))
     }
 
     /// What could be reserved before and after a step, as far as known.
@@ -79,6 +79,7 @@ impl Around {
             expected: step.expect(&before, &after),
             before,
             after,
+            figures: Vec::new(),
         })
     }
 }

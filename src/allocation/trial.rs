@@ -26,7 +26,7 @@ pub(super) struct Trial {
 #[derive(Debug)]
 pub(super) enum Try {
     /// The step was done.
-    Done(Done),
+    Done(Box<Done>),
     /// The step was refused.
     Refused(Refusal),
 }
@@ -135,7 +135,7 @@ impl Trial {
     /// The try to show: the one that was as documented, else the last that was done.
     pub(super) fn shown(&self, size: PageSize) -> Option<&Done> {
         let mut done = self.tries.iter().filter_map(|one| match one {
-            Try::Done(done) => Some(done),
+            Try::Done(done) => Some(&**done),
             Try::Refused(_) => None,
         });
         let good = done.clone().find(|done| matches!(done.standing(size), Standing::Good));

@@ -186,7 +186,7 @@ pub struct Walk {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
     pub pages: u64,
 
-    /// Use files of this hugetlbfs [default: anonymous memory]
+    /// Use files of this hugetlbfs [default: anonymous memory, and a memfd to share]
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
@@ -197,6 +197,14 @@ pub struct Walk {
     /// Add pages to the pool for the run, and give them back whatever ends it (root)
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
+
+    /// The cgroup that the frontend joins, to see who pays for which page: a directory with hugetlb files
+    #[arg(long, value_name = "DIR")]
+    pub frontend_cgroup: Option<String>,
+
+    /// The cgroup that the backend joins
+    #[arg(long, value_name = "DIR")]
+    pub backend_cgroup: Option<String>,
 }
 
 /// Where a role and its peer meet, and until when.
@@ -234,7 +242,7 @@ pub struct Frontend {
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
-    /// How many frames to send; with --peer source, to wait for
+    /// How many frames to send; with --peer source and bounce, to wait for
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: u64,
 

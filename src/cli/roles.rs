@@ -16,9 +16,6 @@ use super::{Trouble, terminal};
 /// Owns the memory.
 pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
     let Frontend { meeting, size, pages, dir, frames, frame_size, peer } = options;
-    if *peer == Mode::Bounce {
-        return Err(Trouble::usage(&"--peer bounce: this frontend sends back nothing that comes"));
-    }
     // Sooner than the peer is met: it need not come for nothing.
     let size = alone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
     play(

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::domain::check::Outcome;
-use crate::probe::walk::{self, Walk, WalkError};
+use crate::probe::walk::{self, Shown, Walk, WalkError, name};
 use crate::render::walk as show;
 
 use super::args;
@@ -13,29 +13,41 @@ use super::{Trouble, print, terminal};
 
 /// Goes through the steps and shows each as it is done.
 pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
-    let args::Walk { size, pages, dir, pause, reserve } = options;
-    let asked =
-        Walk { size: *size, pages: *pages, directory: dir.clone(), pause: *pause, reserve: reserve.clone() };
+    let args::Walk { size, pages, dir, pause, reserve, frontend_cgroup, backend_cgroup } = options;
+    let asked = Walk {
+        size: *size,
+        pages: *pages,
+        directory: dir.clone(),
+        pause: *pause,
+        reserve: reserve.clone(),
+        frontend_cgroup: frontend_cgroup.clone(),
+        backend_cgroup: backend_cgroup.clone(),
+    };
     let style = terminal::style();
     let (mut steps, mut astray) = (0, 0);
-    // A reader that went away stops nothing: the pages are given back in any case.
-    let walked = walk::run(
-        &asked,
-        &mut |pool| {
-            let nodes = pool.numa.iter().map(|node| node.node).collect();
-            let opening = show::Walk { size: pool.size, pages: *pages, nodes, pid: None };
-            ignore(show::opening(&opening, &mut io::stdout().lock(), style));
-        },
-        &mut |movement| {
-            steps += 1;
-            astray += usize::from(!show::as_documented(movement));
-            let mut out = io::stdout().lock();
-            ignore(show::step(steps, movement, &mut out, style));
-            if *pause {
-                ignore(write!(out, "\n    Return goes on ").and_then(|()| out.flush()));
+    let walked = walk::run(&asked, &mut |shown| {
+        let out = &mut io::stdout().lock();
+        // A reader that went away stops nothing: the pages are given back in any case.
+        ignore(match shown {
+            Shown::Pool(pool) => {
+                let nodes = pool.numa.iter().map(|node| node.node).collect();
+                show::opening(&show::Walk { size: pool.size, pages: *pages, nodes }, out, style)
             }
-        },
-    )
+            Shown::Step(movement) => {
+                steps += 1;
+                astray += usize::from(!show::as_documented(movement));
+                show::step(steps, movement, out, style).and_then(|()| {
+                    if !pause {
+                        return Ok(());
+                    }
+                    write!(out, "\n    Return goes on ")?;
+                    out.flush()
+                })
+            }
+            Shown::Sharing(first) => show::sharing(name(*first), out, style),
+            Shown::Process(side, pid) => show::process(name(*side), *pid, out),
+        });
+    })
     .map_err(|error| match error {
         WalkError::Check(error) => trouble(error),
         error @ WalkError::NoPage(_) => Trouble { exit: Exit::Fail, text: error.to_string() },

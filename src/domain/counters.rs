@@ -43,6 +43,22 @@ pub struct Movement {
     pub expected: Counters,
     /// After it.
     pub after: Counters,
+    /// What else the kernel counts, of processes and cgroups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub figures: Vec<Figure>,
+}
+
+/// A figure of a process or a cgroup around a step, bytes; `None` where it cannot be read or nothing is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figure {
+    /// Whose, and in the kernel's words which: "frontend Private_Hugetlb".
+    pub name: String,
+    /// Before the step.
+    pub before: Option<u64>,
+    /// What was expected after it.
+    pub expected: Option<u64>,
+    /// After it.
+    pub after: Option<u64>,
 }
 
 // === impl Counters ===

@@ -196,7 +196,7 @@ pub enum Heard {
     /// What it is about to try.
     Step(String),
     /// How the counters moved in the step before.
-    Moved(Movement),
+    Moved(Box<Movement>),
 }
 
 /// Listens to one line, for progress and for `walk`; `None` for every other line. Nothing is decided by it.
@@ -204,7 +204,7 @@ pub enum Heard {
 pub fn hear(line: &[u8]) -> Option<Heard> {
     match serde_json::from_slice(line).ok()? {
         Line::Step { step, .. } => Some(Heard::Step(step)),
-        Line::Moved { movement } => Some(Heard::Moved(movement)),
+        Line::Moved { movement } => Some(Heard::Moved(Box::new(movement))),
         Line::End(_) | Line::Found { .. } => None,
     }
 }

@@ -22,7 +22,7 @@ use super::net::Format;
 use super::ring::RingError;
 use super::table::{Pages, Table, TableError};
 
-use traffic::Worker;
+use traffic::{KNOCKS, Worker};
 pub use traffic::{Traffic, Work};
 use vring::Vring;
 
@@ -281,6 +281,7 @@ impl<'a> Backend<'a> {
         if self.turns()? == 0 {
             let polled = self.vrings.iter().any(|vring| vring.kick.is_some() && vring.kick_event().is_none());
             let until = if polled { deadline.min(Instant::now() + NAP) } else { deadline };
+            let until = if self.worker.is_knocking() { until.min(Instant::now() + KNOCKS) } else { until };
             // The beginning of a message must not be waited for until the deadline: the rest is due sooner.
             let until = self.channel.due().map_or(until, |due| until.min(due));
             let mut fds: Vec<_> = self

@@ -13,6 +13,8 @@ pub const LONGEST: usize = 1518;
 /// Destination, source: locally administered, unicast. Type.
 const HEADER: [u8; 14] = [0x02, 0x68, 0x70, 0, 0, 2, 0x02, 0x68, 0x70, 0, 0, 1, 0x88, 0xB5];
 const TYPE: [u8; 2] = [0x88, 0xB5];
+/// The other local experimental type (IEEE 802): a frame that counts for nothing.
+const KNOCK: [u8; 2] = [0x88, 0xB6];
 const TYPE_AT: usize = 12;
 const LENGTH_AT: usize = 14;
 const SEQUENCE_AT: usize = 16;
@@ -56,6 +58,21 @@ pub struct Tally {
     pub doubled: u64,
     /// Frames of another type: a switch's or a guest's own.
     pub foreign: u64,
+}
+
+/// A frame that is sent to learn whether anybody sends it back. It is not among those that are counted.
+#[must_use]
+pub fn knock() -> [u8; SHORTEST] {
+    let mut frame = [0; SHORTEST];
+    put(&mut frame, 0, &HEADER);
+    put(&mut frame, TYPE_AT, &KNOCK);
+    frame
+}
+
+/// Whether this is [`knock`], come back.
+#[must_use]
+pub fn is_knock(frame: &[u8]) -> bool {
+    frame.get(TYPE_AT..LENGTH_AT) == Some(&KNOCK)
 }
 
 // === impl Source ===
@@ -261,6 +278,13 @@ mod tests {
         let other = Source::new(8, 64).make().to_vec();
         assert_eq!(tally(|frames| frames.push(other)), Tally { altered: 1, ..whole });
         assert!(whole.is_whole(10) && !whole.is_whole(11) && !lost.is_whole(10));
+    }
+
+    #[test]
+    fn a_knock_is_none_of_the_frames_that_are_counted() {
+        assert!(is_knock(&knock()));
+        assert!(!is_knock(Source::new(1, 64).make()) && !is_knock(&[]));
+        assert_eq!(tally(|frames| frames.push(knock().to_vec())).foreign, 1);
     }
 
     #[test]

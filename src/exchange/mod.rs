@@ -16,6 +16,7 @@ pub mod net;
 pub mod ring;
 pub mod role;
 pub mod socket;
+pub mod steps;
 pub mod table;
 
 pub use role::{Source, Task, run};

@@ -31,6 +31,31 @@ pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     }
 }
 
+/// The huge pages of a whole process, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HugeTotal {
+    /// `Private_Hugetlb`: those that it alone maps.
+    pub private_bytes: u64,
+    /// `Shared_Hugetlb`: those that another process maps too.
+    pub shared_bytes: u64,
+}
+
+/// What a process maps of huge pages, by its `smaps_rollup` (Linux 4.14). Absent: there is no such process.
+#[must_use]
+pub fn total_of(pid: u32) -> Reading<HugeTotal> {
+    HostRoot::default().parsed(format!("/proc/{pid}/smaps_rollup"), parse_total)
+}
+
+/// The figures of huge pages in a text of smaps_rollup.
+#[must_use]
+pub fn parse_total(text: &str) -> Option<HugeTotal> {
+    let bytes = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        parse_bytes(&format!("{}K", value.trim().strip_suffix(" kB")?))
+    };
+    Some(HugeTotal { private_bytes: bytes("Private_Hugetlb")?, shared_bytes: bytes("Shared_Hugetlb")? })
+}
+
 impl MappingFacts {
     /// Huge pages held, in bytes, shared or not.
     #[must_use]
@@ -132,6 +157,19 @@ Size:                132 kB
     }
 
     #[test]
+    fn the_total_of_a_process_is_read() {
+        let text = "55d0-7ffc ---p 00000000 00:00 0    [rollup]\nRss: 2048 kB\nShared_Hugetlb:     4096 kB\n\
+                    Private_Hugetlb:    2048 kB\nSwap: 0 kB\n";
+        let total = HugeTotal { private_bytes: 2 << 20, shared_bytes: 4 << 20 };
+        assert_eq!(parse_total(text), Some(total));
+        for (from, to) in [("2048 kB\nSwap", "x kB\nSwap"), ("Shared_Hugetlb", "Shared"), (" kB", "")] {
+            assert_eq!(parse_total(&text.replace(from, to)), None, "{to}");
+        }
+        assert!(total_of(std::process::id()).get().is_some());
+        assert_eq!(total_of(0), Reading::Absent);
+    }
+
+    #[test]
     fn our_own_are_there() {
         let local = 0_u8;
         assert!(mapping_at(&raw const local as u64).known().is_some_and(|facts| facts.page_bytes >= 4096));
@@ -141,6 +179,7 @@ Size:                132 kB
         #[test]
         fn no_text_panics(text in "\\PC*", address: u64) {
             let _ = parse(&text, address);
+            let _ = parse_total(&text);
         }
 
         #[test]

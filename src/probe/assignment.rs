@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::allocation;
 use crate::domain::plan::Role;
+use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
 use crate::exchange::role as exchange;
+use crate::exchange::steps::{self, Side};
 
 /// The hidden verb that a worker is started with.
 pub const VERB: &str = "worker";
@@ -33,6 +35,8 @@ pub enum Work {
     Allocation(allocation::Task),
     /// Shares pages with another worker, at the other end of its standard input.
     Exchange(exchange::Task),
+    /// The same, one thing at a time, as the other end of its standard input says.
+    Steps(steps::Task),
 }
 
 /// How a worker speaks.
@@ -57,6 +61,10 @@ impl Work {
         match self {
             Self::Allocation(task) => task.role,
             Self::Exchange(task) => task.role,
+            Self::Steps(task) => match task.side {
+                Side::Frontend => Role::Frontend(Session::FrontendFirst),
+                Side::Backend => Role::Backend(Session::FrontendFirst),
+            },
         }
     }
 
@@ -66,6 +74,7 @@ impl Work {
         match self {
             Self::Allocation(task) => task.size,
             Self::Exchange(task) => Some(task.size),
+            Self::Steps(task) => Some(task.size),
         }
     }
 }

@@ -174,7 +174,7 @@ fn about(job: &Job) -> String {
     let Some(work) = job.workers.first() else { return String::new() };
     let what = match work {
         Work::Allocation(task) => task.role.to_string(),
-        Work::Exchange(_) => "sharing".to_owned(),
+        Work::Exchange(_) | Work::Steps(_) => "sharing".to_owned(),
     };
     work.size().map_or_else(|| what.clone(), |size| format!("{} {what}", size.resource_name()))
 }

@@ -1,7 +1,14 @@
-//! `walk`: the same steps as `check`, in one worker, with the counters shown before and after each.
+//! `walk`: the same steps as `check`, with the counters shown before and after each: those of one process first, then
+//! how two share pages.
 
+mod sharing;
+
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::process::Stdio;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::unistd::getpid;
 
 use crate::allocation::Task;
@@ -10,15 +17,19 @@ use crate::domain::inventory::Pool;
 use crate::domain::merge::Ending;
 use crate::domain::part::{Heard, Part, hear};
 use crate::domain::plan::Role;
-use crate::domain::request::{PageCount, Workload};
+use crate::domain::request::{PageCount, Request, Workload};
 use crate::domain::size::PageSize;
+use crate::exchange::steps::Side;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
+pub use sharing::name;
+
 use super::assignment::{Assignment, Manner, VERB, Work};
 use super::check::{CheckError, give_back, nonce, reserve};
+use super::gather;
 use super::planning::time_for;
-use super::supervisor::{Start, Supervisor};
+use super::supervisor::{Ended, Start, Supervisor};
 
 /// What to walk through.
 #[derive(Debug, Clone)]
@@ -27,12 +38,29 @@ pub struct Walk {
     pub size: Option<PageSize>,
     /// How many pages.
     pub pages: u64,
-    /// The hugetlbfs to use; anonymous memory if `None`.
+    /// The hugetlbfs to use; anonymous memory if `None`, and a memfd where pages are shared.
     pub directory: Option<String>,
     /// Wait for a line on standard input after each step.
     pub pause: bool,
     /// `--reserve`.
     pub reserve: Vec<PageCount>,
+    /// The cgroup that the frontend joins when pages are shared.
+    pub frontend_cgroup: Option<String>,
+    /// The backend's.
+    pub backend_cgroup: Option<String>,
+}
+
+/// What is to be shown, in order.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// The pool that is about to be used. The first.
+    Pool(&'a Pool),
+    /// A step was done.
+    Step(&'a Movement),
+    /// Two processes share pages from here on; this one touches them first.
+    Sharing(Side),
+    /// Which process plays it.
+    Process(Side, u32),
 }
 
 /// What came of it.
@@ -57,27 +85,47 @@ pub enum WalkError {
     NoPage(String),
 }
 
-/// Goes through the steps on the pool that `begin` is told of, and shows each as it is done.
+/// Goes through the steps, and shows each as it is done: those of one process, then how two share.
 ///
 /// # Errors
 ///
 /// See [`WalkError`].
-pub fn run(
-    walk: &Walk,
-    begin: &mut dyn FnMut(&Pool),
-    show: &mut dyn FnMut(&Movement),
-) -> Result<Walked, WalkError> {
+pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, WalkError> {
     let root = HostRoot::default();
     let run = nonce().map_err(CheckError::Nonce)?;
+    let request = Request {
+        frontend_cgroup: walk.frontend_cgroup.clone(),
+        backend_cgroup: walk.backend_cgroup.clone(),
+        ..Request::default()
+    };
+    // Sooner than anything is taken: what was typed may be none.
+    gather::role_cgroups(&request)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let guardian = reserve(&root, &walk.reserve, &run, &supervisor)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }
     let pool = choose(&root, walk.size, walk.pages)?;
-    begin(&pool);
-    let size = pool.size;
+    show(&Shown::Pool(&pool));
+    let mut walked = allocation(walk, pool.size, &run, &mut supervisor, show)?;
+    for first in [Side::Frontend, Side::Backend] {
+        if walked.stopped.is_none() {
+            show(&Shown::Sharing(first));
+            walked.stopped = sharing::run(walk, pool.size, &run, first, &mut supervisor, show).err();
+        }
+    }
+    walked.owed = guardian.map(give_back).unwrap_or_default();
+    Ok(walked)
+}
 
+/// The steps of one process.
+fn allocation(
+    walk: &Walk,
+    size: PageSize,
+    run: &str,
+    supervisor: &mut Supervisor<'_>,
+    show: &mut dyn FnMut(&Shown<'_>),
+) -> Result<Walked, WalkError> {
     let role = if walk.directory.is_some() { Role::Hugetlbfs } else { Role::Anonymous };
     let task = Task {
         role,
@@ -89,37 +137,64 @@ pub fn run(
         root: None,
     };
     let manner = if walk.pause { Manner::Pause } else { Manner::Walk };
-    let assignment =
-        Assignment { run: run.clone(), parent: getpid().as_raw(), manner, work: Work::Allocation(task) };
-    let text = serde_json::to_string(&assignment).map_err(|error| WalkError::NoPage(error.to_string()))?;
     let start = Start {
-        arguments: vec![VERB.to_owned(), text],
+        arguments: arguments(run, manner, Work::Allocation(task))?,
         // The worker itself waits for Return: while it does, nothing else happens.
         stdin: if walk.pause { Stdio::inherit() } else { Stdio::null() },
         keep: true,
-        time: (!walk.pause).then(|| time_for(size, walk.pages.saturating_mul(4))),
+        time: time(walk, size),
     };
     let mut listen = |line: &[u8]| {
         if let Some(Heard::Moved(movement)) = hear(line) {
-            show(&movement);
+            show(&Shown::Step(&movement));
         }
     };
     let ended = supervisor.run(vec![start], &mut listen).pop();
-    let owed = guardian.map(give_back).unwrap_or_default();
     let Some(ended) = ended else { return Err(WalkError::NoPage("no worker was started".to_owned())) };
-    let part = Part::parse(&ended.output, &run, role, Some(size));
-    let stopped = match (&part, ended.ending) {
-        (Ok(part), Ending::Exited(0)) if part.ended => None,
-        (Ok(_), Ending::Exited(code)) => {
-            Some(format!("the worker exited with code {code}: {}", ended.log.trim()))
-        }
-        (Ok(_), Ending::Signalled { name, .. }) => Some(format!("the worker was killed by {name}")),
-        (Ok(_), Ending::Deadline) => Some("the worker's time was up".to_owned()),
-        (Ok(_), Ending::BrokenOff(by)) => Some(format!("broken off by {by}")),
-        (Ok(_), Ending::NotStarted(why)) => Some(format!("the worker could not be started: {why}")),
-        (Err(error), _) => Some(format!("the worker's part is invalid: {error}")),
+    let part = Part::parse(&ended.output, run, role, Some(size));
+    let stopped = match &part {
+        Ok(part) if part.ended && ended.ending == Ending::Exited(0) => None,
+        Ok(_) => Some(why_stopped("the worker", &ended)),
+        Err(error) => Some(format!("the worker's part is invalid: {error}")),
     };
-    Ok(Walked { part: part.unwrap_or_default(), stopped, owed })
+    Ok(Walked { part: part.unwrap_or_default(), stopped, owed: Vec::new() })
+}
+
+fn arguments(run: &str, manner: Manner, work: Work) -> Result<Vec<String>, WalkError> {
+    let assignment = Assignment { run: run.to_owned(), parent: getpid().as_raw(), manner, work };
+    let text = serde_json::to_string(&assignment).map_err(|error| WalkError::NoPage(error.to_string()))?;
+    Ok(vec![VERB.to_owned(), text])
+}
+
+/// How long a worker may take: as long as a person likes where one is waited for.
+fn time(walk: &Walk, size: PageSize) -> Option<Duration> {
+    (!walk.pause).then(|| time_for(size, walk.pages.saturating_mul(4)))
+}
+
+fn why_stopped(who: &str, ended: &Ended) -> String {
+    match &ended.ending {
+        Ending::Exited(code) => format!("{who} exited with code {code}: {}", ended.log.trim()),
+        Ending::Signalled { name, .. } => format!("{who} was killed by {name}"),
+        Ending::Deadline => format!("{who}'s time was up"),
+        Ending::BrokenOff(by) => format!("broken off by {by}"),
+        Ending::NotStarted(why) => format!("{who} could not be started: {why}"),
+    }
+}
+
+/// Waits for Return. Byte by byte: what follows it is for whoever waits next.
+pub(super) fn pause(input: BorrowedFd<'_>) -> io::Result<()> {
+    let mut byte = [0];
+    loop {
+        match nix::unistd::read(input, &mut byte) {
+            Ok(0) => {
+                let why = "standard input was closed at a pause";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+            }
+            Ok(_) if byte == *b"\n" => return Ok(()),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The size asked for, or the smallest of which there are enough pages; an error if there are not.

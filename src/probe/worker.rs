@@ -1,6 +1,6 @@
 //! A worker process: tied to its parent, does one task, says what it finds on its standard output.
 
-use std::io::{self, BufRead as _, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
@@ -16,9 +16,10 @@ use crate::domain::counters::Movement;
 use crate::domain::part::{PartWriter, Telling};
 
 use crate::exchange;
+use crate::exchange::steps::Answer;
 
-use super::alone;
 use super::assignment::{Assignment, Manner, Work};
+use super::{alone, walk};
 
 /// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
 pub fn main(argument: &str) -> ExitCode {
@@ -62,11 +63,18 @@ pub fn role(argument: &str) -> ExitCode {
 fn work(assignment: &Assignment) -> io::Result<()> {
     tie_to(Pid::from_raw(assignment.parent))?;
     let work = &assignment.work;
+    if let Work::Steps(task) = work {
+        let mut out = io::stdout().lock();
+        let say = &mut |answer: &Answer| writeln!(out, "{}", serde_json::to_string(answer)?);
+        return exchange::steps::play(task, io::stdin().as_fd().try_clone_to_owned()?, say);
+    }
     let part = PartWriter::new(io::stdout(), assignment.run.clone(), work.role(), work.size());
     let mut teller = Teller { part, manner: assignment.manner };
     match work {
         Work::Allocation(task) => allocation::run(task, &mut teller)?,
         Work::Exchange(task) => exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut teller)?,
+        // It says nothing of checks: see above.
+        Work::Steps(_) => {}
     }
     teller.part.end()
 }
@@ -104,10 +112,7 @@ impl<W: Write> Telling for Teller<W> {
             return Ok(());
         }
         self.part.movement(movement)?;
-        if self.manner == Manner::Pause && io::stdin().lock().read_line(&mut String::new())? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "standard input was closed at a pause"));
-        }
-        Ok(())
+        if self.manner == Manner::Pause { walk::pause(io::stdin().as_fd()) } else { Ok(()) }
     }
 
     fn found(&mut self, finding: Finding) -> io::Result<()> {

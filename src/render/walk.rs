@@ -3,11 +3,11 @@
 
 use std::io::{self, Write};
 
-use super::style::{BOLD, DIM, Style, outcome_color};
+use super::style::{BOLD, DIM, Marks, Style, outcome_color};
 use super::text::{clean, columns, wrap};
 use crate::domain::check::Outcome;
-use crate::domain::counters::{Counters, Movement, NodeCounters};
-use crate::domain::size::PageSize;
+use crate::domain::counters::{Counters, Figure, Movement, NodeCounters};
+use crate::domain::size::{PageSize, human_bytes};
 
 /// Columns before what is told about a step.
 const INDENT: usize = 4;
@@ -21,8 +21,6 @@ pub struct Walk {
     pub pages: u64,
     /// The NUMA nodes that have a pool of this size.
     pub nodes: Vec<u32>,
-    /// The process that will hold the pages, if it is known by now.
-    pub pid: Option<u32>,
 }
 
 /// A row of the table: a counter before and after, as it is shown and as it is compared.
@@ -34,12 +32,13 @@ struct Row {
     expected: Cell,
 }
 
-/// What stands at one place: one number, or free and total of a NUMA node.
+/// What stands at one place: pages, free and total of a NUMA node, or bytes.
 #[derive(PartialEq, Eq)]
 enum Cell {
     Nothing,
     One(u64),
     FreeOfTotal(u64, u64),
+    Bytes(u64),
 }
 
 /// Writes what is about to happen, and what to type in another terminal to see it with one's own eyes: every path in
@@ -69,10 +68,6 @@ pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()>
         write!(out, " \\\n    {path}")?;
     }
     writeln!(out)?;
-    if let Some(pid) = walk.pid {
-        writeln!(out, "  grep huge /proc/{pid}/numa_maps")?;
-        writeln!(out, "  grep Hugetlb /proc/{pid}/smaps_rollup")?;
-    }
     Ok(())
 }
 
@@ -97,6 +92,25 @@ pub fn step(number: usize, movement: &Movement, out: &mut dyn Write, style: Styl
     }
     writeln!(out)?;
     counters(&rows(movement), out, style)
+}
+
+/// Writes that two processes share the pages from here on, the one named `first` touching them first.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn sharing(first: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let title = format!("Two processes share the pages over vhost-user: the {first} touches them first");
+    writeln!(out, "\n{}", style.paint(BOLD, &title))
+}
+
+/// Writes which process is which, and where its own figures stand.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn process(role: &str, pid: u32, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{:INDENT$}{role:<8} is process {pid}: grep Hugetlb /proc/{pid}/smaps_rollup", "")
 }
 
 /// Writes how the walk ended: `steps` done, of which `astray` did not move the counters as documented.
@@ -155,7 +169,7 @@ fn counters(rows: &[Row], out: &mut dyn Write, style: Style) -> io::Result<()> {
 }
 
 fn rows(movement: &Movement) -> Vec<Row> {
-    let Movement { before, expected, after, .. } = movement;
+    let Movement { before, expected, after, figures, .. } = movement;
     let total = |name: &str, get: fn(&Counters) -> u64| Row {
         name: name.to_owned(),
         before: Cell::One(get(before)),
@@ -176,6 +190,11 @@ fn rows(movement: &Movement) -> Vec<Row> {
         before: Cell::of(&before.numa, node),
         after: Cell::of(&after.numa, node),
         expected: Cell::of(&expected.numa, node),
+    }));
+    rows.extend(figures.iter().map(|Figure { name, before, expected, after }| {
+        let [before, expected, after] =
+            [before, expected, after].map(|bytes| bytes.map_or(Cell::Nothing, Cell::Bytes));
+        Row { name: clean(name, Marks::Unicode), before, after, expected }
     }));
     rows
 }
@@ -202,6 +221,10 @@ impl Row {
                     .collect();
                 parts.join(" ")
             }
+            (Cell::Bytes(before), Cell::Bytes(after)) => {
+                let sign = if after < before { '-' } else { '+' };
+                format!("{sign}{}", human_bytes(after.abs_diff(*before)))
+            }
             _ => "changed".to_owned(),
         }
     }
@@ -222,6 +245,7 @@ impl std::fmt::Display for Cell {
             Self::Nothing => f.write_str("-"),
             Self::One(number) => write!(f, "{number}"),
             Self::FreeOfTotal(free, total) => write!(f, "{free}/{total}"),
+            Self::Bytes(bytes) => f.write_str(&human_bytes(*bytes)),
         }
     }
 }

@@ -28,6 +28,7 @@ mod reserve;
 mod sharing;
 mod spoilt;
 mod testpmd;
+mod walk;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         mount::CASES,
         limit::CASES,
         allocation::CASES,
+        walk::CASES,
         sharing::CASES,
         spoilt::CASES,
         fault::CASES,

@@ -1,9 +1,6 @@
 //! The real peers: DPDK's testpmd at the other end, a million frames each way, none lost or altered.
 
-use std::fs::File;
 use std::os::fd::AsFd as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::HugeLen;
@@ -17,11 +14,13 @@ use hugeprobe::linux::hugefile::{HugeFile, Place};
 use hugeprobe::linux::map::Sharing;
 
 use crate::Case;
+use crate::context::testpmd::Testpmd;
 use crate::context::{Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
     ("peers: testpmd's vhost sends back a million frames of our frontend's", vhost),
     ("peers: testpmd's virtio_user sends back a million frames of our backend's", virtio_user),
+    ("peers: so does one that sends frames of its own first", busy_virtio_user),
 ];
 
 const FRAMES: u64 = 1_000_000;
@@ -29,45 +28,12 @@ const FRAMES: u64 = 1_000_000;
 const LONG: Duration = Duration::from_secs(60);
 const SEED: u64 = 0xfeed;
 
-/// A testpmd, ended when dropped.
-struct Testpmd(Child);
-
-impl Testpmd {
-    /// Forwards on one port from the start, having sent a burst of its own if asked to; `directory` is for its files and
-    /// its log.
-    fn start(directory: &Path, name: &str, device: &str, first_burst: bool) -> Result<Self, Missing> {
-        let log = File::create(directory.join(format!("{name}.log"))).unwrap();
-        Command::new("dpdk-testpmd")
-            .args(["-l", "0-1", "--no-pci", "--in-memory", "--single-file-segments", "-m", "16"])
-            .args(["--file-prefix", name, "--vdev", device])
-            .args(["--", "--no-mlockall", "--total-num-mbufs=2048", "--forward-mode=io", "--auto-start"])
-            // It throws away what it receives in its first moments otherwise, and reads its commands without a period.
-            .args(["--no-flush-rx", "--stats-period=1"])
-            .args(first_burst.then_some("--tx-first"))
-            .env("XDG_RUNTIME_DIR", directory)
-            .stdin(Stdio::null())
-            .stderr(log.try_clone().unwrap())
-            .stdout(log)
-            .spawn()
-            .map(Self)
-            .map_err(|error| Missing(format!("dpdk-testpmd ({error})")))
-    }
-}
-
-impl Drop for Testpmd {
-    fn drop(&mut self) {
-        let pid = nix::unistd::Pid::from_raw(self.0.id().try_into().unwrap());
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let _ = self.0.wait();
-    }
-}
-
 fn vhost(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let device = format!("net_vhost0,iface={},queues=1", path.display());
-    let _testpmd = Testpmd::start(directory.path(), "vhost", &device, false)?;
+    let _testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode=io"])?;
     let deadline = Instant::now() + LONG;
     let mut frontend = Frontend::new(Channel::new(connect(&path, deadline).unwrap()), LONG).unwrap();
     let mut memory = Memory::default();
@@ -90,17 +56,25 @@ fn vhost(machine: &Machine) -> Result<(), Missing> {
 }
 
 fn virtio_user(machine: &Machine) -> Result<(), Missing> {
+    send_to_virtio_user(machine, &["--forward-mode=io"])
+}
+
+/// Its burst comes first, and goes round and round with ours.
+fn busy_virtio_user(machine: &Machine) -> Result<(), Missing> {
+    send_to_virtio_user(machine, &["--forward-mode=io", "--tx-first"])
+}
+
+fn send_to_virtio_user(machine: &Machine, arguments: &[&str]) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let listener = Listener::new(&path).unwrap();
     let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", path.display());
-    let mut testpmd = Some(Testpmd::start(directory.path(), "virtio", &device, true)?);
+    let mut testpmd = Some(Testpmd::start(directory.path(), &device, arguments)?);
     let deadline = Instant::now() + LONG;
     let channel = Channel::new(listener.accept(deadline).unwrap());
     let (source, returns) = (Source::new(SEED, 64), Some(Tracker::new(SEED)));
-    // Its first burst shows that it forwards by now.
-    let work = Work::Source { source, frames: FRAMES, returns, after: 1 };
+    let work = Work::Source { source, frames: FRAMES, returns };
     let (features, protocol_features) = (FEATURES, PROTOCOL_FEATURES);
     let options = Options { pages: Pages::Of(SMALL), work, features, protocol_features };
     let mut nobody = Nobody;

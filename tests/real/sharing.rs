@@ -162,8 +162,7 @@ fn other_frames(machine: &Machine) -> Result<(), Missing> {
     let frontend = task(Role::Frontend(which), SMALL, 2);
     let mut honest = Honest(frontend.clone());
     let backend = thread::spawn(move || {
-        let work =
-            Work::Source { source: frame::Source::new(1, 64), frames: 100_000, returns: None, after: 0 };
+        let work = Work::Source { source: frame::Source::new(1, 64), frames: 100_000, returns: None };
         let options = Options {
             pages: Pages::Huge,
             work,

@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
         "testpmd: `frontend` and `backend` do without it, whoever listens, and --dir is where the pages are",
         both,
     ),
+    ("testpmd: `frontend` sends back what `backend` sends, without it", bounce),
     ("testpmd: `frontend` without pages cannot tell, and the peer is not waited for", no_pages),
 ];
 
@@ -40,8 +41,8 @@ fn vhost(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
-    let testpmd =
-        Testpmd::start(directory.path(), &format!("net_vhost0,iface={},queues=1", socket.display()), "io")?;
+    let device = format!("net_vhost0,iface={},queues=1", socket.display());
+    let testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode=io"])?;
     let run = run(&mut hugeprobe("frontend", &socket, &["--size", "2Mi", "--frames", FRAMES]));
     let facts = ["protocol MQ REPLY_ACK", "region 1    1 x 2Mi, hugetlbfs", "on node", ": 1000000 intact;"];
     assert_says(&run, &facts, &testpmd.log());
@@ -74,7 +75,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", socket.display());
-    let testpmd = Testpmd::start(directory.path(), &device, mode);
+    let testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode", mode]);
     let run = backend.join().unwrap();
     let testpmd = testpmd?;
     assert_eq!(run.code, Some(0), "{run:?}\n{}", testpmd.log());
@@ -116,6 +117,20 @@ fn both(machine: &Machine) -> Result<(), Missing> {
             |run: &Run| run.stdout.split("inode ").nth(1).unwrap().split(',').next().unwrap().to_owned();
         assert_eq!(inode(&frontend), inode(&backend), "the same file on both sides");
     }
+    Ok(())
+}
+
+fn bounce(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let mut backend = hugeprobe("backend", &socket, &["--listen", "--mode", "bounce", "--frames", "100000"]);
+    let backend = std::thread::spawn(move || run(&mut backend));
+    let arguments = ["--size", "2Mi", "--peer", "bounce", "--frames", "100000"];
+    let frontend = run(&mut hugeprobe("frontend", &socket, &arguments));
+    let backend = backend.join().unwrap();
+    assert_says(&frontend, &[": 100000 intact;"], &backend.stdout);
+    assert_says(&backend, &[": 100000 intact;", "100000 frames sent and come back"], "");
     Ok(())
 }
 

@@ -20,11 +20,12 @@ fn done(free: u64, seen: u64, facts: Reading<MappingFacts>) -> Try {
         before: counters(free + 1),
         expected: counters(free),
         after: counters(seen),
+        figures: Vec::new(),
     };
-    Try::Done(Done {
+    Try::Done(Box::new(Done {
         movement: Ok(movement),
         mapping: Some((Sight { facts, numa: Reading::Known(vec![(0, 1)]) }, 1)),
-    })
+    }))
 }
 
 fn holds(private_bytes: u64) -> Reading<MappingFacts> {
@@ -45,7 +46,7 @@ fn refused(outcome: Outcome, again: bool) -> Try {
 }
 
 fn blind() -> Try {
-    Try::Done(Done { movement: Err("no counters".to_owned()), mapping: None })
+    Try::Done(Box::new(Done { movement: Err("no counters".to_owned()), mapping: None }))
 }
 
 #[test]

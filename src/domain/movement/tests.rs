@@ -30,6 +30,7 @@ fn movement(before: &Counters, step: &Step, after: &Counters) -> Movement {
         before: before.clone(),
         expected: step.expect(before, after),
         after: after.clone(),
+        figures: Vec::new(),
     }
 }
 

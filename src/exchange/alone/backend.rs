@@ -76,8 +76,8 @@ fn work(task: &super::Backend) -> Work {
     match task.mode {
         Mode::Echo => Work::Echo,
         Mode::Sink => Work::Sink(Some(tracker())),
-        Mode::Source => Work::Source { source: source(), frames, returns: None, after: 0 },
-        Mode::Bounce => Work::Source { source: source(), frames, returns: Some(tracker()), after: 0 },
+        Mode::Source => Work::Source { source: source(), frames, returns: None },
+        Mode::Bounce => Work::Source { source: source(), frames, returns: Some(tracker()) },
     }
 }
 

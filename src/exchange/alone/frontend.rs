@@ -50,7 +50,8 @@ pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Res
         peer: match task.peer {
             Mode::Echo => Peer::Echoes,
             Mode::Sink => Peer::Sinks,
-            Mode::Source | Mode::Bounce => Peer::Sends,
+            Mode::Source => Peer::Sends,
+            Mode::Bounce => Peer::Wants,
         },
         window: RINGS[0],
         waiting: Waiting::Called,

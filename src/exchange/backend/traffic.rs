@@ -1,7 +1,9 @@
 //! What the backend does with the frames of a queue pair, a batch at a time.
 
+use std::time::{Duration, Instant};
+
 use super::vring::Vring;
-use crate::exchange::frame::{Source, Tally, Tracker};
+use crate::exchange::frame::{Source, Tally, Tracker, is_knock, knock};
 use crate::exchange::net::{Format, LONGEST_FRAME, Progress};
 use crate::exchange::ring::{Chain, Device, RingError};
 use crate::exchange::table::Table;
@@ -20,11 +22,8 @@ pub enum Work {
         /// How many.
         frames: u64,
         /// Set if the driver sends each back: then what comes is looked at, and few are under way at once, for a driver
-        /// drops what it cannot send.
+        /// drops what it cannot send. The first is sent when something has come: see [`KNOCKS`].
         returns: Option<Tracker>,
-        /// How many frames must have come before the first is sent: a driver that has just started may throw away what
-        /// is there, and one that sends is past that.
-        after: u64,
     },
 }
 
@@ -49,6 +48,18 @@ pub(super) struct Worker {
     work: Work,
     traffic: Traffic,
     buffer: Vec<u8>,
+    knocks: Knocks,
+}
+
+/// Whether a driver that is to send frames back does so by now. Its rings run before its port is started, and DPDK's
+/// virtio driver throws away at the start what has come until then: one frame is sent now and then, and nothing that
+/// counts before one comes back, or another has come.
+#[derive(Debug, Default)]
+struct Knocks {
+    /// Sent and come back.
+    count: u64,
+    last: Option<Instant>,
+    is_answered: bool,
 }
 
 /// Chains in one batch: what is published to the driver at once.
@@ -58,6 +69,9 @@ const BATCH: u16 = 64;
 /// it two descriptors.
 const UNDER_WAY: u64 = 128;
 
+/// Between two frames that are sent to learn whether the driver sends them back.
+pub(super) const KNOCKS: Duration = Duration::from_millis(20);
+
 /// A vring that fails, by its place in the pair: 0 receives at the driver, 1 transmits.
 pub(super) type Failed = (u32, RingError);
 
@@ -65,7 +79,7 @@ pub(super) type Failed = (u32, RingError);
 
 impl Worker {
     pub(super) fn new(work: Work) -> Self {
-        Self { work, traffic: Traffic::default(), buffer: vec![0; LONGEST_FRAME] }
+        Self { work, traffic: Traffic::default(), buffer: vec![0; LONGEST_FRAME], knocks: Knocks::default() }
     }
 
     pub(super) const fn traffic(&self) -> &Traffic {
@@ -80,6 +94,11 @@ impl Worker {
         }
     }
 
+    /// Whether it has to be looked every [`KNOCKS`] what the driver does, who may tell nothing of its own accord.
+    pub(super) const fn is_knocking(&self) -> bool {
+        matches!(self.work, Work::Source { returns: Some(_), .. }) && !self.knocks.is_answered
+    }
+
     /// Moves one batch of a pair. How many frames.
     pub(super) fn turn(
         &mut self,
@@ -91,7 +110,8 @@ impl Worker {
         let to_driver = receive.device(table).map_err(|error| (0, error))?.filter(|_| may_receive);
         let from_driver = transmit.device(table).map_err(|error| (1, error))?;
         let mut queues = Queues { format, to: to_driver, from: from_driver, receive, transmit };
-        let before = self.traffic;
+        let (before, knocked) = (self.traffic, self.knocks.count);
+        let is_knocking = self.is_knocking();
         match &mut self.work {
             Work::Echo if may_transmit => {
                 queues.echo(&mut self.buffer, &mut self.traffic)?;
@@ -106,13 +126,20 @@ impl Worker {
                     }
                 })?;
             }
-            Work::Source { source, frames, returns, after } => {
+            Work::Source { source, frames, returns } => {
                 let most = returns.as_ref().map_or(*frames, |tracker| tracker.tally().ours() + UNDER_WAY);
-                if self.traffic.received >= *after {
+                if !is_knocking {
                     queues.send(source, most.min(*frames), &mut self.traffic)?;
+                } else if self.knocks.is_due(Instant::now()) {
+                    self.knocks.count += queues.knock()?;
                 }
-                let traffic = &mut self.traffic;
+                let (traffic, knocks) = (&mut self.traffic, &mut self.knocks);
                 queues.drain(&mut self.buffer, |frame| {
+                    knocks.is_answered = true;
+                    if returns.is_some() && is_knock(frame) {
+                        knocks.count += 1;
+                        return;
+                    }
                     traffic.received += 1;
                     traffic.received_bytes += frame.len() as u64;
                     if let Some(tracker) = returns {
@@ -126,7 +153,20 @@ impl Worker {
             }
         }
         let moved = |traffic: &Traffic| traffic.received + traffic.sent + traffic.discarded;
-        Ok(moved(&self.traffic) - moved(&before))
+        Ok(moved(&self.traffic) - moved(&before) + self.knocks.count - knocked)
+    }
+}
+
+// === impl Knocks ===
+
+impl Knocks {
+    /// Whether it is time for the next; then it counts as tried.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.last.is_none_or(|last| now.duration_since(last) >= KNOCKS);
+        if is_due {
+            self.last = Some(now);
+        }
+        is_due
     }
 }
 
@@ -188,6 +228,19 @@ impl Queues<'_, '_> {
             publish(from, self.transmit, at).map_err(|error| (1, error))?;
         }
         Ok(())
+    }
+
+    /// Sends a frame that is not counted, if there is room. How many that were.
+    fn knock(&mut self) -> Result<u64, Failed> {
+        let Some(to) = &self.to else { return Ok(0) };
+        let failed = |error| (0, error);
+        let mut at = self.receive.progress();
+        let waiting = to.waiting(at.taken).map_err(failed)?;
+        if self.format.give(to, &mut at, &mut Chain::default(), waiting, &knock()).map_err(failed)? == 0 {
+            return Ok(0);
+        }
+        publish(to, self.receive, at).map_err(failed)?;
+        Ok(1)
     }
 
     /// Sends frames until there were `frames` of them.

@@ -63,6 +63,8 @@ pub enum Peer {
     Sinks,
     /// It takes none, and sends as many as the job says.
     Sends,
+    /// It sends, and as many as the job says are to be sent back to it.
+    Wants,
 }
 
 /// How the frontend waits for the backend.
@@ -143,9 +145,10 @@ impl<'m> Pair<'m> {
         let mut run = Run {
             source: Source::new(job.seed, job.length),
             tracker: Tracker::new(job.seed),
-            to_send: if job.peer == Peer::Sends { 0 } else { job.frames },
+            to_send: if matches!(job.peer, Peer::Sends | Peer::Wants) { 0 } else { job.frames },
             to_come: if job.peer == Peer::Sinks { 0 } else { job.frames },
             taken: 0,
+            returned: 0,
             came: 0,
             last: Instant::now(),
             round_trips: Vec::new(),
@@ -195,11 +198,20 @@ impl<'m> Pair<'m> {
     fn receive(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
         let (queue, header) = (&mut self.receive, self.format.header());
         let mut count = 0;
-        while count < u64::from(BATCH)
-            && let Some(used) = queue.take_used()?
-        {
+        while count < u64::from(BATCH) {
+            // What is to be sent back stays where it is until it can be: nothing is lost here.
+            if job.peer == Peer::Wants && !self.transmit.driver.has_free_id() {
+                break;
+            }
+            let Some(used) = queue.take_used()? else { break };
             let frame = queue.frame(used, header, &mut run.buffer)?;
             run.tracker.look(frame);
+            if job.peer == Peer::Wants
+                && let Some(id) = self.transmit.driver.free_id()
+            {
+                self.transmit.fill(id, header, frame)?;
+                run.returned += 1;
+            }
             queue.offer(used.id, BUFFER, true)?;
             count += 1;
             if job.window == 1 {
@@ -208,6 +220,9 @@ impl<'m> Pair<'m> {
         }
         if count > 0 {
             queue.publish()?;
+            if job.peer == Peer::Wants {
+                self.transmit.publish()?;
+            }
             run.came = run.tracker.tally().ours();
         }
         Ok(count)
@@ -271,6 +286,8 @@ struct Run {
     to_come: u64,
     /// Frames that the backend has taken.
     taken: u64,
+    /// Frames that were sent back, whatever they were.
+    returned: u64,
     /// Frames of ours that have come, in whatever state.
     came: u64,
     /// When the last frame was sent.
@@ -281,7 +298,7 @@ struct Run {
 
 impl Run {
     const fn is_done(&self) -> bool {
-        self.taken >= self.to_send && self.came >= self.to_come
+        self.taken >= self.to_send.saturating_add(self.returned) && self.came >= self.to_come
     }
 }
 

@@ -76,6 +76,12 @@ impl<'m> Driver<'m> {
         self.free.pop()
     }
 
+    /// Whether [`Driver::free_id`] has one.
+    #[must_use]
+    pub const fn has_free_id(&self) -> bool {
+        !self.free.is_empty()
+    }
+
     /// Shows the device everything offered. Whether it wants to be told.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ fn planned(inventory: &Inventory, request: &Request) -> (Plan, Vec<Job>) {
 fn tasks(jobs: &[Job]) -> impl Iterator<Item = &Task> {
     jobs.iter().flat_map(|job| &job.workers).filter_map(|work| match work {
         Work::Allocation(task) => Some(task),
-        Work::Exchange(_) => None,
+        Work::Exchange(_) | Work::Steps(_) => None,
     })
 }
 
@@ -293,7 +293,7 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
     let directory = |work: &Work| match work {
         Work::Exchange(task) => task.memory == Source::Directory("/dev/hugepages".to_owned()),
-        Work::Allocation(_) => false,
+        Work::Allocation(_) | Work::Steps(_) => false,
     };
     assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
     assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));

@@ -16,6 +16,7 @@ fn movement() -> Movement {
         before: counters(512, 2, 256, 256),
         expected: Counters { numa: vec![], ..counters(511, 1, 0, 0) },
         after: counters(511, 1, 255, 256),
+        figures: Vec::new(),
     }
 }
 
@@ -41,6 +42,27 @@ fn a_step_shows_what_moved() {
 ";
     assert_eq!(shown(&movement()), text);
     assert!(as_documented(&movement()));
+}
+
+#[test]
+fn what_processes_have_stands_below_in_bytes() {
+    let mut movement = movement();
+    let figure = |name: &str, before, expected, after| Figure { name: name.into(), before, expected, after };
+    movement.figures = vec![
+        figure("frontend Private_Hugetlb", Some(4 << 20), Some(0), Some(0)),
+        figure("frontend Shared_Hugetlb", Some(0), Some(4 << 20), Some(2 << 20)),
+        figure("backend Shared_Hugetlb", Some(0), None, None),
+    ];
+    let text = shown(&movement);
+    for line in [
+        "    total                          512       512\n",
+        "    frontend Private_Hugetlb     4 MiB       0 B   -4 MiB\n",
+        "    frontend Shared_Hugetlb        0 B     2 MiB   +2 MiB   ✘ expected 4 MiB\n",
+        "    backend Shared_Hugetlb         0 B         -   changed\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert!(!as_documented(&movement));
 }
 
 #[test]
@@ -70,7 +92,7 @@ fn a_node_that_comes_or_goes_is_shown() {
 fn the_opening_names_each_file() {
     let mut out = Vec::new();
     let size = PageSize::from_bytes(1 << 30).unwrap();
-    let walk = Walk { size, pages: 1, nodes: vec![0, 1], pid: Some(4711) };
+    let walk = Walk { size, pages: 1, nodes: vec![0, 1] };
     opening(&walk, &mut out, Style::default()).unwrap();
     let text = "hugepages-1Gi: 1 page, step by step
 
@@ -84,8 +106,20 @@ In another terminal, at any step:
     /sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages \\
     /sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages \\
     /sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages
-  grep huge /proc/4711/numa_maps
-  grep Hugetlb /proc/4711/smaps_rollup
+";
+    assert_eq!(String::from_utf8(out).unwrap(), text);
+}
+
+#[test]
+fn who_shares_is_told_before_the_first_step_of_two() {
+    let mut out = Vec::new();
+    sharing("backend", &mut out, Style::default()).unwrap();
+    process("frontend", 4711, &mut out).unwrap();
+    process("backend", 4712, &mut out).unwrap();
+    let text = "
+Two processes share the pages over vhost-user: the backend touches them first
+    frontend is process 4711: grep Hugetlb /proc/4711/smaps_rollup
+    backend  is process 4712: grep Hugetlb /proc/4712/smaps_rollup
 ";
     assert_eq!(String::from_utf8(out).unwrap(), text);
 }
@@ -100,6 +134,11 @@ fn the_end_counts_the_steps_that_went_astray() {
     assert_eq!(closing(8, 0), "\n✔ 8 steps, the counters moved as documented\n");
     assert!(closing(8, 2).starts_with("\n✘ 8 steps, in 2 of them"));
     assert!(closing(0, 0).starts_with("\n?"));
+}
+
+fn any_figure() -> impl Strategy<Value = Figure> {
+    any::<(String, Option<u64>, Option<u64>, Option<u64>)>()
+        .prop_map(|(name, before, expected, after)| Figure { name, before, expected, after })
 }
 
 fn any_counters() -> impl Strategy<Value = Counters> {
@@ -125,9 +164,10 @@ proptest! {
         documented: String,
         before in any_counters(),
         after in any_counters(),
+        figures in proptest::collection::vec(any_figure(), 0..3),
         width: usize,
     ) {
-        let movement = Movement { step: what, documented, expected: before.clone(), before, after };
+        let movement = Movement { step: what, documented, expected: before.clone(), before, after, figures };
         let mut out = Vec::new();
         step(1, &movement, &mut out, Style { width, ..Style::default() }).unwrap();
         let text = String::from_utf8(out).unwrap();

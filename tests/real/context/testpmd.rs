@@ -21,15 +21,16 @@ pub(crate) struct Testpmd {
 }
 
 impl Testpmd {
-    /// Forwards in `mode` on the port that `device` describes; `directory` is for its files and its log.
-    pub(crate) fn start(directory: &Path, device: &str, mode: &str) -> Result<Self, Missing> {
+    /// Forwards on the port that `device` describes, as its own `arguments` say; `directory` is for its files and its log.
+    pub(crate) fn start(directory: &Path, device: &str, arguments: &[&str]) -> Result<Self, Missing> {
         let path = directory.join("testpmd.log");
         let log = File::create(&path).unwrap();
         let prefix = format!("hugeprobe-{}", std::process::id());
         let child = Command::new("dpdk-testpmd")
             .args(["-l", "0-1", "--no-pci", "--in-memory", "--single-file-segments", "-m", "16"])
             .args(["--file-prefix", &prefix, "--vdev", device])
-            .args(["--", "--no-mlockall", "--total-num-mbufs=2048", "--forward-mode", mode, "--auto-start"])
+            .args(["--", "--no-mlockall", "--total-num-mbufs=2048", "--auto-start"])
+            .args(arguments)
             // It throws away what it receives in its first moments otherwise, and reads its commands without a period.
             .args(["--no-flush-rx", "--stats-period=1"])
             .env("XDG_RUNTIME_DIR", directory)

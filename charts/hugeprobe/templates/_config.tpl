@@ -1,0 +1,45 @@
+{{/* agent.json: what `hugeprobe agent --config` reads. It refuses keys that it does not know. */}}
+{{- define "hugeprobe.config" -}}
+{{- $v := .Values -}}
+{{- $ids := include "hugeprobe.probeRunAs" . | fromJson -}}
+{{- $secrets := list -}}
+{{- range $v.imagePullSecrets }}{{ $secrets = append $secrets .name }}{{ end -}}
+{{- $expectations := list -}}
+{{- range $v.expectations -}}
+{{- $expectations = append $expectations (dict "nodeSelector" (.nodeSelector | default dict) "expect" (.expect | default list) "need" (.need | default list)) -}}
+{{- end -}}
+{{- $sizes := $v.sizes -}}
+{{- $pages := $v.probe.pages -}}
+{{- if eq $v.mode "resident" -}}
+{{- $sizes = list $v.resident.size -}}
+{{- $pages = dict $v.resident.size $v.resident.pages -}}
+{{- end -}}
+{{- dict
+  "profile" $v.profile
+  "mode" $v.mode
+  "workload" $v.workload
+  "workloadSeccomp" $v.workloadSeccomp
+  "watchNode" $v.watchNode
+  "tickSeconds" $v.tickSeconds
+  "renewMinutes" $v.renewMinutes
+  "sizes" $sizes
+  "expectations" $expectations
+  "podAccounting" $v.podAccounting
+  "probe" (dict
+    "image" (include "hugeprobe.image" .)
+    "imagePullPolicy" $v.image.pullPolicy
+    "imagePullSecrets" $secrets
+    "serviceAccountName" (include "hugeprobe.probeAccount" .)
+    "priorityClassName" (include "hugeprobe.probePriorityClass" .)
+    "pages" $pages
+    "runAsUser" $ids.user
+    "runAsGroup" $ids.group
+    "fsGroup" $ids.fsGroup
+    "runtimeClassName" ($v.probe.runtimeClassName | default nil)
+    "cpu" $v.probe.cpu
+    "memory" $v.probe.memory
+    "deadlineSeconds" $v.probe.deadlineSeconds
+    "pendingSeconds" $v.probe.pendingSeconds)
+  "resident" (dict "directory" "/run/hugeprobe")
+| toJson -}}
+{{- end }}

@@ -1,0 +1,74 @@
+{{/* What the schema cannot say, because it takes two values. Each in a sentence that names them. */}}
+{{- define "hugeprobe.validate" -}}
+{{- $v := .Values -}}
+{{- $resident := eq $v.mode "resident" -}}
+{{- if and $resident (eq $v.profile "privileged") -}}
+{{- fail "profile: privileged and mode: resident exclude each other: the two roles would run in a pod that sees the host's processes. Take mode: probePods, or profile: restricted." -}}
+{{- end -}}
+{{- if and (eq $v.profile "privileged") (has .Release.Namespace (list "default" "kube-system" "kube-public")) -}}
+{{- fail (printf "profile: privileged needs a namespace of its own, and %s is none: whoever may create pods there could do what this profile may." .Release.Namespace) -}}
+{{- end -}}
+{{- if and $resident $v.sizes (ne (join "," $v.sizes) $v.resident.size) -}}
+{{- fail (printf "sizes: mode: resident examines resident.size (%s) alone, not %s. Leave sizes empty." $v.resident.size (join ", " $v.sizes)) -}}
+{{- end -}}
+{{- if ge (int $v.probe.pendingSeconds) (mul 60 (int $v.renewMinutes)) -}}
+{{- fail (printf "probe.pendingSeconds: %v s is as long as renewMinutes (%v): the next probe would be due before this one gives up." $v.probe.pendingSeconds $v.renewMinutes) -}}
+{{- end -}}
+{{- if and (eq (toString $v.admissionPolicy.enabled) "true") (ne (include "hugeprobe.policiesKnown" .) "true") -}}
+{{- fail "admissionPolicy.enabled: this API server has no ValidatingAdmissionPolicy. With auto the chart installs without it; docs/kubernetes.md says what is then open." -}}
+{{- end -}}
+{{- if and $v.priorityClass.create (hasPrefix "system-" $v.priorityClassName) -}}
+{{- fail (printf "priorityClass.create: %s belongs to Kubernetes. Give priorityClassName another name." $v.priorityClassName) -}}
+{{- end -}}
+{{- if and (not $v.serviceAccounts.create) (not $v.serviceAccounts.agent) -}}
+{{- fail "serviceAccounts.create: false needs the name of the account in serviceAccounts.agent." -}}
+{{- end -}}
+{{- if and (not $v.serviceAccounts.create) (not $resident) (not $v.serviceAccounts.probe) -}}
+{{- fail "serviceAccounts.create: false needs the name of the probe pods' account in serviceAccounts.probe." -}}
+{{- end -}}
+{{- if eq (include "hugeprobe.agentAccount" .) (include "hugeprobe.probeAccount" .) -}}
+{{- fail "serviceAccounts: the probe pods must not have the agent's account." -}}
+{{- end -}}
+{{- range $v.sizes }}{{ include "hugeprobe.validateSize" (dict "where" "sizes" "size" .) }}{{ end -}}
+{{- range $size, $_ := $v.probe.pages }}{{ include "hugeprobe.validateSize" (dict "where" "probe.pages" "size" $size) }}{{ end -}}
+{{- include "hugeprobe.validateSize" (dict "where" "resident.size" "size" $v.resident.size) -}}
+{{- $sizes := $resident | ternary (list $v.resident.size) $v.sizes -}}
+{{- $selectors := dict -}}
+{{- range $i, $entry := $v.expectations -}}
+{{- $selector := toJson ($entry.nodeSelector | default dict) -}}
+{{- if hasKey $selectors $selector -}}
+{{- fail (printf "expectations[%d].nodeSelector is that of expectations[%v] too: %s. Make it one entry." $i (get $selectors $selector) $selector) -}}
+{{- end -}}
+{{- $_ := set $selectors $selector $i -}}
+{{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].expect" $i) "texts" ($entry.expect | default list) "about" "^([^>=]+)" "sizes" $sizes) -}}
+{{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].need" $i) "texts" ($entry.need | default list) "about" "^([^=]+)" "sizes" $sizes) -}}
+{{- if and $resident $entry.need -}}
+{{- fail (printf "expectations[%d].need: in mode: resident the two roles have resident.pages (%v) and no more. Needs take mode: probePods." $i $v.resident.pages) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* No two `.texts` about the same pool, and none about a size that is not examined. */}}
+{{- define "hugeprobe.validateOnce" -}}
+{{- $seen := dict -}}
+{{- range .texts -}}
+{{- $subject := regexFind $.about . -}}
+{{- if contains ".need" $.where -}}{{- $subject = printf "%s%s" $subject (regexFind "@.*$" .) -}}{{- end -}}
+{{- if hasKey $seen $subject -}}
+{{- fail (printf "%s says two things about %s: %s and %s." $.where $subject (get $seen $subject) .) -}}
+{{- end -}}
+{{- $_ := set $seen $subject . -}}
+{{- $size := regexFind "^[0-9]+[KMG]i" . -}}
+{{- include "hugeprobe.validateSize" (dict "where" $.where "size" $size) -}}
+{{- if and $.sizes (not (has $size $.sizes)) -}}
+{{- fail (printf "%s: %s is about %s, which is not examined (%s)." $.where . $size (join ", " $.sizes)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* `.size` is a size that a kernel could have, spelt the one way that Kubernetes spells it. */}}
+{{- define "hugeprobe.validateSize" -}}
+{{- if not (regexMatch "^((8|16|32|64|128|256|512)Ki|(1|2|4|8|16|32|64|128|256|512)(Mi|Gi))$" .size) -}}
+{{- fail (printf "%s: %s is no huge page size: it takes a power of two from 8Ki to 512Gi, in its largest unit, such as 2Mi or 1Gi." .where .size) -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,419 @@
+//! How two processes share pages, step by step: a director tells each what to do and looks at the counters in between.
+//!
+//! What is looked at: the pool, what either process maps by its smaps_rollup, and what the cgroups of either are charged
+//! where `--frontend-cgroup` and `--backend-cgroup` name them. Nobody but the director looks, and nobody acts meanwhile.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Stdio;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Shown, Walk, WalkError, arguments, pause, time, why_stopped};
+use crate::domain::counters::{Counters, Figure, Movement};
+use crate::domain::merge::Ending;
+use crate::domain::movement::{Placed, Step};
+use crate::domain::size::PageSize;
+use crate::exchange::role::Source;
+use crate::exchange::steps::{Act, Answer, Side, Task};
+use crate::linux::cgroup::Group;
+use crate::linux::counters::CounterFiles;
+use crate::linux::rights;
+use crate::linux::root::HostRoot;
+use crate::linux::smaps;
+use crate::probe::assignment::{Manner, Work};
+use crate::probe::planning::time_for;
+use crate::probe::supervisor::{Start, Supervisor};
+
+/// What is done between two looks, and what the kernel documents about it.
+struct Scene {
+    acts: Vec<(Side, Act)>,
+    text: String,
+    documented: String,
+    step: Step,
+    /// `Private_Hugetlb` and `Shared_Hugetlb` afterwards, pages: the frontend's, the backend's.
+    mapped: [[u64; 2]; 2],
+    /// By how many pages the cgroup of who touches first is charged afterwards.
+    charged: u64,
+}
+
+/// Tells two workers what to do.
+struct Director<'a> {
+    walk: &'a Walk,
+    size: PageSize,
+    first: Side,
+    scenes: VecDeque<Scene>,
+    current: Option<(Scene, Look)>,
+    /// The workers, as long as they are needed.
+    controls: Option<[UnixStream; 2]>,
+    pids: [Option<u32>; 2],
+    /// Answers that are still to come.
+    waiting: usize,
+    is_paused: bool,
+    counters: CounterFiles,
+    groups: [Option<Group>; 2],
+    /// What the groups were charged at the beginning, bytes.
+    charged: [Option<u64>; 2],
+    problem: Option<String>,
+}
+
+/// What was seen at one moment.
+#[derive(Clone)]
+struct Look {
+    counters: Counters,
+    /// Bytes, in the order of [`NAMES`].
+    figures: [Option<u64>; 6],
+}
+
+const NAMES: [&str; 6] = [
+    "frontend Private_Hugetlb",
+    "frontend Shared_Hugetlb",
+    "backend Private_Hugetlb",
+    "backend Shared_Hugetlb",
+    "frontend's cgroup pays",
+    "backend's cgroup pays",
+];
+
+/// Plays all scenes with `first` as the one that touches the pages first. Why they could not be, if so.
+pub(super) fn run(
+    walk: &Walk,
+    size: PageSize,
+    run: &str,
+    first: Side,
+    supervisor: &mut Supervisor<'_>,
+    show: &mut dyn FnMut(&Shown<'_>),
+) -> Result<(), String> {
+    let mut director = Director::new(walk, size, first)?;
+    let (starts, controls) = cast(walk, size, run).map_err(|error| error.to_string())?;
+    director.controls = Some(controls);
+    director.tell(&[(Side::Frontend, Act::Join), (Side::Backend, Act::Join)]);
+    let ended = supervisor.run(starts, &mut |line| director.hear(line, show));
+    let died = ["the frontend", "the backend"]
+        .iter()
+        .zip(&ended)
+        .find(|(_, ended)| ended.ending != Ending::Exited(0));
+    match (died, director.problem) {
+        (Some((who, ended)), _) => Err(why_stopped(who, ended)),
+        (None, Some(problem)) => Err(problem),
+        (None, None) if !director.scenes.is_empty() => Err("the two ended before their time".to_owned()),
+        (None, None) => Ok(()),
+    }
+}
+
+/// The two workers, each with one end of a connection between them, and the sockets by which they are told what to do.
+fn cast(walk: &Walk, size: PageSize, run: &str) -> Result<(Vec<Start>, [UnixStream; 2]), WalkError> {
+    let failed = |error: io::Error| WalkError::NoPage(format!("the two cannot be connected: {error}"));
+    let (one, other) = UnixStream::pair().map_err(failed)?;
+    let mut starts = Vec::new();
+    let mut worker = |side, end: &UnixStream, cgroup: &Option<String>| {
+        let task = Task {
+            side,
+            size,
+            pages: walk.pages,
+            memory: walk.directory.clone().map_or(Source::Memfd, Source::Directory),
+            cgroup: cgroup.clone(),
+            millis: u64::try_from(time_for(size, walk.pages.saturating_mul(4)).as_millis())
+                .unwrap_or(u64::MAX),
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        rights::send(ours.as_fd(), b"+", &[end.as_fd()]).map_err(failed)?;
+        starts.push(Start {
+            arguments: arguments(run, Manner::Part, Work::Steps(task))?,
+            stdin: Stdio::from(std::os::fd::OwnedFd::from(theirs)),
+            keep: true,
+            time: time(walk, size),
+        });
+        Ok::<_, WalkError>(ours)
+    };
+    let controls = [
+        worker(Side::Frontend, &one, &walk.frontend_cgroup)?,
+        worker(Side::Backend, &other, &walk.backend_cgroup)?,
+    ];
+    Ok((starts, controls))
+}
+
+/// From the first mapping to the last unmapping.
+fn scenes(first: Side, pages: u64, has_mount: bool) -> VecDeque<Scene> {
+    let (second, other) = match first {
+        Side::Frontend => (Side::Backend, 1),
+        Side::Backend => (Side::Frontend, 0),
+    };
+    let (of_first, of_second) = (1 - other, other);
+    let count = if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") };
+    let nothing = || Step::Touch(Placed::default());
+    // A mount with min_size= may have reserved them beforehand.
+    let held = if has_mount { pages } else { 0 };
+    let placed = Placed { pages, numa: Vec::new() };
+    let mapped = |place: usize, figures: [u64; 2]| {
+        let mut mapped = [[0; 2]; 2];
+        if let Some(figure) = mapped.get_mut(place) {
+            *figure = figures;
+        }
+        mapped
+    };
+    let (first_name, second_name) = (name(first), name(second));
+    let map = Scene {
+        acts: vec![(Side::Frontend, Act::Map)],
+        text: format!("frontend: map {count} of a file, MAP_SHARED"),
+        documented: Step::Reserve { pages, held }.documented(),
+        step: Step::Reserve { pages, held },
+        mapped: [[0; 2]; 2],
+        charged: 0,
+    };
+    let touch = Scene {
+        acts: vec![(first, Act::Touch)],
+        text: format!("{first_name}: write one byte of each page"),
+        documented: format!(
+            "free -{pages}, reserved -{pages}: charged to the {first_name}'s cgroup, and to no other until the file is gone"
+        ),
+        step: Step::Touch(placed.clone()),
+        mapped: mapped(of_first, [pages, 0]),
+        charged: pages,
+    };
+    let hand_over = |is_touched: bool| Scene {
+        acts: vec![(Side::Frontend, Act::HandOver), (Side::Backend, Act::TakeOver)],
+        text: "frontend: hand the file over in SET_MEM_TABLE; backend: map it".to_owned(),
+        documented: "nothing moves: the pages are the file's, and promised to it once".to_owned(),
+        step: nothing(),
+        mapped: if is_touched { mapped(0, [pages, 0]) } else { [[0; 2]; 2] },
+        charged: if is_touched { pages } else { 0 },
+    };
+    let read = Scene {
+        acts: vec![(second, Act::Read)],
+        text: format!("{second_name}: read that byte of each page"),
+        documented: "no page is used, Private_Hugetlb of one becomes Shared_Hugetlb of both".to_owned(),
+        step: nothing(),
+        mapped: [[0, pages]; 2],
+        charged: pages,
+    };
+    let leave = Scene {
+        acts: vec![(first, Act::Release)],
+        text: format!("{first_name}: unmap and close"),
+        documented: format!(
+            "nothing is given back: the {second_name} has the file, and the charge stays where it was"
+        ),
+        step: nothing(),
+        mapped: mapped(of_second, [pages, 0]),
+        charged: pages,
+    };
+    let step = Step::Release { placed, unused: 0, held };
+    let end = Scene {
+        acts: vec![(second, Act::Release)],
+        text: format!("{second_name}: unmap and close, the last to have it"),
+        documented: step.documented(),
+        step,
+        mapped: [[0; 2]; 2],
+        charged: 0,
+    };
+    match first {
+        Side::Frontend => VecDeque::from([map, touch, hand_over(true), read, leave, end]),
+        Side::Backend => VecDeque::from([map, hand_over(false), touch, read, leave, end]),
+    }
+}
+
+/// What a side is called in a sentence.
+#[must_use]
+pub const fn name(side: Side) -> &'static str {
+    match side {
+        Side::Frontend => "frontend",
+        Side::Backend => "backend",
+    }
+}
+
+// === impl Director ===
+
+impl<'a> Director<'a> {
+    fn new(walk: &'a Walk, size: PageSize, first: Side) -> Result<Self, String> {
+        let counters = CounterFiles::open(&HostRoot::default(), size).map_err(|error| error.to_string())?;
+        let open = |directory: &Option<String>| Group::open(Path::new(directory.as_ref()?)).ok();
+        let groups = [open(&walk.frontend_cgroup), open(&walk.backend_cgroup)];
+        let charged = groups.each_ref().map(|group| group.as_ref()?.charges(size).bytes.get());
+        Ok(Self {
+            walk,
+            size,
+            first,
+            scenes: scenes(first, walk.pages, walk.directory.is_some()),
+            current: None,
+            controls: None,
+            pids: [None; 2],
+            waiting: 0,
+            is_paused: false,
+            counters,
+            groups,
+            charged,
+            problem: None,
+        })
+    }
+
+    /// One line of either worker, or an empty one: time passes.
+    fn hear(&mut self, line: &[u8], show: &mut dyn FnMut(&Shown<'_>)) {
+        if line.is_empty() {
+            self.idle();
+        } else if let Ok(answer) = serde_json::from_slice::<Answer>(line) {
+            self.answered(answer, show);
+        }
+    }
+
+    fn answered(&mut self, Answer { side, pid, problem }: Answer, show: &mut dyn FnMut(&Shown<'_>)) {
+        if let Some(problem) = problem {
+            return self.give_up(format!("{}: {problem}", name(side)));
+        }
+        let [frontend, backend] = &mut self.pids;
+        *(if side == Side::Frontend { frontend } else { backend }) = Some(pid);
+        self.waiting = self.waiting.saturating_sub(1);
+        if self.waiting > 0 || self.problem.is_some() {
+            return;
+        }
+        match self.current.take() {
+            None => {
+                for (side, pid) in [Side::Frontend, Side::Backend].into_iter().zip(self.pids) {
+                    show(&Shown::Process(side, pid.unwrap_or_default()));
+                }
+                self.go_on();
+            }
+            Some((scene, before)) => match self.look() {
+                Ok(after) => {
+                    show(&Shown::Step(&self.movement(scene, before, after)));
+                    self.is_paused = self.walk.pause;
+                    if !self.is_paused {
+                        self.go_on();
+                    }
+                }
+                Err(error) => self.give_up(error),
+            },
+        }
+    }
+
+    /// Looks whether somebody has typed Return, and whether both are alive.
+    fn idle(&mut self) {
+        let is_ready = |fd: std::os::fd::BorrowedFd<'_>| {
+            let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        };
+        // They never write there: what can be read is the end.
+        if self.controls.iter().flatten().any(|control| is_ready(control.as_fd())) {
+            return self.give_up("one of the two has ended before its time".to_owned());
+        }
+        let input = io::stdin();
+        if self.is_paused && is_ready(input.as_fd()) {
+            self.is_paused = false;
+            match pause(input.as_fd()) {
+                Ok(()) => self.go_on(),
+                Err(error) => self.give_up(error.to_string()),
+            }
+        }
+    }
+
+    /// The next scene; after the last, both are let go.
+    fn go_on(&mut self) {
+        let Some(scene) = self.scenes.pop_front() else {
+            self.controls = None;
+            return;
+        };
+        match self.look() {
+            Ok(before) => {
+                let acts = scene.acts.clone();
+                self.current = Some((scene, before));
+                self.tell(&acts);
+            }
+            Err(error) => self.give_up(error),
+        }
+    }
+
+    fn tell(&mut self, acts: &[(Side, Act)]) {
+        self.waiting = acts.len();
+        for (side, act) in acts {
+            let Some([frontend, backend]) = &self.controls else { return };
+            let control = if *side == Side::Frontend { frontend } else { backend };
+            let sent = serde_json::to_string(act)
+                .map_err(io::Error::other)
+                .and_then(|text| rights::send(control.as_fd(), format!("{text}\n").as_bytes(), &[]));
+            if let Err(error) = sent {
+                self.give_up(format!("the {} cannot be told what to do: {error}", name(*side)));
+            }
+        }
+    }
+
+    /// Lets both go: they give back what they have.
+    fn give_up(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+        self.controls = None;
+    }
+
+    fn look(&self) -> Result<Look, String> {
+        let [frontend, backend] = self.pids.map(|pid| {
+            let total = smaps::total_of(pid?).get()?;
+            Some([total.private_bytes, total.shared_bytes])
+        });
+        let mapped = |of: Option<[u64; 2]>| of.map_or([None; 2], |figures| figures.map(Some));
+        let [paid_by_frontend, paid_by_backend] =
+            self.groups.each_ref().map(|group| group.as_ref()?.charges(self.size).bytes.get());
+        let ([a, b], [c, d]) = (mapped(frontend), mapped(backend));
+        let figures = [a, b, c, d, paid_by_frontend, paid_by_backend];
+        Ok(Look { counters: self.counters.read().map_err(|error| error.to_string())?, figures })
+    }
+
+    fn movement(&self, scene: Scene, before: Look, after: Look) -> Movement {
+        let Scene { text, documented, step, mapped: [frontend, backend], charged, .. } = scene;
+        let bytes = |pages: u64| pages.saturating_mul(self.size.bytes());
+        let mapped = frontend.into_iter().chain(backend).map(|pages| Some(bytes(pages)));
+        let payers = [Side::Frontend, Side::Backend].into_iter().zip(self.charged).map(|(side, was)| {
+            let more = if side == self.first { bytes(charged) } else { 0 };
+            was.filter(|_| self.are_apart()).map(|was| was.saturating_add(more))
+        });
+        let figures = NAMES.iter().zip(mapped.chain(payers)).zip(before.figures.iter().zip(after.figures));
+        let figures = figures
+            .filter(|(_, (before, after))| before.is_some() || after.is_some())
+            .map(|((name, expected), (&before, after))| Figure {
+                name: (*name).to_owned(),
+                before,
+                expected,
+                after,
+            })
+            .collect();
+        Movement {
+            step: text,
+            documented,
+            expected: step.expect(&before.counters, &after.counters),
+            before: before.counters,
+            after: after.counters,
+            figures,
+        }
+    }
+
+    /// Whether what one cgroup is charged is not the other's too, as that of one below is.
+    fn are_apart(&self) -> bool {
+        let real = |directory: &Option<String>| std::fs::canonicalize(directory.as_ref()?).ok();
+        match (real(&self.walk.frontend_cgroup), real(&self.walk.backend_cgroup)) {
+            (Some(one), Some(other)) => !one.starts_with(&other) && !other.starts_with(&one),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_given_back_whoever_is_first() {
+        for first in [Side::Frontend, Side::Backend] {
+            let scenes = scenes(first, 2, false);
+            let before = Counters { total: 8, free: 8, ..Counters::default() };
+            let mut now = before.clone();
+            for scene in &scenes {
+                let after = scene.step.expect(&now, &now);
+                assert_ne!(scene.text, "");
+                now = after;
+            }
+            assert_eq!(now, before, "{first:?}");
+            let touch = scenes.iter().find(|scene| scene.acts == [(first, Act::Touch)]).unwrap();
+            assert!(touch.documented.contains(&format!("the {}'s cgroup", name(first))));
+            assert!(scenes.iter().any(|scene| scene.mapped == [[0, 2]; 2]), "shared by both at some time");
+            assert_eq!(scenes.back().unwrap().mapped, [[0; 2]; 2]);
+        }
+    }
+}

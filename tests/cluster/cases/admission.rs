@@ -1,0 +1,52 @@
+//! Probe pods that are not let in, or that somebody takes away.
+
+use serde_json::json;
+
+use super::Case;
+use super::context::pools::SMALL;
+use super::context::{NAMESPACE, NODE, chart, kubectl, pods, wait};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a probe pod that the API server refuses is an unknown with its reason", refused),
+    ("a probe pod whose image is missing is an unknown with its reason", no_image),
+    ("a probe pod that is deleted in the middle is made again", deleted),
+];
+
+fn refused() {
+    // In force for new pods alone: the agent's own pod stays.
+    let limit = kubectl::apply_for_now(&json!({
+        "apiVersion": "v1", "kind": "LimitRange",
+        "metadata": {"name": "refuses", "namespace": NAMESPACE},
+        "spec": {"limits": [{"type": "Container", "max": {SMALL.resource(): "0"}}]}
+    }));
+    let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=3"]}]}));
+    let published = chart::published("HP203 says that the probe pod was refused", 60, |published| published.names("HP203", "2Mi"));
+    assert_ne!(published.labels.get("hugepages-2Mi").map(String::as_str), Some("pass"), "{published:#?}");
+    show_ours();
+    drop(limit);
+    chart::published("a pass once it is let in", 120, |published| published.verdict() == Some("pass"));
+    drop(changed);
+}
+
+fn no_image() {
+    let changed = chart::with(&json!({"probe": {"runtimeClassName": "there-is-none"}, "expectations": [{"nodeSelector": {}, "expect": ["2Mi>=4"]}]}));
+    let published = chart::published("HP203 says that the probe pod cannot be made", 60, |published| published.names("HP203", "2Mi"));
+    assert_ne!(published.verdict(), Some("pass"), "{published:#?}");
+    show_ours();
+    drop(changed);
+}
+
+fn deleted() {
+    let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=5"]}]}));
+    let probe = wait::until("a probe is there", 60, || pods::probes().first().cloned().ok_or("none"));
+    kubectl::must(&["delete", "pod", chart::meta(&probe, "name"), "--namespace", NAMESPACE, "--force", "--grace-period=0"]);
+    chart::published("a pass all the same", 90, |published| published.verdict() == Some("pass"));
+    drop(changed);
+}
+
+fn show_ours() {
+    let text = kubectl::must(&["describe", "node", NODE]);
+    for line in text.lines().filter(|line| line.contains("hugeprobe")) {
+        println!("    {line}");
+    }
+}

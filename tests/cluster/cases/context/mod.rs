@@ -1,0 +1,61 @@
+//! What a case in the cluster stands on: the scripts beside this directory, kubectl's JSON, the machine's pools, the chart.
+
+pub(crate) mod chart;
+pub(crate) mod kubectl;
+pub(crate) mod node;
+pub(crate) mod pods;
+pub(crate) mod pools;
+pub(crate) mod wait;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The one node, as `tests/cluster/up` names it.
+pub(crate) const NODE: &str = "node-a";
+
+/// Where the chart is installed.
+pub(crate) const NAMESPACE: &str = "hugeprobe";
+
+/// Where cases run pods of their own.
+pub(crate) const WORKLOADS: &str = "workloads";
+
+/// The image of workloads: `pause`, and `hold`, which takes pages and keeps them.
+pub(crate) const WORKLOAD_IMAGE: &str = "localhost/workload:1";
+
+/// The cluster that `make cluster` left running from this clone.
+#[derive(Debug)]
+pub(crate) struct Cluster(());
+
+/// Why no case can run here.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+/// A script of tests/cluster.
+pub(crate) fn script(name: &str) -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster").join(name))
+}
+
+/// A file that the scripts leave: target/cluster/NAME.
+pub(crate) fn left(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/cluster").join(name)
+}
+
+/// `tests/cluster/daemon ACTION NAME`: one daemon of the cluster stops or starts alone.
+pub(crate) fn daemon(action: &str, name: &str) {
+    let status = script("daemon").args([action, name]).status().unwrap();
+    assert!(status.success(), "daemon {action} {name}: {status}");
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// The cluster, if there is one, its node Ready and the chart installed.
+    pub(crate) fn find() -> Result<Self, Missing> {
+        if !left("state/ready").exists() {
+            return Err(Missing("the cluster that `make cluster` starts".to_owned()));
+        }
+        kubectl::run(&["get", "node", NODE]).map_err(Missing)?;
+        chart::values().map_err(Missing)?;
+        Ok(Self(()))
+    }
+}

@@ -1,0 +1,74 @@
+//! Pods of the cases: workloads with huge pages, and the probe pods they meet.
+
+use serde_json::{Value, json};
+
+use super::pools::Size;
+use super::{NAMESPACE, NODE, WORKLOAD_IMAGE, WORKLOADS, kubectl, wait};
+
+/// A workload that asks for pages, takes `hold` of them if that is not 0, and stays.
+pub(crate) fn workload(name: &str, size: Size, pages: i64, hold: i64) -> Value {
+    let quantity = size.quantity(pages);
+    let arguments = if hold == 0 { json!([]) } else { json!(["hold", "-pages", hold.to_string()]) };
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": WORKLOADS},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false,
+            "containers": [{
+                "name": "workload", "image": WORKLOAD_IMAGE, "command": ["/workload"], "args": arguments,
+                "resources": {"limits": {"cpu": "10m", "memory": "32Mi", size.resource(): quantity}},
+                "volumeMounts": [{"name": "pages", "mountPath": "/hugepages"}],
+            }],
+            "volumes": [{"name": "pages", "emptyDir": {"medium": format!("HugePages-{}", size.name)}}],
+        }
+    })
+}
+
+/// Where workloads live: there for the whole run.
+pub(crate) fn namespace() {
+    kubectl::apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": WORKLOADS}}));
+}
+
+/// Waits until a pod is Running.
+pub(crate) fn running(namespace: &str, name: &str, seconds: u64) {
+    phase(namespace, name, "Running", seconds);
+}
+
+/// Waits until a pod is in a phase, and returns it.
+pub(crate) fn phase(namespace: &str, name: &str, phase: &str, seconds: u64) -> Value {
+    wait::until(&format!("pod {name} is {phase}"), seconds, || {
+        let pod = kubectl::get(&["pod", name, "--namespace", namespace]).unwrap_or_default();
+        if pod["status"]["phase"] == phase { Ok(pod) } else { Err(pod["status"].clone()) }
+    })
+}
+
+/// The probe pods there are, whatever they do.
+pub(crate) fn probes() -> Vec<Value> {
+    kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=probe"])
+}
+
+/// The termination message of each container of a pod that ended.
+pub(crate) fn messages(pod: &Value) -> Vec<(String, String)> {
+    let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    statuses
+        .iter()
+        .map(|status| (text(&status["name"]), text(&status["state"]["terminated"]["message"])))
+        .collect()
+}
+
+/// The cgroup of the process that the first container of a pod runs: its pids, from the machine's side.
+pub(crate) fn pids(pod: &Value) -> Vec<i32> {
+    let uid = pod["metadata"]["uid"].as_str().unwrap();
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let cgroups = std::fs::read_to_string(process.path().join("cgroup")).unwrap_or_default();
+        if cgroups.contains(&format!("pod{uid}")) {
+            found.push(pid);
+        }
+    }
+    assert!(!found.is_empty(), "no process of pod {uid} on {NODE}");
+    found
+}

@@ -1,0 +1,110 @@
+//! The machine's pools, changed by difference and given back when the case ends.
+
+use std::fmt::{self, Debug};
+use std::fs;
+use std::path::PathBuf;
+
+/// A page size, by its name in Kubernetes and in sysfs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// `2Mi`, `1Gi`.
+    pub(crate) name: &'static str,
+    kib: u64,
+}
+
+/// 2Mi.
+pub(crate) const SMALL: Size = Size { name: "2Mi", kib: 2048 };
+
+/// 1Gi.
+pub(crate) const LARGE: Size = Size { name: "1Gi", kib: 1_048_576 };
+
+/// A change of a pool that is taken back when this goes.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Changed {
+    size: Size,
+    by: i64,
+}
+
+// === impl Size ===
+
+impl Size {
+    fn file(self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/sys/kernel/mm/hugepages/hugepages-{}kB/{name}", self.kib))
+    }
+
+    fn count(self, name: &str) -> i64 {
+        fs::read_to_string(self.file(name)).unwrap().trim().parse().unwrap()
+    }
+
+    /// Configured pages: those that stay when nobody uses them.
+    pub(crate) fn persistent(self) -> i64 {
+        self.count("nr_hugepages") - self.count("surplus_hugepages")
+    }
+
+    /// Pages that nobody has.
+    pub(crate) fn free(self) -> i64 {
+        self.count("free_hugepages")
+    }
+
+    /// The resource in Kubernetes.
+    pub(crate) fn resource(self) -> String {
+        format!("hugepages-{}", self.name)
+    }
+
+    /// So many pages as a quantity, in the spelling that the API server itself settles on.
+    pub(crate) fn quantity(self, pages: i64) -> String {
+        let kib = i64::try_from(self.kib).unwrap() * pages;
+        match kib {
+            0 => "0".to_owned(),
+            kib if kib % 1_048_576 == 0 => format!("{}Gi", kib / 1_048_576),
+            kib => format!("{}Mi", kib / 1024),
+        }
+    }
+
+    /// Grows or shrinks the pool for as long as the guard lives.
+    pub(crate) fn change(self, by: i64) -> Changed {
+        let before = self.persistent();
+        if by > 0 {
+            fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+            fs::write("/proc/sys/vm/compact_memory", "1").unwrap();
+        }
+        fs::write(self.file("nr_hugepages"), (before + by).to_string()).unwrap();
+        let changed = Changed { size: self, by: self.persistent() - before };
+        assert_eq!(changed.by, by, "the pool of {} went from {before} to {}", self.name, self.persistent());
+        changed
+    }
+
+    /// Leaves the pool with so many pages for as long as the guard lives.
+    pub(crate) fn leave(self, pages: i64) -> Changed {
+        self.change(pages - self.persistent())
+    }
+}
+
+impl Debug for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+// === impl Changed ===
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        // The pages of a pod that just went may take a moment; a kernel that has lost a gigabyte finds it by compaction.
+        for _ in 0..10 {
+            let before = self.size.persistent();
+            if self.by < 0 {
+                drop(fs::write("/proc/sys/vm/drop_caches", "3"));
+                drop(fs::write("/proc/sys/vm/compact_memory", "1"));
+            }
+            drop(fs::write(self.size.file("nr_hugepages"), (before - self.by).to_string()));
+            self.by += self.size.persistent() - before;
+            if self.by == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        println!("    the pool of {} is still {:+} pages off", self.size.name, self.by);
+    }
+}

@@ -1,0 +1,69 @@
+//! The agent, the chart and the rights in a real cluster: the one that `make cluster` leaves running from this clone.
+//!
+//! Cases run one after another on that one node. Without the cluster they show as ignored with the reason; with
+//! `HUGEPROBE_REQUIRE_CLUSTER=1`, which `.ci/cluster` sets, that is a failure. Each case begins with a node whose verdict is
+//! pass, puts back what it changes, and prints what kubectl shows.
+// clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit
+)]
+
+mod admission;
+mod context;
+mod health;
+mod outage;
+mod pool;
+mod release;
+mod rights;
+mod workload;
+
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use context::{Cluster, Missing, pods};
+
+/// A case: a name that is a sentence, and what is done to the cluster.
+type Case = (&'static str, fn());
+
+fn main() -> std::process::ExitCode {
+    let mut arguments = Arguments::from_args();
+    // There is one node.
+    arguments.test_threads = Some(1);
+    let cases = [
+        health::CASES,
+        pool::CASES,
+        workload::CASES,
+        admission::CASES,
+        outage::CASES,
+        rights::CASES,
+        release::CASES,
+    ]
+    .concat();
+    let trials = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &'static str, run: fn()) -> Trial {
+    Trial::ignorable_test(name, move || match Cluster::find() {
+        Ok(_) => {
+            println!("\n== {name}");
+            let begin = Instant::now();
+            pods::namespace();
+            context::chart::settled();
+            run();
+            println!("== {:.1} s", begin.elapsed().as_secs_f64());
+            Ok(Completion::Completed)
+        }
+        Err(Missing(what)) if std::env::var_os("HUGEPROBE_REQUIRE_CLUSTER").is_some_and(|value| value == "1") => {
+            Err(Failed::from(format!("needs {what}, and HUGEPROBE_REQUIRE_CLUSTER=1")))
+        }
+        Err(Missing(what)) => Ok(Completion::ignored_with(format!("needs {what}"))),
+    })
+}

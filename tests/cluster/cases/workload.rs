@@ -1,0 +1,118 @@
+//! The probe beside real workloads, and in pods that are not in order.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::Case;
+use super::context::node::Node;
+use super::context::pools::{LARGE, SMALL};
+use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
+
+pub(crate) const CASES: &[Case] = &[
+    ("a workload that arrives in mid-probe is Running within 10 s", arrives),
+    ("a probe pod without fsGroup fails by name", without_fs_group),
+    ("a container without a limit of its own fails and the other names it", without_limit),
+    ("a node behind a startup taint for our condition is probed and released", startup_taint),
+];
+
+/// Values that make every size due again.
+fn due() -> Value {
+    json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=2", "1Gi>=1"]}]})
+}
+
+fn arrives() {
+    let changed = chart::with(&due());
+    let probe = wait::until("a probe of 1Gi is there", 60, || {
+        let probes = pods::probes();
+        let large = probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "1Gi").cloned();
+        large.ok_or(probes.len())
+    });
+    println!("    probe {} is {}", chart::meta(&probe, "name"), probe["status"]["phase"]);
+    let begin = Instant::now();
+    let workload = kubectl::apply_for_now(&pods::workload("arrives", LARGE, LARGE.persistent(), LARGE.persistent()));
+    pods::running(WORKLOADS, "arrives", 10);
+    assert!(begin.elapsed().as_secs_f64() < 10.0, "Running after {:.1} s", begin.elapsed().as_secs_f64());
+    kubectl::show(&["get", "pods", "--all-namespaces", "-o", "wide"]);
+    drop(workload);
+    drop(changed);
+}
+
+fn without_fs_group() {
+    let changed = chart::with(&json!({"runAs": {"fsGroup": null}}));
+    let published = chart::published("the verdict fails for the directory", 90, |published| published.verdict() == Some("fail"));
+    assert!(published.annotations.keys().any(|key| key.starts_with("check.HP3")), "{published:#?}");
+    for (key, value) in &published.annotations {
+        println!("    {key}: {value}");
+    }
+    drop(changed);
+}
+
+fn without_limit() {
+    // The agent makes no such pod, so a person does, of the agent's own.
+    let probe = capture();
+    let mut pod = probe;
+    pod["metadata"] = json!({"name": "without-limit", "namespace": NAMESPACE});
+    pod["status"] = Value::Null;
+    let resource = SMALL.resource();
+    let containers = pod["spec"]["containers"].as_array_mut().unwrap();
+    let backend = containers.iter_mut().find(|container| container["name"] == "backend").unwrap();
+    for kind in ["limits", "requests"] {
+        backend["resources"][kind].as_object_mut().unwrap().remove(&resource);
+    }
+    let made = kubectl::apply_for_now(&pod);
+    let ended = wait::until("it ended", 60, || {
+        let pod = kubectl::get(&["pod", "without-limit", "--namespace", NAMESPACE]).unwrap();
+        let phase = pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
+        if ["Succeeded", "Failed"].contains(&phase.as_str()) { Ok(pod) } else { Err(phase) }
+    });
+    let messages = pods::messages(&ended);
+    for (container, message) in &messages {
+        println!("    {container}:");
+        for line in message.lines() {
+            println!("      {line}");
+        }
+    }
+    assert!(messages.iter().any(|(_, message)| message.contains("verdict fail")), "somebody fails: {messages:#?}");
+    drop(made);
+}
+
+/// A probe pod of the agent, as it stands in the API.
+fn capture() -> Value {
+    let changed = chart::with(&due());
+    let pod = wait::until("a probe of 2Mi is there", 60, || {
+        let probes = pods::probes();
+        let small = probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "2Mi").cloned();
+        small.ok_or(probes.len())
+    });
+    drop(changed);
+    chart::settled();
+    pod
+}
+
+fn startup_taint() {
+    let taint = "hugeprobe.io/not-probed:NoSchedule";
+    kubectl::must(&["taint", "node", NODE, taint, "--overwrite"]);
+    struct Released;
+    impl Drop for Released {
+        fn drop(&mut self) {
+            drop(kubectl::run(&["taint", "node", NODE, "hugeprobe.io/not-probed:NoSchedule-"]));
+        }
+    }
+    let released = Released;
+    // As on a node that just came up: nothing is published yet.
+    let checked = Node::read().published().annotation("checked-at").map(str::to_owned);
+    let changed = chart::with(&due());
+    chart::published("a new verdict in spite of the taint", 60, |published| {
+        published.condition.as_ref().is_some_and(|(status, _)| status == "True") && published.annotation("checked-at").map(str::to_owned) != checked
+    });
+    let waiting = kubectl::apply_for_now(&pods::workload("behind-the-taint", SMALL, 1, 1));
+    wait::throughout("a workload waits behind the taint", 3, || {
+        let pod = kubectl::get(&["pod", "behind-the-taint", "--namespace", WORKLOADS]).unwrap();
+        if pod["status"]["phase"] == "Pending" { Ok(()) } else { Err(pod["status"].clone()) }
+    });
+    drop(released);
+    pods::running(WORKLOADS, "behind-the-taint", 30);
+    drop(waiting);
+    drop(changed);
+}

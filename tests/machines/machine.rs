@@ -1,0 +1,180 @@
+//! An emulated machine: NUMA nodes that this one does not have, a kernel of choice, and a script that runs in it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A machine to boot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// The Debian release that the kernel is from: a directory that `prepare` made.
+    pub(crate) kernel: &'static str,
+    /// The memory of each NUMA node, MiB; each has one processor.
+    pub(crate) nodes: &'static [u32],
+    /// What is added to the kernel's command line.
+    pub(crate) boot: &'static str,
+}
+
+/// What a script's commands said, by the names that it gave them.
+#[derive(Debug)]
+pub(crate) struct Log(BTreeMap<String, Said>);
+
+/// What one command said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) out: String,
+    pub(crate) errors: String,
+    pub(crate) code: i32,
+}
+
+/// Emulation is slow and the machine may be busy; a kernel that hangs must not hang the tests.
+const DEADLINE: Duration = Duration::from_secs(240);
+
+// === impl Shape ===
+
+impl Shape {
+    /// Boots it under `prepared`, runs `script` in it, and waits until it is off.
+    pub(crate) fn run(self, prepared: &Path, script: &str) -> Log {
+        let directory = tempfile::tempdir().unwrap();
+        let initramfs = directory.path().join("initramfs.gz");
+        pack(&prepared.join("initramfs.gz"), script, directory.path(), &initramfs);
+        let console = directory.path().join("console");
+        let said = self.boot(prepared, &initramfs, &console);
+        let console = || std::fs::read_to_string(&console).unwrap_or_default();
+        assert!(
+            said.contains("@@over"),
+            "{self:?} did not come to the end of:\n{script}\n{said}\n{}",
+            console()
+        );
+        Log::parse(&said)
+    }
+
+    fn boot(self, prepared: &Path, initramfs: &Path, console: &Path) -> String {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        let total: u32 = self.nodes.iter().sum();
+        qemu.args([
+            "-M",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-nic",
+            "none",
+            "-display",
+            "none",
+        ])
+        .args(["-monitor", "none", "-no-reboot", "-serial"])
+        .arg(format!("file:{}", console.display()))
+        .args([
+            "-serial",
+            "stdio",
+            "-smp",
+            &self.nodes.len().to_string(),
+            "-m",
+            &format!("{total}M"),
+        ]);
+        for (node, memory) in self.nodes.iter().enumerate() {
+            qemu.arg("-object").arg(format!("memory-backend-ram,id=m{node},size={memory}M"));
+            qemu.arg("-numa").arg(format!("node,memdev=m{node},cpus={node}"));
+        }
+        qemu.arg("-kernel").arg(prepared.join(self.kernel).join("vmlinuz")).arg("-initrd").arg(initramfs);
+        qemu.arg("-append").arg(format!("console=ttyS0 panic=-1 quiet {}", self.boot));
+        let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = qemu.stdout.take().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut said = Vec::new();
+            out.read_to_end(&mut said).map(|_| String::from_utf8_lossy(&said).into_owned())
+        });
+        let until = Instant::now() + DEADLINE;
+        while qemu.try_wait().unwrap().is_none() {
+            if Instant::now() > until {
+                qemu.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        reader.join().unwrap().unwrap()
+    }
+}
+
+/// The prepared initramfs with the script behind it: the kernel unpacks one archive after the other.
+fn pack(prepared: &Path, script: &str, directory: &Path, into: &Path) {
+    let scenario = directory.join("scenario");
+    std::fs::write(&scenario, script).unwrap();
+    let mut packed = std::fs::read(prepared).unwrap();
+    let archive = Command::new("sh")
+        .args(["-c", "echo scenario | cpio --quiet -o -H newc | gzip -1"])
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    assert!(archive.status.success(), "{}", String::from_utf8_lossy(&archive.stderr));
+    packed.extend(archive.stdout);
+    std::fs::write(into, packed).unwrap();
+}
+
+// === impl Log ===
+
+impl Log {
+    fn parse(text: &str) -> Self {
+        let mut log = BTreeMap::new();
+        let mut current: Option<(String, Said, bool)> = None;
+        for line in text.lines() {
+            let line = line.trim_end_matches('\r');
+            if let Some(name) = line.strip_prefix("@@begin ") {
+                current = Some((
+                    name.to_owned(),
+                    Said { out: String::new(), errors: String::new(), code: -1 },
+                    false,
+                ));
+            } else if line == "@@errors" {
+                current.as_mut().unwrap().2 = true;
+            } else if let Some(code) = line.strip_prefix("@@end ") {
+                let (name, mut said, _) = current.take().unwrap();
+                said.code = code.parse().unwrap();
+                assert!(log.insert(name.clone(), said).is_none(), "the script says {name} twice");
+            } else if let Some((_, said, errors)) = &mut current {
+                writeln!(if *errors { &mut said.errors } else { &mut said.out }, "{line}").unwrap();
+            }
+        }
+        Self(log)
+    }
+
+    #[track_caller]
+    pub(crate) fn said(&self, name: &str) -> &Said {
+        self.0.get(name).unwrap_or_else(|| panic!("the script has no {name}: {:?}", self.0.keys()))
+    }
+
+    /// A report that was printed by `check -o json`.
+    #[track_caller]
+    pub(crate) fn report(&self, name: &str) -> Value {
+        let said = self.said(name);
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{name}: {error}: {said:?}"))
+    }
+
+    /// Holds a report's verdict against `verdict`, and the outcomes of checks against `checks`: `("HP509", "fail")`.
+    #[track_caller]
+    pub(crate) fn expect(&self, name: &str, verdict: &str, checks: &[(&str, &str)]) {
+        let report = self.report(name);
+        let said: Vec<_> = report["checks"].as_array().unwrap().iter().collect();
+        let not_good: Vec<_> = said
+            .iter()
+            .filter(|check| !["pass", "skip"].contains(&check["outcome"].as_str().unwrap()))
+            .collect();
+        assert_eq!(report["verdict"], verdict, "{name}: {not_good:#?}");
+        for (id, outcome) in checks {
+            let found: Vec<_> = said.iter().filter(|check| check["id"] == *id).collect();
+            assert!(!found.is_empty(), "{name} says nothing of {id}");
+            assert!(found.iter().any(|check| check["outcome"] == *outcome), "{name}: {id}: {found:#?}");
+        }
+    }
+}
+
+/// The directory that `prepare` filled, if it was told to.
+pub(crate) fn prepared() -> Option<PathBuf> {
+    std::env::var_os("HUGEPROBE_MACHINES").map(PathBuf::from)
+}

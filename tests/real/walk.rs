@@ -1,0 +1,137 @@
+//! `hugeprobe walk` on real pages: what a person sees, step by step.
+
+use std::process::{Command, Stdio};
+
+use hugeprobe::domain::size::PageSize;
+
+use crate::Case;
+use crate::context::program::{PROGRAM, Run, run, wait};
+use crate::context::{LARGE, Machine, Missing, SMALL};
+
+pub(crate) const CASES: &[Case] = &[
+    ("walk: one process, then two, either of them first, 2Mi", small),
+    ("walk: the same with 1Gi", large),
+    ("walk: whoever touches first has its cgroup pay, and goes on paying when it is gone", payers),
+    ("walk: --dir shares files of that mount", mount),
+    ("walk: --pause waits for Return after each step, of two processes too", pause),
+    ("walk: a closed standard input ends a pause, and everything is given back", closed),
+];
+
+/// Steps of one process, and of two: twice.
+const STEPS: usize = 6 + 2 * 6;
+
+fn walk(arguments: &[&str]) -> Run {
+    run(Command::new(PROGRAM).arg("walk").args(arguments).env("LC_ALL", "C.UTF-8"))
+}
+
+/// The table of the step that begins with `text`, the `nth` of that name.
+#[track_caller]
+fn step<'r>(run: &'r Run, text: &str, nth: usize) -> &'r str {
+    let begin = run.stdout.match_indices(text).nth(nth).unwrap_or_else(|| panic!("no {text} in {run:?}")).0;
+    run.stdout[begin..].split("\n\n").nth(1).unwrap()
+}
+
+/// Whether a line of a table is `name`, and before and after as given.
+#[track_caller]
+fn assert_moves(table: &str, name: &str, before: &str, after: &str) {
+    let line = table.lines().find(|line| line.trim_start().starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {table}"));
+    let figures = line.trim_start()[name.len()..].split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(figures.starts_with(&format!("{before} {after}")), "{line}, not {before} and {after}");
+}
+
+fn walks(size: PageSize) {
+    let run = walk(&["--size", &size.to_string()]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for text in ["before", "after", "the frontend touches them first", "the backend touches them first"] {
+        assert!(run.stdout.contains(text), "no {text} in {}", run.stdout);
+    }
+    assert!(run.stdout.contains(&format!("✔ {STEPS} steps, the counters moved as documented")), "{run:?}");
+    let both = if size == SMALL { "4 MiB" } else { "2 GiB" };
+    for (nth, first, second) in [(0, "frontend", "backend"), (1, "backend", "frontend")] {
+        let of = |role: &str, what: &str| format!("{role} {what}_Hugetlb");
+        let touch = step(&run, &format!("{first}: write one byte of each page"), 0);
+        assert_moves(touch, &of(first, "Private"), "0 B", both);
+        assert_moves(touch, &of(second, "Private"), "0 B", "0 B");
+        let read = step(&run, &format!("{second}: read that byte of each page"), 0);
+        assert_moves(read, &of(first, "Private"), both, "0 B");
+        assert_moves(read, &of(first, "Shared"), "0 B", both);
+        assert_moves(read, &of(second, "Shared"), "0 B", both);
+        let map = step(&run, "frontend: map 2 pages of a file, MAP_SHARED", nth);
+        assert_moves(map, &of("frontend", "Private"), "0 B", "0 B");
+    }
+}
+
+fn small(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    walks(SMALL);
+    Ok(())
+}
+
+fn large(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(LARGE, 2)?;
+    walks(LARGE);
+    Ok(())
+}
+
+fn payers(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let groups = [machine.cgroup("walk-frontend")?, machine.cgroup("walk-backend")?];
+    let [frontend, backend] = groups.each_ref().map(|group| group.path().to_str().unwrap());
+    let run = walk(&["--size", "2Mi", "--frontend-cgroup", frontend, "--backend-cgroup", backend]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for (first, second) in [("frontend", "backend"), ("backend", "frontend")] {
+        let (mine, others) = (format!("{first}'s cgroup pays"), format!("{second}'s cgroup pays"));
+        let touch = step(&run, &format!("{first}: write one byte of each page"), 0);
+        assert_moves(touch, &mine, "0 B", "4 MiB");
+        assert_moves(touch, &others, "0 B", "0 B");
+        let gone = step(&run, &format!("{first}: unmap and close\n"), 0);
+        assert_moves(gone, &mine, "4 MiB", "4 MiB");
+        let end = step(&run, &format!("{second}: unmap and close, the last"), 0);
+        assert_moves(end, &mine, "4 MiB", "0 B");
+    }
+    assert!(!run.stdout.contains('✘'), "{}", run.stdout);
+    Ok(())
+}
+
+fn mount(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let directory = tempfile::tempdir().unwrap();
+    let script = "mount -t hugetlbfs -o pagesize=2M none \"$0\" && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(directory.path()).arg(PROGRAM);
+    let run = run(command.args(["walk", "--size", "2Mi", "--dir"]).arg(directory.path()));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.contains("backend Shared_Hugetlb"), "{run:?}");
+    Ok(())
+}
+
+fn pausing(returns: &'static [u8]) -> Run {
+    let mut command = Command::new(PROGRAM);
+    command.args(["walk", "--size", "2Mi", "--pause"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, returns).unwrap();
+    drop(input);
+    wait(child)
+}
+
+fn pause(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let run = pausing(&[b'\n'; STEPS]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(run.stdout.matches("Return goes on").count(), STEPS, "{run:?}");
+    Ok(())
+}
+
+fn closed(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    for returns in [&[b'\n'; 2][..], &[b'\n'; 8][..]] {
+        let run = pausing(returns);
+        assert_eq!(run.code, Some(3), "{run:?}");
+        assert_eq!(run.stdout.matches("Return goes on").count(), returns.len() + 1, "{run:?}");
+        assert!(run.stderr.contains("standard input was closed at a pause"), "{run:?}");
+    }
+    Ok(())
+}

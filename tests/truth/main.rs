@@ -1,0 +1,134 @@
+//! The truth table: a fault is made, `hugeprobe check` is run in it and the real workload is run in it, and the two are
+//! compared. What makes hugeprobe worth installing is that its verdict predicts the workload; this is that, as a number.
+//!
+//! `make truth` runs it: root, huge pages, testpmd and QEMU, nobody else on the machine. Without `HUGEPROBE_TRUTH=1`,
+//! which that sets, it does nothing, so that `cargo test` can pass anywhere; with it, no row is left out in silence: what
+//! a row needs and the machine has not is an error.
+//!
+//! `HUGEPROBE_TRUTH=1 cargo test --test truth -- WORD...` runs the rows whose name has every WORD, and writes no table.
+// clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "shared with tests/real, which uses the rest of it")]
+#[path = "../real/context/mod.rs"]
+mod context;
+
+mod bounds;
+mod compare;
+mod place;
+mod process;
+mod rows;
+mod scene;
+mod table;
+mod workload;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use compare::{Compared, Standing};
+use rows::Row;
+use scene::{Scene, Stage};
+use workload::Kind;
+
+use context::SMALL;
+use hugeprobe::domain::size::PageSize;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = place::play(&words).or_else(context::child::main) {
+        return code;
+    }
+    if std::env::var_os("HUGEPROBE_TRUTH").is_none_or(|value| value != "1") {
+        println!(
+            "the truth table is made by `make truth`: it takes root, the pools of the machine, testpmd and QEMU"
+        );
+        return ExitCode::SUCCESS;
+    }
+    // What cargo passes on to every harness, `--nocapture` and the like, is not about rows.
+    let wanted: Vec<String> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
+    let begin = Instant::now();
+    let stage = Stage::new();
+    let before = context::pools::snapshot();
+    let chosen = chosen(&wanted);
+    let all = wanted.is_empty();
+    let mut compared = Vec::new();
+    for (row, kind, size) in &chosen {
+        let one = compare(&stage, row, *kind, *size);
+        println!("{one}");
+        compared.push(one);
+    }
+    let after = context::pools::snapshot();
+    let standing = Standing::of(&compared, &bounds::exceptions());
+    println!("\n{standing}");
+    println!("{} rows in {} s", compared.len(), begin.elapsed().as_secs());
+    let mut good = standing.is_good();
+    if before != after {
+        eprintln!("the pools are not as before: {before:?}\n{after:?}");
+        good = false;
+    }
+    if all {
+        table::write(&compared, &standing);
+        good &= bounds::hold(compared.len());
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A row as it is run: with one workload and one page size.
+type Chosen = (&'static Row, Kind, PageSize);
+
+/// The rows to be run, those of 1Gi first: such pages are easiest to be had while memory is in one piece.
+fn chosen(words: &[String]) -> Vec<Chosen> {
+    let mut chosen: Vec<Chosen> = Vec::new();
+    for row in rows::all() {
+        for kind in row.kinds {
+            chosen.extend(row.sizes.iter().map(|size| (row, *kind, *size)));
+        }
+    }
+    chosen.sort_by_key(|(_, _, size)| *size == SMALL);
+    chosen.retain(|(row, kind, size)| {
+        let name = format!("{} {kind} {size}", row.fault);
+        words.iter().all(|word| name.contains(word.as_str()))
+    });
+    chosen
+}
+
+/// How often a row is run at most, if somebody else changes the pools meanwhile.
+const TRIES: usize = 5;
+
+/// Compares a row, again if somebody else was about.
+fn compare(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) -> Compared {
+    let mut compared = compare_once(stage, row, kind, size);
+    for _ in 1..TRIES {
+        if !compared.disturbed {
+            break;
+        }
+        eprintln!("'{}' once more: somebody else changes the pools, or a run left pages behind", row.fault);
+        compared = compare_once(stage, row, kind, size);
+    }
+    compared
+}
+
+/// Makes the fault, asks hugeprobe, runs the workload, and takes the fault away.
+fn compare_once(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) -> Compared {
+    let mut scene = Scene::new(stage, kind, size);
+    (row.state)(&mut scene)
+        .unwrap_or_else(|missing| panic!("'{}' with {kind} and {size} needs {}", row.fault, missing.0));
+    let before = scene.pools();
+    let asked = compare::ask(&scene);
+    let mut outcomes = vec![workload::run(&scene)];
+    // A verdict that tells nothing, or the opposite: is the workload itself sure?
+    if asked.disagrees(&outcomes[0]) {
+        outcomes.push(workload::run(&scene));
+        outcomes.push(workload::run(&scene));
+    }
+    let disturbed = before != scene.pools();
+    Compared { row, kind, size, asked, outcomes, disturbed }
+}

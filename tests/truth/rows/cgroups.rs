@@ -1,0 +1,82 @@
+//! Limits of hugetlb cgroups: on touching, on reserving, on a group above, and of one side alone.
+
+use hugeprobe::domain::catalogue::{HP401, HP402, HP509};
+
+use super::{ALL, Row, TESTPMD, healthy, row};
+use crate::context::Missing;
+use crate::scene::Scene;
+
+pub(super) const ROWS: &[Row] = &[
+    row("the fault limit is one page below the need", ALL, &[HP401], |scene| {
+        limited(scene, "max", scene.need() - 1)
+    }),
+    row("the fault limit is the need", ALL, &[], |scene| limited(scene, "max", scene.need())),
+    row("the reservation limit is one page below the need", ALL, &[HP402], |scene| {
+        limited(scene, "rsvd.max", scene.need() - 1)
+    }),
+    row("the reservation limit is the need", ALL, &[], |scene| limited(scene, "rsvd.max", scene.need())),
+    row("the fault limit of a group above is one page below the need", ALL, &[HP401], |scene| {
+        above(scene, "max")
+    }),
+    row("the reservation limit of a group above is one page below the need", ALL, &[HP402], |scene| {
+        above(scene, "rsvd.max")
+    }),
+    row(
+        "the fault limit is enough for the frontend, not for the backend",
+        TESTPMD,
+        &[HP401, HP509],
+        |scene| sides(scene, "max", [0, 1]),
+    ),
+    row(
+        "the fault limit is enough for the backend, not for the frontend",
+        TESTPMD,
+        &[HP401, HP509],
+        |scene| sides(scene, "max", [1, 0]),
+    ),
+    row(
+        "the reservation limit is enough for the frontend, not for the backend",
+        TESTPMD,
+        &[HP402, HP509],
+        |scene| sides(scene, "rsvd.max", [0, 1]),
+    ),
+    row("each side has a group whose fault limit is its own need", TESTPMD, &[], |scene| {
+        sides(scene, "max", [0, 0])
+    }),
+];
+
+/// Both sides in one group that may have `pages`.
+fn limited(scene: &mut Scene, what: &str, pages: u64) -> Result<(), Missing> {
+    healthy(scene)?;
+    let group = scene.cgroup("both")?;
+    group.set(&scene.limit_file(what), scene.bytes(pages));
+    scene.place.enter(group.path());
+    scene.keep(group);
+    Ok(())
+}
+
+/// The same, with the limit on a group above theirs.
+fn above(scene: &mut Scene, what: &str) -> Result<(), Missing> {
+    healthy(scene)?;
+    let group = scene.cgroup("above")?;
+    let child = group.child("both");
+    group.set(&scene.limit_file(what), scene.bytes(scene.need() - 1));
+    scene.place.enter(child.path());
+    scene.keep(group);
+    scene.keep(child);
+    Ok(())
+}
+
+/// Each side in a group of its own, which lacks so many of the pages that the side takes: frontend, backend.
+fn sides(scene: &mut Scene, what: &str, lacks: [u64; 2]) -> Result<(), Missing> {
+    healthy(scene)?;
+    let own = scene.need() / 2;
+    for (name, lacks) in ["frontend", "backend"].into_iter().zip(lacks) {
+        let group = scene.cgroup(name)?;
+        group.set(&scene.limit_file(what), scene.bytes(own - lacks));
+        let side = if name == "frontend" { &mut scene.frontend } else { &mut scene.backend };
+        side.place.enter(group.path());
+        side.cgroup = Some(group.path().to_owned());
+        scene.keep(group);
+    }
+    Ok(())
+}

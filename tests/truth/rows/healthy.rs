@@ -1,0 +1,28 @@
+//! Nothing is wrong: for root, for a user without rights, and with no capability.
+
+use super::{ALL, DIR, MEMFD, Row, healthy, row};
+use crate::place::NOBODY;
+use crate::scene::Scene;
+
+pub(super) const ROWS: &[Row] = &[
+    row("none", ALL, &[], healthy),
+    row("none, as a user without rights", MEMFD, &[], |scene| {
+        nobody(scene);
+        healthy(scene)
+    }),
+    row("none, as the user whom the mount belongs to", DIR, &[], |scene| {
+        nobody(scene);
+        scene.pool(scene.need())?;
+        scene.mount(&format!("uid={NOBODY},gid={NOBODY}"));
+        Ok(())
+    }),
+    row("none, as root without capabilities", ALL, &[], |scene| {
+        scene.place.add("without=all");
+        healthy(scene)
+    }),
+];
+
+/// Both sides, and hugeprobe, are nobody.
+pub(super) fn nobody(scene: &mut Scene) {
+    scene.place.add(format!("uid={NOBODY}"));
+}

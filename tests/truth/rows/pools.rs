@@ -1,0 +1,203 @@
+//! Faults of the pool: nothing there, or somebody else's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hugeprobe::domain::catalogue::{HP101, HP102, HP105, HP509};
+use hugeprobe::domain::size::PageSize;
+
+use super::{ALL, DIR, Row, SMALL, TESTPMD, healthy, other, row};
+use crate::context::child::How;
+use crate::context::{Missing, pools};
+use crate::place::Place;
+use crate::process::{Process, Waited};
+use crate::scene::Scene;
+
+pub(super) const ROWS: &[Row] = &[
+    row("the pool is empty", ALL, &[HP101, HP102, HP509], |scene| with_pages(scene, 0)),
+    row("the pool is one page too small", ALL, &[HP509], |scene| with_pages(scene, scene.need() - 1)),
+    row("another process holds every page", ALL, &[HP509], |scene| {
+        healthy(scene)?;
+        scene.hold(scene.need(), How::Touched);
+        Ok(())
+    }),
+    row("another process has reserved every free page", ALL, &[HP509], |scene| {
+        healthy(scene)?;
+        scene.hold(scene.need(), How::Reserved);
+        Ok(())
+    }),
+    row("another process has reserved one of the pages", ALL, &[HP509], |scene| {
+        healthy(scene)?;
+        scene.hold(1, How::Reserved);
+        Ok(())
+    }),
+    row("all pages have to come by overcommit", ALL, &[HP101, HP509], |scene| {
+        with_pages(scene, 0)?;
+        overcommit(scene, scene.need());
+        Ok(())
+    }),
+    row("half of the pages have to come by overcommit", ALL, &[HP509], |scene| {
+        with_pages(scene, scene.need() / 2)?;
+        overcommit(scene, scene.need() - scene.need() / 2);
+        Ok(())
+    }),
+    row("pages of the other size only", ALL, &[HP101, HP509], |scene| {
+        with_pages(scene, 0)?;
+        let other = other(scene.size);
+        scene.pool_of(other, (2 << 30) / other.bytes())
+    }),
+    row("the pool was shrunk under a process that holds every page", ALL, &[HP101, HP102, HP509], |scene| {
+        healthy(scene)?;
+        scene.hold(scene.need(), How::Touched);
+        scene.keep(Shrunk::by(scene.size, scene.need()));
+        Ok(())
+    }),
+    Row {
+        fault: "the pool shrinks and grows all the time, by pages that are not needed",
+        kinds: ALL,
+        sizes: &[SMALL],
+        causes: &[],
+        state: |scene| {
+            with_pages(scene, scene.need() + SPARE)?;
+            scene.restless = true;
+            scene.keep(Restless::start(scene.size));
+            Ok(())
+        },
+    },
+    row("leaked files of DPDK hold every page", ALL, &[HP105], |scene| {
+        leaked(scene, "rtemap_0", scene.need())
+    }),
+    row("leaked files of no DPDK process hold every page", ALL, &[HP105], |scene| {
+        leaked(scene, "ram.img", scene.need())
+    }),
+    row("leaked files hold as many pages as are free beside them", ALL, &[], |scene| {
+        with_pages(scene, scene.need())?;
+        scene.pool(2 * scene.need())?;
+        leak(scene, "ram.img", scene.need());
+        Ok(())
+    }),
+    row("a deleted file that a process has open holds every page", TESTPMD, &[HP509], deleted),
+    row("min_size= of another mount has reserved every page", ALL, &[HP509], |scene| {
+        healthy(scene)?;
+        let there = elsewhere(scene);
+        let size = scene.size.bytes();
+        let min = scene.bytes(scene.need());
+        scene.sh(&format!("mount -t hugetlbfs -o pagesize={size},min_size={min} none '{there}'"));
+        scene.at_last(&format!("umount '{there}'"));
+        Ok(())
+    }),
+    row("min_size= of the mount has reserved every page for it", DIR, &[HP102, HP509], |scene| {
+        scene.pool(scene.need())?;
+        scene.mount(&format!("min_size={}", scene.bytes(scene.need())));
+        Ok(())
+    }),
+];
+
+/// How many pages come and go in a restless pool.
+const SPARE: u64 = 4;
+
+/// As it should be, with another number of pages.
+fn with_pages(scene: &mut Scene, pages: u64) -> Result<(), Missing> {
+    scene.pool(pages)?;
+    if scene.directory().is_some() {
+        scene.mount("");
+    }
+    Ok(())
+}
+
+/// The pool may grow by so many pages.
+fn overcommit(scene: &mut Scene, pages: u64) {
+    let surplus = pools::counter(scene.size, "surplus_hugepages");
+    scene.set("nr_overcommit_hugepages", surplus + pages);
+}
+
+/// A directory beside the workload's.
+fn elsewhere(scene: &Scene) -> String {
+    let there = scene.huge.with_file_name("elsewhere");
+    std::fs::create_dir(&there).unwrap();
+    there.display().to_string()
+}
+
+/// A file that nobody has open holds `pages` pages of a pool that has just enough: in the workload's own directory, or in
+/// another where it uses none.
+fn leaked(scene: &mut Scene, name: &str, pages: u64) -> Result<(), Missing> {
+    healthy(scene)?;
+    leak(scene, name, pages);
+    Ok(())
+}
+
+fn leak(scene: &mut Scene, name: &str, pages: u64) {
+    if scene.directory().is_none() {
+        scene.mount("");
+    }
+    scene.sh(&format!("fallocate -l {} \"$DIR/{name}\"", scene.bytes(pages)));
+}
+
+fn deleted(scene: &mut Scene) -> Result<(), Missing> {
+    healthy(scene)?;
+    if scene.directory().is_none() {
+        scene.mount("");
+    }
+    let script = format!(
+        "exec 9<>'{0}/gone' && fallocate -l {1} '{0}/gone' && rm '{0}/gone' && echo held && exec sleep 1000",
+        scene.huge.display(),
+        scene.bytes(scene.need())
+    );
+    let mut holder = Process::start(Place::default().command("sh").args(["-c", &script]));
+    let waited = holder.wait_for(|said| said.contains("held"), Duration::from_secs(10));
+    assert_eq!(waited, Waited::Said, "{}", holder.words());
+    scene.keep(holder);
+    Ok(())
+}
+
+/// Pages taken out of a pool, though they are in use; put back when dropped.
+struct Shrunk {
+    size: PageSize,
+    pages: u64,
+}
+
+impl Shrunk {
+    fn by(size: PageSize, pages: u64) -> Self {
+        pools::set(size, "nr_hugepages", pools::persistent(size) - pages);
+        Self { size, pages }
+    }
+}
+
+impl Drop for Shrunk {
+    fn drop(&mut self) {
+        pools::set(self.size, "nr_hugepages", pools::persistent(self.size) + self.pages);
+    }
+}
+
+/// A thread that takes pages out of a pool and puts them back, until dropped.
+struct Restless {
+    enough: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Restless {
+    fn start(size: PageSize) -> Self {
+        let enough = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&enough);
+        let thread = thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                let shrunk = Shrunk::by(size, SPARE);
+                thread::sleep(Duration::from_millis(20));
+                drop(shrunk);
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Self { enough, thread: Some(thread) }
+    }
+}
+
+impl Drop for Restless {
+    fn drop(&mut self) {
+        self.enough.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}

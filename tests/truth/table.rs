@@ -1,0 +1,59 @@
+//! docs/truth-table.md.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::compare::{Compared, Standing};
+use crate::context::SMALL;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/truth-table.md");
+
+const HEAD: &str = "\
+# The truth table
+
+<!-- Written by `make truth`: do not edit. -->
+
+Each row is a fault that was made, what the real workload did in it, in its own words, and what `hugeprobe check` said in
+the same place, asked with the need of that workload. A workload works if it starts, both sides have pages of that size
+mapped, and frames arrive; on pages of another size it fails. `warn` counts as `pass`.
+
+| workload | command | asked with |
+|---|---|---|
+| testpmd, memfd | `dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_vhost0,iface=SOCKET -- --total-num-mbufs=1025 --forward-mode=rxonly --auto-start`, and the same with `net_virtio_user0,path=SOCKET` and `txonly`; `-m 1024` for 1Gi | `--need 2Mi=16`, `--need 1Gi=2` |
+| testpmd, --huge-dir | the same with `--huge-dir DIR` in place of `--in-memory` | and `--dir DIR` |
+| QEMU, memfd | `qemu-system-x86_64 -accel tcg -m 16M -object memory-backend-memfd,hugetlb=on,hugetlbsize=SIZE,id=m,size=16M,prealloc=on,host-nodes=0,policy=bind -machine q35,memory-backend=m -netdev vhost-user ... -boot n`, to a `net_vhost` on ordinary pages; 1G for 1Gi | `--workload qemu --need 2Mi=8@numa0`, `--need 1Gi=1@numa0` |
+| QEMU, file | the same with `memory-backend-file,mem-path=DIR,share=on` | and `--dir DIR` |
+";
+
+/// Writes it, rows of 2Mi first.
+pub(crate) fn write(compared: &[Compared], standing: &Standing) {
+    let mut text = HEAD.to_owned();
+    writeln!(
+        text,
+        "\n{} rows; false passes {}, false fails {}, unknown though the workload is sure {}, exceptions {}.\n",
+        compared.len(),
+        standing.false_passes,
+        standing.false_fails,
+        standing.untold,
+        standing.excepted
+    )
+    .unwrap();
+    text.push_str("| fault | size | workload | does | its own words | verdict | failing check |\n|---|---|---|---|---|---|---|\n");
+    let (small, large): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.size == SMALL);
+    for one in small.into_iter().chain(large) {
+        let outcome = one.outcome();
+        let does = if outcome.works { "works" } else { "fails" };
+        let words: String = outcome.words.replace('|', "\\|").chars().take(160).collect();
+        writeln!(
+            text,
+            "| {} | {} | {} | {does} | {words} | {} | {} |",
+            one.row.fault,
+            one.size,
+            one.kind,
+            one.asked.verdict,
+            one.asked.because.join(" ")
+        )
+        .unwrap();
+    }
+    fs::write(FILE, text).unwrap();
+}

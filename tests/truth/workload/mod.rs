@@ -1,0 +1,157 @@
+//! The real workloads, each with one set of flags for every row, and what they were seen to do: the truth.
+//!
+//! A workload works if it starts, both sides have pages of the row's size mapped, as many as they are meant to have, and
+//! frames arrive. On pages of another size it fails, whatever it says.
+
+mod qemu;
+mod testpmd;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use hugeprobe::domain::size::PageSize;
+
+use crate::context::LARGE;
+use crate::process::{Process, Waited};
+use crate::scene::Scene;
+
+/// A workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// testpmd to testpmd, memory from memfd (`--in-memory`).
+    TestpmdMemfd,
+    /// testpmd to testpmd, memory from files on a hugetlbfs (`--huge-dir`).
+    TestpmdDir,
+    /// QEMU, memory from memfd, preallocated and bound to NUMA node 0.
+    QemuMemfd,
+    /// QEMU, memory from a file on a hugetlbfs, preallocated and bound to NUMA node 0.
+    QemuDir,
+}
+
+/// What a run of a workload came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) works: bool,
+    /// The line of its log that says it.
+    pub(crate) words: String,
+    /// All that it said, for whoever has to find out.
+    pub(crate) log: String,
+}
+
+/// How long a program may take until it forwards or has given up. It takes a second or two on an idle machine.
+const START: Duration = Duration::from_secs(30);
+
+// === impl Kind ===
+
+impl Kind {
+    /// Pages that it takes, both sides together.
+    pub(crate) fn need(self, size: PageSize) -> u64 {
+        match self {
+            Self::TestpmdMemfd | Self::TestpmdDir => 2 * testpmd::pages(size),
+            Self::QemuMemfd | Self::QemuDir => qemu::pages(size),
+        }
+    }
+
+    pub(crate) fn uses_directory(self) -> bool {
+        matches!(self, Self::TestpmdDir | Self::QemuDir)
+    }
+
+    /// How hugeprobe is asked about it: the same in every row.
+    pub(crate) fn question(self, size: PageSize) -> Vec<String> {
+        let (workload, node) = match self {
+            Self::TestpmdMemfd | Self::TestpmdDir => ("dpdk", ""),
+            Self::QemuMemfd | Self::QemuDir => ("qemu", "@numa0"),
+        };
+        let need = format!("{size}={}{node}", self.need(size));
+        ["--size", &size.to_string(), "--need", &need, "--workload", workload].map(str::to_owned).into()
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TestpmdMemfd => "testpmd, memfd",
+            Self::TestpmdDir => "testpmd, --huge-dir",
+            Self::QemuMemfd => "QEMU, memfd",
+            Self::QemuDir => "QEMU, file",
+        })
+    }
+}
+
+/// Runs the scene's workload in it.
+pub(crate) fn run(scene: &Scene) -> Outcome {
+    let outcome = match scene.kind {
+        Kind::TestpmdMemfd | Kind::TestpmdDir => testpmd::run(scene),
+        Kind::QemuMemfd | Kind::QemuDir => qemu::run(scene),
+    };
+    // Of a row run again, the second should find what the first did.
+    clear(&scene.run, |_| true);
+    clear(&scene.huge, |name| {
+        name.starts_with("b-map_") || name.starts_with("f-map_") || name.starts_with("qemu_")
+    });
+    clear(Path::new("/run/dpdk"), |name| name.starts_with(&prefix(scene, "")));
+    outcome
+}
+
+/// The names that a testpmd of this scene gives to what it leaves behind.
+fn prefix(scene: &Scene, side: &str) -> String {
+    let row = scene.run.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    format!("{row}-{side}")
+}
+
+fn clear(directory: &Path, which: impl Fn(&str) -> bool) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if which(path.file_name().unwrap().to_str().unwrap()) {
+            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        }
+    }
+}
+
+/// It works, or one side has too few pages of the row's size.
+fn judge(
+    scene: &Scene,
+    backend: &mut Process,
+    frontend: &mut Process,
+    own: [u64; 2],
+    tells: &[&str],
+) -> Outcome {
+    let size = scene.size;
+    let has = [backend.pages(size), frontend.pages(size)];
+    let log = [backend.words(), frontend.words()].join("\n---- frontend\n");
+    if has[0] >= own[0] && has[1] >= own[1] {
+        return Outcome { works: true, words: "frames arrive".to_owned(), log };
+    }
+    let other = if size == LARGE { "smaller" } else { "other" };
+    let aside = telling(&log, tells).map(|line| format!(": {line}")).unwrap_or_default();
+    Outcome { works: false, words: format!("frames arrive, on {other} pages{aside}"), log }
+}
+
+/// It does not work; `first` is the side that gave up, or the one that has more to say.
+fn fails(
+    scene: &Scene,
+    first: &mut Process,
+    other: Option<&mut Process>,
+    tells: &[&str],
+    waited: Waited,
+) -> Outcome {
+    let logs: Vec<String> = std::iter::once(first).chain(other).map(Process::words).collect();
+    let told = logs.iter().find_map(|log| telling(log, tells));
+    let words = told.map(|line| shown(scene, line)).unwrap_or_else(|| match waited {
+        Waited::TimeUp => "lives on without a frame, and says nothing".to_owned(),
+        _ => "ends, and says nothing".to_owned(),
+    });
+    Outcome { works: false, words, log: logs.join("\n---- the other side\n") }
+}
+
+/// The first line with the most telling word.
+fn telling<'a>(log: &'a str, tells: &[&str]) -> Option<&'a str> {
+    tells.iter().find_map(|tell| log.lines().find(|line| line.contains(tell)))
+}
+
+/// A line without what differs from run to run.
+fn shown(scene: &Scene, line: &str) -> String {
+    let row = scene.run.parent().unwrap().to_str().unwrap();
+    line.trim().replace(row, "").replace(&prefix(scene, ""), "")
+}

@@ -1,0 +1,90 @@
+//! QEMU with software emulation, iPXE in a guest without a disk, to a testpmd `net_vhost` that needs no huge pages itself:
+//! a row is about QEMU's.
+
+use std::time::Duration;
+
+use hugeprobe::domain::size::PageSize;
+
+use super::{Outcome, START, fails, judge};
+use crate::context::SMALL;
+use crate::process::{Process, Waited};
+use crate::scene::Scene;
+
+/// iPXE asks for an address four to five seconds after the start.
+const ARRIVAL: Duration = Duration::from_secs(20);
+
+/// What it says when something is wrong, the most telling first.
+const TELLS: &[&str] = &[
+    "killed by",
+    "falling back",
+    "Cannot bind",
+    "cannot bind",
+    "preallocating memory failed",
+    "unable to map backing store",
+    "can't open backing store",
+    "can't create backing store",
+    "invalid object type",
+    "Failed initializing",
+    "qemu-system-x86_64:",
+];
+
+/// Megabytes of the guest: 8 pages of 2Mi, or one of 1Gi.
+const fn megabytes(size: PageSize) -> u64 {
+    if size.bytes() == SMALL.bytes() { 16 } else { 1024 }
+}
+
+pub(super) const fn pages(size: PageSize) -> u64 {
+    (megabytes(size) << 20) / size.bytes()
+}
+
+fn peer(scene: &Scene) -> Process {
+    let device = format!("net_vhost0,iface={}", scene.run.join("s").display());
+    let mut command = scene.backend.place.command("dpdk-testpmd");
+    command.args(["-l", "0-1", "--no-pci", "--no-huge", "-m", "64", "--vdev", &device]).args([
+        "--",
+        "--total-num-mbufs=1025",
+        "--forward-mode=rxonly",
+        "--auto-start",
+        "--stats-period=1",
+    ]);
+    let mut peer = Process::start(&mut command);
+    let waited = peer.wait_for(|said| said.contains("Throughput"), START);
+    assert_eq!(waited, Waited::Said, "the peer on ordinary pages: {}", peer.words());
+    // Whoever QEMU runs as.
+    std::fs::set_permissions(scene.run.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o777))
+        .unwrap();
+    peer
+}
+
+pub(super) fn run(scene: &Scene) -> Outcome {
+    let mut peer = peer(scene);
+    let megabytes = megabytes(scene.size);
+    let object = match scene.directory() {
+        Some(directory) => format!("memory-backend-file,mem-path={},share=on", directory.display()),
+        None => format!("memory-backend-memfd,hugetlb=on,hugetlbsize={}", scene.size.bytes()),
+    };
+    let mut command = scene.place.and(&scene.frontend.place).command("qemu-system-x86_64");
+    command
+        .args(["-accel", "tcg", "-m", &format!("{megabytes}M"), "-machine", "q35,memory-backend=m"])
+        .args(["-object", &format!("{object},id=m,size={megabytes}M,prealloc=on,host-nodes=0,policy=bind")])
+        .args(["-chardev", &format!("socket,id=c,path={}", scene.run.join("s").display())])
+        .args(["-netdev", "vhost-user,id=n,chardev=c", "-device", "virtio-net-pci,netdev=n"])
+        .args(["-boot", "n", "-display", "none", "-nodefaults"]);
+    let mut qemu = Process::start(&mut command);
+    let until = std::time::Instant::now() + ARRIVAL;
+    let waited = loop {
+        let arrives = |said: &str| said.split("RX-packets: ").skip(1).any(|rest| !rest.starts_with('0'));
+        match peer.wait_for(arrives, Duration::from_millis(100)) {
+            Waited::Said => break Waited::Said,
+            Waited::Ended => break Waited::Ended,
+            Waited::TimeUp if qemu.ended().is_some() => break Waited::Ended,
+            Waited::TimeUp if qemu.words().contains("falling back") => break Waited::TimeUp,
+            Waited::TimeUp if std::time::Instant::now() > until => break Waited::TimeUp,
+            Waited::TimeUp => {}
+        }
+    };
+    if waited != Waited::Said {
+        return fails(scene, &mut qemu, Some(&mut peer), TELLS, waited);
+    }
+    judge(scene, &mut peer, &mut qemu, [1, pages(scene.size)], TELLS)
+}

@@ -1,0 +1,105 @@
+//! testpmd `net_virtio_user` to testpmd `net_vhost`: the smallest pair that passes frames.
+
+use std::time::Duration;
+
+use hugeprobe::domain::size::PageSize;
+
+use super::{Outcome, START, fails, judge, prefix};
+use crate::context::SMALL;
+use crate::process::{Process, Waited};
+use crate::scene::{Scene, Side};
+
+/// So many frames have to arrive.
+const FRAMES: u64 = 1000;
+
+/// How long the first may take once both sides forward: they print their counters once a second.
+const ARRIVAL: Duration = Duration::from_secs(6);
+
+/// What it says when something is wrong, the most telling first.
+pub(super) const TELLS: &[&str] = &[
+    "killed by",
+    "mmap failed (",
+    "Too many open files",
+    "SIGBUS:",
+    "fallocate() failed",
+    "mmap() failed:",
+    "Cannot get a virtual",
+    "Unable to check if memfd",
+    "Failed to get current mempolicy",
+    "failed to create fdset",
+    "processing VHOST_USER_SET",
+    "Cannot open ",
+    "get_seg_fd(): open",
+    "couldn't",
+    "hugepage_info_init",
+    "Not enough memory available",
+    "No free 2048 kB hugepages",
+    "no mounted hugetlbfs",
+    "FATAL",
+    "failed",
+    "Cannot",
+    "Cause:",
+];
+
+/// Megabytes for each side: 8 pages of 2Mi, or one of 1Gi.
+const fn megabytes(size: PageSize) -> u64 {
+    if size.bytes() == SMALL.bytes() { 16 } else { 1024 }
+}
+
+/// Pages of each side.
+pub(super) const fn pages(size: PageSize) -> u64 {
+    (megabytes(size) << 20) / size.bytes()
+}
+
+/// One testpmd, forwarding in `mode` on the port that `device` is.
+fn start(scene: &Scene, side: &Side, name: &str, device: &str, mode: &str) -> Process {
+    let mut command = scene.place.and(&side.place).command("dpdk-testpmd");
+    command.args(["-l", "0-1", "--no-pci", "-m", &megabytes(scene.size).to_string()]);
+    match scene.directory() {
+        Some(directory) => command.arg("--huge-dir").arg(directory),
+        None => command.arg("--in-memory"),
+    };
+    command
+        .args(["--single-file-segments", "--file-prefix", &prefix(scene, name), "--vdev", device])
+        .args(["--", "--total-num-mbufs=1025", "--forward-mode", mode, "--auto-start", "--stats-period=1"])
+        .env("XDG_RUNTIME_DIR", &scene.run);
+    Process::start(&mut command)
+}
+
+fn forwards(said: &str) -> bool {
+    said.contains("Throughput")
+}
+
+/// Frames that arrived, by the counters that it prints.
+fn received(said: &str) -> u64 {
+    let counts = said.split("RX-packets: ").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok());
+    counts.max().unwrap_or(0)
+}
+
+/// The backend: of this pair, or of another frontend.
+pub(super) fn backend(scene: &Scene) -> (Process, Waited) {
+    let device = format!("net_vhost0,iface={}", scene.run.join("s").display());
+    let mut backend = start(scene, &scene.backend, "b", &device, "rxonly");
+    let waited = backend.wait_for(forwards, START);
+    (backend, waited)
+}
+
+pub(super) fn run(scene: &Scene) -> Outcome {
+    let (mut backend, waited) = backend(scene);
+    if waited != Waited::Said {
+        return fails(scene, &mut backend, None, TELLS, waited);
+    }
+    let device = format!("net_virtio_user0,path={}", scene.run.join("s").display());
+    let mut frontend = start(scene, &scene.frontend, "f", &device, "txonly");
+    let waited = frontend.wait_for(forwards, START);
+    if waited != Waited::Said {
+        return fails(scene, &mut frontend, Some(&mut backend), TELLS, waited);
+    }
+    let waited = backend.wait_for(|said| received(said) >= FRAMES, ARRIVAL);
+    if waited != Waited::Said {
+        return fails(scene, &mut backend, Some(&mut frontend), TELLS, waited);
+    }
+    // Its own, and at least one of its peer's.
+    let own = pages(scene.size);
+    judge(scene, &mut backend, &mut frontend, [own + 1, own], TELLS)
+}
