@@ -20,7 +20,9 @@ fn refused() {
         "spec": {"limits": [{"type": "Container", "max": {SMALL.resource(): "0"}}]}
     }));
     let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=3"]}]}));
-    let published = chart::published("HP203 says that the probe pod was refused", 60, |published| published.names("HP203", "2Mi"));
+    let published = chart::published("HP203 says that the probe pod was refused", 60, |published| {
+        published.names("HP203", "2Mi")
+    });
     assert_ne!(published.labels.get("hugepages-2Mi").map(String::as_str), Some("pass"), "{published:#?}");
     show_ours();
     drop(limit);
@@ -29,8 +31,12 @@ fn refused() {
 }
 
 fn no_image() {
-    let changed = chart::with(&json!({"probe": {"runtimeClassName": "there-is-none"}, "expectations": [{"nodeSelector": {}, "expect": ["2Mi>=4"]}]}));
-    let published = chart::published("HP203 says that the probe pod cannot be made", 60, |published| published.names("HP203", "2Mi"));
+    let changed = chart::with(
+        &json!({"probe": {"runtimeClassName": "there-is-none"}, "expectations": [{"nodeSelector": {}, "expect": ["2Mi>=4"]}]}),
+    );
+    let published = chart::published("HP203 says that the probe pod cannot be made", 60, |published| {
+        published.names("HP203", "2Mi")
+    });
     assert_ne!(published.verdict(), Some("pass"), "{published:#?}");
     show_ours();
     drop(changed);
@@ -39,7 +45,15 @@ fn no_image() {
 fn deleted() {
     let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=5"]}]}));
     let probe = wait::until("a probe is there", 60, || pods::probes().first().cloned().ok_or("none"));
-    kubectl::must(&["delete", "pod", chart::meta(&probe, "name"), "--namespace", NAMESPACE, "--force", "--grace-period=0"]);
+    kubectl::must(&[
+        "delete",
+        "pod",
+        chart::meta(&probe, "name"),
+        "--namespace",
+        NAMESPACE,
+        "--force",
+        "--grace-period=0",
+    ]);
     chart::published("a pass all the same", 90, |published| published.verdict() == Some("pass"));
     drop(changed);
 }

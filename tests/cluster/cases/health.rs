@@ -18,11 +18,19 @@ fn healthy() {
     let published = chart::settled();
     let node = Node::read();
     for size in [SMALL, LARGE] {
-        assert_eq!(published.labels.get(&size.resource()).map(String::as_str), Some("pass"), "{published:#?}");
+        assert_eq!(
+            published.labels.get(&size.resource()).map(String::as_str),
+            Some("pass"),
+            "{published:#?}"
+        );
         assert_eq!(node.capacity(&size.resource()), size.quantity(size.persistent()));
     }
     assert_eq!(published.annotation("boot-id"), Some(node.boot_id()));
-    assert_eq!(published.condition.as_ref().map(|(status, _)| status.as_str()), Some("True"), "{published:#?}");
+    assert_eq!(
+        published.condition.as_ref().map(|(status, _)| status.as_str()),
+        Some("True"),
+        "{published:#?}"
+    );
     let longest = published.annotations.iter().max_by_key(|(_, value)| value.len()).unwrap();
     assert!(longest.1.len() <= 140, "kubectl describe cuts at 140: {longest:?}");
     wait::until("no probe pod is left", 30, || match pods::probes().len() {
@@ -67,7 +75,13 @@ fn calm() {
 fn http() {
     let agent = chart::agent();
     let name = chart::meta(&agent, "name");
-    let page = |path: &str| kubectl::must(&["get", "--raw", &format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}:9595/proxy{path}")]);
+    let page = |path: &str| {
+        kubectl::must(&[
+            "get",
+            "--raw",
+            &format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}:9595/proxy{path}"),
+        ])
+    };
     page("/healthz");
     page("/readyz");
     let metrics = page("/metrics");
@@ -83,7 +97,8 @@ fn one_large_page() {
     let one = LARGE.leave(1);
     daemon("restart", "kubelet");
     let published = chart::published("a pass with one page of 1Gi", 60, |published| {
-        published.verdict() == Some("pass") && published.annotation("pool.1Gi").is_some_and(|pool| pool.contains('1') && !pool.contains('3'))
+        published.verdict() == Some("pass")
+            && published.annotation("pool.1Gi").is_some_and(|pool| pool.contains('1') && !pool.contains('3'))
     });
     println!("    {published:#?}");
     drop(one);

@@ -61,7 +61,9 @@ fn trial(name: &'static str, run: fn()) -> Trial {
             println!("== {:.1} s", begin.elapsed().as_secs_f64());
             Ok(Completion::Completed)
         }
-        Err(Missing(what)) if std::env::var_os("HUGEPROBE_REQUIRE_CLUSTER").is_some_and(|value| value == "1") => {
+        Err(Missing(what))
+            if std::env::var_os("HUGEPROBE_REQUIRE_CLUSTER").is_some_and(|value| value == "1") =>
+        {
             Err(Failed::from(format!("needs {what}, and HUGEPROBE_REQUIRE_CLUSTER=1")))
         }
         Err(Missing(what)) => Ok(Completion::ignored_with(format!("needs {what}"))),

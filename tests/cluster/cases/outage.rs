@@ -24,7 +24,8 @@ fn killed() {
     for pid in pods::pids(&agent) {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         if name.trim() == "hugeprobe" {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+                .unwrap();
         }
     }
     wait::until("the kubelet started it again", 60, || {
@@ -54,7 +55,8 @@ fn api_server() {
     let after = chart::agent();
     assert_eq!(chart::meta(&agent, "uid"), chart::meta(&after, "uid"), "the same pod");
     assert_eq!(
-        agent["status"]["containerStatuses"][0]["restartCount"], after["status"]["containerStatuses"][0]["restartCount"],
+        agent["status"]["containerStatuses"][0]["restartCount"],
+        after["status"]["containerStatuses"][0]["restartCount"],
         "and it did not restart"
     );
     kubectl::show(&["logs", "--namespace", NAMESPACE, chart::meta(&after, "name"), "--tail=12"]);
@@ -70,7 +72,8 @@ fn node_deleted() {
         let node = kubectl::get(&["node", NODE]).ok_or("none")?;
         if node["metadata"]["uid"] == before.uid() { Err("the old one") } else { Ok(()) }
     });
-    let published = chart::published("a verdict on the new Node", 120, |published| published.verdict() == Some("pass"));
+    let published =
+        chart::published("a verdict on the new Node", 120, |published| published.verdict() == Some("pass"));
     let after = Node::read();
     assert_ne!(before.uid(), after.uid());
     assert_eq!(published.annotation("boot-id"), Some(after.boot_id()));
@@ -79,16 +82,30 @@ fn node_deleted() {
 
 fn forged() {
     let before = Node::read().published();
-    kubectl::must(&["annotate", "node", NODE, "--overwrite", "hugeprobe.io/boot-id=00000000-0000-0000-0000-000000000000"]);
+    kubectl::must(&[
+        "annotate",
+        "node",
+        NODE,
+        "--overwrite",
+        "hugeprobe.io/boot-id=00000000-0000-0000-0000-000000000000",
+    ]);
     let node = Node::read();
-    chart::published("the boot id is this boot's again", 60, |published| published.annotation("boot-id") == Some(node.boot_id()));
+    chart::published("the boot id is this boot's again", 60, |published| {
+        published.annotation("boot-id") == Some(node.boot_id())
+    });
     assert_eq!(before.verdict(), Some("pass"));
     chart::published("and the verdict is pass", 60, |published| published.verdict() == Some("pass"));
 }
 
 fn malformed() {
     kubectl::must(&[
-        "annotate", "node", NODE, "--overwrite", "hugeprobe.io/verdict=<pass>", "hugeprobe.io/valid-until=next year", "hugeprobe.io/summary=",
+        "annotate",
+        "node",
+        NODE,
+        "--overwrite",
+        "hugeprobe.io/verdict=<pass>",
+        "hugeprobe.io/valid-until=next year",
+        "hugeprobe.io/summary=",
     ]);
     kubectl::must(&["label", "node", NODE, "--overwrite", "hugeprobe.io/verdict=splendid"]);
     chart::published("what was there before", 60, |published| {

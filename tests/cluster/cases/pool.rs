@@ -40,7 +40,8 @@ fn none() {
 fn smaller() {
     let expected = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=5000"]}]}));
     let published = chart::published("2Mi fails for want of pages", 60, |published| {
-        published.verdict() == Some("fail") && published.labels.get("hugepages-2Mi").is_some_and(|verdict| verdict == "fail")
+        published.verdict() == Some("fail")
+            && published.labels.get("hugepages-2Mi").is_some_and(|verdict| verdict == "fail")
     });
     assert_eq!(published.labels.get("hugepages-1Gi").map(String::as_str), Some("pass"), "{published:#?}");
     assert_eq!(published.condition.as_ref().map(|(status, _)| status.as_str()), Some("False"));

@@ -15,7 +15,9 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn helm_test() {
-    let said = chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s", "--logs"], "").unwrap();
+    let said =
+        chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s", "--logs"], "")
+            .unwrap();
     for line in said.lines() {
         println!("    {line}");
     }
@@ -26,13 +28,21 @@ fn upgrade() {
     let agent = chart::agent();
     let directory = tempfile::tempdir().unwrap();
     let to = directory.path().to_str().unwrap();
-    chart::helm(&["package", &chart::path(), "--version", "9.9.9", "--app-version", "9.9.9", "--destination", to], "").unwrap();
+    chart::helm(
+        &["package", &chart::path(), "--version", "9.9.9", "--app-version", "9.9.9", "--destination", to],
+        "",
+    )
+    .unwrap();
 
     // The same image under another tag is another image to helm and to the kubelet.
     let base = std::fs::read_to_string(super::context::left("state/image")).unwrap();
     let old = format!("localhost/hugeprobe:{}", base.trim());
     let retag = "source \"$0/lib.sh\"; ctr images tag --force \"$1\" localhost/hugeprobe:9.9.9 >/dev/null";
-    let status = Command::new("bash").args(["-c", retag]).arg(script("x").get_program().to_str().unwrap().trim_end_matches("/x")).arg(&old).status();
+    let status = Command::new("bash")
+        .args(["-c", retag])
+        .arg(script("x").get_program().to_str().unwrap().trim_end_matches("/x"))
+        .arg(&old)
+        .status();
     assert!(status.unwrap().success());
 
     let archive = format!("{to}/hugeprobe-9.9.9.tgz");
@@ -45,13 +55,25 @@ fn upgrade() {
         let published = Node::read().published();
         if published.verdict() == Some("pass") { Ok(()) } else { Err(published) }
     });
-    println!("    checked-at before {:?}, after {:?}", before.annotation("checked-at"), Node::read().published().annotation("checked-at"));
-    kubectl::show(&["get", "pods", "--namespace", NAMESPACE, "-o", "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[0].image"]);
+    println!(
+        "    checked-at before {:?}, after {:?}",
+        before.annotation("checked-at"),
+        Node::read().published().annotation("checked-at")
+    );
+    kubectl::show(&[
+        "get",
+        "pods",
+        "--namespace",
+        NAMESPACE,
+        "-o",
+        "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[0].image",
+    ]);
     chart::install(&chart::path(), &json!({})).unwrap();
 }
 
 fn uninstall() {
-    chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "").unwrap();
+    chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
+        .unwrap();
     let again = Installed;
     let bare = Node::read();
     assert!(bare.published().is_nothing(), "{:#?}", bare.published());
@@ -64,16 +86,25 @@ fn uninstall() {
     assert!(!managers.iter().any(|manager| manager.contains("hugeprobe")), "{managers:?}");
     assert!(pods::probes().is_empty());
     let left = kubectl::must(&[
-        "get", "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses", "-o", "name",
+        "get",
+        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses",
+        "-o",
+        "name",
     ]);
     assert!(!left.contains("hugeprobe"), "{left}");
-    kubectl::show(&["get", "all,configmaps,serviceaccounts,roles,rolebindings,resourcequotas", "--namespace", NAMESPACE]);
+    kubectl::show(&[
+        "get",
+        "all,configmaps,serviceaccounts,roles,rolebindings,resourcequotas",
+        "--namespace",
+        NAMESPACE,
+    ]);
 
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
     drop(again);
     chart::published("a verdict again", 90, |published| published.verdict() == Some("pass"));
-    chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "").unwrap();
+    chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
+        .unwrap();
     let again = Installed;
     let now = Node::read();
     assert!(now.published().is_nothing(), "{:#?}", now.published());

@@ -6,7 +6,8 @@ use super::Case;
 use super::context::node::Node;
 use super::context::{NAMESPACE, NODE, chart, kubectl, wait};
 
-pub(crate) const CASES: &[Case] = &[("the agent's token writes its own node's verdict and nothing else", token)];
+pub(crate) const CASES: &[Case] =
+    &[("the agent's token writes its own node's verdict and nothing else", token)];
 
 /// kubectl with the token of an agent, and with no certificate of an administrator.
 struct Token {
@@ -17,9 +18,20 @@ fn token() {
     let agent = chart::agent();
     let token = Token::of(&agent);
     // Another node, so that there is one to attack.
-    let other = kubectl::apply_for_now(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-b"}}));
+    let other =
+        kubectl::apply_for_now(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-b"}}));
 
-    let status = |node: &str, patch: Value| token.kubectl(&["patch", "node", node, "--subresource=status", "--type=merge", "-p", &patch.to_string()]);
+    let status = |node: &str, patch: Value| {
+        token.kubectl(&[
+            "patch",
+            "node",
+            node,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch.to_string(),
+        ])
+    };
     let annotation = |key: &str, value: &str| json!({"metadata": {"annotations": {key: value}}});
 
     // The control: without it, denied might mean broken.
@@ -32,24 +44,54 @@ fn token() {
 
     denied("another node", status("node-b", annotation("hugeprobe.io/summary", "by hand")));
     denied("another prefix", status(NODE, annotation("example.com/verdict", "pass")));
-    denied("another label", status(NODE, json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "b"}}})));
-    denied("a prefix that only begins alike", status(NODE, annotation("hugeprobe.io.example.com/verdict", "pass")));
+    denied(
+        "another label",
+        status(NODE, json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "b"}}})),
+    );
+    denied(
+        "a prefix that only begins alike",
+        status(NODE, annotation("hugeprobe.io.example.com/verdict", "pass")),
+    );
     denied("capacity", status(NODE, json!({"status": {"capacity": {"hugepages-1Gi": "64Gi"}}})));
     denied("allocatable", status(NODE, json!({"status": {"allocatable": {"hugepages-1Gi": "64Gi"}}})));
-    denied("an address", status(NODE, json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.9.9.9"}]}})));
+    denied(
+        "an address",
+        status(NODE, json!({"status": {"addresses": [{"type": "InternalIP", "address": "10.9.9.9"}]}})),
+    );
     denied("an extended resource", status(NODE, json!({"status": {"capacity": {"example.com/gpu": "8"}}})));
     denied("boot id of the node", status(NODE, json!({"status": {"nodeInfo": {"bootID": "another"}}})));
-    let condition = |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "False", "reason": "ByHand", "message": "",
-        "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
-    let strategic = |patch: Value| token.kubectl(&["patch", "node", NODE, "--subresource=status", "--type=strategic", "-p", &patch.to_string()]);
+    let condition = |kind: &str| {
+        json!({"status": {"conditions": [{"type": kind, "status": "False", "reason": "ByHand", "message": "",
+        "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
+    };
+    let strategic = |patch: Value| {
+        token.kubectl(&[
+            "patch",
+            "node",
+            NODE,
+            "--subresource=status",
+            "--type=strategic",
+            "-p",
+            &patch.to_string(),
+        ])
+    };
     denied("another condition", strategic(condition("Ready")));
     denied("a condition of its own making", strategic(condition("hugeprobe.io/Other")));
     denied("a finalizer", status(NODE, json!({"metadata": {"finalizers": ["hugeprobe.io/stay"]}})));
-    denied("an owner", status(NODE, json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "node-b", "uid": "1"}]}})));
+    denied(
+        "an owner",
+        status(
+            NODE,
+            json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "node-b", "uid": "1"}]}}),
+        ),
+    );
 
     denied("a taint", token.kubectl(&["taint", "node", NODE, "hugeprobe.io/x=y:NoSchedule"]));
     denied("a cordon", token.kubectl(&["cordon", NODE]));
-    denied("a label by patch of the node", token.kubectl(&["label", "node", NODE, "hugeprobe.io/verdict=pass", "--overwrite"]));
+    denied(
+        "a label by patch of the node",
+        token.kubectl(&["label", "node", NODE, "hugeprobe.io/verdict=pass", "--overwrite"]),
+    );
     denied("deletion of the node", token.kubectl(&["delete", "node", "node-b"]));
 
     pods(&token, &agent);
@@ -58,7 +100,10 @@ fn token() {
         ("secrets", &["get", "secrets", "--all-namespaces"][..]),
         ("pods of other namespaces", &["get", "pods", "--namespace", "kube-system"]),
         ("a token", &["create", "token", "default", "--namespace", NAMESPACE]),
-        ("exec", &["exec", "--namespace", NAMESPACE, chart::meta(&agent, "name"), "--", "/hugeprobe", "--version"]),
+        (
+            "exec",
+            &["exec", "--namespace", NAMESPACE, chart::meta(&agent, "name"), "--", "/hugeprobe", "--version"],
+        ),
     ] {
         denied(what, token.kubectl(arguments));
     }
@@ -68,13 +113,21 @@ fn token() {
 fn pods(token: &Token, agent: &Value) {
     let name = chart::meta(agent, "name");
     denied("deletion of the agent's pod", token.kubectl(&["delete", "pod", name, "--namespace", NAMESPACE]));
-    let pod = |spec: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "namespace": NAMESPACE,
-        "labels": {"app.kubernetes.io/name": "hugeprobe", "app.kubernetes.io/component": "probe"}}, "spec": spec});
+    let pod = |spec: Value| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "by-hand", "namespace": NAMESPACE,
+        "labels": {"app.kubernetes.io/name": "hugeprobe", "app.kubernetes.io/component": "probe"}}, "spec": spec})
+    };
     let restricted = json!({"runAsNonRoot": true, "runAsUser": 65532, "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}});
     let shapes = [
-        ("a pod of another image", json!({"containers": [{"name": "a", "image": "localhost/workload:1", "securityContext": restricted}]})),
-        ("a pod that is a shell", json!({"containers": [{"name": "a", "image": "busybox", "command": ["sh"], "securityContext": restricted}]})),
+        (
+            "a pod of another image",
+            json!({"containers": [{"name": "a", "image": "localhost/workload:1", "securityContext": restricted}]}),
+        ),
+        (
+            "a pod that is a shell",
+            json!({"containers": [{"name": "a", "image": "busybox", "command": ["sh"], "securityContext": restricted}]}),
+        ),
         (
             "a pod put on another node by name",
             json!({"nodeName": "node-b", "containers": [{"name": "a", "image": "localhost/workload:1", "securityContext": restricted}]}),
@@ -90,17 +143,22 @@ fn pods(token: &Token, agent: &Value) {
     // Another pod's deletion, in the one namespace where the token may delete.
     let bystander = kubectl::apply_for_now(&pod(json!({"terminationGracePeriodSeconds": 0,
         "containers": [{"name": "a", "image": "localhost/workload:1", "securityContext": restricted}]})));
-    denied("another pod's deletion", token.kubectl(&["delete", "pod", "by-hand", "--namespace", NAMESPACE, "--wait=false"]));
+    denied(
+        "another pod's deletion",
+        token.kubectl(&["delete", "pod", "by-hand", "--namespace", NAMESPACE, "--wait=false"]),
+    );
     drop(bystander);
 }
 
 fn events(token: &Token) {
     let uid = Node::read().uid().to_owned();
-    let event = |name: &str, node: &str, uid: &str| json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
+    let event = |name: &str, node: &str, uid: &str| {
+        json!({"apiVersion": "events.k8s.io/v1", "kind": "Event",
         "metadata": {"name": name, "namespace": "default"}, "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal",
         "reason": "HugepagesReady", "action": "Judge", "note": "by hand",
         "reportingController": "hugeprobe.io/agent", "reportingInstance": NODE,
-        "regarding": {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}});
+        "regarding": {"apiVersion": "v1", "kind": "Node", "name": node, "uid": uid}})
+    };
     denied("an event about another node", token.create(&event("by-hand.1", "node-b", "1")));
     let mut about_a_pod = event("by-hand.2", NODE, &uid);
     about_a_pod["regarding"]["kind"] = json!("Pod");
@@ -131,8 +189,17 @@ impl Token {
     fn of(agent: &Value) -> Self {
         let account = agent["spec"]["serviceAccountName"].as_str().unwrap();
         let token = kubectl::must(&[
-            "create", "token", account, "--namespace", NAMESPACE, "--bound-object-kind", "Pod", "--bound-object-name",
-            chart::meta(agent, "name"), "--bound-object-uid", chart::meta(agent, "uid"),
+            "create",
+            "token",
+            account,
+            "--namespace",
+            NAMESPACE,
+            "--bound-object-kind",
+            "Pod",
+            "--bound-object-name",
+            chart::meta(agent, "name"),
+            "--bound-object-uid",
+            chart::meta(agent, "uid"),
         ]);
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "by-hand",

@@ -25,12 +25,14 @@ fn arrives() {
     let changed = chart::with(&due());
     let probe = wait::until("a probe of 1Gi is there", 60, || {
         let probes = pods::probes();
-        let large = probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "1Gi").cloned();
+        let large =
+            probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "1Gi").cloned();
         large.ok_or(probes.len())
     });
     println!("    probe {} is {}", chart::meta(&probe, "name"), probe["status"]["phase"]);
     let begin = Instant::now();
-    let workload = kubectl::apply_for_now(&pods::workload("arrives", LARGE, LARGE.persistent(), LARGE.persistent()));
+    let workload =
+        kubectl::apply_for_now(&pods::workload("arrives", LARGE, LARGE.persistent(), LARGE.persistent()));
     pods::running(WORKLOADS, "arrives", 10);
     assert!(begin.elapsed().as_secs_f64() < 10.0, "Running after {:.1} s", begin.elapsed().as_secs_f64());
     kubectl::show(&["get", "pods", "--all-namespaces", "-o", "wide"]);
@@ -40,7 +42,9 @@ fn arrives() {
 
 fn without_fs_group() {
     let changed = chart::with(&json!({"runAs": {"fsGroup": null}}));
-    let published = chart::published("the verdict fails for the directory", 90, |published| published.verdict() == Some("fail"));
+    let published = chart::published("the verdict fails for the directory", 90, |published| {
+        published.verdict() == Some("fail")
+    });
     assert!(published.annotations.keys().any(|key| key.starts_with("check.HP3")), "{published:#?}");
     for (key, value) in &published.annotations {
         println!("    {key}: {value}");
@@ -73,7 +77,10 @@ fn without_limit() {
             println!("      {line}");
         }
     }
-    assert!(messages.iter().any(|(_, message)| message.contains("verdict fail")), "somebody fails: {messages:#?}");
+    assert!(
+        messages.iter().any(|(_, message)| message.contains("verdict fail")),
+        "somebody fails: {messages:#?}"
+    );
     drop(made);
 }
 
@@ -82,7 +89,8 @@ fn capture() -> Value {
     let changed = chart::with(&due());
     let pod = wait::until("a probe of 2Mi is there", 60, || {
         let probes = pods::probes();
-        let small = probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "2Mi").cloned();
+        let small =
+            probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "2Mi").cloned();
         small.ok_or(probes.len())
     });
     drop(changed);
@@ -104,7 +112,8 @@ fn startup_taint() {
     let checked = Node::read().published().annotation("checked-at").map(str::to_owned);
     let changed = chart::with(&due());
     chart::published("a new verdict in spite of the taint", 60, |published| {
-        published.condition.as_ref().is_some_and(|(status, _)| status == "True") && published.annotation("checked-at").map(str::to_owned) != checked
+        published.condition.as_ref().is_some_and(|(status, _)| status == "True")
+            && published.annotation("checked-at").map(str::to_owned) != checked
     });
     let waiting = kubectl::apply_for_now(&pods::workload("behind-the-taint", SMALL, 1, 1));
     wait::throughout("a workload waits behind the taint", 3, || {

@@ -34,8 +34,18 @@ pub(crate) fn install(chart: &str, values: &Value) -> Result<String, String> {
     merge(&mut all, values);
     helm(
         &[
-            "upgrade", "--install", "hugeprobe", chart, "--namespace", NAMESPACE, "--reset-values", "--values", "-",
-            "--wait", "--timeout", "90s",
+            "upgrade",
+            "--install",
+            "hugeprobe",
+            chart,
+            "--namespace",
+            NAMESPACE,
+            "--reset-values",
+            "--values",
+            "-",
+            "--wait",
+            "--timeout",
+            "90s",
         ],
         &all.to_string(),
     )
@@ -70,10 +80,13 @@ pub(crate) fn settled() -> Published {
 /// Name and uid of the agent's pod.
 pub(crate) fn agent() -> Value {
     wait::until("the agent runs", 60, || {
-        let pods = kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=agent"]);
+        let pods =
+            kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=agent"]);
         let running: Vec<Value> = pods
             .into_iter()
-            .filter(|pod| pod["status"]["phase"] == "Running" && pod["metadata"].get("deletionTimestamp").is_none())
+            .filter(|pod| {
+                pod["status"]["phase"] == "Running" && pod["metadata"].get("deletionTimestamp").is_none()
+            })
             .collect();
         if let [pod] = running.as_slice() { Ok(pod.clone()) } else { Err(running.len()) }
     })

@@ -58,7 +58,9 @@ impl Node {
             let all = self.0["metadata"][what].as_object();
             let pairs = all.into_iter().flatten();
             pairs
-                .filter_map(|(key, value)| Some((key.strip_prefix(PREFIX)?.to_owned(), value.as_str()?.to_owned())))
+                .filter_map(|(key, value)| {
+                    Some((key.strip_prefix(PREFIX)?.to_owned(), value.as_str()?.to_owned()))
+                })
                 .collect()
         };
         let conditions = self.0["status"]["conditions"].as_array();
