@@ -19,13 +19,14 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-## Regenerate docs/checks.md from the catalogue, and the tables that tests compare with
+## Regenerate docs/checks.md and docs/troubleshooting.md from their tables, and the tables that tests compare with
 docs:
 	UPDATE=1 $(CARGO) test --locked --test render
 
 ## Ratios from one run, for docs/benchmarks.md (root, installs DPDK)
 bench:
 	benches/run
+	$(CARGO) bench --locked --bench agent
 
 ## Every fuzz target for SECONDS_PER_TARGET
 fuzz:

@@ -47,6 +47,9 @@ pub struct Task {
     /// `--need`: what is held at once for HP509, all of `size`.
     #[serde(default)]
     pub need: Vec<PageCount>,
+    /// `--frontend-need` and `--backend-need`: the same, held at that time too, each in its role's cgroup.
+    #[serde(default)]
+    pub need_of_roles: Vec<RoleNeed>,
     /// `--dir`: where the hugetlbfs worker and need make their files.
     #[serde(default)]
     pub directory: Option<String>,
@@ -56,6 +59,15 @@ pub struct Task {
     /// Where the counters are read, in tests; the machine itself if `None`.
     #[serde(default)]
     pub root: Option<PathBuf>,
+}
+
+/// What one role of a pair needs, beside the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleNeed {
+    /// The directory of the cgroup that pays for it; `None` for where this process is.
+    pub cgroup: Option<String>,
+    /// All of the task's size.
+    pub need: Vec<PageCount>,
 }
 
 /// Does the work of `task` and tells every finding of its role, each once.
@@ -81,7 +93,7 @@ pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
         Role::Need => need::run(task, size?, tell),
         Role::Syscalls => syscalls::run(task, tell),
         Role::Measure => measure::run(task, size?, tell),
-        Role::Frontend(_) | Role::Backend(_) => Err(io::Error::new(
+        Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("the {} role is not built yet", task.role),
         )),

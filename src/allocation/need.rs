@@ -1,10 +1,13 @@
 //! HP509: takes all that `--need` names, at once, and gives it back.
 //!
 //! All is mapped first, so that what cannot be promised is known before a page is taken; then bound, then populated,
-//! NUMA nodes first: pages that may be anywhere must not eat those of a node that was asked for by name.
+//! NUMA nodes first: pages that may be anywhere must not eat those of a node that was asked for by name. What a role needs
+//! in a cgroup of its own comes last: this process joins the group for that, and the group pays.
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -20,15 +23,22 @@ use crate::domain::counters::Counters;
 use crate::domain::part::Telling;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
+use crate::linux::cgroup::Group;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::map::Fill;
 
 /// Progress is told this often for each need, at most.
 const SLICES: u64 = 16;
 
+/// A need, and the directory of the cgroup that pays for it; `None` for where this process started.
+struct Wanted {
+    need: PageCount,
+    cgroup: Option<String>,
+}
+
 /// A need whose pages are reserved.
 struct Taken {
-    need: PageCount,
+    wanted: Wanted,
     held: Held,
 }
 
@@ -46,19 +56,23 @@ struct Unmet {
 ///
 /// Whoever listens is gone.
 pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut needs: Vec<PageCount> = task.need.iter().filter(|need| need.size == size).copied().collect();
+    let needs = wanted(task, size);
     if needs.is_empty() {
         return tell.found(Finding::skip(HP509, size, "no --need"));
     }
-    needs.sort_by_key(|need| need.node.is_none());
+    let pages = needs.iter().map(|wanted| wanted.need.pages).fold(0, u64::saturating_add);
+    let asked: Vec<_> = needs.iter().map(ToString::to_string).collect();
     let backing = task.directory.as_deref().map_or(Backing::Memfd, |path| Backing::hugetlbfs(Some(path)));
     let mut attempt = Attempt { size, backing, meter: Meter::new(task, size), tell, taken: Vec::new() };
     let before = attempt.meter.read();
-    let outcome = attempt.all(&needs)?;
+    let outcome = attempt.all(needs)?;
     // As it stands while everything is held: that is what explains a need that is not met.
     let held = attempt.meter.read();
-    let shown: Vec<_> =
-        attempt.taken.iter().map(|t| json!({ "need": t.need, "mapping": mapping(&t.held.look()) })).collect();
+    let shown: Vec<_> = attempt
+        .taken
+        .iter()
+        .map(|t| json!({ "need": t.wanted.need, "mapping": mapping(&t.held.look()) }))
+        .collect();
     attempt.tell.step(HP509, "give all back")?;
     let taken = std::mem::take(&mut attempt.taken);
     let given_back = taken.into_iter().map(|taken| taken.held.release()).collect::<io::Result<Vec<_>>>();
@@ -68,8 +82,6 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
             .map_err(|error| Unmet::new("not all was given back", named(&error), String::new()))
     });
     let after = attempt.meter.read();
-    let asked: Vec<_> = needs.iter().map(ToString::to_string).collect();
-    let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
     let finding = match outcome {
         Ok(()) => Finding::pass(HP509, size, format!("{} mapped, populated and given back", counted(pages))),
         Err(unmet) => {
@@ -95,27 +107,49 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn all(&mut self, needs: &[PageCount]) -> io::Result<Result<(), Unmet>> {
-        for need in needs {
-            self.tell.step(HP509, &format!("map {need} {}", self.backing.describe()))?;
-            let room = self.meter.read().ok().map(|now| self.meter.room(&now));
-            let Some(len) = need.len() else { return Ok(Err(Unmet::too_long(need))) };
-            match self.backing.map(len, Fill::OnTouch) {
-                Ok(held) => self.taken.push(Taken { need: *need, held }),
-                Err(error) => return Ok(Err(self.not_promised(need, &error, room))),
+    fn all(&mut self, needs: Vec<Wanted>) -> io::Result<Result<(), Unmet>> {
+        let (of_roles, here): (Vec<_>, Vec<_>) =
+            needs.into_iter().partition(|wanted| wanted.cgroup.is_some());
+        // There is no way back from a group that was joined: what this process pays for where it is comes first.
+        for needs in [here, of_roles] {
+            let first = self.taken.len();
+            for wanted in needs {
+                if let Err(unmet) = self.reserve(wanted)? {
+                    return Ok(Err(unmet));
+                }
+            }
+            for index in first..self.taken.len() {
+                if let Err(unmet) = self.populate(index)? {
+                    return Ok(Err(unmet));
+                }
             }
         }
-        for index in 0..self.taken.len() {
-            if let Err(unmet) = self.populate(index)? {
-                return Ok(Err(unmet));
-            }
+        Ok(Ok(()))
+    }
+
+    /// Maps one need.
+    fn reserve(&mut self, wanted: Wanted) -> io::Result<Result<(), Unmet>> {
+        let need = wanted.need;
+        self.tell.step(HP509, &format!("map {wanted} {}", self.backing.describe()))?;
+        if let Err(unmet) = wanted.join() {
+            return Ok(Err(unmet));
+        }
+        let room = self.meter.read().ok().map(|now| self.meter.room(&now));
+        let Some(len) = need.len() else { return Ok(Err(Unmet::too_long(&need))) };
+        match self.backing.map(len, Fill::OnTouch) {
+            Ok(held) => self.taken.push(Taken { wanted, held }),
+            Err(error) => return Ok(Err(self.not_promised(&need, &error, room))),
         }
         Ok(Ok(()))
     }
 
     /// Populates one need, slice by slice.
     fn populate(&mut self, index: usize) -> io::Result<Result<(), Unmet>> {
-        let Some(Taken { need, held }) = self.taken.get(index) else { return Ok(Ok(())) };
+        let Some(Taken { wanted, held }) = self.taken.get(index) else { return Ok(Ok(())) };
+        if let Err(unmet) = wanted.join() {
+            return Ok(Err(unmet));
+        }
+        let need = &wanted.need;
         let way = match need.node.map(|node| Way::to(node, &held.mapping)) {
             None => None,
             Some(Ok(way)) => Some(way),
@@ -132,7 +166,7 @@ impl Attempt<'_> {
             let slice = first..first.saturating_add(step).min(need.pages);
             first = slice.end;
             self.tell
-                .step(HP509, &format!("populate pages {} to {} of {need}", slice.start, slice.end - 1))?;
+                .step(HP509, &format!("populate pages {} to {} of {wanted}", slice.start, slice.end - 1))?;
             if let Err(error) = take(held, slice.clone(), self.size) {
                 return Ok(Err(self.refused(need, held, &slice, &error)));
             }
@@ -211,6 +245,39 @@ impl Attempt<'_> {
         let name = error_name(error);
         let seen = format!("{} after {at} pages of {need}; a write would have ended in SIGBUS", named(error));
         Unmet::new(&format!("{at} of {} pages, then {name}", need.pages), seen, remedy)
+    }
+}
+
+/// What is needed of `size`: on NUMA nodes first, those of the roles last.
+fn wanted(task: &Task, size: PageSize) -> Vec<Wanted> {
+    let here = task.need.iter().map(|need| Wanted { need: *need, cgroup: None });
+    let of_roles = task
+        .need_of_roles
+        .iter()
+        .flat_map(|role| role.need.iter().map(|need| Wanted { need: *need, cgroup: role.cgroup.clone() }));
+    let mut wanted: Vec<_> = here.chain(of_roles).filter(|wanted| wanted.need.size == size).collect();
+    wanted.sort_by_key(|wanted| wanted.need.node.is_none());
+    wanted
+}
+
+impl Wanted {
+    /// Moves this process to the cgroup that is to pay.
+    fn join(&self) -> Result<(), Unmet> {
+        let Some(directory) = &self.cgroup else { return Ok(()) };
+        let joined = Group::open(Path::new(directory))
+            .map_err(|error| error.to_string())
+            .and_then(|group| group.join().map_err(|error| format!("{directory}: {}", named(&error))));
+        joined.map_err(|why| {
+            let remedy = "name a cgroup that this user may write to".to_owned();
+            Unmet { outcome: Outcome::Unknown, ..Unmet::new("the cgroup cannot be joined", why, remedy) }
+        })
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.need.fmt(f)?;
+        self.cgroup.as_ref().map_or(Ok(()), |cgroup| write!(f, " in {cgroup}"))
     }
 }
 

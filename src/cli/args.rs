@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
 use crate::domain::check::CheckId;
+use crate::domain::peer::Peer;
 use crate::domain::request::{Expectation, PageCount, Request, Selector, Workload};
 use crate::domain::size::PageSize;
 use crate::render::Format;
@@ -41,7 +42,8 @@ pub enum Verb {
     Nodes(cluster::Nodes),
     /// Remove what hugeprobe wrote on Nodes, and the probe pods it left, and nothing else
     Cleanup(cluster::Cleanup),
-    /// Say what a check is about, why it matters and what to do; without a check, list them all
+    /// Say what a check is about, why it matters and what to do, or what a log tells of; without either, list all checks
+    #[command(after_long_help = AFTER_EXPLAIN)]
     Explain(Explain),
     /// A worker process of `check` or `walk`
     #[command(hide = true)]
@@ -78,7 +80,20 @@ Examples:
   hugeprobe check --need 2Mi=512@numa0             could a workload of 512 pages on NUMA node 0 start now?
   hugeprobe check --expect '1Gi@numa1>=4' -o json  is the pool what it should be? for a script
   hugeprobe check --dir /dev/hugepages             with files of that mount, as DPDK's --huge-dir would
+  hugeprobe check --peer /run/openvswitch/vhu0     does this vswitch take such pages? (it listens there)
+  hugeprobe check --peer /run/vhu1 --peer-listen   the same, for a port that connects there (dpdkvhostuserclient)
   sudo hugeprobe check --reserve 2Mi=16            add 16 pages for the run, and give them back";
+
+const AFTER_EXPLAIN: &str = "\
+Exit codes:
+  0  it was explained
+  2  there is no such check, or no such file
+  3  no line of the log is known
+
+Examples:
+  hugeprobe explain HP401
+  dmesg | hugeprobe explain --log -
+  hugeprobe explain --log /var/log/openvswitch/ovs-vswitchd.log";
 
 const AFTER_FRONTEND: &str = "\
 Exit codes:
@@ -154,6 +169,26 @@ pub struct Check {
     #[arg(long, value_name = "DIR")]
     pub backend_cgroup: Option<String>,
 
+    /// Ask this vhost-user backend whether it takes such pages: the socket of a vswitch's port that no workload uses now
+    #[arg(long, value_name = "SOCKET", help_heading = "A vswitch of yours")]
+    pub peer: Option<String>,
+
+    /// Make the socket of --peer and wait until the vswitch connects (OVS: dpdkvhostuserclient)
+    #[arg(long, requires = "peer", help_heading = "A vswitch of yours")]
+    pub peer_listen: bool,
+
+    /// Send it so many frames of the local experimental EtherType 0x88B5; without it, none
+    #[arg(long, value_name = "N", requires = "peer", value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+          help_heading = "A vswitch of yours")]
+    pub peer_transmit: Option<u64>,
+    /// What the frontend needs of its own, in its cgroup, beside what else is needed
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub frontend_need: Vec<PageCount>,
+
+    /// What the backend needs of its own, in its cgroup
+    #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
+    pub backend_need: Vec<PageCount>,
+
     /// Report these checks or groups alone: HP105, HP5. The verdict is then about them, not about the workload
     #[arg(long, value_name = "CHECK")]
     pub only: Vec<Selector>,
@@ -171,7 +206,7 @@ pub struct Check {
     pub fail_on: FailOn,
 
     /// Judge the tree of /proc and /sys under this directory instead of this machine; nothing is tried then
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["reserve", "dir", "measure", "frontend_cgroup", "backend_cgroup"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["reserve", "dir", "measure", "frontend_cgroup", "backend_cgroup", "peer"])]
     pub root: Option<PathBuf>,
 }
 
@@ -298,6 +333,10 @@ pub enum Mode {
 pub struct Explain {
     /// A check's id: HP105
     pub check: Option<CheckId>,
+
+    /// Say what a log tells of: what DPDK, QEMU, Open vSwitch or the kernel printed; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    pub log: Option<PathBuf>,
 }
 
 /// `--workload`.
@@ -334,6 +373,11 @@ impl From<&Check> for Request {
             reserve,
             frontend_cgroup,
             backend_cgroup,
+            peer,
+            peer_listen,
+            peer_transmit,
+            frontend_need,
+            backend_need,
             only,
             measure,
             output: _,
@@ -351,6 +395,13 @@ impl From<&Check> for Request {
             measure: *measure,
             frontend_cgroup: frontend_cgroup.clone(),
             backend_cgroup: backend_cgroup.clone(),
+            peer: peer.as_ref().map(|socket| Peer {
+                socket: socket.clone(),
+                listen: *peer_listen,
+                transmit: peer_transmit.unwrap_or(0),
+            }),
+            frontend_need: frontend_need.clone(),
+            backend_need: backend_need.clone(),
         }
     }
 }

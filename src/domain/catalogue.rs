@@ -28,8 +28,10 @@ pub struct Check {
 /// A group of checks: a line of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
-    /// The first digit of its ids.
+    /// The first digit of its ids: what `--only` names.
     pub digit: u16,
+    /// The first of its ids, without `HP`, and the last.
+    ids: (u16, u16),
     /// Its name in the table.
     pub name: &'static str,
     /// What it is about.
@@ -38,13 +40,19 @@ pub struct Group {
 
 /// The groups, in the order of the table.
 pub const GROUPS: &[Group] = &[
-    Group { digit: 1, name: "pool", title: "The kernel's pools" },
-    Group { digit: 2, name: "cluster", title: "Kubernetes' view of the pools" },
-    Group { digit: 3, name: "mount", title: "The hugetlbfs mount" },
-    Group { digit: 4, name: "limits", title: "Limits of this process" },
-    Group { digit: 5, name: "allocation", title: "Allocation: the counters move as the kernel documents" },
-    Group { digit: 6, name: "sharing", title: "Sharing, as vhost-user does it" },
-    Group { digit: 7, name: "measured", title: "Measured, for information" },
+    Group { digit: 1, ids: (100, 199), name: "pool", title: "The kernel's pools" },
+    Group { digit: 2, ids: (200, 299), name: "cluster", title: "Kubernetes' view of the pools" },
+    Group { digit: 3, ids: (300, 399), name: "mount", title: "The hugetlbfs mount" },
+    Group { digit: 4, ids: (400, 499), name: "limits", title: "Limits of this process" },
+    Group {
+        digit: 5,
+        ids: (500, 599),
+        name: "allocation",
+        title: "Allocation: the counters move as the kernel documents",
+    },
+    Group { digit: 6, ids: (600, 611), name: "sharing", title: "Sharing, as vhost-user does it" },
+    Group { digit: 6, ids: (612, 699), name: "peer", title: "A peer of yours takes these pages (--peer)" },
+    Group { digit: 7, ids: (700, 799), name: "measured", title: "Measured, for information" },
 ];
 
 macro_rules! checks {
@@ -65,6 +73,7 @@ mod kubernetes;
 mod limits;
 mod measured;
 mod mount;
+mod peer;
 mod pool;
 mod sharing;
 
@@ -73,16 +82,18 @@ pub use kubernetes::*;
 pub use limits::*;
 pub use measured::*;
 pub use mount::*;
+pub use peer::*;
 pub use pool::*;
 pub use sharing::*;
 
-const BY_GROUP: [&[Check]; 7] = [
+const BY_GROUP: [&[Check]; 8] = [
     pool::CHECKS,
     kubernetes::CHECKS,
     mount::CHECKS,
     limits::CHECKS,
     allocation::CHECKS,
     sharing::CHECKS,
+    peer::CHECKS,
     measured::CHECKS,
 ];
 
@@ -124,7 +135,16 @@ impl Check {
     /// The group it belongs to.
     #[must_use]
     pub fn group(&self) -> Option<&'static Group> {
-        GROUPS.iter().find(|group| group.digit == self.id.number() / 100)
+        GROUPS.iter().find(|group| group.has(self.id))
+    }
+}
+
+impl Group {
+    /// Whether a check belongs to it.
+    #[must_use]
+    pub const fn has(&self, id: CheckId) -> bool {
+        let (first, last) = self.ids;
+        first <= id.number() && id.number() <= last
     }
 }
 

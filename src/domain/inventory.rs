@@ -218,6 +218,8 @@ pub struct Limits {
     pub address_space: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
+    /// The descriptors beyond 0, 1 and 2 that a program that is started from here gets with it.
+    pub inherited_files: Reading<Vec<u64>>,
     /// Bytes of swap space of the machine (`SwapTotal`): where there is none, memory that is not locked is not swapped.
     pub swap_bytes: Reading<u64>,
 }
@@ -308,6 +310,36 @@ impl Inventory {
     #[must_use]
     pub fn pool(&self, size: PageSize) -> Option<&Pool> {
         self.pools.known()?.iter().find(|pool| pool.size == size)
+    }
+
+    /// The mount that the directory of `--dir` is reached by; `None` if the mounts are not known.
+    #[must_use]
+    pub fn mount_of_directory(&self) -> Option<&HugeMount> {
+        let directory = self.directory.as_ref()?;
+        let real_path = directory.real_path.as_deref()?;
+        let mounts = self.mounts.known()?.iter();
+        mounts
+            .filter(|mount| Some(&mount.device) == directory.device.as_ref() && mount.hidden_by.is_none())
+            .filter(|mount| mount.is_above(real_path))
+            .max_by_key(|mount| mount.path.len())
+    }
+
+    /// Reserved pages of `size` that only files in the directory of `--dir` can have (`min_size=` of its mount): what
+    /// the mount keeps, as far as the pool still counts it as reserved.
+    #[must_use]
+    pub fn kept_for_directory(&self, size: PageSize) -> u64 {
+        let of_size = self.mount_of_directory().filter(|mount| mount.size == Some(size));
+        let kept = of_size.and_then(|mount| mount.min_bytes).unwrap_or(0) / size.bytes();
+        kept.min(self.pool(size).and_then(|pool| pool.reserved.get()).unwrap_or(0))
+    }
+}
+
+impl HugeMount {
+    /// Whether `path`, absolute and without links, is its path or below it.
+    #[must_use]
+    pub fn is_above(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(&self.path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path == "/")
     }
 }
 

@@ -144,6 +144,11 @@ fn silence(item: &Item, worker: &WorkerReport, part: &Part) -> Finding {
             let because = Because::new(expected, format!("{name} killed it {step}"));
             Finding::not_pass(item.id, item.size, Outcome::Fail, format!("{name} {step}"), because)
         }
+        // That worker waits for nobody but the peer, and has its own patience.
+        Ending::Deadline if here && role == Role::Peer => {
+            let because = Because::new("the peer answers", format!("it had not when time was up, {step}"));
+            Finding::not_pass(item.id, item.size, Outcome::Fail, "the peer does not answer", because)
+        }
         Ending::Signalled { name, .. } => {
             unknown(item, format!("the {role} worker was killed"), format!("{name} killed it {step}"))
         }

@@ -31,6 +31,8 @@ pub enum Role {
     Frontend(Session),
     /// HP6xx: the side that is handed the memory.
     Backend(Session),
+    /// HP612 to HP615: the frontend of a peer under test.
+    Peer,
     /// HP7xx.
     Measure,
 }
@@ -106,6 +108,7 @@ impl Role {
             Self::Placement,
             Self::Need,
             Self::Syscalls,
+            Self::Peer,
             Self::Measure,
         ];
         let pairs =
@@ -123,6 +126,7 @@ impl Role {
             Self::Need => &[HP509],
             Self::Syscalls => &[HP407],
             Self::Frontend(session) | Self::Backend(session) => session.checks(),
+            Self::Peer => &super::peer::PEER,
             Self::Measure => &[HP701, HP702],
         }
     }
@@ -140,6 +144,7 @@ impl fmt::Display for Role {
             Self::Syscalls => "syscalls",
             Self::Frontend(session) => return f.pad(&format!("frontend:{session}")),
             Self::Backend(session) => return f.pad(&format!("backend:{session}")),
+            Self::Peer => "peer",
             Self::Measure => "measure",
         })
     }

@@ -81,8 +81,8 @@ pub struct Entry {
 impl Report {
     /// The entries about `size` (`None`: about the machine) of one group, in the order of their ids.
     pub fn group(&self, size: Option<PageSize>, group: &Group) -> impl Iterator<Item = &Entry> {
-        let digit = group.digit;
-        self.checks.iter().filter(move |entry| entry.size == size && entry.id.number() / 100 == digit)
+        let group = *group;
+        self.checks.iter().filter(move |entry| entry.size == size && group.has(entry.id))
     }
 }
 

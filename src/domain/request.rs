@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckId;
+use super::peer::Peer;
 use super::size::{HugeLen, PageSize, PageSizeError};
 
 /// `--expect`: what is configured, in pages of the persistent pool: `2Mi>=512`, `1Gi@numa0=4`.
@@ -87,6 +88,12 @@ pub struct Request {
     pub frontend_cgroup: Option<String>,
     /// `--backend-cgroup`.
     pub backend_cgroup: Option<String>,
+    /// `--peer`.
+    pub peer: Option<Peer>,
+    /// `--frontend-need`: what the frontend takes, in its cgroup, beside all else that is needed.
+    pub frontend_need: Vec<PageCount>,
+    /// `--backend-need`.
+    pub backend_need: Vec<PageCount>,
 }
 
 /// A request that cannot be met by any machine, or a text that is none. One sentence that names the thing.
@@ -301,12 +308,17 @@ impl Request {
         self.only.is_empty() || self.only.iter().any(|selector| selector.selects(id))
     }
 
+    /// Everything that is needed at once: `--need`, `--frontend-need` and `--backend-need`.
+    pub fn needs(&self) -> impl Iterator<Item = &PageCount> {
+        self.need.iter().chain(&self.frontend_need).chain(&self.backend_need)
+    }
+
     /// Every size that an option names.
     #[must_use]
     pub fn named_sizes(&self) -> Vec<PageSize> {
         let mut sizes = self.sizes.clone();
         sizes.extend(self.expect.iter().map(|expectation| expectation.size));
-        sizes.extend(self.need.iter().chain(&self.reserve).map(|count| count.size));
+        sizes.extend(self.needs().chain(&self.reserve).map(|count| count.size));
         sizes.sort_unstable();
         sizes.dedup();
         sizes
@@ -323,6 +335,8 @@ impl Request {
         if !self.sizes.is_empty() {
             for (option, size) in (self.expect.iter().map(|e| ("--expect", e.to_string(), e.size)))
                 .chain(self.need.iter().map(|n| ("--need", n.to_string(), n.size)))
+                .chain(self.frontend_need.iter().map(|n| ("--frontend-need", n.to_string(), n.size)))
+                .chain(self.backend_need.iter().map(|n| ("--backend-need", n.to_string(), n.size)))
                 .chain(self.reserve.iter().map(|r| ("--reserve", r.to_string(), r.size)))
                 .map(|(option, text, size)| (format!("{option} {text}"), size))
             {
@@ -349,7 +363,12 @@ impl Request {
                 }
             }
         }
-        for (option, counts) in [("--need", &self.need), ("--reserve", &self.reserve)] {
+        for (option, counts) in [
+            ("--need", &self.need),
+            ("--frontend-need", &self.frontend_need),
+            ("--backend-need", &self.backend_need),
+            ("--reserve", &self.reserve),
+        ] {
             for (index, one) in counts.iter().enumerate() {
                 if let Some(other) =
                     counts.iter().skip(index + 1).find(|o| (o.size, o.node) == (one.size, one.node))

@@ -163,7 +163,7 @@ fn placed(index: usize, address: u64) -> Placed {
 }
 
 /// The features of [`feature`] that are set; what has no name here, as a number.
-fn features(bits: u64) -> Vec<String> {
+pub(super) fn features(bits: u64) -> Vec<String> {
     named(
         bits,
         &[
@@ -175,7 +175,7 @@ fn features(bits: u64) -> Vec<String> {
 }
 
 /// The features of [`protocol`] that are set, likewise.
-fn protocol_features(bits: u64) -> Vec<String> {
+pub(super) fn protocol_features(bits: u64) -> Vec<String> {
     named(
         bits,
         &[

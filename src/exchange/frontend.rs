@@ -4,6 +4,7 @@
 //! acknowledged, so that a refusal is known for what it is; where it has not, a question that must be answered follows
 //! each step that matters, as QEMU does it.
 
+mod layout;
 mod memory;
 mod traffic;
 

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod frontend;
 pub mod message;
 pub mod net;
+pub mod peer;
 pub mod ring;
 pub mod role;
 pub mod socket;

@@ -125,22 +125,40 @@ impl Listener {
     ///
     /// Nobody did until the deadline.
     pub fn accept(&self, deadline: Instant) -> Result<OwnedFd, SocketError> {
-        let began = Instant::now();
-        let refused = |call, source| SocketError::Refused { call, path: self.path.clone(), source };
-        loop {
-            match self.socket.accept() {
-                Ok((stream, _)) => return Ok(stream.into()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Whoever it was has gone again.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(refused("accept", error)),
-            }
-            let ready = wait(&[(self.socket.as_fd(), PollFlags::POLLIN)], deadline)
-                .map_err(|error| refused("poll", io::Error::other(error)))?;
-            if !ready {
-                return Err(SocketError::Nobody { path: self.path.clone(), waited: began.elapsed() });
-            }
+        accept(&self.socket, &self.path, deadline)
+    }
+
+    /// The socket once more, for another process to accept on: this one still removes the path.
+    ///
+    /// # Errors
+    ///
+    /// dup(2).
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+}
+
+/// The first to connect to a socket that listens, does not block, and was made at `path`.
+///
+/// # Errors
+///
+/// Nobody did until the deadline.
+pub fn accept(socket: &UnixListener, path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
+    let began = Instant::now();
+    let refused = |call, source| SocketError::Refused { call, path: path.to_owned(), source };
+    loop {
+        match socket.accept() {
+            Ok((stream, _)) => return Ok(stream.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Whoever it was has gone again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(refused("accept", error)),
+        }
+        let ready = wait(&[(socket.as_fd(), PollFlags::POLLIN)], deadline)
+            .map_err(|error| refused("poll", io::Error::other(error)))?;
+        if !ready {
+            return Err(SocketError::Nobody { path: path.to_owned(), waited: began.elapsed() });
         }
     }
 }

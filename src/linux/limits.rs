@@ -1,18 +1,35 @@
 //! Resource limits of this process: from getrlimit(2) on the machine, from `/proc/self/limits` in a captured tree.
 
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use std::path::Path;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::root::{HostRoot, quoted};
 use crate::domain::inventory::{Limit, Limits};
 use crate::domain::reading::Reading;
 
 const FILE: &str = "/proc/self/limits";
+const OPEN_FILES: &str = "/proc/self/fdinfo";
+/// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
+const CLOSE_ON_EXEC: u64 = 0o2_000_000;
 const MEMINFO: &str = "/proc/meminfo";
+
+/// Lifts the soft limit of descriptors to the hard one, as DPDK does at its start. Whoever is started from here has it so;
+/// where it is refused, a step that lacks descriptors tells.
+pub fn raise_nofile() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
 
 /// The limits of this process, or of the one whose tree was captured.
 #[must_use]
 pub fn read(root: &HostRoot) -> Limits {
-    Limits { swap_bytes: root.table(MEMINFO).and_then(|text| parse_swap(&text)), ..read_process(root) }
+    let inherited_files = if root.is_live() { inherited_files(root) } else { Reading::Absent };
+    let swap_bytes = root.table(MEMINFO).and_then(|text| parse_swap(&text));
+    Limits { inherited_files, swap_bytes, ..read_process(root) }
 }
 
 fn read_process(root: &HostRoot) -> Limits {
@@ -59,8 +76,28 @@ pub fn parse_limits(text: &str) -> Limits {
         nofile: named("Max open files "),
         address_space: named("Max address space "),
         file_size: named("Max file size "),
+        inherited_files: Reading::Absent,
         swap_bytes: Reading::Absent,
     }
+}
+
+/// Descriptors of this process that stay open across execve: whoever started it left them, this program opens none such.
+fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
+    root.names(OPEN_FILES).map(|names| {
+        let numbers = names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2);
+        // One that was open for the listing alone is not there any more.
+        let info = |number: &u64| root.table(Path::new(OPEN_FILES).join(number.to_string()));
+        numbers.filter(|number| info(number).known().is_some_and(|info| stays_open(info))).collect()
+    })
+}
+
+/// Whether a file whose `/proc/PID/fdinfo/N` this is stays open across execve: its `flags:`, in octal, lack O_CLOEXEC.
+///
+/// Source: `seq_show()` in `fs/proc/fd.c`.
+fn stays_open(info: &str) -> bool {
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u64::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
 }
 
 /// `SwapTotal` of `/proc/meminfo`, in bytes.
@@ -182,6 +219,20 @@ Max nice priority         0                    0
             let form = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
             let line = format!("{:<25} {:<20} {:<20} {:<10}\n", "Max locked memory", form(soft), form(hard), "bytes");
             prop_assert_eq!(parse_limits(&line).memlock, known(soft, hard));
+        }
+    }
+
+    #[test]
+    fn descriptors_that_stay_open_are_told_from_those_that_do_not() {
+        for (info, stays) in [
+            ("pos:\t0\nflags:\t0100002\nmnt_id:\t25\nino:\t7\n", true),
+            ("pos:\t0\nflags:\t02100000\nmnt_id:\t25\nino:\t7\n", false),
+            ("pos:\t0\nflags:\t02\n", true),
+            ("pos:\t0\nflags:\t9\n", false),
+            ("flags:\n", false),
+            ("", false),
+        ] {
+            assert_eq!(stays_open(info), stays, "{info}");
         }
     }
 }

@@ -27,3 +27,4 @@ pub mod rights;
 pub mod root;
 pub mod run_directory;
 pub mod smaps;
+pub mod unix_sockets;

@@ -6,8 +6,8 @@ use crate::allocation;
 use crate::domain::plan::Role;
 use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
-use crate::exchange::role as exchange;
 use crate::exchange::steps::{self, Side};
+use crate::exchange::{peer, role as exchange};
 
 /// The hidden verb that a worker is started with.
 pub const VERB: &str = "worker";
@@ -37,6 +37,8 @@ pub enum Work {
     Exchange(exchange::Task),
     /// The same, one thing at a time, as the other end of its standard input says.
     Steps(steps::Task),
+    /// Shares pages with a peer under test.
+    Peer(peer::Task),
 }
 
 /// How a worker speaks.
@@ -65,6 +67,7 @@ impl Work {
                 Side::Frontend => Role::Frontend(Session::FrontendFirst),
                 Side::Backend => Role::Backend(Session::FrontendFirst),
             },
+            Self::Peer(_) => Role::Peer,
         }
     }
 
@@ -75,6 +78,7 @@ impl Work {
             Self::Allocation(task) => task.size,
             Self::Exchange(task) => Some(task.size),
             Self::Steps(task) => Some(task.size),
+            Self::Peer(task) => Some(task.size),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,10 @@ use crate::domain::merge::{Ending, WorkerReport, merge};
 use crate::domain::part::{Heard, Part, hear};
 use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
+use crate::domain::settle::settle;
+use crate::exchange::socket::{Listener, SocketError};
 use crate::linux::cgroup::GroupError;
+use crate::linux::limits;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -42,6 +46,9 @@ pub enum CheckError {
         /// What is wrong with it.
         source: GroupError,
     },
+    /// The socket of `--peer-listen` cannot be made.
+    #[error("--peer-listen: {0}")]
+    Listen(#[from] SocketError),
     /// Signals could not be taken over.
     #[error("cannot take over signals (signalfd): {0}")]
     Signals(io::Error),
@@ -70,6 +77,9 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     let begin = Instant::now();
     let run = nonce().map_err(CheckError::Nonce)?;
     let role_cgroups = gather::role_cgroups(request)?;
+    // Before all else: somebody else may have the path.
+    let peer = request.peer.as_ref().filter(|peer| peer.listen && root.is_live());
+    let listener = peer.map(|peer| Listener::new(Path::new(&peer.socket))).transpose()?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let guardian = reserve(root, &request.reserve, &run, &supervisor)?;
     if let Some(guardian) = &guardian {
@@ -78,12 +88,19 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
 
     progress.step("reading pools, mounts and limits");
     let inventory = Inventory { role_cgroups, ..gather::inventory(root, request) };
+    if root.is_live() {
+        limits::raise_nofile();
+    }
     let sizes = planning::sizes(&inventory, request);
     let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live(), seed(&run));
-    let workers: Vec<_> = jobs.iter().flat_map(|job| work(&mut supervisor, &run, job, progress)).collect();
+    let mut workers = Vec::new();
+    for job in &jobs {
+        workers.extend(work(&mut supervisor, &run, job, listener.as_ref(), progress));
+    }
 
     let mut findings = inspect::all(&inventory, request, &sizes);
     findings.extend(merge(&plan, &workers));
+    settle(&mut findings);
     if let Some(guardian) = guardian {
         progress.step("giving the reserved pages back");
         let granted = guardian.granted().to_vec();
@@ -124,9 +141,10 @@ fn work(
     supervisor: &mut Supervisor<'_>,
     run: &str,
     job: &Job,
+    listener: Option<&Listener>,
     progress: &mut dyn Progress,
 ) -> Vec<WorkerReport> {
-    let ended = match starts(run, job) {
+    let ended = match starts(run, job, listener) {
         Ok(starts) => {
             let about = about(job);
             let mut hear = |line: &[u8]| match hear(line) {
@@ -140,13 +158,15 @@ fn work(
     job.workers.iter().zip(ended).map(|(work, ended)| worker_report(run, work, ended)).collect()
 }
 
-/// How the workers of a phase are started. Of a pair, each has one end of a socket as its standard input.
-fn starts(run: &str, job: &Job) -> io::Result<Vec<Start>> {
-    let mut inputs = match job.workers.len() {
-        2 => UnixStream::pair().map(|(one, other)| vec![one, other])?,
+/// How the workers of a phase are started. Of a pair, each has one end of a socket as its standard input; who is to
+/// accept a peer, the socket that listens.
+fn starts(run: &str, job: &Job, listener: Option<&Listener>) -> io::Result<Vec<Start>> {
+    let mut inputs: Vec<OwnedFd> = match (job.workers.as_slice(), listener) {
+        ([_, _], _) => UnixStream::pair().map(|(one, other)| vec![one.into(), other.into()])?,
+        ([Work::Peer(_)], Some(listener)) => vec![listener.share()?],
         _ => Vec::new(),
     };
-    job.workers.iter().map(|work| start(run, work, inputs.pop().map(OwnedFd::from), job.time)).collect()
+    job.workers.iter().map(|work| start(run, work, inputs.pop(), job.time)).collect()
 }
 
 /// How a worker is started that says its part within `time`; `socket` is where its peer is.
@@ -175,6 +195,7 @@ fn about(job: &Job) -> String {
     let what = match work {
         Work::Allocation(task) => task.role.to_string(),
         Work::Exchange(_) | Work::Steps(_) => "sharing".to_owned(),
+        Work::Peer(_) => "peer".to_owned(),
     };
     work.size().map_or_else(|| what.clone(), |size| format!("{} {what}", size.resource_name()))
 }

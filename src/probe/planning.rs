@@ -141,7 +141,7 @@ fn may_hold_pages(pool: &Pool) -> bool {
 pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool {
     let expected =
         request.expect.iter().any(|expectation| expectation.size == size && !expectation.met_by(0))
-            || request.need.iter().any(|need| need.size == size)
+            || request.needs().any(|need| need.size == size)
             || boot_sizes(inventory).any(|asked| asked == size);
     let there = match &inventory.pools {
         Reading::Known(_) => inventory.pool(size).is_some_and(may_hold_pages),
@@ -163,6 +163,7 @@ fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Ta
         size,
         pages,
         need: Vec::new(),
+        need_of_roles: Vec::new(),
         directory: request.directory.clone(),
         workload: request.workload,
         root: None,

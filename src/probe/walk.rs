@@ -132,6 +132,7 @@ fn allocation(
         size: Some(size),
         pages: walk.pages,
         need: Vec::new(),
+        need_of_roles: Vec::new(),
         directory: walk.directory.clone(),
         workload: Workload::default(),
         root: None,

@@ -75,6 +75,9 @@ fn work(assignment: &Assignment) -> io::Result<()> {
         Work::Exchange(task) => exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut teller)?,
         // It says nothing of checks: see above.
         Work::Steps(_) => {}
+        Work::Peer(task) => {
+            exchange::peer::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut teller)?;
+        }
     }
     teller.part.end()
 }

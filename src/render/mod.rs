@@ -22,6 +22,7 @@ pub mod short;
 pub mod style;
 pub mod table;
 mod text;
+pub mod troubleshooting;
 pub mod walk;
 
 pub use style::{Marks, Style};

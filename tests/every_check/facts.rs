@@ -81,6 +81,7 @@ impl Facts {
                 nofile: unlimited(),
                 address_space: unlimited(),
                 file_size: unlimited(),
+                inherited_files: Known(vec![]),
                 swap_bytes: Known(1 << 30),
             },
             privileges: Privileges { capabilities: Known(CAP_SYS_ADMIN), ..Privileges::default() },

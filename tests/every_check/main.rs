@@ -13,6 +13,7 @@ use hugeprobe::domain::check::{CheckId, Finding, Outcome};
 use hugeprobe::domain::inventory::{DirectoryKind, WriteAttempt};
 use hugeprobe::domain::merge::{Ending, WorkerReport, merge};
 use hugeprobe::domain::part::Part;
+use hugeprobe::domain::peer::Peer;
 use hugeprobe::domain::plan::{Plan, Role};
 use hugeprobe::domain::reading::Reading;
 use hugeprobe::domain::request::Request;
@@ -110,6 +111,10 @@ const ROWS: &[Row] = &[
     row("HP609", Fault::Worker, &["sharing: HP609 fails when huge pages arrive in place of small ones"]),
     row("HP610", Fault::Worker, &["spoilt: HP610 fails when frames of the second region come back altered"]),
     row("HP611", Fault::Worker, &["spoilt: HP611 fails when the bytes of a new region are not shared"]),
+    row("HP612", Fault::Worker, &["peer: nobody there, and somebody who speaks something else, fail HP612"]),
+    row("HP613", Fault::Worker, &["peer: a peer that refuses the table fails HP613 with what it said"]),
+    row("HP614", Fault::Worker, &["peer: a peer that goes silent at the queues fails HP614"]),
+    row("HP615", Fault::Worker, &["peer: a testpmd that takes no frames fails HP615"]),
     // For information: nothing that they measure is a fault, and only their worker can fail them.
     row("HP701", Fault::Worker, &[]),
     row("HP702", Fault::Worker, &[]),
@@ -151,8 +156,14 @@ fn facts_that_are_sound_pass_and_one_that_is_not_is_found_by_its_own_check() {
 #[test]
 fn a_check_that_a_worker_reports_fails_with_it_and_is_unknown_without_it() {
     let facts = Facts::sound();
-    let request =
-        Request { directory: None, measure: true, need: vec!["1Gi=1".parse().unwrap()], ..facts.request };
+    let peer = Some(Peer { socket: "/run/vhost".into(), listen: false, transmit: 64 });
+    let request = Request {
+        directory: None,
+        measure: true,
+        peer,
+        need: vec!["1Gi=1".parse().unwrap()],
+        ..facts.request
+    };
     let (plan, _) = planning::plan(&facts.inventory, &request, &[SIZE], true, 7);
     let planned: BTreeSet<_> = plan.items.iter().map(|item| item.id.to_string()).collect();
     let rows = ROWS.iter().filter(|row| matches!(row.fault, Fault::Worker)).map(|row| row.id.to_owned());

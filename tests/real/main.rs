@@ -22,6 +22,7 @@ mod kill;
 mod killed;
 mod limit;
 mod mount;
+mod peer;
 mod peers;
 mod pool;
 mod reserve;
@@ -56,12 +57,13 @@ fn main() -> std::process::ExitCode {
         spoilt::CASES,
         fault::CASES,
         cgroups::CASES,
-        peers::CASES,
+        peer::CASES,
         testpmd::CASES,
         kill::CASES,
         killed::CASES,
     ]
     .concat();
+    cases.extend(peers::cases());
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
     let before = context::pools::snapshot();

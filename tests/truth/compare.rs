@@ -46,6 +46,8 @@ pub(crate) struct Compared {
     pub(crate) outcomes: Vec<Outcome>,
     /// The pools were not the same before and after: somebody else uses them.
     pub(crate) disturbed: bool,
+    /// The machine has not what it takes.
+    pub(crate) not_run: bool,
 }
 
 /// How hugeprobe and the workload stand to each other in one row.
@@ -60,6 +62,8 @@ pub(crate) enum Relation {
     OtherCause,
     /// Somebody else changed the pools, time and again.
     Disturbed,
+    /// The machine has not what it takes.
+    NotRun,
 }
 
 /// The numbers that have to be 0.
@@ -70,6 +74,7 @@ pub(crate) struct Standing {
     pub(crate) untold: usize,
     pub(crate) other_causes: usize,
     pub(crate) disturbed: usize,
+    pub(crate) not_run: usize,
     pub(crate) excepted: usize,
     stale_exceptions: Vec<String>,
 }
@@ -118,6 +123,14 @@ impl Compared {
         format!("{} | {} | {}", self.row.fault, self.size, self.kind)
     }
 
+    /// A row that the machine cannot have, for want of this.
+    pub(crate) fn not_run(row: &'static Row, kind: Kind, size: PageSize, missing: String) -> Self {
+        let asked = Asked { verdict: Verdict::Crashed, because: Vec::new(), said: missing.clone() };
+        let outcome =
+            Outcome { works: false, words: format!("not run for want of {missing}"), log: String::new() };
+        Self { row, kind, size, asked, outcomes: vec![outcome], disturbed: false, not_run: true }
+    }
+
     /// What the workload did: what it did most often.
     pub(crate) fn outcome(&self) -> &Outcome {
         let works = self.outcomes.iter().filter(|outcome| outcome.works).count() * 2 > self.outcomes.len();
@@ -128,6 +141,7 @@ impl Compared {
         let always = |works| self.outcomes.iter().all(|outcome| outcome.works == works);
         let causes = self.row.causes.iter().map(CheckId::to_string);
         match (self.asked.verdict, self.outcome().works) {
+            _ if self.not_run => Relation::NotRun,
             _ if self.disturbed => Relation::Disturbed,
             (Verdict::Pass, true) => Relation::Agree,
             (Verdict::Fail, false) => {
@@ -196,6 +210,7 @@ impl Standing {
                 Relation::Untold => standing.untold += 1,
                 Relation::OtherCause => standing.other_causes += 1,
                 Relation::Disturbed => standing.disturbed += 1,
+                Relation::NotRun => standing.not_run += 1,
             }
         }
         let run = |name: &String| compared.iter().any(|one| one.name() == *name);
@@ -205,7 +220,8 @@ impl Standing {
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        self.false_passes + self.false_fails + self.untold + self.other_causes + self.disturbed == 0
+        self.false_passes + self.false_fails + self.untold == 0
+            && self.other_causes + self.disturbed + self.not_run == 0
             && self.stale_exceptions.is_empty()
     }
 }
@@ -217,6 +233,7 @@ impl fmt::Display for Standing {
         writeln!(f, "unknown or crashed, with the workload sure       {}", self.untold)?;
         writeln!(f, "failing check that does not name the cause       {}", self.other_causes)?;
         writeln!(f, "disturbed: somebody else changed the pools       {}", self.disturbed)?;
+        writeln!(f, "not run                                          {}", self.not_run)?;
         write!(f, "excepted (tests/truth/exceptions)                {}", self.excepted)?;
         for name in &self.stale_exceptions {
             write!(f, "\nan exception that is none any more: {name}")?;

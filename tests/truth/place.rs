@@ -28,6 +28,7 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let end = rest.iter().position(|word| word == "--").unwrap();
     let program = &rest[end + 1..];
     let mut wrapped: Vec<String> = Vec::new();
+    let mut inherited = 0;
     for word in &rest[..end] {
         let (what, value) = word.split_once('=').unwrap();
         match what {
@@ -38,13 +39,29 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
             "deny" => deny(value),
             "uid" => wrapped.extend(setpriv(&format!("--reuid={value} --regid={value} --clear-groups"))),
             "without" => wrapped.extend(setpriv(&format!("--bounding-set=-{value} --inh-caps=-{value}"))),
+            "hide" => {
+                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+                let over = Some("none");
+                let (kind, flags) = (Some("tmpfs"), nix::mount::MsFlags::empty());
+                nix::mount::mount(over, value, kind, flags, None::<&str>).unwrap();
+            }
+            "inherited" => inherited = value.parse().unwrap(),
             limit => rlimit(limit, value),
         }
     }
+    wrapped.extend(["bash", "-c", &descriptors(inherited), "bash"].map(str::to_owned));
     wrapped.extend_from_slice(program);
     let error = Command::new(&wrapped[0]).args(&wrapped[1..]).exec();
     eprintln!("{}: {error}", wrapped[0]);
     Some(ExitCode::from(127))
+}
+
+/// Leaves so many descriptors open beyond 0, 1 and 2, and none of those that whoever runs the tests left behind.
+fn descriptors(inherited: usize) -> String {
+    let open: String = (3..3 + inherited).map(|number| format!("exec {number}</dev/null; ")).collect();
+    let close =
+        "for f in /proc/$$/fd/*; do n=${f##*/}; [ $n -le 2 ] || [ $n = 255 ] || eval \"exec $n>&-\"; done";
+    format!("{close}; {open}exec \"$@\"")
 }
 
 fn setpriv(options: &str) -> Vec<String> {
@@ -94,7 +111,7 @@ fn deny(call: &str) {
 // === impl Place ===
 
 impl Place {
-    /// Goes one step further: `nofile=24`, `uid=65534`, `without=ipc_lock`, `deny=mbind:EPERM`.
+    /// Goes one step further: `nofile=24`, `inherited=3`, `hide=/sys`, `uid=65534`, `without=ipc_lock`, `deny=mbind:EPERM`.
     pub(crate) fn add(&mut self, word: impl Into<String>) {
         self.0.push(word.into());
     }

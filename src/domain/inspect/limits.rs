@@ -6,15 +6,24 @@ use super::super::cgroup::{AccountKind, Headroom, HugetlbCgroup, Room};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Pool};
 use super::super::reading::Reading;
-use super::super::request::Request;
+use super::super::request::{PageCount, Request};
 use super::super::size::{PageSize, human_bytes};
-use super::{PAGES_OF_ALL_STEPS, count, needed, workload};
+use super::{PAGES_OF_ALL_STEPS, count, needed, sum, workload};
 
-/// HP401 and HP402 about `size`, one finding each.
+/// HP401 and HP402 about `size`, one finding each: the worst of what stands before those who pay.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
     [(HP401, AccountKind::Fault), (HP402, AccountKind::Reservation)]
-        .map(|(id, kind)| Question { inventory, request, size, id, kind }.answer())
+        .map(|(id, kind)| {
+            let answer = |payer| Question { inventory, request, size, id, kind, payer }.answer();
+            let own = answer(Payer::This);
+            let of_roles = [Payer::Frontend, Payer::Backend].into_iter().filter(|payer| {
+                payer.cgroup(inventory).is_some() && sum(payer.needs(request), size).is_some()
+            });
+            of_roles
+                .map(answer)
+                .fold(own, |worst, other| if other.outcome > worst.outcome { other } else { worst })
+        })
         .into()
 }
 
@@ -31,19 +40,72 @@ struct Question<'a> {
     size: PageSize,
     id: CheckId,
     kind: AccountKind,
+    payer: Payer,
+}
+
+/// Whose cgroup pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Payer {
+    /// This process's: for what nobody else pays for.
+    This,
+    /// That of `--frontend-cgroup`, for `--frontend-need`.
+    Frontend,
+    /// That of `--backend-cgroup`, for `--backend-need`.
+    Backend,
+}
+
+impl Payer {
+    /// The cgroup, if it is one of a role's own.
+    const fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
+        match self {
+            Self::This => None,
+            Self::Frontend => inventory.role_cgroups.frontend.as_ref(),
+            Self::Backend => inventory.role_cgroups.backend.as_ref(),
+        }
+    }
+
+    /// What it pays for, if its cgroup is one of a role's own.
+    fn needs(self, request: &Request) -> &[PageCount] {
+        match self {
+            Self::This => &request.need,
+            Self::Frontend => &request.frontend_need,
+            Self::Backend => &request.backend_need,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::This => "this cgroup",
+            Self::Frontend => "the frontend's cgroup",
+            Self::Backend => "the backend's cgroup",
+        }
+    }
 }
 
 impl Question<'_> {
+    /// Pages that this payer has to pay for; `None` if none are asked for by name.
+    fn need(&self) -> Option<u64> {
+        let own = sum(self.payer.needs(self.request), self.size);
+        if self.payer != Payer::This {
+            return own;
+        }
+        // A role without a cgroup of its own is in this one.
+        let roles = [Payer::Frontend, Payer::Backend].into_iter();
+        let here = roles.filter(|role| role.cgroup(self.inventory).is_none());
+        let theirs = here.filter_map(|role| sum(role.needs(self.request), self.size));
+        own.into_iter().chain(theirs).reduce(u64::saturating_add)
+    }
+
     fn answer(&self) -> Finding {
         if needed(self.request, self.size).is_none() && self.nothing_there() {
             return Finding::skip(self.id, self.size, "no page of this size to be limited");
         }
-        let cgroup = match &self.inventory.cgroup {
-            Reading::Known(cgroup) => cgroup,
-            Reading::Absent => {
+        let cgroup = match (self.payer.cgroup(self.inventory), &self.inventory.cgroup) {
+            (Some(cgroup), _) | (None, Reading::Known(cgroup)) => cgroup,
+            (None, Reading::Absent) => {
                 return Finding::pass(self.id, self.size, "no hugetlb controller, so no limit");
             }
-            Reading::Unreadable(why) | Reading::Malformed(why) => return self.unknown(why.clone()),
+            (None, Reading::Unreadable(why) | Reading::Malformed(why)) => return self.unknown(why.clone()),
         };
         let headroom = cgroup.headroom(self.size, self.kind);
         self.judge(cgroup, &headroom)
@@ -55,12 +117,14 @@ impl Question<'_> {
     }
 
     fn judge(&self, cgroup: &HugetlbCgroup, headroom: &Headroom) -> Finding {
-        let need = needed(self.request, self.size);
+        let need = self.need();
         let room = headroom.tightest.as_ref().map(|room| (room, room.left / self.size.bytes()));
         if let Some((room, pages)) = room.filter(|(_, pages)| *pages < need.unwrap_or(1)) {
             let summary = match need {
-                Some(need) => format!("this cgroup may {} {pages} of the {need} pages needed", self.verb()),
-                None => format!("this cgroup may {} no page", self.verb()),
+                Some(need) => {
+                    format!("{} may {} {pages} of the {need} pages needed", self.payer.name(), self.verb())
+                }
+                None => format!("{} may {} no page", self.payer.name(), self.verb()),
             };
             return self.short(Outcome::Fail, summary, room, need.unwrap_or(1));
         }

@@ -11,7 +11,7 @@ mod workload;
 
 use super::check::Finding;
 use super::inventory::Inventory;
-use super::request::Request;
+use super::request::{PageCount, Request};
 use super::size::PageSize;
 
 /// Every finding that facts alone allow, about `sizes` and about the machine.
@@ -40,10 +40,14 @@ pub fn kernel(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> V
 /// With two pages every check runs.
 const PAGES_OF_ALL_STEPS: u64 = 2;
 
-/// Pages of `size` that `--need` asks for, on all NUMA nodes together; `None` if it asks for none.
+/// Pages of `size` that are needed, by all together and on all NUMA nodes; `None` if none are.
 fn needed(request: &Request, size: PageSize) -> Option<u64> {
-    let pages = request.need.iter().filter(|need| need.size == size).map(|need| need.pages);
-    pages.reduce(u64::saturating_add)
+    sum(request.needs(), size)
+}
+
+/// Pages of `size` in `needs`; `None` if there is none about it.
+fn sum<'a>(needs: impl IntoIterator<Item = &'a PageCount>, size: PageSize) -> Option<u64> {
+    needs.into_iter().filter(|need| need.size == size).map(|need| need.pages).reduce(u64::saturating_add)
 }
 
 /// `1 page`, `2 pages`.

@@ -121,10 +121,14 @@ fn free(about: &About<'_>) -> Finding {
         _ if available == 0 => format!("no free page: {free} of {total} are free, and all of them reserved"),
         _ => format!("{free} of {total} free, {reserved} of them reserved"),
     };
+    let kept = about.inventory.kept_for_directory(size);
     let finding = match (available, pool.growable()) {
         (0, Some(0)) if total == 0 => Finding::skip(HP102, size, "the pool is empty"),
         (0, _) if needed(about.request, size).is_some() => {
             Finding::skip(HP102, size, format!("{summary}; --need tells more (HP509)"))
+        }
+        _ if kept > 0 => {
+            Finding::pass(HP102, size, format!("{summary}; min_size= keeps {kept} for this mount"))
         }
         (0, None) => untold(HP102, size, trouble(&[&pool.overcommit, &pool.surplus])),
         (0, Some(0)) => {

@@ -113,24 +113,24 @@ impl Judge<'_> {
     }
 
     fn nofile_of_qemu(&self, soft: u64) -> Result<String, Short> {
-        let least = QEMU_FILES.saturating_add(self.memory.backends);
+        let least = QEMU_FILES.saturating_add(self.memory.backends).saturating_add(self.inherited(soft));
         if soft >= least {
             return Ok(descriptors(soft));
         }
         Err(Short {
             outcome: Outcome::Fail,
             summary: format!("{}, and QEMU takes {least}", descriptors(soft)),
-            expected: format!("{least} or more, beside those that it inherits"),
+            expected: format!("{least} or more, {} inherited ones among them", self.inherited(soft)),
             remedy: format!("ulimit -n {least}, LimitNOFILE={least} in a systemd unit"),
         })
     }
 
     fn nofile_of_dpdk(&self, soft: u64, hard: u64) -> Result<String, Short> {
         let with_dir = if self.request.directory.is_some() { DPDK_FILES_MORE_WITH_DIR } else { 0 };
-        let least = DPDK_FILES + with_dir;
+        let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
         let a_file_per_page =
-            self.memory.pages.saturating_mul(2).saturating_add(least - DPDK_FILES_OF_MEMORY);
-        let (outcome, has, takes, when) = if soft < DPDK_FILES_TO_START {
+            self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));
+        let (outcome, has, takes, when) = if soft < DPDK_FILES_TO_START.saturating_add(self.inherited(soft)) {
             (Outcome::Fail, soft, least, "")
         } else if hard < least {
             (Outcome::Fail, hard, least, "")
@@ -142,9 +142,16 @@ impl Judge<'_> {
         Err(Short {
             outcome,
             summary: format!("{}, and DPDK takes {takes}{when}", descriptors(has)),
-            expected: format!("{takes} or more{when}, beside those that it inherits"),
+            expected: format!("{takes} or more{when}, {} inherited ones among them", self.inherited(hard)),
             remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
         })
+    }
+
+    /// Descriptors that the workload gets from whoever starts it, as this process did: those that a limit counts, which
+    /// is one on numbers.
+    fn inherited(&self, limit: u64) -> u64 {
+        let inherited = self.inventory.limits.inherited_files.known().map(Vec::as_slice).unwrap_or_default();
+        inherited.iter().map(|number| u64::from(*number < limit)).sum()
     }
 
     fn address_space(&self, limit: &Reading<Limit>) -> Finding {

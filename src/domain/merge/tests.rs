@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::catalogue::{HP501, HP502, HP503, HP601};
+use super::super::catalogue::{HP501, HP502, HP503, HP601, HP613, HP614};
 use super::*;
 
 fn size() -> Option<PageSize> {
@@ -204,6 +204,22 @@ fn what_was_not_run_is_skip_or_unknown_as_the_plan_says() {
 fn a_check_that_nobody_was_asked_about_is_unknown() {
     let plan = Plan { items: vec![item(HP501, vec![])], ..Plan::default() };
     assert_eq!(outcomes(&plan, &[worker(&FIRST, true)]), [Outcome::Unknown]);
+}
+
+#[test]
+fn a_peer_that_lets_time_pass_has_failed_where_it_did() {
+    use Outcome::{Fail, Unknown};
+    let items = [HP613, HP614].map(|id| item(id, vec![duty(Role::Peer)])).to_vec();
+    let plan = Plan { items, ..Plan::default() };
+    let last_step = Some((HP614, "set up and enable the queues".to_owned()));
+    let peer = WorkerReport {
+        role: Role::Peer,
+        size: size(),
+        part: Ok(Part { last_step, ..Part::default() }),
+        ending: Ending::Deadline,
+        log: String::new(),
+    };
+    assert_eq!(outcomes(&plan, &[peer]), [Unknown, Fail]);
 }
 
 fn any_ending() -> impl Strategy<Value = Ending> {

@@ -1,5 +1,6 @@
 //! What the backend does with the frames of a queue pair, a batch at a time.
 
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use super::vring::Vring;
@@ -15,6 +16,8 @@ pub enum Work {
     Echo,
     /// They are counted and, where the seed is known, looked at.
     Sink(Option<Tracker>),
+    /// They are handed on as they are. What there is no room for is thrown away.
+    Hand(SyncSender<Vec<u8>>),
     /// As many as stated are made and sent. What comes is counted.
     Source {
         /// Makes them.
@@ -90,7 +93,7 @@ impl Worker {
     pub(super) const fn tally(&self) -> Option<Tally> {
         match &self.work {
             Work::Sink(Some(tracker)) | Work::Source { returns: Some(tracker), .. } => Some(tracker.tally()),
-            Work::Echo | Work::Sink(None) | Work::Source { returns: None, .. } => None,
+            Work::Echo | Work::Hand(_) | Work::Sink(None) | Work::Source { returns: None, .. } => None,
         }
     }
 
@@ -126,6 +129,15 @@ impl Worker {
                     }
                 })?;
             }
+            Work::Hand(to) if may_transmit => {
+                let traffic = &mut self.traffic;
+                queues.drain(&mut self.buffer, |frame| {
+                    traffic.received += 1;
+                    traffic.received_bytes += frame.len() as u64;
+                    // Full, or nobody takes them any more: then they are counted.
+                    let _ = to.try_send(frame.to_vec());
+                })?;
+            }
             Work::Source { source, frames, returns } => {
                 let most = returns.as_ref().map_or(*frames, |tracker| tracker.tally().ours() + UNDER_WAY);
                 if !is_knocking {
@@ -147,7 +159,7 @@ impl Worker {
                     }
                 })?;
             }
-            Work::Echo | Work::Sink(_) => {
+            Work::Echo | Work::Sink(_) | Work::Hand(_) => {
                 let traffic = &mut self.traffic;
                 queues.drain(&mut self.buffer, |_| traffic.discarded += 1)?;
             }

@@ -391,6 +391,10 @@ impl<'m> Queue<'m> {
         self.driver.has_used().map_err(self.failed())
     }
 
+    pub(super) fn is_written_to(&self) -> Result<bool, FrontendError> {
+        self.driver.is_written_to().map_err(self.failed())
+    }
+
     /// Shows the backend what was offered, and kicks it if it wants to be.
     pub(super) fn publish(&self) -> Result<(), FrontendError> {
         if self.driver.publish().map_err(self.failed())? {

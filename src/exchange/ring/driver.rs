@@ -136,6 +136,17 @@ impl<'m> Driver<'m> {
         Ok(u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire)) != self.next_used)
     }
 
+    /// Whether the device has written to the ring: it gave something back, or says that it wants no kicks. A sign that it
+    /// has the memory; that there is none tells nothing.
+    ///
+    /// # Errors
+    ///
+    /// None that a peer can cause.
+    pub fn is_written_to(&self) -> Result<bool, RingError> {
+        let has_begun = index(&self.parts.used)?.load(Ordering::Acquire) != 0;
+        Ok(has_begun || !wants_to_know(&self.parts.used)?)
+    }
+
     /// How many buffers the device has.
     #[must_use]
     pub fn in_flight(&self) -> u16 {

@@ -273,17 +273,11 @@ fn region_of(memory: &Memory, region: usize) -> Result<vm_memory::VolatileSlice<
 }
 
 /// The largest rings that fit.
-fn fit<'m>(areas: &mut Vec<Area<'m>>, features: u64) -> Result<Pair<'m>, Stop> {
-    let mut error = None;
-    for size in [256, 128, 64, 32, 16, 8] {
-        areas.iter_mut().for_each(Area::clear);
-        match Pair::new(areas, size, features) {
-            Ok(pair) => return Ok(pair),
-            Err(other) => error = Some(other),
-        }
-    }
-    let seen = error.map_or_else(String::new, |error| error.to_string());
-    Err(Stop::Bad(HP604, Bad::unknown("no room for rings", "rings and buffers in the shared memory", seen)))
+fn fit<'m>(areas: &mut [Area<'m>], features: u64) -> Result<Pair<'m>, Stop> {
+    Pair::largest(areas, features).map_err(|error| {
+        let expected = "rings and buffers in the shared memory";
+        Stop::Bad(HP604, Bad::unknown("no room for rings", expected, error.to_string()))
+    })
 }
 
 // === looking ===

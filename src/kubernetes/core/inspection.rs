@@ -97,9 +97,10 @@ impl Core {
         let plan = Plan { sizes, nothing_there, items };
         let mut verdicts = judge::judge(&plan, &Request::default(), findings);
         for one in &mut verdicts {
-            let state = self.sizes.get(&one.size).filter(|state| state.may_be_tried);
-            let standing = state.and_then(|state| state.stands(self.clock.now()));
-            one.verdict = standing.map_or(one.verdict, |standing| one.verdict.max(standing.verdict));
+            let Some(state) = self.sizes.get(&one.size).filter(|state| state.may_be_tried) else { continue };
+            // Whatever else is in order: without a probe that stands nobody knows.
+            let probed = state.stands(self.clock.now()).map_or(Verdict::Unknown, |standing| standing.verdict);
+            one.verdict = one.verdict.max(probed);
         }
         let verdict = judge::machine(&verdicts, &Request::default(), findings);
         Judged { verdict, sizes: verdicts }

@@ -217,7 +217,7 @@ mod tests {
                     let taken = match work {
                         Work::Allocation(task) => task.pages,
                         Work::Exchange(task) => task.pages,
-                        Work::Steps(_) => continue,
+                        Work::Steps(_) | Work::Peer(_) => continue,
                     };
                     assert!((1..=pages.min(2)).contains(&taken), "{taken} of {pages}");
                 }

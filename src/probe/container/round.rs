@@ -133,8 +133,8 @@ impl Round<'_> {
                     task.need.iter().map(|need| need.pages).fold(0, u64::saturating_add).max(task.pages)
                 }
                 Work::Exchange(task) => task.pages,
-                // Of `walk` alone.
-                Work::Steps(_) => 0,
+                // Of `walk` and of `--peer`: no container has them.
+                Work::Steps(_) | Work::Peer(_) => 0,
             });
         works.max().unwrap_or(1).max(1)
     }

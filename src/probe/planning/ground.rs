@@ -18,6 +18,8 @@ pub(super) struct Ground {
     pub(super) size: PageSize,
     /// How many pages the steps take; why none of them can be run, if so.
     pub(super) pages: Result<u64, NotRun>,
+    /// The same in `--dir`, whose mount may keep pages of its own.
+    pub(super) pages_in_directory: Result<u64, NotRun>,
     /// Why nothing at all can be tried, if so.
     pub(super) captured: Option<NotRun>,
     /// Whether there is but one NUMA node; where nobody knows yet, the worker will tell.
@@ -38,10 +40,12 @@ impl Ground {
     /// On this machine. `live` is false for a captured tree, where nothing can be tried.
     pub(super) fn of(inventory: &Inventory, size: PageSize, live: bool) -> Self {
         let directory = |group: &Option<HugetlbCgroup>| group.as_ref().map(|group| group.path.clone());
+        let pages = |kept| if live { pages_to_take(inventory, size, kept) } else { Err(captured()) };
         let roles @ RoleCgroups { frontend, backend } = &inventory.role_cgroups;
         Self {
             size,
-            pages: if live { pages_to_take(inventory, size) } else { Err(captured()) },
+            pages: pages(0),
+            pages_in_directory: pages(inventory.kept_for_directory(size)),
             captured: (!live).then(captured),
             one_node: inventory.pool(size).map_or(0, |pool| pool.numa.len()) < 2,
             directory_unfit: directory_unfit(inventory, size),
@@ -58,9 +62,11 @@ impl Ground {
     /// In a probe pod whose containers may each have `pages` pages. Its directory is taken for what it should be: the
     /// worker that finds it otherwise says so.
     pub(super) fn in_pod(size: PageSize, pages: u64) -> Self {
+        let pages = pages.clamp(1, PAGES);
         Self {
             size,
-            pages: Ok(pages.clamp(1, PAGES)),
+            pages: Ok(pages),
+            pages_in_directory: Ok(pages),
             captured: None,
             one_node: false,
             directory_unfit: None,

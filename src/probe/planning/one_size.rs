@@ -6,15 +6,17 @@ use super::super::assignment::Work;
 use super::ground::Ground;
 use super::pages::PAGES;
 use super::{Job, item, task, time_for};
-use crate::allocation::Task;
+use crate::allocation::{RoleNeed, Task};
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
-    HP606, HP607, HP608, HP609, HP610, HP611, HP701, HP702,
+    HP606, HP607, HP608, HP609, HP610, HP611, HP615, HP701, HP702,
 };
 use crate::domain::check::CheckId;
+use crate::domain::peer::PEER;
 use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight};
-use crate::domain::request::Request;
+use crate::domain::request::{PageCount, Request};
 use crate::domain::sharing::Session;
+use crate::exchange::peer;
 use crate::exchange::role::{self as exchange, Source};
 
 /// Frames of each run between frontend and backend: many times round a ring of 256.
@@ -48,6 +50,7 @@ impl<'a> SizePlan<'a> {
         self.placement();
         self.need();
         self.sharing();
+        self.peer();
         self.measure();
         for (ids, mandatory, duties) in self.duties {
             plan.items.extend(
@@ -80,7 +83,7 @@ impl<'a> SizePlan<'a> {
             self.duty(Role::Hugetlbfs, weight, not_run),
             self.duty(Role::Memfd, aside, None),
         ];
-        let two = self.ground.pages != Ok(1);
+        let two = *self.pages(with_directory) != Ok(1);
         self.duties.push((vec![HP501, HP502, HP504, HP505], true, duties.clone()));
         self.duties.push((vec![HP503], two, duties));
     }
@@ -107,17 +110,32 @@ impl<'a> SizePlan<'a> {
     }
 
     fn need(&mut self) {
-        let needs: Vec<_> =
-            self.request.need.iter().filter(|need| need.size == self.ground.size).copied().collect();
-        if needs.is_empty() {
+        let of_size = |needs: &[PageCount]| -> Vec<PageCount> {
+            needs.iter().filter(|need| need.size == self.ground.size).copied().collect()
+        };
+        let needs = of_size(&self.request.need);
+        let cgroups = &self.ground.cgroups;
+        let of_role = |needs: &[PageCount], cgroup: &Option<String>| RoleNeed {
+            cgroup: cgroup.clone(),
+            need: of_size(needs),
+        };
+        let of_roles: Vec<_> = [
+            of_role(&self.request.frontend_need, &cgroups.frontend),
+            of_role(&self.request.backend_need, &cgroups.backend),
+        ]
+        .into_iter()
+        .filter(|role| !role.need.is_empty())
+        .collect();
+        let all = needs.iter().chain(of_roles.iter().flat_map(|role| &role.need));
+        let pages = all.map(|need| need.pages).fold(0, u64::saturating_add);
+        if pages == 0 {
             return;
         }
         // Asked for by name: it is tried whatever the counters say, and the kernel answers.
         let not_run = self.ground.captured.clone().or_else(|| self.ground.directory_unfit.clone());
         let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
-            let pages = needs.iter().map(|need| need.pages).fold(0, u64::saturating_add);
-            let task = Task { need: needs, ..self.task(Role::Need, PAGES) };
+            let task = Task { need: needs, need_of_roles: of_roles, ..self.task(Role::Need, PAGES) };
             self.jobs.push(Job::alone(task, time_for(self.ground.size, pages)));
         }
         self.duties.push((vec![HP509], true, vec![duty]));
@@ -146,7 +164,8 @@ impl<'a> SizePlan<'a> {
             Some(_) => (Weight::Advisory, None),
             None => (Weight::Full, None),
         };
-        let pages = self.ground.pages.clone().map(|pages| pages.min(self.ground.room_of_roles).max(1));
+        let pages = self.pages(uses_directory).clone();
+        let pages = pages.map(|pages| pages.min(self.ground.room_of_roles).max(1));
         let not_run = unfit.or_else(|| match &pages {
             Err(why) => Some(why.clone()),
             Ok(pages) if *pages < session.pages() => {
@@ -155,17 +174,12 @@ impl<'a> SizePlan<'a> {
             Ok(_) => None,
         });
         if let (None, Ok(pages)) = (&not_run, &pages) {
-            let memory = match &self.request.directory {
-                Some(path) => Source::Directory(path.clone()),
-                None if self.ground.may_mount => Source::Unattached,
-                None => Source::Memfd,
-            };
             let task = |role| {
                 Work::Exchange(exchange::Task {
                     role,
                     size: self.ground.size,
                     pages: *pages,
-                    memory: memory.clone(),
+                    memory: self.memory(),
                     seed: self.seed,
                     frames: FRAMES,
                     cgroups: self.ground.cgroups.clone(),
@@ -175,6 +189,36 @@ impl<'a> SizePlan<'a> {
             self.jobs.push(Job { workers, time: time_for(self.ground.size, pages.saturating_mul(4)) });
         }
         Duty { role: Role::Frontend(session), weight, not_run }
+    }
+
+    /// HP612 to HP615: one worker for the peer of `--peer`, which is asked for by name.
+    fn peer(&mut self) {
+        let Some(under_test) = &self.request.peer else { return };
+        let ground = &self.ground;
+        let not_run = ground.captured.clone().or_else(|| ground.directory_unfit.clone());
+        let pages = self.pages(self.request.directory.is_some());
+        let not_run = not_run.or_else(|| pages.clone().err());
+        if let (None, Ok(pages)) = (&not_run, pages) {
+            let (size, pages, memory, seed) = (ground.size, *pages, self.memory(), self.seed);
+            let task = peer::Task { size, pages, memory, seed, peer: under_test.clone() };
+            let time = time_for(size, pages.saturating_mul(2)).saturating_add(task.time());
+            self.jobs.push(Job { workers: vec![Work::Peer(task)], time });
+        }
+        let transmits = under_test.transmit > 0;
+        for id in PEER {
+            let duty = Duty { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
+            // Nothing else tells whether the peer takes these pages: what it leaves untold is unknown.
+            self.duties.push((vec![id], id != HP615 || transmits, vec![duty]));
+        }
+    }
+
+    /// Where memory to share comes from.
+    fn memory(&self) -> Source {
+        match &self.request.directory {
+            Some(path) => Source::Directory(path.clone()),
+            None if self.ground.may_mount => Source::Unattached,
+            None => Source::Memfd,
+        }
     }
 
     fn measure(&mut self) {
@@ -187,10 +231,16 @@ impl<'a> SizePlan<'a> {
         }
     }
 
+    /// How many pages the steps take, in `--dir` or elsewhere.
+    const fn pages(&self, in_directory: bool) -> &Result<u64, NotRun> {
+        if in_directory { &self.ground.pages_in_directory } else { &self.ground.pages }
+    }
+
     /// A worker's duty, and its job unless something keeps it from running.
     fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> Duty {
-        let not_run = not_run.or_else(|| self.ground.pages.clone().err());
-        if let (None, Ok(pages)) = (&not_run, &self.ground.pages) {
+        let pages = self.pages(role == Role::Hugetlbfs).clone();
+        let not_run = not_run.or_else(|| pages.clone().err());
+        if let (None, Ok(pages)) = (&not_run, &pages) {
             let task = self.task(role, *pages);
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
             self.jobs.push(Job::alone(task, time_for(self.ground.size, pages.saturating_mul(4))));

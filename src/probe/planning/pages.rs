@@ -10,16 +10,17 @@ use crate::domain::size::PageSize;
 /// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
 pub(super) const PAGES: u64 = 2;
 
-/// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, or what
-/// the pool may grow by; no more than this process is let have, but one in any case, so that a limit is met for real.
-pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize) -> Result<u64, NotRun> {
+/// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, what is
+/// kept for them (`min_size=` of `--dir`), or what the pool may grow by; no more than this process is let have, but one in
+/// any case, so that a limit is met for real.
+pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) -> Result<u64, NotRun> {
     let Some(pool) = inventory.pool(size) else {
         return Err(prevented(format!("no pool of {size} to be seen"), "see HP101"));
     };
     let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
         return Err(prevented("the pool's counters cannot be read", "see HP101"));
     };
-    let obtainable = available.saturating_add(growable);
+    let obtainable = available.saturating_add(growable).saturating_add(kept);
     if obtainable == 0 {
         let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
         let why = format!(

@@ -4,7 +4,8 @@ use super::one_size::SHARING;
 use super::*;
 use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
-use crate::domain::inventory::{BootPool, BootRequest, Directory, NumaPool};
+use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
+use crate::domain::peer::{PEER, Peer};
 use crate::domain::sharing::Session;
 use crate::exchange::role::Source;
 
@@ -40,6 +41,7 @@ fn request(options: &[(&str, &str)]) -> Request {
             "size" => request.sizes.push(size(value)),
             "expect" => request.expect.push(value.parse().unwrap()),
             "need" => request.need.push(value.parse().unwrap()),
+            "frontend-need" => request.frontend_need.push(value.parse().unwrap()),
             "only" => request.only.push(value.parse().unwrap()),
             "dir" => request.directory = Some((*value).to_owned()),
             other => panic!("no option {other}"),
@@ -85,7 +87,7 @@ fn planned(inventory: &Inventory, request: &Request) -> (Plan, Vec<Job>) {
 fn tasks(jobs: &[Job]) -> impl Iterator<Item = &Task> {
     jobs.iter().flat_map(|job| &job.workers).filter_map(|work| match work {
         Work::Allocation(task) => Some(task),
-        Work::Exchange(_) | Work::Steps(_) => None,
+        Work::Exchange(_) | Work::Steps(_) | Work::Peer(_) => None,
     })
 }
 
@@ -293,7 +295,7 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
     let directory = |work: &Work| match work {
         Work::Exchange(task) => task.memory == Source::Directory("/dev/hugepages".to_owned()),
-        Work::Allocation(_) | Work::Steps(_) => false,
+        Work::Allocation(_) | Work::Steps(_) | Work::Peer(_) => false,
     };
     assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
     assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));
@@ -302,4 +304,73 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     let both = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0), pool("1Gi", 2, 2, 0, 0)]), "2Mi");
     let (plan, _) = planned(&both, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi")]));
     assert!(find(&plan, HP601).roles.iter().all(|duty| duty.not_run.is_some()));
+}
+
+#[test]
+fn a_peer_is_asked_with_the_memory_that_was_named_and_its_word_counts() {
+    let inventory = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0)]), "2Mi");
+    let asked = |transmit| Request {
+        peer: Some(Peer { socket: "/run/vhost".to_owned(), listen: false, transmit }),
+        ..request(&[("dir", "/dev/hugepages")])
+    };
+    let (plan, jobs) = planned(&inventory, &asked(0));
+    let memory: Vec<_> = jobs
+        .iter()
+        .filter_map(|job| match job.workers.as_slice() {
+            [Work::Peer(task)] => Some((task.memory.clone(), task.pages)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(memory, [(Source::Directory("/dev/hugepages".to_owned()), 2)]);
+    assert_eq!(PEER.map(|id| find(&plan, id).mandatory), [true, true, true, false]);
+    let (plan, _) = planned(&inventory, &asked(64));
+    assert_eq!(PEER.map(|id| find(&plan, id).mandatory), [true; 4]);
+    let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
+    assert!(!plan.items.iter().any(|item| PEER.contains(&item.id)));
+    assert!(!jobs.iter().flat_map(|job| &job.workers).any(|work| matches!(work, Work::Peer(_))));
+}
+
+#[test]
+fn pages_that_the_mount_keeps_are_taken_there_and_nowhere_else() {
+    let mount = HugeMount {
+        path: "/dev/hugepages".to_owned(),
+        size: Some(size("2Mi")),
+        limit_bytes: None,
+        min_bytes: Some(8 << 20),
+        inodes: None,
+        uid: None,
+        gid: None,
+        mode: None,
+        read_only: false,
+        hidden_by: None,
+        options: Vec::new(),
+        device: "0:53".to_owned(),
+    };
+    for (reserved, tried) in [(8, true), (0, false)] {
+        let mut inventory = with_directory(machine(vec![pool("2Mi", 8, reserved, reserved, 0)]), "2Mi");
+        inventory.mounts = Reading::Known(vec![mount.clone()]);
+        if let Some(directory) = &mut inventory.directory {
+            directory.real_path = Some("/dev/hugepages".to_owned());
+            directory.device = Some("0:53".to_owned());
+        }
+        let (plan, _) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
+        let duty = |id: CheckId, role| {
+            find(&plan, id).roles.iter().find(|duty| duty.role == role).unwrap().not_run.is_none()
+        };
+        assert_eq!(duty(HP501, Role::Hugetlbfs), tried);
+        assert_eq!(duty(HP604, Role::Frontend(Session::FrontendFirst)), tried);
+        assert!(!duty(HP501, Role::Memfd), "a memfd cannot have them");
+    }
+}
+
+#[test]
+fn what_a_role_needs_is_taken_in_its_cgroup() {
+    let mut inventory = with_limits(machine(vec![pool("2Mi", 16, 16, 0, 0)]), u64::MAX, u64::MAX);
+    inventory.role_cgroups.frontend = inventory.cgroup.known().cloned();
+    let (plan, jobs) = planned(&inventory, &request(&[("need", "2Mi=4"), ("frontend-need", "2Mi=8")]));
+    let task = tasks(&jobs).find(|task| task.role == Role::Need).unwrap();
+    assert_eq!(task.need.len(), 1);
+    assert_eq!(task.need_of_roles.len(), 1, "the backend needs nothing");
+    assert_eq!(task.need_of_roles[0].cgroup.as_deref(), Some("/a"));
+    assert!(find(&plan, HP509).mandatory);
 }

@@ -68,7 +68,7 @@ fn calm() {
     let before = ours();
     wait::throughout("no write, no pod", 15, || {
         let (now, probes) = (ours(), pods::probes().len());
-        if now == before && probes == 0 { Ok(()) } else { Err((now, probes)) }
+        if now == before && probes == 0 { Ok(()) } else { Err(format!("{now:#?} and {probes} probe pods")) }
     });
 }
 

@@ -2,8 +2,10 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod child;
+pub(crate) mod ovs;
 pub(crate) mod pools;
 pub(crate) mod program;
+pub(crate) mod qemu;
 pub(crate) mod testpmd;
 
 use hugeprobe::domain::size::PageSize;
@@ -27,6 +29,27 @@ pub(crate) struct Machine(());
 /// Something that a test needs and this machine does not have.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
+
+/// Needs a program, by name or by path.
+pub(crate) fn program_or_missing(program: &str) -> Result<(), Missing> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if is_there { Ok(()) } else { Err(Missing(program.to_owned())) }
+}
+
+/// Ends a process that was started here: politely, and by force when that takes too long.
+pub(crate) fn end(child: &mut std::process::Child) {
+    use std::time::{Duration, Instant};
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+    let until = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < until && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // It has ended, or is not going to by itself.
+    let _ = child.kill();
+    let _ = child.wait();
+}
 
 // === impl Machine ===
 

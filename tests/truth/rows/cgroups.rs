@@ -2,7 +2,7 @@
 
 use hugeprobe::domain::catalogue::{HP401, HP402, HP509};
 
-use super::{ALL, Row, TESTPMD, healthy, row};
+use super::{ALL, Row, TESTPMD, TESTPMD_MEMFD, healthy, row};
 use crate::context::Missing;
 use crate::scene::Scene;
 
@@ -41,6 +41,12 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("each side has a group whose fault limit is its own need", TESTPMD, &[], |scene| {
         sides(scene, "max", [0, 0])
+    }),
+    row("the limits of the cgroup cannot be seen", TESTPMD_MEMFD, &[], |scene| {
+        limited(scene, "max", scene.need())?;
+        // The place enters the group by its own path first.
+        scene.place.add("hide=/sys/fs/cgroup");
+        Ok(())
     }),
 ];
 

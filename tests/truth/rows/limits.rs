@@ -9,6 +9,12 @@ use crate::scene::Scene;
 pub(super) const ROWS: &[Row] = &[
     row("RLIMIT_NOFILE is 24", TESTPMD_MEMFD, &[HP404], |scene| at(scene, &["nofile=24"])),
     row("RLIMIT_NOFILE is 25", TESTPMD_MEMFD, &[], |scene| at(scene, &["nofile=25"])),
+    row("RLIMIT_NOFILE is 27, with three descriptors inherited", TESTPMD_MEMFD, &[HP404], |scene| {
+        at(scene, &["nofile=27", "inherited=3"])
+    }),
+    row("RLIMIT_NOFILE is 28, with three descriptors inherited", TESTPMD_MEMFD, &[], |scene| {
+        at(scene, &["nofile=28", "inherited=3"])
+    }),
     row("RLIMIT_NOFILE is 30", TESTPMD_DIR, &[HP404], |scene| at(scene, &["nofile=30"])),
     row("RLIMIT_NOFILE is 32", TESTPMD_DIR, &[], |scene| at(scene, &["nofile=32"])),
     row("RLIMIT_NOFILE is 12, and may be raised to 64", TESTPMD, &[], |scene| at(scene, &["nofile=12:64"])),

@@ -69,6 +69,23 @@ pub(super) const ROWS: &[Row] = &[
     row("leaked files of DPDK hold every page", ALL, &[HP105], |scene| {
         leaked(scene, "rtemap_0", scene.need())
     }),
+    row(
+        "leaked files of DPDK, on a mount that it does not see, hold every page",
+        TESTPMD,
+        &[HP105],
+        |scene| {
+            healthy(scene)?;
+            let there = elsewhere(scene);
+            let script = format!(
+                "mount -t hugetlbfs -o pagesize={} none '{there}' && fallocate -l {} '{there}/rtemap_0' && echo held && \
+             exec sleep 1000",
+                scene.size.bytes(),
+                scene.bytes(scene.need()),
+            );
+            holder(scene, &["unshare", "--mount", "sh", "-c", &script]);
+            Ok(())
+        },
+    ),
     row("leaked files of no DPDK process hold every page", ALL, &[HP105], |scene| {
         leaked(scene, "ram.img", scene.need())
     }),
@@ -145,11 +162,16 @@ fn deleted(scene: &mut Scene) -> Result<(), Missing> {
         scene.huge.display(),
         scene.bytes(scene.need())
     );
-    let mut holder = Process::start(Place::default().command("sh").args(["-c", &script]));
+    holder(scene, &["sh", "-c", &script]);
+    Ok(())
+}
+
+/// A process that holds pages once it says so.
+fn holder(scene: &mut Scene, command: &[&str]) {
+    let mut holder = Process::start(Place::default().command(command[0]).args(&command[1..]));
     let waited = holder.wait_for(|said| said.contains("held"), Duration::from_secs(10));
     assert_eq!(waited, Waited::Said, "{}", holder.words());
     scene.keep(holder);
-    Ok(())
 }
 
 /// Pages taken out of a pool, though they are in use; put back when dropped.

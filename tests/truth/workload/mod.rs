@@ -59,12 +59,16 @@ impl Kind {
 
     /// How hugeprobe is asked about it: the same in every row.
     pub(crate) fn question(self, size: PageSize) -> Vec<String> {
-        let (workload, node) = match self {
-            Self::TestpmdMemfd | Self::TestpmdDir => ("dpdk", ""),
-            Self::QemuMemfd | Self::QemuDir => ("qemu", "@numa0"),
+        let words = match self {
+            Self::TestpmdMemfd | Self::TestpmdDir => {
+                let each = testpmd::pages(size);
+                format!("--workload dpdk --frontend-need {size}={each} --backend-need {size}={each}")
+            }
+            Self::QemuMemfd | Self::QemuDir => {
+                format!("--workload qemu --need {size}={}@numa0", qemu::pages(size))
+            }
         };
-        let need = format!("{size}={}{node}", self.need(size));
-        ["--size", &size.to_string(), "--need", &need, "--workload", workload].map(str::to_owned).into()
+        format!("--size {size} {words}").split(' ').map(str::to_owned).collect()
     }
 }
 
@@ -87,10 +91,9 @@ pub(crate) fn run(scene: &Scene) -> Outcome {
     };
     // Of a row run again, the second should find what the first did.
     clear(&scene.run, |_| true);
-    clear(&scene.huge, |name| {
-        name.starts_with("b-map_") || name.starts_with("f-map_") || name.starts_with("qemu_")
-    });
-    clear(Path::new("/run/dpdk"), |name| name.starts_with(&prefix(scene, "")));
+    for directory in [&scene.huge, Path::new("/run/dpdk")] {
+        clear(directory, |name| name.starts_with(&prefix(scene, "")));
+    }
     outcome
 }
 
@@ -138,10 +141,9 @@ fn fails(
 ) -> Outcome {
     let logs: Vec<String> = std::iter::once(first).chain(other).map(Process::words).collect();
     let told = logs.iter().find_map(|log| telling(log, tells));
-    let words = told.map(|line| shown(scene, line)).unwrap_or_else(|| match waited {
-        Waited::TimeUp => "lives on without a frame, and says nothing".to_owned(),
-        _ => "ends, and says nothing".to_owned(),
-    });
+    let last = || logs.iter().find_map(|log| log.lines().rfind(|line| !line.trim().is_empty()));
+    let words = told.or_else(last).map_or_else(|| "(nothing)".to_owned(), |line| shown(scene, line));
+    let words = if waited == Waited::TimeUp { format!("no frame in time; {words}") } else { words };
     Outcome { works: false, words, log: logs.join("\n---- the other side\n") }
 }
 

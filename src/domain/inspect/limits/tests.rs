@@ -1,6 +1,6 @@
 //! HP401 and HP402 are seen to come out in each of their ways.
 
-use super::super::super::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion};
+use super::super::super::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, RoleCgroups};
 use super::*;
 use Outcome::{Fail, Pass, Skip, Unknown, Warn};
 
@@ -149,4 +149,38 @@ fn pools_that_are_not_known_do_not_silence_a_limit() {
     let inventory = Inventory { pools: Reading::Unreadable("EACCES".into()), cgroup, ..Inventory::default() };
     let [fault, reservation] = findings(&inventory, &[]);
     assert_eq!((fault.outcome, reservation.outcome), (Fail, Pass));
+}
+
+#[test]
+fn each_role_pays_for_its_own_need() {
+    let cgroup = |pages| group(account(Some(pages), 0), account(None, 0), true).known().unwrap().clone();
+    let need = |text: &str| vec![text.parse().unwrap()];
+    for (frontend, backend, outcome, summary) in [
+        (Some(8), Some(8), Pass, "room for 20 pages"),
+        (Some(8), Some(7), Fail, "the backend's cgroup may use 7 of the 8 pages needed"),
+        (Some(7), Some(8), Fail, "the frontend's cgroup may use 7 of the 8 pages needed"),
+        (Some(8), None, Pass, "room for 20 pages"),
+        // Neither has a group of its own: both are in this one.
+        (None, None, Pass, "room for 20 pages"),
+    ] {
+        let mut inventory = inventory(508, Reading::Known(cgroup(20)));
+        inventory.role_cgroups = RoleCgroups { frontend: frontend.map(cgroup), backend: backend.map(cgroup) };
+        let request = Request {
+            frontend_need: need("2Mi=8"),
+            backend_need: need("2Mi=8"),
+            need: need("2Mi=4"),
+            ..Request::default()
+        };
+        let found = inspect(&inventory, &request, size());
+        assert_eq!(
+            (found[0].outcome, found[0].summary.as_str()),
+            (outcome, summary),
+            "{frontend:?} {backend:?}"
+        );
+        assert_eq!(found.len(), 2, "one finding for each check");
+    }
+    let crowded = inventory(508, Reading::Known(cgroup(19)));
+    let request =
+        Request { frontend_need: need("2Mi=8"), backend_need: need("2Mi=12"), ..Request::default() };
+    assert_eq!(inspect(&crowded, &request, size())[0].outcome, Fail, "20 pages in a group of 19");
 }

@@ -180,25 +180,12 @@ impl Used<'_> {
         format!("mount it anew: umount {mount}; mount -t hugetlbfs -o pagesize={size}{options} none {mount}")
     }
 
-    /// The mount that the directory is reached by; `None` if the mounts are not known.
     fn mount(&self) -> Option<&HugeMount> {
-        let real_path = self.directory.real_path.as_deref()?;
-        let mounts = self.inventory.mounts.known()?.iter();
-        mounts
-            .filter(|mount| {
-                Some(&mount.device) == self.directory.device.as_ref() && mount.hidden_by.is_none()
-            })
-            .filter(|mount| is_at_or_below(real_path, &mount.path))
-            .max_by_key(|mount| mount.path.len())
+        self.inventory.mount_of_directory()
     }
 
     /// Whether a look-up of the directory goes by the path of `mount`.
     pub(super) fn is_at_or_below(&self, mount: &HugeMount) -> bool {
-        self.directory.real_path.as_deref().is_some_and(|path| is_at_or_below(path, &mount.path))
+        self.directory.real_path.as_deref().is_some_and(|path| mount.is_above(path))
     }
-}
-
-fn is_at_or_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || directory == "/")
 }

@@ -145,6 +145,8 @@ impl About<'_> {
         let of_size = |counts: &[_], option: &str| named(counts, self.size, option);
         expect
             .or_else(|| of_size(&request.need, "--need"))
+            .or_else(|| of_size(&request.frontend_need, "--frontend-need"))
+            .or_else(|| of_size(&request.backend_need, "--backend-need"))
             .or_else(|| of_size(&request.reserve, "--reserve"))
             .or_else(|| {
                 let boot = self.inventory.boot.known()?;

@@ -29,11 +29,11 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn of(inventory: &Inventory, request: &Request) -> Self {
         // (bytes of a page, pages)
-        let needs: Vec<(u64, u64)> = if request.need.is_empty() {
+        let needs: Vec<(u64, u64)> = if request.needs().next().is_none() {
             let page = smallest_size(inventory, request).map_or(COMMON_PAGE, PageSize::bytes);
             vec![(page, LEAST_MEMORY.div_ceil(page))]
         } else {
-            request.need.iter().map(|need| (need.size.bytes(), need.pages)).collect()
+            request.needs().map(|need| (need.size.bytes(), need.pages)).collect()
         };
         let bytes = |needs: &mut dyn Iterator<Item = &(u64, u64)>| {
             needs.fold(0_u64, |sum, (page, pages)| sum.saturating_add(page.saturating_mul(*pages)))

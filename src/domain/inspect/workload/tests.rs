@@ -34,6 +34,7 @@ fn inventory() -> Inventory {
             nofile: limit(1024, 4096),
             address_space: unlimited(),
             file_size: unlimited(),
+            inherited_files: Reading::Known(vec![]),
             swap_bytes: Reading::Known(0),
         },
         privileges: Privileges { capabilities: Reading::Known(u64::MAX), ..Privileges::default() },
@@ -205,4 +206,39 @@ fn where_nothing_is_asked_for_the_least_is_of_the_smallest_size_with_pages() {
     assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, Fail, "one page of 1Gi is the least");
     let named = Request { sizes: vec!["2Mi".parse().unwrap()], ..dpdk(&[]) };
     assert_eq!(find(&inventory, &named, HP405).outcome, Warn);
+}
+
+#[test]
+fn descriptors_that_are_inherited_are_not_the_workloads() {
+    for (soft, hard, inherited, request, outcome) in [
+        (27, 27, &[3, 4, 5][..], dpdk(&["2Mi=1"]), Fail),
+        (28, 28, &[3, 4, 5], dpdk(&["2Mi=1"]), Pass),
+        (28, 28, &[3, 4, 5], with_dir(dpdk(&["2Mi=1"])), Fail),
+        (20, 20, &[3, 4, 5], qemu(&["2Mi=8"]), Fail),
+        (21, 21, &[3, 4, 5], qemu(&["2Mi=8"]), Pass),
+        // Numbers beyond the limit take nothing from it.
+        (25, 25, &[251], dpdk(&["2Mi=1"]), Pass),
+        (12, 64, &[251], dpdk(&["2Mi=1"]), Pass),
+        (12, 64, &[10], dpdk(&["2Mi=1"]), Fail),
+    ] {
+        let mut inventory = inventory();
+        inventory.limits.nofile = limit(soft, hard);
+        inventory.limits.inherited_files = Reading::Known(inherited.to_vec());
+        let finding = find(&inventory, &request, HP404);
+        assert_eq!(finding.outcome, outcome, "{soft} {hard} {inherited:?} {request:?}");
+    }
+}
+
+#[test]
+fn what_the_roles_need_counts_as_needed() {
+    let roles = Request {
+        frontend_need: vec!["2Mi=8".parse().unwrap()],
+        backend_need: vec!["2Mi=8".parse().unwrap()],
+        ..Request::default()
+    };
+    let mut inventory = inventory();
+    inventory.limits.nofile = limit(54, 54);
+    assert_eq!(find(&inventory, &roles, HP404).outcome, Warn, "23 and two for each of 16 pages are 55");
+    inventory.limits.nofile = limit(55, 55);
+    assert_eq!(find(&inventory, &roles, HP404).outcome, Pass);
 }

@@ -1,0 +1,372 @@
+//! The frontend of a peer under test, `check --peer`: what a workload's frontend would do with this very vswitch.
+//!
+//! Three rules keep it from doing harm. The pages are taken and written to before they are handed over, so that they are
+//! charged to this process and the peer is not killed for want of one. No frame is sent unless frames were asked for. And
+//! a port that somebody uses is left alone: a vswitch gives its port to whoever connected last.
+
+mod account;
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::alone::{features, protocol_features};
+use super::channel::{Channel, ChannelError};
+use super::frontend::{
+    Frontend, FrontendError, Job, Memory, Negotiated, Outcome as Done, Pair, Peer, Waiting,
+};
+use super::message::protocol;
+use super::role::Source;
+use super::socket::{SocketError, accept, connect};
+use crate::domain::catalogue::{HP612, HP613, HP614, HP615};
+use crate::domain::check::{CheckId, Outcome};
+use crate::domain::part::Telling;
+use crate::domain::peer::Peer as UnderTest;
+use crate::domain::sharing::Session;
+use crate::domain::size::{HugeLen, PageSize};
+use crate::linux::errno::{is_not_offered, named};
+use crate::linux::hugefile::HugeFile;
+use crate::linux::map::Sharing;
+use crate::linux::root::HostRoot;
+use crate::linux::{pattern, unix_sockets};
+
+use account::{Account, Stop, unknown};
+
+/// What the worker is to do. Travels to it as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// The page size.
+    pub size: PageSize,
+    /// How many pages are handed over: one at least. From two on, two files.
+    pub pages: u64,
+    /// Where they come from.
+    pub memory: Source,
+    /// Seed of all that is written and sent.
+    pub seed: u64,
+    /// The peer. Where it connects, the standard input of the worker is the socket that listens.
+    pub peer: UnderTest,
+}
+
+/// How long somebody may take to listen: next to nothing, as QEMU and virtio_user give up at once.
+const TO_LISTEN: Duration = Duration::from_secs(1);
+/// How long somebody may take to connect: DPDK's vhost library tries once a second.
+const TO_CONNECT: Duration = Duration::from_secs(5);
+/// How long one answer may take: a real one locks all that it is handed.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long frames may take to be taken, beside [`PER_FRAME`]: a vswitch may have other queues to look after.
+const TO_TAKE: Duration = Duration::from_secs(3);
+const PER_FRAME: Duration = Duration::from_micros(50);
+/// How long is waited for what comes back, and for a sign that the rings are looked at: a peer that polls takes less.
+const LINGER: Duration = Duration::from_millis(100);
+/// The length of a frame, bytes, without its checksum.
+const FRAME_BYTES: usize = 64;
+
+// === impl Task ===
+
+impl Task {
+    /// How long all of it may take, beside taking the pages.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        // A second answer that does not come is the last that is waited for.
+        TO_CONNECT + PATIENCE * 2 + self.time_of_frames() + LINGER * 2
+    }
+
+    fn time_of_frames(&self) -> Duration {
+        TO_TAKE
+            .saturating_add(PER_FRAME.saturating_mul(u32::try_from(self.peer.transmit).unwrap_or(u32::MAX)))
+    }
+}
+
+/// Does the work of `task`, and tells every finding of it, each once.
+///
+/// # Errors
+///
+/// Whoever listens is gone. Nothing is held any more.
+pub fn run(task: &Task, listener: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
+    let mut account = Account::new(task.size, tell);
+    match session(task, listener, &mut account) {
+        Ok(()) => {}
+        Err(Stop::Found(id, bad)) => account.bad(id, *bad)?,
+        Err(Stop::Gone(error)) => return Err(error),
+    }
+    account.close()
+}
+
+fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<(), Stop> {
+    account.step(HP613, "take the pages to hand over")?;
+    let memory = memory(task)?;
+
+    let path = Path::new(&task.peer.socket);
+    let what = if task.peer.listen { "wait for the peer at" } else { "connect to" };
+    account.step(HP612, &format!("{what} {}", task.peer.socket))?;
+    let socket = if task.peer.listen {
+        accept(&UnixListener::from(listener), path, Instant::now() + TO_CONNECT)
+    } else {
+        leave_alone(path)?;
+        connect(path, Instant::now() + TO_LISTEN)
+    }
+    .map_err(|error| nobody(&task.peer, &error))?;
+    let who = Who::at(&socket);
+
+    account.step(HP612, "begin the session")?;
+    let mut frontend =
+        Frontend::new(Channel::new(socket), PATIENCE).map_err(|error| who.ended(HP612, &error))?;
+    let agreed = *frontend.negotiated();
+    let evidence = json!({ "peer": who, "negotiated": in_words(&agreed) });
+    account.pass(HP612, in_short(who.name(), &agreed), evidence)?;
+    let acknowledges = agreed.protocol_features & protocol::REPLY_ACK != 0;
+
+    account.step(HP613, "hand over the memory table")?;
+    let (regions, fds) = memory.table(memory.regions());
+    frontend.set_memory(&regions, &fds).map_err(|error| who.ended(HP613, &error))?;
+    let pages = if task.pages == 1 { "page" } else { "pages" };
+    let table = format!("took {} {pages} of {}", task.pages, task.size);
+    if acknowledges {
+        account.pass(HP613, table.clone(), json!({ "proof": "acknowledged" }))?;
+    }
+
+    let mut areas = memory.areas(memory.regions());
+    let mut pair = Pair::largest(&mut areas, agreed.features)
+        .map_err(|error| unknown(HP614, "no room for rings", "rings in the shared memory", error))?;
+    account.step(HP614, "set up and enable the queues")?;
+    frontend.start(&pair).map_err(|error| who.ended(HP614, &error))?;
+    let written = is_written_to(&pair).map_err(|error| who.ended(HP614, &error))?;
+    let mut taken = 0;
+    if task.peer.transmit > 0 {
+        account.step(HP615, "offer frames")?;
+        let done = frames(task, &mut pair, &mut frontend).map_err(|error| who.ended(HP615, &error))?;
+        taken = done.sent;
+        who.judge_frames(task, &done, account)?;
+    } else {
+        account.skip(HP615, "no frame was sent: --peer-transmit sends some")?;
+    }
+
+    account.step(HP614, "stop the queues")?;
+    let bases = frontend.stop(&pair).map_err(|error| who.ended(HP614, &error))?;
+    who.judge_bases(bases, taken)?;
+    let proof = match (acknowledges, taken, written) {
+        (true, ..) => Some("acknowledged"),
+        (_, 1.., _) => Some("frames taken"),
+        (.., true) => Some("rings written to"),
+        _ => None,
+    };
+    let nothing = "the peer acknowledges nothing (no REPLY_ACK): --peer-transmit would prove it";
+    match proof {
+        Some(proof) => {
+            if !acknowledges {
+                account.pass(HP613, table, json!({ "proof": proof }))?;
+            }
+            let evidence = json!({ "proof": proof, "bases": bases, "rings_written_to": written });
+            account.pass(HP614, "and both queues".to_owned(), evidence)?;
+        }
+        None => {
+            account.skip(HP613, nothing)?;
+            account.skip(HP614, nothing)?;
+        }
+    }
+    Ok(())
+}
+
+// === the steps ===
+
+/// Pages, mapped, taken and written to.
+fn memory(task: &Task) -> Result<Memory, Stop> {
+    let no_pages = |seen: String| {
+        // Whether pages can be had at all is judged elsewhere.
+        unknown(HP613, "no pages to hand over: see HP501 and HP502", "pages for the table", seen)
+    };
+    let files = match task.pages {
+        0 | 1 => vec![1],
+        pages => vec![pages / 2, pages - pages / 2],
+    };
+    let mut memory = Memory::default();
+    for pages in files {
+        let len =
+            HugeLen::new(task.size, pages).ok_or_else(|| no_pages(format!("{pages} x {}", task.size)))?;
+        let place = task.memory.place(Session::FrontendFirst);
+        let file = HugeFile::new(place, len).map_err(|error| no_pages(error.to_string()))?;
+        memory
+            .add(file.as_fd(), len, Sharing::Shared, 1)
+            .map_err(|error| no_pages(format!("mmap: {}", named(&error))))?;
+    }
+    let page_bytes = usize::try_from(task.size.bytes()).unwrap_or(usize::MAX);
+    for mapping in memory.mappings() {
+        match mapping.populate_all() {
+            // An older kernel: the write takes the page.
+            Err(error) if is_not_offered(&error) => {}
+            taken => taken.map_err(|error| no_pages(format!("MADV_POPULATE_WRITE: {}", named(&error))))?,
+        }
+        // A place outside of memory is a mistake of this program's own; nobody compares these bytes.
+        let _ = pattern::write(&mapping.volatile(), page_bytes, task.seed);
+    }
+    Ok(memory)
+}
+
+fn is_written_to(pair: &Pair<'_>) -> Result<bool, FrontendError> {
+    let until = Instant::now() + LINGER;
+    loop {
+        let written = pair.is_written_to()?;
+        if written || Instant::now() >= until {
+            return Ok(written);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Offers frames, and looks a while longer for what comes back.
+fn frames(task: &Task, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<Done, FrontendError> {
+    let (seed, length, window) = (task.seed, FRAME_BYTES, u16::MAX);
+    let job = |peer, frames| Job { seed, frames, length, peer, window, waiting: Waiting::Called };
+    let until = Instant::now() + task.time_of_frames();
+    let mut done = pair.run(&job(Peer::Sinks, task.peer.transmit), frontend.channel(), until)?;
+    let left = task.peer.transmit.saturating_sub(done.tally.ours());
+    let late = pair.run(&job(Peer::Sends, left), frontend.channel(), Instant::now() + LINGER)?;
+    done.tally.intact += late.tally.intact;
+    done.tally.altered += late.tally.altered;
+    done.tally.foreign += late.tally.foreign;
+    Ok(done)
+}
+
+// === the peer ===
+
+/// Who is at the other end, as far as the kernel tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Who {
+    /// As seen from here; 0 in another PID namespace.
+    pid: i32,
+    uid: Option<u32>,
+    /// `/proc/PID/comm`.
+    command: Option<String>,
+}
+
+impl Who {
+    fn at(socket: &OwnedFd) -> Self {
+        let credentials = getsockopt(socket, PeerCredentials).ok();
+        let pid = credentials.map_or(0, |credentials| credentials.pid());
+        let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        let command = command.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        Self { pid, uid: credentials.map(|credentials| credentials.uid()), command }
+    }
+
+    fn name(&self) -> &str {
+        self.command.as_deref().unwrap_or("the peer")
+    }
+
+    /// What a session means that the peer ended.
+    fn ended(&self, id: CheckId, error: &FrontendError) -> Stop {
+        let name = self.name();
+        let (outcome, summary) = match error {
+            FrontendError::Refused { request, .. } => (Outcome::Fail, format!("{name} refuses {request}")),
+            FrontendError::HungUp(request) => (Outcome::Fail, format!("{name} hangs up on {request}")),
+            FrontendError::Channel(
+                ChannelError::Silent(..) | ChannelError::Stalled(_) | ChannelError::Deaf(_),
+            ) => (Outcome::Fail, format!("{name} does not answer")),
+            FrontendError::Channel(ChannelError::Closed | ChannelError::ClosedWithin(_)) => {
+                (Outcome::Fail, format!("{name} hangs up"))
+            }
+            FrontendError::Channel(ChannelError::FdsMissing | ChannelError::Socket { .. })
+            | FrontendError::TooLittleMemory { .. }
+            | FrontendError::Event(_) => (Outcome::Unknown, "the session could not go on".to_owned()),
+            FrontendError::BadAnswer { .. }
+            | FrontendError::Lacks(_)
+            | FrontendError::Ring { .. }
+            | FrontendError::Channel(_) => (Outcome::Fail, format!("{name} breaks the protocol")),
+        };
+        Stop::found(id, outcome, summary, "the session goes on", error.to_string()).with("peer", self)
+    }
+
+    fn judge_frames(&self, task: &Task, done: &Done, account: &mut Account<'_>) -> Result<(), Stop> {
+        let (frames, tally) = (task.peer.transmit, done.tally);
+        let evidence = json!({ "frames": frames, "taken": done.sent, "came": tally, "nanos": done.nanos });
+        let stop = |outcome, summary: String, expected: &str, seen: String| {
+            Stop::found(HP615, outcome, summary, expected, seen).with("traffic", &evidence)
+        };
+        let found = if done.sent < frames {
+            let seen = format!("{} of {frames} in time", done.sent);
+            stop(Outcome::Fail, format!("{} takes no frames", self.name()), "every frame is taken", seen)
+        } else if tally.altered > 0 {
+            let seen = format!("{} altered, or another hugeprobe's", tally.altered);
+            stop(
+                Outcome::Warn,
+                "frames came back altered".to_owned(),
+                "what comes back is as it was sent",
+                seen,
+            )
+        } else {
+            let back = match tally.intact {
+                0 => String::new(),
+                intact => format!(", {intact} came back"),
+            };
+            account.pass(HP615, format!("{frames} frames taken{back}"), evidence)?;
+            return Ok(());
+        };
+        match found {
+            // What follows can still be looked at.
+            Stop::Found(id, bad) => Ok(account.bad(id, *bad)?),
+            gone @ Stop::Gone(_) => Err(gone),
+        }
+    }
+
+    /// Where the transmit queue stopped, which only this side fills.
+    fn judge_bases(&self, [_, transmit]: [u32; 2], taken: u64) -> Result<(), Stop> {
+        let expected = taken % (1 << 16);
+        if u64::from(transmit) == expected {
+            return Ok(());
+        }
+        let summary = format!("{} stopped elsewhere than it was", self.name());
+        let expected = format!("GET_VRING_BASE of the transmit queue: {expected}");
+        Err(Stop::found(HP614, Outcome::Fail, summary, expected, transmit.to_string()).with("peer", self))
+    }
+}
+
+/// Stops if somebody is connected there, and goes on being so: a session that has just ended takes its time.
+fn leave_alone(path: &Path) -> Result<(), Stop> {
+    let until = Instant::now() + TO_LISTEN;
+    // What cannot be told is no reason to stop: the option says that the port is to be nobody's.
+    while unix_sockets::connected_at(&HostRoot::default(), path).get().is_some_and(|others| others > 0) {
+        if Instant::now() >= until {
+            let summary = "somebody uses this port: left alone";
+            let seen = format!("another connection to {}", path.display());
+            return Err(unknown(HP612, summary, "a port that no workload uses", seen));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Nobody to talk to: a workload would find just as much.
+fn nobody(peer: &UnderTest, error: &SocketError) -> Stop {
+    let expected = match peer.listen {
+        true => format!("a peer that connects to {}", peer.socket),
+        false => format!("a peer that listens on {}", peer.socket),
+    };
+    match error {
+        SocketError::Refused { .. } => unknown(HP612, "the socket could not be used", expected, error),
+        _ => Stop::found(HP612, Outcome::Fail, "nobody is there", expected, error.to_string()),
+    }
+}
+
+/// What was agreed on, by the names of the specification.
+fn in_words(agreed: &Negotiated) -> serde_json::Value {
+    json!({
+        "features": features(agreed.features),
+        "protocol_features": protocol_features(agreed.protocol_features),
+        "queue_pairs": agreed.queue_pairs,
+        "memory_slots": agreed.memory_slots,
+    })
+}
+
+/// The same in a few words: `testpmd (MQ REPLY_ACK)`.
+fn in_short(name: &str, agreed: &Negotiated) -> String {
+    match protocol_features(agreed.protocol_features).join(" ") {
+        words if words.is_empty() => format!("{name} (no protocol features)"),
+        words => format!("{name} ({words})"),
+    }
+}

@@ -1,0 +1,125 @@
+//! What the worker has told so far of its peer, and what it never came to.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::domain::check::{Because, CheckId, Finding, Outcome};
+use crate::domain::part::Telling;
+use crate::domain::peer::PEER;
+use crate::domain::size::PageSize;
+
+/// The findings of one session.
+pub(super) struct Account<'a> {
+    tell: &'a mut dyn Telling,
+    size: PageSize,
+    reported: Vec<CheckId>,
+    /// Why nothing further is looked at.
+    stopped: Option<String>,
+}
+
+/// Why a session ends before its end.
+pub(super) enum Stop {
+    /// This was found.
+    Found(CheckId, Box<Bad>),
+    /// Whoever listens is gone.
+    Gone(io::Error),
+}
+
+/// Something that was not as it should be.
+pub(super) struct Bad {
+    outcome: Outcome,
+    summary: String,
+    expected: String,
+    seen: String,
+    evidence: Vec<(&'static str, Value)>,
+}
+
+// === impl Account ===
+
+impl<'a> Account<'a> {
+    pub(super) fn new(size: PageSize, tell: &'a mut dyn Telling) -> Self {
+        Self { tell, size, reported: Vec::new(), stopped: None }
+    }
+
+    /// Announces what is about to be tried.
+    pub(super) fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
+        self.tell.step(id, what)
+    }
+
+    pub(super) fn pass(&mut self, id: CheckId, summary: String, evidence: Value) -> io::Result<()> {
+        let mut finding = Finding::pass(id, self.size, summary);
+        if let Value::Object(facts) = evidence {
+            finding.evidence = facts;
+        }
+        self.report(finding)
+    }
+
+    pub(super) fn skip(&mut self, id: CheckId, why: &str) -> io::Result<()> {
+        self.report(Finding::skip(id, self.size, why))
+    }
+
+    pub(super) fn bad(&mut self, id: CheckId, bad: Bad) -> io::Result<()> {
+        let Bad { outcome, summary, expected, seen, evidence } = bad;
+        self.stopped.get_or_insert(summary.clone());
+        let finding = Finding::not_pass(id, self.size, outcome, summary, Because::new(expected, seen));
+        self.report(evidence.into_iter().fold(finding, |finding, (key, value)| finding.with(key, value)))
+    }
+
+    /// Reports what was not reported yet.
+    pub(super) fn close(mut self) -> io::Result<()> {
+        for id in PEER {
+            let why = self.stopped.clone().unwrap_or_else(|| "the session ended before it".to_owned());
+            let because = Because::new("the session comes to this check", format!("it did not: {why}"))
+                .remedy("see what failed before it");
+            let summary = format!("not reached: {why}");
+            self.report(Finding::not_pass(id, self.size, Outcome::Unknown, summary, because))?;
+        }
+        Ok(())
+    }
+
+    /// The first word about a check stands.
+    fn report(&mut self, finding: Finding) -> io::Result<()> {
+        if self.reported.contains(&finding.id) {
+            return Ok(());
+        }
+        self.reported.push(finding.id);
+        self.tell.found(finding)
+    }
+}
+
+// === impl Stop ===
+
+impl Stop {
+    pub(super) fn found(
+        id: CheckId,
+        outcome: Outcome,
+        summary: impl Into<String>,
+        expected: impl Into<String>,
+        seen: impl Into<String>,
+    ) -> Self {
+        let (summary, expected, seen) = (summary.into(), expected.into(), seen.into());
+        Self::Found(id, Box::new(Bad { outcome, summary, expected, seen, evidence: Vec::new() }))
+    }
+
+    /// Adds a fact to it. One that cannot be serialised is left out: evidence never decides.
+    pub(super) fn with(mut self, key: &'static str, fact: impl Serialize) -> Self {
+        if let (Self::Found(_, bad), Ok(fact)) = (&mut self, serde_json::to_value(fact)) {
+            bad.evidence.push((key, fact));
+        }
+        self
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Gone(error)
+    }
+}
+
+/// It cannot be told, for a reason that is not the peer's.
+#[allow(clippy::needless_pass_by_value, reason = "errors come by value, to be told and dropped")]
+pub(super) fn unknown(id: CheckId, summary: &str, expected: impl Into<String>, seen: impl ToString) -> Stop {
+    Stop::found(id, Outcome::Unknown, summary, expected, seen.to_string())
+}

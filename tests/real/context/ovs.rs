@@ -1,0 +1,139 @@
+//! Open vSwitch with DPDK, the real vswitch: its own database, sockets and logs in a directory, nothing of the system's.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Missing, end, program_or_missing};
+
+/// Pages of 2Mi that it takes: `dpdk-socket-mem`, and what its control threads take beside.
+pub(crate) const PAGES: u64 = 36;
+
+const VSWITCHD: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+/// How long a daemon may take to make its socket.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A database and a vswitch, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Ovs {
+    directory: PathBuf,
+    database: Child,
+    vswitch: Option<Child>,
+}
+
+// === impl Ovs ===
+
+impl Ovs {
+    /// A bridge whose ports connect to the sockets `ports` of `directory`, which are named after them.
+    pub(crate) fn start(directory: &Path, ports: &[&str]) -> Result<Self, Missing> {
+        program_or_missing("ovsdb-server")?;
+        if !Path::new(VSWITCHD).is_file() {
+            return Err(Missing(VSWITCHD.to_owned()));
+        }
+        let created =
+            Command::new("ovsdb-tool").arg("create").arg(directory.join("conf.db")).arg(SCHEMA).output();
+        let created = created.unwrap();
+        assert!(created.status.success(), "{created:?}");
+        let database = daemon(directory, "ovsdb-server", "ovsdb", |command| {
+            command
+                .arg(directory.join("conf.db"))
+                .arg(format!("--remote=punix:{}", directory.join("db.sock").display()));
+        });
+        let mut ovs = Self { directory: directory.to_owned(), database, vswitch: None };
+        wait_for(&directory.join("db.sock"));
+        ovs.set(&["--no-wait", "init"]);
+        let extra =
+            format!("other_config:dpdk-extra=\"--no-pci --file-prefix=hugeprobe-{}\"", std::process::id());
+        ovs.set(
+            &[
+                ["--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true"].as_slice(),
+                &[
+                    "other_config:dpdk-socket-mem=64",
+                    "other_config:dpdk-lcore-mask=0x1",
+                    "other_config:pmd-cpu-mask=0x2",
+                ],
+                &[&extra],
+            ]
+            .concat(),
+        );
+        ovs.restart();
+        ovs.set(&["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]);
+        for port in ports {
+            let path = format!("options:vhost-server-path={}", directory.join(port).display());
+            let (interface, kind) = ("Interface", "type=dpdkvhostuserclient");
+            ovs.set(&["add-port", "br0", port, "--", "set", interface, port, kind, &path]);
+        }
+        Ok(ovs)
+    }
+
+    /// Ends the vswitch if there is one, and starts another; the database stays.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let directory = &self.directory;
+        self.vswitch = Some(daemon(directory, VSWITCHD, "vswitchd", |command| {
+            command.arg(format!("unix:{}", directory.join("db.sock").display()));
+        }));
+    }
+
+    /// Ends the vswitch.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut vswitch) = self.vswitch.take() {
+            end(&mut vswitch);
+        }
+    }
+
+    /// What it said, for the message of a test that fails.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.directory.join("vswitchd.out")).unwrap_or_default())
+            .into_owned()
+    }
+
+    fn set(&self, arguments: &[&str]) {
+        let database = format!("--db=unix:{}", self.directory.join("db.sock").display());
+        let mut command = Command::new("ovs-vsctl");
+        let output =
+            in_directory(&mut command, &self.directory).arg(database).arg("--timeout=20").args(arguments);
+        let output = output.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}\n{}", self.log());
+    }
+}
+
+impl Drop for Ovs {
+    fn drop(&mut self) {
+        self.stop();
+        end(&mut self.database);
+    }
+}
+
+/// A daemon in the foreground.
+fn daemon(directory: &Path, program: &str, name: &str, tell: impl FnOnce(&mut Command)) -> Child {
+    let log = File::create(directory.join(format!("{name}.out"))).unwrap();
+    let mut command = Command::new(program);
+    tell(in_directory(&mut command, directory));
+    command
+        .arg(format!("--unixctl={}", directory.join(format!("{name}.ctl")).display()))
+        .arg(format!("--pidfile={}", directory.join(format!("{name}.pid")).display()))
+        .stdin(Stdio::null())
+        .stderr(log.try_clone().unwrap())
+        .stdout(log)
+        .spawn()
+        .unwrap()
+}
+
+fn in_directory<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
+    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "XDG_RUNTIME_DIR"] {
+        command.env(variable, directory);
+    }
+    command
+}
+
+#[track_caller]
+fn wait_for(path: &Path) {
+    let until = Instant::now() + PATIENCE;
+    while !path.exists() {
+        assert!(Instant::now() < until, "{} is not there", path.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,130 @@
+//! Our frontend with Open vSwitch: it connects to us, and switches between two frontends of ours.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::frontend::{Area, Frontend, Job, Memory, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::socket::Listener;
+
+use super::{LONG, memory};
+use crate::Case;
+use crate::context::ovs::{Ovs, PAGES};
+use crate::context::program::check;
+use crate::context::{LARGE, Machine, Missing, SMALL};
+
+pub(super) const CASES: &[Case] = &[
+    ("peers: what goes into one port of OVS comes out of the other, before and after its restart", small),
+    ("peers: what goes into one port of OVS comes out of the other, from pages of 1Gi", large),
+];
+
+/// Frames of a round: they fit into a ring, so that nobody has to take them while they are sent.
+const ROUND: u64 = 128;
+const ROUNDS: u64 = 200;
+
+fn small(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, PAGES + 4)?;
+    let directory = tempfile::tempdir().unwrap();
+    let mut ovs = Ovs::start(directory.path(), &["a", "b"])?;
+    preflight(directory.path(), SMALL, &ovs);
+    let listeners = ["a", "b"].map(|port| Listener::new(&directory.path().join(port)).unwrap());
+    let memories = [memory(SMALL, 2), memory(SMALL, 2)];
+    with_both(&listeners, &memories, |sides| {
+        switch(sides);
+        // In mid-flow it goes away, and both sides hear of it.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(300));
+                ovs.stop();
+            });
+            let endless = job(1, u64::MAX, Peer::Sinks);
+            sides[0].run(&endless, LONG).unwrap_err();
+            sides[1].run(&job(1, u64::MAX, Peer::Sends), LONG).unwrap_err();
+        });
+    });
+    ovs.restart();
+    with_both(&listeners, &memories, switch);
+    Ok(())
+}
+
+fn large(machine: &Machine) -> Result<(), Missing> {
+    let _pages = (machine.pages(SMALL, PAGES)?, machine.pages(LARGE, 2)?);
+    let directory = tempfile::tempdir().unwrap();
+    let ovs = Ovs::start(directory.path(), &["a", "b"])?;
+    preflight(directory.path(), LARGE, &ovs);
+    let listeners = ["a", "b"].map(|port| Listener::new(&directory.path().join(port)).unwrap());
+    with_both(&listeners, &[memory(LARGE, 1), memory(LARGE, 1)], switch);
+    Ok(())
+}
+
+/// `check --peer` says of a port of OVS what the frames below show.
+fn preflight(directory: &Path, size: PageSize, ovs: &Ovs) {
+    let (size, path) = (size.to_string(), directory.join("a"));
+    let socket = path.to_str().unwrap();
+    let only = ["--only", "HP612", "--only", "HP613", "--only", "HP614", "--only", "HP615"];
+    let arguments = ["--size", &size, "--peer", socket, "--peer-listen", "--peer-transmit", "64"];
+    let run = check(&[&arguments[..], &only].concat());
+    assert_eq!(run.code, Some(0), "{run:?}\n{}", ovs.log());
+    assert_eq!(run.expect("HP612", "pass")["evidence"]["peer"]["command"], "ovs-vswitchd-dp");
+    run.expect("HP615", "pass");
+    assert!(!path.exists());
+}
+
+/// A frontend with its queues.
+struct Side<'m> {
+    frontend: Frontend,
+    pair: Pair<'m>,
+}
+
+impl Side<'_> {
+    fn run(&mut self, job: &Job, time: Duration) -> Result<Outcome, String> {
+        let deadline = Instant::now() + time;
+        self.pair.run(job, self.frontend.channel(), deadline).map_err(|error| error.to_string())
+    }
+}
+
+/// Two sessions, each with a port that connects.
+fn with_both(listeners: &[Listener; 2], memories: &[Memory; 2], act: impl FnOnce(&mut [Side<'_>; 2])) {
+    let mut areas = [0, 1].map(|side| memories[side].areas(memories[side].regions()));
+    let [first, second] = &mut areas;
+    let mut sides = [side(&listeners[0], &memories[0], first), side(&listeners[1], &memories[1], second)];
+    act(&mut sides);
+}
+
+fn side<'m>(listener: &Listener, memory: &Memory, areas: &mut [Area<'m>]) -> Side<'m> {
+    let socket = listener.accept(Instant::now() + LONG).unwrap();
+    let mut frontend = Frontend::new(Channel::new(socket), LONG).unwrap();
+    let (regions, fds) = memory.table(memory.regions());
+    frontend.set_memory(&regions, &fds).unwrap();
+    let pair = Pair::largest(areas, frontend.negotiated().features).unwrap();
+    frontend.start(&pair).unwrap();
+    Side { frontend, pair }
+}
+
+/// Many rounds of frames each way: all of them come out at the other side, once and as they were.
+fn switch(sides: &mut [Side<'_>; 2]) {
+    for from in [0, 1] {
+        let to = 1 - from;
+        // A port that is new may not be part of the bridge's flood yet.
+        let until = Instant::now() + LONG;
+        loop {
+            assert!(Instant::now() < until, "nothing passes from {from} to {to}");
+            assert!(sides[from].run(&job(7, 1, Peer::Sinks), LONG).unwrap().finished);
+            if sides[to].run(&job(7, 1, Peer::Sends), Duration::from_millis(200)).unwrap().finished {
+                break;
+            }
+        }
+        for round in 0..ROUNDS {
+            let seed = 100 + round;
+            assert!(sides[from].run(&job(seed, ROUND, Peer::Sinks), LONG).unwrap().finished);
+            let came = sides[to].run(&job(seed, ROUND, Peer::Sends), LONG).unwrap();
+            assert!(came.finished && came.tally.is_whole(ROUND), "round {round}: {came:?}");
+        }
+    }
+}
+
+const fn job(seed: u64, frames: u64, peer: Peer) -> Job {
+    Job { seed, frames, length: 64, peer, window: u16::MAX, waiting: Waiting::Called }
+}

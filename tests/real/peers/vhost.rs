@@ -1,0 +1,101 @@
+//! Our frontend with testpmd's net_vhost.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::frontend::{Frontend, Job, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::socket::connect;
+
+use super::{LONG, memory};
+use crate::Case;
+use crate::context::testpmd::Testpmd;
+use crate::context::{LARGE, Machine, Missing, SMALL};
+
+pub(super) const CASES: &[Case] = &[
+    ("peers: testpmd's vhost sends back a million frames of our frontend's", echoes),
+    ("peers: testpmd's vhost sends back a million frames from pages of 1Gi", echoes_large),
+    ("peers: testpmd's vhost takes a million frames of our frontend's and sends none", takes),
+    ("peers: testpmd's vhost floods our frontend, which takes none for its own", floods),
+];
+
+const FRAMES: u64 = 1_000_000;
+
+fn echoes(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    echo(SMALL, 2)
+}
+
+fn echoes_large(machine: &Machine) -> Result<(), Missing> {
+    let _pages = (machine.pages(SMALL, 16)?, machine.pages(LARGE, 1)?);
+    echo(LARGE, 1)
+}
+
+fn echo(size: PageSize, files: u64) -> Result<(), Missing> {
+    with_vhost(size, files, "io", |pair, frontend, deadline| {
+        for (seed, length, frames) in [(1, 64, FRAMES), (2, 1514, FRAMES / 10)] {
+            let job = job(seed, length, frames, Peer::Echoes);
+            let outcome = pair.run(&job, frontend.channel(), deadline).unwrap();
+            assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
+        }
+        let all = u32::try_from((FRAMES + FRAMES / 10) % 65536).unwrap();
+        assert_eq!(frontend.stop(pair).unwrap(), [all; 2]);
+    })
+}
+
+fn takes(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    with_vhost(SMALL, 2, "rxonly", |pair, frontend, deadline| {
+        let Outcome { sent, tally, finished, .. } =
+            pair.run(&job(1, 64, FRAMES, Peer::Sinks), frontend.channel(), deadline).unwrap();
+        assert!(finished);
+        assert_eq!((sent, tally.ours() + tally.foreign), (FRAMES, 0));
+        assert_eq!(frontend.stop(pair).unwrap(), [0, u32::try_from(FRAMES % 65536).unwrap()]);
+    })
+}
+
+fn floods(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    with_vhost(SMALL, 2, "txonly", |pair, frontend, _| {
+        let soon = Instant::now() + Duration::from_secs(2);
+        let outcome = pair.run(&job(1, 64, 1, Peer::Sends), frontend.channel(), soon).unwrap();
+        assert!(!outcome.finished && outcome.tally.ours() == 0, "{outcome:?}");
+        assert!(outcome.tally.foreign > 100_000, "{outcome:?}");
+        frontend.stop(pair).unwrap();
+    })
+}
+
+const fn job(seed: u64, length: usize, frames: u64, peer: Peer) -> Job {
+    Job { seed, frames, length, peer, window: 256, waiting: Waiting::Called }
+}
+
+/// A session with a net_vhost that forwards in `mode`; `act` ends it.
+fn with_vhost(
+    size: PageSize,
+    files: u64,
+    mode: &str,
+    act: impl FnOnce(&mut Pair<'_>, &mut Frontend, Instant),
+) -> Result<(), Missing> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _testpmd = start(directory.path(), &path, mode)?;
+    let deadline = Instant::now() + LONG;
+    let mut frontend = Frontend::new(Channel::new(connect(&path, deadline).unwrap()), LONG).unwrap();
+    let memory = memory(size, files);
+    let (regions, fds) = memory.table(memory.regions());
+    frontend.set_memory(&regions, &fds).unwrap();
+    let mut areas = memory.areas(memory.regions());
+    let mut pair = Pair::new(&mut areas, 256, frontend.negotiated().features).unwrap();
+    frontend.start(&pair).unwrap();
+    act(&mut pair, &mut frontend, deadline);
+    Ok(())
+}
+
+fn start(directory: &Path, path: &Path, mode: &str) -> Result<Testpmd, Missing> {
+    Testpmd::start(
+        directory,
+        &format!("net_vhost0,iface={},queues=1", path.display()),
+        &["--forward-mode", mode],
+    )
+}

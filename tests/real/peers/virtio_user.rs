@@ -1,0 +1,105 @@
+//! Our backend with testpmd's net_virtio_user.
+
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::exchange::backend::{
+    Backend, End, FEATURES, Options, PROTOCOL_FEATURES, Traffic, Watch, Work,
+};
+use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::frame::{Source, Tracker};
+use hugeprobe::exchange::socket::Listener;
+use hugeprobe::exchange::table::{Pages, Table};
+
+use super::LONG;
+use crate::Case;
+use crate::context::testpmd::{ONE_FILE, Testpmd, Told};
+use crate::context::{LARGE, Machine, Missing, SMALL};
+
+pub(super) const CASES: &[Case] = &[
+    ("peers: testpmd's virtio_user sends back a million frames of our backend's", one_file),
+    (
+        "peers: testpmd's virtio_user does so with a file for each page, within the limit of regions",
+        many_files,
+    ),
+    ("peers: testpmd's virtio_user does so with a page of 1Gi from a mount", large),
+];
+
+const FRAMES: u64 = 1_000_000;
+const SEED: u64 = 0xfeed;
+
+/// The regions of each table.
+#[derive(Default)]
+struct Tables(Vec<usize>);
+
+impl Watch for Tables {
+    fn table(&mut self, table: &Table, _: &Traffic) -> Result<(), String> {
+        self.0.push(table.regions().len());
+        Ok(())
+    }
+}
+
+fn one_file(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    bounce(SMALL, Told { memory: ONE_FILE, ..Told::default() }).map(drop)
+}
+
+/// Its burst comes first, and goes round and round with ours.
+fn busy(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    bounce(SMALL, Told { arguments: &["--forward-mode=io", "--tx-first"], ..Told::default() }).map(drop)
+}
+
+fn many_files(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    let tables = bounce(
+        SMALL,
+        Told { memory: &["--in-memory", "-m", "4", "--socket-limit", "16"], ..Told::default() },
+    )?;
+    // DPDK's pages lie together where they can, and still each is a file of its own.
+    assert!(
+        tables.iter().any(|regions| *regions >= 4) && tables.iter().all(|regions| *regions <= 8),
+        "{tables:?}"
+    );
+    Ok(())
+}
+
+fn large(machine: &Machine) -> Result<(), Missing> {
+    let _page = machine.pages(LARGE, 1)?;
+    let told = Told {
+        preamble: "mkdir \"$DIR\"/huge && mount -t hugetlbfs -o pagesize=1G none \"$DIR\"/huge",
+        memory: &["--single-file-segments", "-m", "1024", "--huge-dir", "$DIR/huge"],
+        ..Told::default()
+    };
+    bounce(LARGE, told).map(drop)
+}
+
+/// A million frames to a testpmd that sends each back, and the tables that it sent meanwhile.
+fn bounce(size: PageSize, told: Told<'_>) -> Result<Vec<usize>, Missing> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = Listener::new(&path).unwrap();
+    let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", path.display());
+    let mut testpmd = Some(Testpmd::told(directory.path(), &device, told)?);
+    let deadline = Instant::now() + LONG;
+    let channel = Channel::new(listener.accept(deadline).unwrap());
+    let (source, returns) = (Source::new(SEED, 64), Some(Tracker::new(SEED)));
+    let work = Work::Source { source, frames: FRAMES, returns };
+    let (features, protocol_features) = (FEATURES, PROTOCOL_FEATURES);
+    let options = Options { pages: Pages::Of(size), work, features, protocol_features };
+    let mut tables = Tables::default();
+    let mut backend = Backend::new(channel, options, &mut tables);
+    // In slices, to see when the frames are all back.
+    while !backend.report().tally.unwrap().is_whole(FRAMES) && Instant::now() < deadline {
+        let end = backend.serve(Instant::now() + Duration::from_millis(100)).unwrap();
+        assert_eq!(end, End::Deadline, "testpmd is gone: {:?}", backend.report());
+    }
+    let report = backend.report();
+    assert!(report.tally.unwrap().is_whole(FRAMES), "{report:?}");
+    // It sends its table again whenever its memory grows, which it does at the start.
+    assert!(report.tables >= 2, "{report:?}");
+    let ending = std::thread::spawn(move || drop(testpmd.take()));
+    assert_eq!(backend.serve(Instant::now() + LONG).unwrap(), End::Closed);
+    ending.join().unwrap();
+    Ok(tables.0)
+}
