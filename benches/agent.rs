@@ -2,7 +2,7 @@
 //! socket. Prints the lines of docs/benchmarks.md; ends with 1 if an aim is missed.
 //!
 //! TLS is not in it, nor are pods; `make cluster` and `kubectl top`'s source (`/proc`) tell of the real thing.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // a bench: it states what it expects by panicking
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // a bench: it states what it expects by panicking
 
 #[allow(dead_code)]
 #[path = "../tests/agent/kubelet.rs"]
