@@ -5,6 +5,7 @@
 //! each step that matters, as QEMU does it.
 
 mod memory;
+mod queue;
 mod traffic;
 
 use std::io;
@@ -190,7 +191,7 @@ impl Frontend {
             self.enable(pair, true)?;
         }
         self.settle(Request::SetVringEnable)?;
-        pair.queues().into_iter().try_for_each(traffic::Queue::publish)
+        pair.queues().into_iter().try_for_each(queue::Queue::publish)
     }
 
     /// Disables and stops both queues. Where each stopped in its available ring.
