@@ -1,7 +1,7 @@
 //! The plan: which checks are to be reported about which size, by which worker processes.
 
+use core::time::Duration;
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 

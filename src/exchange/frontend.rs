@@ -6,6 +6,7 @@
 
 mod layout;
 mod memory;
+mod queue;
 mod traffic;
 
 use std::io;
@@ -191,7 +192,7 @@ impl Frontend {
             self.enable(pair, true)?;
         }
         self.settle(Request::SetVringEnable)?;
-        pair.queues().into_iter().try_for_each(traffic::Queue::publish)
+        pair.queues().into_iter().try_for_each(queue::Queue::publish)
     }
 
     /// Disables and stops both queues. Where each stopped in its available ring.

@@ -1,6 +1,7 @@
 //! `walk`: the same steps as `check`, with the counters shown before and after each: those of one process first, then
 //! how two share pages.
 
+mod scenes;
 mod sharing;
 
 use std::io;
@@ -23,7 +24,7 @@ use crate::exchange::steps::Side;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-pub use sharing::name;
+pub use scenes::name;
 
 use super::assignment::{Assignment, Manner, VERB, Work};
 use super::check::{CheckError, give_back, nonce, reserve};

@@ -95,7 +95,7 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
     let mut random = Random::new();
     let mount = Mount::new();
     let before = held();
-    for number in 0..kills(60) {
+    for number in 0..kills(100) {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");
         let delay = SPAN.mul_f64(random.below(1000) as f64 / 1000.0);
@@ -118,7 +118,12 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
         let frontend = play("frontend", listens, &arguments);
         let backend = play("backend", !listens, &[]);
         let (victim, other) = if of_frontend { (frontend, backend) } else { (backend, frontend) };
-        let worker = worker_of(&victim);
+        let Some(worker) = worker_of(&victim) else {
+            for verb in [&victim, &other] {
+                let _ = kill(Pid::from_raw(verb.id().try_into().unwrap()), Signal::SIGKILL);
+            }
+            panic!("{what}: the two did not meet: {:?} {:?}", wait(victim), wait(other));
+        };
         std::thread::sleep(delay);
         let hit = if its_worker { worker } else { Pid::from_raw(victim.id().try_into().unwrap()) };
         let begin = Instant::now();
@@ -127,9 +132,13 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
         assert!(begin.elapsed() < Duration::from_secs(10), "{what}: {:?}", begin.elapsed());
         assert_eq!(victim.code, its_worker.then_some(3), "{what}: {victim:?}");
         assert!(!its_worker || victim.stdout.contains("killed by SIGKILL"), "{what}: {victim:?}");
-        // It was not done, and the peer is to blame or not to be told from one that is.
-        assert!(matches!(other.code, Some(1 | 3)), "{what}: {other:?}");
-        let is_said = ["hung up", "closed the connection"].iter().any(|words| other.stdout.contains(words));
+        // The backend was to go on until the frontend hangs up, and says how that was.
+        assert!(
+            matches!(other.code, Some(1 | 3)) || (of_frontend && other.code == Some(0)),
+            "{what}: {other:?}"
+        );
+        let is_said =
+            ["hung up", "hangs up", "closed the connection"].iter().any(|words| other.stdout.contains(words));
         assert!(is_said, "{what}: {other:?}");
         nothing_is_left(&before, mount.path(), &what);
         let left: Vec<_> =
@@ -141,16 +150,18 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// The worker of a role, once it is there: then the two have met.
-fn worker_of(verb: &Child) -> Pid {
+/// The worker of a role, once it is there: then the two have met. `None` if it does not come.
+fn worker_of(verb: &Child) -> Option<Pid> {
     let pid = verb.id();
     let begin = Instant::now();
     loop {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         if let Some(worker) = children.split_whitespace().next() {
-            return Pid::from_raw(worker.parse().unwrap());
+            return Some(Pid::from_raw(worker.parse().unwrap()));
         }
-        assert!(begin.elapsed() < Duration::from_secs(20), "no worker was started");
+        if begin.elapsed() > Duration::from_secs(20) {
+            return None;
+        }
         std::thread::sleep(Duration::from_micros(200));
     }
 }

@@ -1,0 +1,143 @@
+//! One queue at the frontend: a ring, its events, and a buffer for every descriptor.
+
+use vm_memory::{Bytes as _, VolatileMemory as _};
+
+use super::FrontendError;
+use super::memory::{Area, Piece};
+use crate::exchange::frame::LONGEST;
+use crate::exchange::message::VringAddresses;
+use crate::exchange::ring::{
+    DESCRIPTOR_BYTES, Driver, Parts, RingError, Used, available_bytes, checked_size, used_bytes,
+};
+use crate::linux::event::Event;
+
+/// One queue.
+#[derive(Debug)]
+pub(super) struct Queue<'m> {
+    pub(super) addresses: VringAddresses,
+    pub(super) size: u16,
+    pub(super) kick: Event,
+    pub(super) call: Event,
+    pub(super) driver: Driver<'m>,
+    pub(super) buffers: Vec<Piece<'m>>,
+}
+
+/// The length of a buffer: header and frame.
+pub(super) const BUFFER: usize = 2048;
+/// From one buffer to the next: a cache line more, or the beginnings of all of them would share a few sets of a cache.
+const STRIDE: usize = BUFFER + 64;
+/// Rings are aligned generously, as guests do.
+const PAGE: usize = 4096;
+// === impl Queue ===
+
+impl<'m> Queue<'m> {
+    pub(super) fn new(areas: &mut [Area<'m>], index: u32, size: u16) -> Result<Self, FrontendError> {
+        checked_size(size.into()).map_err(|source| FrontendError::Ring { index, source })?;
+        let too_little = || FrontendError::TooLittleMemory { size };
+        let first = areas.first_mut().ok_or_else(too_little)?;
+        let mut part = |bytes| first.take(bytes, PAGE).ok_or_else(too_little);
+        let descriptors = part(DESCRIPTOR_BYTES * usize::from(size))?;
+        let available = part(available_bytes(size) + 2)?;
+        let used = part(used_bytes(size) + 2)?;
+        let parts = Parts { descriptors: descriptors.memory, available: available.memory, used: used.memory };
+        let buffers = (0..usize::from(size))
+            .map(|number| {
+                // Neighbours in different regions; where one is full, in any.
+                let at = number % areas.len().max(1);
+                let (before, from) = areas.split_at_mut_checked(at)?;
+                from.iter_mut().chain(before).find_map(|area| area.take(STRIDE, 64))
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(too_little)?;
+        let [kick, call] = [new_event()?, new_event()?];
+        Ok(Self {
+            addresses: VringAddresses {
+                index,
+                flags: 0,
+                descriptors: descriptors.user,
+                available: available.user,
+                used: used.user,
+                log: 0,
+            },
+            size,
+            kick,
+            call,
+            driver: Driver::new(parts, size).map_err(|source| FrontendError::Ring { index, source })?,
+            buffers,
+        })
+    }
+
+    pub(super) fn failed(&self) -> impl Fn(RingError) -> FrontendError + use<> {
+        let index = self.addresses.index;
+        move |source| FrontendError::Ring { index, source }
+    }
+
+    pub(super) fn offer(&mut self, id: u16, bytes: usize, is_write: bool) -> Result<(), FrontendError> {
+        let guest = self.buffers.get(usize::from(id)).map_or(0, |buffer| buffer.guest);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.driver.offer(id, guest, bytes, is_write).map_err(self.failed())
+    }
+
+    /// Puts a frame, with an empty header, into a buffer and offers it.
+    pub(super) fn fill(&mut self, id: u16, header: usize, frame: &[u8]) -> Result<(), FrontendError> {
+        let frame = frame.get(..LONGEST).unwrap_or(frame);
+        if let Some(buffer) = self.buffers.get(usize::from(id)) {
+            // A buffer is longer than the header and the longest frame.
+            let _ = buffer.memory.write_slice([0; 12].get(..header).unwrap_or_default(), 0);
+            let _ = buffer.memory.write_slice(frame, header);
+        }
+        self.offer(id, header + frame.len(), false)
+    }
+
+    /// The frame in a buffer that came back.
+    pub(super) fn frame<'b>(
+        &self,
+        used: Used,
+        header: usize,
+        into: &'b mut [u8],
+    ) -> Result<&'b [u8], FrontendError> {
+        let bytes = usize::try_from(used.bytes).unwrap_or(usize::MAX);
+        let Some(length) = bytes.checked_sub(header) else {
+            let (bytes, least) = (bytes as u64, header as u64);
+            return Err(self.failed()(RingError::TooShort { head: used.id, bytes, least }));
+        };
+        let buffer = self
+            .buffers
+            .get(usize::from(used.id))
+            .and_then(|buffer| buffer.memory.get_slice(header, length).ok());
+        match (buffer, into.get_mut(..length)) {
+            (Some(buffer), Some(into)) => {
+                buffer.copy_to(into);
+                Ok(into)
+            }
+            _ => Ok(&[]),
+        }
+    }
+
+    pub(super) fn take_used(&mut self) -> Result<Option<Used>, FrontendError> {
+        self.driver.take_used().map_err(self.failed())
+    }
+
+    pub(super) fn has_used(&self) -> Result<bool, FrontendError> {
+        self.driver.has_used().map_err(self.failed())
+    }
+
+    pub(super) fn is_written_to(&self) -> Result<bool, FrontendError> {
+        self.driver.is_written_to().map_err(self.failed())
+    }
+
+    /// Shows the backend what was offered, and kicks it if it wants to be.
+    pub(super) fn publish(&self) -> Result<(), FrontendError> {
+        if self.driver.publish().map_err(self.failed())? {
+            self.kick.signal().map_err(FrontendError::Event)?;
+        }
+        Ok(())
+    }
+}
+
+fn new_event() -> Result<Event, FrontendError> {
+    use nix::sys::eventfd::{EfdFlags, EventFd};
+    let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+    let event = event.map_err(|errno| FrontendError::Event(errno.into()))?;
+    Event::new(event.into()).map_err(|why| FrontendError::Event(std::io::Error::other(why)))
+}
