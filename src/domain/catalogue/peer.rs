@@ -9,8 +9,9 @@ checks! {
         how: "with --peer only: connect, or listen and be connected to; owner, features, protocol features, queues. fail: nobody \
               there, no right to the socket, something else than vhost-user, or silence. unknown: somebody is connected there already, and a vswitch gives its port to whoever \
               connects last, so it is left alone.",
-        remedy: "look whether the vswitch runs and whether its port has this very path: a port of type dpdkvhostuserclient \
-                 connects (use --peer-listen), one of type dpdkvhostuser, or testpmd's net_vhost, listens (leave it out)",
+        remedy: "name a port that no workload uses; look whether the vswitch runs and its port has this very path: a port of \
+                 type dpdkvhostuserclient connects (use --peer-listen), one of type dpdkvhostuser, or testpmd's net_vhost, \
+                 listens (leave it out)",
         per_size: true,
         mandatory: false,
     }
