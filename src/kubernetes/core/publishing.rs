@@ -160,8 +160,13 @@ impl Core {
         if let Some(turn) = sent.turn {
             self.publishing.telling.told(turn);
         }
+        self.publishing.renew_at = Some(self.next_renewal());
+    }
+
+    /// When what the Node shows now is to be renewed: in its time, and before half of what it is valid for is over.
+    pub(super) fn next_renewal(&mut self) -> Moment {
         let next = self.renew_ms().min(self.valid_for() / 2);
-        self.publishing.renew_at = Some(now.after(self.clock.spread(next)));
+        self.clock.now().after(self.clock.spread(next))
     }
 
     fn not_applied(&mut self, refusal: &Refusal) {
@@ -284,9 +289,9 @@ impl Core {
 
 impl Publishing {
     /// The Node shows what the agent before wrote: it is known, and its events are told.
-    pub(super) fn take_over(&mut self, node: &NodeView, now: Moment) {
+    pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
         self.first_out = true;
-        self.renew_at = Some(now);
+        self.renew_at = Some(renew_at);
         self.telling.take_over(node);
     }
 }

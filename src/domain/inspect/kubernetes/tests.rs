@@ -126,7 +126,7 @@ proptest! {
     fn no_numbers_panic(numbers: [u64; 5], told: u64, requested: u64) {
         let inventory = machine(numbers);
         let told = Reading::Known(told);
-        capacity(&inventory, &asked(&[], &[]), LARGE, &told);
-        outside(&inventory, LARGE, &told, &PodUse::Requested(vec![(LARGE, requested), (LARGE, requested)]));
+        let _ = capacity(&inventory, &asked(&[], &[]), LARGE, &told);
+        let _ = outside(&inventory, LARGE, &told, &PodUse::Requested(vec![(LARGE, requested), (LARGE, requested)]));
     }
 }
