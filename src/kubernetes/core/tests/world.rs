@@ -58,6 +58,7 @@ pub(in super::super) struct World {
     pub(in super::super) time: i64,
     pub(in super::super) skew: i64,
     pub(in super::super) machine: Inventory,
+    last_read: Inventory,
     pub(in super::super) usage: Option<PodUse>,
     pub(in super::super) node: Option<Value>,
     version: u64,
@@ -129,6 +130,7 @@ impl World {
             time: 0,
             skew: 0,
             machine: machine(pools),
+            last_read: machine(pools),
             usage: None,
             node: None,
             version: 100,
@@ -242,7 +244,7 @@ impl World {
                 self.tell(Observation::Node(self.node.clone().map(|node| Box::new(parsed(&node)))));
             }
             if self.time % 10 == 0 {
-                self.tell(Observation::Machine(Box::new(self.machine.clone())));
+                self.read();
             }
             if self.now() >= self.wake {
                 self.tell(Observation::Tick);
@@ -253,9 +255,15 @@ impl World {
     fn begin(&mut self) {
         self.wake = Timestamp::MAX;
         self.told = self.version;
-        self.tell(Observation::Machine(Box::new(self.machine.clone())));
+        self.read();
         self.tell(Observation::Node(self.node.clone().map(|node| Box::new(parsed(&node)))));
         self.tell(Observation::Pods(self.pods.values().map(|made| made.pod.clone()).collect()));
+    }
+
+    /// The agent reads the machine: what it says is about what it has read.
+    fn read(&mut self) {
+        self.last_read = self.machine.clone();
+        self.tell(Observation::Machine(Box::new(self.machine.clone())));
     }
 
     /// Tells the core, and does what it wants.
@@ -344,8 +352,8 @@ impl World {
 
     /// What a verdict about a size is about: boot, size, pages.
     fn truth(&self, text: &str) -> (String, String, u64) {
-        let boot = self.machine.host.boot_id.known().cloned().unwrap_or_default();
-        let pages = self.machine.pool(size(text)).and_then(Pool::persistent).unwrap_or(0);
+        let boot = self.last_read.host.boot_id.known().cloned().unwrap_or_default();
+        let pages = self.last_read.pool(size(text)).and_then(Pool::persistent).unwrap_or(0);
         (boot, text.to_owned(), pages)
     }
 
