@@ -26,6 +26,7 @@ docs:
 ## Ratios from one run, for docs/benchmarks.md (root, installs DPDK)
 bench:
 	benches/run
+	$(CARGO) bench --locked --bench agent
 
 ## Every fuzz target for SECONDS_PER_TARGET
 fuzz:

@@ -43,6 +43,11 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["frontend", "--socket", "s", "--peer", "mirror"], "mirror"),
         (&["backend", "--socket", "s", "--mode", "source"], "--frames"),
         (&["backend", "--socket", "s", "--mode", "mirror"], "mirror"),
+        (&["agent", "--config", "/nowhere/agent.json"], "/nowhere/agent.json"),
+        (&["nodes", "--kubeconfig", "/nowhere/config"], "/nowhere/config"),
+        (&["nodes", "-o", "junit"], "junit"),
+        (&["nodes", "--wait", "--timeout", "0"], "0"),
+        (&["cleanup"], "--all-nodes"),
         (&["explain", "HP999"], "HP999"),
         (&["explode"], "explode"),
         (&["check", "everything"], "everything"),
@@ -52,6 +57,26 @@ fn bad_input_exits_2_and_names_the_thing() {
         let message = text(&output.stderr);
         assert!(message.contains(thing), "{arguments:?}: {message}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_exits_3_and_says_what_was_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config");
+    // Nobody listens on port 1.
+    let text_of_config = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {}}], "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}"#;
+    std::fs::write(&config, text_of_config).unwrap();
+    for (arguments, tried) in [
+        (&["nodes", "--kubeconfig"][..], "cannot list nodes: "),
+        (&["cleanup", "--all-nodes", "--kubeconfig"], "cannot list pods: "),
+    ] {
+        let output = hugeprobe().args(arguments).arg(&config).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        let message = text(&output.stderr);
+        assert!(message.contains(tried) && message.contains("refused"), "{arguments:?}: {message}");
     }
 }
 

@@ -288,6 +288,14 @@ pub struct Frontend {
     /// What the backend does with frames
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub peer: Mode,
+
+    /// How many frames may be under way at once; with 1, round trips are timed
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub window: u16,
+
+    /// How to wait for the peer
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub wait: Wait,
 }
 
 /// `backend`.
@@ -312,6 +320,22 @@ pub struct Backend {
     /// The length of a frame that is made here, bytes, without its checksum
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
     pub frame_size: u16,
+
+    /// How to wait for the peer
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub wait: Wait,
+}
+
+/// `--wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Wait {
+    /// Look for a moment, then sleep until notified
+    #[default]
+    Both,
+    /// Look over and over: the fastest, and a CPU's work
+    Poll,
+    /// Sleep until notified
+    Sleep,
 }
 
 /// `--mode` of a backend, and what a frontend is told of it by `--peer`.

@@ -15,7 +15,7 @@ use crate::kubernetes::agent::{self, AgentError};
 use crate::kubernetes::api::{Api, User, of_user};
 use crate::kubernetes::cleanup::{self, Scope};
 use crate::kubernetes::nodes as fleet;
-use crate::render;
+use crate::render::{self, Format};
 
 /// Runs the agent until it is told to end.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
@@ -32,6 +32,9 @@ pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
 /// Shows a fleet.
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
     let Nodes { cluster, selector, wait, timeout, output } = options;
+    if *output == Format::Junit {
+        return Err(Trouble::usage(&"-o junit is a form for checks: write table, short or json"));
+    }
     let selector = selector.as_deref();
     let read = runtime()?.block_on(async {
         let (api, _) = connect(cluster).await?;

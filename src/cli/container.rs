@@ -171,7 +171,7 @@ mod tests {
             let place = Place { rounds: Some("/run/hugeprobe".to_owned()), ..place };
             let orders = read(&probe.arguments(container, &place)).unwrap();
             assert!(
-                matches!(orders.errand, Errand::Rounds(directory) if directory == PathBuf::from("/run/hugeprobe"))
+                matches!(orders.errand, Errand::Rounds(directory) if directory == std::path::Path::new("/run/hugeprobe"))
             );
         }
     }

@@ -9,13 +9,13 @@ use crate::exchange::role::Source;
 use crate::probe::alone::{self, Alone, News};
 use crate::render::alone::Teller;
 
-use super::args::{Backend, Frontend, Meeting, Mode};
+use super::args::{Backend, Frontend, Meeting, Mode, Wait};
 use super::exit::Exit;
 use super::{Trouble, terminal};
 
 /// Owns the memory.
 pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
-    let Frontend { meeting, size, pages, dir, frames, frame_size, peer } = options;
+    let Frontend { meeting, size, pages, dir, frames, frame_size, peer, window, wait } = options;
     // Sooner than the peer is met: it need not come for nothing.
     let size = alone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
     play(
@@ -27,6 +27,8 @@ pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
             frames: *frames,
             frame_bytes: usize::from(*frame_size),
             peer: (*peer).into(),
+            window: *window,
+            wait: (*wait).into(),
             millis: None,
         }),
     )
@@ -34,7 +36,7 @@ pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
 
 /// Is handed the memory.
 pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
-    let Backend { meeting, mode, size, frames, frame_size } = options;
+    let Backend { meeting, mode, size, frames, frame_size, wait } = options;
     if frames.is_none() && matches!(mode, Mode::Source | Mode::Bounce) {
         return Err(Trouble::usage(&"--mode source and --mode bounce need --frames"));
     }
@@ -45,6 +47,7 @@ pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
             size: *size,
             frames: *frames,
             frame_bytes: usize::from(*frame_size),
+            wait: (*wait).into(),
             millis: None,
         }),
     )
@@ -70,6 +73,16 @@ fn play(meeting: &Meeting, task: task::Task) -> Result<Exit, Trouble> {
         Outcome::Fail => Exit::Fail,
         Outcome::Unknown | Outcome::Skip => Exit::Unknown,
     })
+}
+
+impl From<Wait> for task::Wait {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::Both => Self::Both,
+            Wait::Poll => Self::Poll,
+            Wait::Sleep => Self::Sleep,
+        }
+    }
 }
 
 impl From<Mode> for task::Mode {

@@ -29,6 +29,8 @@ pub enum Said {
     },
     /// Frames and bytes so far.
     Traffic(Traffic),
+    /// How long single frames took there and back.
+    RoundTrips(RoundTrips),
     /// How it ended, in a sentence: the last line.
     Ended {
         /// `pass`: it worked. `fail`: the peer, or the memory, is at fault. `unknown`: it could not be told.
@@ -98,6 +100,17 @@ pub struct Traffic {
     pub looked: Option<Looked>,
     /// How long it took so far, from about the first frame to about the last, nanoseconds.
     pub nanos: u64,
+}
+
+/// How long frames took to come back, one at a time. In nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundTrips {
+    /// How many were timed.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50: u64,
+    /// 99 of 100 took no longer.
+    pub p99: u64,
 }
 
 /// The state of frames that came.

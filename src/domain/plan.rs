@@ -1,6 +1,7 @@
 //! The plan: which checks are to be reported about which size, by which worker processes.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,26 @@ use super::catalogue::{HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, H
 use super::check::CheckId;
 use super::sharing::Session;
 use super::size::PageSize;
+
+/// How long a phase may take before it is given up, whatever it does.
+pub const PHASE: Duration = Duration::from_secs(5);
+
+/// What a phase may take on top for each gibibyte that it clears. The first touch of two fresh pages of 1Gi took up to
+/// 21 s in a virtual machine whose host had to find the memory; it takes 0.1 s as a rule.
+pub const PER_GIB: Duration = Duration::from_secs(4);
+
+/// How long a phase may take that clears `pages` pages.
+#[must_use]
+pub fn time_for(size: PageSize, pages: u64) -> Duration {
+    let gib = u32::try_from(size.bytes().saturating_mul(pages) >> 30).unwrap_or(u32::MAX);
+    PHASE.saturating_add(PER_GIB.saturating_mul(gib))
+}
+
+/// How long a phase may take whose steps hold `pages` pages: they may clear them one after the other, and again.
+#[must_use]
+pub fn time_for_steps(size: PageSize, pages: u64) -> Duration {
+    time_for(size, pages.saturating_mul(4))
+}
 
 /// What a worker process does. One process has one role, about one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

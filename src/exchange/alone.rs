@@ -49,6 +49,10 @@ pub struct Frontend {
     pub frame_bytes: usize,
     /// What the backend does with frames.
     pub peer: Mode,
+    /// How many frames may be under way at once.
+    pub window: u16,
+    /// How it waits for the backend.
+    pub wait: Wait,
     /// How long everything may take, milliseconds; `None`: for ever.
     pub millis: Option<u64>,
 }
@@ -65,6 +69,8 @@ pub struct Backend {
     pub frames: Option<u64>,
     /// The length of a frame that is made here, bytes.
     pub frame_bytes: usize,
+    /// How it waits for the frontend.
+    pub wait: Wait,
     /// How long everything may take, milliseconds; `None`: for ever.
     pub millis: Option<u64>,
 }
@@ -81,6 +87,19 @@ pub enum Mode {
     Source,
     /// Makes them, and has each sent back by the frontend.
     Bounce,
+}
+
+/// How a role waits for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// Looks for a moment, then sleeps until it is notified.
+    #[default]
+    Both,
+    /// Looks over and over.
+    Poll,
+    /// Sleeps until it is notified.
+    Sleep,
 }
 
 /// To whom a role speaks.

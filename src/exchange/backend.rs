@@ -151,6 +151,7 @@ pub struct Backend<'a> {
     tables: u64,
     vrings: Vec<Vring>,
     worker: Worker,
+    spin: Duration,
 }
 
 #[derive(Debug)]
@@ -192,7 +193,14 @@ impl<'a> Backend<'a> {
             tables: 0,
             vrings,
             worker: Worker::new(options.work),
+            spin: SPIN,
         }
+    }
+
+    /// How long the rings are looked at without a frame before the backend waits to be kicked: not for nothing at all,
+    /// and not for ever, unless this is set.
+    pub const fn set_spin(&mut self, spin: Duration) {
+        self.spin = spin;
     }
 
     /// Serves the frontend until it hangs up or the deadline passes.
@@ -215,7 +223,7 @@ impl<'a> Backend<'a> {
             }
             if moved > 0 {
                 last_frame = now;
-            } else if now.duration_since(last_frame) >= SPIN || !self.is_running() {
+            } else if now.duration_since(last_frame) >= self.spin || !self.is_running() {
                 self.rest(deadline)?;
                 last_frame = Instant::now();
             }

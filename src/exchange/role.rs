@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::channel::Channel;
 use crate::domain::catalogue::HP601;
 use crate::domain::part::Telling;
-use crate::domain::plan::Role;
+use crate::domain::plan::{Role, time_for_steps};
 use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
 use crate::linux::hugefile::Place;
@@ -73,6 +73,9 @@ pub enum Source {
     Directory(String),
 }
 
+/// What is left of a phase for a worker to say that its time was up.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// Does the work of `task` over `socket` and tells every finding of its session, each once.
 ///
 /// # Errors
@@ -96,16 +99,11 @@ pub fn run(task: &Task, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<(
 // === impl Task ===
 
 impl Task {
-    /// How long the other side may take for one answer: it may have all pages to clear and to look at.
-    fn patience(&self) -> Duration {
-        let gib = u32::try_from(self.size.bytes().saturating_mul(self.pages) >> 30).unwrap_or(u32::MAX);
-        Duration::from_secs(3).saturating_add(Duration::from_secs(2).saturating_mul(gib))
-    }
-
-    /// When everything has to be over.
+    /// When everything has to be over: a moment before the phase is, so that a worker whose time is up still says so.
     fn deadline(&self) -> Instant {
         let now = Instant::now();
-        now.checked_add(self.patience().saturating_mul(2)).unwrap_or(now)
+        let time = time_for_steps(self.size, self.pages).saturating_sub(MARGIN);
+        now.checked_add(time).unwrap_or(now)
     }
 
     /// Seeds of what the frontend and the backend write to memory.

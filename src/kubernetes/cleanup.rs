@@ -216,6 +216,3 @@ fn failed(error: &ApiError, out: &mut dyn Write, done: &mut Done) -> io::Result<
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde::{Deserialize, Deserializer};
+
+use super::names::MANAGER;
 
 /// A Node of which the rest is left out.
 #[derive(Debug, Clone)]
@@ -53,6 +55,7 @@ struct Meta {
     resource_version: Option<String>,
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
+    managed_fields: Option<Vec<ManagedFieldsEntry>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -83,7 +86,9 @@ fn null_is_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 impl<'de> Deserialize<'de> for SlimNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let NodeShape { metadata, status } = NodeShape::deserialize(deserializer)?;
-        let Meta { name, uid, resource_version, labels, annotations } = metadata;
+        let Meta { name, uid, resource_version, labels, annotations, managed_fields } = metadata;
+        // Whose our own keys are decides what an apply has to overwrite; everybody else's account is long, and not looked at.
+        let ours = |entry: &ManagedFieldsEntry| entry.manager.as_deref() == Some(MANAGER);
         let Status { capacity, allocatable, conditions, node_info } = status;
         let metadata = ObjectMeta {
             name: Some(name),
@@ -91,6 +96,7 @@ impl<'de> Deserialize<'de> for SlimNode {
             resource_version,
             labels,
             annotations,
+            managed_fields: managed_fields.map(|all| all.into_iter().filter(ours).collect()),
             ..ObjectMeta::default()
         };
         let node_info =
@@ -124,13 +130,15 @@ mod tests {
     #[test]
     fn what_is_looked_at_is_kept_and_the_rest_is_not() {
         let json = serde_json::json!({
-            "metadata": {"name": "node-a", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}, "managedFields": [{"manager": "kubelet"}]},
+            "metadata": {"name": "node-a", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"}, "managedFields": [{"manager": "kubelet"}, {"manager": "hugeprobe"}]},
             "spec": {"podCIDR": "10.0.0.0/24"},
             "status": {"capacity": {"hugepages-2Mi": "16Mi"}, "nodeInfo": {"bootID": "b", "kernelVersion": "6"}, "images": [{"names": ["x"]}]},
         });
         let node: SlimNode = serde_json::from_value(json).unwrap();
         assert_eq!(node.boot_id(), "b");
-        assert_eq!(node.0.metadata.managed_fields, None);
+        let managers: Vec<_> =
+            node.0.metadata.managed_fields.iter().flatten().map(|entry| entry.manager.clone()).collect();
+        assert_eq!(managers, [Some("hugeprobe".to_owned())]);
         assert_eq!(node.0.status.as_ref().unwrap().images, None);
         assert_eq!(node.0.status.unwrap().capacity.unwrap()["hugepages-2Mi"].0, "16Mi");
     }

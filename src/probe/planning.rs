@@ -10,7 +10,7 @@ use crate::allocation::Task;
 use crate::domain::catalogue::HP407;
 use crate::domain::check::CheckId;
 use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
-use crate::domain::plan::{Duty, Item, NotRun, Plan, Role, Weight};
+use crate::domain::plan::{Duty, Item, NotRun, PHASE, Plan, Role, Weight};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
@@ -18,12 +18,6 @@ use crate::domain::size::PageSize;
 use super::assignment::Work;
 use ground::Ground;
 use one_size::SizePlan;
-
-/// How long a phase may take before it is given up, whatever it does.
-const PHASE: Duration = Duration::from_secs(5);
-
-/// What a phase may take on top for each gibibyte that it has cleared: ten times what a slow machine was seen to need.
-const PER_GIB: Duration = Duration::from_secs(2);
 
 const CAPTURED: &str = "this is a captured tree: nothing was tried";
 
@@ -180,12 +174,6 @@ fn prevented(why: impl Into<String>, remedy: &str) -> NotRun {
 
 fn captured() -> NotRun {
     prevented(CAPTURED, "run hugeprobe check on the machine itself")
-}
-
-/// How long a phase may take that clears `pages` pages.
-pub(super) fn time_for(size: PageSize, pages: u64) -> Duration {
-    let gib = u32::try_from(size.bytes().saturating_mul(pages) >> 30).unwrap_or(u32::MAX);
-    PHASE.saturating_add(PER_GIB.saturating_mul(gib))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::domain::counters::Movement;
 use crate::domain::inventory::Pool;
 use crate::domain::merge::Ending;
 use crate::domain::part::{Heard, Part, hear};
-use crate::domain::plan::Role;
+use crate::domain::plan::{Role, time_for_steps};
 use crate::domain::request::{PageCount, Request, Workload};
 use crate::domain::size::PageSize;
 use crate::exchange::steps::Side;
@@ -28,7 +28,6 @@ pub use sharing::name;
 use super::assignment::{Assignment, Manner, VERB, Work};
 use super::check::{CheckError, give_back, nonce, reserve};
 use super::gather;
-use super::planning::time_for;
 use super::supervisor::{Ended, Start, Supervisor};
 
 /// What to walk through.
@@ -169,7 +168,7 @@ fn arguments(run: &str, manner: Manner, work: Work) -> Result<Vec<String>, WalkE
 
 /// How long a worker may take: as long as a person likes where one is waited for.
 fn time(walk: &Walk, size: PageSize) -> Option<Duration> {
-    (!walk.pause).then(|| time_for(size, walk.pages.saturating_mul(4)))
+    (!walk.pause).then(|| time_for_steps(size, walk.pages))
 }
 
 fn why_stopped(who: &str, ended: &Ended) -> String {

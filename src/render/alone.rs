@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::style::{DIM, Style, outcome_color};
 use super::text::clean;
-use crate::domain::alone::{Negotiated, Placed, Region, Said, Traffic};
+use crate::domain::alone::{Negotiated, Placed, Region, RoundTrips, Said, Traffic};
 use crate::domain::check::Outcome;
 use crate::domain::size::{PageSize, human_bytes};
 
@@ -71,6 +71,7 @@ impl<W: Write> Teller<W> {
                 self.traffic = Some(*told);
                 self.line("frames", &traffic(told))
             }
+            Said::RoundTrips(told) => self.line("round trip", &round_trips(told)),
             Said::Ended { outcome, text } => self.end(*outcome, text),
         }
     }
@@ -155,6 +156,12 @@ fn traffic(told: &Traffic) -> String {
     text
 }
 
+fn round_trips(told: &RoundTrips) -> String {
+    let RoundTrips { count, p50, p99 } = told;
+    let micros = |nanos: &u64| format!("{}.{:02} us", nanos / 1000, nanos % 1000 / 10);
+    format!("p50 {}, p99 {}, of {count}", micros(p50), micros(p99))
+}
+
 /// Frames a second, in three figures' worth: `4.35 million`.
 fn rate(frames: u64, nanos: u64) -> Option<String> {
     let rate = u128::from(frames).saturating_mul(1_000_000_000).checked_div(u128::from(nanos))?;
@@ -214,6 +221,7 @@ mod tests {
             Said::Started { vring: 0 },
             Said::Traffic(traffic),
             Said::Traffic(traffic),
+            Said::RoundTrips(RoundTrips { count: 1000, p50: 1_950, p99: 12_345 }),
             Said::Ended { outcome: Outcome::Fail, text: "one \u{1b}[2J came altered".to_owned() },
         ];
         assert_eq!(
@@ -224,6 +232,7 @@ region 0    2 x 2Mi, hugetlbfs, inode 7, guest address 0x100000000, table 1
 region 0    pages touched here: 1 on node0, 1 on node1
 vring 0     runs, backend to frontend
 frames      1000000 sent (61 MiB), 1000000 received (61 MiB): 999999 intact, 1 altered; 0.23 s, 4.34 million frames/s
+round trip  p50 1.95 us, p99 12.34 us, of 1000
 ✘ one \\u{1b}[2J came altered
 "
         );
@@ -244,6 +253,7 @@ frames      1000000 sent (61 MiB), 1000000 received (61 MiB): 999999 intact, 1 a
                 traffic(&Traffic { sent, sent_bytes: most, nanos, ..Traffic::default() });
             }
         }
+        round_trips(&RoundTrips { count: most, p50: least, p99: most });
         for page_bytes in [least, 1, 4096, most] {
             region(&Region {
                 table: most,

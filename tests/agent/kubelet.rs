@@ -18,7 +18,7 @@ use super::world::World;
 
 /// What becomes of probe pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// They run, and all is well.
     Pass,
     /// They run for ever.
@@ -30,7 +30,7 @@ pub enum Fate {
 }
 
 /// From now on, this becomes of every pod that is created, so long after.
-pub fn play(world: &World, fate: Fate, after: Duration) {
+pub(crate) fn play(world: &World, fate: Fate, after: Duration) {
     world.state().kubelet = Some(Box::new(move |world, name| {
         let (world, name) = (world.clone(), name.to_owned());
         tokio::spawn(async move {

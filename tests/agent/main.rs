@@ -6,4 +6,5 @@ mod outage;
 mod probes;
 mod refused;
 mod stage;
+mod sweep;
 mod world;

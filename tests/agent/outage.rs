@@ -172,3 +172,14 @@ async fn a_clock_that_jumps_moves_no_wait() {
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("none"));
     assert!(stage.page("/healthz").0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn somebody_who_undoes_every_write_makes_no_storm() {
+    let stage = settled().await;
+    for _ in 0..6000 {
+        stage.world.change_node(|node| node["metadata"]["annotations"] = json!({}));
+        stage.pass(Duration::from_millis(100)).await;
+    }
+    let applies = stage.world.tried("patch nodes/status").len();
+    assert!(applies <= 140, "{applies} applies in ten minutes");
+}

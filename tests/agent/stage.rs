@@ -21,27 +21,27 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::world::{NAMESPACE, NODE, World};
 
-pub const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
-pub const OTHER_BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ac";
-pub const TICK: Duration = Duration::from_secs(10);
+pub(crate) const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
+pub(crate) const OTHER_BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ac";
+pub(crate) const TICK: Duration = Duration::from_secs(10);
 
 /// A machine of files.
-pub struct Machine(tempfile::TempDir);
+pub(crate) struct Machine(tempfile::TempDir);
 
 /// An agent that runs.
-pub struct Stage {
-    pub world: World,
-    pub machine: Machine,
-    pub health: Arc<Health>,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) machine: Machine,
+    pub(crate) health: Arc<Health>,
     /// Seconds by which the clock is wrong.
-    pub clock_off: Arc<AtomicI64>,
+    pub(crate) clock_off: Arc<AtomicI64>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl Machine {
     /// With so many pages of 2Mi, all free.
-    pub fn new(pages: u64) -> Self {
+    pub(crate) fn new(pages: u64) -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.write("proc/sys/kernel/random/boot_id", BOOT);
         machine.write("proc/sys/kernel/hostname", NODE);
@@ -56,13 +56,13 @@ impl Machine {
         machine
     }
 
-    pub fn set_pages(&self, pages: u64) {
+    pub(crate) fn set_pages(&self, pages: u64) {
         self.pool("nr", pages);
         self.pool("free", pages);
     }
 
     /// A counter of the pool: `free`, `nr`.
-    pub fn pool(&self, counter: &str, pages: u64) {
+    pub(crate) fn pool(&self, counter: &str, pages: u64) {
         self.write(
             &format!("sys/kernel/mm/hugepages/hugepages-2048kB/{counter}_hugepages"),
             &pages.to_string(),
@@ -73,25 +73,25 @@ impl Machine {
         }
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().to_owned()
     }
 }
 
 impl Stage {
     /// An agent with the chart's own configuration but for `changes`.
-    pub fn begin(world: World, machine: Machine, changes: &Value) -> Self {
+    pub(crate) fn begin(world: World, machine: Machine, changes: &Value) -> Self {
         Self::begin_as(world, machine, changes, "agent-1")
     }
 
     /// The same under the name of another pod.
-    pub fn begin_as(world: World, machine: Machine, changes: &Value, pod: &str) -> Self {
+    pub(crate) fn begin_as(world: World, machine: Machine, changes: &Value, pod: &str) -> Self {
         let mut config = json!({"probe": {"image": "hugeprobe:test"}, "renewMinutes": 1440});
         config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         let config = Config::parse(&config.to_string()).unwrap();
@@ -124,12 +124,12 @@ impl Stage {
     }
 
     /// Lets time pass.
-    pub async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         sleep(time).await;
     }
 
     /// Waits until `there` is so; says `what` if it does not come about within an hour.
-    pub async fn until(&self, what: &str, there: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, what: &str, there: impl Fn(&Self) -> bool) {
         let waited = timeout(Duration::from_secs(3600), async {
             while !there(self) {
                 sleep(Duration::from_millis(100)).await;
@@ -139,7 +139,7 @@ impl Stage {
     }
 
     /// Waits for the verdict that is meant to be on the Node.
-    pub async fn until_verdict(&self, verdict: &str) {
+    pub(crate) async fn until_verdict(&self, verdict: &str) {
         self.until(&format!("verdict {verdict}"), |stage| {
             stage.world.annotation("verdict").as_deref() == Some(verdict)
         })
@@ -147,7 +147,7 @@ impl Stage {
     }
 
     /// SIGTERM. How long it took to end.
-    pub async fn stop(mut self) -> (World, Machine, Duration) {
+    pub(crate) async fn stop(mut self) -> (World, Machine, Duration) {
         let began = Instant::now();
         let _ = self.stop.take().unwrap().send(());
         self.task.await.unwrap();
@@ -155,19 +155,19 @@ impl Stage {
     }
 
     /// SIGKILL.
-    pub async fn kill(self) -> (World, Machine) {
+    pub(crate) async fn kill(self) -> (World, Machine) {
         self.task.abort();
         let _ = self.task.await;
         (self.world, self.machine)
     }
 
-    pub fn page(&self, path: &str) -> (bool, String) {
+    pub(crate) fn page(&self, path: &str) -> (bool, String) {
         let page = self.health.page(path).unwrap();
         (page.well, page.text)
     }
 
     /// All requests so far, for a test that failed.
-    pub fn seen(&self) -> String {
+    pub(crate) fn seen(&self) -> String {
         let state = self.world.state();
         let lines: Vec<_> = state.seen.iter().map(|seen| format!("{} {}", seen.what, seen.code)).collect();
         lines.join("\n")

@@ -18,26 +18,26 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
-pub const NODE: &str = "node-a";
-pub const NAMESPACE: &str = "hugeprobe";
+pub(crate) const NODE: &str = "node-a";
+pub(crate) const NAMESPACE: &str = "hugeprobe";
 const PREFIX: &str = "hugeprobe.io/";
 
 /// A request, as it came in.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub at: Instant,
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
     /// RBAC's verb and resource: `patch nodes/status`.
-    pub what: String,
+    pub(crate) what: String,
     /// Path and query.
-    pub uri: String,
-    pub body: Value,
+    pub(crate) uri: String,
+    pub(crate) body: Value,
     /// The status that was answered; 0: none.
-    pub code: u16,
+    pub(crate) code: u16,
 }
 
 /// What is wrong with requests of one kind.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nobody listens.
     Away,
     /// No answer, ever.
@@ -56,20 +56,21 @@ pub enum Fault {
 
 /// Shared by the client, the test and whoever plays the kubelet.
 #[derive(Clone, Default)]
-pub struct World(Arc<Mutex<State>>);
+pub(crate) struct World(Arc<Mutex<State>>);
 
 #[derive(Default)]
-pub struct State {
+pub(crate) struct State {
     version: u64,
-    pub node: Option<Value>,
-    pub pods: BTreeMap<String, Value>,
-    pub events: BTreeMap<String, Value>,
-    pub seen: Vec<Seen>,
+    /// By name; [`NODE`] is the agent's.
+    pub(crate) nodes: BTreeMap<String, Value>,
+    pub(crate) pods: BTreeMap<String, Value>,
+    pub(crate) events: BTreeMap<String, Value>,
+    pub(crate) seen: Vec<Seen>,
     /// By kind of request (`patch nodes/status`), `*` for all; how often it strikes, `None`: until it is taken away.
     faults: BTreeMap<String, (Fault, Option<u32>)>,
     watchers: Vec<(&'static str, UnboundedSender<Result<Bytes, String>>)>,
     /// Called with each pod that is created: the scheduler and the kubelet.
-    pub kubelet: Option<Box<dyn Fn(&World, &str) + Send>>,
+    pub(crate) kubelet: Option<Box<dyn Fn(&World, &str) + Send>>,
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, String>>;
@@ -91,13 +92,13 @@ impl Body for Feed {
 
 impl World {
     /// One Node with `pages` of 2Mi, in the boot `boot`.
-    pub fn new(boot: &str, pages: u64) -> Self {
+    pub(crate) fn new(boot: &str, pages: u64) -> Self {
         let world = Self::default();
         world.register("uid-1", boot, pages);
         world
     }
 
-    pub fn client(&self) -> kube::Client {
+    pub(crate) fn client(&self) -> kube::Client {
         let world = self.clone();
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
             let world = world.clone();
@@ -110,12 +111,12 @@ impl World {
         kube::Client::new(service, NAMESPACE)
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
     /// Puts a Node there, as a kubelet that registers does.
-    pub fn register(&self, uid: &str, boot: &str, pages: u64) {
+    pub(crate) fn register(&self, uid: &str, boot: &str, pages: u64) {
         let capacity = format!("{}Mi", 2 * pages);
         let mut state = self.state();
         state.version += 1;
@@ -128,31 +129,31 @@ impl World {
                 "nodeInfo": {"bootID": boot},
             },
         });
-        state.node = Some(node.clone());
+        state.nodes.insert(NODE.to_owned(), node.clone());
         state.tell("nodes", "ADDED", &node);
     }
 
-    pub fn unregister(&self) {
+    pub(crate) fn unregister(&self) {
         let mut state = self.state();
         state.version += 1;
-        let node = state.node.take().unwrap();
+        let node = state.nodes.remove(NODE).unwrap();
         state.tell("nodes", "DELETED", &node);
     }
 
     /// Changes the Node as somebody else does, the kubelet with its heartbeats for one.
-    pub fn change_node(&self, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change_node(&self, change: impl FnOnce(&mut Value)) {
         let mut state = self.state();
         state.version += 1;
         let version = state.version.to_string();
-        let Some(mut node) = state.node.take() else { return };
+        let Some(mut node) = state.nodes.remove(NODE) else { return };
         change(&mut node);
         node["metadata"]["resourceVersion"] = version.into();
         state.tell("nodes", "MODIFIED", &node);
-        state.node = Some(node);
+        state.nodes.insert(NODE.to_owned(), node);
     }
 
     /// Changes a pod's status.
-    pub fn change_pod(&self, name: &str, status: Value) {
+    pub(crate) fn change_pod(&self, name: &str, status: Value) {
         let mut state = self.state();
         state.version += 1;
         let version = state.version.to_string();
@@ -164,55 +165,55 @@ impl World {
     }
 
     /// Requests of `kind` meet `fault` until it is taken away.
-    pub fn fault(&self, kind: &str, fault: Fault) {
+    pub(crate) fn fault(&self, kind: &str, fault: Fault) {
         self.state().faults.insert(kind.to_owned(), (fault, None));
     }
 
     /// The next `times` requests of `kind` meet `fault`.
-    pub fn fault_times(&self, kind: &str, fault: Fault, times: u32) {
+    pub(crate) fn fault_times(&self, kind: &str, fault: Fault, times: u32) {
         self.state().faults.insert(kind.to_owned(), (fault, Some(times)));
     }
 
-    pub fn mend(&self, kind: &str) {
+    pub(crate) fn mend(&self, kind: &str) {
         self.state().faults.remove(kind);
     }
 
     /// The API server goes away: every watch breaks, and nobody listens.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         for (_, watcher) in self.state().watchers.drain(..) {
             let _ = watcher.send(Err("connection reset by peer".to_owned()));
         }
         self.fault("*", Fault::Away);
     }
 
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         self.mend("*");
     }
 
     /// Ends every watch in good order, as the API server does after some minutes.
-    pub fn end_watches(&self) {
+    pub(crate) fn end_watches(&self) {
         self.state().watchers.clear();
     }
 
     /// The requests of `kind` that were answered with a success.
-    pub fn done(&self, kind: &str) -> Vec<Seen> {
+    pub(crate) fn done(&self, kind: &str) -> Vec<Seen> {
         self.tried(kind).into_iter().filter(|seen| (200..300).contains(&seen.code)).collect()
     }
 
     /// All requests of `kind`.
-    pub fn tried(&self, kind: &str) -> Vec<Seen> {
+    pub(crate) fn tried(&self, kind: &str) -> Vec<Seen> {
         self.state().seen.iter().filter(|seen| seen.what == kind).cloned().collect()
     }
 
     /// What hugeprobe says on the Node under this key.
-    pub fn annotation(&self, key: &str) -> Option<String> {
+    pub(crate) fn annotation(&self, key: &str) -> Option<String> {
         let state = self.state();
-        let annotations = &state.node.as_ref()?["metadata"]["annotations"];
+        let annotations = &state.nodes.get(NODE)?["metadata"]["annotations"];
         annotations[format!("{PREFIX}{key}")].as_str().map(str::to_owned)
     }
 
     /// Answers a request.
-    pub async fn serve(&self, request: Request<Bytes>) -> Result<Answer, String> {
+    pub(crate) async fn serve(&self, request: Request<Bytes>) -> Result<Answer, String> {
         let asked = Asked::new(&request);
         let fault = self.state().strike(&asked.what());
         let noted = |code| {
@@ -282,18 +283,19 @@ impl World {
                 Response::new(Feed(body).boxed_unsync())
             }
             ("list", "nodes") => {
-                let items: Vec<_> = state.node.iter().cloned().collect();
+                let items: Vec<_> =
+                    state.nodes.values().filter(|node| asked.selects(node)).cloned().collect();
                 state.list(&items)
             }
             ("list", "pods") => {
                 let items: Vec<_> = state.pods.values().cloned().collect();
                 state.list(&items)
             }
-            ("get", "nodes") => match &state.node {
+            ("get", "nodes") => match state.nodes.get(&asked.name) {
                 Some(node) => Response::new(full(node)),
                 None => refusal(404, "NotFound", "nodes \"node-a\" not found"),
             },
-            ("patch", "nodes/status") => state.apply(body),
+            ("patch", "nodes/status") => state.apply(&asked.name, body),
             ("create", "pods") => state.create(body, |state| &mut state.pods, "pods"),
             ("create", "events") => state.create(body, |state| &mut state.events, "events"),
             ("delete", "pods") => state.delete(&asked.name, body),
@@ -370,8 +372,8 @@ impl State {
         Response::new(full(&pod))
     }
 
-    fn apply(&mut self, body: &Value) -> Answer {
-        let Some(mut node) = self.node.clone() else {
+    fn apply(&mut self, name: &str, body: &Value) -> Answer {
+        let Some(mut node) = self.nodes.get(name).cloned() else {
             let message = r#"nodes "node-a" is forbidden: User "system:serviceaccount:h:h" cannot create resource "nodes" in API group "" at the cluster scope"#;
             return refusal(403, "Forbidden", message);
         };
@@ -379,20 +381,50 @@ impl State {
         if !wanted.is_null() && *wanted != node["metadata"]["uid"] {
             return refusal(409, "Conflict", "Precondition failed: UID in precondition");
         }
+        let others: Vec<_> = managed(&node).filter(|entry| !is_ours(entry)).cloned().collect();
+        let owned = managed(&node)
+            .find(|entry| is_ours(entry))
+            .map_or(Value::Null, |entry| entry["fieldsV1"].clone());
+        let mut fields =
+            json!({"f:metadata": {"f:annotations": {}, "f:labels": {}}, "f:status": {"f:conditions": {}}});
         for kind in ["annotations", "labels"] {
             let texts = node["metadata"][kind].as_object_mut().unwrap();
-            texts.retain(|key, _| !key.starts_with(PREFIX));
-            texts.extend(body["metadata"][kind].as_object().cloned().unwrap_or_default());
+            let is_owned =
+                |key: &str| owned["f:metadata"][format!("f:{kind}")].get(format!("f:{key}")).is_some();
+            texts.retain(|key, _| !is_owned(key));
+            for (key, text) in body["metadata"][kind].as_object().into_iter().flatten() {
+                texts.insert(key.clone(), text.clone());
+                fields["f:metadata"][format!("f:{kind}")][format!("f:{key}")] = json!({});
+            }
         }
         let conditions = node["status"]["conditions"].as_array_mut().unwrap();
-        conditions.retain(|one| !one["type"].as_str().unwrap().starts_with(PREFIX));
-        conditions.extend(body["status"]["conditions"].as_array().cloned().unwrap_or_default());
-        self.version += 1;
-        node["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.node = Some(node.clone());
-        self.tell("nodes", "MODIFIED", &node);
+        let key = |one: &Value| format!("k:{}", json!({"type": one["type"]}));
+        conditions.retain(|one| owned["f:status"]["f:conditions"].get(key(one)).is_none());
+        for one in body["status"]["conditions"].as_array().into_iter().flatten() {
+            conditions.retain(|other| other["type"] != one["type"]);
+            conditions.push(one.clone());
+            fields["f:status"]["f:conditions"][key(one)] = json!({});
+        }
+        let ours = json!({"manager": "hugeprobe", "operation": "Apply", "subresource": "status", "fieldsV1": fields});
+        let empty = body["metadata"]["annotations"].is_null();
+        node["metadata"]["managedFields"] = others.into_iter().chain((!empty).then_some(ours)).collect();
+        // What changes nothing makes no new version.
+        if node != self.nodes[name] {
+            self.version += 1;
+            node["metadata"]["resourceVersion"] = self.version.to_string().into();
+            self.nodes.insert(name.to_owned(), node.clone());
+            self.tell("nodes", "MODIFIED", &node);
+        }
         Response::new(full(&node))
     }
+}
+
+fn managed(node: &Value) -> impl Iterator<Item = &Value> {
+    node["metadata"]["managedFields"].as_array().into_iter().flatten()
+}
+
+fn is_ours(entry: &Value) -> bool {
+    entry["manager"] == "hugeprobe" && entry["operation"] == "Apply"
 }
 
 /// What a request asks for, in RBAC's words.
@@ -400,6 +432,7 @@ struct Asked {
     verb: &'static str,
     resource: &'static str,
     name: String,
+    query: String,
 }
 
 impl Asked {
@@ -425,11 +458,17 @@ impl Asked {
             (&Method::DELETE, _) => "delete",
             _ => "nothing",
         };
-        Self { verb, resource, name: name.to_owned() }
+        Self { verb, resource, name: name.to_owned(), query: query.to_owned() }
     }
 
     fn what(&self) -> String {
         format!("{} {}", self.verb, self.resource)
+    }
+
+    /// Whether the field selector, if there is one, names this object.
+    fn selects(&self, object: &Value) -> bool {
+        let name = self.query.split('&').find_map(|pair| pair.strip_prefix("fieldSelector=metadata.name%3D"));
+        name.is_none_or(|name| object["metadata"]["name"] == name)
     }
 }
 

@@ -16,6 +16,7 @@
 
 mod allocation;
 mod cgroups;
+mod container;
 mod context;
 mod fault;
 mod kill;
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         spoilt::CASES,
         fault::CASES,
         cgroups::CASES,
+        container::CASES,
         peer::CASES,
         testpmd::CASES,
         kill::CASES,

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::{
-    Mode, SEED, Say, Stop, deadline, fail, features, looked, placed, protocol_features, region, unknown,
+    FOR_EVER, Mode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features,
+    region, unknown,
 };
 use crate::domain::alone::{Negotiated, Said, Traffic};
 use crate::exchange::backend::{
@@ -34,6 +35,11 @@ pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Resu
         protocol_features: PROTOCOL_FEATURES,
     };
     let mut backend = Backend::new(channel, options, &mut looker);
+    match task.wait {
+        Wait::Both => {}
+        Wait::Poll => backend.set_spin(FOR_EVER),
+        Wait::Sleep => backend.set_spin(Duration::ZERO),
+    }
     let mut clock = Clock::default();
     let mut agreed = Negotiated::default();
     let mut deadline = deadline(task.millis);

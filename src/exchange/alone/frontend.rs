@@ -4,9 +4,9 @@ use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use super::{
-    Mode, SEED, Say, Stop, deadline, fail, features, looked, placed, protocol_features, region, unknown,
+    Mode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region, unknown,
 };
-use crate::domain::alone::{Negotiated, Said, Traffic};
+use crate::domain::alone::{Negotiated, RoundTrips, Said, Traffic};
 use crate::domain::sharing::Session;
 use crate::domain::size::HugeLen;
 use crate::exchange::channel::Channel;
@@ -53,8 +53,12 @@ pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Res
             Mode::Source => Peer::Sends,
             Mode::Bounce => Peer::Wants,
         },
-        window: RINGS[0],
-        waiting: Waiting::Called,
+        window: task.window,
+        waiting: match task.wait {
+            Wait::Both => Waiting::Called,
+            Wait::Poll => Waiting::Looking,
+            Wait::Sleep => Waiting::Sleeping,
+        },
     };
     let outcome = pair.run(&job, frontend.channel(), deadline).map_err(ended)?;
     let came = outcome.tally.ours() + outcome.tally.foreign;
@@ -67,6 +71,9 @@ pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Res
         looked: (job.peer != Peer::Sinks).then(|| looked(outcome.tally)),
         nanos: outcome.nanos,
     }))?;
+    if let Some(round_trips) = round_trips(&outcome) {
+        say(&Said::RoundTrips(round_trips))?;
+    }
     let text = judge(task, &outcome)?;
     frontend.stop(&pair).map_err(ended)?;
     (0..2).try_for_each(|vring| say(&Said::Stopped { vring }))?;
@@ -129,6 +136,14 @@ fn fit<'m>(areas: &mut [Area<'m>], features: u64) -> Result<Pair<'m>, Stop> {
         }
     }
     Err(last)
+}
+
+/// How long round trips took, if each frame was waited for.
+fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
+    let mut nanos = outcome.round_trips.clone();
+    nanos.sort_unstable();
+    let at = |percent: usize| nanos.get(nanos.len() * percent / 100).copied();
+    Some(RoundTrips { count: nanos.len() as u64, p50: at(50)?, p99: at(99)? })
 }
 
 /// What the outcome means for the peer that was stated.

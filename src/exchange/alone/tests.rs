@@ -10,10 +10,18 @@ fn a_task_survives_its_own_text() {
         frames: 1,
         frame_bytes: 64,
         peer: Mode::Echo,
+        window: 1,
+        wait: Wait::Poll,
         millis: None,
     };
-    let backend =
-        Backend { mode: Mode::Bounce, size: Some(size), frames: None, frame_bytes: 64, millis: Some(1) };
+    let backend = Backend {
+        mode: Mode::Bounce,
+        size: Some(size),
+        frames: None,
+        frame_bytes: 64,
+        wait: Wait::Sleep,
+        millis: Some(1),
+    };
     for task in [Task::Frontend(frontend), Task::Backend(backend)] {
         let text = serde_json::to_string(&task).unwrap();
         assert_eq!(serde_json::from_str::<Task>(&text).unwrap(), task);
@@ -32,7 +40,14 @@ fn every_feature_that_is_offered_has_a_name() {
 fn a_peer_that_hangs_up_at_once_is_told_of() {
     let (ours, theirs) = crate::exchange::socket::pair().unwrap();
     drop(theirs);
-    let task = Backend { mode: Mode::Echo, size: None, frames: None, frame_bytes: 64, millis: Some(5000) };
+    let task = Backend {
+        mode: Mode::Echo,
+        size: None,
+        frames: None,
+        frame_bytes: 64,
+        wait: Wait::Both,
+        millis: Some(5000),
+    };
     let mut said = Vec::new();
     run(&Task::Backend(task), ours, &mut |line| {
         said.push(line.clone());
@@ -49,7 +64,14 @@ fn the_time_that_was_given_is_kept() {
     let (ours, theirs) = crate::exchange::socket::pair().unwrap();
     let began = Instant::now();
     for frames in [None, Some(1)] {
-        let task = Backend { mode: Mode::Sink, size: None, frames, frame_bytes: 64, millis: Some(60) };
+        let task = Backend {
+            mode: Mode::Sink,
+            size: None,
+            frames,
+            frame_bytes: 64,
+            wait: Wait::Both,
+            millis: Some(60),
+        };
         let mut last = None;
         run(&Task::Backend(task), ours.try_clone().unwrap(), &mut |line| {
             last = Some(line.clone());

@@ -232,6 +232,7 @@ impl Queues<'_, '_> {
         let mut at = self.transmit.progress();
         let frames = from.waiting(at.taken).map_err(|error| (1, error))?.min(BATCH);
         let mut chain = Chain::default();
+        (0..frames).for_each(|ahead| from.fetch(at.taken.wrapping_add(ahead)));
         for _ in 0..frames {
             let length = self.format.take(from, &mut at, &mut chain, buffer).map_err(|error| (1, error))?;
             look(buffer.get(..length).unwrap_or_default());

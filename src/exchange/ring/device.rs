@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use vm_memory::VolatileSlice;
+use vm_memory::{VolatileMemory as _, VolatileSlice};
 
 use super::{
     DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index, set_quiet, used_bytes,
@@ -10,6 +10,11 @@ use super::{
 };
 use crate::exchange::message::VringAddresses;
 use crate::exchange::table::Table;
+
+/// A line of a processor's cache, bytes.
+const LINE: usize = 64;
+/// How much of a buffer is fetched, bytes.
+const FETCHED: usize = 2 * LINE;
 
 /// A ring of the peer's, found in its memory. How far it has been worked through is kept by the caller: a ring is
 /// looked up anew whenever the memory may have changed.
@@ -67,6 +72,21 @@ impl<'m> Device<'m> {
             return Err(RingError::Jumped { ring: "available", from: taken, to, most: self.size });
         }
         Ok(ahead)
+    }
+
+    /// Has the processor fetch the beginning of the buffer at `slot`, where a header and a short frame are. Of several in
+    /// a row the waiting overlaps. Nothing is decided by what is read.
+    pub fn fetch(&self, slot: u16) {
+        let begin = || {
+            let head = u16::from_le(self.parts.available_entry(self.size, slot).ok()?.load());
+            let descriptor = self.parts.descriptor(head).ok()?;
+            self.table.guest(descriptor.address, FETCHED).ok()
+        };
+        if let Some(piece) = begin() {
+            for at in [0, LINE] {
+                let _ = piece.get_ref::<u8>(at).map(|byte| byte.load());
+            }
+        }
     }
 
     /// Reads the chain at `slot` of the available ring into `chain`. Its head, which is given back used.

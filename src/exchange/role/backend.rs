@@ -337,6 +337,12 @@ impl Look<'_, '_> {
                         let expected = format!("pages of {}", self.task.size);
                         (HP602, Bad::fail("pages of another size arrive", expected, seen))
                     }
+                    // The file's own page is reserved here first, and others may have it by now.
+                    BackendError::Table { source: TableError::Refused { .. }, .. }
+                        if self.session == Session::Private =>
+                    {
+                        (HP608, Bad::unknown("no page for the file", "a page reserved for it", seen))
+                    }
                     BackendError::Table { source: TableError::Refused { .. }, .. } => {
                         (HP603, Bad::fail("the backend cannot map the memory", "both sides map it", seen))
                     }

@@ -57,6 +57,7 @@ pub(super) fn run(
 
 /// The whole of a session that shares.
 fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+    let deadline = task.deadline();
     let memory = take_memory(task, session, Sharing::Shared, ledger)?;
     let backend_first = session.is_backend_first();
     let payers = Payers::now(task);
@@ -72,7 +73,7 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     }
 
     ledger.step(HP601, "begin the session")?;
-    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP601, error))?;
+    let mut frontend = begin(channel, deadline).map_err(|error| ended(HP601, error))?;
     let begun = *frontend.negotiated();
     let mut told = Told { task, memory: &memory, frontend: &mut frontend };
     told.hand_over(HP601, 1, ledger)?;
@@ -90,7 +91,6 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
         },
     )?;
 
-    let deadline = task.deadline();
     let mut pair = fit(&mut memory.areas(1), begun.features)?;
     ledger.step(HP604, "send frames and wait for them")?;
     told.frontend.start(&pair).map_err(|error| ended(HP604, error))?;
@@ -109,6 +109,11 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     told.frames(HP610, 2, &mut pair, deadline, ledger)?;
     told.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
     Ok(())
+}
+
+/// A session in which each answer may take what is left of the time: the backend may have all pages to clear.
+fn begin(channel: Channel, deadline: Instant) -> Result<Frontend, FrontendError> {
+    Frontend::new(channel, deadline.saturating_duration_since(Instant::now()))
 }
 
 /// What the backend was told of.

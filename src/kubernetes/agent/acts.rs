@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::health::Health;
 use super::log::say;
@@ -45,12 +45,28 @@ pub struct Hands {
     pub health: Arc<Health>,
 }
 
+/// Holds writes back if there are too many: whatever goes wrong on a node, a cluster's API server is not to suffer from it.
+#[derive(Debug)]
+struct Governor {
+    /// Writes that may be made at once.
+    left: u32,
+    /// When the next one is added.
+    next: Instant,
+}
+
+/// A first verdict about many sizes, and some trouble, take no more than this at once.
+const BURST: u32 = 30;
+/// Beyond it, one write in this time.
+const PACE: Duration = Duration::from_secs(6);
+
 // === impl Hands ===
 
 impl Hands {
     /// Does what comes, in its order, and answers each. Ends when nobody listens.
     pub async fn work(self, mut todo: UnboundedReceiver<Action>, tell: Sender<Answer>) {
+        let mut governor = Governor { left: BURST, next: Instant::now() };
         while let Some(action) = todo.recv().await {
+            governor.pass().await;
             let Some(answer) = self.act(action).await else { continue };
             if tell.send(answer).await.is_err() {
                 return;
@@ -172,6 +188,29 @@ impl Hands {
             self.health.failed(error);
         }
         refusal
+    }
+}
+
+// === impl Governor ===
+
+impl Governor {
+    /// Waits until one more write may be made.
+    async fn pass(&mut self) {
+        loop {
+            let now = Instant::now();
+            while self.left < BURST && self.next <= now {
+                self.left += 1;
+                self.next += PACE;
+            }
+            if let Some(left) = self.left.checked_sub(1) {
+                if self.left == BURST {
+                    self.next = now + PACE;
+                }
+                self.left = left;
+                return;
+            }
+            sleep_until(self.next).await;
+        }
     }
 }
 

@@ -132,7 +132,7 @@ fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
     let mut outside: Vec<(PageSize, u64)> = Vec::new();
     for holder in &holders.processes {
         let cgroup = root.table(format!("/proc/{}/cgroup", holder.pid));
-        if !cgroup.known().is_some_and(|text| !text.contains("kubepods")) {
+        if cgroup.known().is_none_or(|text| text.contains("kubepods")) {
             continue;
         }
         for &(size, pages) in &holder.pages {

@@ -295,6 +295,30 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_every_metric_and_no_other() {
+        let metrics = Metrics::new();
+        let text = metrics.text();
+        let mut registered: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            })
+            .collect();
+        let page = include_str!("../../../docs/metrics.md");
+        let mut documented: Vec<_> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        registered.sort();
+        documented.sort();
+        assert_eq!(registered, documented);
+    }
+
+    #[test]
     fn requests_are_counted_by_verb_resource_and_code() {
         let metrics = Metrics::new();
         metrics.request(Verb::Patch, Resource::NodesStatus, Some(200));

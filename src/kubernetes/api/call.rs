@@ -136,7 +136,7 @@ impl Api {
         let wait = retry_after(response.headers());
         // A refusal whose text breaks off is a refusal all the same.
         let text = Limited::new(response.into_body(), REFUSAL).collect().await;
-        let text = text.map(|body| body.to_bytes()).unwrap_or_default();
+        let text = text.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         // It should be a `Status`, and may be a proxy's page.
         let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| Status {
             message: String::from_utf8_lossy(&text).into_owned(),

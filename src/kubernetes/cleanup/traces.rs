@@ -100,12 +100,13 @@ impl Traces {
         if annotations.is_empty() && labels.is_empty() && !condition {
             return None;
         }
-        let mut patch =
-            json!({"metadata": {"uid": self.uid(), "annotations": annotations, "labels": labels}});
+        let metadata = json!({"uid": self.uid(), "annotations": annotations, "labels": labels});
+        let mut patch = Map::from_iter([("metadata".to_owned(), metadata)]);
         if condition {
-            patch["status"] = json!({"conditions": [{"type": CONDITION, "$patch": "delete"}]});
+            let gone = json!({"conditions": [{"type": CONDITION, "$patch": "delete"}]});
+            patch.insert("status".to_owned(), gone);
         }
-        Some(patch)
+        Some(Value::Object(patch))
     }
 
     /// What stands here under our prefix, whoever wrote it.
@@ -162,5 +163,43 @@ impl fmt::Display for Untidy {
             pieces.push("the condition".to_owned());
         }
         f.write_str(&pieces.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_updated_is_taken_away_by_name_and_only_what_our_manager_owns() {
+        let traces = |operation: &str, manager: &str| -> Traces {
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "node-a", "uid": "u",
+                    "annotations": {"hugeprobe.io/verdict": "pass", "hugeprobe.io/note": "x", "example.com/a": "b"},
+                    "labels": {"hugeprobe.io/verdict": "pass"},
+                    "managedFields": [{"manager": manager, "operation": operation, "fieldsV1": {
+                        "f:metadata": {"f:annotations": {"f:hugeprobe.io/verdict": {}, "f:example.com/a": {}},
+                                       "f:labels": {"f:hugeprobe.io/verdict": {}}},
+                        "f:status": {"f:conditions": {"k:{\"type\":\"hugeprobe.io/HugepagesReady\"}": {}}},
+                    }}],
+                },
+                "status": {"conditions": [{"type": "Ready"}, {"type": "hugeprobe.io/HugepagesReady"}]},
+            }))
+            .unwrap()
+        };
+        let patch = traces("Update", MANAGER).updated().unwrap();
+        assert_eq!(
+            patch,
+            json!({
+                "metadata": {"uid": "u", "annotations": {"hugeprobe.io/verdict": null}, "labels": {"hugeprobe.io/verdict": null}},
+                "status": {"conditions": [{"type": "hugeprobe.io/HugepagesReady", "$patch": "delete"}]},
+            })
+        );
+        assert!(!traces("Update", MANAGER).was_applied());
+        assert!(traces("Apply", MANAGER).was_applied());
+        for (operation, manager) in [("Update", "kubectl"), ("Apply", MANAGER)] {
+            assert_eq!(traces(operation, manager).updated(), None);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::assignment::Work;
 use super::ground::Ground;
 use super::pages::PAGES;
-use super::{Job, item, task, time_for};
+use super::{Job, item, task};
 use crate::allocation::{RoleNeed, Task};
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
@@ -13,7 +13,7 @@ use crate::domain::catalogue::{
 };
 use crate::domain::check::CheckId;
 use crate::domain::peer::PEER;
-use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight};
+use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight, time_for, time_for_steps};
 use crate::domain::request::{PageCount, Request};
 use crate::domain::sharing::Session;
 use crate::exchange::peer;
@@ -186,7 +186,7 @@ impl<'a> SizePlan<'a> {
                 })
             };
             let workers = vec![task(Role::Frontend(session)), task(Role::Backend(session))];
-            self.jobs.push(Job { workers, time: time_for(self.ground.size, pages.saturating_mul(4)) });
+            self.jobs.push(Job { workers, time: time_for_steps(self.ground.size, *pages) });
         }
         Duty { role: Role::Frontend(session), weight, not_run }
     }
@@ -243,7 +243,7 @@ impl<'a> SizePlan<'a> {
         if let (None, Ok(pages)) = (&not_run, &pages) {
             let task = self.task(role, *pages);
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
-            self.jobs.push(Job::alone(task, time_for(self.ground.size, pages.saturating_mul(4))));
+            self.jobs.push(Job::alone(task, time_for_steps(self.ground.size, *pages)));
         }
         Duty { role, weight, not_run }
     }

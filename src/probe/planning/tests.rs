@@ -6,6 +6,7 @@ use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, 
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
 use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
 use crate::domain::peer::{PEER, Peer};
+use crate::domain::plan::{PER_GIB, time_for};
 use crate::domain::sharing::Session;
 use crate::exchange::role::Source;
 

@@ -16,6 +16,7 @@ use super::{Shown, Walk, WalkError, arguments, pause, time, why_stopped};
 use crate::domain::counters::{Counters, Figure, Movement};
 use crate::domain::merge::Ending;
 use crate::domain::movement::{Placed, Step};
+use crate::domain::plan::time_for_steps;
 use crate::domain::size::PageSize;
 use crate::exchange::role::Source;
 use crate::exchange::steps::{Act, Answer, Side, Task};
@@ -25,7 +26,6 @@ use crate::linux::rights;
 use crate::linux::root::HostRoot;
 use crate::linux::smaps;
 use crate::probe::assignment::{Manner, Work};
-use crate::probe::planning::time_for;
 use crate::probe::supervisor::{Start, Supervisor};
 
 /// What is done between two looks, and what the kernel documents about it.
@@ -115,8 +115,7 @@ fn cast(walk: &Walk, size: PageSize, run: &str) -> Result<(Vec<Start>, [UnixStre
             pages: walk.pages,
             memory: walk.directory.clone().map_or(Source::Memfd, Source::Directory),
             cgroup: cgroup.clone(),
-            millis: u64::try_from(time_for(size, walk.pages.saturating_mul(4)).as_millis())
-                .unwrap_or(u64::MAX),
+            millis: u64::try_from(time_for_steps(size, walk.pages).as_millis()).unwrap_or(u64::MAX),
         };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         rights::send(ours.as_fd(), b"+", &[end.as_fd()]).map_err(failed)?;

@@ -1,7 +1,9 @@
-//! A hugetlb cgroup of the test's own.
+//! A hugetlb cgroup of the test's own, on either hierarchy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use hugeprobe::domain::size::PageSize;
 
 use super::Missing;
 
@@ -11,6 +13,16 @@ const ROOTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 /// A group; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Group {
+    path: PathBuf,
+    /// The file of a size's fault limit, behind `hugetlb.2MB.`.
+    limit: &'static str,
+}
+
+/// The controller on a v1 hierarchy, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Hierarchy {
+    /// Where it is mounted, if this test did it.
+    mounted: Option<tempfile::TempDir>,
     path: PathBuf,
 }
 
@@ -22,7 +34,15 @@ impl Group {
         // Left over from a run that was killed: it is empty, or the test has a reason to fail.
         let _ = fs::remove_dir(&path);
         fs::create_dir(&path).map_err(|error| Missing(format!("a cgroup {}: {error}", path.display())))?;
-        Ok(Self { path })
+        Ok(Self { path, limit: "max" })
+    }
+
+    /// Makes the group `name` on a v1 hierarchy.
+    pub(crate) fn on(hierarchy: &Hierarchy, name: &str) -> Self {
+        let path = hierarchy.path.join(format!("hugeprobe-test-{name}"));
+        let _ = fs::remove_dir(&path);
+        fs::create_dir(&path).unwrap();
+        Self { path, limit: "limit_in_bytes" }
     }
 
     /// A group below this one.
@@ -30,7 +50,12 @@ impl Group {
         fs::write(self.path.join("cgroup.subtree_control"), "+hugetlb").unwrap();
         let path = self.path.join(name);
         fs::create_dir(&path).unwrap();
-        Self { path }
+        Self { path, limit: self.limit }
+    }
+
+    /// Sets the fault limit of a size, in pages.
+    pub(crate) fn limit(&self, size: PageSize, pages: u64) {
+        self.set(&format!("hugetlb.{}.{}", size.cgroup_name(), self.limit), pages * size.bytes());
     }
 
     /// Writes one of its files: `hugetlb.2MB.max`.
@@ -42,6 +67,38 @@ impl Group {
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+// === impl Hierarchy ===
+
+impl Hierarchy {
+    /// The v1 hierarchy that is mounted, or one that is mounted here: that takes a v2 hierarchy without groups below it.
+    pub(crate) fn v1() -> Result<Self, Missing> {
+        let usual = Path::new("/sys/fs/cgroup/hugetlb");
+        if usual.join("cgroup.procs").exists() {
+            return Ok(Self { mounted: None, path: usual.to_owned() });
+        }
+        let mounted = tempfile::tempdir().unwrap();
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("none"), mounted.path(), Some("cgroup"), flags, Some("hugetlb"))
+            .map_err(|errno| Missing(format!("the hugetlb controller on cgroup v1: {errno}")))?;
+        let path = mounted.path().to_owned();
+        Ok(Self { mounted: Some(mounted), path })
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        let Some(mounted) = &self.mounted else { return };
+        nix::mount::umount(mounted.path()).unwrap();
+        // The kernel gives the controller back a moment later, unless others have it mounted too; other tests need it on v2.
+        for _ in 0..40 {
+            if root().is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 }
 

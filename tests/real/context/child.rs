@@ -32,6 +32,10 @@ pub(crate) enum Filter {
     NoMbind,
     /// mbind answers 0 and does nothing.
     DeafMbind,
+    /// What containers may not do by default and hugeprobe might: memory policies, mounts, namespaces.
+    Container,
+    /// The same, on a kernel before 5.14.
+    ContainerOfOldKernel,
 }
 
 /// A process that holds pages until it is dropped.
@@ -56,7 +60,7 @@ pub(crate) fn hold(size: PageSize, pages: u64, how: How) -> Holder {
 /// Runs the program with `arguments` under `filter`.
 pub(crate) fn under(filter: Filter, arguments: &[&str]) -> Run {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    run(command.args(["--as", "filtered", &format!("{filter:?}")]).args(arguments))
+    run(command.args(["--as", "filtered", &format!("{filter:?}"), PROGRAM]).args(arguments))
 }
 
 /// Is one of these processes, if the command line says so.
@@ -65,7 +69,7 @@ pub(crate) fn main() -> Option<ExitCode> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["--as", "holder", size, pages, how] => holder(size.parse().unwrap(), pages.parse().unwrap(), how),
-        ["--as", "filtered", filter, rest @ ..] => filtered(filter, rest),
+        ["--as", "filtered", filter, program, rest @ ..] => filtered(filter, program, rest),
         _ => return None,
     }
     Some(ExitCode::SUCCESS)
@@ -81,32 +85,63 @@ fn holder(size: PageSize, pages: u64, how: &str) {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-fn filtered(filter: &str, arguments: &[&str]) {
-    let (errno, rules) = match filter {
-        "OldKernel" => {
-            let populate_write = u64::try_from(nix::libc::MADV_POPULATE_WRITE).unwrap();
-            let advice =
-                SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, populate_write).unwrap();
-            (nix::libc::EINVAL, vec![(nix::libc::SYS_madvise, vec![SeccompRule::new(vec![advice]).unwrap()])])
+fn filtered(filter: &str, program: &str, arguments: &[&str]) {
+    let populate_write = || {
+        let populate_write = u64::try_from(nix::libc::MADV_POPULATE_WRITE).unwrap();
+        let advice =
+            SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, populate_write).unwrap();
+        vec![(nix::libc::SYS_madvise, vec![SeccompRule::new(vec![advice]).unwrap()])]
+    };
+    let filters = match filter {
+        "OldKernel" => vec![(nix::libc::EINVAL, populate_write())],
+        "Container" => vec![(nix::libc::EPERM, forbidden_to_containers())],
+        "ContainerOfOldKernel" => {
+            vec![(nix::libc::EPERM, forbidden_to_containers()), (nix::libc::EINVAL, populate_write())]
         }
-        "NoMbind" => (
+        "NoMbind" => vec![(
             nix::libc::EPERM,
             [nix::libc::SYS_mbind, nix::libc::SYS_set_mempolicy].map(|call| (call, vec![])).to_vec(),
-        ),
-        "DeafMbind" => (0, vec![(nix::libc::SYS_mbind, vec![])]),
+        )],
+        "DeafMbind" => vec![(0, vec![(nix::libc::SYS_mbind, vec![])])],
         other => panic!("no filter {other}"),
     };
-    let filter = SeccompFilter::new(
-        rules.into_iter().collect(),
-        SeccompAction::Allow,
-        SeccompAction::Errno(u32::try_from(errno).unwrap()),
-        std::env::consts::ARCH.try_into().unwrap(),
-    )
-    .unwrap();
-    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
-    let error = Command::new(PROGRAM).args(arguments).exec();
-    let _ = writeln!(std::io::stderr(), "{PROGRAM}: {error}");
+    for (errno, rules) in filters {
+        let filter = SeccompFilter::new(
+            rules.into_iter().collect(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(u32::try_from(errno).unwrap()),
+            std::env::consts::ARCH.try_into().unwrap(),
+        )
+        .unwrap();
+        seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    }
+    let error = Command::new(program).args(arguments).exec();
+    let _ = writeln!(std::io::stderr(), "{program}: {error}");
     std::process::exit(127);
+}
+
+/// Source: the default profile of containerd and moby, for a process without capabilities.
+fn forbidden_to_containers() -> Vec<(i64, Vec<SeccompRule>)> {
+    use nix::libc;
+    [
+        libc::SYS_get_mempolicy,
+        libc::SYS_set_mempolicy,
+        libc::SYS_mbind,
+        libc::SYS_move_pages,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_fsopen,
+        libc::SYS_fsconfig,
+        libc::SYS_fsmount,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_keyctl,
+        libc::SYS_userfaultfd,
+    ]
+    .map(|call| (call, vec![]))
+    .to_vec()
 }
 
 impl Drop for Holder {

@@ -3,6 +3,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod child;
 pub(crate) mod ovs;
+pub(crate) mod pod;
 pub(crate) mod pools;
 pub(crate) mod program;
 pub(crate) mod qemu;

@@ -7,12 +7,12 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 use serde_json::json;
 
-use super::{Stop, Told, ended, identities, no_pages, populate, region_of, take_memory, write};
+use super::{Stop, begin, ended, identities, no_pages, populate, region_of, take_memory, write};
 use crate::domain::catalogue::{HP608, HP609};
 use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::exchange::channel::Channel;
-use crate::exchange::frontend::{Frontend, FrontendError, Memory};
+use crate::exchange::frontend::{FrontendError, Memory};
 use crate::exchange::role::Task;
 use crate::exchange::role::ledger::{Bad, Good, Ledger};
 use crate::linux::errno::named;
@@ -26,12 +26,22 @@ pub(super) fn private(
     channel: Channel,
     ledger: &mut Ledger<'_>,
 ) -> Result<(), Stop> {
+    let deadline = task.deadline();
     let memory = take_memory(task, session, Sharing::Private, ledger)?;
     ledger.step(HP608, "take the pages and write to them")?;
     memory.mappings().try_for_each(populate).map_err(|error| no_pages(&error))?;
     write(&memory, 0, task)?;
-    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP608, error))?;
-    Told { task, memory: &memory, frontend: &mut frontend }.hand_over(HP608, 1, ledger)?;
+    let mut frontend = begin(channel, deadline).map_err(|error| ended(HP608, error))?;
+    ledger.step(HP608, "hand over a table of 1 region(s)")?;
+    let (table, fds) = memory.table(1);
+    frontend.set_memory(&table, &fds).map_err(|error| match error {
+        // Because it sees what it must not, or has no page to look: the backend's own part says which.
+        FrontendError::Refused { .. } => {
+            let expected = "it takes the table, and sees nothing";
+            Stop::Bad(HP608, Bad::unknown("the backend refuses the table", expected, error.to_string()))
+        }
+        error => ended(HP608, error),
+    })?;
     let (ours, _) = task.seeds();
     if pattern::compare(&region_of(&memory, 0)?, task.page_bytes(), ours).is_err() {
         let seen = "the private mapping changed after the backend wrote to the file";
@@ -48,6 +58,7 @@ pub(super) fn private(
 /// Ordinary pages: they must be refused.
 pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
     const BYTES: u64 = 1 << 20;
+    let deadline = task.deadline();
     let no_memory = |call: &str, error: io::Error| {
         let seen = format!("{call}: {}", named(&error));
         Stop::Bad(HP609, Bad::unknown("no memory of small pages to be had", "a memfd of 1 MiB", seen))
@@ -61,7 +72,7 @@ pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> R
     let len = len.ok_or_else(|| no_memory("mmap", io::ErrorKind::InvalidInput.into()))?;
     let mut memory = Memory::default();
     memory.add(file.as_fd(), len, Sharing::Shared, 1).map_err(|error| no_memory("mmap", error))?;
-    let mut frontend = Frontend::new(channel, task.patience()).map_err(|error| ended(HP609, error))?;
+    let mut frontend = begin(channel, deadline).map_err(|error| ended(HP609, error))?;
     let (table, fds) = memory.table(1);
     match frontend.set_memory(&table, &fds) {
         Err(error @ (FrontendError::Refused { .. } | FrontendError::HungUp(_))) => {

@@ -1,0 +1,333 @@
+//! A probe pod without a cluster: two containers as the kubelet and runc would make them.
+//!
+//! Each is the program as process 1 of a PID namespace, with uid and gid 65532, no capability, no way to get one, the system
+//! calls of a container, a root that cannot be written, its own hugetlb cgroup and 32 MiB of memory. They share a hugetlbfs
+//! and a directory to meet in, which lie in a mount namespace of their own and go with it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::check::{Finding, Outcome, Verdict};
+use hugeprobe::domain::compact::{Container, MESSAGE_LIMIT, Message, Run};
+use hugeprobe::domain::judge::judge;
+use hugeprobe::domain::request::{Request, Workload};
+use hugeprobe::domain::size::PageSize;
+use hugeprobe::probe::container::{Left, Place, Probe, conclude};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cgroup::{Group, Hierarchy};
+use super::child::Filter;
+use super::program::PROGRAM;
+use super::{Machine, Missing};
+
+/// How the hugetlbfs is mounted where fsGroup is set, as the kubelet does it.
+pub(crate) const WITH_FS_GROUP: &str = "gid=65532,mode=2775";
+/// And where it is not.
+pub(crate) const WITHOUT_FS_GROUP: &str = "mode=0755";
+
+/// What a container of the chart may have beside its pages.
+const MEMORY: u64 = 32 << 20;
+
+const RUN: &str = "0b5e4f0e-6c0f-4a6c-9f49-6b8a0c0f3a51";
+
+/// The pod's volumes and cgroups.
+pub(crate) struct Pod {
+    pub(crate) probe: Probe,
+    /// What the containers are told beside the probe.
+    pub(crate) seconds: u64,
+    pub(crate) filter: Filter,
+    directory: tempfile::TempDir,
+    /// Holds the mount namespace.
+    keeper: Child,
+    groups: Groups,
+    memory: [Option<PathBuf>; 2],
+}
+
+/// The hugetlb cgroups of both containers; a hierarchy that was mounted for them goes after them.
+pub(crate) struct Groups {
+    frontend: Group,
+    backend: Group,
+    _hierarchy: Option<Hierarchy>,
+}
+
+/// A container that runs, ended when dropped.
+pub(crate) struct Running {
+    /// unshare(1), which ends as its child does.
+    outer: Child,
+}
+
+// === impl Groups ===
+
+impl Groups {
+    /// On whichever hierarchy has the controller.
+    pub(crate) fn new(machine: &Machine) -> Result<Self, Missing> {
+        let v2 = || Ok((machine.cgroup("pod-frontend")?, machine.cgroup("pod-backend")?));
+        match v2() {
+            Ok((frontend, backend)) => Ok(Self { frontend, backend, _hierarchy: None }),
+            Err(Missing(_)) => Self::v1(machine),
+        }
+    }
+
+    /// On the v1 hierarchy.
+    pub(crate) fn v1(machine: &Machine) -> Result<Self, Missing> {
+        machine.root()?;
+        let hierarchy = Hierarchy::v1()?;
+        let [frontend, backend] = ["pod-frontend", "pod-backend"].map(|name| Group::on(&hierarchy, name));
+        Ok(Self { frontend, backend, _hierarchy: Some(hierarchy) })
+    }
+}
+
+// === impl Pod ===
+
+impl Pod {
+    /// A pod whose containers may each have `pages` pages of `size`, in these cgroups.
+    pub(crate) fn new(size: PageSize, pages: u64, options: &str, groups: Groups) -> Result<Self, Missing> {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_str().unwrap();
+        [&groups.frontend, &groups.backend].into_iter().for_each(|group| group.limit(size, pages));
+        // The whole of it is a tmpfs, so that the root can be made read-only beneath it.
+        let script = format!(
+            "set -e
+            mount -t tmpfs -o mode=0755 tmpfs {root}
+            mkdir {root}/hugepages {root}/run {root}/log {root}/rounds
+            chmod 0777 {root}/run {root}/rounds
+            [ -z '{options}' ] || mount -t hugetlbfs -o pagesize={},{options} none {root}/hugepages
+            for file in program real; do : > {root}/$file; done
+            mount --bind \"$1\" {root}/program; mount --bind \"$2\" {root}/real
+            for container in frontend backend; do : > {root}/log/$container; chmod 0666 {root}/log/$container; done
+            mount -o remount,bind,ro /
+            echo made
+            read -r end || true",
+            size.mount_option()
+        );
+        let real = std::env::current_exe().unwrap();
+        let mut keeper = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", PROGRAM])
+            .arg(real)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| Missing(format!("unshare ({error})")))?;
+        let mut line = String::new();
+        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "made\n", "the pod's volumes");
+        let directory_of = |name: &str| format!("{root}/{name}");
+        let probe = Probe {
+            size,
+            pages,
+            need: vec![],
+            workload: Workload::Dpdk,
+            judge_syscalls: false,
+            directory: directory_of("hugepages"),
+        };
+        let memory = Container::ALL.map(memory_group);
+        Ok(Self { probe, seconds: 30, filter: Filter::Container, directory, keeper, groups, memory })
+    }
+
+    /// The hugetlb cgroup of a container.
+    pub(crate) fn group(&self, container: Container) -> &Group {
+        match container {
+            Container::Frontend => &self.groups.frontend,
+            Container::Backend => &self.groups.backend,
+        }
+    }
+
+    /// The name of the run.
+    pub(crate) fn run() -> Run {
+        RUN.parse().unwrap()
+    }
+
+    /// A path of the pod's volumes, as the test sees it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        let inside = self.directory.path().join(name);
+        Path::new("/proc")
+            .join(self.keeper.id().to_string())
+            .join("root")
+            .join(inside.strip_prefix("/").unwrap())
+    }
+
+    /// Starts a container, for one run or for rounds.
+    pub(crate) fn start(&self, container: Container, rounds: bool) -> Running {
+        let root = self.directory.path().to_str().unwrap();
+        let place = Place {
+            rendezvous: format!("{root}/run"),
+            run: RUN.to_owned(),
+            report: format!("{root}/log/{container}"),
+            seconds: self.seconds,
+            rounds: rounds.then(|| format!("{root}/rounds")),
+        };
+        let joins = [Some(self.group(container).path().to_owned()), self.memory[container as usize].clone()];
+        let joins: String = joins
+            .iter()
+            .flatten()
+            .map(|path| format!("echo $$ > {}/cgroup.procs; ", path.display()))
+            .collect();
+        let script = format!(
+            "set -e; {joins}exec unshare --mount --pid --fork --mount-proc \
+             setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
+             {root}/real --as filtered {:?} {root}/program \"$@\"",
+            self.filter
+        );
+        let outer = Command::new("nsenter")
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id()))
+            .args(["sh", "-c", &script, "sh"])
+            .args(self.probe.arguments(container, &place))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Running { outer }
+    }
+
+    /// Runs both containers to their ends, which must be good ones, and concludes.
+    pub(crate) fn play(&self) -> Vec<Finding> {
+        let running = Container::ALL.map(|container| self.start(container, false));
+        for container in running {
+            assert_eq!(container.end().code(), Some(0), "a container that wrote its message exits 0");
+        }
+        self.conclude()
+    }
+
+    /// What a container left.
+    pub(crate) fn message(&self, container: Container) -> String {
+        let text = fs::read_to_string(self.path(&format!("log/{container}"))).unwrap();
+        assert!(text.len() <= MESSAGE_LIMIT, "{text}");
+        text
+    }
+
+    /// The same, read.
+    pub(crate) fn parsed(&self, container: Container) -> Message {
+        let text = self.message(container);
+        Message::parse(&text, container, self.probe.size, &Self::run())
+            .unwrap_or_else(|error| panic!("{container}: {error}: {text}"))
+    }
+
+    /// What the agent makes of both.
+    pub(crate) fn conclude(&self) -> Vec<Finding> {
+        let [frontend, backend] = Container::ALL.map(|container| self.message(container));
+        let left = |message| Left { message: Some(message), ended: "in a test" };
+        conclude(&self.probe, &Self::run(), left(&frontend), left(&backend))
+    }
+
+    /// The verdict of findings about this pod's size.
+    pub(crate) fn verdict(&self, findings: &[Finding]) -> Verdict {
+        judge(&self.probe.plan(), &Request::default(), findings)[0].verdict
+    }
+
+    /// Asserts that nothing of the pod's is left where the next one would find it.
+    #[track_caller]
+    pub(crate) fn left_nothing(&self) {
+        assert_eq!(fs::read_dir(self.path("hugepages")).unwrap().count(), 0);
+        let sockets = fs::read_dir(self.path("run")).unwrap().map(|entry| entry.unwrap().file_name());
+        let sockets: Vec<_> = sockets.filter(|name| name.to_str().unwrap().ends_with(".sock")).collect();
+        assert!(sockets.is_empty(), "{sockets:?}");
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+        for memory in self.memory.iter().flatten() {
+            for _ in 0..50 {
+                if fs::remove_dir(memory).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+/// A group that may have as much memory as a container of the chart; `None` where the controller is out of reach.
+fn memory_group(container: Container) -> Option<PathBuf> {
+    let group = Path::new("/sys/fs/cgroup/memory").join(format!("hugeprobe-test-{container}"));
+    let _ = fs::remove_dir(&group);
+    fs::create_dir(&group).ok()?;
+    fs::write(group.join("memory.limit_in_bytes"), MEMORY.to_string()).ok()?;
+    Some(group)
+}
+
+/// Asserts the outcome of one check.
+#[track_caller]
+pub(crate) fn expect(findings: &[Finding], id: &str, outcome: Outcome) -> Finding {
+    let finding = findings.iter().find(|finding| finding.id.to_string() == id);
+    let finding = finding.unwrap_or_else(|| panic!("{id} was not concluded"));
+    assert_eq!(finding.outcome, outcome, "{finding:#?}\nof {findings:#?}");
+    finding.clone()
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Process 1 of the container, as the machine numbers it, once it is there.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        children(self.outer.id()).first().copied()
+    }
+
+    /// Sends it a signal, once it is there and is the program itself.
+    pub(crate) fn signal(&self, signal: Signal) {
+        wait_for("the container's process", || {
+            let pid = self.pid()?;
+            let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            words.windows(9).any(|word| word == b"container").then_some(())
+        });
+        kill(self.pid().unwrap(), signal).unwrap();
+    }
+
+    /// Waits until it has a worker of this role.
+    pub(crate) fn wait_for_worker(&self, role: &str) {
+        let needle = format!("\"role\":\"{role}\"");
+        wait_for(role, || {
+            let workers = children(u32::try_from(self.pid()?.as_raw()).unwrap());
+            let words = workers.iter().filter_map(|worker| fs::read(format!("/proc/{worker}/cmdline")).ok());
+            words.into_iter().any(|words| String::from_utf8_lossy(&words).contains(&needle)).then_some(())
+        });
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.outer.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(90), "a container does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Who changes its user loses the signal that it was to get at its parent's death (prctl(2)).
+        if let Some(pid) = self.pid() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        let _ = self.outer.kill();
+        let _ = self.outer.wait();
+    }
+}
+
+fn children(pid: u32) -> Vec<Pid> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
+}
+
+/// Waits until `look` finds something.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "{what} does not come");
+        // A worker lives for some milliseconds.
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
