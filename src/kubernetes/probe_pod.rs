@@ -8,18 +8,20 @@ mod tests;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
-    NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectFieldSelector, Pod,
-    PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume,
-    VolumeMount,
+    Affinity, Capabilities, Container as PodContainer, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+    LocalObjectReference, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
+    ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::config::{Config, ProbeConfig, Profile, PullPolicy, WorkloadSeccomp};
+use super::config::{Config, Profile, PullPolicy, WorkloadSeccomp};
 use super::names;
+use crate::domain::compact::Container;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
+use crate::probe::container::{Place, Probe};
 
 /// Where a pod's containers find the huge pages.
 pub const HUGEPAGES: &str = "/hugepages";
@@ -55,46 +57,23 @@ pub struct Asked {
     pub size: PageSize,
     /// Pages in each container's limit, without what is needed on top.
     pub pages: u64,
-    /// The node has a single page: two containers that ask for one each could not be scheduled, so the frontend alone does.
-    pub lone: bool,
     /// What a workload takes, of this size.
     pub need: Vec<PageCount>,
 }
 
-/// One of the two containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Owns the memory.
-    Frontend,
-    /// Is handed it.
-    Backend,
-}
-
-// === impl Asked, Side ===
+// === impl Asked ===
 
 impl Asked {
-    /// Pages in the limit of a container; 0 for none at all.
+    /// The same, as the containers have it.
     #[must_use]
-    pub fn pages_of(&self, side: Side) -> u64 {
-        let need = self.need.iter().map(|need| need.pages).fold(0, u64::saturating_add);
-        match side {
-            Side::Frontend => self.pages.max(need),
-            Side::Backend if self.lone => 0,
-            Side::Backend => self.pages,
-        }
-    }
-}
-
-impl Side {
-    /// Both, in the order of the pod.
-    pub const ALL: [Self; 2] = [Self::Frontend, Self::Backend];
-
-    /// The container's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Frontend => "frontend",
-            Self::Backend => "backend",
+    pub fn probe(&self, config: &Config) -> Probe {
+        Probe {
+            size: self.size,
+            pages: self.pages,
+            need: self.need.clone(),
+            workload: config.workload,
+            judge_syscalls: judges_syscalls(config),
+            directory: HUGEPAGES.to_owned(),
         }
     }
 }
@@ -148,7 +127,7 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
         image_pull_secrets: if secrets.is_empty() { None } else { Some(secrets) },
         security_context: Some(pod_security(config)),
         volumes: Some(volumes(asked.size)),
-        containers: Side::ALL.map(|side| container(config, asked, side)).into(),
+        containers: Container::ALL.map(|side| container(config, asked, side)).into(),
         ..PodSpec::default()
     }
 }
@@ -184,7 +163,7 @@ fn volumes(size: PageSize) -> Vec<Volume> {
     ]
 }
 
-fn container(config: &Config, asked: &Asked, side: Side) -> Container {
+fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
     let probe = &config.probe;
     let mount = |name: &str, path: &str| VolumeMount {
         name: name.to_owned(),
@@ -193,8 +172,8 @@ fn container(config: &Config, asked: &Asked, side: Side) -> Container {
     };
     let uid =
         ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: "metadata.uid".to_owned() };
-    Container {
-        name: side.name().to_owned(),
+    PodContainer {
+        name: side.to_string(),
         image: Some(probe.image.clone()),
         image_pull_policy: Some(probe.image_pull_policy.name().to_owned()),
         command: Some(vec!["/hugeprobe".to_owned()]),
@@ -204,35 +183,25 @@ fn container(config: &Config, asked: &Asked, side: Side) -> Container {
             value_from: Some(EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() }),
             ..EnvVar::default()
         }]),
-        resources: Some(resources(probe, asked, side)),
+        resources: Some(resources(config, asked, side)),
         volume_mounts: Some(vec![mount("hugepages", HUGEPAGES), mount("run", RENDEZVOUS)]),
         termination_message_path: Some(REPORT.to_owned()),
         termination_message_policy: Some("File".to_owned()),
         security_context: Some(container_security(config)),
-        ..Container::default()
+        ..PodContainer::default()
     }
 }
 
-fn arguments(config: &Config, asked: &Asked, side: Side) -> Vec<String> {
+fn arguments(config: &Config, asked: &Asked, side: Container) -> Vec<String> {
     let seconds = config.probe.deadline_seconds.saturating_sub(SECONDS_TO_REPORT).max(1);
-    let mut arguments: Vec<String> = ["container", side.name()].map(str::to_owned).into();
-    for (option, value) in [
-        ("--size", asked.size.to_string()),
-        ("--pages", asked.pages.to_string()),
-        ("--dir", HUGEPAGES.to_owned()),
-        ("--rendezvous", RENDEZVOUS.to_owned()),
-        ("--run", "$(POD_UID)".to_owned()),
-        ("--report", REPORT.to_owned()),
-        ("--workload", config.workload.to_string()),
-        ("--seconds", seconds.to_string()),
-    ] {
-        arguments.extend([option.to_owned(), value]);
-    }
-    arguments.extend(asked.need.iter().flat_map(|need| ["--need".to_owned(), need.to_string()]));
-    if judges_syscalls(config) {
-        arguments.push("--judge-syscalls".to_owned());
-    }
-    arguments
+    let place = Place {
+        rendezvous: RENDEZVOUS.to_owned(),
+        run: "$(POD_UID)".to_owned(),
+        report: REPORT.to_owned(),
+        seconds,
+        rounds: None,
+    };
+    asked.probe(config).arguments(side, &place)
 }
 
 /// Whether what seccomp lets through in the probe pod says something about the workload: both run under the same profile.
@@ -242,16 +211,14 @@ pub fn judges_syscalls(config: &Config) -> bool {
 }
 
 /// Requests and limits are the same, for every resource: QoS class Guaranteed, as a workload with CPUs of its own has it.
-fn resources(probe: &ProbeConfig, asked: &Asked, side: Side) -> ResourceRequirements {
+fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequirements {
+    let probe = &config.probe;
     let mut amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity(probe.cpu.clone())),
         ("memory".to_owned(), Quantity(probe.memory.clone())),
     ]);
-    let pages = asked.pages_of(side);
-    if pages > 0 {
-        let bytes = asked.size.bytes().saturating_mul(pages);
-        amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
-    }
+    let bytes = asked.size.bytes().saturating_mul(asked.probe(config).pages_of(side));
+    amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
     ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
 }
 

@@ -121,7 +121,11 @@ impl Content {
         }
         facts.shares.iter().for_each(|(size, share)| say(names::share(*size), share));
         facts.probes.iter().for_each(|(size, probe)| say(names::probe(*size), probe));
-        for finding in facts.findings.iter().filter(|finding| finding.outcome > Outcome::Pass) {
+        // Of two that are about the machine, from two probes, the worse is said last and stays.
+        let mut bad: Vec<_> =
+            facts.findings.iter().filter(|finding| finding.outcome > Outcome::Pass).collect();
+        bad.sort_by_key(|finding| finding.outcome);
+        for finding in bad {
             say(names::check(finding.id, finding.size), &format!("{}: {}", finding.outcome, finding.summary));
         }
         let words = facts.sizes.iter().map(|one| (names::size_label(one.size), one.verdict));
@@ -225,7 +229,7 @@ impl Facts<'_> {
             Some(unseen) => format!("{message}. Profile {}, which does not see {unseen}", self.profile),
             None => format!("{message}. Profile {}", self.profile),
         };
-        bounded(&message, MESSAGE_BYTES)
+        line(&message, MESSAGE_BYTES)
     }
 
     /// What nobody looked at for want of a right.

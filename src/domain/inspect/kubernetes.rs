@@ -158,7 +158,7 @@ pub fn admission(size: PageSize, admission: &Admission) -> Finding {
             HP203,
             size,
             Outcome::Unknown,
-            format!("no probe could run: {why}"),
+            format!("no probe has told: {why}"),
             because(why),
         ),
         Admission::Stands { why, ordinary: true } => {

@@ -35,7 +35,8 @@ impl Core {
             }
         }
         if self.is_trusted(&node) {
-            self.publishing.take_over(&node, now);
+            let renew_at = self.next_renewal();
+            self.publishing.take_over(&node, renew_at);
         }
         self.inspect();
     }

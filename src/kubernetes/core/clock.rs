@@ -11,6 +11,8 @@ pub(super) struct Moment(u64);
 pub(super) struct Clock {
     now: Moment,
     shown: Option<Timestamp>,
+    /// Up to when time has been counted: the last whole millisecond.
+    counted: Option<Timestamp>,
     random: u64,
 }
 
@@ -44,10 +46,12 @@ impl Moment {
 impl Clock {
     /// The clock shows `now`.
     pub(super) fn advance(&mut self, now: Timestamp, random: u64) {
-        if let Some(before) = self.shown {
-            let passed = now.duration_since(before).clamp(SignedDuration::ZERO, MOST_AT_ONCE);
-            self.now = self.now.after(u64::try_from(passed.as_millis()).unwrap_or(0));
-        }
+        let passed = self.counted.map_or(SignedDuration::ZERO, |counted| now.duration_since(counted));
+        let whole = passed.clamp(SignedDuration::ZERO, MOST_AT_ONCE).as_millis();
+        self.now = self.now.after(u64::try_from(whole).unwrap_or(0));
+        // What is less than a millisecond is counted next time: many short steps are not to be no time at all.
+        let rest = passed.subsec_nanos() % 1_000_000;
+        self.counted = now.checked_sub(SignedDuration::from_nanos(i64::from(rest.max(0)))).ok();
         self.shown = Some(now);
         // A step of SplitMix64, so that two uses of one number are not alike.
         self.random = self.random.wrapping_add(random).wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -108,6 +112,15 @@ mod tests {
         assert_eq!(deadline.since(clock.now()), 20_000);
         clock.advance(at(1 << 32), 1);
         assert_eq!(clock.now().since(deadline), 70 * 60_000 - 20_000);
+    }
+
+    #[test]
+    fn many_short_steps_are_time_all_the_same() {
+        let mut clock = Clock::default();
+        for micros in (0..=1_000_000).step_by(300) {
+            clock.advance(at(1000).checked_add(SignedDuration::from_micros(micros)).unwrap(), 1);
+        }
+        assert!(clock.now().since(Moment::default()) >= 999);
     }
 
     #[test]

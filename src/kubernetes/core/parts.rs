@@ -5,7 +5,7 @@ use crate::domain::judge::judge;
 use crate::domain::request::Request;
 use crate::kubernetes::config::Config;
 use crate::kubernetes::pod_outcome::Left;
-use crate::kubernetes::probe_pod::{Asked, HUGEPAGES};
+use crate::kubernetes::probe_pod::Asked;
 use crate::probe::container;
 
 /// The verdict of a probe, and all that it found.
@@ -15,14 +15,7 @@ pub(super) fn conclude(
     run: &str,
     lefts: &[Left; 2],
 ) -> (Verdict, Vec<Finding>) {
-    let probe = container::Probe {
-        size: asked.size,
-        pages: asked.pages,
-        need: asked.need.clone(),
-        workload: config.workload,
-        judge_syscalls: false,
-        directory: HUGEPAGES.to_owned(),
-    };
+    let probe = asked.probe(config);
     let Ok(run) = run.parse() else { return (Verdict::Unknown, Vec::new()) };
     let [frontend, backend] =
         lefts.each_ref().map(|left| container::Left { message: left.message.as_deref(), ended: &left.ended });

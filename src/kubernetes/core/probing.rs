@@ -120,7 +120,6 @@ impl Core {
         Some(Asked {
             size,
             pages: self.config.probe.pages(size).min(half).max(1),
-            lone: capacity == 1,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
         })
     }

@@ -63,6 +63,9 @@ const HOLD_MS: u64 = 20_000;
 /// A watch may lag behind one's own write by this; an older Node that comes later is another's.
 const LAG_MS: u64 = 60_000;
 
+/// Two applies are so far apart at least, whoever else writes to the Node.
+const APART_MS: u64 = 2_000;
+
 const OUTAGE: Patience = Patience { first: 1_000, most: 60_000 };
 const REFUSED: Patience = Patience { first: 30_000, most: 600_000 };
 
@@ -149,6 +152,7 @@ impl Core {
             Err(refusal) => return self.not_applied(&refusal),
         };
         self.publishing.failures = 0;
+        self.publishing.not_before = now.after(APART_MS);
         self.publishing.first_out = true;
         if self.is_settled() {
             self.publishing.renewing = false;
@@ -160,8 +164,13 @@ impl Core {
         if let Some(turn) = sent.turn {
             self.publishing.telling.told(turn);
         }
+        self.publishing.renew_at = Some(self.next_renewal());
+    }
+
+    /// When what the Node shows now is to be renewed: in its time, and before half of what it is valid for is over.
+    pub(super) fn next_renewal(&mut self) -> Moment {
         let next = self.renew_ms().min(self.valid_for() / 2);
-        self.publishing.renew_at = Some(now.after(self.clock.spread(next)));
+        self.clock.now().after(self.clock.spread(next))
     }
 
     fn not_applied(&mut self, refusal: &Refusal) {
@@ -249,7 +258,8 @@ impl Core {
         let (now, shown) = (self.clock.now(), self.clock.shown());
         let oldest =
             self.sizes.values().filter(|state| state.may_be_tried).filter_map(|state| state.stands(now));
-        let checked_at = oldest.map(|standing| standing.at).min().unwrap_or(shown);
+        // A clock that was set back would have it found in the future.
+        let checked_at = oldest.map(|standing| standing.at).min().unwrap_or(shown).min(shown);
         Times { checked_at, valid_until: self.clock.at(now.after(self.valid_for())) }
     }
 
@@ -284,9 +294,9 @@ impl Core {
 
 impl Publishing {
     /// The Node shows what the agent before wrote: it is known, and its events are told.
-    pub(super) fn take_over(&mut self, node: &NodeView, now: Moment) {
+    pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
         self.first_out = true;
-        self.renew_at = Some(now);
+        self.renew_at = Some(renew_at);
         self.telling.take_over(node);
     }
 }

@@ -113,7 +113,6 @@ impl SizeState {
             (Some(_), kind) => {
                 Admission::Stands { why, ordinary: matches!(kind, Kind::Busy | Kind::Waiting) }
             }
-            (None, Kind::Inconclusive) => Admission::Ran,
             (None, _) => Admission::Never(why),
         }
     }

@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodStatus};
 
-use super::super::probe_pod::Side;
 use super::super::publication::line;
 use super::KEPT;
+use crate::domain::compact::Container;
 
 /// What a container left when it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,31 +18,31 @@ pub struct Left {
 /// What both containers left, frontend first; none unless both have ended.
 pub(super) fn reported(status: Option<&PodStatus>) -> Option<[Left; 2]> {
     let left = |side| state(status, side)?.terminated.as_ref().map(of);
-    Some([left(Side::Frontend)?, left(Side::Backend)?])
+    Some([left(Container::Frontend)?, left(Container::Backend)?])
 }
 
 /// Whether a container runs or has run.
 pub(super) fn any_started(status: Option<&PodStatus>) -> bool {
     let started = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
-    Side::ALL.iter().any(|side| state(status, *side).is_some_and(started))
+    Container::ALL.iter().any(|side| state(status, *side).is_some_and(started))
 }
 
 /// Whether the kubelet has said anything about a container.
 pub(super) fn any_known(status: Option<&PodStatus>) -> bool {
-    Side::ALL.iter().any(|side| state(status, *side).is_some())
+    Container::ALL.iter().any(|side| state(status, *side).is_some())
 }
 
 /// Why a container does not start, where the kubelet gives a reason that is no mere step on the way.
 pub(super) fn stuck(status: Option<&PodStatus>) -> Option<String> {
     let waiting =
-        Side::ALL.iter().filter_map(|side| state(status, *side)?.waiting.as_ref()?.reason.as_deref());
+        Container::ALL.iter().filter_map(|side| state(status, *side)?.waiting.as_ref()?.reason.as_deref());
     let stuck = waiting.filter(|reason| !matches!(*reason, "ContainerCreating" | "PodInitializing" | ""));
     stuck.map(|reason| line(reason, KEPT)).next()
 }
 
-fn state(status: Option<&PodStatus>, side: Side) -> Option<&ContainerState> {
+fn state(status: Option<&PodStatus>, side: Container) -> Option<&ContainerState> {
     let statuses = status?.container_statuses.as_ref()?;
-    statuses.iter().find(|one| one.name == side.name())?.state.as_ref()
+    statuses.iter().find(|one| one.name == side.to_string())?.state.as_ref()
 }
 
 fn of(terminated: &ContainerStateTerminated) -> Left {

@@ -1,1 +1,169 @@
+//! The probe pod has the shape that admission holds every agent to.
 
+use serde_json::{Value, json};
+
+use super::*;
+
+fn asked() -> Asked {
+    Asked { size: "2Mi".parse().unwrap(), pages: 4, need: Vec::new() }
+}
+
+fn pod(more: &str, asked: &Asked) -> Value {
+    let config =
+        Config::parse(&format!(r#"{{"probe": {{"image": "repo/hugeprobe@sha256:1"}} {more}}}"#)).unwrap();
+    pod_of(&config, asked)
+}
+
+fn pod_of(config: &Config, asked: &Asked) -> Value {
+    let [node, pod, pod_uid, namespace] = ["node-a", "agent-x", "uid-x", "hugeprobe"].map(str::to_owned);
+    serde_json::to_value(probe_pod(&Identity { node, pod, pod_uid, namespace }, config, asked)).unwrap()
+}
+
+#[test]
+fn it_is_pinned_to_its_node_by_the_scheduler_and_owned_by_its_agent() {
+    let pod = pod("", &asked());
+    let metadata = &pod["metadata"];
+    assert_eq!(metadata["name"], format!("hugeprobe-2mi-{}", names::node_hash("node-a")));
+    assert_eq!(metadata["namespace"], "hugeprobe");
+    assert_eq!(
+        metadata["labels"],
+        json!({"app.kubernetes.io/name": "hugeprobe", "app.kubernetes.io/component": "probe",
+               "hugeprobe.io/size": "2Mi", "hugeprobe.io/node": names::node_hash("node-a")})
+    );
+    assert_eq!(
+        metadata["ownerReferences"],
+        json!([{"apiVersion": "v1", "kind": "Pod", "name": "agent-x", "uid": "uid-x", "controller": true, "blockOwnerDeletion": false}])
+    );
+    let spec = &pod["spec"];
+    assert_eq!(spec.get("nodeName"), None);
+    assert_eq!(
+        spec["affinity"],
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-a"]}]}]}}})
+    );
+    assert_eq!(spec["tolerations"], json!([{"operator": "Exists"}]));
+    assert_eq!(spec["priorityClassName"], "hugeprobe-probe");
+}
+
+#[test]
+fn it_runs_once_without_a_token_and_gives_up_in_time() {
+    let spec = &pod("", &asked())["spec"];
+    assert_eq!(spec["restartPolicy"], "Never");
+    assert_eq!(
+        (&spec["activeDeadlineSeconds"], &spec["terminationGracePeriodSeconds"]),
+        (&json!(60), &json!(5))
+    );
+    assert_eq!(spec["serviceAccountName"], "hugeprobe-probe");
+    assert_eq!(
+        (&spec["automountServiceAccountToken"], &spec["enableServiceLinks"]),
+        (&json!(false), &json!(false))
+    );
+}
+
+#[test]
+fn each_container_has_its_own_limit_and_both_see_the_same_directories() {
+    let spec = &pod("", &asked())["spec"];
+    assert_eq!(
+        spec["volumes"],
+        json!([{"name": "hugepages", "emptyDir": {"medium": "HugePages-2Mi"}},
+               {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}])
+    );
+    let containers = spec["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 2);
+    for (container, name) in containers.iter().zip(["frontend", "backend"]) {
+        assert_eq!(container["name"], name);
+        assert_eq!(container["command"], json!(["/hugeprobe"]));
+        let args: Vec<_> =
+            container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+        assert_eq!(
+            args.join(" "),
+            format!(
+                "container {name} --size 2Mi --pages 4 --dir /hugepages --rendezvous /run/hugeprobe --run $(POD_UID) \
+                     --report /dev/termination-log --workload dpdk --seconds 55"
+            )
+        );
+        let amounts = json!({"cpu": "50m", "memory": "32Mi", "hugepages-2Mi": "8Mi"});
+        assert_eq!(container["resources"], json!({"requests": amounts, "limits": amounts}));
+        assert_eq!(
+            container["volumeMounts"],
+            json!([{"name": "hugepages", "mountPath": "/hugepages"}, {"name": "run", "mountPath": "/run/hugeprobe"}])
+        );
+        assert_eq!(
+            container["env"],
+            json!([{"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}])
+        );
+        assert_eq!(container["terminationMessagePolicy"], "File");
+    }
+}
+
+#[test]
+fn it_is_restricted_by_pod_security() {
+    let spec = &pod("", &asked())["spec"];
+    let ids = json!({"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532, "runAsNonRoot": true,
+                     "seccompProfile": {"type": "RuntimeDefault"}});
+    assert_eq!(spec["securityContext"], ids);
+    for container in spec["containers"].as_array().unwrap() {
+        assert_eq!(
+            container["securityContext"],
+            json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
+                   "runAsUser": 65532, "runAsGroup": 65532, "capabilities": {"drop": ["ALL"]},
+                   "seccompProfile": {"type": "RuntimeDefault"}})
+        );
+    }
+    for host in ["hostNetwork", "hostPID", "hostIPC", "hostUsers", "initContainers"] {
+        assert_eq!(spec.get(host), None, "{host}");
+    }
+}
+
+#[test]
+fn on_openshift_the_ids_are_left_to_the_cluster() {
+    let mut config =
+        Config::parse(r#"{"probe": {"image": "x", "runAsUser": null, "runAsGroup": null, "fsGroup": null}}"#)
+            .unwrap();
+    config.probe.image_pull_secrets = vec!["pull".to_owned()];
+    config.probe.runtime_class_name = Some("kata".to_owned());
+    let spec = &pod_of(&config, &asked())["spec"];
+    assert_eq!(
+        spec["securityContext"],
+        json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}})
+    );
+    assert_eq!(spec["containers"][0]["securityContext"].get("runAsUser"), None);
+    assert_eq!(spec["imagePullSecrets"], json!([{"name": "pull"}]));
+    assert_eq!(spec["runtimeClassName"], "kata");
+}
+
+#[test]
+fn the_privileged_profile_may_bind_and_lock_and_no_more() {
+    let spec = &pod(r#", "profile": "privileged", "workloadSeccomp": "RuntimeDefault""#, &asked())["spec"];
+    let container = &spec["containers"][0];
+    assert_eq!(
+        container["securityContext"]["capabilities"],
+        json!({"drop": ["ALL"], "add": ["SYS_NICE", "IPC_LOCK"]})
+    );
+    assert_eq!(container["securityContext"]["runAsUser"], 0);
+    assert_eq!(container["securityContext"].get("privileged"), None);
+    assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "Unconfined");
+    assert!(
+        !container["args"].as_array().unwrap().contains(&json!("--judge-syscalls")),
+        "it runs under another profile"
+    );
+}
+
+#[test]
+fn needs_are_the_frontends_to_pay_and_seccomp_is_judged_where_it_is_the_same() {
+    let asked = Asked { need: vec!["2Mi=8".parse().unwrap(), "2Mi=2@numa0".parse().unwrap()], ..asked() };
+    let pod = pod(r#", "workloadSeccomp": "RuntimeDefault", "workload": "qemu""#, &asked);
+    let containers = pod["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers[0]["resources"]["limits"]["hugepages-2Mi"], "20Mi");
+    assert_eq!(containers[1]["resources"]["limits"]["hugepages-2Mi"], "8Mi");
+    let args = containers[1]["args"].to_string();
+    assert!(args.contains(r#""--workload","qemu""#), "{args}");
+    assert!(args.ends_with(r#""--need","2Mi=8","--need","2Mi=2@numa0","--judge-syscalls"]"#), "{args}");
+}
+
+#[test]
+fn amounts_are_written_as_the_api_server_keeps_them() {
+    for (bytes, text) in [(1 << 31, "2Gi"), (3 << 21, "6Mi"), (65536, "64Ki"), (1000, "1000"), (0, "0")] {
+        assert_eq!(mebibytes(bytes), text);
+    }
+}

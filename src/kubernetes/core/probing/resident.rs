@@ -22,6 +22,12 @@ impl Core {
         run
     }
 
+    /// The nonce of the round that is under way.
+    #[cfg(test)]
+    pub(in super::super) fn round(&self) -> Option<String> {
+        self.probing.out.as_ref().map(|out| out.name.clone())
+    }
+
     /// What the roles left of a round.
     pub(in super::super) fn see_round(
         &mut self,
