@@ -88,8 +88,8 @@ type Chosen = (&'static Row, Kind, PageSize);
 fn chosen(words: &[String]) -> Vec<Chosen> {
     let mut chosen: Vec<Chosen> = Vec::new();
     for row in rows::all() {
-        for kind in row.kinds {
-            chosen.extend(row.sizes.iter().map(|size| (row, *kind, *size)));
+        for &size in row.sizes {
+            chosen.extend(row.kinds_with(size).iter().map(|kind| (row, *kind, size)));
         }
     }
     chosen.sort_by_key(|(_, _, size)| *size == SMALL);
