@@ -14,6 +14,11 @@ test:
 	tests/install-needs
 	HUGEPROBE_REQUIRE=1 $(CARGO) test --locked
 
+## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
+truth:
+	tests/install-needs
+	HUGEPROBE_TRUTH=1 $(CARGO) test --locked --quiet --test truth
+
 ## The tests that CI runs before the others: format, lints, dependencies
 lint:
 	$(CARGO) fmt --check

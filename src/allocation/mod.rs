@@ -44,7 +44,8 @@ pub struct Task {
     /// How many pages a step may hold: one or two. Of no matter to need and measure, which say what they take.
     #[serde(default)]
     pub pages: u64,
-    /// `--need`: what is held at once for HP509, all of `size`.
+    /// `--need`: what is held at once for HP509, all of `size`. For HP407, everything that is needed: whether a NUMA node
+    /// is named matters to a system call.
     #[serde(default)]
     pub need: Vec<PageCount>,
     /// `--frontend-need` and `--backend-need`: the same, held at that time too, each in its role's cgroup.

@@ -37,6 +37,14 @@ const CALLS: [(Call, &str); 6] = [
     (Call::Mlock, "mlock"),
 ];
 
+/// What a call may matter for.
+struct Asked {
+    workload: Workload,
+    has_directory: bool,
+    /// Memory of a NUMA node is needed: QEMU's host-nodes=.
+    on_node: bool,
+}
+
 /// Tries them all and tells HP407.
 ///
 /// # Errors
@@ -44,6 +52,11 @@ const CALLS: [(Call, &str); 6] = [
 /// Whoever listens is gone; not even ordinary memory is to be had.
 pub(super) fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
     let memory = Mapping::ordinary(4096)?;
+    let asked = Asked {
+        workload: task.workload,
+        has_directory: task.directory.is_some(),
+        on_node: task.need.iter().any(|need| need.node.is_some()),
+    };
     let mut answers = Map::new();
     let mut matters: Vec<(Outcome, String)> = Vec::new();
     for (call, name) in CALLS {
@@ -55,7 +68,7 @@ pub(super) fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
         };
         answers.insert(name.to_owned(), Value::String(text));
         if let Some(errno) = answer.err().and_then(|error| forbidden(&error))
-            && let Some((outcome, then)) = meaning(call, errno, task.workload, task.directory.is_some())
+            && let Some((outcome, then)) = meaning(call, errno, &asked)
         {
             matters.push((outcome, format!("{name} is answered with {errno:?}: {then}")));
         }
@@ -94,13 +107,9 @@ fn forbidden(error: &io::Error) -> Option<Errno> {
 }
 
 /// What the workload does without the call; `None` if it does not mind.
-fn meaning(
-    call: Call,
-    errno: Errno,
-    workload: Workload,
-    has_directory: bool,
-) -> Option<(Outcome, &'static str)> {
-    match (call, workload) {
+fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static str)> {
+    let has_directory = asked.has_directory;
+    match (call, asked.workload) {
         // With ENOSYS libnuma takes it that there is no NUMA, and DPDK goes on.
         (Call::GetMempolicy, Workload::Dpdk) if errno != Errno::ENOSYS => Some((
             Outcome::Fail,
@@ -110,7 +119,7 @@ fn meaning(
             Some((Outcome::Warn, "DPDK starts, and its pages land on whatever NUMA node it runs on"))
         }
         (Call::Mbind, Workload::Qemu) => Some((
-            Outcome::Warn,
+            if asked.on_node { Outcome::Fail } else { Outcome::Warn },
             "QEMU stops with \"cannot bind memory to host NUMA nodes\" if host-nodes= is given",
         )),
         (Call::MemfdCreate, Workload::Dpdk) if !has_directory => Some((
@@ -133,7 +142,15 @@ mod tests {
 
     #[test]
     fn what_a_refusal_means_is_what_was_measured() {
-        let outcome = |call, errno, workload, dir| meaning(call, errno, workload, dir).map(|(o, _)| o);
+        let outcome = |call, errno, workload, has_directory| {
+            meaning(call, errno, &Asked { workload, has_directory, on_node: false })
+                .map(|(outcome, _)| outcome)
+        };
+        let bound = Asked { workload: Workload::Qemu, has_directory: false, on_node: true };
+        assert_eq!(
+            meaning(Call::Mbind, Errno::EPERM, &bound).map(|(outcome, _)| outcome),
+            Some(Outcome::Fail)
+        );
         for (call, errno, workload, dir, expected) in [
             (Call::GetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
             (Call::GetMempolicy, Errno::ENOSYS, Workload::Dpdk, false, None),

@@ -107,7 +107,8 @@ pub fn plan_in_pod(
 /// HP407, once for the machine.
 fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
     if not_run.is_none() {
-        jobs.push(Job::alone(task(request, Role::Syscalls, None, 0), PHASE));
+        let need = request.needs().copied().collect();
+        jobs.push(Job::alone(Task { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
     }
     let duty = Duty { role: Role::Syscalls, weight: Weight::Full, not_run };
     plan.items.push(item(HP407, None, false, vec![duty]));

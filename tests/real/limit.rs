@@ -106,6 +106,8 @@ fn seccomp(machine: &Machine) -> Result<(), Missing> {
         child::under(child::Filter::NoMbind, &["check", "-o", "json", "--size", "2Mi", "--workload", "qemu"]);
     let entry = run_qemu.expect("HP407", "warn");
     assert!(entry["seen"].as_str().unwrap().contains("mbind"), "{entry:#}");
+    let bound = ["check", "-o", "json", "--need", "2Mi=1@numa0", "--workload", "qemu"];
+    child::under(child::Filter::NoMbind, &bound).expect("HP407", "fail");
     run.expect("HP505", "pass");
     check(&["--size", "2Mi"]).expect("HP407", "pass");
     Ok(())

@@ -5,7 +5,8 @@
 //! which that sets, it does nothing, so that `cargo test` can pass anywhere; with it, no row is left out in silence: what
 //! a row needs and the machine has not is an error.
 //!
-//! `HUGEPROBE_TRUTH=1 cargo test --test truth -- WORD...` runs the rows whose name has every WORD, and writes no table.
+//! `HUGEPROBE_TRUTH=1 cargo test --test truth -- WORD...` runs the rows whose name has every WORD, and writes no table;
+//! `--list` names them all.
 // clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
 #![allow(
     clippy::unwrap_used,
@@ -30,6 +31,7 @@ mod scene;
 mod table;
 mod workload;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -45,6 +47,12 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some(code) = place::play(&words).or_else(context::child::main) {
         return code;
+    }
+    if words.iter().any(|word| word == "--list") {
+        for (row, kind, size) in chosen(&[]) {
+            println!("{} | {size} | {kind}", row.fault);
+        }
+        return ExitCode::SUCCESS;
     }
     if std::env::var_os("HUGEPROBE_TRUTH").is_none_or(|value| value != "1") {
         println!(
@@ -88,8 +96,8 @@ type Chosen = (&'static Row, Kind, PageSize);
 fn chosen(words: &[String]) -> Vec<Chosen> {
     let mut chosen: Vec<Chosen> = Vec::new();
     for row in rows::all() {
-        for kind in row.kinds {
-            chosen.extend(row.sizes.iter().map(|size| (row, *kind, *size)));
+        for &size in row.sizes {
+            chosen.extend(row.kinds_with(size).iter().map(|kind| (row, *kind, size)));
         }
     }
     chosen.sort_by_key(|(_, _, size)| *size == SMALL);
@@ -119,8 +127,15 @@ fn compare(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) -> Comp
 /// Makes the fault, asks hugeprobe, runs the workload, and takes the fault away.
 fn compare_once(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) -> Compared {
     let mut scene = Scene::new(stage, kind, size);
-    if let Err(missing) = (row.state)(&mut scene) {
-        return Compared::not_run(row, kind, size, missing.0);
+    // A page that somebody else took just now makes it panic.
+    let made = std::panic::catch_unwind(AssertUnwindSafe(|| (row.state)(&mut scene)));
+    match made {
+        Ok(Ok(())) => {}
+        Ok(Err(missing)) => return Compared::not_run(row, kind, size, missing.0),
+        Err(_) => {
+            let not_made = Compared::not_run(row, kind, size, "pages that stay where they are".to_owned());
+            return Compared { disturbed: true, ..not_made };
+        }
     }
     let before = scene.pools();
     let asked = compare::ask(&scene);

@@ -83,7 +83,8 @@ checks! {
         reason: "NeedUnmet",
         title: "--need can be met here and now",
         why: "This is the workload's own question: so many pages of this size, on this NUMA node, in this place.",
-        how: "all of them are mapped, populated and released. fail: they could not be had, whoever holds them. skip: no --need.",
+        how: "all of them are mapped, populated and released, those of --frontend-need and --backend-need in the role's cgroup. \
+              fail: they could not be had, whoever holds them. skip: no --need.",
         remedy: "see what the failing step names: the pool, the NUMA node, the mount or a limit",
         per_size: true,
         mandatory: false,

@@ -7,8 +7,9 @@ checks! {
         why: "Past the hugetlb fault limit mmap still works and the first touch ends in SIGBUS. A container without a limit of \
               its own has 0.",
         how: "the least room left on the way up the cgroups, limit less usage; above what a container sees it says so and no \
-              more. fail: less than --need, or than one page. warn, without --need: less than the free pages, or room for one \
-              page alone. unknown: a limit on the way cannot be read. skip: no page of this size.",
+              more. With --frontend-cgroup and --frontend-need, or the backend's, theirs too. fail: less than is needed, or than \
+              one page. warn, without --need: less than the free pages, or room for one page alone. unknown: a limit on the way \
+              cannot be read; warn, if all that is needed was had (HP509). skip: no page of this size.",
         remedy: "raise the container's hugepages limit, or the group's hugetlb limit file that is named",
         per_size: true,
         mandatory: false,
@@ -37,7 +38,8 @@ checks! {
         title: "RLIMIT_NOFILE is enough for the workload",
         why: "DPDK opens a file per page unless it is told --single-file-segments.",
         how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, 32 with --dir, or a soft limit under 12. warn: \
-              too few for one per page. For qemu, the soft limit. fail: less than 17 and one per memory backend. See docs/workloads.md.",
+              too few for one per page. For qemu, the soft limit. fail: less than 17 and one per memory backend. In each case, those \
+              that are inherited come on top. See docs/workloads.md.",
         remedy: "raise it: ulimit -n, LimitNOFILE= in a systemd unit",
         per_size: false,
         mandatory: false,

@@ -20,7 +20,8 @@ checks! {
         why: "The pool's total says what was configured, not what can be had. A page that another process holds or has \
               reserved cannot be mapped: mmap answers ENOMEM.",
         how: "free less reserved pages. unknown: none, and none to be had by overcommit, so that nothing can be tried; with \
-              --need that is HP509's to judge, and this is a skip. warn: one page, and some steps take two.",
+              --need that is HP509's to judge, and this is a skip. What min_size= keeps for the mount of --dir counts as free. \
+              warn: one page, and some steps take two.",
         remedy: "find who holds the pages (HP105), stop a workload, or enlarge the pool",
         per_size: true,
         mandatory: false,

@@ -2,23 +2,23 @@
 
 use hugeprobe::domain::catalogue::{HP401, HP402, HP509};
 
-use super::{ALL, Row, TESTPMD, TESTPMD_MEMFD, healthy, row};
+use super::{Row, TESTPMD, TESTPMD_MEMFD, THREE, healthy, row};
 use crate::context::Missing;
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
-    row("the fault limit is one page below the need", ALL, &[HP401], |scene| {
+    row("the fault limit is one page below the need", THREE, &[HP401], |scene| {
         limited(scene, "max", scene.need() - 1)
     }),
-    row("the fault limit is the need", ALL, &[], |scene| limited(scene, "max", scene.need())),
-    row("the reservation limit is one page below the need", ALL, &[HP402], |scene| {
+    row("the fault limit is the need", THREE, &[], |scene| limited(scene, "max", scene.need())),
+    row("the reservation limit is one page below the need", THREE, &[HP402], |scene| {
         limited(scene, "rsvd.max", scene.need() - 1)
     }),
-    row("the reservation limit is the need", ALL, &[], |scene| limited(scene, "rsvd.max", scene.need())),
-    row("the fault limit of a group above is one page below the need", ALL, &[HP401], |scene| {
+    row("the reservation limit is the need", THREE, &[], |scene| limited(scene, "rsvd.max", scene.need())),
+    row("the fault limit of a group above is one page below the need", THREE, &[HP401], |scene| {
         above(scene, "max")
     }),
-    row("the reservation limit of a group above is one page below the need", ALL, &[HP402], |scene| {
+    row("the reservation limit of a group above is one page below the need", THREE, &[HP402], |scene| {
         above(scene, "rsvd.max")
     }),
     row(

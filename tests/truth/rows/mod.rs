@@ -29,10 +29,19 @@ pub(crate) struct Row {
     pub(crate) state: State,
 }
 
+impl Row {
+    /// The workloads that are run with pages of `size`: with 1Gi, where nothing but the size differs, the first.
+    pub(crate) fn kinds_with(&self, size: PageSize) -> &'static [Kind] {
+        if size == LARGE && !self.causes.is_empty() { &self.kinds[..1] } else { self.kinds }
+    }
+}
+
 type State = fn(&mut Scene) -> Result<(), Missing>;
 
 const BOTH_SIZES: &[PageSize] = &[SMALL, LARGE];
 const ALL: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd, Kind::QemuDir];
+/// Where it is all the same to QEMU whether its memory has a path.
+const THREE: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd];
 const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::QemuMemfd];
 const DIR: &[Kind] = &[Kind::TestpmdDir, Kind::QemuDir];
 const TESTPMD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hugeprobe::domain::catalogue::{HP101, HP102, HP105, HP509};
 use hugeprobe::domain::size::PageSize;
 
-use super::{ALL, DIR, Row, SMALL, TESTPMD, healthy, other, row};
+use super::{DIR, Row, SMALL, TESTPMD, THREE, healthy, other, row};
 use crate::context::child::How;
 use crate::context::{Missing, pools};
 use crate::place::Place;
@@ -16,47 +16,52 @@ use crate::process::{Process, Waited};
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
-    row("the pool is empty", ALL, &[HP101, HP102, HP509], |scene| with_pages(scene, 0)),
-    row("the pool is one page too small", ALL, &[HP509], |scene| with_pages(scene, scene.need() - 1)),
-    row("another process holds every page", ALL, &[HP509], |scene| {
+    row("the pool is empty", THREE, &[HP101, HP102, HP509], |scene| with_pages(scene, 0)),
+    row("the pool is one page too small", THREE, &[HP509], |scene| with_pages(scene, scene.need() - 1)),
+    row("another process holds every page", THREE, &[HP509], |scene| {
         healthy(scene)?;
         scene.hold(scene.need(), How::Touched);
         Ok(())
     }),
-    row("another process has reserved every free page", ALL, &[HP509], |scene| {
+    row("another process has reserved every free page", THREE, &[HP509], |scene| {
         healthy(scene)?;
         scene.hold(scene.need(), How::Reserved);
         Ok(())
     }),
-    row("another process has reserved one of the pages", ALL, &[HP509], |scene| {
+    row("another process has reserved one of the pages", THREE, &[HP509], |scene| {
         healthy(scene)?;
         scene.hold(1, How::Reserved);
         Ok(())
     }),
-    row("all pages have to come by overcommit", ALL, &[HP101, HP509], |scene| {
+    row("all pages have to come by overcommit", THREE, &[HP101, HP509], |scene| {
         with_pages(scene, 0)?;
         overcommit(scene, scene.need());
         Ok(())
     }),
-    row("half of the pages have to come by overcommit", ALL, &[HP509], |scene| {
+    row("half of the pages have to come by overcommit", THREE, &[HP509], |scene| {
         with_pages(scene, scene.need() / 2)?;
         overcommit(scene, scene.need() - scene.need() / 2);
         Ok(())
     }),
-    row("pages of the other size only", ALL, &[HP101, HP509], |scene| {
+    row("pages of the other size only", THREE, &[HP101, HP509], |scene| {
         with_pages(scene, 0)?;
         let other = other(scene.size);
         scene.pool_of(other, (2 << 30) / other.bytes())
     }),
-    row("the pool was shrunk under a process that holds every page", ALL, &[HP101, HP102, HP509], |scene| {
-        healthy(scene)?;
-        scene.hold(scene.need(), How::Touched);
-        scene.keep(Shrunk::by(scene.size, scene.need()));
-        Ok(())
-    }),
+    row(
+        "the pool was shrunk under a process that holds every page",
+        THREE,
+        &[HP101, HP102, HP509],
+        |scene| {
+            healthy(scene)?;
+            scene.hold(scene.need(), How::Touched);
+            scene.keep(Shrunk::by(scene.size, scene.need()));
+            Ok(())
+        },
+    ),
     Row {
         fault: "the pool shrinks and grows all the time, by pages that are not needed",
-        kinds: ALL,
+        kinds: THREE,
         sizes: &[SMALL],
         causes: &[],
         state: |scene| {
@@ -66,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         },
     },
-    row("leaked files of DPDK hold every page", ALL, &[HP105], |scene| {
+    row("leaked files of DPDK hold every page", THREE, &[HP105], |scene| {
         leaked(scene, "rtemap_0", scene.need())
     }),
     row(
@@ -86,17 +91,17 @@ pub(super) const ROWS: &[Row] = &[
             Ok(())
         },
     ),
-    row("leaked files of no DPDK process hold every page", ALL, &[HP105], |scene| {
+    row("leaked files of no DPDK process hold every page", THREE, &[HP105], |scene| {
         leaked(scene, "ram.img", scene.need())
     }),
-    row("leaked files hold as many pages as are free beside them", ALL, &[], |scene| {
+    row("leaked files hold as many pages as are free beside them", THREE, &[], |scene| {
         with_pages(scene, scene.need())?;
         scene.pool(2 * scene.need())?;
         leak(scene, "ram.img", scene.need());
         Ok(())
     }),
     row("a deleted file that a process has open holds every page", TESTPMD, &[HP509], deleted),
-    row("min_size= of another mount has reserved every page", ALL, &[HP509], |scene| {
+    row("min_size= of another mount has reserved every page", THREE, &[HP509], |scene| {
         healthy(scene)?;
         let there = elsewhere(scene);
         let size = scene.size.bytes();
