@@ -53,7 +53,7 @@ fn upgrade() {
     });
     wait::throughout("the verdict is there, and is pass", 10, || {
         let published = Node::read().published();
-        if published.verdict() == Some("pass") { Ok(()) } else { Err(published) }
+        if published.passes() { Ok(()) } else { Err(published) }
     });
     println!(
         "    checked-at before {:?}, after {:?}",
@@ -102,7 +102,7 @@ fn uninstall() {
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
     drop(again);
-    chart::published("a verdict again", 90, |published| published.verdict() == Some("pass"));
+    chart::published("a verdict again", 90, |published| published.passes());
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
     let again = Installed;
