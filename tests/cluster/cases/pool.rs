@@ -43,7 +43,7 @@ fn smaller() {
         published.verdict() == Some("fail")
             && published.labels.get("hugepages-2Mi").is_some_and(|verdict| verdict == "fail")
     });
-    assert_eq!(published.labels.get("hugepages-1Gi").map(String::as_str), Some("pass"), "{published:#?}");
+    assert!(published.passes_for("1Gi") || LARGE.persistent() == 0, "{published:#?}");
     assert_eq!(published.condition.as_ref().map(|(status, _)| status.as_str()), Some("False"));
     show_ours();
     drop(expected);
