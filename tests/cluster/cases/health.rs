@@ -97,7 +97,7 @@ fn one_large_page() {
     let one = LARGE.leave(1);
     daemon("restart", "kubelet");
     let published = chart::published("a pass with one page of 1Gi", 60, |published| {
-        published.verdict() == Some("pass")
+        published.passes()
             && published.annotation("pool.1Gi").is_some_and(|pool| pool.contains('1') && !pool.contains('3'))
     });
     println!("    {published:#?}");

@@ -1,7 +1,5 @@
 //! The release as a whole: its test, an upgrade, its end.
 
-use std::process::Command;
-
 use serde_json::json;
 
 use super::Case;
@@ -16,7 +14,7 @@ pub(crate) const CASES: &[Case] = &[
 
 fn helm_test() {
     let said =
-        chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s", "--logs"], "")
+        chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s"], "")
             .unwrap();
     for line in said.lines() {
         println!("    {line}");
@@ -37,12 +35,18 @@ fn upgrade() {
     // The same image under another tag is another image to helm and to the kubelet.
     let base = std::fs::read_to_string(super::context::left("state/image")).unwrap();
     let old = format!("localhost/hugeprobe:{}", base.trim());
-    let retag = "source \"$0/lib.sh\"; ctr images tag --force \"$1\" localhost/hugeprobe:9.9.9 >/dev/null";
-    let status = Command::new("bash")
-        .args(["-c", retag])
-        .arg(script("x").get_program().to_str().unwrap().trim_end_matches("/x"))
-        .arg(&old)
-        .status();
+    let retagged = [
+        "ctr",
+        "--address",
+        "/run/containerd/containerd.sock",
+        "--namespace",
+        "k8s.io",
+        "images",
+        "tag",
+        "--force",
+    ];
+    let status =
+        script("inside").arg("--mount").args(retagged).args([&old, "localhost/hugeprobe:9.9.9"]).status();
     assert!(status.unwrap().success());
 
     let archive = format!("{to}/hugeprobe-9.9.9.tgz");
@@ -53,7 +57,7 @@ fn upgrade() {
     });
     wait::throughout("the verdict is there, and is pass", 10, || {
         let published = Node::read().published();
-        if published.verdict() == Some("pass") { Ok(()) } else { Err(published) }
+        if published.passes() { Ok(()) } else { Err(published) }
     });
     println!(
         "    checked-at before {:?}, after {:?}",
@@ -102,7 +106,7 @@ fn uninstall() {
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
     drop(again);
-    chart::published("a verdict again", 90, |published| published.verdict() == Some("pass"));
+    chart::published("a verdict again", 90, |published| published.passes());
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
     let again = Installed;

@@ -4,15 +4,18 @@ use serde_json::{Value, json};
 
 use super::Case;
 use super::context::node::Node;
-use super::context::{NAMESPACE, NODE, chart, kubectl, wait};
+use super::context::{NAMESPACE, NODE, chart, kubectl, script, wait};
 
 pub(crate) const CASES: &[Case] =
     &[("the agent's token writes its own node's verdict and nothing else", token)];
 
-/// kubectl with the token of an agent, and with no certificate of an administrator.
+/// The token of an agent, with no certificate of an administrator beside it.
 struct Token {
-    file: tempfile::NamedTempFile,
+    secret: String,
+    config: tempfile::NamedTempFile,
 }
+
+const SERVER: &str = "https://192.168.77.1:443";
 
 fn token() {
     let agent = chart::agent();
@@ -21,17 +24,7 @@ fn token() {
     let other =
         kubectl::apply_for_now(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-b"}}));
 
-    let status = |node: &str, patch: Value| {
-        token.kubectl(&[
-            "patch",
-            "node",
-            node,
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            &patch.to_string(),
-        ])
-    };
+    let status = |node: &str, patch: Value| token.patch(node, "merge-patch", &patch);
     let annotation = |key: &str, value: &str| json!({"metadata": {"annotations": {key: value}}});
 
     // The control: without it, denied might mean broken.
@@ -64,17 +57,7 @@ fn token() {
         json!({"status": {"conditions": [{"type": kind, "status": "False", "reason": "ByHand", "message": "",
         "lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
     };
-    let strategic = |patch: Value| {
-        token.kubectl(&[
-            "patch",
-            "node",
-            NODE,
-            "--subresource=status",
-            "--type=strategic",
-            "-p",
-            &patch.to_string(),
-        ])
-    };
+    let strategic = |patch: Value| token.patch(NODE, "strategic-merge-patch", &patch);
     denied("another condition", strategic(condition("Ready")));
     denied("a condition of its own making", strategic(condition("hugeprobe.io/Other")));
     denied("a finalizer", status(NODE, json!({"metadata": {"finalizers": ["hugeprobe.io/stay"]}})));
@@ -203,22 +186,51 @@ impl Token {
         ]);
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "by-hand",
-            "clusters": [{"name": "cluster", "cluster": {"server": "https://192.168.77.1:443", "certificate-authority": super::context::left("state/keys/ca.crt")}}],
+            "clusters": [{"name": "cluster", "cluster": {"server": SERVER, "certificate-authority": super::context::left("state/keys/ca.crt")}}],
             "users": [{"name": "agent", "user": {"token": token.trim()}}],
             "contexts": [{"name": "by-hand", "context": {"cluster": "cluster", "user": "agent"}}],
         });
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), config.to_string()).unwrap();
-        let token = Self { file };
+        let token = Self { secret: token.trim().to_owned(), config: file };
         println!("    {}", token.kubectl(&["auth", "whoami"]).unwrap_or_default().replace('\n', "\n    "));
         token
     }
 
+    /// PATCH on the status of a node, without the GET that kubectl puts before: the token has no use for that right.
+    fn patch(&self, node: &str, kind: &str, body: &Value) -> Result<String, String> {
+        let authority = super::context::left("state/keys/ca.crt");
+        let address = format!("{SERVER}/api/v1/nodes/{node}/status?fieldManager=hugeprobe");
+        let answer = kubectl::finish(
+            script("inside")
+                .args([
+                    "curl",
+                    "--silent",
+                    "--show-error",
+                    "--request",
+                    "PATCH",
+                    "--data-binary",
+                    "@-",
+                    "--cacert",
+                ])
+                .arg(authority)
+                .args(["--header", &format!("Authorization: Bearer {}", self.secret)])
+                .args(["--header", &format!("Content-Type: application/{kind}+json"), &address]),
+            &body.to_string(),
+        )?;
+        let object: Value = serde_json::from_str(&answer).map_err(|error| format!("{error}: {answer}"))?;
+        if object["kind"] == "Node" {
+            Ok(answer)
+        } else {
+            Err(object["message"].as_str().unwrap_or(&answer).to_owned())
+        }
+    }
+
     fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        kubectl::run(&[arguments, &["--kubeconfig", self.file.path().to_str().unwrap()]].concat())
+        kubectl::run(&[arguments, &["--kubeconfig", self.config.path().to_str().unwrap()]].concat())
     }
 
     fn create(&self, object: &Value) -> Result<String, String> {
-        kubectl::create(object, &["--kubeconfig", self.file.path().to_str().unwrap()])
+        kubectl::create(object, &["--kubeconfig", self.config.path().to_str().unwrap()])
     }
 }

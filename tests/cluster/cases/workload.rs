@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Case;
 use super::context::node::Node;
-use super::context::pools::{LARGE, SMALL};
+use super::context::pools::{LARGE, SMALL, Size};
 use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
 
 pub(crate) const CASES: &[Case] = &[
@@ -16,13 +16,13 @@ pub(crate) const CASES: &[Case] = &[
     ("a node behind a startup taint for our condition is probed and released", startup_taint),
 ];
 
-/// Values that make every size due again.
-fn due() -> Value {
-    json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=2", "1Gi>=1"]}]})
+/// Values that make a size due again: another expectation, which is met.
+fn due(size: Size) -> Value {
+    json!({"expectations": [{"nodeSelector": {}, "expect": [format!("{}>=1", size.name)]}]})
 }
 
 fn arrives() {
-    let changed = chart::with(&due());
+    let changed = chart::with(&due(LARGE));
     let probe = wait::until("a probe of 1Gi is there", 60, || {
         let probes = pods::probes();
         let large =
@@ -86,7 +86,7 @@ fn without_limit() {
 
 /// A probe pod of the agent, as it stands in the API.
 fn capture() -> Value {
-    let changed = chart::with(&due());
+    let changed = chart::with(&due(SMALL));
     let pod = wait::until("a probe of 2Mi is there", 60, || {
         let probes = pods::probes();
         let small =
@@ -110,7 +110,7 @@ fn startup_taint() {
     let released = Released;
     // As on a node that just came up: nothing is published yet.
     let checked = Node::read().published().annotation("checked-at").map(str::to_owned);
-    let changed = chart::with(&due());
+    let changed = chart::with(&due(SMALL));
     chart::published("a new verdict in spite of the taint", 60, |published| {
         published.condition.as_ref().is_some_and(|(status, _)| status == "True")
             && published.annotation("checked-at").map(str::to_owned) != checked

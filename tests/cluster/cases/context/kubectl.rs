@@ -29,7 +29,8 @@ pub(crate) fn show(arguments: &[&str]) -> String {
 
 /// `kubectl get ... -o json`; `None` for what is not there.
 pub(crate) fn get(arguments: &[&str]) -> Option<Value> {
-    let text = must(&[&["get", "--ignore-not-found", "-o", "json"], arguments].concat());
+    let text =
+        must(&[&["get", "--ignore-not-found", "--show-managed-fields", "-o", "json"], arguments].concat());
     if text.trim().is_empty() {
         return None;
     }

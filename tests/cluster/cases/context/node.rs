@@ -109,6 +109,16 @@ impl Published {
         self.annotation("verdict")
     }
 
+    /// What schedulers select by: a pass, warnings included.
+    pub(crate) fn passes(&self) -> bool {
+        self.labels.get("verdict").is_some_and(|label| label == "pass")
+    }
+
+    /// The same of a size.
+    pub(crate) fn passes_for(&self, size: &str) -> bool {
+        self.labels.get(&format!("hugepages-{size}")).is_some_and(|label| label == "pass")
+    }
+
     /// Nothing at all: no agent was ever here.
     pub(crate) fn is_nothing(&self) -> bool {
         self.annotations.is_empty() && self.labels.is_empty() && self.condition.is_none()
