@@ -235,7 +235,7 @@ impl Core {
             Observation::PodGone { name, uid } => self.see_gone(&name, &uid),
             Observation::Usage(usage) => self.seen.usage = Some(usage),
             Observation::Round { size, run, frontend, backend } => {
-                self.see_round(size, &run, frontend, backend)
+                self.see_round(size, &run, frontend, backend);
             }
             Observation::Done(done) => self.take_in_answer(done),
         }

@@ -106,7 +106,7 @@ fn uninstall() {
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
     drop(again);
-    chart::published("a verdict again", 90, |published| published.passes());
+    chart::published("a verdict again", 90, super::context::node::Published::passes);
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
     let again = Installed;
