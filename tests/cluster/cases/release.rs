@@ -13,9 +13,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn helm_test() {
-    let said =
-        chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s"], "")
-            .unwrap();
+    let said = chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s"], "").unwrap();
     for line in said.lines() {
         println!("    {line}");
     }
