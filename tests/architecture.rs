@@ -154,7 +154,9 @@ fn unsafe_code_lives_in_two_modules() {
 
 #[test]
 fn files_are_small_enough_to_have_one_purpose() {
-    for (name, text) in sources().iter().filter(|(name, _)| !name.ends_with("/tests.rs")) {
+    for (name, text) in
+        sources().iter().filter(|(name, _)| !name.ends_with("/tests.rs") && !name.contains("/tests/"))
+    {
         assert!(text.lines().count() <= 400, "{name} has {} lines: split it", text.lines().count());
     }
 }

@@ -124,8 +124,8 @@ impl Compared {
     }
 
     /// A row that the machine cannot have, for want of this.
-    pub(crate) fn not_run(row: &'static Row, kind: Kind, size: PageSize, missing: String) -> Self {
-        let asked = Asked { verdict: Verdict::Crashed, because: Vec::new(), said: missing.clone() };
+    pub(crate) fn not_run(row: &'static Row, kind: Kind, size: PageSize, missing: &str) -> Self {
+        let asked = Asked { verdict: Verdict::Crashed, because: Vec::new(), said: missing.to_owned() };
         let outcome =
             Outcome { works: false, words: format!("not run for want of {missing}"), log: String::new() };
         Self { row, kind, size, asked, outcomes: vec![outcome], disturbed: false, not_run: true }

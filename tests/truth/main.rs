@@ -131,9 +131,9 @@ fn compare_once(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) ->
     let made = std::panic::catch_unwind(AssertUnwindSafe(|| (row.state)(&mut scene)));
     match made {
         Ok(Ok(())) => {}
-        Ok(Err(missing)) => return Compared::not_run(row, kind, size, missing.0),
+        Ok(Err(missing)) => return Compared::not_run(row, kind, size, &missing.0),
         Err(_) => {
-            let not_made = Compared::not_run(row, kind, size, "pages that stay where they are".to_owned());
+            let not_made = Compared::not_run(row, kind, size, "pages that stay where they are");
             return Compared { disturbed: true, ..not_made };
         }
     }

@@ -72,7 +72,8 @@ fn node_deleted() {
         let node = kubectl::get(&["node", NODE]).ok_or("none")?;
         if node["metadata"]["uid"] == before.uid() { Err("the old one") } else { Ok(()) }
     });
-    let published = chart::published("a verdict on the new Node", 120, super::context::node::Published::passes);
+    let published =
+        chart::published("a verdict on the new Node", 120, super::context::node::Published::passes);
     let after = Node::read();
     assert_ne!(before.uid(), after.uid());
     assert_eq!(published.annotation("boot-id"), Some(after.boot_id()));

@@ -18,6 +18,7 @@ use crate::context::{LARGE, Machine, Missing, SMALL};
 
 pub(super) const CASES: &[Case] = &[
     ("peers: testpmd's virtio_user sends back a million frames of our backend's", one_file),
+    ("peers: testpmd's virtio_user that sent a burst of its own does so too", busy),
     (
         "peers: testpmd's virtio_user does so with a file for each page, within the limit of regions",
         many_files,
