@@ -33,7 +33,7 @@ impl<'m> Pair<'m> {
     ///
     /// None that a peer can cause.
     pub fn is_written_to(&self) -> Result<bool, FrontendError> {
-        let [receive, transmit] = self.queues().map(super::traffic::Queue::is_written_to);
+        let [receive, transmit] = self.queues().map(super::queue::Queue::is_written_to);
         Ok(receive? || transmit?)
     }
 }
