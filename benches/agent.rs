@@ -115,7 +115,7 @@ async fn measure() {
         machine.pool("free", 500 + u64::from(tick % 8));
         if tick % 30 == 29 {
             world.change_node(|node| {
-                node["status"]["conditions"][0]["lastHeartbeatTime"] = tick.to_string().into()
+                node["status"]["conditions"][0]["lastHeartbeatTime"] = tick.to_string().into();
             });
             world.end_watches();
         }

@@ -232,10 +232,10 @@ impl Core {
                 self.see_pods(&pods);
             }
             Observation::Pod(pod) => self.see_pod(&pod),
-            Observation::PodGone { name, uid } => self.see_gone(&name, &uid),
+            Observation::PodGone { uid, .. } => self.see_gone(&uid),
             Observation::Usage(usage) => self.seen.usage = Some(usage),
             Observation::Round { size, run, frontend, backend } => {
-                self.see_round(size, &run, frontend, backend)
+                self.see_round(size, &run, frontend, backend);
             }
             Observation::Done(done) => self.take_in_answer(done),
         }
@@ -250,7 +250,7 @@ impl Core {
             }
             Done::Deleted { uid, result, .. } => {
                 self.count(Call::DeletePod, result.as_ref().err());
-                self.deleted(&uid, result);
+                self.deleted(&uid, &result);
             }
             Done::Listed(refusal) => {
                 self.count(Call::ListPods, Some(&refusal));
@@ -264,7 +264,7 @@ impl Core {
             }
             Done::Emitted { name, result } => {
                 self.count(Call::Emit, result.as_ref().err());
-                self.emitted(&name, result);
+                self.emitted(&name, &result);
             }
         }
     }

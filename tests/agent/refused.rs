@@ -43,7 +43,7 @@ async fn without_watch_the_node_is_asked_for_now_and_then() {
 
 #[tokio::test(start_paused = true)]
 async fn without_list_the_node_is_asked_for_too() {
-    let stage = without(&["list nodes", "watch nodes"][..1].as_ref(), 0).await;
+    let stage = without(["list nodes", "watch nodes"][..1].as_ref(), 0).await;
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("none"));
 }
 

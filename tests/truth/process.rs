@@ -104,7 +104,7 @@ impl Process {
             match name {
                 "KernelPageSize:" => of_mapping = number,
                 "Shared_Hugetlb:" | "Private_Hugetlb:" if of_mapping << 10 == size.bytes() => {
-                    kilobytes += number
+                    kilobytes += number;
                 }
                 _ => {}
             }

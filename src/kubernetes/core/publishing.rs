@@ -158,7 +158,7 @@ impl Core {
             self.publishing.renewing = false;
         }
         let shown = Substance::shown(&node);
-        let futile = (shown != sent.substance && !sent.scrubs).then(|| (sent.substance, shown));
+        let futile = (shown != sent.substance && !sent.scrubs).then_some((sent.substance, shown));
         self.publishing.applied = Some(Applied { uid: sent.uid, at: now, futile });
         self.seen.node = Some(Some(node));
         if let Some(turn) = sent.turn {

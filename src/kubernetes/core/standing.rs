@@ -227,9 +227,10 @@ impl Kind {
 
 /// What came of the sharing, in a line; none if nothing of it was tried.
 pub(super) fn share(findings: &[Finding]) -> Option<String> {
-    let about = || findings.iter().filter(|finding| finding.id.number() / 100 == 6);
+    let about = || findings.iter().rev().filter(|finding| finding.id.number() / 100 == 6);
     let tried = about().filter(|finding| finding.outcome != Outcome::Skip).count();
     let hold = about().filter(|finding| matches!(finding.outcome, Outcome::Pass | Outcome::Warn)).count();
+    // Backwards, so that of equals it is the first.
     let worst =
         about().filter(|finding| finding.outcome > Outcome::Pass).max_by_key(|finding| finding.outcome);
     if tried == 0 {

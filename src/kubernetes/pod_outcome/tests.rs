@@ -1,4 +1,5 @@
 //! Pods as a real API server shows them, each with what it means.
+#![allow(clippy::needless_pass_by_value, reason = "statuses are written where they are used")]
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -34,7 +34,7 @@ fn refused() {
     show_ours();
     drop(grown);
     drop(limit);
-    chart::published("a pass once it is let in", 120, |published| published.passes());
+    chart::published("a pass once it is let in", 120, super::context::node::Published::passes);
     drop(changed);
 }
 
@@ -62,7 +62,7 @@ fn deleted() {
         "--force",
         "--grace-period=0",
     ]);
-    chart::published("a pass all the same", 90, |published| published.passes());
+    chart::published("a pass all the same", 90, super::context::node::Published::passes);
     drop(changed);
 }
 

@@ -32,7 +32,7 @@ fn killed() {
         let now = restarts(&chart::agent());
         if now > before { Ok(()) } else { Err(now) }
     });
-    chart::published("a pass all the same", 90, |published| published.passes());
+    chart::published("a pass all the same", 90, super::context::node::Published::passes);
     wait::until("no probe pod is left", 60, || match pods::probes().len() {
         0 => Ok(()),
         more => Err(more),
@@ -72,7 +72,7 @@ fn node_deleted() {
         let node = kubectl::get(&["node", NODE]).ok_or("none")?;
         if node["metadata"]["uid"] == before.uid() { Err("the old one") } else { Ok(()) }
     });
-    let published = chart::published("a verdict on the new Node", 120, |published| published.passes());
+    let published = chart::published("a verdict on the new Node", 120, super::context::node::Published::passes);
     let after = Node::read();
     assert_ne!(before.uid(), after.uid());
     assert_eq!(published.annotation("boot-id"), Some(after.boot_id()));
@@ -91,7 +91,7 @@ fn forged() {
     chart::published("the boot id is this boot's again", 60, |published| {
         published.annotation("boot-id") == Some(node.boot_id())
     });
-    chart::published("and the verdict is pass", 60, |published| published.passes());
+    chart::published("and the verdict is pass", 60, super::context::node::Published::passes);
 }
 
 fn malformed() {

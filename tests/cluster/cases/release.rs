@@ -13,9 +13,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn helm_test() {
-    let said =
-        chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s"], "")
-            .unwrap();
+    let said = chart::helm(&["test", "hugeprobe", "--namespace", NAMESPACE, "--timeout", "90s"], "").unwrap();
     for line in said.lines() {
         println!("    {line}");
     }
@@ -106,7 +104,7 @@ fn uninstall() {
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
     drop(again);
-    chart::published("a verdict again", 90, |published| published.passes());
+    chart::published("a verdict again", 90, super::context::node::Published::passes);
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
     let again = Installed;

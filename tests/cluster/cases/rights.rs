@@ -70,7 +70,10 @@ fn token() {
     );
 
     denied("a taint", token.kubectl(&["taint", "node", NODE, "hugeprobe.io/x=y:NoSchedule"]));
-    denied("a cordon", token.kubectl(&["cordon", NODE]));
+    denied(
+        "a cordon",
+        token.kubectl(&["patch", "node", NODE, "--patch", "{\"spec\": {\"unschedulable\": true}}"]),
+    );
     denied(
         "a label by patch of the node",
         token.kubectl(&["label", "node", NODE, "hugeprobe.io/verdict=pass", "--overwrite"]),
@@ -227,7 +230,7 @@ impl Token {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        kubectl::run(&[arguments, &["--kubeconfig", self.config.path().to_str().unwrap()]].concat())
+        kubectl::run(&[&["--kubeconfig", self.config.path().to_str().unwrap()], arguments].concat())
     }
 
     fn create(&self, object: &Value) -> Result<String, String> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Case;
 use super::context::node::Node;
-use super::context::pools::{LARGE, SMALL, Size};
+use super::context::pools::{SMALL, Size, scarce};
 use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
 
 pub(crate) const CASES: &[Case] = &[
@@ -22,17 +22,18 @@ fn due(size: Size) -> Value {
 }
 
 fn arrives() {
-    let changed = chart::with(&due(LARGE));
-    let probe = wait::until("a probe of 1Gi is there", 60, || {
+    let size = scarce();
+    let changed = chart::with(&due(size));
+    let probe = wait::until("a probe is there", 60, || {
         let probes = pods::probes();
         let large =
-            probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "1Gi").cloned();
+            probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == size.name).cloned();
         large.ok_or(probes.len())
     });
     println!("    probe {} is {}", chart::meta(&probe, "name"), probe["status"]["phase"]);
     let begin = Instant::now();
     let workload =
-        kubectl::apply_for_now(&pods::workload("arrives", LARGE, LARGE.persistent(), LARGE.persistent()));
+        kubectl::apply_for_now(&pods::workload("arrives", size, size.persistent(), size.persistent()));
     pods::running(WORKLOADS, "arrives", 10);
     assert!(begin.elapsed().as_secs_f64() < 10.0, "Running after {:.1} s", begin.elapsed().as_secs_f64());
     kubectl::show(&["get", "pods", "--all-namespaces", "-o", "wide"]);

@@ -59,7 +59,8 @@ impl Core {
                 state.ended(verdict.word(), verdict == Verdict::Fail);
             }
             Verdict::Unknown | Verdict::None => {
-                let worst = not_pass.iter().max_by_key(|finding| finding.outcome);
+                // Of equals the first: what came after was often not reached because of it.
+                let worst = not_pass.iter().rev().max_by_key(|finding| finding.outcome);
                 let why = worst.map_or_else(
                     || "the probe could not tell".to_owned(),
                     |worst| format!("the probe could not tell, {}", worst.id),

@@ -160,7 +160,7 @@ impl Core {
             })
             .map(|(uid, _)| uid.clone())
             .collect();
-        missing.iter().for_each(|uid| self.see_gone("", uid));
+        missing.iter().for_each(|uid| self.see_gone(uid));
         pods.iter().for_each(|pod| self.probing.pods.see(pod));
         self.probing.pods.asked = None;
         self.probing.pods.failures = 0;
@@ -172,7 +172,7 @@ impl Core {
     }
 
     /// One of them is gone.
-    pub(in super::super) fn see_gone(&mut self, _name: &str, uid: &str) {
+    pub(in super::super) fn see_gone(&mut self, uid: &str) {
         let known = self.probing.pods.known.remove(uid);
         let Some(out) = self.probing.out.as_mut().filter(|out| out.uid.as_deref() == Some(uid)) else {
             return;
@@ -190,7 +190,7 @@ impl Core {
     }
 
     /// The answer to `DeletePod`.
-    pub(in super::super) fn deleted(&mut self, uid: &str, result: Result<(), Refusal>) {
+    pub(in super::super) fn deleted(&mut self, uid: &str, result: &Result<(), Refusal>) {
         let Some(pod) = self.probing.pods.known.get_mut(uid) else { return };
         pod.removal = match result {
             Ok(()) | Err(Refusal::Gone(_) | Refusal::Conflict(_)) => Removal::Granted(self.clock.now()),

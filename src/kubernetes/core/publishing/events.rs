@@ -134,7 +134,7 @@ const NOTHING: &str = "HugepagesGone";
 
 impl Core {
     /// The answer to `Emit`.
-    pub(in super::super) fn emitted(&mut self, name: &str, result: Result<(), Refusal>) {
-        self.publishing.telling.answered(name, &result, &mut self.clock);
+    pub(in super::super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
+        self.publishing.telling.answered(name, result, &mut self.clock);
     }
 }

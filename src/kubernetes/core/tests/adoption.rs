@@ -69,11 +69,11 @@ fn what_is_forged_stale_or_about_something_else_is_not_kept() {
             world.forge("hugeprobe.io/probe.2Mi", &probe);
         }),
         ("nobody owns anything", |world| {
-            world.change_node(|node| node["metadata"]["managedFields"] = serde_json::json!([]))
+            world.change_node(|node| node["metadata"]["managedFields"] = serde_json::json!([]));
         }),
         ("it is no such thing", |world| {
             world.change_node(|node| {
-                node["metadata"]["annotations"]["hugeprobe.io/probe.2Mi"] = "pass".into()
+                node["metadata"]["annotations"]["hugeprobe.io/probe.2Mi"] = "pass".into();
             });
         }),
         ("it has a word too many", |world| {

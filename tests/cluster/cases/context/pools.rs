@@ -18,6 +18,11 @@ pub(crate) const SMALL: Size = Size { name: "2Mi", kib: 2048 };
 /// 1Gi.
 pub(crate) const LARGE: Size = Size { name: "1Gi", kib: 1_048_576 };
 
+/// 1Gi where there are any, else 2Mi: the size that a workload can easily take all pages of.
+pub(crate) fn scarce() -> Size {
+    if LARGE.persistent() > 0 { LARGE } else { SMALL }
+}
+
 /// A change of a pool that is taken back when this goes.
 #[derive(Debug)]
 #[must_use]
