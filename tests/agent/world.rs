@@ -70,8 +70,11 @@ pub(crate) struct State {
     faults: BTreeMap<String, (Fault, Option<u32>)>,
     watchers: Vec<(&'static str, UnboundedSender<Result<Bytes, String>>)>,
     /// Called with each pod that is created: the scheduler and the kubelet.
-    pub(crate) kubelet: Option<Box<dyn Fn(&World, &str) + Send>>,
+    pub(crate) kubelet: Option<Kubelet>,
 }
+
+/// Told of each pod that is created, by its name.
+type Kubelet = Box<dyn Fn(&World, &str) + Send>;
 
 type Answer = Response<UnsyncBoxBody<Bytes, String>>;
 
