@@ -73,6 +73,7 @@ pub(crate) struct State {
     pub(crate) kubelet: Option<Kubelet>,
 }
 
+/// Told of each pod that is created, by its name.
 type Kubelet = Box<dyn Fn(&World, &str) + Send>;
 
 type Answer = Response<UnsyncBoxBody<Bytes, String>>;

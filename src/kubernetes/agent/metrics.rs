@@ -297,6 +297,20 @@ mod tests {
     #[test]
     fn the_documentation_names_every_metric_and_no_other() {
         let metrics = Metrics::new();
+        // A family without a series has no line.
+        let size = "2Mi".parse().unwrap();
+        metrics.pools(&[pool(Vec::new())]);
+        metrics.verdicts(Verdict::Pass, &[SizeVerdict { size, verdict: Verdict::Pass }]);
+        metrics.outcomes([(CheckId::new(105), None, Outcome::Pass)]);
+        metrics.request(Verb::Get, Resource::Nodes, None);
+        metrics.probes(&[ProbeView {
+            size,
+            last_concluded: Some(Timestamp::UNIX_EPOCH),
+            last_seconds: Some(1.0),
+            busy_since: Some(Timestamp::UNIX_EPOCH),
+            hindrance: None,
+            ends: &std::collections::BTreeMap::from([("pass", 1)]),
+        }]);
         let text = metrics.text();
         let mut registered: Vec<_> = text
             .lines()
