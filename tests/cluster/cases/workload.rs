@@ -5,7 +5,6 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::Case;
-use super::context::node::Node;
 use super::context::pools::{SMALL, Size, scarce};
 use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
 
