@@ -65,6 +65,10 @@ fn calm() {
         assert_eq!(ours.len(), 1, "one manager, one operation: {ours:#?}");
         (ours[0]["time"].clone(), Node::read().published())
     };
+    wait::until("the last probe pod is gone", 30, || match pods::probes().len() {
+        0 => Ok(()),
+        more => Err(more),
+    });
     let before = ours();
     wait::throughout("no write, no pod", 15, || {
         let (now, probes) = (ours(), pods::probes().len());
