@@ -12,7 +12,7 @@ check:
 ## Install what the tests need, then pass them all, real huge pages included (root)
 test:
 	tests/install-needs
-	HUGEPROBE_REQUIRE=1 $(CARGO) test --locked
+	env HUGEPROBE_REQUIRE=1 $$(tests/left-out) $(CARGO) test --locked
 
 ## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
 truth:

@@ -182,11 +182,13 @@ checks    HP405 AddressSpaceLimit
     #[test]
     fn no_line_is_wider_than_the_terminal_and_nothing_steers_it() {
         let log: String = all().map(|trouble| format!("\x1b[31m{}\x1b[0m\n", trouble.example)).collect();
+        // A word is never broken: one that is too long stands alone and sticks out.
+        let one_word = |line: &str| line.chars().skip(10).collect::<String>().split_whitespace().count() <= 1;
         for width in [40, 80] {
             let mut out = Vec::new();
             found(&search(&log), &mut out, Style { width, ..Style::default() }).unwrap();
             let text = String::from_utf8(out).unwrap();
-            assert!(text.lines().all(|line| columns(line) <= width), "{text}");
+            assert!(text.lines().all(|line| columns(line) <= width || one_word(line)), "{text}");
             assert!(!text.contains('\x1b'));
         }
     }

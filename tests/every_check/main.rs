@@ -125,7 +125,9 @@ const ROWS: &[Row] = &[
 #[test]
 fn every_check_of_the_catalogue_has_one_row() {
     let rows: Vec<_> = ROWS.iter().map(|row| row.id.to_owned()).collect();
-    let checks: Vec<_> = CHECKS.iter().map(|check| check.id.to_string()).collect();
+    // HP2xx are the agent's: src/domain/inspect/kubernetes/tests.rs has a row for each, tests/cluster the real thing.
+    let of_check = CHECKS.iter().filter(|check| check.id.number() / 100 != 2);
+    let checks: Vec<_> = of_check.map(|check| check.id.to_string()).collect();
     assert_eq!(rows, checks, "a check that is not seen to fail here proves nothing: give it a row");
 }
 

@@ -191,7 +191,7 @@ fn old_kernel_sigbus(machine: &Machine) -> Result<(), Missing> {
         .args(["-c", script])
         .arg(group.path())
         .arg(std::env::current_exe().unwrap())
-        .args(["--as", "filtered", "OldKernel", "check", "-o", "json", "--size", "2Mi"]));
+        .args(["--as", "filtered", "OldKernel", PROGRAM, "check", "-o", "json", "--size", "2Mi"]));
     let entry = run.expect("HP502", "fail");
     assert!(entry["seen"].as_str().unwrap().contains("SIGBUS"), "{entry:#}");
     assert_eq!(run.code, Some(1));

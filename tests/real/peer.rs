@@ -46,7 +46,7 @@ fn testpmd_small(machine: &Machine) -> Result<(), Missing> {
 }
 
 fn testpmd_large(machine: &Machine) -> Result<(), Missing> {
-    let _pages = (machine.pages(SMALL, 32)?, machine.pages(LARGE, 1)?);
+    let _pages = (machine.pages(SMALL, 32)?, machine.pages(LARGE, 2)?);
     testpmd(LARGE)
 }
 

@@ -26,7 +26,7 @@ use hugeprobe::linux::pattern;
 use vm_memory::VolatileSlice;
 
 use crate::Case;
-use crate::context::program::run;
+use crate::context::program::{PROGRAM, run};
 use crate::context::{Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
@@ -45,7 +45,19 @@ fn first_touch(machine: &Machine) -> Result<(), Missing> {
         .args(["-c", script])
         .arg(group.path())
         .arg(std::env::current_exe().unwrap())
-        .args(["--as", "filtered", "OldKernel", "check", "-o", "json", "--size", "2Mi", "--only", "HP6"]));
+        .args([
+            "--as",
+            "filtered",
+            "OldKernel",
+            PROGRAM,
+            "check",
+            "-o",
+            "json",
+            "--size",
+            "2Mi",
+            "--only",
+            "HP6",
+        ]));
     let entry = run.expect("HP605", "fail");
     assert!(entry["seen"].as_str().unwrap().contains("SIGBUS"), "{entry:#}");
     Ok(())

@@ -97,8 +97,8 @@ fn bounce(size: PageSize, told: Told<'_>) -> Result<Vec<usize>, Missing> {
     }
     let report = backend.report();
     assert!(report.tally.unwrap().is_whole(FRAMES), "{report:?}");
-    // It sends its table again whenever its memory grows, which it does at the start.
-    assert!(report.tables >= 2, "{report:?}");
+    // It sends its table again whenever its memory grows: at the start, unless one page has room for everything.
+    assert!(report.tables >= if size == SMALL { 2 } else { 1 }, "{report:?}");
     let ending = std::thread::spawn(move || drop(testpmd.take()));
     assert_eq!(backend.serve(Instant::now() + LONG).unwrap(), End::Closed);
     ending.join().unwrap();
