@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::Case;
-use crate::context::program::{PROGRAM, Run, check, check_in_cgroup, run};
+use crate::context::program::{PROGRAM, Run, check, check_in_cgroup, in_cgroup, run};
 use crate::context::{LARGE, Machine, Missing, SMALL, child, pools};
 
 pub(crate) const CASES: &[Case] = &[
@@ -119,11 +119,9 @@ fn second_page(machine: &Machine) -> Result<(), Missing> {
     let group = machine.cgroup("second-page")?;
     group.set("hugetlb.2MB.max", 2 << 20);
     // The plan would take one page; told to take two, the worker meets the limit.
-    let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
     let assignment = "{\"run\":\"by-hand\",\"parent\":PARENT,\"work\":{\"allocation\":{\"role\":\"memfd\",\"size\":\"2Mi\",\"pages\":2}}}";
     let assignment = assignment.replace("PARENT", &std::process::id().to_string());
-    let run =
-        run(Command::new("sh").args(["-c", script]).arg(group.path()).args([PROGRAM, "worker", &assignment]));
+    let run = run(in_cgroup(group.path()).args([PROGRAM, "worker", &assignment]));
     assert_eq!(outcome(&run, "HP502"), "pass", "{run:?}");
     assert_eq!(outcome(&run, "HP503"), "fail", "{run:?}");
     Ok(())
@@ -186,12 +184,8 @@ fn old_kernel_sigbus(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let group = machine.cgroup("sigbus")?;
     group.set("hugetlb.2MB.max", 0);
-    let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
-    let run = run(Command::new("sh")
-        .args(["-c", script])
-        .arg(group.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(["--as", "filtered", "OldKernel", PROGRAM, "check", "-o", "json", "--size", "2Mi"]));
+    let arguments = ["check", "-o", "json", "--size", "2Mi"];
+    let run = child::under_in_cgroup(group.path(), child::Filter::OldKernel, &arguments);
     let entry = run.expect("HP502", "fail");
     assert!(entry["seen"].as_str().unwrap().contains("SIGBUS"), "{entry:#}");
     assert_eq!(run.code, Some(1));

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -26,8 +25,7 @@ use hugeprobe::linux::pattern;
 use vm_memory::VolatileSlice;
 
 use crate::Case;
-use crate::context::program::{PROGRAM, run};
-use crate::context::{Machine, Missing, SMALL};
+use crate::context::{Machine, Missing, SMALL, child};
 
 pub(crate) const CASES: &[Case] = &[
     ("spoilt: HP605 fails when the frontend's first touch is SIGBUS", first_touch),
@@ -40,24 +38,8 @@ fn first_touch(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let group = machine.cgroup("first-touch")?;
     group.set("hugetlb.2MB.max", 0);
-    let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
-    let run = run(Command::new("sh")
-        .args(["-c", script])
-        .arg(group.path())
-        .arg(std::env::current_exe().unwrap())
-        .args([
-            "--as",
-            "filtered",
-            "OldKernel",
-            PROGRAM,
-            "check",
-            "-o",
-            "json",
-            "--size",
-            "2Mi",
-            "--only",
-            "HP6",
-        ]));
+    let arguments = ["check", "-o", "json", "--size", "2Mi", "--only", "HP6"];
+    let run = child::under_in_cgroup(group.path(), child::Filter::OldKernel, &arguments);
     let entry = run.expect("HP605", "fail");
     assert!(entry["seen"].as_str().unwrap().contains("SIGBUS"), "{entry:#}");
     Ok(())

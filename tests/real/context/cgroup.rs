@@ -81,15 +81,19 @@ impl Hierarchy {
         }
         let mounted = tempfile::tempdir().unwrap();
         let mut done = mount_v1(mounted.path());
-        // Groups that were removed a moment ago hold the controller on v2 for as long as the kernel takes to forget them.
-        for _ in 0..100 {
+        // Every group of v2 that has the controller holds it, those that live and, until the kernel has forgotten them, those that
+        // were removed: others' groups have it because these tests gave it to the children of the root.
+        for _ in 0..600 {
             if done != Err(nix::errno::Errno::EBUSY) {
                 break;
+            }
+            for root in ROOTS.map(Path::new) {
+                let _ = fs::write(root.join("cgroup.subtree_control"), "-hugetlb");
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
             done = mount_v1(mounted.path());
         }
-        done.map_err(|errno| Missing(format!("the hugetlb controller on cgroup v1: {errno}")))?;
+        done.map_err(|errno| Missing(format!("the hugetlb controller on cgroup v1: {errno}; {}", held())))?;
         let path = mounted.path().to_owned();
         Ok(Self { mounted: Some(mounted), path })
     }
@@ -115,6 +119,16 @@ impl Drop for Hierarchy {
 
 fn mount_v1(path: &Path) -> nix::Result<()> {
     nix::mount::mount(Some("none"), path, Some("cgroup"), nix::mount::MsFlags::empty(), Some("hugetlb"))
+}
+
+/// What holds the controller on v2: the groups that live, and how many are dying.
+fn held() -> String {
+    let roots = ROOTS.map(Path::new);
+    let told = roots.iter().filter_map(|root| fs::read_to_string(root.join("cgroup.stat")).ok());
+    let groups =
+        roots.iter().filter(|root| root.join("cgroup.stat").exists()).flat_map(fs::read_dir).flatten();
+    let groups = groups.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>();
+    format!("cgroup.stat says {:?}, and there are {groups:?}", told.collect::<String>())
 }
 
 fn root() -> Result<PathBuf, Missing> {

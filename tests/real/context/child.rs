@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use hugeprobe::domain::size::{HugeLen, PageSize};
@@ -12,7 +13,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-use super::program::{PROGRAM, Run, run};
+use super::program::{PROGRAM, Run, in_cgroup, run};
 
 /// How a holder holds its pages.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +60,18 @@ pub(crate) fn hold(size: PageSize, pages: u64, how: How) -> Holder {
 
 /// Runs the program with `arguments` under `filter`.
 pub(crate) fn under(filter: Filter, arguments: &[&str]) -> Run {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    run(command.args(["--as", "filtered", &format!("{filter:?}"), PROGRAM]).args(arguments))
+    run(Command::new(std::env::current_exe().unwrap()).args(words(filter)).args(arguments))
+}
+
+/// The same in a cgroup.
+pub(crate) fn under_in_cgroup(group: &Path, filter: Filter, arguments: &[&str]) -> Run {
+    let mut command = in_cgroup(group);
+    run(command.arg(std::env::current_exe().unwrap()).args(words(filter)).args(arguments))
+}
+
+/// What this binary is told, to become the program under a filter.
+fn words(filter: Filter) -> [String; 4] {
+    ["--as".to_owned(), "filtered".to_owned(), format!("{filter:?}"), PROGRAM.to_owned()]
 }
 
 /// Is one of these processes, if the command line says so.

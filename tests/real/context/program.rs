@@ -43,10 +43,14 @@ pub(crate) fn check_in(preamble: &str, arguments: &[&str]) -> Run {
 
 /// The same in a cgroup.
 pub(crate) fn check_in_cgroup(group: &Path, arguments: &[&str]) -> Run {
-    let script = "echo $$ > \"$0\"/cgroup.procs && exec \"$@\"";
+    run(in_cgroup(group).args([PROGRAM, "check", "-o", "json"]).args(arguments))
+}
+
+/// A shell that joins the cgroup, and becomes the program that its further arguments name.
+pub(crate) fn in_cgroup(group: &Path) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", script]).arg(group).args([PROGRAM, "check", "-o", "json"]).args(arguments);
-    run(&mut command)
+    command.args(["-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\""]).arg(group);
+    command
 }
 
 /// Runs a command to its end.

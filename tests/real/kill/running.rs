@@ -5,7 +5,7 @@ use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::io::{Read as _, Seek as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::scene::Scene;
-use crate::context::program::PROGRAM;
+use crate::context::program::{PROGRAM, in_cgroup};
 
 /// Who is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +98,7 @@ impl<'a> Running<'a> {
         output: Option<Stdio>,
     ) -> Self {
         let [kept, log] = [(); 2].map(|()| tempfile::tempfile().unwrap());
-        let mut child = Command::new("sh")
-            .args(["-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\""])
-            .arg(scene.group())
+        let mut child = in_cgroup(scene.group())
             .arg(PROGRAM)
             .args(arguments)
             .stdin(input)
