@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::process::Command;
+use std::time::Duration;
 
 use hugeprobe::domain::check::CheckId;
-use hugeprobe::domain::size::PageSize;
+use hugeprobe::domain::troubleshooting::{self, Trouble};
 use serde_json::Value;
 
 use crate::context::program::run;
-use crate::rows::Row;
+use crate::case::{Case, Cause};
 use crate::scene::Scene;
-use crate::workload::{Kind, Outcome};
+use crate::workload::Outcome;
 
 /// What hugeprobe said.
 #[derive(Debug, Clone)]
@@ -37,17 +38,25 @@ pub(crate) enum Verdict {
 
 /// A row, run.
 #[derive(Debug)]
-pub(crate) struct Compared {
-    pub(crate) row: &'static Row,
-    pub(crate) kind: Kind,
-    pub(crate) size: PageSize,
+pub(crate) struct Compared<'c> {
+    pub(crate) case: &'c Case,
     pub(crate) asked: Asked,
     /// Of the workload: three where the first was not as hugeprobe said.
     pub(crate) outcomes: Vec<Outcome>,
     /// The pools were not the same before and after: somebody else uses them.
     pub(crate) disturbed: bool,
+    /// Why it was not run, if it was not.
+    pub(crate) not_run: Option<NotRun>,
+    pub(crate) took: [Duration; 2],
+}
+
+/// Why a row was not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotRun {
+    /// The kernel has no pages of 1Gi to give, which a machine that ran for long need not have.
+    LeftOut,
     /// The machine has not what it takes.
-    pub(crate) not_run: bool,
+    Missing,
 }
 
 /// How hugeprobe and the workload stand to each other in one row.
@@ -64,6 +73,8 @@ pub(crate) enum Relation {
     Disturbed,
     /// The machine has not what it takes.
     NotRun,
+    /// The kernel had no pages of 1Gi to give.
+    LeftOut,
 }
 
 /// The numbers that have to be 0.
@@ -75,6 +86,7 @@ pub(crate) struct Standing {
     pub(crate) other_causes: usize,
     pub(crate) disturbed: usize,
     pub(crate) not_run: usize,
+    pub(crate) left_out: usize,
     pub(crate) excepted: usize,
     stale_exceptions: Vec<String>,
 }
@@ -82,7 +94,7 @@ pub(crate) struct Standing {
 /// Asks hugeprobe in the scene, with the need of its workload.
 pub(crate) fn ask(scene: &Scene) -> Asked {
     let mut command: Command = scene.place.command(&scene.program);
-    command.args(["check", "-o", "json"]).args(scene.kind.question(scene.size));
+    command.args(["check", "-o", "json"]).args(scene.kind.question(scene.size, scene.ovs));
     if let Some(directory) = scene.directory() {
         command.arg("--dir").arg(directory);
     }
@@ -91,7 +103,12 @@ pub(crate) fn ask(scene: &Scene) -> Asked {
             command.arg(option).arg(group);
         }
     }
-    let ran = run(&mut command);
+    read(&mut command)
+}
+
+/// Runs a `check -o json`, and reads its report.
+pub(crate) fn read(command: &mut Command) -> Asked {
+    let ran = run(command);
     let said = format!("{}\n{}", ran.stdout, ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
     let with = |outcome: &str| -> Vec<String> {
@@ -118,17 +135,39 @@ impl Asked {
     }
 }
 
-impl Compared {
-    pub(crate) fn name(&self) -> String {
-        format!("{} | {} | {}", self.row.fault, self.size, self.kind)
-    }
-
+impl<'c> Compared<'c> {
     /// A row that the machine cannot have, for want of this.
-    pub(crate) fn not_run(row: &'static Row, kind: Kind, size: PageSize, missing: &str) -> Self {
+    pub(crate) fn not_run(case: &'c Case, not_run: NotRun, missing: &str) -> Self {
         let asked = Asked { verdict: Verdict::Crashed, because: Vec::new(), said: missing.to_owned() };
         let outcome =
             Outcome { works: false, words: format!("not run for want of {missing}"), log: String::new() };
-        Self { row, kind, size, asked, outcomes: vec![outcome], disturbed: false, not_run: true }
+        Self {
+            case,
+            asked,
+            outcomes: vec![outcome],
+            disturbed: false,
+            not_run: Some(not_run),
+            took: Default::default(),
+        }
+    }
+
+    /// What `hugeprobe explain --log` finds in what the workload said.
+    pub(crate) fn told(&self) -> Vec<&'static Trouble> {
+        let found = troubleshooting::search(&self.outcome().log);
+        found.iter().map(|one| one.trouble).filter(|trouble| !trouble.is_often_harmless).collect()
+    }
+
+    /// Whether one of the checks that fail finds the fault that was made, and one the cause that the log tells of.
+    fn names_the_cause(&self) -> bool {
+        let fails = |check: &CheckId| self.asked.because.contains(&check.to_string());
+        let told = self.told();
+        let untold = told.iter().all(|trouble| trouble.checks.is_empty());
+        let checks = match self.case.cause {
+            Cause::Words(words) => return self.asked.because.iter().any(|because| because.contains(words)),
+            Cause::Checks(checks) => checks,
+        };
+        checks.iter().any(fails)
+            && (untold || told.iter().flat_map(|trouble| trouble.checks).any(fails))
     }
 
     /// What the workload did: what it did most often.
@@ -139,14 +178,13 @@ impl Compared {
 
     pub(crate) fn relation(&self) -> Relation {
         let always = |works| self.outcomes.iter().all(|outcome| outcome.works == works);
-        let causes = self.row.causes.iter().map(CheckId::to_string);
         match (self.asked.verdict, self.outcome().works) {
-            _ if self.not_run => Relation::NotRun,
             _ if self.disturbed => Relation::Disturbed,
+            _ if self.not_run == Some(NotRun::LeftOut) => Relation::LeftOut,
+            _ if self.not_run == Some(NotRun::Missing) => Relation::NotRun,
             (Verdict::Pass, true) => Relation::Agree,
             (Verdict::Fail, false) => {
-                let named = causes.into_iter().any(|cause| self.asked.because.contains(&cause));
-                if named { Relation::Agree } else { Relation::OtherCause }
+                if self.names_the_cause() { Relation::Agree } else { Relation::OtherCause }
             }
             (Verdict::Pass, false) => Relation::FalsePass,
             (Verdict::Fail, true) => Relation::FalseFail,
@@ -168,39 +206,45 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl fmt::Display for Compared {
+impl fmt::Display for Compared<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let relation = self.relation();
+        if relation == Relation::LeftOut {
+            return write!(f, "- {} {}", self.case.name(), self.outcome().words);
+        }
         let mark = if relation == Relation::Agree { ' ' } else { '!' };
         let outcome = self.outcome();
         let does = if outcome.works { "works" } else { "fails" };
         write!(
             f,
-            "{mark} {:<58} {:<4} {:<20} {does}  {:<8} {:<24} {}",
-            self.row.fault,
-            self.size.to_string(),
-            self.kind.to_string(),
+            "{mark} {:<58} {:<4} {:<20} {:>4.1} {:>4.1}  {does}  {:<8} {:<24} {}",
+            self.case.fault,
+            self.case.size.to_string(),
+            self.case.workload,
+            self.took[0].as_secs_f64(),
+            self.took[1].as_secs_f64(),
             self.asked.verdict,
             self.asked.because.join(" "),
             outcome.words.chars().take(90).collect::<String>(),
         )?;
         if relation != Relation::Agree {
+            let told: Vec<_> = self.told().iter().map(|trouble| trouble.name).collect();
             let said: String = self.asked.said.chars().take(6000).collect();
-            write!(f, "\n{relation:?} ({} runs)\n{said}\n{}\n", self.outcomes.len(), outcome.log)?;
+            write!(f, "\n{relation:?} ({} runs), the log tells of {told:?}\n{said}\n{}\n", self.outcomes.len(), outcome.log)?;
         }
         Ok(())
     }
 }
 
 impl Standing {
-    pub(crate) fn of(compared: &[Compared], exceptions: &[String]) -> Self {
+    pub(crate) fn of(compared: &[Compared<'_>], exceptions: &[String]) -> Self {
         let mut standing = Self::default();
         let mut met = Vec::new();
         for one in compared {
             let relation = one.relation();
-            if relation != Relation::Agree && exceptions.contains(&one.name()) {
+            if relation != Relation::Agree && exceptions.contains(&one.case.name()) {
                 standing.excepted += 1;
-                met.push(one.name());
+                met.push(one.case.name());
                 continue;
             }
             match relation {
@@ -211,9 +255,10 @@ impl Standing {
                 Relation::OtherCause => standing.other_causes += 1,
                 Relation::Disturbed => standing.disturbed += 1,
                 Relation::NotRun => standing.not_run += 1,
+                Relation::LeftOut => standing.left_out += 1,
             }
         }
-        let run = |name: &String| compared.iter().any(|one| one.name() == *name);
+        let run = |name: &String| compared.iter().any(|one| one.case.name() == *name);
         standing.stale_exceptions =
             exceptions.iter().filter(|name| run(name) && !met.contains(name)).cloned().collect();
         standing
@@ -234,6 +279,7 @@ impl fmt::Display for Standing {
         writeln!(f, "failing check that does not name the cause       {}", self.other_causes)?;
         writeln!(f, "disturbed: somebody else changed the pools       {}", self.disturbed)?;
         writeln!(f, "not run                                          {}", self.not_run)?;
+        writeln!(f, "left out: the kernel has no pages of 1Gi to give   {}", self.left_out)?;
         write!(f, "excepted (tests/truth/exceptions)                {}", self.excepted)?;
         for name in &self.stale_exceptions {
             write!(f, "\nan exception that is none any more: {name}")?;

@@ -23,7 +23,9 @@
 mod context;
 
 mod bounds;
+mod case;
 mod compare;
+mod peers;
 mod place;
 mod process;
 mod rows;
@@ -35,13 +37,9 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use compare::{Compared, Standing};
-use rows::Row;
+use compare::{Compared, NotRun, Standing};
+use case::Case;
 use scene::{Scene, Stage};
-use workload::Kind;
-
-use context::SMALL;
-use hugeprobe::domain::size::PageSize;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -49,9 +47,7 @@ fn main() -> ExitCode {
         return code;
     }
     if words.iter().any(|word| word == "--list") {
-        for (row, kind, size) in chosen(&[]) {
-            println!("{} | {size} | {kind}", row.fault);
-        }
+        case::all().iter().for_each(|case| println!("{}", case.name()));
         return ExitCode::SUCCESS;
     }
     if std::env::var_os("HUGEPROBE_TRUTH").is_none_or(|value| value != "1") {
@@ -65,11 +61,11 @@ fn main() -> ExitCode {
     let begin = Instant::now();
     let stage = Stage::new();
     let before = context::pools::snapshot();
-    let chosen = chosen(&wanted);
-    let all = wanted.is_empty();
+    let mut cases = case::all();
+    cases.retain(|case| wanted.iter().all(|word| case.name().contains(word.as_str())));
     let mut compared = Vec::new();
-    for (row, kind, size) in &chosen {
-        let one = compare(&stage, row, *kind, *size);
+    for case in &cases {
+        let one = compare(&stage, case);
         println!("{one}");
         compared.push(one);
     }
@@ -82,69 +78,64 @@ fn main() -> ExitCode {
         eprintln!("the pools are not as before: {before:?}\n{after:?}");
         good = false;
     }
-    if all {
+    if wanted.is_empty() {
         table::write(&compared, &standing);
-        good &= bounds::hold(compared.len());
+        good &= bounds::hold(compared.len(), compared.len() - standing.left_out);
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// A row as it is run: with one workload and one page size.
-type Chosen = (&'static Row, Kind, PageSize);
-
-/// The rows to be run, those of 1Gi first: such pages are easiest to be had while memory is in one piece.
-fn chosen(words: &[String]) -> Vec<Chosen> {
-    let mut chosen: Vec<Chosen> = Vec::new();
-    for row in rows::all() {
-        for &size in row.sizes {
-            chosen.extend(row.kinds_with(size).iter().map(|kind| (row, *kind, size)));
-        }
-    }
-    chosen.sort_by_key(|(_, _, size)| *size == SMALL);
-    chosen.retain(|(row, kind, size)| {
-        let name = format!("{} {kind} {size}", row.fault);
-        words.iter().all(|word| name.contains(word.as_str()))
-    });
-    chosen
 }
 
 /// How often a row is run at most, if somebody else changes the pools meanwhile.
 const TRIES: usize = 5;
 
 /// Compares a row, again if somebody else was about.
-fn compare(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) -> Compared {
-    let mut compared = compare_once(stage, row, kind, size);
+fn compare<'c>(stage: &Stage, case: &'c Case) -> Compared<'c> {
+    let mut compared = compare_once(stage, case);
     for _ in 1..TRIES {
         if !compared.disturbed {
             break;
         }
-        eprintln!("'{}' once more: somebody else changes the pools, or a run left pages behind", row.fault);
-        compared = compare_once(stage, row, kind, size);
+        eprintln!("'{}' once more: somebody else changes the pools, or a run left pages behind", case.fault);
+        compared = compare_once(stage, case);
     }
     compared
 }
 
 /// Makes the fault, asks hugeprobe, runs the workload, and takes the fault away.
-fn compare_once(stage: &Stage, row: &'static Row, kind: Kind, size: PageSize) -> Compared {
-    let mut scene = Scene::new(stage, kind, size);
+fn compare_once<'c>(stage: &Stage, case: &'c Case) -> Compared<'c> {
+    let mut scene = Scene::new(stage, case.kind, case.size);
     // A page that somebody else took just now makes it panic.
-    let made = std::panic::catch_unwind(AssertUnwindSafe(|| (row.state)(&mut scene)));
+    let made = std::panic::catch_unwind(AssertUnwindSafe(|| (case.state)(&mut scene)));
     match made {
         Ok(Ok(())) => {}
-        Ok(Err(missing)) => return Compared::not_run(row, kind, size, &missing.0),
+        Ok(Err(missing)) => {
+            let why = if scene.lacks_gigabytes { NotRun::LeftOut } else { NotRun::Missing };
+            return Compared::not_run(case, why, &missing.0);
+        }
         Err(_) => {
-            let not_made = Compared::not_run(row, kind, size, "pages that stay where they are");
+            let not_made = Compared::not_run(case, NotRun::Missing, "pages that stay where they are");
             return Compared { disturbed: true, ..not_made };
         }
     }
     let before = scene.pools();
-    let asked = compare::ask(&scene);
-    let mut outcomes = vec![workload::run(&scene)];
+    let begin = Instant::now();
+    let asked = (case.ask)(&scene);
+    workload::clean_up(&scene);
+    let asking = begin.elapsed();
+    let mut outcomes = vec![work(case, &scene)];
     // A verdict that tells nothing, or the opposite: is the workload itself sure?
     if asked.disagrees(&outcomes[0]) {
-        outcomes.push(workload::run(&scene));
-        outcomes.push(workload::run(&scene));
+        outcomes.push(work(case, &scene));
+        outcomes.push(work(case, &scene));
     }
+    let took = [asking, begin.elapsed() - asking];
     let disturbed = before != scene.pools();
-    Compared { row, kind, size, asked, outcomes, disturbed, not_run: false }
+    Compared { case, asked, outcomes, disturbed, not_run: None, took }
+}
+
+/// Runs the workload. Of a row run again, the second should find what the first did.
+fn work(case: &Case, scene: &Scene) -> workload::Outcome {
+    let outcome = (case.work)(scene);
+    workload::clean_up(scene);
+    outcome
 }

@@ -16,10 +16,15 @@ use crate::context::{LARGE, Machine, Missing, SMALL, pools};
 use crate::place::Place;
 use crate::workload::Kind;
 
+/// The most pages of 1Gi that a row takes.
+const MOST_GIGABYTES: u64 = 4;
+
 /// What all rows share: a directory that everybody may enter, and hugeprobe in it.
 #[derive(Debug)]
 pub(crate) struct Stage {
     directory: tempfile::TempDir,
+    /// Pages of 1Gi that the kernel could give as the run began.
+    pub(crate) gigabytes: u64,
 }
 
 /// One row's.
@@ -31,6 +36,8 @@ pub(crate) struct Scene {
     /// Where one side alone runs; hugeprobe is told its cgroup.
     pub(crate) frontend: Side,
     pub(crate) backend: Side,
+    /// How OVS is told to take its pages.
+    pub(crate) ovs: OvsTold,
     /// Where the row's hugetlbfs is mounted, and where hugeprobe and the workload look for it.
     pub(crate) huge: PathBuf,
     /// Sockets and run-time files: everybody may write here.
@@ -38,9 +45,20 @@ pub(crate) struct Scene {
     pub(crate) program: PathBuf,
     /// Whether the row itself changes the pool while it is run.
     pub(crate) restless: bool,
+    /// Whether the kernel gave fewer pages of 1Gi than the row takes: memory is in pieces, which is nobody's fault.
+    pub(crate) lacks_gigabytes: bool,
+    /// Pages of 1Gi that the kernel has to give.
+    gigabytes: u64,
     machine: Machine,
     made: Vec<Box<dyn Any>>,
     _directory: tempfile::TempDir,
+}
+
+/// `dpdk-init` and `dpdk-socket-mem`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OvsTold {
+    pub(crate) init: &'static str,
+    pub(crate) socket_mem: &'static str,
 }
 
 /// One side of the pair.
@@ -63,7 +81,7 @@ impl Stage {
         // Mounts of rows are nobody else's business, and go with the last process that sees them.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         sh("mount --make-rprivate /");
-        Self { directory }
+        Self { directory, gigabytes: gigabytes_to_be_had() }
     }
 }
 
@@ -83,10 +101,13 @@ impl Scene {
             place: Place::default(),
             frontend: Side::default(),
             backend: Side::default(),
+            ovs: OvsTold { init: "true", socket_mem: "64" },
             huge,
             run,
             program: stage.directory.path().join("hugeprobe"),
             restless: false,
+            lacks_gigabytes: false,
+            gigabytes: stage.gigabytes,
             machine: Machine::new(),
             made: Vec::new(),
             _directory: directory,
@@ -124,7 +145,13 @@ impl Scene {
         if available > pages {
             self.hold_of(size, available - pages, How::Reserved);
         } else if available < pages {
-            let extra = self.machine.pages(size, pages - available)?;
+            let more = pages - available;
+            self.lacks_gigabytes = size == LARGE;
+            if size == LARGE && more > self.gigabytes {
+                return Err(Missing(format!("{more} pages of 1Gi: the kernel had {} to give", self.gigabytes)));
+            }
+            let extra = self.machine.pages(size, more)?;
+            self.lacks_gigabytes = false;
             self.keep(extra);
         }
         Ok(())
@@ -193,6 +220,11 @@ impl Scene {
         pages * self.size.bytes()
     }
 
+    /// Where the two sides meet.
+    pub(crate) fn socket(&self) -> String {
+        self.run.join("s").display().to_string()
+    }
+
     /// Where the hugetlbfs is, if the workload uses one.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.kind.uses_directory().then_some(self.huge.as_path())
@@ -212,6 +244,10 @@ impl Drop for AtLast {
         let status = self.0.status().unwrap();
         assert!(status.success(), "{:?}: {status}", self.0);
     }
+}
+
+fn gigabytes_to_be_had() -> u64 {
+    (1..=MOST_GIGABYTES).rev().find(|pages| pools::Extra::add(LARGE, *pages).is_ok()).unwrap_or(0)
 }
 
 fn sh(script: &str) {

@@ -26,7 +26,7 @@ mapped, and frames arrive; on pages of another size it fails. `warn` counts as `
 ";
 
 /// Writes it, rows of 2Mi first.
-pub(crate) fn write(compared: &[Compared], standing: &Standing) {
+pub(crate) fn write(compared: &[Compared<'_>], standing: &Standing) {
     let mut text = HEAD.to_owned();
     writeln!(
         text,
@@ -39,7 +39,7 @@ pub(crate) fn write(compared: &[Compared], standing: &Standing) {
     )
     .unwrap();
     text.push_str("| fault | size | workload | does | its own words | verdict | failing check |\n|---|---|---|---|---|---|---|\n");
-    let (small, large): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.size == SMALL);
+    let (small, large): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.case.size == SMALL);
     for one in small.into_iter().chain(large) {
         let outcome = one.outcome();
         let does = if outcome.works { "works" } else { "fails" };
@@ -47,9 +47,9 @@ pub(crate) fn write(compared: &[Compared], standing: &Standing) {
         writeln!(
             text,
             "| {} | {} | {} | {does} | {words} | {} | {} |",
-            one.row.fault,
-            one.size,
-            one.kind,
+            one.case.fault,
+            one.case.size,
+            one.case.workload,
             one.asked.verdict,
             one.asked.because.join(" ")
         )

@@ -160,9 +160,11 @@ impl<'a> SizePlan<'a> {
     fn session(&mut self, session: Session) -> Duty {
         let uses_directory = session.uses_directory();
         let (weight, unfit) = match &self.request.directory {
-            Some(_) if uses_directory => (Weight::Full, self.ground.directory_unfit.clone()),
-            Some(_) => (Weight::Advisory, None),
-            None => (Weight::Full, None),
+            Some(_) if !uses_directory => (Weight::Advisory, None),
+            _ if session.is_backend_first() && self.frontend_takes_all() => {
+                (Weight::Advisory, self.ground.directory_unfit.clone())
+            }
+            _ => (Weight::Full, self.ground.directory_unfit.clone()),
         };
         let pages = self.pages(uses_directory).clone();
         let pages = pages.map(|pages| pages.min(self.ground.room_of_roles).max(1));
@@ -189,6 +191,15 @@ impl<'a> SizePlan<'a> {
             self.jobs.push(Job { workers, time: time_for_steps(self.ground.size, *pages) });
         }
         Duty { role: Role::Frontend(session), weight, not_run }
+    }
+
+    /// Whether it was said who takes pages, each in a cgroup of its own, and the backend takes none: then it need not have
+    /// the right to, and is not the first to touch any.
+    fn frontend_takes_all(&self) -> bool {
+        let takes = |needs: &[PageCount]| needs.iter().any(|need| need.size == self.ground.size);
+        self.ground.cgroups.backend.is_some()
+            && takes(&self.request.frontend_need)
+            && !takes(&self.request.backend_need)
     }
 
     /// HP612 to HP615: one worker for the peer of `--peer`, which is asked for by name.

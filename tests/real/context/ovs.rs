@@ -10,7 +10,8 @@ use super::{Missing, end, program_or_missing};
 /// Pages of 2Mi that it takes: `dpdk-socket-mem`, and what its control threads take beside.
 pub(crate) const PAGES: u64 = 36;
 
-const VSWITCHD: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+/// The vswitch.
+pub(crate) const VSWITCHD: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// How long a daemon may take to make its socket.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,8 +20,40 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Ovs {
     directory: PathBuf,
-    database: Child,
     vswitch: Option<Child>,
+    _database: Database,
+}
+
+/// A database, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Database(Child);
+
+/// Starts a database in `directory`, with these settings of the vswitch (`other_config:NAME=VALUE`).
+pub(crate) fn database(directory: &Path, settings: &[&str]) -> Database {
+    let created =
+        Command::new("ovsdb-tool").arg("create").arg(directory.join("conf.db")).arg(SCHEMA).output();
+    let created = created.unwrap();
+    assert!(created.status.success(), "{created:?}");
+    let database = Database(daemon(directory, "ovsdb-server", "ovsdb", |command| {
+        command
+            .arg(directory.join("conf.db"))
+            .arg(format!("--remote=punix:{}", directory.join("db.sock").display()));
+    }));
+    wait_for(&directory.join("db.sock"));
+    for arguments in [&["init"][..], &[&["set", "Open_vSwitch", "."], settings].concat()] {
+        let output = vsctl(directory).arg("--no-wait").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    database
+}
+
+/// `ovs-vsctl`, which speaks with the database in `directory`.
+pub(crate) fn vsctl(directory: &Path) -> Command {
+    let mut command = Command::new("ovs-vsctl");
+    in_directory(&mut command, directory)
+        .arg(format!("--db=unix:{}", directory.join("db.sock").display()))
+        .arg("--timeout=20");
+    command
 }
 
 // === impl Ovs ===
@@ -32,32 +65,17 @@ impl Ovs {
         if !Path::new(VSWITCHD).is_file() {
             return Err(Missing(VSWITCHD.to_owned()));
         }
-        let created =
-            Command::new("ovsdb-tool").arg("create").arg(directory.join("conf.db")).arg(SCHEMA).output();
-        let created = created.unwrap();
-        assert!(created.status.success(), "{created:?}");
-        let database = daemon(directory, "ovsdb-server", "ovsdb", |command| {
-            command
-                .arg(directory.join("conf.db"))
-                .arg(format!("--remote=punix:{}", directory.join("db.sock").display()));
-        });
-        let mut ovs = Self { directory: directory.to_owned(), database, vswitch: None };
-        wait_for(&directory.join("db.sock"));
-        ovs.set(&["--no-wait", "init"]);
         let extra =
             format!("other_config:dpdk-extra=\"--no-pci --file-prefix=hugeprobe-{}\"", std::process::id());
-        ovs.set(
-            &[
-                ["--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true"].as_slice(),
-                &[
-                    "other_config:dpdk-socket-mem=64",
-                    "other_config:dpdk-lcore-mask=0x1",
-                    "other_config:pmd-cpu-mask=0x2",
-                ],
-                &[&extra],
-            ]
-            .concat(),
-        );
+        let settings = [
+            "other_config:dpdk-init=true",
+            "other_config:dpdk-socket-mem=64",
+            "other_config:dpdk-lcore-mask=0x1",
+            "other_config:pmd-cpu-mask=0x2",
+            &extra,
+        ];
+        let _database = database(directory, &settings);
+        let mut ovs = Self { directory: directory.to_owned(), vswitch: None, _database };
         ovs.restart();
         ovs.set(&["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]);
         for port in ports {
@@ -91,11 +109,7 @@ impl Ovs {
     }
 
     fn set(&self, arguments: &[&str]) {
-        let database = format!("--db=unix:{}", self.directory.join("db.sock").display());
-        let mut command = Command::new("ovs-vsctl");
-        let output =
-            in_directory(&mut command, &self.directory).arg(database).arg("--timeout=20").args(arguments);
-        let output = output.output().unwrap();
+        let output = vsctl(&self.directory).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}\n{}", self.log());
     }
 }
@@ -103,7 +117,12 @@ impl Ovs {
 impl Drop for Ovs {
     fn drop(&mut self) {
         self.stop();
-        end(&mut self.database);
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        end(&mut self.0);
     }
 }
 
@@ -122,7 +141,8 @@ fn daemon(directory: &Path, program: &str, name: &str, tell: impl FnOnce(&mut Co
         .unwrap()
 }
 
-fn in_directory<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
+/// Has a program of Open vSwitch's keep its files there.
+pub(crate) fn in_directory<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
     for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "XDG_RUNTIME_DIR"] {
         command.env(variable, directory);
     }

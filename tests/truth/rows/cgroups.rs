@@ -2,8 +2,8 @@
 
 use hugeprobe::domain::catalogue::{HP401, HP402, HP509};
 
-use super::{Row, TESTPMD, TESTPMD_MEMFD, THREE, healthy, row};
-use crate::context::Missing;
+use super::{ALL, QEMU_LAZY, Row, TESTPMD, TESTPMD_MEMFD, THREE, healthy, row};
+use crate::context::{Missing, SMALL};
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(
         "the fault limit is enough for the backend, not for the frontend",
-        TESTPMD,
+        THREE,
         &[HP401, HP509],
         |scene| sides(scene, "max", [1, 0]),
     ),
@@ -39,9 +39,19 @@ pub(super) const ROWS: &[Row] = &[
         &[HP402, HP509],
         |scene| sides(scene, "rsvd.max", [0, 1]),
     ),
-    row("each side has a group whose fault limit is its own need", TESTPMD, &[], |scene| {
+    row("each side has a group whose fault limit is its own need", ALL, &[], |scene| {
         sides(scene, "max", [0, 0])
     }),
+    row("each side has a group whose reservation limit is its own need", ALL, &[], |scene| {
+        sides(scene, "rsvd.max", [0, 0])
+    }),
+    Row {
+        fault: "the fault limit is one page, of a guest that takes pages as it touches them",
+        kinds: QEMU_LAZY,
+        sizes: &[SMALL],
+        causes: &[HP401, HP509],
+        state: |scene| limited(scene, "max", 1),
+    },
     row("the limits of the cgroup cannot be seen", TESTPMD_MEMFD, &[], |scene| {
         limited(scene, "max", scene.need())?;
         // The place enters the group by its own path first.
@@ -75,8 +85,8 @@ fn above(scene: &mut Scene, what: &str) -> Result<(), Missing> {
 /// Each side in a group of its own, which lacks so many of the pages that the side takes: frontend, backend.
 fn sides(scene: &mut Scene, what: &str, lacks: [u64; 2]) -> Result<(), Missing> {
     healthy(scene)?;
-    let own = scene.need() / 2;
-    for (name, lacks) in ["frontend", "backend"].into_iter().zip(lacks) {
+    let own = scene.kind.of_sides(scene.size);
+    for (name, (own, lacks)) in ["frontend", "backend"].into_iter().zip(own.into_iter().zip(lacks)) {
         let group = scene.cgroup(name)?;
         group.set(&scene.limit_file(what), scene.bytes(own - lacks));
         let side = if name == "frontend" { &mut scene.frontend } else { &mut scene.backend };

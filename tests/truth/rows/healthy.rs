@@ -1,11 +1,12 @@
 //! Nothing is wrong: for root, for a user without rights, and with no capability.
 
-use super::{ALL, DIR, MEMFD, Row, healthy, row};
+use super::{ALL, DIR, MEMFD, QEMU_LAZY, Row, healthy, row};
 use crate::place::NOBODY;
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
     row("none", ALL, &[], healthy),
+    row("none", QEMU_LAZY, &[], healthy),
     row("none, as a user without rights", MEMFD, &[], |scene| {
         nobody(scene);
         healthy(scene)

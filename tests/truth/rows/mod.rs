@@ -6,6 +6,7 @@ mod cgroups;
 mod healthy;
 mod limits;
 mod mounts;
+mod ovs;
 mod pools;
 
 use hugeprobe::domain::check::CheckId;
@@ -36,7 +37,8 @@ impl Row {
     }
 }
 
-type State = fn(&mut Scene) -> Result<(), Missing>;
+/// Makes a fault in a scene.
+pub(crate) type State = fn(&mut Scene) -> Result<(), Missing>;
 
 const BOTH_SIZES: &[PageSize] = &[SMALL, LARGE];
 const ALL: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd, Kind::QemuDir];
@@ -48,10 +50,11 @@ const TESTPMD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
 const TESTPMD_MEMFD: &[Kind] = &[Kind::TestpmdMemfd];
 const TESTPMD_DIR: &[Kind] = &[Kind::TestpmdDir];
 const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];
+const QEMU_LAZY: &[Kind] = &[Kind::QemuLazy];
 
 /// Every row.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    [healthy::ROWS, pools::ROWS, cgroups::ROWS, mounts::ROWS, limits::ROWS].into_iter().flatten()
+    [healthy::ROWS, pools::ROWS, cgroups::ROWS, mounts::ROWS, limits::ROWS, ovs::ROWS].into_iter().flatten()
 }
 
 /// With pages of either size.

@@ -3,8 +3,9 @@
 //! A workload works if it starts, both sides have pages of the row's size mapped, as many as they are meant to have, and
 //! frames arrive. On pages of another size it fails, whatever it says.
 
-mod qemu;
-mod testpmd;
+mod ovs;
+pub(crate) mod qemu;
+pub(crate) mod testpmd;
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +15,7 @@ use hugeprobe::domain::size::PageSize;
 
 use crate::context::LARGE;
 use crate::process::{Process, Waited};
-use crate::scene::Scene;
+use crate::scene::{OvsTold, Scene};
 
 /// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(crate) enum Kind {
     QemuMemfd,
     /// QEMU, memory from a file on a hugetlbfs, preallocated and bound to NUMA node 0.
     QemuDir,
+    /// QEMU, memory from memfd, bound to NUMA node 0 and taken as the guest touches it (`prealloc=off`).
+    QemuLazy,
+    /// OVS-DPDK between two ports of a testpmd.
+    Ovs,
 }
 
 /// What a run of a workload came to.
@@ -40,16 +45,22 @@ pub(crate) struct Outcome {
 }
 
 /// How long a program may take until it forwards or has given up. It takes a second or two on an idle machine.
-const START: Duration = Duration::from_secs(30);
+pub(crate) const START: Duration = Duration::from_secs(30);
 
 // === impl Kind ===
 
 impl Kind {
     /// Pages that it takes, both sides together.
     pub(crate) fn need(self, size: PageSize) -> u64 {
+        self.of_sides(size).iter().sum()
+    }
+
+    /// Pages that the frontend takes, and the backend.
+    pub(crate) const fn of_sides(self, size: PageSize) -> [u64; 2] {
         match self {
-            Self::TestpmdMemfd | Self::TestpmdDir => 2 * testpmd::pages(size),
-            Self::QemuMemfd | Self::QemuDir => qemu::pages(size),
+            Self::TestpmdMemfd | Self::TestpmdDir => [testpmd::pages(size); 2],
+            Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => [qemu::pages(size), 0],
+            Self::Ovs => ovs::pages(size),
         }
     }
 
@@ -58,14 +69,22 @@ impl Kind {
     }
 
     /// How hugeprobe is asked about it: the same in every row.
-    pub(crate) fn question(self, size: PageSize) -> Vec<String> {
+    pub(crate) fn question(self, size: PageSize, told: OvsTold) -> Vec<String> {
         let words = match self {
+            Self::Ovs => {
+                let [frontend, backend] = ovs::pages(size);
+                // `0,64`: the megabytes of each NUMA node.
+                let node = told.socket_mem.matches(',').count();
+                format!(
+                    "--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
+                )
+            }
             Self::TestpmdMemfd | Self::TestpmdDir => {
                 let each = testpmd::pages(size);
                 format!("--workload dpdk --frontend-need {size}={each} --backend-need {size}={each}")
             }
-            Self::QemuMemfd | Self::QemuDir => {
-                format!("--workload qemu --need {size}={}@numa0", qemu::pages(size))
+            Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => {
+                format!("--workload qemu --frontend-need {size}={}@numa0", qemu::pages(size))
             }
         };
         format!("--size {size} {words}").split(' ').map(str::to_owned).collect()
@@ -79,22 +98,27 @@ impl fmt::Display for Kind {
             Self::TestpmdDir => "testpmd, --huge-dir",
             Self::QemuMemfd => "QEMU, memfd",
             Self::QemuDir => "QEMU, file",
+            Self::QemuLazy => "QEMU, prealloc=off",
+            Self::Ovs => "OVS-DPDK",
         })
     }
 }
 
 /// Runs the scene's workload in it.
 pub(crate) fn run(scene: &Scene) -> Outcome {
-    let outcome = match scene.kind {
+    match scene.kind {
         Kind::TestpmdMemfd | Kind::TestpmdDir => testpmd::run(scene),
-        Kind::QemuMemfd | Kind::QemuDir => qemu::run(scene),
-    };
-    // Of a row run again, the second should find what the first did.
+        Kind::QemuMemfd | Kind::QemuDir | Kind::QemuLazy => qemu::run(scene),
+        Kind::Ovs => ovs::run(scene),
+    }
+}
+
+/// Removes what a run left behind.
+pub(crate) fn clean_up(scene: &Scene) {
     clear(&scene.run, |_| true);
     for directory in [&scene.huge, Path::new("/run/dpdk")] {
         clear(directory, |name| name.starts_with(&prefix(scene, "")));
     }
-    outcome
 }
 
 /// The names that a testpmd of this scene gives to what it leaves behind.
@@ -113,7 +137,7 @@ fn clear(directory: &Path, which: impl Fn(&str) -> bool) {
 }
 
 /// It works, or one side has too few pages of the row's size.
-fn judge(
+pub(crate) fn judge(
     scene: &Scene,
     backend: &mut Process,
     frontend: &mut Process,
@@ -132,7 +156,7 @@ fn judge(
 }
 
 /// It does not work; `first` is the side that gave up, or the one that has more to say.
-fn fails(
+pub(crate) fn fails(
     scene: &Scene,
     first: &mut Process,
     other: Option<&mut Process>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hugeprobe::domain::size::PageSize;
 
-use super::{Outcome, START, fails, judge};
+use super::{Kind, Outcome, START, fails, judge};
 use crate::context::SMALL;
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
@@ -38,7 +38,7 @@ pub(super) const fn pages(size: PageSize) -> u64 {
 }
 
 fn peer(scene: &Scene) -> Process {
-    let device = format!("net_vhost0,iface={}", scene.run.join("s").display());
+    let device = format!("net_vhost0,iface={}", scene.socket());
     let mut command = scene.backend.place.command("dpdk-testpmd");
     command.args(["-l", "0-1", "--no-pci", "--no-huge", "-m", "64", "--vdev", &device]).args([
         "--",
@@ -57,20 +57,37 @@ fn peer(scene: &Scene) -> Process {
 }
 
 pub(super) fn run(scene: &Scene) -> Outcome {
-    let mut peer = peer(scene);
+    // What the guest has not touched is not there yet.
+    let least = if scene.kind == Kind::QemuLazy { 1 } else { pages(scene.size) };
+    meet(scene, &mut peer(scene), &memory(scene), [1, least])
+}
+
+/// The memory, as every row has it.
+fn memory(scene: &Scene) -> String {
+    let prealloc = if scene.kind == Kind::QemuLazy { "off" } else { "on" };
+    let bound = format!("prealloc={prealloc},host-nodes=0,policy=bind");
+    match scene.directory() {
+        Some(directory) => format!("memory-backend-file,mem-path={},share=on,{bound}", directory.display()),
+        None => format!("memory-backend-memfd,hugetlb=on,hugetlbsize={},{bound}", scene.size.bytes()),
+    }
+}
+
+/// Boots a guest whose memory is `object`.
+pub(crate) fn start(scene: &Scene, object: &str) -> Process {
     let megabytes = megabytes(scene.size);
-    let object = match scene.directory() {
-        Some(directory) => format!("memory-backend-file,mem-path={},share=on", directory.display()),
-        None => format!("memory-backend-memfd,hugetlb=on,hugetlbsize={}", scene.size.bytes()),
-    };
     let mut command = scene.place.and(&scene.frontend.place).command("qemu-system-x86_64");
     command
         .args(["-accel", "tcg", "-m", &format!("{megabytes}M"), "-machine", "q35,memory-backend=m"])
-        .args(["-object", &format!("{object},id=m,size={megabytes}M,prealloc=on,host-nodes=0,policy=bind")])
-        .args(["-chardev", &format!("socket,id=c,path={}", scene.run.join("s").display())])
+        .args(["-object", &format!("{object},id=m,size={megabytes}M")])
+        .args(["-chardev", &format!("socket,id=c,path={}", scene.socket())])
         .args(["-netdev", "vhost-user,id=n,chardev=c", "-device", "virtio-net-pci,netdev=n"])
         .args(["-boot", "n", "-display", "none", "-nodefaults"]);
-    let mut qemu = Process::start(&mut command);
+    Process::start(&mut command)
+}
+
+/// A guest whose memory is `object`, to a peer that shows what arrives; the peer and QEMU have so many pages at least.
+pub(crate) fn meet(scene: &Scene, peer: &mut Process, object: &str, least: [u64; 2]) -> Outcome {
+    let mut qemu = start(scene, object);
     let until = std::time::Instant::now() + ARRIVAL;
     let waited = loop {
         let arrives = |said: &str| said.split("RX-packets: ").skip(1).any(|rest| !rest.starts_with('0'));
@@ -84,7 +101,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
         }
     };
     if waited != Waited::Said {
-        return fails(scene, &mut qemu, Some(&mut peer), TELLS, waited);
+        return fails(scene, &mut qemu, Some(peer), TELLS, waited);
     }
-    judge(scene, &mut peer, &mut qemu, [1, pages(scene.size)], TELLS)
+    judge(scene, peer, &mut qemu, least, TELLS)
 }

@@ -10,13 +10,13 @@ use crate::process::{Process, Waited};
 use crate::scene::{Scene, Side};
 
 /// So many frames have to arrive.
-const FRAMES: u64 = 1000;
+pub(crate) const FRAMES: u64 = 1000;
 
 /// How long the first may take once both sides forward: they print their counters once a second.
-const ARRIVAL: Duration = Duration::from_secs(6);
+pub(crate) const ARRIVAL: Duration = Duration::from_secs(6);
 
 /// What it says when something is wrong, the most telling first.
-pub(super) const TELLS: &[&str] = &[
+pub(crate) const TELLS: &[&str] = &[
     "killed by",
     "mmap failed (",
     "Too many open files",
@@ -47,41 +47,73 @@ const fn megabytes(size: PageSize) -> u64 {
 }
 
 /// Pages of each side.
-pub(super) const fn pages(size: PageSize) -> u64 {
+pub(crate) const fn pages(size: PageSize) -> u64 {
     (megabytes(size) << 20) / size.bytes()
 }
 
-/// One testpmd, forwarding in `mode` on the port that `device` is.
-fn start(scene: &Scene, side: &Side, name: &str, device: &str, mode: &str) -> Process {
+/// One testpmd on the port that `device` is, with `memory` and then `arguments` of its own.
+pub(crate) fn start(
+    scene: &Scene,
+    side: &Side,
+    name: &str,
+    device: &str,
+    memory: &[String],
+    arguments: &[&str],
+) -> Process {
     let mut command = scene.place.and(&side.place).command("dpdk-testpmd");
-    command.args(["-l", "0-1", "--no-pci", "-m", &megabytes(scene.size).to_string()]);
-    match scene.directory() {
-        Some(directory) => command.arg("--huge-dir").arg(directory),
-        None => command.arg("--in-memory"),
-    };
     command
-        .args(["--single-file-segments", "--file-prefix", &prefix(scene, name), "--vdev", device])
-        .args(["--", "--total-num-mbufs=1025", "--forward-mode", mode, "--auto-start", "--stats-period=1"])
+        .args(["-l", "0-1", "--no-pci"])
+        .args(memory)
+        .args(["--file-prefix", &prefix(scene, name), "--vdev", device])
+        .args(["--", "--total-num-mbufs=1025", "--stats-period=1"])
+        .args(arguments)
         .env("XDG_RUNTIME_DIR", &scene.run);
     Process::start(&mut command)
 }
 
-fn forwards(said: &str) -> bool {
+/// The memory of either side.
+pub(crate) fn memory(scene: &Scene) -> Vec<String> {
+    let from = match scene.directory() {
+        Some(directory) => vec!["--huge-dir".to_owned(), directory.display().to_string()],
+        None => vec!["--in-memory".to_owned()],
+    };
+    let much = ["-m".to_owned(), megabytes(scene.size).to_string(), "--single-file-segments".to_owned()];
+    [from, much.into()].concat()
+}
+
+pub(crate) fn forwards(said: &str) -> bool {
     said.contains("Throughput")
 }
 
 /// Frames that arrived, by the counters that it prints.
-fn received(said: &str) -> u64 {
-    let counts = said.split("RX-packets: ").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok());
+pub(crate) fn received(said: &str) -> u64 {
+    counted(said, "RX-packets: ")
+}
+
+/// Frames that it put into its ring.
+pub(crate) fn sent(said: &str) -> u64 {
+    counted(said, "TX-packets: ")
+}
+
+fn counted(said: &str, counter: &str) -> u64 {
+    let counts = said.split(counter).skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok());
     counts.max().unwrap_or(0)
 }
 
-/// The backend: of this pair, or of another frontend.
-pub(super) fn backend(scene: &Scene) -> (Process, Waited) {
-    let device = format!("net_vhost0,iface={}", scene.run.join("s").display());
-    let mut backend = start(scene, &scene.backend, "b", &device, "rxonly");
+/// The backend: it listens, and takes frames.
+pub(crate) fn backend(scene: &Scene) -> (Process, Waited) {
+    let device = format!("net_vhost0,iface={}", scene.socket());
+    let arguments = ["--forward-mode=rxonly", "--auto-start"];
+    let mut backend = start(scene, &scene.backend, "b", &device, &memory(scene), &arguments);
     let waited = backend.wait_for(forwards, START);
     (backend, waited)
+}
+
+/// The frontend: it connects, and sends frames.
+pub(crate) fn frontend(scene: &Scene) -> Process {
+    let device = format!("net_virtio_user0,path={}", scene.socket());
+    let arguments = ["--forward-mode=txonly", "--auto-start"];
+    start(scene, &scene.frontend, "f", &device, &memory(scene), &arguments)
 }
 
 pub(super) fn run(scene: &Scene) -> Outcome {
@@ -89,8 +121,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
     if waited != Waited::Said {
         return fails(scene, &mut backend, None, TELLS, waited);
     }
-    let device = format!("net_virtio_user0,path={}", scene.run.join("s").display());
-    let mut frontend = start(scene, &scene.frontend, "f", &device, "txonly");
+    let mut frontend = frontend(scene);
     let waited = frontend.wait_for(forwards, START);
     if waited != Waited::Said {
         return fails(scene, &mut frontend, Some(&mut backend), TELLS, waited);

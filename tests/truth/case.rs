@@ -1,0 +1,64 @@
+//! A row as it is run: one fault, one workload, one page size.
+
+use hugeprobe::domain::check::CheckId;
+use hugeprobe::domain::size::PageSize;
+
+use crate::compare::{self, Asked};
+use crate::context::SMALL;
+use crate::peers;
+use crate::rows::{self, State};
+use crate::scene::Scene;
+use crate::workload::{self, Kind, Outcome};
+
+/// What is run, twice: hugeprobe, and the workload.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) fault: &'static str,
+    pub(crate) workload: String,
+    pub(crate) kind: Kind,
+    pub(crate) size: PageSize,
+    pub(crate) cause: Cause,
+    /// Makes the fault, or the ground on which either run meets it.
+    pub(crate) state: State,
+    pub(crate) ask: fn(&Scene) -> Asked,
+    pub(crate) work: fn(&Scene) -> Outcome,
+}
+
+/// How hugeprobe names the cause where the workload fails.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cause {
+    /// One of these checks fails.
+    Checks(&'static [CheckId]),
+    /// A role that runs alone ends with a sentence that has these words.
+    Words(&'static str),
+}
+
+/// Every row: those of 1Gi first, for such pages are easiest to be had while memory is in one piece.
+pub(crate) fn all() -> Vec<Case> {
+    let mut all = Vec::new();
+    for row in rows::all() {
+        for &size in row.sizes {
+            all.extend(row.kinds_with(size).iter().map(|&kind| Case {
+                fault: row.fault,
+                workload: kind.to_string(),
+                kind,
+                size,
+                cause: Cause::Checks(row.causes),
+                state: row.state,
+                ask: compare::ask,
+                work: workload::run,
+            }));
+        }
+    }
+    all.extend(peers::all());
+    all.sort_by_key(|case| case.size == SMALL);
+    all
+}
+
+// === impl Case ===
+
+impl Case {
+    pub(crate) fn name(&self) -> String {
+        format!("{} | {} | {}", self.fault, self.size, self.workload)
+    }
+}

@@ -1,0 +1,39 @@
+//! OVS-DPDK, where it has settings of its own, or goes on without what it was to have.
+
+use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP509};
+
+use super::{Row, SMALL, State, healthy};
+use crate::context::child::How;
+use crate::scene::OvsTold;
+use crate::workload::Kind;
+
+pub(super) const ROWS: &[Row] = &[
+    ovs("none", &[], healthy),
+    ovs("the pool has half of what dpdk-socket-mem asks for", &[HP509], |scene| scene.pool(scene.need() - 20)),
+    ovs("another process has reserved every free page", &[HP509], |scene| {
+        healthy(scene)?;
+        scene.hold(scene.need(), How::Reserved);
+        Ok(())
+    }),
+    ovs("the pool is empty, and with dpdk-init=try the vswitch starts all the same", &[HP101, HP102, HP509], |scene| {
+        scene.ovs = OvsTold { init: "try", ..scene.ovs };
+        scene.pool(0)
+    }),
+    ovs("dpdk-socket-mem names a NUMA node that is not there", &[HP509], |scene| {
+        scene.ovs = OvsTold { socket_mem: "0,64", ..scene.ovs };
+        healthy(scene)
+    }),
+    ovs("the fault limit of the vswitch is half of its need", &[HP401, HP509], |scene| {
+        healthy(scene)?;
+        let group = scene.cgroup("vswitch")?;
+        group.set(&scene.limit_file("max"), scene.bytes(16));
+        scene.backend.place.enter(group.path());
+        scene.backend.cgroup = Some(group.path().to_owned());
+        scene.keep(group);
+        Ok(())
+    }),
+];
+
+const fn ovs(fault: &'static str, causes: &'static [super::CheckId], state: State) -> Row {
+    Row { fault, kinds: &[Kind::Ovs], sizes: &[SMALL], causes, state }
+}
