@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::unistd::getpid;
 use serde::{Deserialize, Serialize};
 
@@ -172,9 +173,17 @@ fn meet(
             if let SocketError::Connect { waited, .. } | SocketError::Nobody { waited, .. } = &mut error {
                 *waited = began.elapsed();
             }
-            return Err(unknown(error.to_string()));
+            // Somebody is there, with whom no vhost-user can be spoken: that is told.
+            let outcome = if is_of_another_kind(&error) { Outcome::Fail } else { Outcome::Unknown };
+            return Err(End { outcome, text: error.to_string() });
         }
     }
+}
+
+/// Whether what listens there is no stream socket.
+fn is_of_another_kind(error: &SocketError) -> bool {
+    let SocketError::Connect { source, .. } = error else { return false };
+    source.raw_os_error() == Some(Errno::EPROTOTYPE as i32)
 }
 
 /// Whether the peer may only not have come yet.

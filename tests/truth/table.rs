@@ -21,7 +21,7 @@ mapped, and frames arrive; on pages of another size it fails. `warn` counts as `
 |---|---|---|
 | testpmd, memfd | `dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_vhost0,iface=SOCKET -- --total-num-mbufs=1025 --forward-mode=rxonly --auto-start`, and the same with `net_virtio_user0,path=SOCKET` and `txonly`; `-m 1024` for 1Gi | `--need 2Mi=16`, `--need 1Gi=2` |
 | testpmd, --huge-dir | the same with `--huge-dir DIR` in place of `--in-memory` | and `--dir DIR` |
-| QEMU, memfd | `qemu-system-x86_64 -accel tcg -m 16M -object memory-backend-memfd,hugetlb=on,hugetlbsize=SIZE,id=m,size=16M,prealloc=on,host-nodes=0,policy=bind -machine q35,memory-backend=m -netdev vhost-user ... -boot n`, to a `net_vhost` on ordinary pages; 1G for 1Gi | `--workload qemu --need 2Mi=8@numa0`, `--need 1Gi=1@numa0` |
+| QEMU, memfd | `qemu-system-x86_64 -accel tcg -icount shift=auto,sleep=off -m 16M -object memory-backend-memfd,hugetlb=on,hugetlbsize=SIZE,id=m,size=16M,prealloc=on,host-nodes=0,policy=bind -machine q35,memory-backend=m -netdev vhost-user ... -boot n`, to a `net_vhost` on ordinary pages; 1G for 1Gi | `--workload qemu --need 2Mi=8@numa0`, `--need 1Gi=1@numa0` |
 | QEMU, file | the same with `memory-backend-file,mem-path=DIR,share=on` | and `--dir DIR` |
 ";
 

@@ -30,7 +30,7 @@ Examples:
 pub(super) const AFTER_FRONTEND: &str = "\
 Exit codes:
   0  every frame came back, once and as it was sent (with --peer sink: was taken)
-  1  the backend refused, broke the protocol, or frames are missing or altered
+  1  the backend is none, refused, broke the protocol, or frames are missing or altered
   2  what was typed cannot be done
   3  it could not be told: no pages, nobody there, interrupted
 

@@ -20,7 +20,7 @@ const CHECK: &str = "testpmd's frontend and `check --peer`";
 const FRONTEND: &str = "testpmd's frontend and `frontend`";
 
 /// How long is waited for frames that nobody is to take.
-const VAIN: Duration = Duration::from_secs(6);
+const VAIN: Duration = Duration::from_secs(4);
 /// More than can be sent before something happens.
 const ENDLESS: u64 = u64::MAX;
 
@@ -65,7 +65,6 @@ pub(super) const ROWS: &[Row] = &[
     checked!("peer: the backend has no descriptors left", poor, VAIN, &[HP612, HP613]),
     checked!("peer: the backend takes no frames", giver, VAIN, &[HP615]),
     alone!("peer: none", Kind::TestpmdDir, [100_000, 30], healthy, None::<Strike>, ""),
-    alone!("peer: the backend says nothing", Kind::TestpmdMemfd, [1000, 15], silent, None::<Strike>, "answer"),
     alone!(
         "peer: a socket of the wrong kind (SOCK_SEQPACKET)",
         Kind::TestpmdMemfd,

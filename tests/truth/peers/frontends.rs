@@ -15,7 +15,7 @@ const QEMU: &str = "QEMU, to testpmd and to `backend`";
 const SCRIPT: &str = "a script, to testpmd and to `backend`";
 
 /// How long is waited for frames of which none is to come.
-const VAIN: Duration = Duration::from_secs(6);
+const VAIN: Duration = Duration::from_secs(4);
 /// More than can be sent before something happens.
 const ENDLESS: u64 = u64::MAX;
 
@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         cause: Cause::Words(""),
         state: pages,
         ask: |scene| ours::backend(scene, [1, 30], |scene| guest(scene, HUGE), nothing),
-        work: |scene| real_guest(scene, HUGE),
+        work: |scene| real_guest(scene, HUGE, START),
     },
     Row {
         fault: "peer: the frontend does not share its memory (share=off)",
@@ -44,17 +44,17 @@ pub(super) const ROWS: &[Row] = &[
         kind: Kind::QemuMemfd,
         cause: Cause::Words("0 of 1 frames"),
         state: pages,
-        ask: |scene| ours::backend(scene, [1, 10], |scene| guest(scene, NOT_SHARED), nothing),
-        work: |scene| real_guest(scene, NOT_SHARED),
+        ask: |scene| ours::backend(scene, [1, 6], |scene| guest(scene, NOT_SHARED), nothing),
+        work: |scene| real_guest(scene, NOT_SHARED, VAIN),
     },
     Row {
         fault: "peer: the frontend's memory is of ordinary pages",
         workload: QEMU,
         kind: Kind::QemuMemfd,
-        cause: Cause::Words("pages of 4096 bytes"),
+        cause: Cause::Words("its pages are of 4096 bytes"),
         state: pages,
         ask: |scene| ours::backend(scene, [1, 20], |scene| guest(scene, ORDINARY), nothing),
-        work: |scene| real_guest(scene, ORDINARY),
+        work: |scene| real_guest(scene, ORDINARY, START),
     },
     Row {
         fault: "peer: the frontend has more regions than a table has room for",
@@ -62,17 +62,17 @@ pub(super) const ROWS: &[Row] = &[
         kind: Kind::TestpmdMemfd,
         cause: Cause::Words("of 1000 frames"),
         state: |scene| room(scene, 32),
-        ask: |scene| ours::backend(scene, [1000, 10], many_files, nothing),
+        ask: |scene| ours::backend(scene, [1000, 6], many_files, nothing),
         work: |scene| real::backend(scene, many_files, None, VAIN),
     },
     Row {
-        fault: "peer: the frontend's memory has no file",
+        fault: "peer: the frontend's memory is of ordinary pages",
         workload: TESTPMD,
         kind: Kind::TestpmdMemfd,
-        cause: Cause::Words("of 1000 frames"),
+        cause: Cause::Words("its pages are of 4096 bytes"),
         state: pages,
-        ask: |scene| ours::backend(scene, [1000, 10], no_file, nothing),
-        work: |scene| real::backend(scene, no_file, None, VAIN),
+        ask: |scene| ours::backend(scene, [1000, 10], no_huge, nothing),
+        work: |scene| real::backend(scene, no_huge, None, START),
     },
     Row {
         fault: "peer: the frontend is killed in mid-transfer",
@@ -138,7 +138,7 @@ fn many_files(scene: &Scene) -> Faulty {
     with_memory(scene, &["--in-memory", "-m", "64"])
 }
 
-fn no_file(scene: &Scene) -> Faulty {
+fn no_huge(scene: &Scene) -> Faulty {
     with_memory(scene, &["--no-huge", "-m", "64"])
 }
 
@@ -159,9 +159,9 @@ fn guest(scene: &Scene, memory: &str) -> Faulty {
     Faulty::Process(qemu::start(scene, memory))
 }
 
-fn real_guest(scene: &Scene, memory: &str) -> Outcome {
+fn real_guest(scene: &Scene, memory: &str, patience: Duration) -> Outcome {
     let (mut peer, _) = backend(scene);
-    qemu::meet(scene, &mut peer, memory, [8 + 1, 8])
+    qemu::meet(scene, &mut peer, memory, [8 + 1, 8], patience)
 }
 
 // === scripts ===

@@ -6,11 +6,27 @@ use std::time::Duration;
 use super::{Faulty, Strike};
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
-use crate::workload::testpmd::{self, ARRIVAL, FRAMES, TELLS, forwards, pages, received, sent};
+use crate::workload::testpmd::{self, ARRIVAL, FRAMES, forwards, pages, received, sent};
 use crate::workload::{Outcome, START, fails, judge};
 
 /// After what is done in mid-transfer: frames that were under way are counted by then, once a second.
 const AFTERMATH: Duration = Duration::from_millis(2500);
+
+/// What testpmd says when its peer is at fault, the most telling first.
+const TELLS: &[&str] = &[
+    "killed by",
+    "connect error",
+    "NACK",
+    "Too many memory regions",
+    "expect",
+    "recvmsg failed",
+    "Failed to recv",
+    "invalid",
+    "vhost peer closed",
+    "Failed to",
+    "failed",
+    "ERROR",
+];
 
 /// testpmd's net_vhost, to which `frontend` comes.
 pub(super) fn backend(

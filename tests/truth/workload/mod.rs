@@ -164,10 +164,16 @@ pub(crate) fn fails(
     waited: Waited,
 ) -> Outcome {
     let logs: Vec<String> = std::iter::once(first).chain(other).map(Process::words).collect();
-    let told = logs.iter().find_map(|log| telling(log, tells));
-    let last = || logs.iter().find_map(|log| log.lines().rfind(|line| !line.trim().is_empty()));
-    let words = told.or_else(last).map_or_else(|| "(nothing)".to_owned(), |line| shown(scene, line));
-    let words = if waited == Waited::TimeUp { format!("no frame in time; {words}") } else { words };
+    let told = logs.iter().find_map(|log| telling(log, tells)).map(|line| shown(scene, line));
+    let words = match (told, waited) {
+        (Some(told), Waited::TimeUp) => format!("no frame in time; {told}"),
+        (Some(told), _) => told,
+        (None, Waited::TimeUp) => "no frame in time, and no word of why".to_owned(),
+        (None, _) => logs[0].lines().rfind(|line| !line.trim().is_empty()).map_or_else(
+            || "it ends, and no word of why".to_owned(),
+            |line| shown(scene, line),
+        ),
+    };
     Outcome { works: false, words, log: logs.join("\n---- the other side\n") }
 }
 

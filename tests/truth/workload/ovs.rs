@@ -12,8 +12,8 @@ use crate::scene::{OvsTold, Scene};
 
 /// What it says when something is wrong, the most telling first.
 const TELLS: &[&str] = &[
-    "killed by",
     "EMER",
+    "killed by",
     "DPDK is disabled",
     "not initialized",
     "No free 2048 kB hugepages",

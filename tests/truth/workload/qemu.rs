@@ -10,7 +10,7 @@ use crate::context::SMALL;
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
 
-/// iPXE asks for an address four to five seconds after the start.
+/// iPXE asks for an address one to two seconds after the start.
 const ARRIVAL: Duration = Duration::from_secs(20);
 
 /// What it says when something is wrong, the most telling first.
@@ -59,7 +59,7 @@ fn peer(scene: &Scene) -> Process {
 pub(super) fn run(scene: &Scene) -> Outcome {
     // What the guest has not touched is not there yet.
     let least = if scene.kind == Kind::QemuLazy { 1 } else { pages(scene.size) };
-    meet(scene, &mut peer(scene), &memory(scene), [1, least])
+    meet(scene, &mut peer(scene), &memory(scene), [1, least], ARRIVAL)
 }
 
 /// The memory, as every row has it.
@@ -77,7 +77,9 @@ pub(crate) fn start(scene: &Scene, object: &str) -> Process {
     let megabytes = megabytes(scene.size);
     let mut command = scene.place.and(&scene.frontend.place).command("qemu-system-x86_64");
     command
-        .args(["-accel", "tcg", "-m", &format!("{megabytes}M"), "-machine", "q35,memory-backend=m"])
+        // The guest's clock goes on to what it waits for: iPXE waits a lot.
+        .args(["-accel", "tcg", "-icount", "shift=auto,sleep=off"])
+        .args(["-m", &format!("{megabytes}M"), "-machine", "q35,memory-backend=m"])
         .args(["-object", &format!("{object},id=m,size={megabytes}M")])
         .args(["-chardev", &format!("socket,id=c,path={}", scene.socket())])
         .args(["-netdev", "vhost-user,id=n,chardev=c", "-device", "virtio-net-pci,netdev=n"])
@@ -86,9 +88,15 @@ pub(crate) fn start(scene: &Scene, object: &str) -> Process {
 }
 
 /// A guest whose memory is `object`, to a peer that shows what arrives; the peer and QEMU have so many pages at least.
-pub(crate) fn meet(scene: &Scene, peer: &mut Process, object: &str, least: [u64; 2]) -> Outcome {
+pub(crate) fn meet(
+    scene: &Scene,
+    peer: &mut Process,
+    object: &str,
+    least: [u64; 2],
+    patience: Duration,
+) -> Outcome {
     let mut qemu = start(scene, object);
-    let until = std::time::Instant::now() + ARRIVAL;
+    let until = std::time::Instant::now() + patience;
     let waited = loop {
         let arrives = |said: &str| said.split("RX-packets: ").skip(1).any(|rest| !rest.starts_with('0'));
         match peer.wait_for(arrives, Duration::from_millis(100)) {
