@@ -30,6 +30,7 @@ use crate::domain::part::Telling;
 use crate::domain::peer::Peer as UnderTest;
 use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
+use crate::linux::cgroup::Group;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::HugeFile;
 use crate::linux::map::Sharing;
@@ -50,6 +51,8 @@ pub struct Task {
     pub memory: Source,
     /// Seed of all that is written and sent.
     pub seed: u64,
+    /// The cgroup that pays for them: the frontend's, if it has one of its own.
+    pub cgroup: Option<String>,
     /// The peer. Where it connects, the standard input of the worker is the socket that listens.
     pub peer: UnderTest,
 }
@@ -101,6 +104,7 @@ pub fn run(task: &Task, listener: OwnedFd, tell: &mut dyn Telling) -> io::Result
 
 fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<(), Stop> {
     account.step(HP613, "take the pages to hand over")?;
+    join(task)?;
     let memory = memory(task)?;
 
     let path = Path::new(&task.peer.socket);
@@ -176,11 +180,20 @@ fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<
 
 // === the steps ===
 
+/// Moves this process to the cgroup that is to pay.
+fn join(task: &Task) -> Result<(), Stop> {
+    let Some(directory) = &task.cgroup else { return Ok(()) };
+    let group = Group::open(Path::new(directory)).map_err(|error| error.to_string());
+    group.and_then(|group| group.join().map_err(|error| named(&error))).map_err(|why| {
+        unknown(HP613, "the cgroup cannot be joined", format!("{directory}/cgroup.procs takes this process"), why)
+    })
+}
+
 /// Pages, mapped, taken and written to.
 fn memory(task: &Task) -> Result<Memory, Stop> {
     let no_pages = |seen: String| {
         // Whether pages can be had at all is judged elsewhere.
-        unknown(HP613, "no pages to hand over: see HP501 and HP502", "pages for the table", seen)
+        unknown(HP613, "no pages to hand over: see HP501, HP502 and HP605", "pages for the table", seen)
     };
     let files = match task.pages {
         0 | 1 => vec![1],

@@ -30,6 +30,7 @@ pub(crate) const CASES: &[Case] = &[
     ("peer: a testpmd that is killed while frames pass fails HP615", killed),
     ("peer: a port that somebody uses is left alone", in_use),
     ("peer: one that acknowledges nothing leaves HP613 unknown", no_acknowledgement),
+    ("peer: the pages are charged to the cgroup of the frontend", frontend_cgroup),
 ];
 
 const PEER: [&str; 8] = ["--only", "HP612", "--only", "HP613", "--only", "HP614", "--only", "HP615"];
@@ -212,6 +213,34 @@ fn no_acknowledgement(machine: &Machine) -> Result<(), Missing> {
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(run.expect("HP613", "pass")["evidence"]["proof"], "frames taken");
     working.join().unwrap().unwrap();
+    Ok(())
+}
+
+fn frontend_cgroup(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = machine.cgroup("peer")?;
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    for (pages, code, outcome) in [(4, 0, "pass"), (0, 3, "unknown")] {
+        group.limit(SMALL, pages);
+        let served = peer(&socket, |stream| {
+            let (pages, work) = (Pages::Of(SMALL), Work::Sink(None));
+            let (features, protocol_features) = (FEATURES, PROTOCOL_FEATURES);
+            let options = Options { pages, work, features, protocol_features };
+            let _ = Backend::new(Channel::new(stream.into()), options, &mut Nobody)
+                .serve(Instant::now() + LONG);
+        });
+        let run = check_peer(SMALL, &socket, &["--frontend-cgroup", group.path().to_str().unwrap()]);
+        assert_eq!(run.code, Some(code), "{run:?}");
+        let entry = run.expect("HP613", outcome);
+        if outcome == "unknown" {
+            assert!(entry["seen"].as_str().unwrap().contains("EFAULT"), "{entry:#}");
+            // Nobody was asked.
+            drop(UnixStream::connect(&socket).unwrap());
+        }
+        served.join().unwrap();
+        std::fs::remove_file(&socket).unwrap();
+    }
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub struct Check {
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
 
-    /// The cgroup that the frontend joins, to see who pays for which page: a directory with hugetlb files
+    /// The cgroup that the frontend joins, that of --peer too, to see who pays for which page: a directory with hugetlb files
     #[arg(long, value_name = "DIR")]
     pub frontend_cgroup: Option<String>,
 

@@ -210,8 +210,10 @@ impl<'a> SizePlan<'a> {
         let pages = self.pages(self.request.directory.is_some());
         let not_run = not_run.or_else(|| pages.clone().err());
         if let (None, Ok(pages)) = (&not_run, pages) {
-            let (size, pages, memory, seed) = (ground.size, *pages, self.memory(), self.seed);
-            let task = peer::Task { size, pages, memory, seed, peer: under_test.clone() };
+            let (size, memory, seed) = (ground.size, self.memory(), self.seed);
+            let pages = (*pages).min(ground.room_of_roles).max(1);
+            let cgroup = ground.cgroups.frontend.clone();
+            let task = peer::Task { size, pages, memory, seed, cgroup, peer: under_test.clone() };
             let time = time_for(size, pages.saturating_mul(2)).saturating_add(task.time());
             self.jobs.push(Job { workers: vec![Work::Peer(task)], time });
         }
