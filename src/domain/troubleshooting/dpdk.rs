@@ -24,7 +24,7 @@ super::troubles! {
         cause: "No size has both a free page and a mount that EAL may use: the pool is empty or held, also by files that a \
                 dead program left behind; or --huge-dir is not the path of a hugetlbfs.",
         remedy: "free pages, remove the files that nobody has open, and give --huge-dir the path of the mount itself",
-        checks: [HP102, HP105, HP301],
+        checks: [HP101, HP102, HP509, HP105, HP301],
         sources: ["F-Stack/f-stack#274", "testpmd 22.11"],
     }
     "dpdk-not-enough" {

@@ -33,16 +33,29 @@ pub(super) const ROWS: &[Row] = &[
         scene.hold(1, How::Reserved);
         Ok(())
     }),
-    row("all pages have to come by overcommit", THREE, &[HP101, HP509], |scene| {
-        with_pages(scene, 0)?;
-        overcommit(scene, scene.need());
-        Ok(())
-    }),
-    row("half of the pages have to come by overcommit", THREE, &[HP509], |scene| {
-        with_pages(scene, scene.need() / 2)?;
-        overcommit(scene, scene.need() - scene.need() / 2);
-        Ok(())
-    }),
+    // Pages of 1Gi never come by overcommit.
+    Row {
+        fault: "all pages have to come by overcommit",
+        kinds: THREE,
+        sizes: &[SMALL],
+        causes: &[HP101, HP509],
+        state: |scene| {
+            with_pages(scene, 0)?;
+            overcommit(scene, scene.need());
+            Ok(())
+        },
+    },
+    Row {
+        fault: "half of the pages have to come by overcommit",
+        kinds: THREE,
+        sizes: &[SMALL],
+        causes: &[HP509],
+        state: |scene| {
+            with_pages(scene, scene.need() / 2)?;
+            overcommit(scene, scene.need() - scene.need() / 2);
+            Ok(())
+        },
+    },
     row("pages of the other size only", THREE, &[HP101, HP509], |scene| {
         with_pages(scene, 0)?;
         let other = other(scene.size);
