@@ -6,7 +6,7 @@ use super::{Faulty, Strike, hugeprobe};
 use crate::compare::{Asked, Verdict, read};
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
-use crate::workload::START;
+use crate::workload::{START, shown};
 
 /// How long a role may go on beyond its own deadline.
 const GRACE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ fn role(
         _ => Verdict::Crashed,
     };
     let sentence = said.lines().last().unwrap_or_default();
-    let sentence = sentence.split_once(' ').map_or(sentence, |(_, rest)| rest).to_owned();
+    let sentence = shown(scene, sentence.split_once(' ').map_or(sentence, |(_, rest)| rest));
     Asked { verdict, because: if verdict == Verdict::Pass { Vec::new() } else { vec![sentence] }, said }
 }
 

@@ -182,8 +182,17 @@ fn telling<'a>(log: &'a str, tells: &[&str]) -> Option<&'a str> {
     tells.iter().find_map(|tell| log.lines().find(|line| line.contains(tell)))
 }
 
-/// A line without what differs from run to run.
-fn shown(scene: &Scene, line: &str) -> String {
+/// A line without what differs from run to run: the row's directory, times, large numbers.
+pub(crate) fn shown(scene: &Scene, line: &str) -> String {
     let row = scene.run.parent().unwrap().to_str().unwrap();
-    line.trim().replace(row, "").replace(&prefix(scene, ""), "")
+    let line = line.trim().replace(row, "").replace(&prefix(scene, ""), "");
+    // Open vSwitch: `2026-11-23T09:07:30Z|00015|dpdk|EMER|...`
+    let line = line.split_once("Z|").map_or(line.as_str(), |(_, rest)| rest);
+    let shown = |word: &str| {
+        let digits = word.chars().filter(char::is_ascii_digit).count();
+        let is_time = word.contains("µs") || word.contains("ms:");
+        if !word.starts_with("0x") && (digits > 4 && digits == word.len() || is_time) { "N" } else { word }
+            .to_owned()
+    };
+    line.split(' ').map(shown).collect::<Vec<_>>().join(" ")
 }
