@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy.toml exempts functions marked #[test], not their helpers
 
 use std::io::Write as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -131,6 +131,18 @@ fn a_peer_that_speaks_something_else_is_a_failure() {
     peer.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let (code, said) = end(child);
     assert_eq!(code, Some(1), "{said}");
+}
+
+#[test]
+fn a_socket_of_another_kind_is_a_failure_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let _datagrams = UnixDatagram::bind(&socket).unwrap();
+    let begin = Instant::now();
+    let (code, said) = end(backend(&socket, &[]));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("EPROTOTYPE"), "{said}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{said}");
 }
 
 #[test]
