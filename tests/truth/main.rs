@@ -106,29 +106,36 @@ fn compare<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
 /// enough.
 fn compare_once<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
     let mut scene = Scene::new(stage, case.kind, case.size);
-    // A page that somebody else took just now makes it panic.
-    let made = std::panic::catch_unwind(AssertUnwindSafe(|| (case.state)(&mut scene)));
-    match made {
-        Ok(Ok(())) => {}
+    // A page that somebody else took just now makes it panic, and so does a peer that does not come up.
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| match (case.state)(&mut scene) {
+        Ok(()) => Ok(both(case, &scene, known)),
+        Err(missing) => Err(missing.0),
+    }));
+    match ran {
+        Ok(Ok(compared)) => compared,
         Ok(Err(missing)) => {
             let why = if scene.lacks_gigabytes { NotRun::LeftOut } else { NotRun::Missing };
-            return Compared::not_run(case, why, &missing.0);
+            Compared::not_run(case, why, &missing)
         }
         Err(_) => {
-            let not_made = Compared::not_run(case, NotRun::Missing, "pages that stay where they are");
-            return Compared { disturbed: true, ..not_made };
+            let not_run = Compared::not_run(case, NotRun::Missing, "pages that stay where they are");
+            Compared { disturbed: true, ..not_run }
         }
     }
+}
+
+/// Asks hugeprobe, and runs the workload.
+fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
     let before = scene.pools();
     let begin = Instant::now();
-    let asked = (case.ask)(&scene);
-    workload::clean_up(&scene);
+    let asked = (case.ask)(scene);
+    workload::clean_up(scene);
     let asking = begin.elapsed();
-    let mut outcomes = vec![work(case, &scene)];
+    let mut outcomes = vec![work(case, scene)];
     // A verdict that tells nothing, or the opposite: is the workload itself sure?
     if asked.disagrees(&outcomes[0]) && !known {
-        outcomes.push(work(case, &scene));
-        outcomes.push(work(case, &scene));
+        outcomes.push(work(case, scene));
+        outcomes.push(work(case, scene));
     }
     let took = [asking, begin.elapsed() - asking];
     let disturbed = before != scene.pools();
