@@ -47,7 +47,10 @@ pub(crate) struct Compared<'c> {
     pub(crate) disturbed: bool,
     /// Why it was not run, if it was not.
     pub(crate) not_run: Option<NotRun>,
+    /// Of hugeprobe, and of the workload.
     pub(crate) took: [Duration; 2],
+    /// It is an exception.
+    pub(crate) known: bool,
 }
 
 /// Why a row was not run.
@@ -148,6 +151,7 @@ impl<'c> Compared<'c> {
             disturbed: false,
             not_run: Some(not_run),
             took: Default::default(),
+            known: false,
         }
     }
 
@@ -212,7 +216,11 @@ impl fmt::Display for Compared<'_> {
         if relation == Relation::LeftOut {
             return write!(f, "- {} {}", self.case.name(), self.outcome().words);
         }
-        let mark = if relation == Relation::Agree { ' ' } else { '!' };
+        let mark = match relation {
+            Relation::Agree => ' ',
+            _ if self.known => '~',
+            _ => '!',
+        };
         let outcome = self.outcome();
         let does = if outcome.works { "works" } else { "fails" };
         write!(
@@ -227,7 +235,7 @@ impl fmt::Display for Compared<'_> {
             self.asked.because.join(" "),
             outcome.words.chars().take(90).collect::<String>(),
         )?;
-        if relation != Relation::Agree {
+        if mark == '!' {
             let told: Vec<_> = self.told().iter().map(|trouble| trouble.name).collect();
             let said: String = self.asked.said.chars().take(6000).collect();
             write!(f, "\n{relation:?} ({} runs), the log tells of {told:?}\n{said}\n{}\n", self.outcomes.len(), outcome.log)?;

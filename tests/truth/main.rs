@@ -139,7 +139,7 @@ fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
     }
     let took = [asking, begin.elapsed() - asking];
     let disturbed = before != scene.pools();
-    Compared { case, asked, outcomes, disturbed, not_run: None, took }
+    Compared { case, asked, outcomes, disturbed, not_run: None, took, known }
 }
 
 /// Runs the workload. Of a row run again, the second should find what the first did.

@@ -132,6 +132,7 @@ super::troubles! {
             ["unable to get virtqueue", "numa information"],
             ["get_mempolicy", "operation not permitted"],
             ["get memory policy", "operation not permitted"],
+            ["get current mempolicy", "operation not permitted"],
             ["set_mempolicy", "operation not permitted"],
             ["mbind", "operation not permitted"],
         ],

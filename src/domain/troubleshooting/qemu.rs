@@ -19,6 +19,14 @@ super::troubles! {
         checks: [HP401, HP502],
         sources: ["QEMU 7.2 under hugetlb.2MB.max=0"],
     }
+    "qemu-prealloc-denied" {
+        example: "qemu-system-x86_64: qemu_prealloc_mem: preallocating memory failed: Operation not permitted",
+        says: [["preallocating memory failed: operation not permitted"]],
+        cause: "seccomp forbids madvise.",
+        remedy: "allow madvise in the seccomp profile",
+        checks: [HP407],
+        sources: ["QEMU 7.2 under a seccomp filter"],
+    }
     "qemu-insufficient" {
         example: "qemu-system-x86_64: os_mem_prealloc: Insufficient free host memory pages available to allocate guest RAM",
         says: [["insufficient free host memory pages available"]],
@@ -62,10 +70,11 @@ super::troubles! {
     "qemu-below-page" {
         example: "qemu-system-x86_64: memory size 0x100000 must be equal to or larger than page size 0x200000",
         says: [["must be equal to or larger than page size"], ["failed to resize memfd to", "invalid argument"]],
-        cause: "The guest's memory, or a NUMA node of it, is no whole number of pages.",
-        remedy: "make each memory backend a multiple of the page size",
-        checks: [HP501],
-        sources: ["QEMU 7.2 with -m 1M", "kubernetes/kubernetes#98513"],
+        cause: "The guest's memory, or a NUMA node of it, is no whole number of pages; or mem-path has larger pages than was \
+                thought.",
+        remedy: "make each memory backend a multiple of the page size, and look at that of the mount",
+        checks: [HP501, HP301],
+        sources: ["QEMU 7.2 with -m 1M", "QEMU 7.2 on a mount with pagesize=1G", "kubernetes/kubernetes#98513"],
     }
     "qemu-reserve-off" {
         example: "qemu-system-x86_64: 'prealloc=on' and 'reserve=off' are incompatible",
@@ -102,10 +111,11 @@ super::troubles! {
     "qemu-fallback" {
         example: "qemu-system-x86_64: unable to start vhost net: 5: falling back on userspace virtio",
         says: [["unable to start vhost net"]],
-        cause: "vhost-user did not start, and there is nothing to fall back on: the guest runs without a network.",
-        remedy: "see the lines before it",
-        checks: [HP613, HP614],
-        sources: ["QEMU 7.2"],
+        cause: "vhost-user did not start, and there is nothing to fall back on: the guest runs without a network. The number is \
+                the errno: 24 is RLIMIT_NOFILE.",
+        remedy: "see the lines before it; of 24, ulimit -n",
+        checks: [HP613, HP614, HP404],
+        sources: ["QEMU 7.2", "QEMU 7.2 under ulimit -n 17"],
     }
     "qemu-rings" {
         example: "qemu-system-x86_64: vhost VQ 0 ring restore failed: -22: Invalid argument (22)",
