@@ -14,7 +14,7 @@ fn cases(prepared: &Path) {
     let log = shape.run(
         prepared,
         r"
-export HUGEPROBE_REQUIRE=1
+export HUGEPROBE_REQUIRE=1 PATH=/real:$PATH
 run real real --color never 1Gi --skip QEMU --skip OVS
 ",
     );
