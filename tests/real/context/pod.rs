@@ -125,7 +125,7 @@ impl Pod {
             directory: directory_of("hugepages"),
         };
         let memory = Container::ALL.map(memory_group);
-        Ok(Self { probe, seconds: 30, filter: Filter::Container, directory, keeper, groups, memory })
+        Ok(Self { probe, seconds: 120, filter: Filter::Container, directory, keeper, groups, memory })
     }
 
     /// The hugetlb cgroup of a container.

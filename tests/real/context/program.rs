@@ -10,7 +10,7 @@ use serde_json::Value;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hugeprobe");
 
 /// How long a run may take before the test gives it up: far more than any does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a run said.
 #[derive(Debug)]
