@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn asked() -> Asked {
-    Asked { size: "2Mi".parse().unwrap(), pages: 4, need: Vec::new() }
+    Asked { size: "2Mi".parse().unwrap(), pages: 4, frontend_pays: false, need: Vec::new() }
 }
 
 fn pod(more: &str, asked: &Asked) -> Value {

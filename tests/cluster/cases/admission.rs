@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::Case;
 use super::context::pools::SMALL;
 use super::context::{NAMESPACE, NODE, chart, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("a probe pod that the API server refuses is an unknown with its reason", refused),
-    ("a probe pod whose runtime class is missing is an unknown with its reason", no_runtime_class),
-    ("a probe pod that is deleted in the middle is made again", deleted),
+    case("a probe pod that the API server refuses is an unknown with its reason", refused),
+    case("a probe pod whose runtime class is missing is an unknown with its reason", no_runtime_class),
+    case("a probe pod that is deleted in the middle is made again", deleted),
 ];
 
 fn refused() {

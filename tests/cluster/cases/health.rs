@@ -1,16 +1,16 @@
 //! A node in order, and what people and machines then read about it.
 
-use super::Case;
 use super::context::node::Node;
 use super::context::pools::{LARGE, SMALL};
 use super::context::{NAMESPACE, NODE, chart, daemon, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("a healthy node passes for 2Mi and 1Gi", healthy),
-    ("describe node shows the event of the verdict", event),
-    ("while nothing changes nothing is written", calm),
-    ("the agent tells of its life and of the pools over HTTP", http),
-    ("one page of 1Gi is enough for a pass", one_large_page),
+    case("a healthy node passes for 2Mi and 1Gi", healthy),
+    case("describe node shows the event of the verdict", event),
+    case("while nothing changes nothing is written", calm),
+    case("the agent tells of its life and of the pools over HTTP", http),
+    case("one page of 1Gi is enough for a pass", one_large_page),
 ];
 
 fn healthy() {

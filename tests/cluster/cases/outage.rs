@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::Case;
 use super::context::node::Node;
 use super::context::pools::SMALL;
 use super::context::{NAMESPACE, NODE, chart, daemon, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("an agent killed -9 during a probe leaves no pod and ends in a verdict", killed),
-    ("an API server that was away gets the latest state, once", api_server),
-    ("a Node that was deleted and registered again gets a verdict of its own", node_deleted),
-    ("a forged boot id is overwritten, and is stale to readers until then", forged),
-    ("foreign and malformed annotations under the prefix do not last", malformed),
+    case("an agent killed -9 during a probe leaves no pod and ends in a verdict", killed),
+    case("an API server that was away gets the latest state, once", api_server),
+    case("a Node that was deleted and registered again gets a verdict of its own", node_deleted),
+    case("a forged boot id is overwritten, and is stale to readers until then", forged),
+    case("foreign and malformed annotations under the prefix do not last", malformed),
 ];
 
 fn killed() {

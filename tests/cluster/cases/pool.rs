@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use super::Case;
 use super::context::node::Node;
 use super::context::pools::{LARGE, SMALL, Size, scarce};
 use super::context::{NODE, WORKLOADS, chart, daemon, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("no pool and none expected is no verdict at all", none),
-    ("a pool smaller than expected fails and says so", smaller),
-    ("a pool that grew after the kubelet started is told of until the kubelet restarts", stale),
-    ("a pool held by another process is busy, and replaces no verdict", held),
-    ("a pool that a workload requested wholly after a pass keeps its verdict", requested),
+    case("no pool and none expected is no verdict at all", none),
+    case("a pool smaller than expected fails and says so", smaller),
+    case("a pool that grew after the kubelet started is told of until the kubelet restarts", stale),
+    case("a pool held by another process is busy, and replaces no verdict", held),
+    case("a pool that a workload requested wholly after a pass keeps its verdict", requested),
 ];
 
 /// The kubelet counts pages when it starts, and only then.

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::Case;
 use super::context::node::Node;
 use super::context::{NAMESPACE, NODE, chart, kubectl, pods, script, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("helm test passes", helm_test),
-    ("an upgrade to another version and image keeps the verdict", upgrade),
-    ("an uninstall leaves the Node as it was", uninstall),
+    case("helm test passes", helm_test),
+    case("an upgrade to another version and image keeps the verdict", upgrade),
+    case("an uninstall leaves the Node as it was", uninstall),
 ];
 
 fn helm_test() {

@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::Case;
 use super::context::pools::{SMALL, Size, scarce};
 use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("a workload that arrives in mid-probe is Running within 10 s", arrives),
-    ("a probe pod without fsGroup fails by name", without_fs_group),
-    ("a container without a limit of its own fails and the other names it", without_limit),
-    ("a node behind a startup taint for our condition is probed and released", startup_taint),
+    case("a workload that arrives in mid-probe is Running within 10 s", arrives),
+    case("a probe pod without fsGroup fails by name", without_fs_group),
+    case("a container without a limit of its own fails and the other names it", without_limit),
+    case("a node behind a startup taint for our condition is probed and released", startup_taint),
 ];
 
 /// Values that make a size due again: another expectation, which is met.
