@@ -17,6 +17,7 @@
 mod admission;
 mod context;
 mod health;
+mod modes;
 mod outage;
 mod pool;
 mod release;
@@ -57,6 +58,7 @@ fn main() -> std::process::ExitCode {
         health::CASES,
         pool::CASES,
         workload::CASES,
+        modes::CASES,
         admission::CASES,
         outage::CASES,
         rights::CASES,

@@ -3,12 +3,14 @@
 use serde_json::json;
 
 use super::context::node::Node;
-use super::context::{NAMESPACE, NODE, chart, kubectl, pods, script, wait};
+use super::context::pools::SMALL;
+use super::context::{NAMESPACE, NODE, chart, kubectl, pods, wait};
 use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
     case("helm test passes", helm_test),
     case("an upgrade to another version and image keeps the verdict", upgrade),
+    case("an agent of the release before keeps its verdict until its turn comes", rolling_out),
     case("an uninstall leaves the Node as it was", uninstall),
 ];
 
@@ -31,22 +33,7 @@ fn upgrade() {
     .unwrap();
 
     // The same image under another tag is another image to helm and to the kubelet.
-    let base = std::fs::read_to_string(super::context::left("state/image")).unwrap();
-    let old = format!("localhost/hugeprobe:{}", base.trim());
-    let retagged = [
-        "ctr",
-        "--address",
-        "/run/containerd/containerd.sock",
-        "--namespace",
-        "k8s.io",
-        "images",
-        "tag",
-        "--force",
-    ];
-    let status =
-        script("inside").arg("--mount").args(retagged).args([&old, "localhost/hugeprobe:9.9.9"]).status();
-    assert!(status.unwrap().success());
-
+    pods::tag_image("9.9.9");
     let archive = format!("{to}/hugeprobe-9.9.9.tgz");
     chart::install(&archive, &json!({"image": {"tag": "9.9.9"}})).unwrap();
     wait::until("another agent runs", 60, || {
@@ -71,6 +58,29 @@ fn upgrade() {
         "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[0].image",
     ]);
     chart::install(&chart::path(), &json!({})).unwrap();
+}
+
+/// The policy has the image of the new release at once, the agents one after another.
+fn rolling_out() {
+    pods::tag_image("9.9.9");
+    let old = chart::agent();
+    let changed = chart::with(&json!({"updateStrategy": {"type": "OnDelete"}, "image": {"tag": "9.9.9"}}));
+    assert_eq!(chart::meta(&chart::agent(), "uid"), chart::meta(&old, "uid"), "the old agent is still there");
+    let due = chart::due(SMALL);
+    let published = chart::published("the old agent's probe pod is denied", 60, |published| {
+        published.names("HP203", "2Mi")
+    });
+    assert!(published.passes() && published.passes_for("2Mi"), "the verdict stands: {published:#?}");
+    chart::show_ours();
+    kubectl::must(&["delete", "pod", chart::meta(&old, "name"), "--namespace", NAMESPACE]);
+    chart::concluded("the new agent is let", SMALL, 0);
+    chart::published("and the warning is gone", 60, |published| {
+        published.passes() && !published.names("HP203", "2Mi")
+    });
+    drop(due);
+    drop(changed);
+    // OnDelete is over, and with it the agent that it kept.
+    chart::settled();
 }
 
 fn uninstall() {

@@ -1,9 +1,11 @@
 //! Pods of the cases: workloads with huge pages, and the probe pods they meet.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use super::pools::Size;
-use super::{NAMESPACE, NODE, WORKLOAD_IMAGE, WORKLOADS, kubectl, wait};
+use super::{NAMESPACE, NODE, WORKLOAD_IMAGE, WORKLOADS, chart, kubectl, script, wait};
 
 /// A workload that asks for pages, takes `hold` of them if that is not 0, and stays.
 pub(crate) fn workload(name: &str, size: Size, pages: i64, hold: i64) -> Value {
@@ -56,6 +58,39 @@ pub(crate) fn messages(pod: &Value) -> Vec<(String, String)> {
         .iter()
         .map(|status| (text(&status["name"]), text(&status["state"]["terminated"]["message"])))
         .collect()
+}
+
+/// The image of the release is not there while this lives; what runs of it goes on.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct ImageGone(String);
+
+/// Takes the image of the release away.
+pub(crate) fn without_image() -> ImageGone {
+    let tag = chart::tag();
+    images(&["rm", "--sync", &format!("localhost/hugeprobe:{tag}")]);
+    ImageGone(tag)
+}
+
+/// Gives the image of the release one more tag.
+pub(crate) fn tag_image(tag: &str) {
+    // As `image` named it: what `install` put behind it tells builds apart.
+    let built =
+        chart::tag().rsplit_once('-').map(|(version, _)| format!("localhost/hugeprobe:{version}")).unwrap();
+    images(&["tag", "--force", &built, &format!("localhost/hugeprobe:{tag}")]);
+}
+
+fn images(arguments: &[&str]) {
+    let client =
+        ["--mount", "ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", "images"];
+    let status = script("inside").args(client).args(arguments).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "ctr images {arguments:?}: {status}");
+}
+
+impl Drop for ImageGone {
+    fn drop(&mut self) {
+        tag_image(&self.0);
+    }
 }
 
 /// The cgroup of the process that the first container of a pod runs: its pids, from the machine's side.
