@@ -9,6 +9,7 @@ COPY src src
 # Cargo wants every declared target to exist, tests included; none of them is built.
 COPY tests tests
 RUN cargo rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static \
+        -C link-arg=-Wl,-z,pack-relative-relocs \
     && install -D --strip target/release/hugeprobe /out/hugeprobe
 
 FROM scratch

@@ -17,6 +17,7 @@ pub mod allocation;
 pub mod cli;
 pub mod domain;
 pub mod exchange;
+#[cfg(feature = "cluster")]
 pub mod kubernetes;
 pub mod linux;
 pub mod probe;

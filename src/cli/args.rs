@@ -9,10 +9,13 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use crate::domain::check::CheckId;
 use crate::domain::request::{PageCount, Workload};
 use crate::domain::size::PageSize;
-use help::{AFTER_BACKEND, AFTER_CHECK, AFTER_EXPLAIN, AFTER_FRONTEND, AFTER_NODES};
+#[cfg(feature = "cluster")]
+use help::AFTER_NODES;
+use help::{AFTER_BACKEND, AFTER_CHECK, AFTER_EXPLAIN, AFTER_FRONTEND};
 
 pub use self::check::Check;
 
+#[cfg(feature = "cluster")]
 pub mod cluster;
 mod help;
 
@@ -39,11 +42,14 @@ pub enum Verb {
     /// Be handed the memory of a vhost-user session, as OVS-DPDK and net_vhost are
     #[command(after_long_help = AFTER_BACKEND)]
     Backend(Backend),
+    #[cfg(feature = "cluster")]
     /// Watch this node's pools, have them probed, and write the verdict on the Node: the DaemonSet's process
     Agent(cluster::Agent),
+    #[cfg(feature = "cluster")]
     /// Show what stands on the nodes of a cluster; a verdict of another boot, or out of date, is no pass
     #[command(after_long_help = AFTER_NODES)]
     Nodes(cluster::Nodes),
+    #[cfg(feature = "cluster")]
     /// Remove what hugeprobe wrote on Nodes, and the probe pods it left, and nothing else
     Cleanup(cluster::Cleanup),
     /// Say what a check is about, why it matters and what to do, or what a log tells of; without either, list all checks

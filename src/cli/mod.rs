@@ -4,6 +4,7 @@
 
 pub mod args;
 mod check;
+#[cfg(feature = "cluster")]
 mod cluster;
 pub mod container;
 pub mod exit;
@@ -28,8 +29,11 @@ pub fn main() -> ExitCode {
         Verb::Walk(options) => finish(walk::run(&options)),
         Verb::Frontend(options) => finish(roles::frontend(&options)),
         Verb::Backend(options) => finish(roles::backend(&options)),
+        #[cfg(feature = "cluster")]
         Verb::Agent(options) => finish(cluster::agent(&options)),
+        #[cfg(feature = "cluster")]
         Verb::Nodes(options) => finish(cluster::nodes(&options)),
+        #[cfg(feature = "cluster")]
         Verb::Cleanup(options) => finish(cluster::cleanup(&options)),
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Worker { assignment } => worker::main(&assignment),

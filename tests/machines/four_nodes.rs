@@ -13,9 +13,8 @@ pub(crate) const CASES: &[Case] = &[
 fn elsewhere(prepared: &Path) {
     // Low memory of node 0 is in use when the pages are laid out: the kernel takes another node's and says nothing.
     let shape = Shape {
-        kernel: "bookworm",
-        nodes: &[3072, 3072, 3072, 3072],
         boot: "hugepagesz=1G hugepages=0:1,1:1,2:1,3:1",
+        ..Shape::of("bookworm", &[3072, 3072, 3072, 3072])
     };
     let log = shape.run(
         prepared,
@@ -40,7 +39,7 @@ run need-here hugeprobe check -o json --only HP509 --need 1Gi=1@numa0
 }
 
 fn each(prepared: &Path) {
-    let shape = Shape { kernel: "bookworm", nodes: &[1024; 4], boot: "" };
+    let shape = Shape::of("bookworm", &[1024; 4]);
     let log = shape.run(
         prepared,
         r"

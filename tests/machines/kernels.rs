@@ -32,7 +32,7 @@ run walk hugeprobe walk
 "#;
 
 fn says_the_same(prepared: &Path, kernel: &'static str) -> String {
-    let log = Shape { kernel, nodes: &[1024, 1024], boot: "" }.run(prepared, SCRIPT);
+    let log = Shape::of(kernel, &[1024, 1024]).run(prepared, SCRIPT);
     log.expect("pass", "pass", &[("HP505", "pass"), ("HP506", "pass"), ("HP604", "pass"), ("HP508", "pass")]);
     log.expect("need", "pass", &[("HP509", "pass")]);
     log.expect("too-many", "fail", &[("HP509", "fail")]);

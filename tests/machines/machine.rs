@@ -14,10 +14,14 @@ use serde_json::Value;
 pub(crate) struct Shape {
     /// The Debian release that the kernel is from: a directory that `prepare` made.
     pub(crate) kernel: &'static str,
-    /// The memory of each NUMA node, MiB; each has one processor.
+    /// The memory of each NUMA node, MiB.
     pub(crate) nodes: &'static [u32],
+    /// The processors of each.
+    pub(crate) processors: u32,
     /// What is added to the kernel's command line.
     pub(crate) boot: &'static str,
+    /// Archives that `prepare` made, beside the one that every machine has.
+    pub(crate) brings: &'static [&'static str],
 }
 
 /// What a script's commands said, by the names that it gave them.
@@ -33,16 +37,23 @@ pub(crate) struct Said {
 }
 
 /// Emulation is slow and the machine may be busy; a kernel that hangs must not hang the tests.
-const DEADLINE: Duration = Duration::from_secs(240);
+const DEADLINE: Duration = Duration::from_secs(900);
 
 // === impl Shape ===
 
 impl Shape {
+    /// A machine with NUMA nodes of one processor each, on a kernel of choice.
+    pub(crate) const fn of(kernel: &'static str, nodes: &'static [u32]) -> Self {
+        Self { kernel, nodes, processors: 1, boot: "", brings: &[] }
+    }
+
     /// Boots it under `prepared`, runs `script` in it, and waits until it is off.
     pub(crate) fn run(self, prepared: &Path, script: &str) -> Log {
         let directory = tempfile::tempdir().unwrap();
         let initramfs = directory.path().join("initramfs.gz");
-        pack(&prepared.join("initramfs.gz"), script, directory.path(), &initramfs);
+        let archives: Vec<_> =
+            ["initramfs.gz"].iter().chain(self.brings).map(|name| prepared.join(name)).collect();
+        pack(&archives, script, directory.path(), &initramfs);
         let console = directory.path().join("console");
         let said = self.boot(prepared, &initramfs, &console);
         let console = || std::fs::read_to_string(&console).unwrap_or_default();
@@ -75,13 +86,15 @@ impl Shape {
             "-serial",
             "stdio",
             "-smp",
-            &self.nodes.len().to_string(),
+            &(self.nodes.len() * self.processors as usize).to_string(),
             "-m",
             &format!("{total}M"),
         ]);
         for (node, memory) in self.nodes.iter().enumerate() {
             qemu.arg("-object").arg(format!("memory-backend-ram,id=m{node},size={memory}M"));
-            qemu.arg("-numa").arg(format!("node,memdev=m{node},cpus={node}"));
+            let first = node * self.processors as usize;
+            let last = first + self.processors as usize - 1;
+            qemu.arg("-numa").arg(format!("node,memdev=m{node},cpus={first}-{last}"));
         }
         qemu.arg("-kernel").arg(prepared.join(self.kernel).join("vmlinuz")).arg("-initrd").arg(initramfs);
         qemu.arg("-append").arg(format!("console=ttyS0 panic=-1 quiet {}", self.boot));
@@ -102,11 +115,11 @@ impl Shape {
     }
 }
 
-/// The prepared initramfs with the script behind it: the kernel unpacks one archive after the other.
-fn pack(prepared: &Path, script: &str, directory: &Path, into: &Path) {
+/// The prepared archives with the script behind them: the kernel unpacks one after the other.
+fn pack(prepared: &[PathBuf], script: &str, directory: &Path, into: &Path) {
     let scenario = directory.join("scenario");
     std::fs::write(&scenario, script).unwrap();
-    let mut packed = std::fs::read(prepared).unwrap();
+    let mut packed: Vec<u8> = prepared.iter().flat_map(|archive| std::fs::read(archive).unwrap()).collect();
     let archive = Command::new("sh")
         .args(["-c", "echo scenario | cpio --quiet -o -H newc | gzip -1"])
         .current_dir(directory)

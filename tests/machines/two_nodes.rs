@@ -15,7 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     ("two nodes: testpmd and check agree on whether the node asked for has pages", testpmd),
 ];
 
-const TWO: Shape = Shape { kernel: "bookworm", nodes: &[1536, 1536], boot: "" };
+const TWO: Shape = Shape::of("bookworm", &[1536, 1536]);
 
 fn where_they_are(prepared: &Path) {
     let log = TWO.run(

@@ -54,6 +54,7 @@ Examples:
     dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_virtio_user0,path=/run/vhost \\
       -- --total-num-mbufs=2048 --forward-mode=txonly --auto-start --stats-period 1";
 
+#[cfg(feature = "cluster")]
 pub(super) const AFTER_NODES: &str = "\
 Exit codes, of the worst of the nodes:
   0  pass, warnings included

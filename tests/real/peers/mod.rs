@@ -17,7 +17,7 @@ use hugeprobe::linux::map::Sharing;
 use crate::Case;
 
 /// A busy machine takes its time.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(300);
 
 pub(crate) fn cases() -> Vec<Case> {
     [vhost::CASES, virtio_user::CASES, ovs::CASES, qemu::CASES].concat()
