@@ -47,11 +47,7 @@ fn refused() {
 
 fn quota() {
     let changed = chart::with(&json!({"probe": {"maxInCluster": 1}}));
-    chart::settled();
-    wait::until("no probe pod is left", 60, || match pods::probes().len() {
-        0 => Ok(()),
-        more => Err(more),
-    });
+    chart::at_rest();
     // Of another node, as far as the quota is concerned.
     let other = kubectl::apply_for_now(&json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "of-another-node", "namespace": NAMESPACE},
@@ -94,7 +90,7 @@ fn quota() {
 
 fn no_image() {
     let changed = chart::with(&json!({"probe": {"pendingSeconds": 5}}));
-    chart::settled();
+    chart::at_rest();
     let gone = pods::without_image();
     let due = chart::due(SMALL);
     let published = chart::published("the annotation names the image", 90, |published| {

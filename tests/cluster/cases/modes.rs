@@ -13,7 +13,8 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 fn resident() {
-    let changed = chart::with(&json!({"mode": "resident"}));
+    // Of one size alone: the chart refuses an expectation of another.
+    let changed = chart::with(&json!({"mode": "resident", "expectations": chart::expectations("2Mi")}));
     let agent = chart::agent();
     let names: Vec<_> =
         agent["spec"]["containers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();

@@ -1,13 +1,14 @@
 //! The release: its values, changed for a case and changed back after, and its agent.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use super::kubectl::Guard;
 use super::node::{Node, Published};
-use super::pools::Size;
-use super::{NAMESPACE, NODE, kubectl, script, wait};
+use super::pools::{LARGE, SMALL, Size};
+use super::{NAMESPACE, NODE, kubectl, pods, script, wait};
 
 /// Values of a case; the values before come back when this goes.
 #[derive(Debug)]
@@ -74,8 +75,28 @@ pub(crate) fn settled() -> Published {
     if values().ok() != Some(wanted) {
         install(&path(), &json!({})).unwrap_or_else(|error| panic!("helm upgrade: {error}"));
     }
-    published("the node passes, and no probe is wanted", 90, |published| {
-        published.passes() && !published.annotations.contains_key("probe")
+    passing()
+}
+
+/// Waits until no probe pod is left either: with the values that the case has set.
+pub(crate) fn at_rest() {
+    passing();
+    wait::until("no probe pod is left", 60, || match pods::probes().len() {
+        0 => Ok(()),
+        more => Err(more),
+    });
+}
+
+fn passing() -> Published {
+    published("the node passes with the pools that are there, and no probe is wanted", 120, |published| {
+        let is_known =
+            |size: Size| match (size.persistent(), published.annotation(&format!("pool.{}", size.name))) {
+                (0, pool) => pool.is_none_or(|pool| pool.starts_with("0 ")),
+                (pages, pool) => pool.is_some_and(|pool| pool.split(' ').next() == Some(&pages.to_string())),
+            };
+        published.passes()
+            && !published.annotations.contains_key("probe")
+            && [SMALL, LARGE].into_iter().all(is_known)
     })
 }
 
@@ -103,12 +124,21 @@ pub(crate) fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
 /// another expectation than before.
 const DUE: &str = "hugeprobe-case";
 
-/// Has a size probed once more, without a change of the release; when this goes, again.
+/// Has a size probed once more, without a change of the release; when this goes, perhaps again.
 pub(crate) fn due(size: Size) -> Guard {
+    // By turns, or one that was probed under the same expectation a moment ago would be left at that.
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % 2;
     Guard::run(
-        &["label", "node", NODE, &format!("{DUE}={}", size.name), "--overwrite"],
+        &["label", "node", NODE, &format!("{DUE}={}-{turn}", size.name), "--overwrite"],
         &["label", "node", NODE, &format!("{DUE}-")],
     )
+}
+
+/// The expectations of [`due`] about a size.
+pub(crate) fn expectations(size: &str) -> Vec<Value> {
+    let expected = |(turn, pool)| json!({"nodeSelector": {DUE: format!("{size}-{turn}")}, "expect": [format!("{size}{pool}>=1")]});
+    [(0, ""), (1, "@numa0")].map(expected).into()
 }
 
 /// The tag of the image that the release has.
@@ -118,11 +148,11 @@ pub(crate) fn tag() -> String {
 
 /// What every release of the cases has: the image that was installed, a tick of a second, and what [`due`] needs.
 fn base() -> Value {
-    let expected = |size: &str| json!({"nodeSelector": {DUE: size}, "expect": [format!("{size}>=1")]});
+    let expected = [expectations("2Mi"), expectations("1Gi")].concat();
     json!({
         "image": {"repository": "localhost/hugeprobe", "tag": tag()},
         "tickSeconds": 1,
-        "expectations": [expected("2Mi"), expected("1Gi")],
+        "expectations": expected,
     })
 }
 

@@ -147,6 +147,8 @@ impl Leak {
         let script = "\"$0\" hold -dir /mnt -pages \"$1\" -keep -seconds 1 && exec sleep infinity";
         let leak = Self(beside(script, pages));
         taken("a file is left behind", pages, before);
+        // Its owner ends a second after it has taken them.
+        std::thread::sleep(std::time::Duration::from_secs(3));
         leak
     }
 }
