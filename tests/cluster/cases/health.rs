@@ -83,6 +83,7 @@ fn calm() {
         let (now, probes) = (ours(), pods::probes().len());
         if now == before && probes == 0 { Ok(()) } else { Err(format!("{now:#?} and {probes} probe pods")) }
     });
+    println!("    the agent's resident memory: {} KiB", pods::resident(&chart::agent()));
 }
 
 fn http() {

@@ -1,5 +1,7 @@
 //! The release as a whole: its test, an upgrade, its end.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::context::node::Node;
@@ -113,8 +115,15 @@ fn uninstall() {
 
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
+    let watch = Watch::begin();
     drop(again);
-    chart::published("a verdict again", 90, super::context::node::Published::passes);
+    let (first, first_pass) = watch.verdicts();
+    let since = |time: Instant| time.saturating_duration_since(pods::started(&chart::agent())).as_secs_f64();
+    println!(
+        "    from the agent's start to its first verdict {:.1} s, to a pass {:.1} s",
+        since(first),
+        since(first_pass)
+    );
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
     let again = Installed;
@@ -123,6 +132,31 @@ fn uninstall() {
     assert_eq!(now.without_us(), before, "the Node as it was");
     kubectl::show(&["get", "node", NODE, "-o", "jsonpath={.metadata.annotations}"]);
     drop(again);
+}
+
+/// Looks at the Node all the time, and notes when a verdict is there.
+struct Watch(std::thread::JoinHandle<(Instant, Instant)>);
+
+impl Watch {
+    fn begin() -> Self {
+        Self(std::thread::spawn(|| {
+            let fields = r"jsonpath={.metadata.annotations.hugeprobe\.io/verdict}";
+            let seen = |wanted: fn(&str) -> bool| {
+                let begin = Instant::now();
+                while begin.elapsed().as_secs() < 120 {
+                    if wanted(&kubectl::run(&["get", "node", NODE, "-o", fields]).unwrap_or_default()) {
+                        break;
+                    }
+                }
+                Instant::now()
+            };
+            (seen(|verdict| !verdict.is_empty()), seen(|verdict| ["pass", "warn"].contains(&verdict)))
+        }))
+    }
+
+    fn verdicts(self) -> (Instant, Instant) {
+        self.0.join().unwrap()
+    }
 }
 
 /// The release is installed again when this goes.

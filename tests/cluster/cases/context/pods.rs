@@ -1,6 +1,7 @@
 //! Pods of the cases: workloads with huge pages, and the probe pods they meet.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -48,6 +49,30 @@ pub(crate) fn phase(namespace: &str, name: &str, phase: &str, seconds: u64) -> V
 /// The probe pods there are, whatever they do.
 pub(crate) fn probes() -> Vec<Value> {
     kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=probe"])
+}
+
+/// When the program of a pod was started.
+pub(crate) fn started(pod: &Value) -> Instant {
+    let ticks = |pid: &i32| -> Option<f64> {
+        // proc_pid_stat(5): the 22nd field, in hundredths of a second since boot; names end with the last bracket.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, rest) = stat.rsplit_once(") ")?;
+        if name.ends_with("(hugeprobe") { rest.split(' ').nth(19)?.parse().ok() } else { None }
+    };
+    let first = pids(pod).iter().filter_map(ticks).fold(f64::INFINITY, f64::min) / 100.0;
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    Instant::now().checked_sub(Duration::from_secs_f64(now - first)).unwrap()
+}
+
+/// Resident memory of the program of a pod, in KiB.
+pub(crate) fn resident(pod: &Value) -> u64 {
+    let kib = |pid: &i32| -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if field("Name:")? == "hugeprobe" { field("VmRSS:")?.split(' ').next()?.parse().ok() } else { None }
+    };
+    pids(pod).iter().filter_map(kib).sum()
 }
 
 /// The termination message of each container of a pod that ended.
