@@ -55,7 +55,7 @@ image:
 ## A real cluster of one node, pools of 2Mi and 1Gi, the chart installed, the verdict on the Node (root); PREBUILT= builds the
 ## image by the Dockerfile, else it is made of dist/hugeprobe
 PREBUILT ?= dist/hugeprobe
-cluster: static
+cluster: $(if $(PREBUILT),static)
 	tests/cluster/install-needs
 	tests/cluster/build
 	tests/cluster/image $(if $(PREBUILT),--prebuilt $(PREBUILT))

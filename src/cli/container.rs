@@ -30,6 +30,10 @@ pub struct Container {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub pages: u64,
 
+    /// Only the frontend may have pages: there is but one
+    #[arg(long)]
+    pub frontend_pays: bool,
+
     /// The hugetlbfs that both containers have
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: String,
@@ -92,6 +96,7 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
         role,
         size,
         pages,
+        frontend_pays,
         dir,
         rendezvous,
         run,
@@ -113,6 +118,7 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
     let probe = Probe {
         size: *size,
         pages: *pages,
+        frontend_pays: *frontend_pays,
         need: need.clone(),
         workload: (*workload).into(),
         judge_syscalls: *judge_syscalls,
@@ -153,6 +159,7 @@ mod tests {
         let probe = Probe {
             size: "1Gi".parse().unwrap(),
             pages: 2,
+            frontend_pays: true,
             need: vec!["1Gi=4@numa1".parse().unwrap(), "1Gi=1".parse().unwrap()],
             workload: Workload::Qemu,
             judge_syscalls: true,
@@ -181,6 +188,7 @@ mod tests {
         let probe = Probe {
             size: "2Mi".parse().unwrap(),
             pages: 2,
+            frontend_pays: false,
             need: vec![],
             workload: Workload::Dpdk,
             judge_syscalls: false,

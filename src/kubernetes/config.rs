@@ -261,7 +261,7 @@ impl Default for ProbeConfig {
             run_as_group: Some(65532),
             fs_group: Some(65532),
             runtime_class_name: None,
-            cpu: "50m".to_owned(),
+            cpu: "200m".to_owned(),
             memory: "32Mi".to_owned(),
             deadline_seconds: 60,
             pending_seconds: 30,

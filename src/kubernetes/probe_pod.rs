@@ -57,6 +57,8 @@ pub struct Asked {
     pub size: PageSize,
     /// Pages in each container's limit, without what is needed on top.
     pub pages: u64,
+    /// Whether the frontend's limit is the only one.
+    pub frontend_pays: bool,
     /// What a workload takes, of this size.
     pub need: Vec<PageCount>,
 }
@@ -70,6 +72,7 @@ impl Asked {
         Probe {
             size: self.size,
             pages: self.pages,
+            frontend_pays: self.frontend_pays,
             need: self.need.clone(),
             workload: config.workload,
             judge_syscalls: judges_syscalls(config),
@@ -218,7 +221,9 @@ fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequire
         ("memory".to_owned(), Quantity(probe.memory.clone())),
     ]);
     let bytes = asked.size.bytes().saturating_mul(asked.probe(config).pages_of(side));
-    amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
+    if bytes > 0 {
+        amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
+    }
     ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
 }
 

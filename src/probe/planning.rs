@@ -86,21 +86,30 @@ pub fn plan(
     (plan, jobs)
 }
 
-/// The plan for `size` in a probe pod whose containers may each have `pages` pages, and the workers that it takes, the
+/// What the containers of a probe pod may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Pages that each may have.
+    pub pages: u64,
+    /// Whether the frontend alone may: it then touches first what is shared.
+    pub frontend_pays: bool,
+}
+
+/// The plan for `size` in a probe pod whose containers have `room`, and the workers that it takes, the
 /// same for both containers and for whoever reads what they say. `--dir` of the request is the pod's hugetlbfs.
 /// `no_syscalls` says why HP407 is not tried there, if so.
 #[must_use]
 pub fn plan_in_pod(
     request: &Request,
     size: PageSize,
-    pages: u64,
+    room: Room,
     no_syscalls: Option<String>,
     seed: u64,
 ) -> (Plan, Vec<Job>) {
     let mut plan = Plan { sizes: vec![size], ..Plan::default() };
     let mut jobs = Vec::new();
     syscalls(request, no_syscalls.map(NotRun::Skipped), &mut plan, &mut jobs);
-    SizePlan::new(request, Ground::in_pod(size, pages), seed).add_to(&mut plan, &mut jobs);
+    SizePlan::new(request, Ground::in_pod(size, room), seed).add_to(&mut plan, &mut jobs);
     (plan, jobs)
 }
 

@@ -83,6 +83,7 @@ fn sound(container: Container, pod: &Value) -> Message {
     let probe = Probe {
         size: option("--size").parse().unwrap(),
         pages: option("--pages").parse().unwrap(),
+        frontend_pays: arguments.contains(&"--frontend-pays"),
         need: Vec::new(),
         workload: Workload::Dpdk,
         judge_syscalls: false,

@@ -69,6 +69,9 @@ impl Health {
     pub fn failed(&self, error: &ApiError) {
         let attempt = error.attempt();
         let forbidden = error.is_forbidden();
+        if forbidden {
+            self.metrics.denied(attempt.verb, attempt.resource);
+        }
         let text = error.to_string();
         let mut state = self.state();
         match state.failing.get_mut(&(attempt.verb, attempt.resource)) {
@@ -170,6 +173,8 @@ mod tests {
         });
         let page = health.page("/readyz").unwrap();
         assert!(!page.well);
+        let metrics = health.metrics.text();
+        assert!(metrics.contains(r#"api_denied_total{verb="patch",resource="nodes/status"} 1"#), "{metrics}");
         let line = "missing right, patch nodes/status: cannot patch nodes/status node-a: 403 Forbidden: no such right";
         assert!(page.text.contains(line), "{}", page.text);
         health.worked(Verb::Patch, Resource::NodesStatus);

@@ -39,6 +39,7 @@ pub struct Metrics {
     busy_since: Seconds,
     probes: Family<Labels, Counter>,
     api_requests: Family<Labels, Counter>,
+    api_denied: Family<Labels, Counter>,
 }
 
 const VERDICTS: [Verdict; 5] = [Verdict::None, Verdict::Pass, Verdict::Warn, Verdict::Unknown, Verdict::Fail];
@@ -60,6 +61,7 @@ impl Metrics {
             busy_since: Family::default(),
             probes: Family::default(),
             api_requests: Family::default(),
+            api_denied: Family::default(),
         };
         metrics.register();
         metrics
@@ -106,6 +108,11 @@ impl Metrics {
             "Requests to the API server that ended; code=\"none\": without an answer",
             self.api_requests.clone(),
         );
+        registry.register(
+            "api_denied",
+            "Requests that a missing right or an admission policy forbade",
+            self.api_denied.clone(),
+        );
     }
 
     /// The text of `/metrics`.
@@ -143,6 +150,12 @@ impl Metrics {
                 set(&node, "surplus", numa.surplus.get());
             }
         }
+    }
+
+    /// A request was forbidden, and not for want of quota or of a Node.
+    pub fn denied(&self, verb: Verb, resource: Resource) {
+        let labels = vec![("verb", verb.to_string()), ("resource", resource.to_string())];
+        self.api_denied.get_or_create(&labels).inc();
     }
 
     /// The verdict that stands.
@@ -303,6 +316,7 @@ mod tests {
         metrics.verdicts(Verdict::Pass, &[SizeVerdict { size, verdict: Verdict::Pass }]);
         metrics.outcomes([(CheckId::new(105), None, Outcome::Pass)]);
         metrics.request(Verb::Get, Resource::Nodes, None);
+        metrics.denied(Verb::Create, Resource::Pods);
         metrics.probes(&[ProbeView {
             size,
             last_concluded: Some(Timestamp::UNIX_EPOCH),

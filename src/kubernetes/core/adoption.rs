@@ -26,8 +26,9 @@ impl Core {
         let Some(node) = self.seen.node.as_ref().and_then(Option::as_ref).cloned() else { return };
         self.publishing.adopted = true;
         let (now, shown) = (self.clock.now(), self.clock.shown());
+        let is_ours = self.is_of_this_boot(&node);
         let (sizes, longest) = (&mut self.sizes, self.config.renew_minutes.saturating_mul(120_000));
-        for (size, state) in sizes {
+        for (size, state) in sizes.iter_mut().filter(|_| is_ours) {
             let Some(about) = &state.about else { continue };
             if let Some((standing, left)) = kept(&node, *size, &about.configuration, shown) {
                 let left = u64::try_from(left.as_millis()).unwrap_or(0).min(longest);
@@ -43,10 +44,13 @@ impl Core {
 
     /// Whether the Node shows what an agent wrote on this boot, and nobody else has touched it.
     pub(super) fn is_trusted(&self, node: &NodeView) -> bool {
+        self.is_of_this_boot(node) && node.owned.contains(names::VERDICT)
+    }
+
+    /// Whether an agent says there that it is about this boot.
+    fn is_of_this_boot(&self, node: &NodeView) -> bool {
         let boot = self.seen.inventory.as_ref().and_then(|inventory| inventory.host.boot_id.known());
-        boot.is_some()
-            && node.annotations.get(names::BOOT_ID) == boot
-            && [names::BOOT_ID, names::VERDICT].iter().all(|key| node.owned.contains(*key))
+        boot.is_some() && node.annotations.get(names::BOOT_ID) == boot && node.owned.contains(names::BOOT_ID)
     }
 }
 
@@ -69,7 +73,6 @@ fn kept(
     let at = Timestamp::from_str(at).ok()?;
     let valid_until = Timestamp::from_str(own(names::VALID_UNTIL)?).ok()?;
     let left = valid_until.duration_since(now);
-    // The digest is of the boot id too.
     if words.next().is_some()
         || digest != configuration
         || left <= SignedDuration::ZERO

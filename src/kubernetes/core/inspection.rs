@@ -11,7 +11,7 @@ use super::{Core, PodUse};
 use crate::domain::catalogue::{HP102, HP105};
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inspect;
-use crate::domain::inspect::kubernetes::{self as cluster, Admission};
+use crate::domain::inspect::kubernetes as cluster;
 use crate::domain::inventory::{HugeMount, Inventory, Pool};
 use crate::domain::judge;
 use crate::domain::plan::{Item, Plan};
@@ -19,7 +19,7 @@ use crate::domain::reading::Reading;
 use crate::domain::report::SizeVerdict;
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
-use crate::kubernetes::config::{Mode, Profile};
+use crate::kubernetes::config::Profile;
 use crate::kubernetes::names;
 use crate::probe::planning;
 
@@ -28,11 +28,6 @@ const OUTSIDE_MS: u64 = 60_000;
 
 /// What a probe of a changed pool waits after the last one: a pool that is being set is read in between.
 const SOONEST_MS: u64 = 2_000;
-
-/// Each of a probe pod's containers has a limit of its own, so fewer pages than these could never be scheduled.
-const CONTAINERS: u64 = 2;
-
-const SINGLE: &str = "the node has a single page, and the two containers of a probe pod take one each";
 
 /// What the verdict is, and about what.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,15 +55,11 @@ impl Core {
             let about = boot.as_deref().map(|boot| self.about(boot, &configured, node, &request, size));
             let persistent = configured.pool(size).and_then(Pool::persistent);
             let state = self.sizes.entry(size).or_default();
-            let least = match self.config.mode {
-                Mode::ProbePods => CONTAINERS,
-                Mode::Resident => 1,
-            };
             let capacity = node.capacity(size);
             state.may_be_tried = persistent != Some(0)
                 && configured.pool(size).is_some()
                 && capacity != Reading::Absent
-                && capacity.get().is_none_or(|pages| pages >= least);
+                && capacity.get().is_none_or(|pages| pages > 0);
             state.is_about(about, now.after(SOONEST_MS));
         }
 
@@ -83,8 +74,6 @@ impl Core {
             if state.may_be_tried {
                 findings.push(cluster::admission(size, &state.admission(now)));
                 findings.extend(state.findings(now).iter().cloned());
-            } else if matches!(node.capacity(size), Reading::Known(1..CONTAINERS)) {
-                findings.push(cluster::admission(size, &Admission::Never(SINGLE.to_owned())));
             }
         }
         let nothing: Vec<_> =

@@ -120,6 +120,8 @@ impl Core {
         Some(Asked {
             size,
             pages: self.config.probe.pages(size).min(half).max(1),
+            // Two limits of a page each would never be scheduled there. A role of a resident pod has its own already.
+            frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
         })
     }

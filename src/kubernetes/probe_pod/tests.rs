@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn asked() -> Asked {
-    Asked { size: "2Mi".parse().unwrap(), pages: 4, need: Vec::new() }
+    Asked { size: "2Mi".parse().unwrap(), pages: 4, frontend_pays: false, need: Vec::new() }
 }
 
 fn pod(more: &str, asked: &Asked) -> Value {
@@ -82,7 +82,7 @@ fn each_container_has_its_own_limit_and_both_see_the_same_directories() {
                      --report /dev/termination-log --workload dpdk --seconds 55"
             )
         );
-        let amounts = json!({"cpu": "50m", "memory": "32Mi", "hugepages-2Mi": "8Mi"});
+        let amounts = json!({"cpu": "200m", "memory": "32Mi", "hugepages-2Mi": "8Mi"});
         assert_eq!(container["resources"], json!({"requests": amounts, "limits": amounts}));
         assert_eq!(
             container["volumeMounts"],

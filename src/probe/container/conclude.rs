@@ -36,6 +36,14 @@ pub fn conclude(probe: &Probe, run: &Run, frontend: Left<'_>, backend: Left<'_>)
     findings
 }
 
+/// Whether both containers left a message that counts.
+#[must_use]
+pub fn are_heard(probe: &Probe, run: &Run, frontend: Left<'_>, backend: Left<'_>) -> bool {
+    [(Container::Frontend, frontend), (Container::Backend, backend)]
+        .into_iter()
+        .all(|(container, left)| listen(probe, run, container, left).is_ok())
+}
+
 fn listen(probe: &Probe, run: &Run, container: Container, left: Left<'_>) -> Heard {
     let Some(text) = left.message.filter(|text| !text.is_empty()) else {
         return Err(PartError::NotHeard(format!(

@@ -1,6 +1,6 @@
 //! One probe of one size: what agent and containers have to know alike. Pure.
 
-use super::super::planning::{self, Job};
+use super::super::planning::{self, Job, Room};
 use crate::domain::compact::Container;
 use crate::domain::plan::Plan;
 use crate::domain::request::{PageCount, Request, Workload};
@@ -13,6 +13,8 @@ pub struct Probe {
     pub size: PageSize,
     /// How many pages each container may have; one at least. From two on every check is run.
     pub pages: u64,
+    /// The node has one page, and a limit of each container's own would take two: the frontend alone has one.
+    pub frontend_pays: bool,
     /// What a workload needs, of this size alone: the frontend takes all of it at once.
     pub need: Vec<PageCount>,
     /// Whose limits are judged.
@@ -57,7 +59,8 @@ impl Probe {
 
     fn planned(&self, seed: u64) -> (Plan, Vec<Job>) {
         let no_syscalls = (!self.judge_syscalls).then(|| OTHER_PROFILE.to_owned());
-        planning::plan_in_pod(&self.request(), self.size, self.pages, no_syscalls, seed)
+        let room = Room { pages: self.pages, frontend_pays: self.frontend_pays };
+        planning::plan_in_pod(&self.request(), self.size, room, no_syscalls, seed)
     }
 
     /// What is asked for, as `check` would be.
@@ -71,13 +74,14 @@ impl Probe {
         }
     }
 
-    /// How many pages a container's limit has to be good for: either side may have to pay for all that is shared, and
-    /// the frontend takes what is needed.
+    /// How many pages a container's limit has to be good for: either side may have to pay for all that is shared, unless
+    /// the frontend always does, and the frontend takes what is needed.
     #[must_use]
     pub fn pages_of(&self, container: Container) -> u64 {
         let needed = self.need.iter().map(|need| need.pages).fold(0, u64::saturating_add);
         match container {
             Container::Frontend => self.pages.max(needed).max(1),
+            Container::Backend if self.frontend_pays => 0,
             Container::Backend => self.pages.max(1),
         }
     }
@@ -101,9 +105,8 @@ impl Probe {
         option("workload", self.workload.to_string());
         option("seconds", place.seconds.to_string());
         self.need.iter().for_each(|need| option("need", need.to_string()));
-        if self.judge_syscalls {
-            arguments.push("--judge-syscalls".to_owned());
-        }
+        let flags = [(self.frontend_pays, "--frontend-pays"), (self.judge_syscalls, "--judge-syscalls")];
+        arguments.extend(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned()));
         arguments
     }
 }
@@ -126,7 +129,7 @@ impl Default for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP608};
+    use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP606, HP607, HP608};
     use crate::domain::plan::{Duty, NotRun, Role, Weight};
     use crate::probe::assignment::Work;
 
@@ -134,6 +137,7 @@ mod tests {
         Probe {
             size: "2Mi".parse().unwrap(),
             pages,
+            frontend_pays: false,
             need: need.iter().map(|need| need.parse().unwrap()).collect(),
             workload: Workload::Dpdk,
             judge_syscalls: false,
@@ -233,6 +237,21 @@ mod tests {
             probe.plan().items.iter().find(|item| item.id == HP509).map(|item| item.mandatory),
             Some(true)
         );
+    }
+
+    #[test]
+    fn where_the_frontend_pays_the_backend_never_touches_first() {
+        let shared = Probe { frontend_pays: true, ..probe(1, &[]) };
+        assert_eq!(Container::ALL.map(|container| shared.pages_of(container)), [1, 0]);
+        let skipped = |id| {
+            let duties = duties(&shared, id);
+            let skipped = duties.iter().filter(|duty| matches!(duty.not_run, Some(NotRun::Skipped(_))));
+            (skipped.count(), duties.len())
+        };
+        assert_eq!(skipped(HP606), (2, 2));
+        assert_eq!(skipped(HP607), (2, 4), "the frontend may still be first with a memfd");
+        assert_eq!(skipped(HP601), (0, duties(&shared, HP601).len()));
+        assert!(!shared.plan().items.iter().any(|item| item.id == HP606 && item.mandatory));
     }
 
     #[test]

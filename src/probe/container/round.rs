@@ -9,6 +9,7 @@ use super::super::planning::Job;
 use super::super::supervisor::{Ended, Supervisor};
 use super::meeting::Meeting;
 use super::probe::Probe;
+use crate::domain::catalogue::{HP401, HP402};
 use crate::domain::check::Finding;
 use crate::domain::compact::{Container, Message, Run};
 use crate::domain::inspect::{limits, mounts};
@@ -119,7 +120,12 @@ impl Round<'_> {
         let of_pod = Request { only: vec![Selector::Group(3), Selector::Group(4)], ..request.clone() };
         let inventory: Inventory = gather::inventory(&HostRoot::default(), &of_pod);
         let mut findings = mounts::inspect(&inventory, &of_pages, size);
-        findings.extend(limits::inspect(&inventory, &of_pages, size));
+        findings.extend(if self.probe.pages_of(self.container) > 0 {
+            limits::inspect(&inventory, &of_pages, size)
+        } else {
+            let why = "the frontend pays for the pod's only page";
+            [HP401, HP402].map(|id| Finding::skip(id, size, why)).into()
+        });
         findings.extend(limits::inspect_machine(&inventory, &request));
         findings.retain(|finding| self.container.inspections().contains(&finding.id));
         findings

@@ -2,7 +2,7 @@
 //! from how it will be made.
 
 use super::pages::{PAGES, pages_to_take, room_in};
-use super::{captured, prevented};
+use super::{Room, captured, prevented};
 use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
 use crate::domain::inventory::{DirectoryKind, Inventory};
 use crate::domain::plan::NotRun;
@@ -32,6 +32,8 @@ pub(super) struct Ground {
     pub(super) cgroups: Cgroups,
     /// Whole pages that the limits of those leave: of each, since either may have to pay for all.
     pub(super) room_of_roles: u64,
+    /// Why the backend is never the first to touch what is shared, if so.
+    pub(super) never_backend_first: Option<NotRun>,
 }
 
 // === impl Ground ===
@@ -56,13 +58,15 @@ impl Ground {
                 .is_some_and(|set| set >> CAP_SYS_ADMIN & 1 == 1),
             cgroups: Cgroups { frontend: directory(frontend), backend: directory(backend) },
             room_of_roles: roles.iter().map(|group| room_in(group, size)).min().unwrap_or(u64::MAX),
+            never_backend_first: None,
         }
     }
 
-    /// In a probe pod whose containers may each have `pages` pages. Its directory is taken for what it should be: the
+    /// In a probe pod whose containers have `room`. Its directory is taken for what it should be: the
     /// worker that finds it otherwise says so.
-    pub(super) fn in_pod(size: PageSize, pages: u64) -> Self {
-        let pages = pages.clamp(1, PAGES);
+    pub(super) fn in_pod(size: PageSize, room: Room) -> Self {
+        let pages = room.pages.clamp(1, PAGES);
+        let never = || NotRun::Skipped("the pod's only page is the frontend's".to_owned());
         Self {
             size,
             pages: Ok(pages),
@@ -73,6 +77,7 @@ impl Ground {
             may_mount: false,
             cgroups: Cgroups::default(),
             room_of_roles: u64::MAX,
+            never_backend_first: room.frontend_pays.then(never),
         }
     }
 }

@@ -173,6 +173,7 @@ impl<'a> SizePlan<'a> {
             Ok(pages) if *pages < session.pages() => {
                 Some(NotRun::Skipped("only one page to be had".to_owned()))
             }
+            Ok(_) if session.is_backend_first() => self.ground.never_backend_first.clone(),
             Ok(_) => None,
         });
         if let (None, Ok(pages)) = (&not_run, &pages) {

@@ -2,14 +2,19 @@
 
 use serde_json::json;
 
-use super::Case;
 use super::context::pools::SMALL;
-use super::context::{NAMESPACE, NODE, chart, kubectl, pods, wait};
+use super::context::{NAMESPACE, chart, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("a probe pod that the API server refuses is an unknown with its reason", refused),
-    ("a probe pod whose runtime class is missing is an unknown with its reason", no_runtime_class),
-    ("a probe pod that is deleted in the middle is made again", deleted),
+    case(
+        "a probe pod that the API server refuses leaves the verdict with a warning, and makes none up",
+        refused,
+    ),
+    case("a probe pod beyond the quota waits, and is no denial", quota),
+    case("a probe pod whose image cannot be pulled leaves the verdict with its reason", no_image),
+    case("a probe pod whose runtime class is missing is an unknown with its reason", no_runtime_class),
+    case("a probe pod that is deleted in the middle is made again", deleted),
 ];
 
 fn refused() {
@@ -19,22 +24,85 @@ fn refused() {
         "metadata": {"name": "refuses", "namespace": NAMESPACE},
         "spec": {"limits": [{"type": "Container", "max": {SMALL.resource(): "0"}}]}
     }));
-    // Another expectation is met as before: the verdict stands, with the warning.
-    let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=3"]}]}));
+    // Boot, pages and mounts are as before: the verdict stands, with the warning.
+    let due = chart::due(SMALL);
     chart::published("the verdict stands, and HP203 warns", 60, |published| {
         published.names("HP203", "2Mi") && published.passes_for("2Mi")
     });
-    show_ours();
+    chart::show_ours();
     // Another pool is another matter: nobody knows.
     let grown = SMALL.change(2);
     chart::published("no verdict is made up for another pool", 60, |published| {
         published.names("HP203", "2Mi")
             && published.labels.get("hugepages-2Mi").is_some_and(|verdict| verdict == "unknown")
     });
-    show_ours();
+    chart::show_ours();
     drop(grown);
     drop(limit);
-    chart::published("a pass once it is let in", 120, super::context::node::Published::passes);
+    chart::published("a pass once it is let in, without the warning", 120, |published| {
+        published.passes() && !published.names("HP203", "2Mi")
+    });
+    drop(due);
+}
+
+fn quota() {
+    let changed = chart::with(&json!({"probe": {"maxInCluster": 1}}));
+    chart::at_rest();
+    // Of another node, as far as the quota is concerned.
+    let other = kubectl::apply_for_now(&json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "of-another-node", "namespace": NAMESPACE},
+        "spec": {
+            "priorityClassName": "hugeprobe-probe", "nodeSelector": {"kubernetes.io/hostname": "node-b"},
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{"name": "a", "image": super::context::WORKLOAD_IMAGE,
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]
+        }
+    }));
+    let used = || {
+        kubectl::must(&[
+            "get",
+            "resourcequotas",
+            "--namespace",
+            NAMESPACE,
+            "-o",
+            "jsonpath={.items[*].status.used.pods}",
+        ])
+    };
+    wait::until("the quota is used up", 30, || match used().as_str() {
+        "1" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    let due = chart::due(SMALL);
+    let published = chart::published("it waits for its turn, and the verdict stands", 60, |published| {
+        published.annotation("probe").is_some_and(|probe| probe.starts_with("waiting since"))
+    });
+    assert!(published.passes_for("2Mi") && !published.names("HP203", "2Mi"), "{published:#?}");
+    chart::show_ours();
+    let metrics = chart::metrics();
+    assert!(!metrics.contains("hugeprobe_api_denied_total{"), "a quota is no missing right: {metrics}");
+    drop(other);
+    chart::published("its turn comes", 120, |published| {
+        published.passes() && !published.annotations.contains_key("probe")
+    });
+    drop(due);
+    drop(changed);
+}
+
+fn no_image() {
+    let changed = chart::with(&json!({"probe": {"pendingSeconds": 5}}));
+    chart::at_rest();
+    let gone = pods::without_image();
+    let due = chart::due(SMALL);
+    let published = chart::published("the annotation names the image", 90, |published| {
+        published.annotation("probe").is_some_and(|probe| probe.contains("Image"))
+    });
+    assert!(published.passes_for("2Mi") && published.names("HP203", "2Mi"), "{published:#?}");
+    chart::show_ours();
+    drop(gone);
+    chart::published("a pass once the image is there", 150, |published| {
+        published.passes() && !published.annotations.contains_key("probe")
+    });
+    drop(due);
     drop(changed);
 }
 
@@ -46,12 +114,13 @@ fn no_runtime_class() {
         published.names("HP203", "2Mi")
     });
     assert!(!published.passes_for("2Mi"), "{published:#?}");
-    show_ours();
+    chart::show_ours();
     drop(changed);
 }
 
 fn deleted() {
-    let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=5"]}]}));
+    let before = chart::ended(SMALL, "pass");
+    let due = chart::due(SMALL);
     let probe = wait::until("a probe is there", 60, || pods::probes().first().cloned().ok_or("none"));
     kubectl::must(&[
         "delete",
@@ -62,13 +131,6 @@ fn deleted() {
         "--force",
         "--grace-period=0",
     ]);
-    chart::published("a pass all the same", 90, super::context::node::Published::passes);
-    drop(changed);
-}
-
-fn show_ours() {
-    let text = kubectl::must(&["describe", "node", NODE]);
-    for line in text.lines().filter(|line| line.contains("hugeprobe")) {
-        println!("    {line}");
-    }
+    chart::concluded("a pass all the same", SMALL, before);
+    drop(due);
 }

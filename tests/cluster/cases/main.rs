@@ -17,6 +17,7 @@
 mod admission;
 mod context;
 mod health;
+mod modes;
 mod outage;
 mod pool;
 mod release;
@@ -27,10 +28,27 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use context::pools::LARGE;
 use context::{Cluster, Missing, pods};
 
 /// A case: a name that is a sentence, and what is done to the cluster.
-type Case = (&'static str, fn());
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    /// Pages of 1Gi without which it is left out: a kernel that ran for long may have none to give.
+    large_pages: i64,
+    run: fn(),
+}
+
+/// A case that pages of 2Mi are enough for.
+const fn case(name: &'static str, run: fn()) -> Case {
+    Case { name, large_pages: 0, run }
+}
+
+/// A case about pages of 1Gi, so many of them.
+const fn large_case(name: &'static str, large_pages: i64, run: fn()) -> Case {
+    Case { name, large_pages, run }
+}
 
 fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
@@ -40,24 +58,29 @@ fn main() -> std::process::ExitCode {
         health::CASES,
         pool::CASES,
         workload::CASES,
+        modes::CASES,
         admission::CASES,
         outage::CASES,
         rights::CASES,
         release::CASES,
     ]
     .concat();
-    let trials = cases.into_iter().map(|(name, run)| trial(name, run)).collect();
+    let trials = cases.into_iter().map(trial).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(name: &'static str, run: fn()) -> Trial {
-    Trial::ignorable_test(name, move || match Cluster::find() {
+fn trial(case: Case) -> Trial {
+    Trial::ignorable_test(case.name, move || match Cluster::find() {
+        Ok(_) if LARGE.persistent() < case.large_pages => {
+            let (needed, there) = (case.large_pages, LARGE.persistent());
+            Ok(Completion::ignored_with(format!("needs {needed} pages of 1Gi, the kernel gave {there}")))
+        }
         Ok(_) => {
-            println!("\n== {name}");
+            println!("\n== {}", case.name);
             let begin = Instant::now();
             pods::namespace();
             context::chart::settled();
-            run();
+            (case.run)();
             println!("== {:.1} s", begin.elapsed().as_secs_f64());
             Ok(Completion::Completed)
         }

@@ -2,21 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::Case;
 use super::context::node::Node;
-use super::context::pools::SMALL;
-use super::context::{NAMESPACE, NODE, chart, daemon, kubectl, pods, wait};
+use super::context::pools::{Holder, SMALL};
+use super::context::{NAMESPACE, NODE, chart, daemon, kubectl, pods, script, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("an agent killed -9 during a probe leaves no pod and ends in a verdict", killed),
-    ("an API server that was away gets the latest state, once", api_server),
-    ("a Node that was deleted and registered again gets a verdict of its own", node_deleted),
-    ("a forged boot id is overwritten, and is stale to readers until then", forged),
-    ("foreign and malformed annotations under the prefix do not last", malformed),
+    case("an agent killed -9 during a probe leaves no pod and ends in a verdict", killed),
+    case("an API server that was away gets the latest state, once", api_server),
+    case("a Node that was deleted and registered again gets a verdict of its own", node_deleted),
+    case("a forged boot id is overwritten", forged),
+    case("a verdict of another boot is stale to readers, and void once an agent is there", another_boot),
+    case("foreign and malformed annotations under the prefix do not last", malformed),
 ];
 
 fn killed() {
-    let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=6"]}]}));
+    let due = chart::due(SMALL);
     wait::until("a probe is there", 60, || pods::probes().first().cloned().ok_or("none"));
     let agent = chart::agent();
     let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap();
@@ -32,12 +33,12 @@ fn killed() {
         let now = restarts(&chart::agent());
         if now > before { Ok(()) } else { Err(now) }
     });
-    chart::published("a pass all the same", 90, super::context::node::Published::passes);
+    chart::concluded("a pass all the same", SMALL, 0);
     wait::until("no probe pod is left", 60, || match pods::probes().len() {
         0 => Ok(()),
         more => Err(more),
     });
-    drop(changed);
+    drop(due);
 }
 
 fn api_server() {
@@ -93,6 +94,49 @@ fn forged() {
         published.annotation("boot-id") == Some(node.boot_id())
     });
     chart::published("and the verdict is pass", 60, super::context::node::Published::passes);
+}
+
+/// No agent is there, and the Node's verdict is of another boot, as between a reboot and the agent's start.
+fn another_boot() {
+    let none = chart::with(&json!({"nodeSelector": {"hugeprobe-case": "no-agent"}}));
+    wait::until("no agent is there", 60, || {
+        let agents =
+            kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=agent"]);
+        if agents.is_empty() { Ok(()) } else { Err(agents.len()) }
+    });
+    kubectl::must(&[
+        "annotate",
+        "node",
+        NODE,
+        "--overwrite",
+        "hugeprobe.io/boot-id=00000000-0000-0000-0000-000000000000",
+    ]);
+    assert!(
+        Node::read().published().passes(),
+        "the label is that of the boot before: nodeAffinity cannot tell"
+    );
+    let said = script("inside")
+        .args([env!("CARGO_BIN_EXE_hugeprobe"), "nodes"])
+        .env("KUBECONFIG", super::context::left("state/admin.conf"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    said.lines().for_each(|line| println!("    {line}"));
+    assert!(said.contains("stale") && said.contains("another boot"), "{said}");
+
+    // No probe finds a page: what is published then is what the agent makes of the verdict that it finds.
+    let holder = Holder::take(SMALL.free());
+    drop(none);
+    let node = Node::read();
+    chart::published("void, and of this boot", 60, |published| {
+        published.annotation("boot-id") == Some(node.boot_id())
+            && published.verdict() == Some("unknown")
+            && !published.passes()
+            && !published.passes_for("2Mi")
+    });
+    chart::show_ours();
+    drop(holder);
+    chart::published("a pass once it could be probed", 120, super::context::node::Published::passes);
 }
 
 fn malformed() {

@@ -1,15 +1,19 @@
 //! The release as a whole: its test, an upgrade, its end.
 
+use std::time::Instant;
+
 use serde_json::json;
 
-use super::Case;
 use super::context::node::Node;
-use super::context::{NAMESPACE, NODE, chart, kubectl, pods, script, wait};
+use super::context::pools::SMALL;
+use super::context::{NAMESPACE, NODE, chart, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("helm test passes", helm_test),
-    ("an upgrade to another version and image keeps the verdict", upgrade),
-    ("an uninstall leaves the Node as it was", uninstall),
+    case("helm test passes", helm_test),
+    case("an upgrade to another version and image keeps the verdict", upgrade),
+    case("an agent of the release before keeps its verdict until its turn comes", rolling_out),
+    case("an uninstall leaves the Node as it was", uninstall),
 ];
 
 fn helm_test() {
@@ -31,22 +35,7 @@ fn upgrade() {
     .unwrap();
 
     // The same image under another tag is another image to helm and to the kubelet.
-    let base = std::fs::read_to_string(super::context::left("state/image")).unwrap();
-    let old = format!("localhost/hugeprobe:{}", base.trim());
-    let retagged = [
-        "ctr",
-        "--address",
-        "/run/containerd/containerd.sock",
-        "--namespace",
-        "k8s.io",
-        "images",
-        "tag",
-        "--force",
-    ];
-    let status =
-        script("inside").arg("--mount").args(retagged).args([&old, "localhost/hugeprobe:9.9.9"]).status();
-    assert!(status.unwrap().success());
-
+    pods::tag_image("9.9.9");
     let archive = format!("{to}/hugeprobe-9.9.9.tgz");
     chart::install(&archive, &json!({"image": {"tag": "9.9.9"}})).unwrap();
     wait::until("another agent runs", 60, || {
@@ -71,6 +60,29 @@ fn upgrade() {
         "custom-columns=NAME:.metadata.name,IMAGE:.spec.containers[0].image",
     ]);
     chart::install(&chart::path(), &json!({})).unwrap();
+}
+
+/// The policy has the image of the new release at once, the agents one after another.
+fn rolling_out() {
+    pods::tag_image("9.9.9");
+    let old = chart::agent();
+    let changed = chart::with(&json!({"updateStrategy": {"type": "OnDelete"}, "image": {"tag": "9.9.9"}}));
+    assert_eq!(chart::meta(&chart::agent(), "uid"), chart::meta(&old, "uid"), "the old agent is still there");
+    let due = chart::due(SMALL);
+    let published = chart::published("the old agent's probe pod is denied", 60, |published| {
+        published.names("HP203", "2Mi")
+    });
+    assert!(published.passes() && published.passes_for("2Mi"), "the verdict stands: {published:#?}");
+    chart::show_ours();
+    kubectl::must(&["delete", "pod", chart::meta(&old, "name"), "--namespace", NAMESPACE]);
+    chart::concluded("the new agent is let", SMALL, 0);
+    chart::published("and the warning is gone", 60, |published| {
+        published.passes() && !published.names("HP203", "2Mi")
+    });
+    drop(due);
+    drop(changed);
+    // OnDelete is over, and with it the agent that it kept.
+    chart::settled();
 }
 
 fn uninstall() {
@@ -103,8 +115,15 @@ fn uninstall() {
 
     // Installed and uninstalled once more, the Node is to the field what it was.
     let before = bare.without_us();
+    let watch = Watch::begin();
     drop(again);
-    chart::published("a verdict again", 90, super::context::node::Published::passes);
+    let (first, first_pass) = watch.verdicts();
+    let since = |time: Instant| time.saturating_duration_since(pods::started(&chart::agent())).as_secs_f64();
+    println!(
+        "    from the agent's start to its first verdict {:.1} s, to a pass {:.1} s",
+        since(first),
+        since(first_pass)
+    );
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
     let again = Installed;
@@ -113,6 +132,31 @@ fn uninstall() {
     assert_eq!(now.without_us(), before, "the Node as it was");
     kubectl::show(&["get", "node", NODE, "-o", "jsonpath={.metadata.annotations}"]);
     drop(again);
+}
+
+/// Looks at the Node all the time, and notes when a verdict is there.
+struct Watch(std::thread::JoinHandle<(Instant, Instant)>);
+
+impl Watch {
+    fn begin() -> Self {
+        Self(std::thread::spawn(|| {
+            let fields = r"jsonpath={.metadata.annotations.hugeprobe\.io/verdict}";
+            let seen = |wanted: fn(&str) -> bool| {
+                let begin = Instant::now();
+                while begin.elapsed().as_secs() < 120 {
+                    if wanted(&kubectl::run(&["get", "node", NODE, "-o", fields]).unwrap_or_default()) {
+                        break;
+                    }
+                }
+                Instant::now()
+            };
+            (seen(|verdict| !verdict.is_empty()), seen(|verdict| ["pass", "warn"].contains(&verdict)))
+        }))
+    }
+
+    fn verdicts(self) -> (Instant, Instant) {
+        self.0.join().unwrap()
+    }
 }
 
 /// The release is installed again when this goes.

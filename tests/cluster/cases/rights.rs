@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Case;
 use super::context::node::Node;
 use super::context::{NAMESPACE, NODE, chart, kubectl, script, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] =
-    &[("the agent's token writes its own node's verdict and nothing else", token)];
+    &[case("the agent's token writes its own node's verdict and nothing else", token)];
 
 /// The token of an agent, with no certificate of an administrator beside it.
 struct Token {

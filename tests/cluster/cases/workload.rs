@@ -4,25 +4,20 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::Case;
-use super::context::pools::{SMALL, Size, scarce};
+use super::context::pools::{SMALL, scarce};
 use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
+use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    ("a workload that arrives in mid-probe is Running within 10 s", arrives),
-    ("a probe pod without fsGroup fails by name", without_fs_group),
-    ("a container without a limit of its own fails and the other names it", without_limit),
-    ("a node behind a startup taint for our condition is probed and released", startup_taint),
+    case("a workload that arrives in mid-probe is Running within 10 s", arrives),
+    case("a probe pod without fsGroup fails by name", without_fs_group),
+    case("a container without a limit of its own fails and the other names it", without_limit),
+    case("a node behind a startup taint for our condition is probed and released", startup_taint),
 ];
-
-/// Values that make a size due again: another expectation, which is met.
-fn due(size: Size) -> Value {
-    json!({"expectations": [{"nodeSelector": {}, "expect": [format!("{}>=1", size.name)]}]})
-}
 
 fn arrives() {
     let size = scarce();
-    let changed = chart::with(&due(size));
+    let due = chart::due(size);
     let probe = wait::until("a probe is there", 60, || {
         let probes = pods::probes();
         let large =
@@ -37,7 +32,7 @@ fn arrives() {
     assert!(begin.elapsed().as_secs_f64() < 10.0, "Running after {:.1} s", begin.elapsed().as_secs_f64());
     kubectl::show(&["get", "pods", "--all-namespaces", "-o", "wide"]);
     drop(workload);
-    drop(changed);
+    drop(due);
 }
 
 fn without_fs_group() {
@@ -86,14 +81,14 @@ fn without_limit() {
 
 /// A probe pod of the agent, as it stands in the API.
 fn capture() -> Value {
-    let changed = chart::with(&due(SMALL));
+    let due = chart::due(SMALL);
     let pod = wait::until("a probe of 2Mi is there", 60, || {
         let probes = pods::probes();
         let small =
             probes.iter().find(|pod| pod["metadata"]["labels"]["hugeprobe.io/size"] == "2Mi").cloned();
         small.ok_or(probes.len())
     });
-    drop(changed);
+    drop(due);
     chart::settled();
     pod
 }

@@ -119,6 +119,7 @@ impl Pod {
         let probe = Probe {
             size,
             pages,
+            frontend_pays: false,
             need: vec![],
             workload: Workload::Dpdk,
             judge_syscalls: false,

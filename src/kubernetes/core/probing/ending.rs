@@ -1,7 +1,8 @@
 //! What the end of a probe means for its size.
 
+use super::super::Core;
+use super::super::parts::{self, Concluded};
 use super::super::standing::{Kind, Standing, share};
-use super::super::{Core, parts};
 use super::Out;
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::kubernetes::pod_outcome::{End, Left};
@@ -38,8 +39,9 @@ impl Core {
     /// Both containers ended: what they left is evidence, or it is not.
     fn conclude(&mut self, out: &Out, lefts: &[Left; 2]) {
         let run = out.uid.as_deref().unwrap_or(&out.name);
-        let (verdict, findings) = parts::conclude(&self.config, &out.asked, run, lefts);
+        let Concluded { verdict, findings, heard } = parts::conclude(&self.config, &out.asked, run, lefts);
         let (now, shown, renew) = (self.clock.now(), self.clock.shown(), self.renew_ms());
+        let used_up = heard && self.is_used_up(out);
         let Some(state) = self.sizes.get_mut(&out.asked.size) else { return };
         let not_pass: Vec<Finding> =
             findings.iter().filter(|finding| finding.outcome > Outcome::Pass).cloned().collect();
@@ -58,6 +60,10 @@ impl Core {
                 state.took = Some(now.since(out.since));
                 state.ended(verdict.word(), verdict == Verdict::Fail);
             }
+            // It was let in, for pages that the kubelet does not know to be in use.
+            Verdict::Unknown | Verdict::None if used_up => {
+                state.hindered(Kind::Busy, "no free page".to_owned(), shown);
+            }
             Verdict::Unknown | Verdict::None => {
                 // Of equals the first: what came after was often not reached because of it.
                 let worst = not_pass.iter().rev().max_by_key(|finding| finding.outcome);
@@ -69,6 +75,13 @@ impl Core {
                 state.hindered(Kind::Inconclusive, why, shown);
             }
         }
+    }
+
+    /// Whether the pool has fewer pages to give than one container of the probe asks for: somebody has the others.
+    fn is_used_up(&self, out: &Out) -> bool {
+        let pool = self.seen.inventory.as_ref().and_then(|inventory| inventory.pool(out.asked.size));
+        let obtainable = pool.and_then(|pool| Some(pool.available()?.saturating_add(pool.growable()?)));
+        obtainable.is_some_and(|pages| pages < out.asked.pages)
     }
 
     /// Milliseconds from one renewal to the next.

@@ -63,7 +63,8 @@ fn an_upgrade_keeps_the_verdict_and_shows_the_new_version() {
 #[test]
 fn what_is_forged_stale_or_about_something_else_is_not_kept() {
     type Change = fn(&mut World);
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 9] = [
+        ("the boot is another, or so it says", |world| world.forge(names::BOOT_ID, "another")),
         ("the probe is somebody else's word", |world| {
             let probe = world.annotation("hugeprobe.io/probe.2Mi").unwrap().to_owned();
             world.forge("hugeprobe.io/probe.2Mi", &probe);

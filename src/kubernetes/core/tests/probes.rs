@@ -55,6 +55,22 @@ fn busy_replaces_no_conclusive_verdict() {
 }
 
 #[test]
+fn a_probe_that_found_every_page_taken_is_busy_and_one_that_found_pages_could_not_tell() {
+    for (free, said, probe) in
+        [(0, "unknown", "busy"), (16, "unknown", "inconclusive"), (0, "nonsense", "inconclusive")]
+    {
+        let mut world = World::new(&[(LARGE, 16)], config(""));
+        world.run(30);
+        world.pool(LARGE).free = Reading::Known(free);
+        world.fate = Fate::Reports(said);
+        world.run(3600);
+        let shown = world.annotation(names::PROBE).unwrap_or_default();
+        assert!(shown.starts_with(probe), "{free} free, {said}: {shown}");
+        assert_eq!(world.verdict() == "pass", probe == "busy", "{free} free, {said}");
+    }
+}
+
+#[test]
 fn a_verdict_whose_probe_can_no_longer_run_lapses() {
     let mut world = World::new(&[(LARGE, 16)], config(""));
     world.run(30);
@@ -159,11 +175,18 @@ fn pages_are_the_least_that_proves_the_point() {
 }
 
 #[test]
-fn a_single_page_is_said_to_be_too_few_for_two_containers() {
+fn a_single_page_is_the_frontends_limit_alone() {
     let mut world = World::new(&[(LARGE, 1)], config(""));
-    world.run(60);
-    assert_eq!((world.verdict(), world.created), ("unknown", 0));
-    assert!(world.annotation(names::SUMMARY).unwrap().contains("a single page"));
+    world.fate = Fate::Hangs;
+    world.run(2);
+    let pod = world.pods.values().next().map(|made| made.pod.clone()).unwrap();
+    let containers = &pod.spec.as_ref().unwrap().containers;
+    let limits = |index: usize| containers[index].resources.as_ref().unwrap().limits.clone().unwrap();
+    assert_eq!(limits(0).get("hugepages-1Gi").map(|amount| amount.0.as_str()), Some("1Gi"));
+    assert_eq!(limits(1).get("hugepages-1Gi"), None);
+    for container in containers {
+        assert!(container.args.as_ref().unwrap().contains(&"--frontend-pays".to_owned()));
+    }
 }
 
 #[test]

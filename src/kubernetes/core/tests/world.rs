@@ -8,7 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 
 use super::super::*;
-use crate::domain::catalogue::{self, HP603};
+use crate::domain::catalogue::{self, HP501, HP603};
 use crate::domain::check::{Because, CheckId, Outcome};
 use crate::domain::compact::{Container, Message};
 use crate::domain::inventory::{Host, NumaPool, Pool};
@@ -512,18 +512,22 @@ impl Made {
 
 /// What a container of a run says that ends with this word; another word is no message at all.
 pub(in super::super) fn message(side: &str, text: &str, run: &str, word: &str) -> String {
-    if !matches!(word, "pass" | "fail") {
+    if !matches!(word, "pass" | "fail" | "unknown") {
         return word.to_owned();
     }
     let container = if side == "frontend" { Container::Frontend } else { Container::Backend };
     let size = size(text);
-    let asked = Asked { size, pages: 2, need: Vec::new() };
+    let asked = Asked { size, pages: 2, frontend_pays: false, need: Vec::new() };
     let plan = asked.probe(&config("")).plan();
     let said = |id: CheckId, role: Option<Role>| {
         let size = catalogue::find(id).filter(|check| check.per_size).map(|_| size);
         if word == "fail" && id == HP603 && matches!(role, Some(Role::Backend(_))) {
             let text = "not seen on the other side";
             return Finding::not_pass(id, size, Outcome::Fail, text, Because::new(text, text));
+        }
+        if word == "unknown" && id == HP501 && role == Some(Role::Hugetlbfs) {
+            let text = "no page to be had";
+            return Finding::not_pass(id, size, Outcome::Unknown, text, Because::new(text, text));
         }
         Finding::pass(id, size, "fine").with(AGREED, json!({"id": id}))
     };

@@ -16,6 +16,7 @@ fn probe() -> Probe {
     Probe {
         size: "2Mi".parse().unwrap(),
         pages: 4,
+        frontend_pays: false,
         need: vec![],
         workload: Workload::Dpdk,
         judge_syscalls: false,

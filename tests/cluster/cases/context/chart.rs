@@ -1,11 +1,14 @@
 //! The release: its values, changed for a case and changed back after, and its agent.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
+use super::kubectl::Guard;
 use super::node::{Node, Published};
-use super::{NAMESPACE, kubectl, script, wait};
+use super::pools::{LARGE, SMALL, Size};
+use super::{NAMESPACE, NODE, kubectl, pods, script, wait};
 
 /// Values of a case; the values before come back when this goes.
 #[derive(Debug)]
@@ -72,8 +75,28 @@ pub(crate) fn settled() -> Published {
     if values().ok() != Some(wanted) {
         install(&path(), &json!({})).unwrap_or_else(|error| panic!("helm upgrade: {error}"));
     }
-    published("the node passes, and no probe is wanted", 90, |published| {
-        published.passes() && !published.annotations.contains_key("probe")
+    passing()
+}
+
+/// Waits until no probe pod is left either: with the values that the case has set.
+pub(crate) fn at_rest() {
+    passing();
+    wait::until("no probe pod is left", 60, || match pods::probes().len() {
+        0 => Ok(()),
+        more => Err(more),
+    });
+}
+
+fn passing() -> Published {
+    published("the node passes with the pools that are there, and no probe is wanted", 120, |published| {
+        let is_known =
+            |size: Size| match (size.persistent(), published.annotation(&format!("pool.{}", size.name))) {
+                (0, pool) => pool.is_none_or(|pool| pool.starts_with("0 ")),
+                (pages, pool) => pool.is_some_and(|pool| pool.split(' ').next() == Some(&pages.to_string())),
+            };
+        published.passes()
+            && !published.annotations.contains_key("probe")
+            && [SMALL, LARGE].into_iter().all(is_known)
     })
 }
 
@@ -97,10 +120,88 @@ pub(crate) fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_else(|| panic!("no metadata.{field} in {object:#}"))
 }
 
-/// What every release of the cases has: the image that was installed, a tick of a second.
+/// The label of the Node that makes a probe of a size due: what every release of the cases expects there is met, and is
+/// another expectation than before.
+const DUE: &str = "hugeprobe-case";
+
+/// Has a size probed once more, without a change of the release; when this goes, perhaps again.
+pub(crate) fn due(size: Size) -> Guard {
+    // By turns, or one that was probed under the same expectation a moment ago would be left at that.
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % 2;
+    Guard::run(
+        &["label", "node", NODE, &format!("{DUE}={}-{turn}", size.name), "--overwrite"],
+        &["label", "node", NODE, &format!("{DUE}-")],
+    )
+}
+
+/// The expectations of [`due`] about a size.
+pub(crate) fn expectations(size: &str) -> Vec<Value> {
+    let expected = |(turn, pool)| json!({"nodeSelector": {DUE: format!("{size}-{turn}")}, "expect": [format!("{size}{pool}>=1")]});
+    [(0, ""), (1, "@numa0")].map(expected).into()
+}
+
+/// The tag of the image that the release has.
+pub(crate) fn tag() -> String {
+    std::fs::read_to_string(super::left("state/image")).unwrap().trim().to_owned()
+}
+
+/// What every release of the cases has: the image that was installed, a tick of a second, and what [`due`] needs.
 fn base() -> Value {
-    let archive = std::fs::read_to_string(super::left("state/image")).unwrap();
-    json!({"image": {"repository": "localhost/hugeprobe", "tag": archive.trim()}, "tickSeconds": 1})
+    let expected = [expectations("2Mi"), expectations("1Gi")].concat();
+    json!({
+        "image": {"repository": "localhost/hugeprobe", "tag": tag()},
+        "tickSeconds": 1,
+        "expectations": expected,
+    })
+}
+
+/// The agent's /metrics.
+pub(crate) fn metrics() -> String {
+    page("/metrics").unwrap_or_else(|error| panic!("/metrics: {error}"))
+}
+
+/// A page of the agent, by way of the API server.
+pub(crate) fn page(path: &str) -> Result<String, String> {
+    let agent = agent();
+    let pod = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}:9595/proxy{path}", meta(&agent, "name"));
+    kubectl::run(&["get", "--raw", &pod])
+}
+
+/// How often probes of a size ended this way in the life of this agent.
+pub(crate) fn ended(size: Size, ending: &str) -> u64 {
+    let metrics = page("/metrics").unwrap_or_default();
+    let line = |line: &&str| {
+        let labels = [format!("size=\"{}\"", size.name), format!("ending=\"{ending}\"")];
+        line.starts_with("hugeprobe_probes_total{") && labels.iter().all(|label| line.contains(label))
+    };
+    metrics.lines().find(line).and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Waits until probes of a size have passed more often than that.
+pub(crate) fn concluded(what: &str, size: Size, before: u64) {
+    wait::until(what, 120, || {
+        let passed = ended(size, "pass") + ended(size, "warn");
+        if passed > before { Ok(()) } else { Err(page("/metrics")) }
+    });
+}
+
+/// What came of a check when it was last made.
+pub(crate) fn outcome(id: &str, size: &str) -> Option<String> {
+    let metrics = metrics();
+    let labels = [format!("id=\"{id}\""), format!("size=\"{size}\"")];
+    let line = metrics.lines().find(|line| {
+        line.starts_with("hugeprobe_check_outcome{") && labels.iter().all(|label| line.contains(label))
+    })?;
+    Some(line.split("outcome=\"").nth(1)?.split('"').next()?.to_owned())
+}
+
+/// Prints what is published, as kubectl shows it.
+pub(crate) fn show_ours() {
+    let text = kubectl::must(&["describe", "node", NODE]);
+    for line in text.lines().filter(|line| line.contains("hugeprobe")) {
+        println!("    {line}");
+    }
 }
 
 fn merge(into: &mut Value, from: &Value) {

@@ -57,6 +57,11 @@ pub(crate) fn create(object: &Value, arguments: &[&str]) -> Result<String, Strin
     finish(script("kubectl").args(["create", "-f", "-"]).args(arguments), &object.to_string())
 }
 
+/// A change that is taken back when this goes: two commands of kubectl.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Guard(Vec<String>);
+
 /// Removes at the end of a case what it applied, whether it passed or not.
 #[derive(Debug)]
 pub(crate) struct Removed(Vec<String>);
@@ -84,6 +89,25 @@ pub(crate) fn finish(command: &mut Command, input: &str) -> Result<String, Strin
         Ok(text(&output.stdout))
     } else {
         Err(text(&output.stderr).trim().to_owned())
+    }
+}
+
+// === impl Guard ===
+
+impl Guard {
+    /// Runs `first`, and `last` when it goes.
+    pub(crate) fn run(first: &[&str], last: &[&str]) -> Self {
+        must(first);
+        Self(last.iter().map(|&word| word.to_owned()).collect())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let arguments: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        if let Err(error) = run(&arguments) {
+            println!("    not taken back: kubectl {}: {error}", self.0.join(" "));
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! Pods of the cases: workloads with huge pages, and the probe pods they meet.
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::pools::Size;
-use super::{NAMESPACE, NODE, WORKLOAD_IMAGE, WORKLOADS, kubectl, wait};
+use super::{NAMESPACE, NODE, WORKLOAD_IMAGE, WORKLOADS, chart, kubectl, script, wait};
 
 /// A workload that asks for pages, takes `hold` of them if that is not 0, and stays.
 pub(crate) fn workload(name: &str, size: Size, pages: i64, hold: i64) -> Value {
@@ -48,6 +51,30 @@ pub(crate) fn probes() -> Vec<Value> {
     kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=probe"])
 }
 
+/// When the program of a pod was started.
+pub(crate) fn started(pod: &Value) -> Instant {
+    let ticks = |pid: &i32| -> Option<f64> {
+        // proc_pid_stat(5): the 22nd field, in hundredths of a second since boot; names end with the last bracket.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (name, rest) = stat.rsplit_once(") ")?;
+        if name.ends_with("(hugeprobe") { rest.split(' ').nth(19)?.parse().ok() } else { None }
+    };
+    let first = pids(pod).iter().filter_map(ticks).fold(f64::INFINITY, f64::min) / 100.0;
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let now: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    Instant::now().checked_sub(Duration::from_secs_f64(now - first)).unwrap()
+}
+
+/// Resident memory of the program of a pod, in KiB.
+pub(crate) fn resident(pod: &Value) -> u64 {
+    let kib = |pid: &i32| -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        if field("Name:")? == "hugeprobe" { field("VmRSS:")?.split(' ').next()?.parse().ok() } else { None }
+    };
+    pids(pod).iter().filter_map(kib).sum()
+}
+
 /// The termination message of each container of a pod that ended.
 pub(crate) fn messages(pod: &Value) -> Vec<(String, String)> {
     let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
@@ -56,6 +83,39 @@ pub(crate) fn messages(pod: &Value) -> Vec<(String, String)> {
         .iter()
         .map(|status| (text(&status["name"]), text(&status["state"]["terminated"]["message"])))
         .collect()
+}
+
+/// The image of the release is not there while this lives; what runs of it goes on.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct ImageGone(String);
+
+/// Takes the image of the release away.
+pub(crate) fn without_image() -> ImageGone {
+    let tag = chart::tag();
+    images(&["rm", "--sync", &format!("localhost/hugeprobe:{tag}")]);
+    ImageGone(tag)
+}
+
+/// Gives the image of the release one more tag.
+pub(crate) fn tag_image(tag: &str) {
+    // As `image` named it: what `install` put behind it tells builds apart.
+    let built =
+        chart::tag().rsplit_once('-').map(|(version, _)| format!("localhost/hugeprobe:{version}")).unwrap();
+    images(&["tag", "--force", &built, &format!("localhost/hugeprobe:{tag}")]);
+}
+
+fn images(arguments: &[&str]) {
+    let client =
+        ["--mount", "ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", "images"];
+    let status = script("inside").args(client).args(arguments).stdout(Stdio::null()).status().unwrap();
+    assert!(status.success(), "ctr images {arguments:?}: {status}");
+}
+
+impl Drop for ImageGone {
+    fn drop(&mut self) {
+        tag_image(&self.0);
+    }
 }
 
 /// The cgroup of the process that the first container of a pod runs: its pids, from the machine's side.

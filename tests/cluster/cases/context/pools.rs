@@ -3,6 +3,10 @@
 use std::fmt::{self, Debug};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Child;
+
+use super::node::Node;
+use super::{daemon, script, wait};
 
 /// A page size, by its name in Kubernetes and in sysfs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,16 @@ pub(crate) struct Changed {
     size: Size,
     by: i64,
 }
+
+/// A process outside every pod that holds pages of 2Mi, on a hugetlbfs that nobody else sees and that goes with it.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Holder(Child);
+
+/// A file of 2Mi pages that nobody has open, on a hugetlbfs that lasts as long as this.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Leak(Child);
 
 // === impl Size ===
 
@@ -80,6 +94,16 @@ impl Size {
         changed
     }
 
+    /// The kubelet counts pages when it starts, and only then.
+    pub(crate) fn recount(self) {
+        daemon("restart", "kubelet");
+        wait::until("the kubelet offers what there is", 90, || {
+            let (offered, there) =
+                (Node::read().capacity(&self.resource()), self.quantity(self.persistent()));
+            if offered == there { Ok(()) } else { Err((offered, there)) }
+        });
+    }
+
     /// Leaves the pool with so many pages for as long as the guard lives.
     pub(crate) fn leave(self, pages: i64) -> Changed {
         self.change(pages - self.persistent())
@@ -89,6 +113,60 @@ impl Size {
 impl Debug for Size {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name)
+    }
+}
+
+// === impl Holder, Leak ===
+
+/// `tests/cluster/beside`: a shell script on the node, outside its pods.
+fn beside(what: &str, pages: i64) -> Child {
+    script("beside").arg(what).arg(pages.to_string()).spawn().unwrap()
+}
+
+fn taken(what: &str, pages: i64, before: i64) {
+    wait::until(what, 20, || {
+        let free = SMALL.free();
+        if free <= before - pages { Ok(()) } else { Err(free) }
+    });
+}
+
+impl Holder {
+    /// So many pages.
+    pub(crate) fn take(pages: i64) -> Self {
+        let before = SMALL.free();
+        let holder = Self(beside("exec \"$0\" hold -dir /mnt -pages \"$1\"", pages));
+        taken("another process holds its pages", pages, before);
+        holder
+    }
+}
+
+impl Leak {
+    /// A file of so many pages, whose owner is gone.
+    pub(crate) fn leave(pages: i64) -> Self {
+        let before = SMALL.free();
+        let script = "\"$0\" hold -dir /mnt -pages \"$1\" -keep -seconds 1 && exec sleep infinity";
+        let leak = Self(beside(script, pages));
+        taken("a file is left behind", pages, before);
+        // Its owner ends a second after it has taken them.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        leak
+    }
+}
+
+fn end(child: &mut Child) {
+    drop(child.kill());
+    drop(child.wait());
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+impl Drop for Leak {
+    fn drop(&mut self) {
+        end(&mut self.0);
     }
 }
 

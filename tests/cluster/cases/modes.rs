@@ -1,0 +1,72 @@
+//! The two other ways to install: resident, and privileged.
+
+use serde_json::json;
+
+use super::context::kubectl::Guard;
+use super::context::pools::{Holder, Leak, SMALL};
+use super::context::{NAMESPACE, chart, kubectl, pods, wait};
+use super::{Case, case};
+
+pub(crate) const CASES: &[Case] = &[
+    case("resident mode passes by rounds of its own two containers, and may make no pod", resident),
+    case("the privileged profile sees who holds pages outside pods, and what was left behind", privileged),
+];
+
+fn resident() {
+    // Of one size alone: the chart refuses an expectation of another.
+    let changed = chart::with(&json!({"mode": "resident", "expectations": chart::expectations("2Mi")}));
+    let agent = chart::agent();
+    let names: Vec<_> =
+        agent["spec"]["containers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["agent", "frontend", "backend"]);
+    chart::published("a pass for its size", 90, |published| {
+        published.passes_for("2Mi") && !published.annotations.contains_key("probe")
+    });
+    chart::concluded("the first round passes", SMALL, 0);
+    // Something changed: another round, of the same containers.
+    let due = chart::due(SMALL);
+    chart::concluded("another round passes", SMALL, 1);
+    assert!(pods::probes().is_empty());
+    let account = format!("--as=system:serviceaccount:{NAMESPACE}:hugeprobe-agent");
+    let may = kubectl::run(&["auth", "can-i", "create", "pods", "--namespace", NAMESPACE, &account]);
+    assert!(may.is_err(), "it may create pods: {may:?}");
+    kubectl::show(&["get", "pods", "--namespace", NAMESPACE, "-o", "wide"]);
+    chart::show_ours();
+    drop(due);
+    drop(changed);
+}
+
+fn privileged() {
+    let label = |level: &str| format!("pod-security.kubernetes.io/enforce={level}");
+    let allowed = Guard::run(
+        &["label", "namespace", NAMESPACE, &label("privileged"), "--overwrite"],
+        &["label", "namespace", NAMESPACE, &label("restricted"), "--overwrite"],
+    );
+    let changed = chart::with(&json!({"profile": "privileged"}));
+    chart::published("a pass that says under which profile", 90, |published| {
+        published.passes_for("2Mi") && published.annotation("profile") == Some("privileged")
+    });
+    chart::concluded("of a probe pod of that profile", SMALL, 0);
+    for line in chart::metrics().lines().filter(|line| line.contains("HP50") || line.contains("HP105")) {
+        println!("    {line}");
+    }
+    // Bound by mbind, which the restricted profile's seccomp refuses.
+    assert!(chart::outcome("HP506", "2Mi").is_some_and(|outcome| outcome != "unknown"), "binding was tried");
+
+    let leak = Leak::leave(2);
+    let holder = Holder::take(8);
+    chart::published("HP105 tells of files that nobody has open", 180, |published| {
+        published.annotation("check.HP105.2Mi").is_some()
+    });
+    chart::published("HP202 tells of pages in use outside pods", 180, |published| {
+        published.names("HP202", "2Mi")
+    });
+    chart::show_ours();
+    drop((holder, leak));
+    drop(changed);
+    drop(allowed);
+    wait::until("the namespace is restricted again", 10, || {
+        let labels = kubectl::must(&["get", "namespace", NAMESPACE, "--show-labels"]);
+        if labels.contains(&label("restricted")) { Ok(()) } else { Err(labels) }
+    });
+}
