@@ -185,7 +185,12 @@ fn join(task: &Task) -> Result<(), Stop> {
     let Some(directory) = &task.cgroup else { return Ok(()) };
     let group = Group::open(Path::new(directory)).map_err(|error| error.to_string());
     group.and_then(|group| group.join().map_err(|error| named(&error))).map_err(|why| {
-        unknown(HP613, "the cgroup cannot be joined", format!("{directory}/cgroup.procs takes this process"), why)
+        unknown(
+            HP613,
+            "the cgroup cannot be joined",
+            format!("{directory}/cgroup.procs takes this process"),
+            why,
+        )
     })
 }
 

@@ -227,8 +227,8 @@ fn frontend_cgroup(machine: &Machine) -> Result<(), Missing> {
             let (pages, work) = (Pages::Of(SMALL), Work::Sink(None));
             let (features, protocol_features) = (FEATURES, PROTOCOL_FEATURES);
             let options = Options { pages, work, features, protocol_features };
-            let _ = Backend::new(Channel::new(stream.into()), options, &mut Nobody)
-                .serve(Instant::now() + LONG);
+            let _ =
+                Backend::new(Channel::new(stream.into()), options, &mut Nobody).serve(Instant::now() + LONG);
         });
         let run = check_peer(SMALL, &socket, &["--frontend-cgroup", group.path().to_str().unwrap()]);
         assert_eq!(run.code, Some(code), "{run:?}");

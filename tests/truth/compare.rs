@@ -8,8 +8,8 @@ use hugeprobe::domain::check::CheckId;
 use hugeprobe::domain::troubleshooting::{self, Trouble};
 use serde_json::Value;
 
-use crate::context::program::run;
 use crate::case::{Case, Cause};
+use crate::context::program::run;
 use crate::scene::Scene;
 use crate::workload::Outcome;
 
@@ -170,8 +170,7 @@ impl<'c> Compared<'c> {
             Cause::Words(words) => return self.asked.because.iter().any(|because| because.contains(words)),
             Cause::Checks(checks) => checks,
         };
-        checks.iter().any(fails)
-            && (untold || told.iter().flat_map(|trouble| trouble.checks).any(fails))
+        checks.iter().any(fails) && (untold || told.iter().flat_map(|trouble| trouble.checks).any(fails))
     }
 
     /// What the workload did: what it did most often.
@@ -188,7 +187,11 @@ impl<'c> Compared<'c> {
             _ if self.not_run == Some(NotRun::Missing) => Relation::NotRun,
             (Verdict::Pass, true) => Relation::Agree,
             (Verdict::Fail, false) => {
-                if self.names_the_cause() { Relation::Agree } else { Relation::OtherCause }
+                if self.names_the_cause() {
+                    Relation::Agree
+                } else {
+                    Relation::OtherCause
+                }
             }
             (Verdict::Pass, false) => Relation::FalsePass,
             (Verdict::Fail, true) => Relation::FalseFail,
@@ -238,7 +241,12 @@ impl fmt::Display for Compared<'_> {
         if mark == '!' {
             let told: Vec<_> = self.told().iter().map(|trouble| trouble.name).collect();
             let said: String = self.asked.said.chars().take(6000).collect();
-            write!(f, "\n{relation:?} ({} runs), the log tells of {told:?}\n{said}\n{}\n", self.outcomes.len(), outcome.log)?;
+            write!(
+                f,
+                "\n{relation:?} ({} runs), the log tells of {told:?}\n{said}\n{}\n",
+                self.outcomes.len(),
+                outcome.log
+            )?;
         }
         Ok(())
     }

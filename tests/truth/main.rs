@@ -37,8 +37,8 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use compare::{Compared, NotRun, Standing};
 use case::Case;
+use compare::{Compared, NotRun, Standing};
 use scene::{Scene, Stage};
 
 fn main() -> ExitCode {

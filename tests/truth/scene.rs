@@ -148,7 +148,10 @@ impl Scene {
             let more = pages - available;
             self.lacks_gigabytes = size == LARGE;
             if size == LARGE && more > self.gigabytes {
-                return Err(Missing(format!("{more} pages of 1Gi: the kernel had {} to give", self.gigabytes)));
+                return Err(Missing(format!(
+                    "{more} pages of 1Gi: the kernel had {} to give",
+                    self.gigabytes
+                )));
             }
             let extra = self.machine.pages(size, more)?;
             self.lacks_gigabytes = false;

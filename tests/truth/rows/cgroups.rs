@@ -27,12 +27,9 @@ pub(super) const ROWS: &[Row] = &[
         &[HP401, HP509],
         |scene| sides(scene, "max", [0, 1]),
     ),
-    row(
-        "the fault limit is enough for the backend, not for the frontend",
-        THREE,
-        &[HP401, HP509],
-        |scene| sides(scene, "max", [1, 0]),
-    ),
+    row("the fault limit is enough for the backend, not for the frontend", THREE, &[HP401, HP509], |scene| {
+        sides(scene, "max", [1, 0])
+    }),
     row(
         "the reservation limit is enough for the frontend, not for the backend",
         TESTPMD,

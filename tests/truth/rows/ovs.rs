@@ -9,16 +9,22 @@ use crate::workload::Kind;
 
 pub(super) const ROWS: &[Row] = &[
     ovs("none", &[], healthy),
-    ovs("the pool has half of what dpdk-socket-mem asks for", &[HP509], |scene| scene.pool(scene.need() - 20)),
+    ovs("the pool has half of what dpdk-socket-mem asks for", &[HP509], |scene| {
+        scene.pool(scene.need() - 20)
+    }),
     ovs("another process has reserved every free page", &[HP509], |scene| {
         healthy(scene)?;
         scene.hold(scene.need(), How::Reserved);
         Ok(())
     }),
-    ovs("the pool is empty, and with dpdk-init=try the vswitch starts all the same", &[HP101, HP102, HP509], |scene| {
-        scene.ovs = OvsTold { init: "try", ..scene.ovs };
-        scene.pool(0)
-    }),
+    ovs(
+        "the pool is empty, and with dpdk-init=try the vswitch starts all the same",
+        &[HP101, HP102, HP509],
+        |scene| {
+            scene.ovs = OvsTold { init: "try", ..scene.ovs };
+            scene.pool(0)
+        },
+    ),
     ovs("dpdk-socket-mem names a NUMA node that is not there", &[HP509], |scene| {
         scene.ovs = OvsTold { socket_mem: "0,64", ..scene.ovs };
         healthy(scene)

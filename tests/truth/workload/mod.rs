@@ -169,10 +169,10 @@ pub(crate) fn fails(
         (Some(told), Waited::TimeUp) => format!("no frame in time; {told}"),
         (Some(told), _) => told,
         (None, Waited::TimeUp) => "no frame in time, and no word of why".to_owned(),
-        (None, _) => logs[0].lines().rfind(|line| !line.trim().is_empty()).map_or_else(
-            || "it ends, and no word of why".to_owned(),
-            |line| shown(scene, line),
-        ),
+        (None, _) => logs[0]
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .map_or_else(|| "it ends, and no word of why".to_owned(), |line| shown(scene, line)),
     };
     Outcome { works: false, words, log: logs.join("\n---- the other side\n") }
 }
