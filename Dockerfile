@@ -8,9 +8,9 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 # Cargo wants every declared target to exist, tests included, which stand last: without them a change of a test builds nothing anew.
 RUN sed -i '/^\[\[test\]\]/,$d' Cargo.toml \
-    && cargo rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static \
+    && cargo rustc --profile image --locked --bin hugeprobe -- -C target-feature=+crt-static \
         -C link-arg=-Wl,-z,pack-relative-relocs \
-    && install -D --strip target/release/hugeprobe /out/hugeprobe
+    && install -D --strip target/image/hugeprobe /out/hugeprobe
 
 FROM scratch
 ARG VERSION=unknown

@@ -37,10 +37,10 @@ bench:
 fuzz:
 	fuzz/run $(SECONDS_PER_TARGET)
 
-## One static file: dist/hugeprobe; packed relocations take 0.8 MB off it (the Dockerfile has the same line)
+## One static file, the one in the image: dist/hugeprobe; packed relocations take 0.8 MB off it (the Dockerfile has the same line)
 static:
-	$(CARGO) rustc --release --locked --bin hugeprobe -- -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
-	install -D target/release/hugeprobe dist/hugeprobe
+	$(CARGO) rustc --profile image --locked --bin hugeprobe -- -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
+	install -D target/image/hugeprobe dist/hugeprobe
 
 ## Emulated machines: several NUMA nodes, the oldest and the newest kernel of Debian (installs QEMU; root)
 machines: static

@@ -94,11 +94,16 @@ impl Source {
         let sequence = self.next;
         self.next += 1;
         let mut word = (self.seed ^ sequence).wrapping_mul(SPREAD);
-        for filling in self.frame.get_mut(FILLING_AT..).unwrap_or_default().chunks_mut(8) {
+        let mut next = || {
             word = word.rotate_left(29).wrapping_add(SPREAD);
-            for (to, from) in filling.iter_mut().zip(word.to_le_bytes()) {
-                *to = from;
-            }
+            word.to_le_bytes()
+        };
+        let (words, rest) = self.frame.get_mut(FILLING_AT..).unwrap_or_default().as_chunks_mut::<8>();
+        for filling in words {
+            *filling = next();
+        }
+        for (to, from) in rest.iter_mut().zip(next()) {
+            *to = from;
         }
         put(&mut self.frame, SEQUENCE_AT, &sequence.to_le_bytes());
         let digest = digest(&self.frame);

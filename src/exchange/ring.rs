@@ -223,13 +223,18 @@ impl<'m> Parts<'m> {
 
     /// Entry `slot` of the available ring; a slot counts on and on, as indices do.
     fn available_entry(&self, size: u16, slot: u16) -> Result<vm_memory::VolatileRef<'_, u16>, RingError> {
-        self.available.get_ref(4 + 2 * usize::from(slot % size)).map_err(memory)
+        self.available.get_ref(4 + 2 * usize::from(place(size, slot))).map_err(memory)
     }
 
     /// Entry `slot` of the used ring: the id in the low half, the length in the high one.
     fn used_entry(&self, size: u16, slot: u16) -> Result<vm_memory::VolatileRef<'_, u64>, RingError> {
-        self.used.get_ref(4 + 8 * usize::from(slot % size)).map_err(memory)
+        self.used.get_ref(4 + 8 * usize::from(place(size, slot))).map_err(memory)
     }
+}
+
+/// Where in a ring a slot is: `slot % size`, of a size that is a power of two, without the division.
+const fn place(size: u16, slot: u16) -> u16 {
+    slot & size.wrapping_sub(1)
 }
 
 /// The flags of an available or used ring.
@@ -255,6 +260,7 @@ fn wants_to_know(its_ring: &VolatileSlice<'_>) -> Result<bool, RingError> {
     Ok(u16::from_le(flags(its_ring)?.load(Ordering::Relaxed)) & BE_QUIET == 0)
 }
 
+#[cold]
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn memory(error: vm_memory::VolatileMemoryError) -> RingError {
     RingError::Memory(error.to_string())
