@@ -22,6 +22,7 @@ mod outage;
 mod pool;
 mod release;
 mod rights;
+mod truth;
 mod workload;
 
 use std::time::Instant;
@@ -58,6 +59,7 @@ fn main() -> std::process::ExitCode {
         health::CASES,
         pool::CASES,
         workload::CASES,
+        truth::CASES,
         modes::CASES,
         admission::CASES,
         outage::CASES,

@@ -178,6 +178,15 @@ pub(crate) fn ended(size: Size, ending: &str) -> u64 {
     metrics.lines().find(line).and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
 }
 
+/// What was denied to this agent in its life, by verb and resource.
+pub(crate) fn denied() -> Vec<String> {
+    let metrics = metrics();
+    let lines = metrics.lines().filter(|line| line.starts_with("hugeprobe_api_denied_total{"));
+    let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
 /// Waits until probes of a size have passed more often than that.
 pub(crate) fn concluded(what: &str, size: Size, before: u64) {
     wait::until(what, 120, || {
