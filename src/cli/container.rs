@@ -10,6 +10,7 @@ use super::Trouble;
 use super::args::WorkloadName;
 use super::exit::Exit;
 use crate::domain::compact::{Container as Which, Run};
+use crate::domain::peer::Peer;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
 use crate::probe::container::Probe;
@@ -66,6 +67,14 @@ pub struct Container {
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub need: Vec<PageCount>,
 
+    /// The socket of the node's vswitch, which the frontend asks too
+    #[arg(long, value_name = "SOCKET")]
+    pub peer: Option<String>,
+
+    /// Make that socket, and wait until the vswitch connects
+    #[arg(long, requires = "peer")]
+    pub peer_listen: bool,
+
     /// The pod runs under the seccomp profile that the workload runs under
     #[arg(long)]
     pub judge_syscalls: bool,
@@ -105,6 +114,8 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
         workload,
         seconds,
         need,
+        peer,
+        peer_listen,
         judge_syscalls,
     } = options;
     if let Some(other) = need.iter().find(|need| need.size != *size) {
@@ -123,6 +134,7 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
         workload: (*workload).into(),
         judge_syscalls: *judge_syscalls,
         directory: dir.clone(),
+        peer: peer.as_ref().map(|socket| Peer { socket: socket.clone(), listen: *peer_listen, transmit: 0 }),
     };
     Ok(Orders {
         container: match role {
@@ -164,6 +176,7 @@ mod tests {
             workload: Workload::Qemu,
             judge_syscalls: true,
             directory: "/hugepages".to_owned(),
+            peer: Some(Peer { socket: "/peer/vhu0".to_owned(), listen: true, transmit: 0 }),
         };
         for container in Which::ALL {
             let place = Place { run: "0b5e-1".to_owned(), ..Place::default() };
@@ -193,6 +206,7 @@ mod tests {
             workload: Workload::Dpdk,
             judge_syscalls: false,
             directory: "/hugepages".to_owned(),
+            peer: None,
         };
         let with = |place: Place, probe: &Probe| read(&probe.arguments(Which::Frontend, &place)).unwrap_err();
         // The kubelet leaves what it does not know as it is.

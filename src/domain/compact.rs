@@ -102,10 +102,10 @@ impl Container {
         }
     }
 
-    /// The workers that it may have: HP7xx is never measured there, and no peer of somebody else's asked.
+    /// The workers that it may have: HP7xx is never measured there.
     pub fn roles(self) -> impl Iterator<Item = Role> {
         Role::all().filter(move |role| match role {
-            Role::Measure | Role::Peer => false,
+            Role::Measure => false,
             Role::Backend(_) => self == Self::Backend,
             _ => self == Self::Frontend,
         })

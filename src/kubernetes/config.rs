@@ -38,6 +38,8 @@ pub struct Config {
     pub pod_accounting: bool,
     /// The probe pods.
     pub probe: ProbeConfig,
+    /// The vswitch of the node that is asked, too, whether it takes the pages; null for none.
+    pub peer: Option<PeerConfig>,
     /// The two containers beside the agent, in resident mode.
     pub resident: ResidentConfig,
 }
@@ -120,6 +122,18 @@ pub struct ProbeConfig {
     pub pending_seconds: u64,
 }
 
+/// A vswitch on the node: what `check --peer` is for, by the frontend of a probe pod.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeerConfig {
+    /// Its socket on the node: an absolute path, of `A-Z a-z 0-9 . _ -` and two components at least, none of which begins
+    /// with a dot. The directory is what a probe pod gets, as the socket may be made anew.
+    pub host_path: String,
+    /// Whether it connects, and the socket is made for it (OVS: dpdkvhostuserclient).
+    #[serde(default)]
+    pub listen: bool,
+}
+
 /// `imagePullPolicy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum PullPolicy {
@@ -172,6 +186,7 @@ impl Default for Config {
             expectations: Vec::new(),
             pod_accounting: false,
             probe: ProbeConfig::default(),
+            peer: None,
             resident: ResidentConfig::default(),
         }
     }
@@ -222,6 +237,13 @@ impl Config {
             };
             request.validate().map_err(|error| refused(&format!("expectations[{index}]"), &error))?;
         }
+        if let Some(peer) = &self.peer {
+            peer.validate()?;
+            if (self.profile, self.mode) != (Profile::Privileged, Mode::ProbePods) {
+                let why = "takes profile privileged and mode probePods: a path of the host is mounted";
+                return Err(refused("peer", &why));
+            }
+        }
         match self.mode {
             Mode::ProbePods => self.probe.validate(self.profile),
             Mode::Resident if !self.resident.directory.starts_with('/') => Err(refused(
@@ -238,6 +260,35 @@ impl NodeExpectation {
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+// === impl PeerConfig ===
+
+impl PeerConfig {
+    /// The directory of the socket on the node.
+    #[must_use]
+    pub fn directory(&self) -> &str {
+        self.host_path.rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+
+    /// The name of the socket in there.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.host_path.rsplit_once('/').map_or(self.host_path.as_str(), |(_, name)| name)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let is_plain = |part: &str| {
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            !part.is_empty() && !part.starts_with('.') && part.chars().all(known)
+        };
+        let mut parts = self.host_path.split('/');
+        if parts.next() == Some("") && parts.clone().count() >= 2 && parts.all(is_plain) {
+            return Ok(());
+        }
+        let path = self.host_path.escape_debug();
+        Err(refused("peer.hostPath", &format!("'{path}' is no plain path of a socket in a directory")))
     }
 }
 

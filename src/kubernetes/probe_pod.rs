@@ -9,16 +9,17 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container as PodContainer, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    LocalObjectReference, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
-    ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecurityContext, Toleration, Volume, VolumeMount,
+    HostPathVolumeSource, LocalObjectReference, NodeAffinity, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
+    SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::config::{Config, Profile, PullPolicy, WorkloadSeccomp};
+use super::config::{Config, PeerConfig, Profile, PullPolicy, WorkloadSeccomp};
 use super::names;
 use crate::domain::compact::Container;
+use crate::domain::peer::Peer;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
 use crate::probe::container::{Place, Probe};
@@ -28,6 +29,9 @@ pub const HUGEPAGES: &str = "/hugepages";
 
 /// Where its containers meet.
 pub const RENDEZVOUS: &str = "/run/hugeprobe";
+
+/// Where its frontend finds the directory of the node's vswitch.
+pub const PEER: &str = "/peer";
 
 /// Where a container leaves its report; the kubelet keeps the last 4096 bytes.
 pub const REPORT: &str = "/dev/termination-log";
@@ -77,8 +81,14 @@ impl Asked {
             workload: config.workload,
             judge_syscalls: judges_syscalls(config),
             directory: HUGEPAGES.to_owned(),
+            peer: config.peer.as_ref().map(peer),
         }
     }
+}
+
+/// The node's vswitch, as the frontend sees it. It gets no frame: the port may be somebody's.
+fn peer(peer: &PeerConfig) -> Peer {
+    Peer { socket: format!("{PEER}/{}", peer.name()), listen: peer.listen, transmit: 0 }
 }
 
 // === the pod ===
@@ -129,7 +139,7 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
         runtime_class_name: probe.runtime_class_name.clone(),
         image_pull_secrets: if secrets.is_empty() { None } else { Some(secrets) },
         security_context: Some(pod_security(config)),
-        volumes: Some(volumes(asked.size)),
+        volumes: Some(volumes(config, asked.size)),
         containers: Container::ALL.map(|side| container(config, asked, side)).into(),
         ..PodSpec::default()
     }
@@ -154,16 +164,26 @@ fn on_node(node: &str) -> Affinity {
     }
 }
 
-fn volumes(size: PageSize) -> Vec<Volume> {
+fn volumes(config: &Config, size: PageSize) -> Vec<Volume> {
     let empty = |name: &str, medium: String, limit: Option<Quantity>| Volume {
         name: name.to_owned(),
         empty_dir: Some(EmptyDirVolumeSource { medium: Some(medium), size_limit: limit }),
         ..Volume::default()
     };
-    vec![
+    let peer = config.peer.as_ref().map(|peer| Volume {
+        name: "peer".to_owned(),
+        // Not made if it is not there: then there is no vswitch, and the pod's events say so.
+        host_path: Some(HostPathVolumeSource {
+            path: peer.directory().to_owned(),
+            type_: Some("Directory".to_owned()),
+        }),
+        ..Volume::default()
+    });
+    let own = [
         empty("hugepages", format!("HugePages-{size}"), None),
         empty("run", "Memory".to_owned(), Some(Quantity("1Mi".to_owned()))),
-    ]
+    ];
+    own.into_iter().chain(peer).collect()
 }
 
 fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
@@ -173,6 +193,12 @@ fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
         mount_path: path.to_owned(),
         ..VolumeMount::default()
     };
+    let peer = config.peer.as_ref().filter(|_| side == Container::Frontend).map(|peer| VolumeMount {
+        // To connect takes no right to write to the directory.
+        read_only: (!peer.listen).then_some(true),
+        ..mount("peer", PEER)
+    });
+    let mounts = [mount("hugepages", HUGEPAGES), mount("run", RENDEZVOUS)];
     let uid =
         ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: "metadata.uid".to_owned() };
     PodContainer {
@@ -187,7 +213,7 @@ fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
             ..EnvVar::default()
         }]),
         resources: Some(resources(config, asked, side)),
-        volume_mounts: Some(vec![mount("hugepages", HUGEPAGES), mount("run", RENDEZVOUS)]),
+        volume_mounts: Some(mounts.into_iter().chain(peer).collect()),
         termination_message_path: Some(REPORT.to_owned()),
         termination_message_policy: Some("File".to_owned()),
         security_context: Some(container_security(config)),

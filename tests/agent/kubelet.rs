@@ -88,6 +88,7 @@ fn sound(container: Container, pod: &Value) -> Message {
         workload: Workload::Dpdk,
         judge_syscalls: false,
         directory: "/hugepages".to_owned(),
+        peer: None,
     };
     let pass =
         |id: CheckId, size: Option<PageSize>| Finding::pass(id, size, "fine").with(AGREED, json!({"id": id}));

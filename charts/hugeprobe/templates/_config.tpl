@@ -40,6 +40,7 @@
     "memory" $v.probe.memory
     "deadlineSeconds" $v.probe.deadlineSeconds
     "pendingSeconds" $v.probe.pendingSeconds)
+  "peer" ($v.peer.hostPath | ternary $v.peer nil)
   "resident" (dict "directory" "/run/hugeprobe")
 | toJson -}}
 {{- end }}

@@ -11,6 +11,12 @@
 {{- if and $resident $v.sizes (ne (join "," $v.sizes) $v.resident.size) -}}
 {{- fail (printf "sizes: mode: resident examines resident.size (%s) alone, not %s. Leave sizes empty." $v.resident.size (join ", " $v.sizes)) -}}
 {{- end -}}
+{{- if and $v.peer.hostPath (ne $v.profile "privileged") -}}
+{{- fail (printf "peer.hostPath: %s is mounted from the host, which takes profile: privileged." $v.peer.hostPath) -}}
+{{- end -}}
+{{- if and $v.peer.listen (not $v.peer.hostPath) -}}
+{{- fail "peer.listen: true says how peer.hostPath is met, which is empty." -}}
+{{- end -}}
 {{- if ge (int $v.probe.pendingSeconds) (mul 60 (int $v.renewMinutes)) -}}
 {{- fail (printf "probe.pendingSeconds: %v s is as long as renewMinutes (%v): the next probe would be due before this one gives up." $v.probe.pendingSeconds $v.renewMinutes) -}}
 {{- end -}}

@@ -18,6 +18,7 @@ const WHOLE: &str = r#"{
    "priorityClassName": "p", "serviceAccountName": "s", "pages": {"2Mi": 8}, "runAsUser": null, "runAsGroup": null,
    "fsGroup": null, "runtimeClassName": "kata", "cpu": "1", "memory": "64Mi", "deadlineSeconds": 90, "pendingSeconds": 10
  },
+ "peer": {"hostPath": "/run/openvswitch/vhu.0", "listen": true},
  "resident": {"directory": "/run/x"}
 }"#;
 
@@ -36,6 +37,8 @@ fn the_whole_file_is_read() {
     assert_eq!(config.probe.pages("2Mi".parse().unwrap()), 8);
     assert_eq!(config.probe.pages("1Gi".parse().unwrap()), 2);
     assert_eq!(config.probe.runtime_class_name.as_deref(), Some("kata"));
+    let peer = config.peer.unwrap();
+    assert_eq!((peer.directory(), peer.name(), peer.listen), ("/run/openvswitch", "vhu.0", true));
 }
 
 #[test]
@@ -91,6 +94,27 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
         (
             r#"{"expectations": [{}, {"expect": ["1Gi=1", "1Gi>=2"]}], "probe": {"image": "x"}}"#,
             "expectations[1] --expect",
+        ),
+        (r#"{"peer": {"hostPath": "/run/o/v"}, "probe": {"image": "x"}}"#, "peer takes profile privileged"),
+        (
+            r#"{"profile": "privileged", "mode": "resident", "peer": {"hostPath": "/run/o/v"}}"#,
+            "peer takes profile privileged and mode probePods",
+        ),
+        (
+            r#"{"profile": "privileged", "peer": {"hostPath": "/v"}, "probe": {"image": "x"}}"#,
+            "'/v' is no plain path",
+        ),
+        (
+            r#"{"profile": "privileged", "peer": {"hostPath": "r/v"}, "probe": {"image": "x"}}"#,
+            "'r/v' is no plain",
+        ),
+        (
+            r#"{"profile": "privileged", "peer": {"hostPath": "/r/../v"}, "probe": {"image": "x"}}"#,
+            "is no plain path",
+        ),
+        (
+            r#"{"profile": "privileged", "peer": {"hostPath": "/r//v"}, "probe": {"image": "x"}}"#,
+            "is no plain path",
         ),
         (r#"{"mode": "resident", "resident": {"directory": "run"}}"#, "'run' is no absolute path"),
     ] {

@@ -169,6 +169,7 @@ impl Core {
             "workload": config.workload,
             "ids": [probe.run_as_user, probe.run_as_group, probe.fs_group],
             "runtime": probe.runtime_class_name,
+            "peer": config.peer.as_ref().map(|peer| (&peer.host_path, peer.listen)),
         });
         let configuration = names::digest([configuration.to_string().as_str()]);
         let overcommit = self

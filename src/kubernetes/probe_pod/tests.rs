@@ -150,6 +150,30 @@ fn the_privileged_profile_may_bind_and_lock_and_no_more() {
 }
 
 #[test]
+fn the_nodes_vswitch_is_seen_by_the_frontend_alone() {
+    for (listen, read_only, args) in
+        [(false, json!(true), "--peer /peer/vhu0"), (true, Value::Null, "--peer /peer/vhu0 --peer-listen")]
+    {
+        let peer = json!({"hostPath": "/run/openvswitch/vhu0", "listen": listen});
+        let spec = &pod(&format!(r#", "profile": "privileged", "peer": {peer}"#), &asked())["spec"];
+        assert_eq!(
+            spec["volumes"][2],
+            json!({"name": "peer", "hostPath": {"path": "/run/openvswitch", "type": "Directory"}})
+        );
+        let [frontend, backend] = [0, 1].map(|side| &spec["containers"][side]);
+        let mount = &frontend["volumeMounts"][2];
+        assert_eq!((&mount["name"], &mount["mountPath"]), (&json!("peer"), &json!("/peer")));
+        assert_eq!(mount.get("readOnly").cloned().unwrap_or_default(), read_only);
+        assert_eq!(backend["volumeMounts"].as_array().unwrap().len(), 2);
+        for side in [frontend, backend] {
+            let words: Vec<_> =
+                side["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+            assert!(words.join(" ").ends_with(args), "{words:?}: both have the same plan");
+        }
+    }
+}
+
+#[test]
 fn needs_are_the_frontends_to_pay_and_seccomp_is_judged_where_it_is_the_same() {
     let asked = Asked { need: vec!["2Mi=8".parse().unwrap(), "2Mi=2@numa0".parse().unwrap()], ..asked() };
     let pod = pod(r#", "workloadSeccomp": "RuntimeDefault", "workload": "qemu""#, &asked);

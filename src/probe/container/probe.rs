@@ -2,6 +2,7 @@
 
 use super::super::planning::{self, Job, Room};
 use crate::domain::compact::Container;
+use crate::domain::peer::Peer;
 use crate::domain::plan::Plan;
 use crate::domain::request::{PageCount, Request, Workload};
 use crate::domain::size::PageSize;
@@ -23,6 +24,8 @@ pub struct Probe {
     pub judge_syscalls: bool,
     /// Where the pod has its hugetlbfs.
     pub directory: String,
+    /// The vswitch that the frontend asks as well.
+    pub peer: Option<Peer>,
 }
 
 /// Where the containers of a pod find each other, and where they leave what they say.
@@ -70,6 +73,7 @@ impl Probe {
             need: self.need.clone(),
             workload: self.workload,
             directory: Some(self.directory.clone()),
+            peer: self.peer.clone(),
             ..Request::default()
         }
     }
@@ -105,7 +109,14 @@ impl Probe {
         option("workload", self.workload.to_string());
         option("seconds", place.seconds.to_string());
         self.need.iter().for_each(|need| option("need", need.to_string()));
-        let flags = [(self.frontend_pays, "--frontend-pays"), (self.judge_syscalls, "--judge-syscalls")];
+        if let Some(peer) = &self.peer {
+            option("peer", peer.socket.clone());
+        }
+        let flags = [
+            (self.peer.as_ref().is_some_and(|peer| peer.listen), "--peer-listen"),
+            (self.frontend_pays, "--frontend-pays"),
+            (self.judge_syscalls, "--judge-syscalls"),
+        ];
         arguments.extend(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned()));
         arguments
     }
@@ -129,7 +140,7 @@ impl Default for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP606, HP607, HP608};
+    use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP606, HP607, HP608, HP615};
     use crate::domain::plan::{Duty, NotRun, Role, Weight};
     use crate::probe::assignment::Work;
 
@@ -142,6 +153,7 @@ mod tests {
             workload: Workload::Dpdk,
             judge_syscalls: false,
             directory: "/hugepages".to_owned(),
+            peer: None,
         }
     }
 
@@ -152,7 +164,9 @@ mod tests {
 
     #[test]
     fn every_worker_of_the_plan_has_its_job_and_the_other_way_round() {
-        for probe in [probe(4, &[]), probe(1, &[]), probe(2, &["2Mi=8", "2Mi=2@numa0"])] {
+        let peer = Peer { socket: "/peer/s".to_owned(), listen: true, transmit: 0 };
+        let asking = Probe { peer: Some(peer), ..probe(4, &[]) };
+        for probe in [probe(4, &[]), probe(1, &[]), probe(2, &["2Mi=8", "2Mi=2@numa0"]), asking] {
             let plan = probe.plan();
             let mut planned: Vec<Role> = plan
                 .items
@@ -252,6 +266,21 @@ mod tests {
         assert_eq!(skipped(HP607), (2, 4), "the frontend may still be first with a memfd");
         assert_eq!(skipped(HP601), (0, duties(&shared, HP601).len()));
         assert!(!shared.plan().items.iter().any(|item| item.id == HP606 && item.mandatory));
+    }
+
+    #[test]
+    fn a_vswitch_is_asked_by_the_frontend_and_has_to_answer() {
+        let peer = Peer { socket: "/peer/s".to_owned(), listen: false, transmit: 0 };
+        let asking = Probe { peer: Some(peer), ..probe(4, &[]) };
+        let plan = asking.plan();
+        for id in crate::domain::peer::PEER {
+            let item = plan.items.iter().find(|item| item.id == id).unwrap();
+            assert_eq!(item.mandatory, id != HP615, "{id}: frames are not sent");
+            assert!(matches!(&item.roles[..], [Duty { role: Role::Peer, not_run: None, .. }]), "{id}");
+        }
+        assert!(Container::Frontend.roles().any(|role| role == Role::Peer));
+        assert!(!Container::Backend.roles().any(|role| role == Role::Peer));
+        assert!(!probe(4, &[]).plan().items.iter().any(|item| crate::domain::peer::PEER.contains(&item.id)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One run of one container: reads, starts workers one after another, and knows at any time what to say.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::super::assignment::Work;
@@ -18,6 +19,7 @@ use crate::domain::merge::{Ending, WorkerReport};
 use crate::domain::part::Part;
 use crate::domain::plan::Role;
 use crate::domain::request::{PageCount, Request, Selector};
+use crate::exchange::socket::Listener;
 use crate::linux::root::HostRoot;
 
 /// What is there to be done, and with whom.
@@ -100,14 +102,24 @@ impl Round<'_> {
         if Instant::now() >= deadline {
             return Err(time_is_up());
         }
-        let socket = match work.role() {
-            Role::Frontend(session) | Role::Backend(session) => {
-                Some(self.meeting.meet(session, deadline, supervisor)?)
+        let not_started = |error: &dyn ToString| Ending::NotStarted(error.to_string());
+        // Until the worker has ended: the path goes with it.
+        let listener = match work {
+            Work::Peer(task) if task.peer.listen => {
+                let listener = Listener::new(Path::new(&task.peer.socket));
+                Some(listener.map_err(|error| not_started(&error))?)
             }
             _ => None,
         };
+        let socket = match (work.role(), &listener) {
+            (Role::Frontend(session) | Role::Backend(session), _) => {
+                Some(self.meeting.meet(session, deadline, supervisor)?)
+            }
+            (_, Some(listener)) => Some(listener.share().map_err(|error| not_started(&error))?),
+            _ => None,
+        };
         let left = deadline.saturating_duration_since(Instant::now()).min(job.time);
-        let start = start(run, work, socket, left).map_err(|error| Ending::NotStarted(error.to_string()))?;
+        let start = start(run, work, socket, left).map_err(|error| not_started(&error))?;
         supervisor.run(vec![start], &mut |_| ()).pop().ok_or_else(time_is_up)
     }
 
@@ -139,8 +151,9 @@ impl Round<'_> {
                     task.need.iter().map(|need| need.pages).fold(0, u64::saturating_add).max(task.pages)
                 }
                 Work::Exchange(task) => task.pages,
-                // Of `walk` and of `--peer`: no container has them.
-                Work::Steps(_) | Work::Peer(_) => 0,
+                Work::Peer(task) => task.pages,
+                // Of `walk`: no container has them.
+                Work::Steps(_) => 0,
             });
         works.max().unwrap_or(1).max(1)
     }

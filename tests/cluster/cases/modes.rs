@@ -4,12 +4,13 @@ use serde_json::json;
 
 use super::context::kubectl::Guard;
 use super::context::pools::{Holder, Leak, SMALL};
-use super::context::{NAMESPACE, chart, kubectl, pods, wait};
+use super::context::{NAMESPACE, WORKLOADS, chart, kubectl, pods, testpmd, wait};
 use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
     case("resident mode passes by rounds of its own two containers, and may make no pod", resident),
     case("the privileged profile sees who holds pages outside pods, and what was left behind", privileged),
+    case("a vswitch of the node is asked, and without its answer there is no pass", vswitch),
 ];
 
 fn resident() {
@@ -36,12 +37,52 @@ fn resident() {
     drop(changed);
 }
 
-fn privileged() {
-    let label = |level: &str| format!("pod-security.kubernetes.io/enforce={level}");
-    let allowed = Guard::run(
+fn label(level: &str) -> String {
+    format!("pod-security.kubernetes.io/enforce={level}")
+}
+
+/// The namespace takes pods of the privileged profile for as long as this lives.
+fn allowed() -> Guard {
+    Guard::run(
         &["label", "namespace", NAMESPACE, &label("privileged"), "--overwrite"],
         &["label", "namespace", NAMESPACE, &label("restricted"), "--overwrite"],
-    );
+    )
+}
+
+fn vswitch() {
+    let allowed = allowed();
+    let directory = "/run/vswitch"; // of the node, which has a /run of its own
+    let start = || {
+        let pod = kubectl::apply_for_now(&testpmd::vswitch(directory));
+        pods::running(WORKLOADS, "vswitch", 30);
+        pod
+    };
+    let running = start();
+    let peer = json!({"hostPath": format!("{directory}/s")});
+    let changed = chart::with(&json!({"profile": "privileged", "peer": peer}));
+    chart::published("a pass with the vswitch's answer", 120, |published| {
+        published.passes_for("2Mi") && published.annotation("profile") == Some("privileged")
+    });
+    chart::concluded("of a probe that asked it", SMALL, 0);
+    for id in ["HP612", "HP613", "HP614"] {
+        assert_eq!(chart::outcome(id, "2Mi").as_deref(), Some("pass"), "{id}");
+    }
+    drop(running);
+    let due = chart::due(SMALL);
+    let published = chart::published("no pass without it, and why", 120, |published| {
+        published.labels.get("hugepages-2Mi").is_some_and(|verdict| verdict == "fail")
+    });
+    assert!(published.annotation("check.HP612.2Mi").is_some(), "{published:#?}");
+    chart::show_ours();
+    drop(due);
+    let running = start();
+    let due = chart::due(SMALL);
+    chart::published("a pass once it is back", 120, |published| published.passes_for("2Mi"));
+    drop((running, due, changed, allowed));
+}
+
+fn privileged() {
+    let allowed = allowed();
     let changed = chart::with(&json!({"profile": "privileged"}));
     chart::published("a pass that says under which profile", 90, |published| {
         published.passes_for("2Mi") && published.annotation("profile") == Some("privileged")

@@ -124,6 +124,7 @@ impl Pod {
             workload: Workload::Dpdk,
             judge_syscalls: false,
             directory: directory_of("hugepages"),
+            peer: None,
         };
         let memory = Container::ALL.map(memory_group);
         Ok(Self { probe, seconds: 120, filter: Filter::Container, directory, keeper, groups, memory })

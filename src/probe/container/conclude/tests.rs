@@ -21,6 +21,7 @@ fn probe() -> Probe {
         workload: Workload::Dpdk,
         judge_syscalls: false,
         directory: "/hugepages".to_owned(),
+        peer: None,
     }
 }
 

@@ -71,48 +71,63 @@ impl Pair {
         if self.has_fs_group {
             security["fsGroup"] = json!(65532);
         }
-        let side = |name: &str, device: &str, mode: &str, has_limit: bool| {
-            let mut limits = json!({"memory": "256Mi"});
-            if has_limit {
-                limits[SMALL.resource()] = json!(SMALL.quantity(PAGES));
-            }
-            let megabytes = (2 * PAGES).to_string();
-            json!({
-                "name": name, "image": "localhost/testpmd:1", "imagePullPolicy": "Never",
-                "args": [
-                    "-l", "0-1", "--no-pci", "--huge-dir", "/hugepages", "-m", megabytes, "--single-file-segments",
-                    "--file-prefix", name, "--vdev", device,
-                    "--", "--total-num-mbufs=1025", "--stats-period=1", format!("--forward-mode={mode}"), "--auto-start",
-                ],
-                "env": [{"name": "XDG_RUNTIME_DIR", "value": "/tmp"}],
-                "resources": {"limits": limits, "requests": {"cpu": "50m"}},
-                "volumeMounts": [
-                    {"name": "pages", "mountPath": "/hugepages"},
-                    {"name": "sockets", "mountPath": "/sockets"},
-                    {"name": format!("tmp-{name}"), "mountPath": "/tmp"},
-                ],
-            })
-        };
-        json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "testpmd", "namespace": WORKLOADS},
-            "spec": {
-                "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
-                "securityContext": security,
-                "containers": [
-                    // It connects, over and over: either may be the first to be there.
-                    side("backend", "net_vhost0,iface=/sockets/s,client=1", "rxonly", self.backend_has_limit),
-                    side("frontend", "net_virtio_user0,path=/sockets/s,server=1", "txonly", true),
-                ],
-                "volumes": [
-                    {"name": "pages", "emptyDir": {"medium": "HugePages-2Mi"}},
-                    {"name": "sockets", "emptyDir": {}},
-                    {"name": "tmp-backend", "emptyDir": {}},
-                    {"name": "tmp-frontend", "emptyDir": {}},
-                ],
-            }
-        })
+        let containers = json!([
+            // It connects, over and over: either may be the first to be there.
+            side("backend", "net_vhost0,iface=/sockets/s,client=1", "rxonly", self.backend_has_limit),
+            side("frontend", "net_virtio_user0,path=/sockets/s,server=1", "txonly", true),
+        ]);
+        pod("testpmd", &security, &containers, &json!({"emptyDir": {}}))
     }
+}
+
+/// A vswitch of the node: testpmd on a vhost port whose socket, `s`, is in a directory of the node.
+pub(crate) fn vswitch(directory: &str) -> Value {
+    let containers = json!([side("vswitch", "net_vhost0,iface=/sockets/s", "io", true)]);
+    let sockets = json!({"hostPath": {"path": directory, "type": "DirectoryOrCreate"}});
+    pod("vswitch", &json!({}), &containers, &sockets)
+}
+
+/// One testpmd on a port.
+fn side(name: &str, device: &str, mode: &str, has_limit: bool) -> Value {
+    let mut limits = json!({"memory": "256Mi"});
+    if has_limit {
+        limits[SMALL.resource()] = json!(SMALL.quantity(PAGES));
+    }
+    let megabytes = (2 * PAGES).to_string();
+    json!({
+        "name": name, "image": "localhost/testpmd:1", "imagePullPolicy": "Never",
+        "args": [
+            "-l", "0-1", "--no-pci", "--huge-dir", "/hugepages", "-m", megabytes, "--single-file-segments",
+            "--file-prefix", name, "--vdev", device,
+            "--", "--total-num-mbufs=1025", "--stats-period=1", format!("--forward-mode={mode}"), "--auto-start",
+        ],
+        "env": [{"name": "XDG_RUNTIME_DIR", "value": "/tmp"}],
+        "resources": {"limits": limits, "requests": {"cpu": "50m"}},
+        "volumeMounts": [
+            {"name": "pages", "mountPath": "/hugepages"},
+            {"name": "sockets", "mountPath": "/sockets"},
+            {"name": "tmp", "mountPath": "/tmp", "subPath": name},
+        ],
+    })
+}
+
+fn pod(name: &str, security: &Value, containers: &Value, sockets: &Value) -> Value {
+    let mut sockets = sockets.clone();
+    sockets["name"] = json!("sockets");
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": WORKLOADS},
+        "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": false,
+            "securityContext": security,
+            "containers": containers,
+            "volumes": [
+                {"name": "pages", "emptyDir": {"medium": "HugePages-2Mi"}},
+                {"name": "tmp", "emptyDir": {}},
+                sockets,
+            ],
+        }
+    })
 }
 
 /// What a side printed; nothing if it never ran.
