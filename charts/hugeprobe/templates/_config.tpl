@@ -40,7 +40,7 @@
     "memory" $v.probe.memory
     "deadlineSeconds" $v.probe.deadlineSeconds
     "pendingSeconds" $v.probe.pendingSeconds)
-  "peer" ($v.peer.hostPath | ternary $v.peer nil)
+  "peer" (empty $v.peer.hostPath | ternary nil $v.peer)
   "resident" (dict "directory" "/run/hugeprobe")
 | toJson -}}
 {{- end }}
