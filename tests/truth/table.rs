@@ -28,6 +28,8 @@ mapped, and frames arrive; on pages of another size it fails. `warn` counts as `
 
 In rows that begin with `peer:` one side is faulty. The workload is what the real healthy side did, the verdict that of
 hugeprobe in its place: of `hugeprobe check --peer SOCKET`, or of `hugeprobe frontend` or `backend`, which end with a sentence.
+
+In a cluster the Node's verdict is held against testpmd in two containers of a pod: the cases `truth:` of `tests/cluster`.
 ";
 
 /// Writes it, rows of 2Mi first.
