@@ -44,7 +44,7 @@ static:
 
 ## Emulated machines: several NUMA nodes, the oldest and the newest kernel of Debian (installs QEMU; root)
 machines: static
-	tests/machines/prepare target/machines dist/hugeprobe "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p')"
+	tests/machines/prepare target/machines dist/hugeprobe "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')"
 	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
 
 ## The image by the Dockerfile, without a registry of images: target/cluster/hugeprobe.tar, and its size (root)
