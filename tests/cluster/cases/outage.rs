@@ -81,14 +81,14 @@ fn node_deleted() {
     kubectl::show(&["get", "node", NODE, "-L", "hugeprobe.io/verdict,hugeprobe.io/hugepages-1Gi"]);
 }
 
+/// Has the Node's verdict be of another boot.
+fn forge_boot_id() {
+    let forged = "hugeprobe.io/boot-id=00000000-0000-0000-0000-000000000000";
+    kubectl::must(&["annotate", "node", NODE, "--overwrite", forged]);
+}
+
 fn forged() {
-    kubectl::must(&[
-        "annotate",
-        "node",
-        NODE,
-        "--overwrite",
-        "hugeprobe.io/boot-id=00000000-0000-0000-0000-000000000000",
-    ]);
+    forge_boot_id();
     let node = Node::read();
     chart::published("the boot id is this boot's again", 60, |published| {
         published.annotation("boot-id") == Some(node.boot_id())
@@ -104,13 +104,7 @@ fn another_boot() {
             kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=agent"]);
         if agents.is_empty() { Ok(()) } else { Err(agents.len()) }
     });
-    kubectl::must(&[
-        "annotate",
-        "node",
-        NODE,
-        "--overwrite",
-        "hugeprobe.io/boot-id=00000000-0000-0000-0000-000000000000",
-    ]);
+    forge_boot_id();
     assert!(
         Node::read().published().passes(),
         "the label is that of the boot before: nodeAffinity cannot tell"
