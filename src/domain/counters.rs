@@ -51,7 +51,7 @@ pub struct Movement {
 /// A figure of a process or a cgroup around a step, bytes; `None` where it cannot be read or nothing is expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figure {
-    /// Whose, and in the kernel's words which: "frontend Private_Hugetlb".
+    /// Whose, and in the kernel's words which: "frontend maps".
     pub name: String,
     /// Before the step.
     pub before: Option<u64>,

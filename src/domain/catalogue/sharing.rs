@@ -24,7 +24,7 @@ checks! {
         reason: "BytesNotShared",
         title: "both sides see each other's bytes",
         why: "A private mapping looks the same and shares nothing: packets vanish.",
-        how: "Shared_Hugetlb on both sides, and bytes written on either side read on the other.",
+        how: "bytes written on either side are read on the other, and smaps says that both mappings hold huge pages.",
         remedy: "QEMU: memory-backend-file with share=on; DPDK: no --huge-unlink in the frontend",
         per_size: true,
         mandatory: true,

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Task;
 use super::frontend::hex;
-use super::ledger::{Bad, Good, Ledger};
+use super::ledger::{Bad, Good, Ledger, holds_pages};
 use super::payers::Payers;
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
 use crate::domain::cgroup::AccountKind;
@@ -251,22 +251,7 @@ impl Look<'_, '_> {
             return Ok(());
         }
         let facts = smaps::mapping_at(region.mapping().address());
-        match facts.get().map(|facts| facts.shared_bytes) {
-            Some(0) => {
-                let bad = Bad::fail(
-                    "the kernel knows of one side only",
-                    "Shared_Hugetlb above 0",
-                    "Shared_Hugetlb is 0",
-                );
-                return Err(Refuse::Bad(HP603, bad));
-            }
-            None => {
-                let seen = facts.why_unknown().unwrap_or_default().to_owned();
-                let bad = Bad::unknown("smaps does not tell", "Shared_Hugetlb of the mapping", seen);
-                return Err(Refuse::Bad(HP603, bad));
-            }
-            Some(_) => {}
-        }
+        holds_pages(&facts).map_err(|bad| Refuse::Bad(HP603, bad))?;
         let of_frontend = pattern::digest(&memory, page_bytes);
         let of_backend = pattern::digest_of(memory.len(), page_bytes, ours);
         let agreed = json!({ "frontend_wrote": hex(of_frontend), "backend_wrote": hex(of_backend) });

@@ -9,7 +9,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::Task;
-use super::ledger::{Bad, Good, Ledger};
+use super::ledger::{Bad, Good, Ledger, holds_pages};
 use super::payers::Payers;
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
 use crate::domain::cgroup::AccountKind;
@@ -335,22 +335,11 @@ fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Resul
     Ok(ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": pages }) })?)
 }
 
-/// HP603: the kernel knows of two that map the pages.
+/// HP603: the bytes went both ways, and this side maps huge pages.
 fn look_at_sharing(memory: &Memory, bytes: &Bytes, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
     let Some(mapping) = memory.mappings().next() else { return Ok(()) };
     let facts = smaps::mapping_at(mapping.address());
-    let Some(shared) = facts.get().map(|facts| facts.shared_bytes) else {
-        let seen = facts.why_unknown().unwrap_or_default().to_owned();
-        return Err(Stop::Bad(
-            HP603,
-            Bad::unknown("smaps does not tell", "Shared_Hugetlb of the mapping", seen),
-        ));
-    };
-    if shared == 0 {
-        let bad =
-            Bad::fail("the kernel knows of one side only", "Shared_Hugetlb above 0", "Shared_Hugetlb is 0");
-        return Err(Stop::Bad(HP603, bad));
-    }
+    holds_pages(&facts).map_err(|bad| Stop::Bad(HP603, bad))?;
     let agreed = json!({ "frontend_wrote": hex(bytes.of_frontend), "backend_wrote": hex(bytes.of_backend) });
     let numa = numa_maps::nodes_of_mapping_at(mapping.address());
     let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": bytes.looked_at });

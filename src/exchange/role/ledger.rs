@@ -10,8 +10,10 @@ use serde_json::{Map, Value};
 use crate::domain::catalogue::HP605;
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::part::Telling;
+use crate::domain::reading::Reading;
 use crate::domain::sharing::{AGREED, Session};
 use crate::domain::size::PageSize;
+use crate::linux::smaps::MappingFacts;
 
 /// The findings of one worker.
 pub(super) struct Ledger<'a> {
@@ -189,6 +191,20 @@ impl Bad {
     }
 }
 
+/// HP603, the kernel's part: the mapping holds huge pages. That they are shared, the bytes of the other side prove: which of them
+/// smaps counts as shared is no evidence, see [`MappingFacts`].
+pub(super) fn holds_pages(facts: &Reading<MappingFacts>) -> Result<(), Bad> {
+    let expected = "Private_Hugetlb or Shared_Hugetlb above 0";
+    match facts.known().map(MappingFacts::held_bytes) {
+        Some(0) => Err(Bad::fail("the mapping holds no huge page", expected, "both are 0")),
+        Some(_) => Ok(()),
+        None => {
+            let why = facts.why_unknown().unwrap_or_default();
+            Err(Bad::unknown("cannot read smaps of the mapping", expected, why))
+        }
+    }
+}
+
 fn into_map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
@@ -202,6 +218,19 @@ mod tests {
 
     use super::*;
     use crate::domain::catalogue::{HP601, HP602, HP606};
+
+    #[test]
+    fn a_mapping_without_huge_pages_fails_and_one_that_cannot_be_read_is_unknown() {
+        let holding = |private_bytes, shared_bytes| {
+            Reading::Known(MappingFacts { page_bytes: 1 << 30, private_bytes, shared_bytes })
+        };
+        assert!(holds_pages(&holding(1 << 30, 0)).is_ok());
+        assert!(holds_pages(&holding(0, 1 << 30)).is_ok());
+        let outcome = |facts| holds_pages(&facts).map_err(|bad| bad.outcome);
+        assert_eq!(outcome(holding(0, 0)), Err(Outcome::Fail));
+        assert_eq!(outcome(Reading::Absent), Err(Outcome::Unknown));
+        assert_eq!(outcome(Reading::Malformed("no such line".to_owned())), Err(Outcome::Unknown));
+    }
 
     #[derive(Default)]
     struct Heard(Vec<Finding>);

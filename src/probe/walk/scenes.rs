@@ -11,38 +11,30 @@ pub(super) struct Scene {
     pub(super) text: String,
     pub(super) documented: String,
     pub(super) step: Step,
-    /// `Private_Hugetlb` and `Shared_Hugetlb` afterwards, pages: the frontend's, the backend's.
-    pub(super) mapped: [[u64; 2]; 2],
+    /// Pages that the frontend and the backend map afterwards.
+    pub(super) mapped: [u64; 2],
     /// By how many pages the cgroup of who touches first is charged afterwards.
     pub(super) charged: u64,
 }
 
 /// From the first mapping to the last unmapping.
 pub(super) fn scenes(first: Side, pages: u64, has_mount: bool) -> VecDeque<Scene> {
-    let (second, other) = match first {
-        Side::Frontend => (Side::Backend, 1),
-        Side::Backend => (Side::Frontend, 0),
+    let (second, by_first, by_second) = match first {
+        Side::Frontend => (Side::Backend, [pages, 0], [0, pages]),
+        Side::Backend => (Side::Frontend, [0, pages], [pages, 0]),
     };
-    let (of_first, of_second) = (1 - other, other);
     let count = if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") };
     let nothing = || Step::Touch(Placed::default());
     // A mount with min_size= may have reserved them beforehand.
     let held = if has_mount { pages } else { 0 };
     let placed = Placed { pages, numa: Vec::new() };
-    let mapped = |place: usize, figures: [u64; 2]| {
-        let mut mapped = [[0; 2]; 2];
-        if let Some(figure) = mapped.get_mut(place) {
-            *figure = figures;
-        }
-        mapped
-    };
     let (first_name, second_name) = (name(first), name(second));
     let map = Scene {
         acts: vec![(Side::Frontend, Act::Map)],
         text: format!("frontend: map {count} of a file, MAP_SHARED"),
         documented: Step::Reserve { pages, held }.documented(),
         step: Step::Reserve { pages, held },
-        mapped: [[0; 2]; 2],
+        mapped: [0; 2],
         charged: 0,
     };
     let touch = Scene {
@@ -52,7 +44,7 @@ pub(super) fn scenes(first: Side, pages: u64, has_mount: bool) -> VecDeque<Scene
             "free -{pages}, reserved -{pages}: charged to the {first_name}'s cgroup, and to no other until the file is gone"
         ),
         step: Step::Touch(placed.clone()),
-        mapped: mapped(of_first, [pages, 0]),
+        mapped: by_first,
         charged: pages,
     };
     let hand_over = |is_touched: bool| Scene {
@@ -60,15 +52,15 @@ pub(super) fn scenes(first: Side, pages: u64, has_mount: bool) -> VecDeque<Scene
         text: "frontend: hand the file over in SET_MEM_TABLE; backend: map it".to_owned(),
         documented: "nothing moves: the pages are the file's, and promised to it once".to_owned(),
         step: nothing(),
-        mapped: if is_touched { mapped(0, [pages, 0]) } else { [[0; 2]; 2] },
+        mapped: if is_touched { by_first } else { [0; 2] },
         charged: if is_touched { pages } else { 0 },
     };
     let read = Scene {
         acts: vec![(second, Act::Read)],
         text: format!("{second_name}: read that byte of each page"),
-        documented: "no page is used, Private_Hugetlb of one becomes Shared_Hugetlb of both".to_owned(),
+        documented: "no page is used: both map the same pages now".to_owned(),
         step: nothing(),
-        mapped: [[0, pages]; 2],
+        mapped: [pages; 2],
         charged: pages,
     };
     let leave = Scene {
@@ -78,7 +70,7 @@ pub(super) fn scenes(first: Side, pages: u64, has_mount: bool) -> VecDeque<Scene
             "nothing is given back: the {second_name} has the file, and the charge stays where it was"
         ),
         step: nothing(),
-        mapped: mapped(of_second, [pages, 0]),
+        mapped: by_second,
         charged: pages,
     };
     let step = Step::Release { placed, unused: 0, held };
@@ -87,7 +79,7 @@ pub(super) fn scenes(first: Side, pages: u64, has_mount: bool) -> VecDeque<Scene
         text: format!("{second_name}: unmap and close, the last to have it"),
         documented: step.documented(),
         step,
-        mapped: [[0; 2]; 2],
+        mapped: [0; 2],
         charged: 0,
     };
     match first {
@@ -124,8 +116,8 @@ mod tests {
             assert_eq!(now, before, "{first:?}");
             let touch = scenes.iter().find(|scene| scene.acts == [(first, Act::Touch)]).unwrap();
             assert!(touch.documented.contains(&format!("the {}'s cgroup", name(first))));
-            assert!(scenes.iter().any(|scene| scene.mapped == [[0, 2]; 2]), "shared by both at some time");
-            assert_eq!(scenes.back().unwrap().mapped, [[0; 2]; 2]);
+            assert!(scenes.iter().any(|scene| scene.mapped == [2; 2]), "shared by both at some time");
+            assert_eq!(scenes.back().unwrap().mapped, [0; 2]);
         }
     }
 }

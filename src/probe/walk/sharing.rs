@@ -53,17 +53,12 @@ struct Director<'a> {
 struct Look {
     counters: Counters,
     /// Bytes, in the order of [`NAMES`].
-    figures: [Option<u64>; 6],
+    figures: [Option<u64>; 4],
 }
 
-const NAMES: [&str; 6] = [
-    "frontend Private_Hugetlb",
-    "frontend Shared_Hugetlb",
-    "backend Private_Hugetlb",
-    "backend Shared_Hugetlb",
-    "frontend's cgroup pays",
-    "backend's cgroup pays",
-];
+/// What a side maps is the sum of its `Private_Hugetlb` and `Shared_Hugetlb`: for pages of 1Gi the kernel tells the sum alone,
+/// see [`smaps::MappingFacts`].
+const NAMES: [&str; 4] = ["frontend maps", "backend maps", "frontend's cgroup pays", "backend's cgroup pays"];
 
 /// Plays all scenes with `first` as the one that touches the pages first. Why they could not be, if so.
 pub(super) fn run(
@@ -243,22 +238,17 @@ impl<'a> Director<'a> {
     }
 
     fn look(&self) -> Result<Look, String> {
-        let [frontend, backend] = self.pids.map(|pid| {
-            let total = smaps::total_of(pid?).get()?;
-            Some([total.private_bytes, total.shared_bytes])
-        });
-        let mapped = |of: Option<[u64; 2]>| of.map_or([None; 2], |figures| figures.map(Some));
+        let [frontend, backend] = self.pids.map(|pid| smaps::held_by(pid?).get());
         let [paid_by_frontend, paid_by_backend] =
             self.groups.each_ref().map(|group| group.as_ref()?.charges(self.size).bytes.get());
-        let ([a, b], [c, d]) = (mapped(frontend), mapped(backend));
-        let figures = [a, b, c, d, paid_by_frontend, paid_by_backend];
+        let figures = [frontend, backend, paid_by_frontend, paid_by_backend];
         Ok(Look { counters: self.counters.read().map_err(|error| error.to_string())?, figures })
     }
 
     fn movement(&self, scene: Scene, before: Look, after: Look) -> Movement {
-        let Scene { text, documented, step, mapped: [frontend, backend], charged, .. } = scene;
+        let Scene { text, documented, step, mapped, charged, .. } = scene;
         let bytes = |pages: u64| pages.saturating_mul(self.size.bytes());
-        let mapped = frontend.into_iter().chain(backend).map(|pages| Some(bytes(pages)));
+        let mapped = mapped.into_iter().map(|pages| Some(bytes(pages)));
         let payers = [Side::Frontend, Side::Backend].into_iter().zip(self.charged).map(|(side, was)| {
             let more = if side == self.first { bytes(charged) } else { 0 };
             was.filter(|_| self.are_apart()).map(|was| was.saturating_add(more))
