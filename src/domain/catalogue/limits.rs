@@ -37,7 +37,7 @@ checks! {
         reason: "NofileLimit",
         title: "RLIMIT_NOFILE is enough for the workload",
         why: "DPDK opens a file per page unless it is told --single-file-segments.",
-        how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, 32 with --dir, or a soft limit under 12. warn: \
+        how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, with --dir one more for each further page up to 32, or a soft limit under 12. warn: \
               too few for one per page. For qemu, the soft limit. fail: less than 17 and one per memory backend. In each case, those \
               that are inherited come on top. See docs/workloads.md.",
         remedy: "raise it: ulimit -n, LimitNOFILE= in a systemd unit",

@@ -16,7 +16,8 @@ use super::count;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Descriptors of a DPDK backend with one file of its own and one of its peer, and how many more with `--huge-dir`.
+/// Descriptors of a DPDK backend with one file of its own and one of its peer. With `--huge-dir` it has a file for each page of
+/// its own: as many more as were seen with 8 pages of 2Mi, and none with one page of 1Gi.
 const DPDK_FILES: u64 = 25;
 const DPDK_FILES_MORE_WITH_DIR: u64 = 7;
 /// Two of them are those files; without `--single-file-segments` there is one per page in their place.
@@ -126,7 +127,9 @@ impl Judge<'_> {
     }
 
     fn nofile_of_dpdk(&self, soft: u64, hard: u64) -> Result<String, Short> {
-        let with_dir = if self.request.directory.is_some() { DPDK_FILES_MORE_WITH_DIR } else { 0 };
+        let more_pages = self.memory.pages_of_one_side.saturating_sub(1);
+        let with_dir =
+            if self.request.directory.is_some() { more_pages.min(DPDK_FILES_MORE_WITH_DIR) } else { 0 };
         let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
         let a_file_per_page =
             self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));

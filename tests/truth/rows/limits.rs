@@ -3,7 +3,7 @@
 use hugeprobe::domain::catalogue::{HP404, HP405, HP406, HP407};
 
 use super::{DIR, MEMFD, QEMU, Row, TESTPMD, TESTPMD_DIR, TESTPMD_MEMFD, THREE, healthy, row};
-use crate::context::Missing;
+use crate::context::{Missing, SMALL};
 use crate::scene::Scene;
 
 pub(super) const ROWS: &[Row] = &[
@@ -15,8 +15,14 @@ pub(super) const ROWS: &[Row] = &[
     row("RLIMIT_NOFILE is 28, with three descriptors inherited", TESTPMD_MEMFD, &[], |scene| {
         at(scene, &["nofile=28", "inherited=3"])
     }),
-    row("RLIMIT_NOFILE is 30", TESTPMD_DIR, &[HP404], |scene| at(scene, &["nofile=30"])),
-    row("RLIMIT_NOFILE is 32", TESTPMD_DIR, &[], |scene| at(scene, &["nofile=32"])),
+    row("RLIMIT_NOFILE is too small for a file per page", TESTPMD_DIR, &[HP404], |scene| {
+        let limit = if scene.size == SMALL { "nofile=30" } else { "nofile=24" };
+        at(scene, &[limit])
+    }),
+    row("RLIMIT_NOFILE is enough for a file per page", TESTPMD_DIR, &[], |scene| {
+        let limit = if scene.size == SMALL { "nofile=32" } else { "nofile=25" };
+        at(scene, &[limit])
+    }),
     row("RLIMIT_NOFILE is 12, and may be raised to 64", TESTPMD, &[], |scene| at(scene, &["nofile=12:64"])),
     row("RLIMIT_NOFILE is 17, and may be raised to 64", QEMU, &[HP404], |scene| at(scene, &["nofile=17:64"])),
     row("RLIMIT_NOFILE is 18, and may be raised to 64", QEMU, &[], |scene| at(scene, &["nofile=18:64"])),
