@@ -12,12 +12,12 @@ check:
 ## Install what the tests need, then pass them all, real huge pages included (root)
 test:
 	tests/install-needs
-	env HUGEPROBE_REQUIRE=1 $$(tests/left-out) $(CARGO) test --locked
+	HUGEPROBE_REQUIRE=1 tests/hold-1gi $(CARGO) test --locked
 
 ## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
 truth:
 	tests/install-needs
-	HUGEPROBE_TRUTH=1 $(CARGO) test --locked --quiet --test truth
+	HUGEPROBE_TRUTH=1 tests/hold-1gi $(CARGO) test --locked --quiet --test truth
 
 ## The tests that CI runs before the others: format, lints, dependencies
 lint:

@@ -1,8 +1,8 @@
 //! Tests on real huge pages, real cgroups, real mounts: one binary, run serially.
 //!
 //! A need that this machine cannot meet (root, a pool, a controller) shows as ignored with its reason; with
-//! `HUGEPROBE_REQUIRE=1`, which `make test` sets, it is a failure; but for pages of 1Gi where `tests/left-out` found that
-//! the kernel has none to give, for want of a whole free gigabyte. Every page that a test adds to a pool is given back,
+//! `HUGEPROBE_REQUIRE=1`, which `make test` sets, it is a failure; but for pages of 1Gi where `tests/hold-1gi` found that
+//! the kernel has fewer than two to give. Every page that a test adds to a pool is given back,
 //! and a last test holds the pools against how they were at the start.
 // clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
 #![allow(

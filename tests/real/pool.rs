@@ -25,10 +25,7 @@ fn healthy(machine: &Machine) -> Result<(), Missing> {
 }
 
 fn missing(machine: &Machine) -> Result<(), Missing> {
-    machine.root()?;
-    if pools::counter(LARGE, "nr_hugepages") != 0 {
-        return Err(Missing("an empty pool of 1Gi".to_owned()));
-    }
+    let _empty = machine.empty_pool(LARGE)?;
     let run = check(&["--need", "1Gi=1"]);
     assert_eq!(run.code, Some(1));
     run.expect_of(Some("1Gi"), "HP101", "fail");
@@ -40,10 +37,7 @@ fn missing(machine: &Machine) -> Result<(), Missing> {
 }
 
 fn none(machine: &Machine) -> Result<(), Missing> {
-    machine.root()?;
-    if pools::counter(LARGE, "nr_hugepages") != 0 {
-        return Err(Missing("an empty pool of 1Gi".to_owned()));
-    }
+    let _empty = machine.empty_pool(LARGE)?;
     let run = check(&["--size", "1Gi"]);
     assert_eq!(run.code, Some(1));
     assert_eq!(run.report()["verdict"], "none");

@@ -153,7 +153,7 @@ impl Scene {
                     self.gigabytes
                 )));
             }
-            let extra = self.machine.pages(size, more)?;
+            let extra = pools::Extra::add(size, more)?;
             self.lacks_gigabytes = false;
             self.keep(extra);
         }

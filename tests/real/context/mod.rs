@@ -68,7 +68,13 @@ impl Machine {
     /// Needs root and `pages` pages of `size` that nobody else has, for as long as the guard lives.
     pub(crate) fn pages(&self, size: PageSize, pages: u64) -> Result<pools::Extra, Missing> {
         self.root()?;
-        pools::Extra::add(size, pages)
+        pools::Extra::add(size, pages.saturating_sub(pools::held(size)))
+    }
+
+    /// Needs root and a pool of `size` without a page, for as long as the guard lives.
+    pub(crate) fn empty_pool(&self, size: PageSize) -> Result<pools::Removed, Missing> {
+        self.root()?;
+        pools::Removed::all(size)
     }
 
     /// Needs a hugetlb cgroup of its own on the v2 hierarchy.

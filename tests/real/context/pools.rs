@@ -66,6 +66,40 @@ pub(crate) fn persistent(size: PageSize) -> u64 {
     counter(size, "nr_hugepages") - counter(size, "surplus_hugepages")
 }
 
+/// Pages that `tests/hold-1gi` has added for the tests to use, in place of pages of their own.
+pub(crate) fn held(size: PageSize) -> u64 {
+    let held = || std::env::var("HUGEPROBE_HELD_1GI").ok()?.parse().ok();
+    if size == super::LARGE { held().unwrap_or(0) } else { 0 }
+}
+
+/// The pages of `tests/hold-1gi`, taken out of the pool; added again when dropped.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    size: PageSize,
+}
+
+impl Removed {
+    /// Takes them out, and the pool is empty then.
+    pub(crate) fn all(size: PageSize) -> Result<Self, Missing> {
+        if counter(size, "nr_hugepages") != held(size) {
+            return Err(Missing(format!("a pool of {size} without pages of others")));
+        }
+        set(size, "nr_hugepages", 0);
+        Ok(Self { size })
+    }
+}
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let held = held(self.size);
+        set(self.size, "nr_hugepages", persistent(self.size) + held);
+        // A panic during another would end the runner: the tests that find fewer pages say so themselves.
+        if counter(self.size, "nr_hugepages") != held && !std::thread::panicking() {
+            panic!("the kernel did not give {held} pages of {} back", self.size);
+        }
+    }
+}
+
 /// Pages added to a pool; taken away again when dropped.
 #[derive(Debug)]
 pub(crate) struct Extra {
