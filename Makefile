@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth
+.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth bare
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -12,12 +12,12 @@ check:
 
 ## Install what the tests need, then pass them all, real huge pages included (root)
 test:
-	tests/install-needs
+	tests/needs tests
 	HUGEPROBE_REQUIRE=1 tests/hold-1gi $(CARGO) test --locked
 
 ## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
 truth:
-	tests/install-needs
+	tests/needs tests
 	HUGEPROBE_TRUTH=1 tests/hold-1gi $(CARGO) test --locked --quiet --test truth
 
 ## The tests that CI runs before the others: format, lints, dependencies
@@ -50,14 +50,14 @@ machines: static
 
 ## The image by the Dockerfile, without a registry of images: target/cluster/hugeprobe.tar, and its size (root)
 image:
-	tests/cluster/install-needs
+	tests/needs cluster
 	tests/cluster/image
 
 ## A real cluster of one node, pools of 2Mi and 1Gi, the chart installed, the verdict on the Node (root); PREBUILT= builds the
 ## image by the Dockerfile, else it is made of dist/hugeprobe
 PREBUILT ?= dist/hugeprobe
 cluster: $(if $(PREBUILT),static)
-	tests/cluster/install-needs
+	tests/needs cluster
 	tests/cluster/build
 	tests/cluster/image $(if $(PREBUILT),--prebuilt $(PREBUILT))
 	tests/cluster/up
@@ -70,6 +70,10 @@ cluster-kubectl:
 ## Everything of it gone, pages included
 cluster-down:
 	tests/cluster/down
+
+## Both commands of the README and every install script, on bare Debian 12 and 13: root directories by debootstrap (root)
+bare:
+	tests/bare/run
 
 ## The chart's tests that take no cluster
 chart:

@@ -4,8 +4,7 @@
 # and just below it. Prints one row per step, marks with "!" every row that is not as
 # docs/workloads.md says, and exits 1 if there is one. About three and a half minutes.
 #
-# Needs root, Linux with the hugetlb controller on a cgroup v2 hierarchy, and the packages
-# dpdk, qemu-system-x86, ipxe-qemu, strace, util-linux.
+# Needs root and Linux with the hugetlb controller on a cgroup v2 hierarchy; tests/needs installs the rest.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -13,9 +12,7 @@ pages=24                                  # 8 + 8 in use, and a few for DPDK's h
 pool=$sysfs/hugepages-2048kB
 Mi=$((1 << 20))
 [ "$(id -u)" = 0 ] || { echo "root is needed" >&2; exit 2; }
-for tool in dpdk-testpmd qemu-system-x86_64 strace setpriv prlimit; do
-  command -v $tool >/dev/null || { echo "$tool is needed" >&2; exit 2; }
-done
+"$(dirname "$0")/../tests/needs" bench
 cg=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/mounts)
 grep -qw hugetlb "$cg/cgroup.controllers" || { echo "no hugetlb controller on cgroup v2" >&2; exit 2; }
 
