@@ -37,9 +37,9 @@ checks! {
         reason: "NofileLimit",
         title: "RLIMIT_NOFILE is enough for the workload",
         why: "DPDK opens a file per page unless it is told --single-file-segments.",
-        how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, with --dir one more for each further page up to 32, or a soft limit under 12. warn: \
-              too few for one per page. For qemu, the soft limit. fail: less than 17 and one per memory backend. In each case, those \
-              that are inherited come on top. See docs/workloads.md.",
+        how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, with --dir 28 and for each NUMA node 4 for \
+              pages of 2Mi or 2 for 1Gi, or a soft limit under 12. warn: too few for one per page. For qemu, the soft limit. fail: \
+              less than 17 and one per memory backend. In each case, those that are inherited come on top. See docs/workloads.md.",
         remedy: "raise it: ulimit -n, LimitNOFILE= in a systemd unit",
         per_size: false,
         mandatory: false,

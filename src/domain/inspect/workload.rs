@@ -16,10 +16,10 @@ use super::count;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Descriptors of a DPDK backend with one file of its own and one of its peer. With `--huge-dir` it has a file for each page of
-/// its own: as many more as were seen with 8 pages of 2Mi, and none with one page of 1Gi.
+/// Descriptors of a DPDK backend with one file of its own and one of its peer, and how many more with `--huge-dir`, beside the
+/// files that describe its lists of pages.
 const DPDK_FILES: u64 = 25;
-const DPDK_FILES_MORE_WITH_DIR: u64 = 7;
+const DPDK_FILES_MORE_WITH_DIR: u64 = 3;
 /// Two of them are those files; without `--single-file-segments` there is one per page in their place.
 const DPDK_FILES_OF_MEMORY: u64 = 2;
 /// EAL raises the soft limit to the hard one, if it gets so far.
@@ -30,6 +30,10 @@ const QEMU_FILES: u64 = 17;
 /// Address space that DPDK reserves for each pair of page size and NUMA node, and at most.
 const DPDK_RESERVED_PER_TYPE: u64 = 64 * GIB;
 const DPDK_RESERVED_AT_MOST: u64 = 512 * GIB;
+/// The most pages and bytes in one of the lists that it divides them into (RTE_MAX_MEMSEG_PER_LIST, RTE_MAX_MEM_MB_PER_LIST in
+/// DPDK's config/rte_config.h): four lists for 2Mi, two for 1Gi. With `--huge-dir` each has a file that stays open.
+const DPDK_PAGES_PER_LIST: u64 = 8192;
+const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
 /// What a DPDK backend takes beside that and its peer's memory, and how much more with `--huge-dir`.
 const DPDK_ADDRESSES: u64 = 112 * MIB;
 const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
@@ -127,9 +131,11 @@ impl Judge<'_> {
     }
 
     fn nofile_of_dpdk(&self, soft: u64, hard: u64) -> Result<String, Short> {
-        let more_pages = self.memory.pages_of_one_side.saturating_sub(1);
-        let with_dir =
-            if self.request.directory.is_some() { more_pages.min(DPDK_FILES_MORE_WITH_DIR) } else { 0 };
+        let with_dir = if self.request.directory.is_some() {
+            DPDK_FILES_MORE_WITH_DIR.saturating_add(self.lists_of_pages())
+        } else {
+            0
+        };
         let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
         let a_file_per_page =
             self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));
@@ -247,21 +253,35 @@ impl Judge<'_> {
         self.inventory.privileges.capabilities.get().map(|set| set & (1 << capability) != 0)
     }
 
+    /// DPDK's lists of pages of the smallest size, of which a directory has one size; one NUMA node where none is known.
+    fn lists_of_pages(&self) -> u64 {
+        let bytes = self.memory.smallest_page.saturating_mul(DPDK_PAGES_PER_LIST).min(DPDK_BYTES_PER_LIST);
+        DPDK_RESERVED_PER_TYPE.div_ceil(bytes.max(1)).saturating_mul(self.numa_nodes().unwrap_or(1))
+    }
+
+    /// The machine's NUMA nodes, one where the kernel knows of none.
+    fn numa_nodes(&self) -> Result<u64, &str> {
+        match &self.inventory.nodes {
+            Reading::Known(nodes) => Ok(number(nodes.len())),
+            Reading::Absent => Ok(1),
+            nodes => Err(nodes.why_unknown().unwrap_or_default()),
+        }
+    }
+
     /// What DPDK reserves before it maps the first page, in bytes.
     fn reserved_addresses(&self) -> Result<u64, &str> {
-        let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX).max(1);
         let sizes = match &self.inventory.pools {
             _ if self.request.directory.is_some() => 1,
             Reading::Known(pools) => number(pools.len()),
             pools => return Err(pools.why_unknown().unwrap_or_default()),
         };
-        let nodes = match &self.inventory.nodes {
-            Reading::Known(nodes) => number(nodes.len()),
-            Reading::Absent => 1,
-            nodes => return Err(nodes.why_unknown().unwrap_or_default()),
-        };
-        Ok(DPDK_RESERVED_PER_TYPE.saturating_mul(sizes).saturating_mul(nodes).min(DPDK_RESERVED_AT_MOST))
+        let types = sizes.saturating_mul(self.numa_nodes()?);
+        Ok(DPDK_RESERVED_PER_TYPE.saturating_mul(types).min(DPDK_RESERVED_AT_MOST))
     }
+}
+
+fn number(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX).max(1)
 }
 
 fn descriptors(number: u64) -> String {

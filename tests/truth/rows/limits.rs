@@ -15,12 +15,12 @@ pub(super) const ROWS: &[Row] = &[
     row("RLIMIT_NOFILE is 28, with three descriptors inherited", TESTPMD_MEMFD, &[], |scene| {
         at(scene, &["nofile=28", "inherited=3"])
     }),
-    row("RLIMIT_NOFILE is too small for a file per page", TESTPMD_DIR, &[HP404], |scene| {
-        let limit = if scene.size == SMALL { "nofile=30" } else { "nofile=24" };
+    row("RLIMIT_NOFILE is one less than --huge-dir takes", TESTPMD_DIR, &[HP404], |scene| {
+        let limit = if scene.size == SMALL { "nofile=31" } else { "nofile=29" };
         at(scene, &[limit])
     }),
-    row("RLIMIT_NOFILE is enough for a file per page", TESTPMD_DIR, &[], |scene| {
-        let limit = if scene.size == SMALL { "nofile=32" } else { "nofile=25" };
+    row("RLIMIT_NOFILE is what --huge-dir takes", TESTPMD_DIR, &[], |scene| {
+        let limit = if scene.size == SMALL { "nofile=32" } else { "nofile=30" };
         at(scene, &[limit])
     }),
     row("RLIMIT_NOFILE is 12, and may be raised to 64", TESTPMD, &[], |scene| at(scene, &["nofile=12:64"])),

@@ -2,7 +2,7 @@
 
 use super::super::super::inventory::Inventory;
 use super::super::super::reading::Reading;
-use super::super::super::request::{PageCount, Request};
+use super::super::super::request::Request;
 use super::super::super::size::PageSize;
 
 /// The least memory that testpmd and QEMU were seen to pass frames with, on each side.
@@ -16,8 +16,8 @@ pub(super) struct Memory {
     /// All of it.
     pub(super) bytes: u64,
     pub(super) pages: u64,
-    /// The most that one process maps of its own: the frontend and the backend are two.
-    pub(super) pages_of_one_side: u64,
+    /// The smallest page of it, bytes.
+    pub(super) smallest_page: u64,
     /// The most of one size, which DPDK may keep in one file.
     pub(super) largest_size: u64,
     /// The most in one `--need`, which is one memory backend of QEMU's.
@@ -40,19 +40,11 @@ impl Memory {
         let bytes = |needs: &mut dyn Iterator<Item = &(u64, u64)>| {
             needs.fold(0_u64, |sum, (page, pages)| sum.saturating_add(page.saturating_mul(*pages)))
         };
-        let pages_of =
-            |needs: &[PageCount]| needs.iter().fold(0_u64, |sum, need| sum.saturating_add(need.pages));
-        let of_one_side = pages_of(&request.frontend_need).max(pages_of(&request.backend_need));
-        let pages = needs.iter().fold(0_u64, |sum, need| sum.saturating_add(need.1));
         let of_size = |page| bytes(&mut needs.iter().filter(|need| need.0 == page));
         Self {
             bytes: bytes(&mut needs.iter()),
-            pages,
-            pages_of_one_side: if of_one_side == 0 {
-                pages
-            } else {
-                pages_of(&request.need).saturating_add(of_one_side)
-            },
+            pages: needs.iter().fold(0, |sum, need| sum.saturating_add(need.1)),
+            smallest_page: needs.iter().map(|need| need.0).min().unwrap_or(COMMON_PAGE),
             largest_size: needs.iter().map(|need| of_size(need.0)).max().unwrap_or_default(),
             largest_backend: needs
                 .iter()

@@ -120,8 +120,8 @@ fn descriptors_are_judged_at_the_numbers_measured() {
         (with_dir(dpdk(&[])), 31, 31, Fail),
         (with_dir(dpdk(&[])), 32, 32, Warn),
         (with_dir(dpdk(&[])), 46, 46, Pass),
-        (with_dir(dpdk(&["1Gi=1"])), 24, 24, Fail),
-        (with_dir(dpdk(&["1Gi=1"])), 25, 25, Pass),
+        (with_dir(dpdk(&["1Gi=1"])), 29, 29, Fail),
+        (with_dir(dpdk(&["1Gi=1"])), 30, 30, Pass),
         (dpdk(&["2Mi=512"]), 1024, 1046, Warn),
         (dpdk(&["2Mi=512"]), 1024, 1047, Pass),
         (dpdk(&["2Mi=256@numa0", "2Mi=256@numa1"]), 1024, 1046, Warn),
@@ -215,8 +215,7 @@ fn descriptors_that_are_inherited_are_not_the_workloads() {
     for (soft, hard, inherited, request, outcome) in [
         (27, 27, &[3, 4, 5][..], dpdk(&["2Mi=1"]), Fail),
         (28, 28, &[3, 4, 5], dpdk(&["2Mi=1"]), Pass),
-        (28, 28, &[3, 4, 5], with_dir(dpdk(&["2Mi=1"])), Pass),
-        (34, 34, &[3, 4, 5], with_dir(dpdk(&["2Mi=8"])), Fail),
+        (28, 28, &[3, 4, 5], with_dir(dpdk(&["2Mi=1"])), Fail),
         (20, 20, &[3, 4, 5], qemu(&["2Mi=8"]), Fail),
         (21, 21, &[3, 4, 5], qemu(&["2Mi=8"]), Pass),
         // Numbers beyond the limit take nothing from it.
