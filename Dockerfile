@@ -4,11 +4,14 @@ ARG BUILDER=docker.io/library/rust:1.95-bookworm
 
 FROM ${BUILDER} AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY docs/report.schema.json docs/
 COPY src src
+# There is no .git here: build.rs takes the commit from the environment.
+ARG REVISION=unknown
 # Cargo wants every declared target to exist, tests included, which stand last: without them a change of a test builds nothing anew.
 RUN sed -i '/^\[\[test\]\]/,$d' Cargo.toml \
-    && cargo rustc --profile image --locked --bin hugeprobe -- -C target-feature=+crt-static \
+    && HUGEPROBE_COMMIT="${REVISION}" cargo rustc --profile image --locked --bin hugeprobe -- -C target-feature=+crt-static \
         -C link-arg=-Wl,-z,pack-relative-relocs \
     && install -D --strip target/image/hugeprobe /out/hugeprobe
 

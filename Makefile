@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth bare
+.PHONY: check test bench fuzz static lint docs machines arm64 image cluster cluster-kubectl cluster-down chart manifests truth bare
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -20,10 +20,11 @@ truth:
 	tests/needs tests
 	HUGEPROBE_TRUTH=1 tests/hold-1gi $(CARGO) test --locked --quiet --test truth
 
-## The tests that CI runs before the others: format, lints, dependencies
+## The tests that CI runs before the others: format, lints, scripts and workflows
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	.github/lint
 
 ## Regenerate docs/checks.md and docs/troubleshooting.md from their tables, and the tables that tests compare with
 docs:
@@ -47,6 +48,10 @@ static:
 machines: static
 	tests/machines/prepare target/machines dist/hugeprobe "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')"
 	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
+
+## Cross-build for arm64, boot an emulated arm64 machine and run check there (installs a cross compiler and QEMU; root)
+arm64:
+	tests/arm64
 
 ## The image by the Dockerfile, without a registry of images: target/cluster/hugeprobe.tar, and its size (root)
 image:

@@ -177,3 +177,41 @@ fn closed_standard_streams_do_not_matter() {
     let status = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_hugeprobe")]).status().unwrap();
     assert_eq!(status.code(), Some(3));
 }
+
+/// A bug report needs more than the version number; `-V` is for scripts. `.ci/static` compares the commit with the clone's.
+#[test]
+fn version_names_commit_target_and_features() {
+    let short = format!("hugeprobe {}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text(&run(&["-V"]).stdout), format!("{short}\n"));
+    let features = if cfg!(feature = "cluster") { "cluster" } else { "none" };
+    for arguments in [&["--version"][..], &["check", "--version"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let line = text(&output.stdout);
+        let line = line.strip_suffix('\n').unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        let (name, rest) = line.split_once(" (commit ").unwrap();
+        assert!(name.ends_with(env!("CARGO_PKG_VERSION")), "{line}");
+        let parts: Vec<&str> = rest.strip_suffix(')').unwrap().splitn(3, ", ").collect();
+        let target = parts[1];
+        assert!(target.starts_with(std::env::consts::ARCH) && target.contains("linux"), "{line}");
+        assert_eq!(parts[2], format!("features: {features}"), "{line}");
+        let is_id = parts[0].len() == 12 && parts[0].bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(is_id || parts[0] == "unknown", "{line}");
+    }
+}
+
+#[test]
+fn the_schema_is_printed_and_describes_the_report() {
+    let output = run(&["schema"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/report.schema.json");
+    assert_eq!(text(&output.stdout), std::fs::read_to_string(file).unwrap());
+    let schema = serde_json::from_slice(&output.stdout).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut report: serde_json::Value =
+        serde_json::from_slice(&run(&["check", "--root", TREE, "-o", "json"]).stdout).unwrap();
+    assert!(validator.is_valid(&report));
+    report["verdict"] = "good".into();
+    assert!(!validator.is_valid(&report));
+}

@@ -19,9 +19,21 @@ pub use self::check::Check;
 pub mod cluster;
 mod help;
 
+/// What `--version` prints. `-V` prints the version alone.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("HUGEPROBE_COMMIT"),
+    ", ",
+    env!("HUGEPROBE_TARGET"),
+    ", features: ",
+    env!("HUGEPROBE_FEATURES"),
+    ")"
+);
+
 /// Tells whether this machine's huge pages will carry a vhost-user workload, by doing what the workload does.
 #[derive(Debug, Parser)]
-#[command(name = "hugeprobe", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "hugeprobe", version, long_version = VERSION, propagate_version = true, arg_required_else_help = true)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -55,6 +67,8 @@ pub enum Verb {
     /// Say what a check is about, why it matters and what to do, or what a log tells of; without either, list all checks
     #[command(after_long_help = AFTER_EXPLAIN)]
     Explain(Explain),
+    /// Print the JSON schema of what `check -o json` prints
+    Schema,
     /// A worker process of `check` or `walk`
     #[command(hide = true)]
     Worker {

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::probe::{guardian, worker};
+use crate::render::json::SCHEMA;
 use args::Verb;
 use exit::Exit;
 
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "cluster")]
         Verb::Cleanup(options) => finish(cluster::cleanup(&options)),
         Verb::Explain(options) => finish(explain::run(&options)),
+        Verb::Schema => finish(print(|out| out.write_all(SCHEMA.as_bytes())).map(|()| Exit::Pass)),
         Verb::Worker { assignment } => worker::main(&assignment),
         Verb::Role { assignment } => worker::role(&assignment),
         Verb::Container(options) => finish(container::run(&options)),

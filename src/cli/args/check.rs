@@ -73,7 +73,7 @@ pub struct Check {
     #[arg(long)]
     pub measure: bool,
 
-    /// How to print the report: table, short, json (docs/report.schema.json) or junit
+    /// How to print the report: table, short, json (see `hugeprobe schema`) or junit
     #[arg(short, long, value_name = "FORM", default_value_t)]
     pub output: Format,
 
