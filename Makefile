@@ -1,5 +1,6 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs machines arm64 image cluster cluster-kubectl cluster-down chart manifests truth bare
+.PHONY: check test flaky bench fuzz static lint docs machines arm64 image cluster cluster-kubectl cluster-down chart manifests truth \
+	bare dist dist-test dist-twice nightly
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -39,10 +40,21 @@ bench:
 fuzz:
 	fuzz/run $(SECONDS_PER_TARGET)
 
-## One static file, the one in the image: dist/hugeprobe; packed relocations take 0.8 MB off it (the Dockerfile has the same line)
+## One static file, the one in the image: dist/hugeprobe
 static:
-	$(CARGO) rustc --profile image --locked --bin hugeprobe -- -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
-	install -D target/image/hugeprobe dist/hugeprobe
+	packaging/binary image dist/hugeprobe
+
+## What is released, in dist/release: archive, deb, rpm, image, chart, krew manifest, bill of materials, digests (root)
+dist:
+	packaging/dist
+
+## Install what `make dist` left in bare roots, run it there, have every file read by another program (root)
+dist-test:
+	packaging/test
+
+## Make it all again in another directory: every file has the same digest
+dist-twice:
+	packaging/twice
 
 ## Emulated machines: several NUMA nodes, the oldest and the newest kernel of Debian (installs QEMU; root)
 machines: static
