@@ -23,8 +23,10 @@ var (
 	// Programs and functions that start the command in their arguments, and how many words come before it.
 	wrappers = map[string]int{
 		"command": 0, "env": 0, "exec": 0, "nice": 0, "nsenter": 0, "prlimit": 0, "setpriv": 0, "setsid": 0, "stdbuf": 0,
-		"taskset": 0, "timeout": 0, "unshare": 0, "xargs": 0, "inside": 0, "launch": 1, "stage": 1, "step": 0, "within": 1,
+		"taskset": 0, "timeout": 0, "unshare": 0, "xargs": 0, "inside": 0, "bound": 0, "launch": 1, "stage": 1, "step": 0, "within": 1,
 	}
+	// Options whose value is a word that could be a program.
+	valued = map[string]bool{"--pdeathsig": true, "--propagation": true}
 	starts = regexp.MustCompile(`(?s)(?:Command::new\(|\.command\(|program_or_missing\(|script\("inside"\)\s*\.args\(|daemon\([a-z_.]+,|` +
 		`extend\(|once\(|holder\([a-z_.]+,)\s*&?\[?\s*"([^"\s]+)"`)
 	paths  = regexp.MustCompile(`"(/usr/(?:s?bin|lib|libexec|share)/[^"\s{}]+)"`)
@@ -95,7 +97,7 @@ func command(words []string, loops map[string][]string, place string) {
 			return // what a variable names
 		}
 		if rest[i] == "" || rest[i][0] == '-' || strings.Contains(rest[i], "=") || number.MatchString(rest[i]) ||
-			option && rest[i-1] == "--propagation" {
+			option && valued[rest[i-1]] {
 			continue
 		}
 		if skip == 0 {
