@@ -92,6 +92,11 @@ cluster-down:
 bare:
 	tests/bare/run
 
+## What takes too long for .ci/run, whole: hours (root)
+nightly: dist dist-twice arm64
+	$(MAKE) fuzz SECONDS_PER_TARGET=60
+	$(MAKE) flaky N=20
+
 ## The chart's tests that take no cluster
 chart:
 	charts/test
