@@ -1,5 +1,5 @@
 # The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth
+.PHONY: check test flaky bench fuzz static lint docs machines image cluster cluster-kubectl cluster-down chart manifests truth
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -12,7 +12,13 @@ check:
 ## Install what the tests need, then pass them all, real huge pages included (root)
 test:
 	tests/install-needs
-	env HUGEPROBE_REQUIRE=1 $$(tests/left-out) $(CARGO) test --locked
+	env HUGEPROBE_REQUIRE=1 $$(tests/left-out) tests/run
+
+## Find out which tests depend on luck: all of them N times, every second time beside a load; ARGS are of tests/flaky (root)
+N ?= 20
+flaky:
+	tests/install-needs
+	env $$(tests/left-out) tests/flaky $(N) $(ARGS)
 
 ## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
 truth:
