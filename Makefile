@@ -14,7 +14,13 @@ check:
 ## Install what the tests need, then pass them all, real huge pages included (root)
 test:
 	tests/needs tests
-	HUGEPROBE_REQUIRE=1 tests/hold-1gi $(CARGO) test --locked
+	HUGEPROBE_REQUIRE=1 tests/hold-1gi tests/run
+
+## Find out which tests depend on luck: all of them N times, every second time beside a load; ARGS are of tests/flaky (root)
+N ?= 20
+flaky:
+	tests/needs tests
+	tests/hold-1gi tests/flaky $(N) $(ARGS)
 
 ## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
 truth:

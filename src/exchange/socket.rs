@@ -210,10 +210,10 @@ mod tests {
         let path = directory.path().join("socket");
         let there = path.clone();
         let client =
-            std::thread::spawn(move || connect(&there, Instant::now() + Duration::from_secs(5)).map(drop));
+            std::thread::spawn(move || connect(&there, Instant::now() + Duration::from_secs(60)).map(drop));
         std::thread::sleep(Duration::from_millis(30));
         let listener = Listener::new(&path).unwrap();
-        listener.accept(Instant::now() + Duration::from_secs(5)).unwrap();
+        listener.accept(Instant::now() + Duration::from_secs(60)).unwrap();
         client.join().unwrap().unwrap();
         drop(listener);
         assert!(!path.exists());

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use hugeprobe::kubernetes::agent::node::{FORBIDDEN, POLL, POLLING};
+use hugeprobe::kubernetes::core::{AFTER_HINDRANCE_MS, Patience};
 use serde_json::json;
 
+use super::bounds::{jittered, shortest, shortest_of, tries};
 use super::stage::{BOOT, Machine, Stage};
 use super::world::{Fault, NODE, World};
 
@@ -37,8 +40,12 @@ async fn without_watch_the_node_is_asked_for_now_and_then() {
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("none"));
     stage.pass(25 * MINUTE).await;
     let gets = stage.world.done("get nodes").len();
-    assert!((10..30).contains(&gets), "{gets} GETs in half an hour");
-    assert!(stage.world.tried("watch nodes").len() < 10);
+    let [most, least] = jittered(POLL).map(|wait| tries(std::iter::repeat(wait), 30 * MINUTE));
+    assert!((least..=most).contains(&gets), "{gets} GETs in half an hour, not {least} to {most}");
+    // It is asked for GETs as long as the watch is not tried again.
+    let (watches, most) =
+        (stage.world.tried("watch nodes").len(), tries(std::iter::repeat(FORBIDDEN), 30 * MINUTE));
+    assert!(watches <= most, "{watches} watches in half an hour, more than {most}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,8 +60,11 @@ async fn without_any_right_to_see_the_node_nothing_is_written_and_little_is_aske
     stage.pass(55 * MINUTE).await;
     assert_eq!(stage.world.tried("patch nodes/status").len(), 0);
     assert!(!stage.page("/readyz").0);
+    // Nothing but: pods, once; the list, each time that it is tried again; and in between GETs that wait ever longer.
+    let lists = tries(std::iter::repeat(FORBIDDEN), 60 * MINUTE);
+    let most = 1 + lists + lists * tries(shortest(POLLING), FORBIDDEN);
     let asked = stage.world.state().seen.len();
-    assert!(asked < 120, "{asked} requests in an hour");
+    assert!(asked <= most, "{asked} requests in an hour, more than {most}: {}", stage.seen());
     stage.world.mend("list nodes");
     stage.until_verdict("none").await;
 }
@@ -80,8 +90,10 @@ async fn without_events_the_verdict_is_there_all_the_same() {
 async fn without_pods_the_verdict_is_unknown_and_says_so() {
     let stage = without(&["create pods"], 4).await;
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("unknown"));
+    let patience = Patience { first: AFTER_HINDRANCE_MS, most: u64::MAX };
+    let most = tries(shortest_of(patience, Duration::ZERO), 5 * MINUTE);
     let tried = stage.world.tried("create pods").len();
-    assert!(tried < 10, "{tried} pods in five minutes");
+    assert!(tried <= most, "{tried} pods in five minutes, more than {most}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::health::Health;
 use hugeprobe::kubernetes::agent::http::Site as _;
+use hugeprobe::kubernetes::agent::pause::Chance;
 use hugeprobe::kubernetes::agent::run::{Agent, run};
 use hugeprobe::kubernetes::api::Api;
 use hugeprobe::kubernetes::config::Config;
@@ -24,6 +25,14 @@ use super::world::{NAMESPACE, NODE, World};
 pub(crate) const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
 pub(crate) const OTHER_BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ac";
 pub(crate) const TICK: Duration = Duration::from_secs(10);
+
+/// What all waits of agents follow from: `HUGEPROBE_SEED`, or any number, and printed for the case that the test fails.
+fn seed() -> u64 {
+    let drawn = || Chance::of_process().next();
+    let seed = std::env::var("HUGEPROBE_SEED").map_or_else(|_| drawn(), |text| text.parse().unwrap());
+    println!("HUGEPROBE_SEED={seed}");
+    seed
+}
 
 /// A machine of files.
 pub(crate) struct Machine(tempfile::TempDir);
@@ -117,6 +126,7 @@ impl Stage {
                 let passed = SignedDuration::try_from(begin.elapsed()).unwrap();
                 epoch + passed + SignedDuration::from_secs(off.load(Ordering::Relaxed))
             }),
+            chance: Chance::new(seed()),
             health: Arc::clone(&health),
         };
         let (stop, stopped) = oneshot::channel();

@@ -1,6 +1,6 @@
 //! Each role against a peer that misbehaves: a table of scripts, and what the role makes of each.
 //!
-//! Every row has to end within the deadline, in the outcome stated, with no descriptor left open. They run one after
+//! Every row has to end in the outcome stated, with no descriptor left open. They run one after
 //! another: descriptors are counted.
 // clippy.toml's exemption of tests is for what `cfg(test)` marks, and helpers of an integration test are not marked.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -12,16 +12,17 @@ mod taken_away;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hugeprobe::exchange::message::MemoryRegion;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
-/// How long a session may take, and how long it may take to notice that it took too long.
+/// How long a session takes that ends by its deadline.
 const DEADLINE: Duration = Duration::from_millis(1500);
-const LATEST: Duration = Duration::from_secs(10);
+/// The deadline of all others, which no machine is so busy as to need: how they end is what they say.
+const LATEST: Duration = Duration::from_secs(60);
 
 const BYTES: u64 = 1 << 20;
 const GUEST: u64 = 0x4000_0000;
@@ -37,12 +38,21 @@ fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs one row and looks at the clock and the descriptors.
-fn row(name: &str, expected: &str, run: impl FnOnce(Instant) -> String) {
-    let (before, began) = (open_fds(), Instant::now());
-    let outcome = run(began + DEADLINE);
+/// How a session ends that ends by its deadline: the backend's; the frontend's, and the frontend's that stops its rings then
+/// because no frame passes.
+const AT_DEADLINE: [&str; 4] =
+    ["Deadline", "silent for", "0 of 0, [0, 0]", "the answer to GET_VRING_BASE is"];
+
+/// How long a session may take that should end so.
+fn time_of(expected: &str) -> Duration {
+    if AT_DEADLINE.iter().any(|end| expected.starts_with(end)) { DEADLINE } else { LATEST }
+}
+
+/// Runs one row, which is told how long it may take, and looks at the descriptors.
+fn row(name: &str, expected: &str, run: impl FnOnce(Duration) -> String) {
+    let before = open_fds();
+    let outcome = run(time_of(expected));
     assert!(outcome.contains(expected), "{name}: '{outcome}' does not contain '{expected}'");
-    assert!(began.elapsed() < LATEST, "{name}: {:?}", began.elapsed());
     assert_eq!(open_fds(), before, "{name}: descriptors left open");
 }
 

@@ -12,7 +12,7 @@ use crate::Case;
 use crate::context::child::Filter;
 use crate::context::pod::{Groups, Pod, WITH_FS_GROUP, WITHOUT_FS_GROUP, expect, wait_for};
 use crate::context::pools::available;
-use crate::context::{LARGE, Machine, Missing, SMALL};
+use crate::context::{HANGS, LARGE, Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
     ("container: a healthy node passes, 2Mi", healthy),
@@ -158,7 +158,7 @@ fn frontend_killed(machine: &Machine) -> Result<(), Missing> {
         assert!(!frontend.end().success());
         let killed = Instant::now();
         assert_eq!(backend.end().code(), Some(0));
-        assert!(killed.elapsed() < Duration::from_secs(5), "the backend waited {:?}", killed.elapsed());
+        assert!(killed.elapsed() < HANGS, "the backend waited {:?}", killed.elapsed());
         let text = pod.message(Container::Backend);
         assert!(
             text.contains("the frontend container is gone") || text.contains("the frontend is gone"),
@@ -183,7 +183,7 @@ fn backend_killed(machine: &Machine) -> Result<(), Missing> {
     backend.signal(Signal::SIGKILL);
     let killed = Instant::now();
     assert_eq!(frontend.end().code(), Some(0));
-    assert!(killed.elapsed() < Duration::from_secs(5), "the frontend waited {:?}", killed.elapsed());
+    assert!(killed.elapsed() < HANGS, "the frontend waited {:?}", killed.elapsed());
     let text = pod.message(Container::Frontend);
     assert!(text.contains("the backend container is gone"), "{text}");
     let findings = pod.conclude();
@@ -201,7 +201,7 @@ fn nobody_came(machine: &Machine) -> Result<(), Missing> {
         pod.seconds = 3;
         let begin = Instant::now();
         assert_eq!(pod.start(container, false).end().code(), Some(0));
-        assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < HANGS, "{:?}", begin.elapsed());
         let message = pod.parsed(container);
         let sessions: Vec<_> =
             message.workers.iter().filter(|worker| worker.role.to_string().contains(':')).collect();
@@ -220,9 +220,7 @@ fn terminated(machine: &Machine) -> Result<(), Missing> {
         pod.message(Container::Frontend).contains("placement exit:0+").then_some(())
     });
     frontend.signal(Signal::SIGTERM);
-    let told = Instant::now();
     assert_eq!(frontend.end().code(), Some(0));
-    assert!(told.elapsed() < Duration::from_secs(2), "{:?}", told.elapsed());
     let message = pod.parsed(Container::Frontend);
     assert_eq!(message.verdict(), Outcome::Unknown);
     assert!(message.workers.iter().any(|worker| worker.ending == Ending::BrokenOff("SIGTERM".to_owned())));

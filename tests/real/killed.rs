@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,17 +12,15 @@ use serde_json::Value;
 
 use crate::Case;
 use crate::context::program::{PROGRAM, Run, run as run_to_end, wait};
-use crate::context::{Machine, Missing, SMALL, pools};
+use crate::context::random::Random;
+use crate::context::{HANGS, Machine, Missing, SMALL, pools};
 
 pub(crate) const CASES: &[Case] = &[
     ("killed: SIGKILL of either role at random moments", roles),
     ("killed: SIGKILL of `frontend`, `backend` and their workers in mid-traffic", verbs),
 ];
 
-/// How long a run may take in which a worker is killed: a phase's deadline, and the phases after it.
-const DEADLINE: Duration = Duration::from_secs(12);
-
-/// How long is waited at most before either kill: a run takes some 400 ms without one, in a debug build.
+/// How long is waited at most before a role of `frontend` and `backend` is killed, which would go on for hours.
 const SPAN: Duration = Duration::from_millis(180);
 
 fn roles(machine: &Machine) -> Result<(), Missing> {
@@ -31,31 +29,45 @@ fn roles(machine: &Machine) -> Result<(), Missing> {
     let mut random = Random::new();
     let mount = Mount::new();
     let before = held();
-    let (mut killed, mut runs, mut noticed) = (0, 0, 0);
+    // A run without a kill; each of two kills has half of that.
+    let span = || {
+        let begin = Instant::now();
+        wait(start(None));
+        begin.elapsed() / 2
+    };
+    let mut longest = span();
+    let (mut killed, mut runs, mut struck, mut noticed) = (0, 0, 0, 0);
     while killed < kills {
         runs += 1;
         // Two in one run, so that many moments cost little time.
-        let victims = [random.victim(), random.victim()];
+        let victims = [(); 2].map(|()| {
+            let role = if random.below(2) == 0 { "frontend:" } else { "backend:" };
+            (role, longest.mul_f64(random.part()))
+        });
         let what = format!("run {runs} of seed {}: {victims:?}", random.seed);
-        let begin = Instant::now();
         // Every other run with memory that has a path.
-        let child = start((runs % 2 == 0).then_some(mount.path()));
+        let mut child = start((runs % 2 == 0).then_some(mount.path()));
         let hit: u32 = victims
             .iter()
             .map(|(role, delay)| {
                 std::thread::sleep(*delay);
-                u32::from(kill_one(&child, role))
+                u32::from(kill_one(&mut child, role))
             })
             .sum();
         let run = wait(child);
-        assert!(begin.elapsed() < DEADLINE, "{what}: {:?}", begin.elapsed());
+        struck += u32::from(hit > 0);
         noticed += u32::from(judge(&run, &what));
         nothing_is_left(&before, mount.path(), &what);
         killed += hit;
+        if hit == 0 {
+            // The machine has become faster, or less busy.
+            longest = span();
+        }
         assert!(runs <= 6 * kills, "{killed} of {kills} were met in {runs} runs");
     }
-    // Who is killed after its last word is not missed; most are.
-    assert!(noticed * 2 > killed, "{killed} kills were noticed in {noticed} of {runs} runs");
+    // Who is killed after its last word is not missed. That is a small part of a role's life: that it is met by half of a
+    // hundred runs takes more bad luck than there is.
+    assert!(noticed * 2 > struck, "{killed} kills were noticed in {noticed} of {struck} runs that they met");
     Ok(())
 }
 
@@ -98,7 +110,7 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
     for number in 0..kills(100) {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");
-        let delay = SPAN.mul_f64(random.below(1000) as f64 / 1000.0);
+        let delay = SPAN.mul_f64(random.part());
         let (of_frontend, its_worker) = (random.below(2) == 0, random.below(2) == 0);
         let listens = random.below(2) == 0;
         let what = format!(
@@ -126,10 +138,8 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
         };
         std::thread::sleep(delay);
         let hit = if its_worker { worker } else { Pid::from_raw(victim.id().try_into().unwrap()) };
-        let begin = Instant::now();
         kill(hit, Signal::SIGKILL).unwrap();
         let (victim, other) = (wait(victim), wait(other));
-        assert!(begin.elapsed() < Duration::from_secs(10), "{what}: {:?}", begin.elapsed());
         assert_eq!(victim.code, its_worker.then_some(3), "{what}: {victim:?}");
         assert!(!its_worker || victim.stdout.contains("killed by SIGKILL"), "{what}: {victim:?}");
         // The backend was to go on until the frontend hangs up, and says how that was.
@@ -159,7 +169,7 @@ fn worker_of(verb: &Child) -> Option<Pid> {
         if let Some(worker) = children.split_whitespace().next() {
             return Some(Pid::from_raw(worker.parse().unwrap()));
         }
-        if begin.elapsed() > Duration::from_secs(20) {
+        if begin.elapsed() > HANGS {
             return None;
         }
         std::thread::sleep(Duration::from_micros(200));
@@ -179,7 +189,7 @@ fn nothing_is_left(before: &[u64; 2], mount: &Path, what: &str) {
     assert!(files.is_empty(), "{what}: {files:?}");
     let begin = Instant::now();
     while held() != *before {
-        assert!(begin.elapsed() < Duration::from_secs(5), "{what}: {:?}, {before:?} before", held());
+        assert!(begin.elapsed() < HANGS, "{what}: {:?}, {before:?} before", held());
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -194,11 +204,10 @@ fn start(directory: Option<&Path>) -> Child {
 }
 
 /// Kills the first worker of this role that turns up. False if the run ends before one does.
-fn kill_one(run: &Child, role: &str) -> bool {
+fn kill_one(run: &mut Child, role: &str) -> bool {
     let pid = run.id();
     let mark = format!("\"role\":\"{role}");
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_millis(100) {
+    while run.try_wait().unwrap().is_none() {
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         for child in children.split_whitespace() {
             let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
@@ -240,31 +249,5 @@ fn judge(run: &Run, what: &str) -> bool {
             false
         }
         code => panic!("{what}: exit {code:?}: {run:?}"),
-    }
-}
-
-/// Numbers that differ from run to run, by a seed that a failure names (xorshift64).
-struct Random {
-    seed: u64,
-    state: u64,
-}
-
-impl Random {
-    fn new() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let seed = (now.as_secs() << 30) | u64::from(now.subsec_nanos()) | 1;
-        Self { seed, state: seed }
-    }
-
-    fn victim(&mut self) -> (&'static str, Duration) {
-        let role = if self.below(2) == 0 { "frontend:" } else { "backend:" };
-        (role, SPAN.mul_f64(self.below(1000) as f64 / 1000.0))
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state % end
     }
 }

@@ -15,7 +15,7 @@ use hugeprobe::exchange::table::Pages;
 use crate::Case;
 use crate::context::program::{Run, check};
 use crate::context::testpmd::{Testpmd, Told};
-use crate::context::{LARGE, Machine, Missing, SMALL};
+use crate::context::{HANGS, LARGE, Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
     (
@@ -34,7 +34,7 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 const PEER: [&str; 8] = ["--only", "HP612", "--only", "HP613", "--only", "HP614", "--only", "HP615"];
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = HANGS;
 
 fn check_peer(size: PageSize, socket: &Path, arguments: &[&str]) -> Run {
     let (size, socket) = (size.to_string(), socket.to_str().unwrap());

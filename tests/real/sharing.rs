@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hugeprobe::domain::catalogue::{HP601, HP602, HP603, HP604, HP606, HP607, HP608, HP609};
 use hugeprobe::domain::check::{CheckId, Finding, Outcome};
@@ -20,7 +20,7 @@ use hugeprobe::exchange::table::Pages;
 use hugeprobe::exchange::{self, Source, Task, frame};
 
 use crate::Case;
-use crate::context::{LARGE, Machine, Missing, SMALL};
+use crate::context::{HANGS, LARGE, Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
     ("sharing: 2Mi, every session passes", small),
@@ -169,8 +169,7 @@ fn other_frames(machine: &Machine) -> Result<(), Missing> {
             features: FEATURES,
             protocol_features: PROTOCOL_FEATURES & !hugeprobe::exchange::message::protocol::STATUS,
         };
-        let _ = Backend::new(Channel::new(theirs.into()), options, &mut honest)
-            .serve(Instant::now() + Duration::from_secs(20));
+        let _ = Backend::new(Channel::new(theirs.into()), options, &mut honest).serve(Instant::now() + HANGS);
     });
     let said = play(&frontend, ours.into());
     let said = word(&said, HP604);
@@ -214,7 +213,7 @@ fn peer_gone(machine: &Machine) -> Result<(), Missing> {
             drop(theirs);
             let began = Instant::now();
             let worker = play(&task(role, SMALL, 2), ours.into());
-            assert!(began.elapsed() < Duration::from_secs(5));
+            assert!(began.elapsed() < HANGS);
             for finding in &worker.part.unwrap().findings {
                 assert_ne!(finding.outcome, Outcome::Fail, "{role}: {finding:?}");
             }

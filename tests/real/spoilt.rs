@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hugeprobe::domain::catalogue::{HP604, HP610, HP611};
 use hugeprobe::domain::check::{CheckId, Finding, Outcome};
@@ -25,7 +25,7 @@ use hugeprobe::linux::pattern;
 use vm_memory::VolatileSlice;
 
 use crate::Case;
-use crate::context::{Machine, Missing, SMALL, child};
+use crate::context::{HANGS, Machine, Missing, SMALL, child};
 
 pub(crate) const CASES: &[Case] = &[
     ("spoilt: HP605 fails when the frontend's first touch is SIGBUS", first_touch),
@@ -145,8 +145,8 @@ fn findings(spoils: Spoils) -> Vec<Finding> {
             features: FEATURES,
             protocol_features: PROTOCOL_FEATURES & !protocol::STATUS,
         };
-        let _ = Backend::new(Channel::new(theirs.into()), options, &mut spoiler)
-            .serve(Instant::now() + Duration::from_secs(20));
+        let _ =
+            Backend::new(Channel::new(theirs.into()), options, &mut spoiler).serve(Instant::now() + HANGS);
     });
     let mut heard = Heard::default();
     exchange::run(&task, ours.into(), &mut heard).unwrap();

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::Case;
 use crate::context::program::{PROGRAM, Run, run};
 use crate::context::testpmd::Testpmd;
-use crate::context::{Machine, Missing, SMALL};
+use crate::context::{HANGS, Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
     ("testpmd: net_vhost sends back a million frames of `frontend`", vhost),
@@ -70,7 +70,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
     backend.args(arguments).env("LC_ALL", "C.UTF-8");
     let backend = std::thread::spawn(move || run(&mut backend));
     // It connects once, and ends if nobody is there.
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = std::time::Instant::now() + HANGS;
     while !socket.exists() && std::time::Instant::now() < until {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
@@ -136,11 +136,9 @@ fn bounce(machine: &Machine) -> Result<(), Missing> {
 
 fn no_pages(_: &Machine) -> Result<(), Missing> {
     let directory = tempfile::tempdir().unwrap();
-    let began = std::time::Instant::now();
     // A size that no machine has a pool of.
     let run = run(&mut hugeprobe("frontend", &directory.path().join("socket"), &["--size", "512Gi"]));
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(run.stderr.contains("no pool of 512Gi"), "{run:?}");
-    assert!(began.elapsed() < std::time::Duration::from_secs(10));
     Ok(())
 }

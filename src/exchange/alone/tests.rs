@@ -81,6 +81,7 @@ fn the_time_that_was_given_is_kept() {
         let expected = if frames.is_some() { Outcome::Fail } else { Outcome::Unknown };
         assert!(matches!(last, Some(Said::Ended { outcome, .. }) if outcome == expected), "{last:?}");
     }
-    assert!(began.elapsed() < Duration::from_secs(2));
+    // Of 60 ms each. Whatever did not keep it would wait for a peer that never says anything.
+    assert!(began.elapsed() >= Duration::from_millis(120));
     drop(theirs);
 }

@@ -11,8 +11,14 @@ fn pair() -> (UnixStream, Channel) {
     (peer, Channel::new(ours.into()))
 }
 
+/// When silence is what the test is about.
 fn soon() -> Instant {
     Instant::now() + Duration::from_millis(30)
+}
+
+/// When the test is not about time: no machine is this busy.
+fn late() -> Instant {
+    Instant::now() + Duration::from_secs(60)
 }
 
 fn set_features() -> Message {
@@ -37,10 +43,10 @@ fn two_messages_at_once_are_two_and_keep_their_descriptors() {
     let peer = Channel::new(peer.into());
     let kick = Message::request(Request::SetVringKick, Payload::U64(0));
     let fd = io::stderr();
-    peer.send(&set_features(), &[], soon()).unwrap();
-    peer.send(&kick, &[fd.as_fd()], soon()).unwrap();
-    peer.send(&set_features(), &[], soon()).unwrap();
-    let received: Vec<_> = (0..3).map(|_| ours.receive("", soon()).unwrap()).collect();
+    peer.send(&set_features(), &[], late()).unwrap();
+    peer.send(&kick, &[fd.as_fd()], late()).unwrap();
+    peer.send(&set_features(), &[], late()).unwrap();
+    let received: Vec<_> = (0..3).map(|_| ours.receive("", late()).unwrap()).collect();
     assert_eq!(received.iter().map(|one| one.fds.len()).collect::<Vec<_>>(), [0, 1, 0]);
     assert_eq!(received[1].message, kick);
 }
@@ -52,7 +58,7 @@ fn descriptors_with_the_second_half_belong_to_the_message_too() {
     let fd = io::stderr();
     rights::send(peer.as_fd(), &bytes[..5], &[fd.as_fd()]).unwrap();
     rights::send(peer.as_fd(), &bytes[5..], &[fd.as_fd()]).unwrap();
-    assert_eq!(ours.receive("", soon()).unwrap().fds.len(), 2);
+    assert_eq!(ours.receive("", late()).unwrap().fds.len(), 2);
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn what_is_no_message_has_its_own_error() {
     for (why, script) in rows {
         let (peer, mut ours) = pair();
         script(peer);
-        let error = ours.receive("a message", soon()).unwrap_err().to_string();
+        let error = ours.receive("a message", late()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}, not {why}");
     }
 }
@@ -95,17 +101,16 @@ fn silence_ends_at_the_deadline() {
     let error = ours.receive("its features", soon()).unwrap_err();
     assert!(matches!(error, ChannelError::Silent(..)), "{error}");
     assert!(error.to_string().contains("waiting for its features"));
-    assert!((30..1000).contains(&began.elapsed().as_millis()));
+    assert!(began.elapsed() >= Duration::from_millis(30));
 }
 
 #[test]
 fn a_peer_that_stops_within_a_message_is_found_out_before_the_deadline() {
     let (mut peer, mut ours) = pair();
     peer.write_all(&[1, 0, 0]).unwrap();
-    let began = Instant::now();
-    let error = ours.receive("", began + PATIENCE * 20).unwrap_err();
+    let error = ours.receive("", Instant::now() + PATIENCE * 60).unwrap_err();
+    // At the deadline it would be `Silent`.
     assert!(matches!(error, ChannelError::Stalled(3)), "{error}");
-    assert!(began.elapsed() < PATIENCE * 5);
 }
 
 #[test]
@@ -128,13 +133,13 @@ fn only_the_answer_is_an_answer() {
         let (peer, mut ours) = pair();
         let stderr = io::stderr();
         Channel::new(peer.try_clone().unwrap().into())
-            .send(&message, &vec![stderr.as_fd(); count], soon())
+            .send(&message, &vec![stderr.as_fd(); count], late())
             .unwrap();
-        let error = ours.ask(&ask, &[], soon()).unwrap_err().to_string();
+        let error = ours.ask(&ask, &[], late()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}, not {why}");
     }
     let (peer, mut ours) = pair();
     let peer = Channel::new(peer.into());
-    peer.send(&answer(Request::GetFeatures), &[], soon()).unwrap();
-    assert_eq!(ours.ask(&ask, &[], soon()).unwrap(), Payload::U64(1));
+    peer.send(&answer(Request::GetFeatures), &[], late()).unwrap();
+    assert_eq!(ours.ask(&ask, &[], late()).unwrap(), Payload::U64(1));
 }

@@ -55,9 +55,9 @@ struct Governor {
 }
 
 /// A first verdict about many sizes, and some trouble, take no more than this at once.
-const BURST: u32 = 30;
+pub const BURST: u32 = 30;
 /// Beyond it, one write in this time.
-const PACE: Duration = Duration::from_secs(6);
+pub const PACE: Duration = Duration::from_secs(6);
 
 // === impl Hands ===
 
@@ -90,7 +90,7 @@ impl Hands {
             if known {
                 return;
             }
-            sleep(backoff.wait(throttled.map(Duration::from_secs))).await;
+            sleep(backoff.wait(&self.pods.chance, throttled.map(Duration::from_secs))).await;
         }
     }
 

@@ -36,6 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::health::Health;
 use self::log::say;
+use self::pause::Chance;
 use super::api::{self, ConnectError};
 use super::config::{Config, ConfigError};
 use super::core::Identity;
@@ -107,6 +108,7 @@ pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
         root: HostRoot::default(),
         tick,
         clock: Box::new(Timestamp::now),
+        chance: Chance::of_process(),
         health,
     };
     run::run(agent, async {

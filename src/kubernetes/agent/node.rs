@@ -14,18 +14,22 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
 use super::health::Health;
-use super::pause::{Backoff, jittered};
+use super::pause::{Backoff, Chance};
 use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
 use crate::kubernetes::slim::{List, SlimNode};
 
 /// Between two GETs, where nothing tells of changes.
-const POLL: Duration = Duration::from_secs(120);
+pub const POLL: Duration = Duration::from_secs(120);
 /// Between two GETs of a Node that is not there (yet, or again).
 const POLL_ABSENT: Duration = Duration::from_secs(15);
 /// How long a watch that is forbidden is not tried again: rights are granted by people.
-const FORBIDDEN: Duration = Duration::from_secs(600);
+pub const FORBIDDEN: Duration = Duration::from_secs(600);
 /// Between two watches, lest a server that ends each at once is kept busy.
 const BREATH: Duration = Duration::from_millis(500);
+/// Between two tries to list and watch.
+pub const WATCHING: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// Between two GETs that fail.
+pub const POLLING: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// Follows one Node.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub struct Follower {
     pub health: Arc<Health>,
     /// Told what the Node is now; `None`: it is not there.
     pub tell: Sender<Option<Box<Node>>>,
+    /// For the waits.
+    pub chance: Chance,
 }
 
 // === impl Follower ===
@@ -45,7 +51,7 @@ pub struct Follower {
 impl Follower {
     /// Tells what the Node is, now and whenever it changes. An outage is waited out, and ends with the latest state.
     pub async fn watch(self) -> Infallible {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let mut backoff = WATCHING;
         loop {
             let began = Instant::now();
             let error = match self.list().await {
@@ -54,7 +60,7 @@ impl Follower {
             };
             if error.is_expired() {
                 // What it wanted to go on from is forgotten: nothing is wrong.
-                sleep(jittered(BREATH)).await;
+                sleep(self.chance.jittered(BREATH)).await;
                 continue;
             }
             self.health.failed(&error);
@@ -66,7 +72,7 @@ impl Follower {
             if began.elapsed() > Duration::from_secs(60) {
                 backoff.reset();
             }
-            sleep(backoff.wait(error.retry_after())).await;
+            sleep(backoff.wait(&self.chance, error.retry_after())).await;
         }
     }
 
@@ -78,16 +84,16 @@ impl Follower {
     }
 
     async fn poll_until(&self, end: Option<Instant>) {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = POLLING;
         while end.is_none_or(|end| Instant::now() < end) {
             let wait = match self.get().await {
                 Ok(there) => {
                     backoff.reset();
-                    jittered(if there { POLL } else { POLL_ABSENT })
+                    self.chance.jittered(if there { POLL } else { POLL_ABSENT })
                 }
                 Err(error) => {
                     self.health.failed(&error);
-                    backoff.wait(error.retry_after())
+                    backoff.wait(&self.chance, error.retry_after())
                 }
             };
             sleep(wait).await;
@@ -122,7 +128,7 @@ impl Follower {
     async fn watch_from(&self, mut version: String) -> ApiError {
         loop {
             match self.watch_once(&mut version).await {
-                Ok(()) => sleep(jittered(BREATH)).await,
+                Ok(()) => sleep(self.chance.jittered(BREATH)).await,
                 Err(error) => return error,
             }
         }

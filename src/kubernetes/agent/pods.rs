@@ -14,12 +14,12 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 use super::health::Health;
-use super::pause::{Backoff, jittered};
+use super::pause::{Backoff, Chance};
 use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
 use crate::kubernetes::slim::{List, SlimPod};
 
 /// Between two lists where a watch is not allowed: a probe takes seconds.
-const POLL: Duration = Duration::from_secs(2);
+pub const POLL: Duration = Duration::from_secs(2);
 /// Between two watches.
 const BREATH: Duration = Duration::from_millis(500);
 /// There is one pod per size; more is somebody's mischief, and the rest is seen once these are gone.
@@ -49,6 +49,8 @@ pub struct Follower {
     pub health: Arc<Health>,
     /// Told what happens.
     pub tell: Sender<News>,
+    /// For the waits.
+    pub chance: Chance,
 }
 
 // === impl Follower ===
@@ -64,14 +66,14 @@ impl Follower {
                 Err(error) => error,
             };
             if error.is_expired() {
-                sleep(jittered(BREATH)).await;
+                sleep(self.chance.jittered(BREATH)).await;
                 continue;
             }
             self.health.failed(&error);
             let wait = if error.is_forbidden() && error.attempt().verb == Verb::Watch {
-                jittered(POLL)
+                self.chance.jittered(POLL)
             } else {
-                backoff.wait(error.retry_after())
+                backoff.wait(&self.chance, error.retry_after())
             };
             sleep(wait).await;
         }
@@ -116,7 +118,7 @@ impl Follower {
                 }
                 self.tell(if gone { News::Gone(Box::new(pod)) } else { News::Is(Box::new(pod)) }).await;
             }
-            sleep(jittered(BREATH)).await;
+            sleep(self.chance.jittered(BREATH)).await;
         }
     }
 

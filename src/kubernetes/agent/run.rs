@@ -20,7 +20,7 @@ use super::chronicle::Chronicle;
 use super::health::Health;
 use super::log::say;
 use super::machine::Reader;
-use super::pause::random;
+use super::pause::Chance;
 use super::pods::{Follower, News};
 use super::usage::Accountant;
 use super::{node, resident};
@@ -51,6 +51,8 @@ pub struct Agent {
     pub tick: Duration,
     /// What time it is. Waits are measured otherwise.
     pub clock: Box<dyn Fn() -> Timestamp + Send>,
+    /// For all waits, so that agents do not act in step.
+    pub chance: Chance,
     /// Told how it goes.
     pub health: Arc<Health>,
 }
@@ -59,6 +61,7 @@ pub struct Agent {
 struct Loop {
     core: Core,
     clock: Box<dyn Fn() -> Timestamp + Send>,
+    chance: Chance,
     health: Arc<Health>,
     reader: Reader,
     chronicle: Chronicle,
@@ -80,7 +83,7 @@ struct Loop {
 
 /// Runs until `stop` is ready, then ends within two seconds.
 pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
-    let Agent { api, identity, config, root, tick, clock, health } = agent;
+    let Agent { api, identity, config, root, tick, clock, chance, health } = agent;
     let (todo, to_do) = mpsc::unbounded_channel();
     let (tell_nodes, mut nodes) = mpsc::channel(QUEUE);
     let (tell_pods, mut pods) = mpsc::channel(QUEUE);
@@ -92,6 +95,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         selector: names::probe_pod_selector(&identity.node),
         health: Arc::clone(&health),
         tell: tell_pods,
+        chance: chance.clone(),
     };
     let hands = Hands {
         api: api.clone(),
@@ -105,6 +109,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         name: identity.node.clone(),
         health: Arc::clone(&health),
         tell: tell_nodes,
+        chance: chance.clone(),
     };
     let privileged = config.profile == Profile::Privileged;
     let accountant =
@@ -119,6 +124,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     tasks.spawn(hands.work(to_do, tell_answers));
     let mut agent = Loop {
         clock,
+        chance,
         health,
         reader: Reader::new(root, privileged),
         chronicle: Chronicle::default(),
@@ -156,13 +162,16 @@ impl Loop {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // In this order, so that a run can be repeated. None keeps those below it waiting for long: ticks are
+                // seconds apart, and what comes from the API server comes no faster than the network.
+                biased;
                 () = &mut stop => return,
                 _ = ticks.tick() => self.look(),
                 () = sleep_until(self.wake) => self.step(Observation::Tick),
-                Some(node) = nodes.recv() => self.see_node(node),
-                Some(news) = pods.recv() => self.see_pods(news),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(other) = others.recv() => self.step(other),
+                Some(news) = pods.recv() => self.see_pods(news),
+                Some(node) = nodes.recv() => self.see_node(node),
             }
         }
     }
@@ -272,7 +281,7 @@ impl Loop {
     /// Has the core decide, and has it done.
     fn step(&mut self, observation: Observation) {
         let now = (self.clock)();
-        for action in self.core.step(now, random(), observation) {
+        for action in self.core.step(now, self.chance.next(), observation) {
             match action {
                 Action::WakeAt(at) => {
                     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();

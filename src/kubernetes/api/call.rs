@@ -20,7 +20,7 @@ use super::{Meter, Watch};
 /// How long a connection may take to stand.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take in full; the API server's own limit is 60 s.
-pub(super) const ANSWER: Duration = Duration::from_secs(15);
+pub const ANSWER: Duration = Duration::from_secs(15);
 /// The longest answer: etcd keeps no object over 1.5 MiB, and lists are asked for in pieces.
 const LENGTH: usize = 32 << 20;
 /// The longest answer that says no.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-pub use call::Api;
+pub use call::{ANSWER, Api};
 pub use error::{ApiError, Attempt, Resource, Verb};
 pub use watch::{Event, Watch};
 

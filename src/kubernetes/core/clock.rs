@@ -18,12 +18,15 @@ pub(super) struct Clock {
 
 /// How long a wait grows, from failure to failure.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub struct Patience {
     /// The first wait, milliseconds.
-    pub(super) first: u64,
+    pub first: u64,
     /// The longest.
-    pub(super) most: u64,
+    pub most: u64,
 }
+
+/// The thousandths of a wait that are added or taken at most, so that agents do not act in step.
+pub const SPREAD: u64 = 200;
 
 /// What passes at most from one observation to the next: the pools are read more often than that, so more is a clock that was
 /// set, or a machine that slept.
@@ -40,6 +43,14 @@ impl Moment {
     /// Milliseconds from `earlier` to this.
     pub(super) const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Patience {
+    /// The wait after so many failures in a row, at least one, before it is spread; milliseconds.
+    #[must_use]
+    pub fn wait(self, failures: u32) -> u64 {
+        self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.most)
     }
 }
 
@@ -73,21 +84,20 @@ impl Clock {
         self.shown().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// `milliseconds`, up to 20 % more or less.
+    /// `milliseconds`, up to [`SPREAD`] more or less.
     pub(super) fn spread(&mut self, milliseconds: u64) -> u64 {
         let mut mixed = self.random;
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
-        // 0 to 400 thousandths, on top of 800.
-        (milliseconds / 1000).saturating_mul(800 + mixed % 401).max(milliseconds.min(1))
+        let thousandths = 1000 - SPREAD + mixed % (2 * SPREAD + 1);
+        (milliseconds / 1000).saturating_mul(thousandths).max(milliseconds.min(1))
     }
 
     /// When to try again after so many failures in a row, at least one.
     pub(super) fn again(&mut self, patience: Patience, failures: u32) -> Moment {
-        let doubled = patience.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
-        let wait = self.spread(doubled.min(patience.most));
+        let wait = self.spread(patience.wait(failures));
         self.now.after(wait)
     }
 }

@@ -58,7 +58,7 @@ struct Applied {
 
 /// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
 /// after a change, is one write.
-const HOLD_MS: u64 = 20_000;
+pub const HOLD_MS: u64 = 20_000;
 
 /// A watch may lag behind one's own write by this; an older Node that comes later is another's.
 const LAG_MS: u64 = 60_000;
@@ -66,7 +66,8 @@ const LAG_MS: u64 = 60_000;
 /// Two applies are so far apart at least, whoever else writes to the Node.
 const APART_MS: u64 = 2_000;
 
-const OUTAGE: Patience = Patience { first: 1_000, most: 60_000 };
+/// Between two applies that were not answered, or by an error of the server.
+pub const OUTAGE: Patience = Patience { first: 1_000, most: 60_000 };
 const REFUSED: Patience = Patience { first: 30_000, most: 600_000 };
 
 impl Core {

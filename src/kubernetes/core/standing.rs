@@ -88,7 +88,8 @@ pub(super) enum Kind {
 
 /// A pass is renewed in its time; a fail is looked at again sooner, since free pages that come back start no probe.
 const AFTER_FAIL_MS: u64 = 60_000;
-const AFTER_HINDRANCE_MS: u64 = 30_000;
+/// After a probe that could not run, or could not tell; then twice as long, up to a renewal.
+pub const AFTER_HINDRANCE_MS: u64 = 30_000;
 const AFTER_QUOTA: Patience = Patience { first: 5_000, most: 60_000 };
 
 // === impl SizeState ===

@@ -7,6 +7,7 @@ pub(crate) mod pod;
 pub(crate) mod pools;
 pub(crate) mod program;
 pub(crate) mod qemu;
+pub(crate) mod random;
 pub(crate) mod testpmd;
 
 use hugeprobe::domain::size::PageSize;
@@ -22,6 +23,10 @@ pub(crate) const LARGE: PageSize = match PageSize::from_bytes(1 << 30) {
     Some(size) => size,
     None => panic!("1Gi is a size"),
 };
+
+/// Longer than any deadline of the product: what takes this long hangs, whatever else the machine does. No test measures
+/// speed: how something ended is read from what it says.
+pub(crate) const HANGS: std::time::Duration = std::time::Duration::from_secs(90);
 
 /// This machine, as a test finds it.
 #[derive(Debug)]

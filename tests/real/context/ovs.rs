@@ -14,7 +14,7 @@ pub(crate) const PAGES: u64 = 36;
 pub(crate) const VSWITCHD: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// How long a daemon may take to make its socket.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = super::HANGS;
 
 /// A database and a vswitch, ended when dropped.
 #[derive(Debug)]

@@ -328,7 +328,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         if let Some(found) = look() {
             return found;
         }
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what} does not come");
+        assert!(begin.elapsed() < super::HANGS, "{what} does not come");
         // A worker lives for some milliseconds.
         std::thread::sleep(Duration::from_micros(200));
     }

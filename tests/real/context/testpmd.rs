@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use super::Missing;
 
 /// How long it may take to come to where it says something.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = super::HANGS;
 
 /// The memory that does for one port: 8 pages of 2Mi, in one file.
 pub(crate) const ONE_FILE: &[&str] = &["--in-memory", "--single-file-segments", "-m", "16"];

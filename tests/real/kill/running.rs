@@ -1,8 +1,6 @@
 //! A run of the program that is going to be killed.
 
-use std::collections::hash_map::RandomState;
 use std::fs::File;
-use std::hash::BuildHasher as _;
 use std::io::{Read as _, Seek as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitStatus, Stdio};
@@ -57,29 +55,29 @@ pub(super) struct Ended {
 impl Shape {
     /// Measures how long runs with these arguments take: the median of a few.
     pub(super) fn new(scene: &Scene, arguments: &[&str]) -> Self {
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut lives: Vec<Duration> = (0..5)
-            .map(|_| {
-                let run = Running::start(scene, &arguments);
-                let since = Instant::now();
-                let ended = run.end();
-                assert!(matches!(ended.code, Some(0 | 1 | 3)), "{arguments:?}: {ended:?}");
-                since.elapsed()
-            })
-            .collect();
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut shape = Self { arguments, life: Duration::ZERO };
+        let mut lives = [(); 5].map(|()| {
+            shape.measure(scene);
+            shape.life
+        });
         lives.sort_unstable();
-        Self { arguments, life: lives[2] }
+        Self { life: lives[2], ..shape }
+    }
+
+    /// Measures again: a machine that was busy may have become idle, and then most moments would come too late.
+    pub(super) fn measure(&mut self, scene: &Scene) {
+        let run = Running::start(scene, &self.arguments);
+        let since = Instant::now();
+        let ended = run.end();
+        assert!(matches!(ended.code, Some(0 | 1 | 3)), "{:?}: {ended:?}", self.arguments);
+        self.life = since.elapsed();
     }
 
     /// A moment of such a run; each is as likely as the other.
-    pub(super) fn moment(&self) -> Duration {
-        self.life.mul_f64(f64::from(random() >> 8) / f64::from(1 << 24))
+    pub(super) fn moment(&self, scene: &Scene) -> Duration {
+        self.life.mul_f64(scene.random().part())
     }
-}
-
-/// 32 random bits: what seeds the standard library's hash maps.
-pub(super) fn random() -> u32 {
-    (RandomState::new().hash_one(0) >> 32).try_into().unwrap()
 }
 
 // === impl Running ===
@@ -133,7 +131,7 @@ impl<'a> Running<'a> {
         loop {
             let mut processes = self.scene.processes();
             processes.retain(|(_, its)| its == verb);
-            if !processes.is_empty() && kill_living(processes[random() as usize % processes.len()].0) {
+            if !processes.is_empty() && kill_living(processes[self.scene.random().index(processes.len())].0) {
                 return true;
             }
             if self.status().is_some() {

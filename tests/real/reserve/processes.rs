@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use hugeprobe::domain::request::PageCount;
 use hugeprobe::probe::guardian::{Guardian, Options};
@@ -25,8 +24,7 @@ pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
 /// Reserves, starts a worker that takes all that was granted, and waits until told to end or until the guardian dies.
 fn orchestrate(arguments: &[&str]) -> ExitCode {
     let counts: Vec<PageCount> = arguments.iter().map(|text| text.parse().unwrap()).collect();
-    let restore_within = Duration::from_millis(1000);
-    let options = Options { nonce: "test".into(), restore_within, ..Options::default() };
+    let options = Options { nonce: "test".into(), ..Options::default() };
     let guardian = match Guardian::start(&counts, &options) {
         Ok(guardian) => guardian,
         Err(error) => {
