@@ -4,12 +4,20 @@
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
+# What takes root, of a verb that builds as the user who typed it.
+as_root = $(if $(filter 0,$(shell id -u)),,sudo)
+# The PATH of sudo has no ~/.cargo/bin: the toolchain of the user who typed `sudo make`. Root's own ~/.cargo keeps the downloads.
+ifdef SUDO_USER
+home := $(shell getent passwd $(SUDO_USER) | cut -d : -f 6)
+export PATH := $(PATH):$(home)/.cargo/bin
+export RUSTUP_HOME ?= $(home)/.rustup
+endif
 
-## Run the main job: 16 pages of 2Mi for the run, a verdict, all given back (root). A build without optimisation and without the
-## Kubernetes client: a third of the time until the verdict
+## Run the main job: 16 pages of 2Mi for the run, a verdict, all given back (asks for root by sudo). A build without optimisation
+## and without the Kubernetes client: a third of the time until the verdict
 check:
 	$(CARGO) build --profile quick --no-default-features --locked --quiet
-	target/quick/hugeprobe check --reserve 2Mi=16
+	$(as_root) target/quick/hugeprobe check --reserve 2Mi=16
 
 ## Install what the tests need, then pass them all, real huge pages included (root)
 test:
