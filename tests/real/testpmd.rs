@@ -63,7 +63,7 @@ fn virtio_user_echoes(machine: &Machine) -> Result<(), Missing> {
 
 /// `backend` listening, until it had a million frames of a testpmd that forwards in `mode`.
 fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result<Run, Missing> {
-    let _pages = machine.pages(SMALL, 32)?;
+    let _pages = machine.small_pages_alone(32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     let mut backend = hugeprobe("backend", &socket, &["--listen", "--size", "2Mi", "--frames", FRAMES]);

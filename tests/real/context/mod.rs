@@ -76,6 +76,16 @@ impl Machine {
         pools::Extra::add(size, pages.saturating_sub(pools::held(size)))
     }
 
+    /// [`Machine::pages`], and none of 1Gi is to be had: a DPDK process without a mount takes pages of the largest size.
+    pub(crate) fn small_pages_alone(
+        &self,
+        pages: u64,
+    ) -> Result<(pools::Extra, Option<child::Holder>), Missing> {
+        let extra = self.pages(SMALL, pages)?;
+        let others = pools::available_if_any(LARGE);
+        Ok((extra, (others > 0).then(|| child::hold(LARGE, others, child::How::Reserved))))
+    }
+
     /// Needs root and a pool of `size` without a page, for as long as the guard lives.
     pub(crate) fn empty_pool(&self, size: PageSize) -> Result<pools::Removed, Missing> {
         self.root()?;

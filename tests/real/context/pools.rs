@@ -52,6 +52,11 @@ pub(crate) fn available(size: PageSize) -> u64 {
     counter(size, "free_hugepages") - counter(size, "resv_hugepages")
 }
 
+/// The same; none if this kernel does not have the size.
+pub(crate) fn available_if_any(size: PageSize) -> u64 {
+    if file(size, "nr_hugepages").exists() { available(size) } else { 0 }
+}
+
 /// Sets a counter of a pool: for faults that are the pool's own. Put it back.
 pub(crate) fn set(size: PageSize, name: &str, value: u64) {
     fs::write(file(size, name), value.to_string()).unwrap();

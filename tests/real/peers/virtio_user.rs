@@ -41,18 +41,18 @@ impl Watch for Tables {
 }
 
 fn one_file(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 32)?;
+    let _pages = machine.small_pages_alone(32)?;
     bounce(SMALL, Told { memory: ONE_FILE, ..Told::default() }).map(drop)
 }
 
 /// Its burst comes first, and goes round and round with ours.
 fn busy(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 32)?;
+    let _pages = machine.small_pages_alone(32)?;
     bounce(SMALL, Told { arguments: &["--forward-mode=io", "--tx-first"], ..Told::default() }).map(drop)
 }
 
 fn many_files(machine: &Machine) -> Result<(), Missing> {
-    let _pages = machine.pages(SMALL, 32)?;
+    let _pages = machine.small_pages_alone(32)?;
     let tables = bounce(
         SMALL,
         Told { memory: &["--in-memory", "-m", "4", "--socket-limit", "16"], ..Told::default() },
