@@ -167,11 +167,12 @@ impl Loop {
                 biased;
                 () = &mut stop => return,
                 _ = ticks.tick() => self.look(),
-                () = sleep_until(self.wake) => self.step(Observation::Tick),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(other) = others.recv() => self.step(other),
                 Some(news) = pods.recv() => self.see_pods(news),
                 Some(node) = nodes.recv() => self.see_node(node),
+                // Last: a time that has passed already must not keep the messages waiting.
+                () = sleep_until(self.wake) => self.step(Observation::Tick),
             }
         }
     }
