@@ -107,7 +107,7 @@ bare:
 	tests/bare/run
 
 ## What takes too long for .ci/run, whole: hours (root)
-nightly: dist dist-twice arm64
+nightly: dist dist-test dist-twice arm64
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
 
