@@ -71,11 +71,14 @@ pub(crate) fn persistent(size: PageSize) -> u64 {
     counter(size, "nr_hugepages") - counter(size, "surplus_hugepages")
 }
 
-/// Pages that `tests/hold-1gi` has added for the tests to use, in place of pages of their own.
-pub(crate) fn held(size: PageSize) -> u64 {
+/// Pages that `tests/hold-1gi` has added for the tests.
+fn held(size: PageSize) -> u64 {
     let held = || std::env::var("HUGEPROBE_HELD_1GI").ok()?.parse().ok();
     if size == super::LARGE { held().unwrap_or(0) } else { 0 }
 }
+
+/// What only a machine whose pool is empty of itself has: its pages are not taken away, for they may not come back.
+pub(crate) const NO_OTHERS: &str = "a pool without pages of the machine's own";
 
 /// The pages of `tests/hold-1gi`, taken out of the pool; added again when dropped.
 #[derive(Debug)]
@@ -87,7 +90,7 @@ impl Removed {
     /// Takes them out, and the pool is empty then.
     pub(crate) fn all(size: PageSize) -> Result<Self, Missing> {
         if counter(size, "nr_hugepages") != held(size) {
-            return Err(Missing(format!("a pool of {size} without pages of others")));
+            return Err(Missing(format!("{NO_OTHERS}: {size}")));
         }
         set(size, "nr_hugepages", 0);
         Ok(Self { size })

@@ -20,7 +20,11 @@ pub(crate) fn workload(name: &str, size: Size, pages: i64, hold: i64) -> Value {
             "automountServiceAccountToken": false,
             "containers": [{
                 "name": "workload", "image": WORKLOAD_IMAGE, "command": ["/workload"], "args": arguments,
-                "resources": {"limits": {"cpu": "10m", "memory": "32Mi", size.resource(): quantity}},
+                // No limit of CPU: two gigabytes to clear would be paid off for minutes, in which it cannot even be killed.
+                "resources": {
+                    "limits": {"memory": "32Mi", size.resource(): quantity},
+                    "requests": {"cpu": "10m"},
+                },
                 "volumeMounts": [{"name": "pages", "mountPath": "/hugepages"}],
             }],
             "volumes": [{"name": "pages", "emptyDir": {"medium": format!("HugePages-{}", size.name)}}],
