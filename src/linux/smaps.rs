@@ -38,7 +38,7 @@ pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     }
 }
 
-/// Huge pages that a process maps, bytes, by its `smaps_rollup` (Linux 4.14). Absent: there is no such process.
+/// Huge pages that a process maps, bytes, by its `smaps_rollup` (Linux 4.14). Absent: the process does not exist.
 #[must_use]
 pub fn held_by(pid: u32) -> Reading<u64> {
     HostRoot::default().parsed(format!("/proc/{pid}/smaps_rollup"), parse_rollup)

@@ -192,7 +192,7 @@ impl Bad {
 }
 
 /// HP603, the kernel's part: the mapping holds huge pages. That they are shared, the bytes of the other side prove: which of them
-/// smaps counts as shared is no evidence, see [`MappingFacts`].
+/// smaps counts as shared is not evidence, see [`MappingFacts`].
 pub(super) fn holds_pages(facts: &Reading<MappingFacts>) -> Result<(), Bad> {
     let expected = "Private_Hugetlb or Shared_Hugetlb above 0";
     match facts.known().map(MappingFacts::held_bytes) {
