@@ -39,10 +39,12 @@ super::troubles! {
         example: "EAL: FATAL: Cannot init memory",
         says: [["cannot init memory"]],
         cause: "The pages could not be had though the pool seemed to have them: a limit of the cgroup, size= of the mount, \
-                files left behind, or somebody was faster. EAL does not say which of them.",
+                a mount of another page size, files left behind, or another process was faster. EAL does not say which of them.",
         remedy: "run `hugeprobe check --need 2Mi=PAGES` in the same place, with --dir if it has --huge-dir: it says which",
-        checks: [HP401, HP402, HP303, HP105, HP509],
-        sources: ["testpmd 22.11 under hugetlb.2MB.max=0, under rsvd.max=0, and with size=4M"],
+        checks: [HP401, HP402, HP301, HP303, HP105, HP509],
+        sources: [
+            "testpmd 22.11 under hugetlb.2MB.max=0, under rsvd.max=0, with size=4M, and with a mount of 1Gi pages beside pages of 2Mi",
+        ],
     }
     "dpdk-init-enomem" {
         example: "  Cause: Cannot init EAL: Cannot allocate memory",
