@@ -65,9 +65,10 @@ fn roles(machine: &Machine) -> Result<(), Missing> {
         }
         assert!(runs <= 6 * kills, "{killed} of {kills} were met in {runs} runs");
     }
-    // Who is killed after its last word is not missed. That is a small part of a role's life: that it is met by half of a
-    // hundred runs takes more bad luck than there is.
-    assert!(noticed * 2 > struck, "{killed} kills were noticed in {noticed} of {struck} runs that they met");
+    // A role that is killed after its last report is not missed. That is a small part of its life: half of a hundred runs do
+    // not meet it by chance. Of few runs they may.
+    let least = if kills < 100 { 1 } else { struck / 2 + 1 };
+    assert!(noticed >= least, "{killed} kills were noticed in {noticed} of {struck} runs that they met");
     Ok(())
 }
 
