@@ -62,6 +62,7 @@ pub(crate) fn report(
         pools,
         checks: findings.into_iter().map(Into::into).collect(),
         measurements: Map::new(),
+        replayed: vec![],
     }
 }
 
