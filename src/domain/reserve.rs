@@ -124,14 +124,16 @@ impl Granted {
 
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "run {} with --reserve was killed: ", self.run)?;
+        write!(f, "run {}, which added pages with --reserve, was killed: ", self.run)?;
         match self.given.as_slice() {
-            [] if self.problems.is_empty() => f.write_str("its pages are gone, the pool is left as it is"),
-            [] => f.write_str("its pages are not given back"),
+            [] if self.problems.is_empty() => {
+                f.write_str("none of its pages are left, the pools are unchanged")
+            }
+            [] => f.write_str("its pages could not be given back"),
             given => {
                 let pools: Vec<String> =
-                    given.iter().map(|one| format!("{} pages of {}", one.pages, one.pool)).collect();
-                write!(f, "gave back {}", pools.join(", "))
+                    given.iter().map(|one| format!("{} of {}", one.pages, one.pool)).collect();
+                write!(f, "gave its pages back: {}", pools.join(", "))
             }
         }?;
         self.problems.iter().try_for_each(|problem| write!(f, "; {problem}"))
@@ -305,15 +307,21 @@ mod tests {
     fn a_replay_is_one_sentence() {
         let given = |node, pages| GivenBack { pool: PoolId { size: size(), node }, pages };
         for (given, problems, end) in [
-            (vec![], vec![], "its pages are gone, the pool is left as it is"),
-            (vec![given(None, 4)], vec![], "gave back 4 pages of 2Mi"),
-            (vec![given(Some(0), 4), given(Some(1), 1)], vec!["x"],
-             "gave back 4 pages of 2Mi@numa0, 1 pages of 2Mi@numa1; x"),
-            (vec![], vec!["x", "y"], "its pages are not given back; x; y"),
+            (vec![], vec![], "none of its pages are left, the pools are unchanged"),
+            (vec![given(None, 4)], vec![], "gave its pages back: 4 of 2Mi"),
+            (
+                vec![given(Some(0), 4), given(Some(1), 1)],
+                vec!["x"],
+                "gave its pages back: 4 of 2Mi@numa0, 1 of 2Mi@numa1; x",
+            ),
+            (vec![], vec!["x", "y"], "its pages could not be given back; x; y"),
         ] {
             let problems = problems.into_iter().map(str::to_owned).collect();
             let replayed = Replayed { run: "7-a".to_owned(), given, problems };
-            assert_eq!(replayed.to_string(), format!("run 7-a with --reserve was killed: {end}"));
+            assert_eq!(
+                replayed.to_string(),
+                format!("run 7-a, which added pages with --reserve, was killed: {end}")
+            );
         }
     }
 

@@ -24,11 +24,7 @@ pub fn check(root: &HostRoot, directory: &str) -> Result<(), String> {
     // Process 1 may not let its root be opened, not even by root. Its mountinfo can be read always.
     let [ours, hosts] =
         ["/proc/self/mountinfo", "/proc/1/mountinfo"].map(|table| locate(root, table, directory));
-    if ours? == hosts? {
-        Ok(())
-    } else {
-        Err(format!("{directory} is not the host's, as in a container"))
-    }
+    if ours? == hosts? { Ok(()) } else { Err(format!("{directory} is not the host's, as in a container")) }
 }
 
 /// Where `directory` is by the mount table `table`.
@@ -85,8 +81,18 @@ mod tests {
             ("a chroot with a bind mount of it", "7 6 253:0 /run /run rw - ext4 /dev/vda rw\n", ROOT, None),
             ("a container with a /run of its own", &own_run, &both, Some("not the host's")),
             ("a mount namespace where /run is covered", &covered, &both, Some("not the host's")),
-            ("a chroot without /run", "7 6 253:0 /tmp /tmp rw - ext4 /dev/vda rw\n", ROOT, Some("has no mount")),
-            ("a bind mount of another directory", "7 6 253:0 /r /run rw - ext4 /dev/vda rw\n", ROOT, Some("not the host's")),
+            (
+                "a chroot without /run",
+                "7 6 253:0 /tmp /tmp rw - ext4 /dev/vda rw\n",
+                ROOT,
+                Some("has no mount"),
+            ),
+            (
+                "a bind mount of another directory",
+                "7 6 253:0 /r /run rw - ext4 /dev/vda rw\n",
+                ROOT,
+                Some("not the host's"),
+            ),
             ("/runs is not /run", "7 6 0:25 / /runs rw - tmpfs none rw\n", &both, Some("has no mount")),
             ("an unreadable table", "x", ROOT, Some("mountinfo")),
         ] {

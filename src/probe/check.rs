@@ -89,8 +89,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         progress.replayed(&one);
         replayed.push(one);
     };
-    let guardian =
-        reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
+    let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }

@@ -108,8 +108,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
     gather::role_cgroups(&request)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let mut note = |one: Replayed| show(&Shown::Replayed(&one));
-    let guardian =
-        reserve(&root, &walk.reserve, walk.reserve_over_half, &run, &supervisor, &mut note)?;
+    let guardian = reserve(&root, &walk.reserve, walk.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }

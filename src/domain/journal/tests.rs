@@ -104,8 +104,12 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let run = 0..4_usize;
     prop_oneof![
-        (run.clone(), 1..50_u64, 0..50_u64, any::<bool>())
-            .prop_map(|(run, asked, got, killed)| Step::Grow { run, asked, got: got.min(asked), killed }),
+        (run.clone(), 1..50_u64, 0..50_u64, any::<bool>()).prop_map(|(run, asked, got, killed)| Step::Grow {
+            run,
+            asked,
+            got: got.min(asked),
+            killed
+        }),
         (run.clone(), prop::option::of(0..50_u64)).prop_map(|(run, partly)| Step::End { run, partly }),
         run.prop_map(|run| Step::Kill { run }),
     ]

@@ -124,9 +124,6 @@ pub enum GuardianError {
 /// How long a killed guardian is waited for. A kernel that is zeroing a gigantic page does not look at signals.
 const DEATH: Duration = Duration::from_secs(10);
 
-/// How much of what the guardian writes is read, in bytes.
-const OUTPUT_LIMIT: u64 = 1 << 20;
-
 // === impl Options ===
 
 impl Default for Options<'_> {
@@ -161,8 +158,7 @@ impl Guardian {
     ) -> Result<Self, GuardianError> {
         check(counts, options)?;
         let mut guardian = Self::spawn(counts, options)?;
-        let line = guardian.line(Instant::now() + options.grow_within, options.stop);
-        let why = match line.and_then(|line| guardian.parse(&line)) {
+        let why = match guardian.grown(Instant::now() + options.grow_within, options.stop) {
             Ok(grown) => {
                 grown.replayed.into_iter().for_each(replayed);
                 match grown.granted {
@@ -249,10 +245,10 @@ impl Guardian {
         })
     }
 
-    /// Reads up to the first line break, or the end of what the guardian writes.
-    fn line(&mut self, deadline: Instant, stop: Option<BorrowedFd<'_>>) -> Result<Vec<u8>, String> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\n") && line.len() as u64 <= OUTPUT_LIMIT {
+    /// Waits for the line that the guardian writes. Other lines are ignored.
+    fn grown(&mut self, deadline: Instant, stop: Option<BorrowedFd<'_>>) -> Result<Grown, String> {
+        let mut output = Vec::new();
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err("the pools had not grown in time".to_owned());
@@ -275,27 +271,33 @@ impl Guardian {
                 let mut chunk = [0; 4096];
                 let length = self.stdout.read(&mut chunk).unwrap_or(0);
                 if length == 0 {
-                    break;
+                    return Err(self.how_it_ended());
                 }
-                line.extend(chunk.iter().take(length));
+                output.extend(chunk.iter().take(length));
+            }
+            while let Some(end) = output.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = output.drain(..=end).collect();
+                if let Ok(grown) = serde_json::from_slice(&line) {
+                    return Ok(grown);
+                }
             }
         }
-        Ok(line)
     }
 
-    /// What the guardian wrote; if it wrote something else, how it ended.
-    fn parse(&mut self, line: &[u8]) -> Result<Grown, String> {
-        serde_json::from_slice(line).map_err(|_| {
-            let Some(status) = reap(&mut self.child, DEATH) else {
-                return "the guardian closed its stdout and does not end".to_owned();
-            };
-            let mut log = Vec::new();
-            if let Some(stderr) = self.child.stderr.take() {
-                let _ = stderr.take(OUTPUT_LIMIT).read_to_end(&mut log);
-            }
-            let log = String::from_utf8_lossy(&log);
-            format!("the guardian ended before the pools had grown: {status} {}", log.trim()).trim_end().to_owned()
-        })
+    /// How a guardian ended that closed its stdout, and what it wrote to stderr.
+    fn how_it_ended(&mut self) -> String {
+        const KEPT: u64 = 2048;
+        let Some(status) = reap(&mut self.child, DEATH) else {
+            return "the guardian closed its stdout and does not end".to_owned();
+        };
+        let mut log = Vec::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            let _ = stderr.take(KEPT).read_to_end(&mut log);
+        }
+        let log = String::from_utf8_lossy(&log);
+        format!("the guardian ended before the pools had grown: {status} {}", log.trim())
+            .trim_end()
+            .to_owned()
     }
 }
 

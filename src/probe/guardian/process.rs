@@ -116,7 +116,9 @@ impl Guarded<'_> {
     ) -> Result<(Reservation<'_>, Vec<Granted>), String> {
         let boot_id = match nr_hugepages::boot_id(self.root) {
             Reading::Known(boot_id) => boot_id,
-            other => return Err(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default())),
+            other => {
+                return Err(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default()));
+            }
         };
         let locked = self.run_directory.lock(None).map_err(|error| error.to_string())?;
         *replayed = replay(self.root, &locked).map_err(|error| error.to_string())?;
@@ -134,7 +136,11 @@ impl Guarded<'_> {
 /// Gives back what was had when growing failed; the whole story in a sentence.
 fn undo(reservation: Reservation<'_>, others: &[Record], locked: &Locked, why: &GrowError) -> String {
     let problems = reservation.end(others, locked).problems;
-    if problems.is_empty() { why.to_string() } else { format!("{why}; not given back: {}", problems.join("; ")) }
+    if problems.is_empty() {
+        why.to_string()
+    } else {
+        format!("{why}; not given back: {}", problems.join("; "))
+    }
 }
 
 /// Grows the pools for one `--reserve`.
@@ -186,7 +192,10 @@ fn grow(
         gain.from_surplus += part.from_surplus;
         if part.got < step {
             let why = refusal.map_or_else(
-                || "the kernel stopped there without an error, as it does where no contiguous memory is left".to_owned(),
+                || {
+                    "the kernel stopped there without an error, as it does where no contiguous memory is left"
+                        .to_owned()
+                },
                 |error| error.to_string(),
             );
             return Ok((gain, Some(format!("{pool}: asked for {asked}, got {}: {why}", gain.got))));

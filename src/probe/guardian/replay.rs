@@ -71,7 +71,9 @@ fn replay_one(root: &HostRoot, locked: &Locked, name: &str) -> Option<Replayed> 
     };
     let now = match nr_hugepages::boot_id(root) {
         Reading::Known(now) => now,
-        other => return failed(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default())),
+        other => {
+            return failed(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default()));
+        }
     };
     let Some(record) = Record::parse(&text).filter(|record| record.boot_id == now) else {
         let removed = locked.remove(&journal);

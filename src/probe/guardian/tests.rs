@@ -91,7 +91,9 @@ impl Machine {
 /// The line of a journal that says `got` pages were added to node 0, which had `before`.
 fn record(before: u64, got: u64) -> String {
     let pool = r#"{"size":"2Mi","node":0}"#;
-    format!("{{\"boot_id\":\"this-boot\",\"pools\":[{{\"pool\":{pool},\"before\":{before},\"got\":{got}}}]}}\n")
+    format!(
+        "{{\"boot_id\":\"this-boot\",\"pools\":[{{\"pool\":{pool},\"before\":{before},\"got\":{got}}}]}}\n"
+    )
 }
 
 fn pages(replayed: &Replayed) -> u64 {
@@ -101,7 +103,8 @@ fn pages(replayed: &Replayed) -> u64 {
 #[test]
 fn pools_grow_for_the_run_and_shrink_after_it() {
     let machine = Machine::new();
-    let (grown, ended) = machine.reserve(&["2Mi=5", "2Mi=4@numa1"], || assert_eq!(machine.totals(), [35, 16]));
+    let (grown, ended) =
+        machine.reserve(&["2Mi=5", "2Mi=4@numa1"], || assert_eq!(machine.totals(), [35, 16]));
     let granted = grown.granted.unwrap();
     let got: Vec<Vec<_>> =
         granted.iter().map(|one| one.pools.iter().map(|gain| (gain.pool.node, gain.got)).collect()).collect();
@@ -134,7 +137,7 @@ fn no_more_is_asked_than_the_memory_has_room_for() {
 #[test]
 fn two_runs_and_an_administrator_keep_what_is_theirs() {
     let machine = Machine::new();
-    machine.reserve(&["2Mi=8"], || {
+    let (_, ended) = machine.reserve(&["2Mi=8"], || {
         let (grown, ended) = machine.reserve(&["2Mi=6@numa0"], || {
             assert_eq!(machine.totals(), [42, 14]);
             machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "142\n");
@@ -144,6 +147,7 @@ fn two_runs_and_an_administrator_keep_what_is_theirs() {
         assert_eq!(machine.totals(), [136, 3]);
         assert!(machine.path("run/hugeprobe").exists());
     });
+    assert_eq!(ended, Ok(()));
     assert_eq!(machine.totals(), [132, 3], "the administrator's 3 pages are fewer than the 10 before");
     assert!(!machine.path("run/hugeprobe").exists());
 }
@@ -151,20 +155,21 @@ fn two_runs_and_an_administrator_keep_what_is_theirs() {
 #[test]
 fn two_runs_that_overlap_leave_the_pool_as_it_was() {
     let machine = Machine::new();
-    machine.reserve(&["2Mi=16@numa0"], || {
+    let (_, ended) = machine.reserve(&["2Mi=16@numa0"], || {
         // A run that is killed here is replayed while the first one has its pages.
         machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "56\n");
         machine.journal("7-dead.journal", &record(32, 8));
-        machine.reserve(&["2Mi=4@numa0"], || assert_eq!(machine.totals(), [52, 10]));
-        assert_eq!(machine.totals(), [48, 10]);
+        let (_, ended) = machine.reserve(&["2Mi=4@numa0"], || assert_eq!(machine.totals(), [52, 10]));
+        assert_eq!((machine.totals(), ended), ([48, 10], Ok(())));
     });
+    assert_eq!(ended, Ok(()));
     assert_eq!(machine.totals(), [32, 10]);
     // And one that is killed while the last one runs is left to the next run.
-    machine.reserve(&["2Mi=2@numa0"], || {
+    let (_, ended) = machine.reserve(&["2Mi=2@numa0"], || {
         machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "42\n");
         machine.journal("7-dead.journal", &record(32, 8));
     });
-    assert_eq!(machine.totals(), [40, 10]);
+    assert_eq!((machine.totals(), ended), ([40, 10], Ok(())));
     assert_eq!(pages(&machine.replay()[0]), 8);
     assert_eq!(machine.totals(), [32, 10]);
 }
@@ -278,7 +283,8 @@ fn a_run_that_is_over_before_it_began_gets_nothing() {
     let machine = Machine::new();
     let (root, run_directory) = (machine.root(), machine.run_directory());
     let counts = ["2Mi=4".parse().unwrap()];
-    let guarded = Guarded { root: &root, run_directory: &run_directory, run: "1-a".to_owned(), counts: &counts };
+    let guarded =
+        Guarded { root: &root, run_directory: &run_directory, run: "1-a".to_owned(), counts: &counts };
     let (input, hold) = io::pipe().unwrap();
     drop(hold);
     let mut output = Vec::new();

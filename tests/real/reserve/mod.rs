@@ -3,9 +3,9 @@
 //! The processes are re-executions of this test binary: [`play`] is what they run. The pools are compared as they were
 //! and as they are, so nobody else may change them while these run.
 mod processes;
+mod refused;
 
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,14 +48,15 @@ pub(crate) fn cases() -> Vec<Case> {
         ("reserve: pages in use when the pool shrinks go with their user", |machine| {
             run(machine, pages_in_use_go_with_their_user)
         }),
-        ("reserve: without root it is refused", |machine| run(machine, without_root_it_is_refused)),
+        ("reserve: without root it is refused", |machine| run(machine, refused::without_root)),
         ("reserve: a read-only sysfs or run directory is reported", |machine| {
-            run(machine, read_only_is_reported)
+            run(machine, refused::read_only)
         }),
-        ("reserve: in a container it is refused", |machine| run(machine, containers_are_refused)),
-        ("reserve: a pool that was put right after a kill is left alone, and every replay is reported", |machine| {
-            run(machine, an_administrators_repair_stays)
-        }),
+        ("reserve: in a container it is refused", |machine| run(machine, refused::in_a_container)),
+        (
+            "reserve: a pool that was put right after a kill is left alone, and every replay is reported",
+            |machine| run(machine, an_administrators_repair_stays),
+        ),
         ("reserve: a guardian that hangs is killed and its journal replayed", |machine| {
             run(machine, a_guardian_that_hangs)
         }),
@@ -240,51 +241,6 @@ fn pages_in_use_go_with_their_user() -> Outcome {
     at_once(&before)
 }
 
-fn without_root_it_is_refused() -> Outcome {
-    let mut run =
-        Run::of(Command::new("/proc/self/exe").args(["orchestrator", "2Mi=1"]).uid(65534).gid(65534));
-    assert!(run.says("refused")?.contains("usage=true --reserve requires root"));
-    run.child.wait()?;
-    Ok(())
-}
-
-fn read_only_is_reported() -> Outcome {
-    let before = now();
-    for (prepare, usage, part) in [
-        ("mount --bind /sys /sys && mount -o remount,bind,ro /sys", true, "Read-only file system"),
-        (
-            "mount --bind /run /run && mount -o remount,bind,ro /run",
-            false,
-            "cannot make /run/hugeprobe: Read-only file system",
-        ),
-        // No file may grow: as on a full file system, the journal can be made but not written.
-        ("ulimit -f 0", false, "cannot write the journal: File too large"),
-    ] {
-        refused(&["-m"], prepare, usage, part)?;
-    }
-    at_once(&before)
-}
-
-/// Kill -9 of process 1 of a PID namespace kills the guardian as well, and a journal in another /run is never replayed.
-fn containers_are_refused() -> Outcome {
-    let before = now();
-    refused(&["-m"], "mount -t tmpfs none /run", true, "/run is not the host's")?;
-    refused(&["-p", "-f", "-m", "--mount-proc"], ":", true, "in a PID namespace")?;
-    refused(&["-p", "-f", "-m", "--mount-proc"], "mount -t tmpfs none /run", true, "in a PID namespace")?;
-    at_once(&before)
-}
-
-/// Starts an orchestrator in new namespaces, after the shell command `prepare`: it is refused with a sentence that has `part`.
-fn refused(namespaces: &[&str], prepare: &str, usage: bool, part: &str) -> Outcome {
-    let program = std::fs::read_link("/proc/self/exe")?;
-    let script = format!("{prepare} && exec {} orchestrator 2Mi=1", program.display());
-    let mut run = Run::of(Command::new("unshare").args(namespaces).args(["sh", "-c", &script]));
-    let said = run.says("refused")?;
-    assert!(said.contains(part) && said.contains(&format!("usage={usage}")), "{said}");
-    run.child.wait()?;
-    Ok(())
-}
-
 /// The run was killed whole, and an administrator has set the pool as it was: a check without --reserve leaves it alone, and
 /// says that there was something to replay.
 fn an_administrators_repair_stays() -> Outcome {
@@ -297,15 +253,16 @@ fn an_administrators_repair_stays() -> Outcome {
     }
     let (report, errors) = check()?;
     restored(&before, Duration::ZERO)?;
-    assert!(errors.contains("its pages are gone, the pool is left as it is"), "{errors}");
+    assert!(errors.contains("none of its pages are left, the pools are unchanged"), "{errors}");
     assert_eq!(report["replayed"][0]["given"], serde_json::json!([]));
 
     // Without a repair it gives back, and says so.
-    let run = Run::holding(&[&format!("2Mi=4{}", pool.node.map_or(String::new(), |node| format!("@numa{node}")))])?;
+    let run =
+        Run::holding(&[&format!("2Mi=4{}", pool.node.map_or(String::new(), |node| format!("@numa{node}")))])?;
     kill_whole(run)?;
     let (report, errors) = check()?;
     restored(&before, Duration::ZERO)?;
-    assert!(errors.contains("gave back 4 pages of 2Mi"), "{errors}");
+    assert!(errors.contains("gave its pages back: 4 of 2Mi"), "{errors}");
     assert_eq!(report["replayed"][0]["given"][0]["pages"], 4);
     Ok(())
 }
