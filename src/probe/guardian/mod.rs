@@ -269,11 +269,12 @@ impl Guardian {
             }
             if readable {
                 let mut chunk = [0; 4096];
-                let length = self.stdout.read(&mut chunk).unwrap_or(0);
-                if length == 0 {
-                    return Err(self.how_it_ended());
+                match self.stdout.read(&mut chunk) {
+                    Ok(0) => return Err(self.how_it_ended()),
+                    Ok(length) => output.extend(chunk.iter().take(length)),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(format!("cannot read from the guardian: {error}")),
                 }
-                output.extend(chunk.iter().take(length));
             }
             while let Some(end) = output.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = output.drain(..=end).collect();
