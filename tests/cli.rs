@@ -37,6 +37,7 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["check", "-o", "yaml"], "yaml"),
         (&["check", "--root", "/nowhere/at/all"], "/nowhere/at/all"),
         (&["check", "--root", TREE, "--reserve", "2Mi=1"], "--reserve"),
+        (&["check", "--reserve-over-half"], "--reserve <"),
         (&["walk", "--pages", "0"], "0"),
         (&["frontend"], "--socket"),
         (&["frontend", "--socket", "s", "--frame-size", "59"], "59"),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use hugeprobe::domain::check::Outcome;
 use hugeprobe::domain::request::{Request, Workload};
+use hugeprobe::domain::reserve::Replayed;
 use hugeprobe::linux::root::HostRoot;
 use hugeprobe::probe::check::{self, Progress};
 use hugeprobe::render::{Format, Style, render};
@@ -21,6 +22,7 @@ struct Silent;
 impl Progress for Silent {
     fn step(&mut self, _: &str) {}
     fn tick(&mut self) {}
+    fn replayed(&mut self, _: &Replayed) {}
 }
 
 /// What is done to one file.

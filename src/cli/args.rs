@@ -87,8 +87,10 @@ pub enum Verb {
     /// The process that gives back the pages of --reserve
     #[command(hide = true)]
     Guardian {
-        /// JSON
-        assignment: String,
+        /// Tells this run from others
+        id: String,
+        /// What to reserve
+        counts: Vec<PageCount>,
     },
 }
 
@@ -111,9 +113,13 @@ pub struct Walk {
     #[arg(long)]
     pub pause: bool,
 
-    /// Add pages to the pool for the run, and give them back whatever ends it (root)
+    /// Add pages to the pool for the run, and give them back however it ends (root, on the host)
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
+
+    /// Allow --reserve to take more than half of the available memory
+    #[arg(long, requires = "reserve")]
+    pub reserve_over_half: bool,
 
     /// The cgroup that the frontend joins, to see who pays for which page: a directory with hugetlb files
     #[arg(long, value_name = "DIR")]

@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
         Verb::Worker { assignment } => worker::main(&assignment),
         Verb::Role { assignment } => worker::role(&assignment),
         Verb::Container(options) => finish(container::run(&options)),
-        Verb::Guardian { assignment } => guardian::main(&assignment),
+        Verb::Guardian { id, counts } => guardian::main(&id, &counts),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the terminal can show, and progress on it.
 
-use std::io::{self, IsTerminal as _, Stderr};
+use std::io::{self, IsTerminal as _, Stderr, Write as _};
 use std::time::Instant;
 
+use crate::domain::reserve::Replayed;
 use crate::probe::check::Progress;
 use crate::render::{self, Marks, Style};
 
@@ -40,6 +41,12 @@ impl Progress for Line {
 
     fn tick(&mut self) {
         self.0.tick(Instant::now());
+    }
+
+    fn replayed(&mut self, replayed: &Replayed) {
+        self.0.clear();
+        // Standard error may be closed; the JSON report has it as well.
+        let _ = writeln!(io::stderr(), "hugeprobe: {replayed}");
     }
 }
 

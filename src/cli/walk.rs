@@ -13,13 +13,15 @@ use super::{Trouble, print, terminal};
 
 /// Goes through the steps and shows each as it is done.
 pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
-    let args::Walk { size, pages, dir, pause, reserve, frontend_cgroup, backend_cgroup } = options;
+    let args::Walk { size, pages, dir, pause, reserve, reserve_over_half, frontend_cgroup, backend_cgroup } =
+        options;
     let asked = Walk {
         size: *size,
         pages: *pages,
         directory: dir.clone(),
         pause: *pause,
         reserve: reserve.clone(),
+        reserve_over_half: *reserve_over_half,
         frontend_cgroup: frontend_cgroup.clone(),
         backend_cgroup: backend_cgroup.clone(),
     };
@@ -29,6 +31,7 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
         let out = &mut io::stdout().lock();
         // A reader that went away stops nothing: the pages are given back in any case.
         ignore(match shown {
+            Shown::Replayed(replayed) => writeln!(io::stderr(), "hugeprobe: {replayed}"),
             Shown::Pool(pool) => {
                 let nodes = pool.numa.iter().map(|node| node.node).collect();
                 show::opening(&show::Walk { size: pool.size, pages: *pages, nodes }, out, style)

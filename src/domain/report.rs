@@ -8,6 +8,7 @@ use super::catalogue::{self, Group};
 use super::check::{CheckId, Finding, Outcome, Verdict};
 use super::inventory::{Host, Pool};
 use super::request::Selector;
+use super::reserve::Replayed;
 use super::size::PageSize;
 
 /// The schema's name; a change that breaks a reader gets another.
@@ -39,6 +40,9 @@ pub struct Report {
     pub checks: Vec<Entry>,
     /// What was measured, by size: with `--measure` only.
     pub measurements: Map<String, Value>,
+    /// Runs with `--reserve` that were killed, and whose pages this run gave back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replayed: Vec<Replayed>,
 }
 
 /// The verdict about one size.

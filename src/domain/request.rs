@@ -76,6 +76,8 @@ pub struct Request {
     pub need: Vec<PageCount>,
     /// `--reserve`.
     pub reserve: Vec<PageCount>,
+    /// `--reserve-over-half`.
+    pub reserve_over_half: bool,
     /// `--workload`.
     pub workload: Workload,
     /// `--dir`.

@@ -1,7 +1,7 @@
-//! The arithmetic of `--reserve`: how a request spreads over NUMA nodes, what a pool has gained, what is given back.
+//! The arithmetic of `--reserve`: how a request spreads over NUMA nodes, and what a pool gained.
 //!
-//! All of it counts *persistent* pages, `nr_hugepages - surplus_hugepages`, and all of it is differences. The number
-//! that is written to `nr_hugepages` is the persistent count wanted (`set_max_huge_pages()` in the kernel's
+//! All of it counts *persistent* pages, `nr_hugepages - surplus_hugepages`. The number that is written to `nr_hugepages` is
+//! the persistent count wanted (`set_max_huge_pages()` in the kernel's
 //! `mm/hugetlb.c`): growing turns surplus pages persistent before it makes new ones, shrinking turns pages that are in
 //! use or reserved into surplus, which go when their user does. Writing back the total that was read before would
 //! therefore make surplus pages persistent for good.
@@ -32,7 +32,7 @@ pub struct PoolCount {
     pub surplus: u64,
 }
 
-/// What came of one `--reserve`.
+/// The pages that one `--reserve` got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
     /// What was asked.
@@ -53,8 +53,29 @@ pub struct PoolGain {
     pub pool: PoolId,
     /// Persistent pages gained.
     pub got: u64,
-    /// How many of them were there before, as surplus pages. Whoever holds them holds them still: they are not free.
+    /// How many of them were surplus pages before. They are still in use, not free.
     pub from_surplus: u64,
+}
+
+/// Pages that were taken back from one pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenBack {
+    /// Which pool.
+    #[serde(flatten)]
+    pub pool: PoolId,
+    /// How many persistent pages.
+    pub pages: u64,
+}
+
+/// A run with `--reserve` that was killed, and whose pages a later run gave back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The name of the killed run: the pid of its guardian, and a UUID.
+    pub run: String,
+    /// What each pool was shrunk by. A pool that had its former size already is not listed.
+    pub given: Vec<GivenBack>,
+    /// What could not be given back and why, a sentence each. Where there is any, the next run tries again.
+    pub problems: Vec<String>,
 }
 
 /// Memory of the machine in bytes, from `/proc/meminfo`.
@@ -62,7 +83,7 @@ pub struct PoolGain {
 pub struct Memory {
     /// `MemTotal`.
     pub total: u64,
-    /// `MemAvailable`: what could be had without swapping, by the kernel's own estimate.
+    /// `MemAvailable`: the kernel's estimate of what can be allocated without swapping.
     pub available: u64,
 }
 
@@ -99,14 +120,40 @@ impl Granted {
     }
 }
 
+// === impl Replayed ===
+
+impl fmt::Display for Replayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "run {}, which added pages with --reserve, was killed: ", self.run)?;
+        match self.given.as_slice() {
+            [] if self.problems.is_empty() => {
+                f.write_str("none of its pages are left, the pools are unchanged")
+            }
+            [] => f.write_str("its pages could not be given back"),
+            given => {
+                let pools: Vec<String> =
+                    given.iter().map(|one| format!("{} of {}", one.pages, one.pool)).collect();
+                write!(f, "gave its pages back: {}", pools.join(", "))
+            }
+        }?;
+        self.problems.iter().try_for_each(|problem| write!(f, "; {problem}"))
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
-    /// The share of all memory that is left to everybody else: one part in this many.
+    /// The share of all memory that is left to other processes: one part in this many.
     const LEFT_TO_OTHERS: u64 = 16;
 
-    /// The most pages of `size` that may be taken from it. The kernel itself stops only when nothing is left, and
-    /// other processes are killed for want of memory before that.
+    /// Whether `bytes` are more than half of the available memory.
+    #[must_use]
+    pub const fn is_over_half(self, bytes: u64) -> bool {
+        bytes > self.available / 2
+    }
+
+    /// The most pages of `size` that may be taken from it. The kernel stops only when no memory is left, and the OOM
+    /// killer ends other processes before that.
     #[must_use]
     pub const fn affords(self, size: PageSize) -> u64 {
         self.available.saturating_sub(self.total / Self::LEFT_TO_OTHERS) / size.bytes()
@@ -123,8 +170,7 @@ impl Memory {
     }
 }
 
-/// `pages` spread evenly over `pools`; what does not divide goes to the first ones, a page each. A pool whose share
-/// is nothing is left out.
+/// `pages` spread evenly over `pools`; the remainder goes to the first ones, a page each. Pools whose share is 0 are left out.
 #[must_use]
 pub fn spread(pages: u64, pools: &[PoolId]) -> Vec<(PoolId, u64)> {
     let Some(each) = pages.checked_div(pools.len() as u64) else { return Vec::new() };
@@ -137,25 +183,25 @@ pub fn spread(pages: u64, pools: &[PoolId]) -> Vec<(PoolId, u64)> {
     pools.iter().map(share).filter(|(_, share)| *share > 0).collect()
 }
 
-/// Asks `pools` for `pages` in all by `grow`, which says what the pool gave: evenly first, then what some could not
-/// give of those that gave all they were asked for.
+/// Grows `pools` by `pages` in all. `grow` grows one pool and returns what it gained. The pages are spread evenly first; what
+/// some pools cannot give is then asked of those that gave all they were asked for.
 ///
 /// # Errors
 ///
-/// The first that `grow` returns; nothing is asked after it.
+/// The first error of `grow`, which is not called again.
 pub fn distribute<E>(
     pages: u64,
     pools: &[PoolId],
     mut grow: impl FnMut(PoolId, u64) -> Result<u64, E>,
 ) -> Result<(), E> {
-    let mut willing = pools.to_vec();
+    let mut able = pools.to_vec();
     let mut missing = pages;
-    while missing > 0 && !willing.is_empty() {
-        for (pool, share) in spread(missing, &willing) {
+    while missing > 0 && !able.is_empty() {
+        for (pool, share) in spread(missing, &able) {
             let got = grow(pool, share)?.min(share);
             missing -= got;
             if got < share {
-                willing.retain(|other| *other != pool);
+                able.retain(|other| *other != pool);
             }
         }
     }
@@ -246,6 +292,37 @@ mod tests {
         assert_eq!(memory(16 << 10, 8 << 10).affords(size()), (7 << 10) / 2);
         assert_eq!(memory(16 << 10, 1 << 10).affords(size()), 0);
         assert_eq!(memory(16 << 10, 0).affords(size()), 0);
+    }
+
+    #[test]
+    fn more_than_half_of_what_is_available_is_told_from_half() {
+        let memory = Memory { total: 16 << 30, available: 9 << 20 };
+        for (pages, is_over) in [(0, false), (2, false), (3, true)] {
+            assert_eq!(memory.is_over_half(pages * size().bytes()), is_over, "{pages}");
+        }
+        assert!(Memory { available: 0, ..memory }.is_over_half(1));
+    }
+
+    #[test]
+    fn a_replay_is_one_sentence() {
+        let given = |node, pages| GivenBack { pool: PoolId { size: size(), node }, pages };
+        for (given, problems, end) in [
+            (vec![], vec![], "none of its pages are left, the pools are unchanged"),
+            (vec![given(None, 4)], vec![], "gave its pages back: 4 of 2Mi"),
+            (
+                vec![given(Some(0), 4), given(Some(1), 1)],
+                vec!["x"],
+                "gave its pages back: 4 of 2Mi@numa0, 1 of 2Mi@numa1; x",
+            ),
+            (vec![], vec!["x", "y"], "its pages could not be given back; x; y"),
+        ] {
+            let problems = problems.into_iter().map(str::to_owned).collect();
+            let replayed = Replayed { run: "7-a".to_owned(), given, problems };
+            assert_eq!(
+                replayed.to_string(),
+                format!("run 7-a, which added pages with --reserve, was killed: {end}")
+            );
+        }
     }
 
     #[test]

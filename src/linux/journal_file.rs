@@ -1,51 +1,48 @@
-//! One run's journal in the run directory: a file of lines, locked for as long as the run lives. What the lines say is
-//! for [`crate::domain::journal`].
+//! The journal of one run: a file that is locked for as long as its run lives. [`crate::domain::journal`] says what is in it.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::run_directory::{Locked, RunDirectoryError, call};
-
-/// A journal, open.
+/// An open journal.
 #[derive(Debug)]
 pub struct JournalFile {
     name: String,
-    path: PathBuf,
     file: File,
 }
 
-/// How a journal's name ends; other files in the directory are left alone.
-pub(super) const SUFFIX: &str = ".journal";
-/// The longest that is read of a journal: thousands of records.
-const LIMIT: u64 = 1 << 20;
+/// How the names of journals end; other files in the directory are left alone.
+pub const SUFFIX: &str = ".journal";
+/// How much of a journal is read: a run that grows a pool by 4 GiB at a time writes this much for 100 TiB.
+const LIMIT: u64 = 16 << 20;
 
 // === impl JournalFile ===
 
 impl JournalFile {
-    pub(super) fn open(
-        directory: &Locked,
-        name: String,
-        flags: OFlags,
-        verb: &'static str,
-    ) -> Result<Self, RunDirectoryError> {
-        let path = directory.path().join(&name);
-        let flags = flags | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(directory.directory(), &name, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => Ok(Self { name, path, file: file.into() }),
-            Err(errno) => Err(call(verb, &path, errno)),
-        }
+    pub(super) fn create(directory: impl AsFd, run: &str) -> io::Result<Self> {
+        Self::open_with(directory, format!("{run}{SUFFIX}"), OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// False if another process has it locked. The lock goes with the descriptor.
-    pub(super) fn lock(&self) -> Result<bool, RunDirectoryError> {
+    pub(super) fn open(directory: impl AsFd, name: &str) -> io::Result<Self> {
+        // O_NONBLOCK: do not wait for a writer where a fifo has that name.
+        Self::open_with(directory, name.to_owned(), OFlags::NONBLOCK)
+    }
+
+    fn open_with(directory: impl AsFd, name: String, flags: OFlags) -> io::Result<Self> {
+        let flags = flags | OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(directory, &name, flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(Self { name, file: file.into() })
+    }
+
+    /// Locks the file until it is closed. False if another process has it locked: its run is alive.
+    pub(super) fn lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) => Ok(false),
-            Err(errno) => Err(call("lock", &self.path, errno)),
+            Err(errno) => Err(errno.into()),
         }
     }
 
@@ -53,53 +50,29 @@ impl JournalFile {
         &self.name
     }
 
-    /// Adds `line` at the end: all of it, or nothing.
+    /// Adds `text` at the end.
     ///
     /// # Errors
     ///
-    /// The write failed or was cut short.
-    pub fn append(&mut self, line: &str) -> Result<(), RunDirectoryError> {
-        let written = self.file.metadata().and_then(|before| match self.file.write(line.as_bytes()) {
-            Ok(length) if length < line.len() => {
-                self.file.set_len(before.len())?;
-                Err(io::ErrorKind::WriteZero.into())
-            }
-            written => written,
-        });
-        match written {
-            Ok(_) => Ok(()),
-            Err(source) => Err(RunDirectoryError::Call { verb: "write to", path: self.path.clone(), source }),
-        }
+    /// Not all of it was written: there is no room, for example.
+    pub fn append(&mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes())
     }
 
-    /// The text, as far as it is readable, with the end of a torn last line made good so that more can be added.
+    /// The whole text. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     ///
-    /// It cannot be read at all.
-    pub fn recover(&mut self) -> Result<String, RunDirectoryError> {
+    /// It cannot be read, because it is not a regular file for example.
+    pub fn read(&mut self) -> io::Result<String> {
         let mut bytes = Vec::new();
-        (&self.file).take(LIMIT).read_to_end(&mut bytes).map_err(|source| RunDirectoryError::Call {
-            verb: "read",
-            path: self.path.clone(),
-            source,
-        })?;
-        if bytes.last().is_some_and(|last| *last != b'\n') {
-            // Without room for it the next line is lost with the torn one, which is no worse than not written.
-            let _ = self.append("\n");
-        }
+        (&self.file).take(LIMIT).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The run that it belongs to.
+    /// The name of its run.
     #[must_use]
     pub fn run(&self) -> &str {
         self.name.strip_suffix(SUFFIX).unwrap_or(&self.name)
-    }
-
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }

@@ -11,6 +11,7 @@ pub mod fds;
 pub mod holders;
 pub mod host;
 pub mod hugefile;
+pub mod init_namespaces;
 pub mod journal_file;
 pub mod limits;
 pub mod list;

@@ -1,13 +1,13 @@
 //! Reads and sets the size of one pool: a size on a NUMA node, or of the machine where there are no nodes.
 //!
-//! There is no "add": between reading and writing another writer's change is lost. hugeprobe's own runs keep each other
-//! out by [`super::run_directory`]; an administrator who writes in the same few microseconds cannot be kept out.
+//! The kernel cannot add to a count: what another process writes between reading and writing is lost. Runs of hugeprobe
+//! exclude each other by [`super::run_directory`]; an administrator who writes in the same few microseconds is not excluded.
 //!
 //! The number that goes into `nr_hugepages` is the count of persistent pages wanted. On a node, kernels before 6.7 add
 //! to that the surplus pages of all *other* nodes, so that asking for one page more may give many, and asking for fewer
 //! may give more ("mm/hugetlb: fix nodes huge page allocation when there are surplus pages"). While other nodes have
 //! surplus pages, the machine's `nr_hugepages_mempolicy` is written instead, by a thread that is bound to the node:
-//! that is exact in every kernel.
+//! that is exact on every kernel.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -35,21 +35,21 @@ pub enum PoolError {
         /// The page size.
         size: PageSize,
     },
-    /// The pool is not there, or no more.
-    #[error("there is no {0}")]
+    /// The pool does not exist, or not any more.
+    #[error("{0} does not exist")]
     Gone(String),
-    /// A counter is not known.
-    #[error("{path} cannot be told: {why}")]
+    /// A counter could not be read.
+    #[error("{path} is unknown: {why}")]
     Unknown {
         /// The file.
         path: String,
-        /// What came back.
+        /// What is wrong with it.
         why: String,
     },
     /// The counters kept changing while they were read.
     #[error("{0} changed each time it was read")]
-    Restless(String),
-    /// The file cannot be opened for writing: no right to, or sysfs is mounted read-only.
+    Changing(String),
+    /// The file cannot be opened for writing: without root, or because sysfs is mounted read-only.
     #[error("cannot open {path} for writing: {source}")]
     NotWritable {
         /// The file.
@@ -57,12 +57,12 @@ pub enum PoolError {
         /// What the kernel answered.
         source: io::Error,
     },
-    /// No thread could be bound to the node, which takes set_mempolicy(2) while other nodes have surplus pages.
+    /// No thread could be bound to the node with set_mempolicy(2), as is necessary while other nodes have surplus pages.
     #[error("cannot set the pool of NUMA node {node} alone, as other nodes have surplus pages: {source}")]
     Unbound {
         /// The node.
         node: u32,
-        /// What came back.
+        /// What the kernel answered.
         source: io::Error,
     },
     /// The kernel refused the number.
@@ -84,7 +84,7 @@ const MACHINE: &str = "/sys/kernel/mm/hugepages";
 ///
 /// # Errors
 ///
-/// The kernel does not offer the size, or the node is not there.
+/// The kernel does not offer the size, or the node does not exist.
 pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, PoolError> {
     let size = count.size;
     let machine = PoolId { size, node: None };
@@ -125,7 +125,7 @@ pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, Pool
 ///
 /// # Errors
 ///
-/// A counter that is not known, or that never holds still.
+/// A counter is unknown, or changes each time it is read.
 pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
     const READINGS: u32 = 1000;
     let read = || -> Result<PoolCount, PoolError> {
@@ -140,30 +140,29 @@ pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
         }
         last = next;
     }
-    Err(PoolError::Restless(file(pool, "nr_hugepages")))
+    Err(PoolError::Changing(file(pool, "nr_hugepages")))
 }
 
 /// The pool's free pages; some of them may be reserved.
 ///
 /// # Errors
 ///
-/// The counter is not known.
+/// The counter is unknown.
 pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
     known(root.number(file(pool, "free_hugepages")), pool, "free_hugepages")
 }
 
-/// The pages of this size that are promised to somebody, on the whole machine.
+/// The pages of this size that are reserved for mappings, on the whole machine.
 ///
 /// # Errors
 ///
-/// The counter is not known.
+/// The counter is unknown.
 pub fn reserved(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
     let machine = PoolId { node: None, ..pool };
     known(root.number(file(machine, "resv_hugepages")), machine, "resv_hugepages")
 }
 
-/// Changes the pool's persistent pages, which are `from` now, to `to`. That the kernel took the number says nothing
-/// about how far it got.
+/// Changes the pool's persistent pages, which are `from` now, to `to`. The kernel may stop short of that without an error.
 ///
 /// # Errors
 ///
@@ -185,7 +184,7 @@ pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), Pool
         Ok(()) => write(root, path.clone(), all),
         Err(source) => Err(PoolError::Unbound { node, source }),
     };
-    // The policy is the thread's: this one's has to stay as it is.
+    // The policy belongs to the thread, and that of this thread has to stay as it is.
     std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, bound) {
         Ok(thread) => thread.join().unwrap_or_else(|_| {
             Err(PoolError::Unbound { node, source: io::Error::other("the thread panicked") })
@@ -194,11 +193,11 @@ pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), Pool
     })
 }
 
-/// Whether the pool may be set by this process.
+/// Checks that this process may set the pool.
 ///
 /// # Errors
 ///
-/// It may not: the right is missing, or sysfs is mounted read-only.
+/// It may not: it is not root, or sysfs is mounted read-only.
 pub fn check_writable(root: &HostRoot, pool: PoolId) -> Result<(), PoolError> {
     let path = file(pool, "nr_hugepages");
     match File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path)) {
@@ -207,7 +206,7 @@ pub fn check_writable(root: &HostRoot, pool: PoolId) -> Result<(), PoolError> {
     }
 }
 
-/// The machine's memory; `None` if the kernel does not tell.
+/// The machine's memory; `None` if it cannot be read.
 #[must_use]
 pub fn memory(root: &HostRoot) -> Option<Memory> {
     Memory::parse(root.table("/proc/meminfo").known()?)
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_named() {
+    fn a_size_or_node_that_does_not_exist_is_named() {
         let nodes = [(POOL, "0"), (NODE0, "0"), (NODE2, "0")];
         assert!(pools(&nodes, "1Gi=4").unwrap_err().contains("no huge pages of 1Gi"));
         assert!(pools(&nodes, "2Mi=4@numa1").unwrap_err().contains("no NUMA node 1"));
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_counters_are_no_zero() {
+    fn unknown_counters_are_not_zero() {
         let pool = PoolId { size: "2Mi".parse().unwrap(), node: None };
         for files in [&[(POOL, ""), (SURPLUS, "0")], &[(POOL, "1"), (SURPLUS, "-1")]] {
             assert!(

@@ -1,10 +1,9 @@
-//! `/run/hugeprobe`: the lock that keeps runs from changing the pools at the same time, and their journals.
+//! `/run/hugeprobe`: the lock under which runs change the pools, and their journals.
 //!
-//! The lock is a flock(2) on the directory itself, so that no lock file is left behind. The directory is made by the
-//! first who needs it and removed, under the lock, by whoever leaves it empty; one who waited for the lock of a
-//! directory that is gone by then sees that and starts again. Journals are made, taken over and removed under the
-//! lock alone. Each is itself locked by its writer for as long as that process lives, so a journal whose lock can be
-//! had belongs to a dead run.
+//! The lock is a flock(2) on the directory itself, so that no lock file is left behind. The first run that needs the
+//! directory makes it, and a run that leaves it empty removes it under the lock. A run that waited for the lock of a
+//! directory that is gone by then starts again. Journals are made, opened and removed under the lock only. Each is locked
+//! by its run for as long as that lives, so a journal that can be locked belongs to a dead run.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,14 +19,14 @@ use super::journal_file::{JournalFile, SUFFIX};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDirectory(PathBuf);
 
-/// The directory, with the lock held. Dropping it removes the directory if it is empty, and gives the lock up.
+/// The directory, locked. Dropping it removes the directory if that is empty, and releases the lock.
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
     directory: OwnedFd,
 }
 
-/// What is wrong with the directory, or with a file in it.
+/// What is wrong with the directory or a file in it.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirectoryError {
     /// A system call failed.
@@ -40,8 +39,8 @@ pub enum RunDirectoryError {
         /// What the kernel answered.
         source: io::Error,
     },
-    /// It is somebody else's, or open to others: what is written there could not be trusted.
-    #[error("{path} is not a directory of this user's alone: uid {uid}, mode {mode:04o}; remove it")]
+    /// Another user owns it or may write to it, so what is in it cannot be trusted.
+    #[error("{path} is not private to this user: its owner is uid {uid}, its mode {mode:04o}; remove it")]
     NotOurs {
         /// The directory.
         path: PathBuf,
@@ -80,11 +79,11 @@ impl RunDirectory {
         &self.0
     }
 
-    /// Takes the lock, making the directory if need be; waits for it as long as `patience`, or for ever.
+    /// Takes the lock, and makes the directory if necessary. Waits for as long as `patience`, or for ever if that is `None`.
     ///
     /// # Errors
     ///
-    /// The directory cannot be made or opened, is a symbolic link or not this user's alone, or the lock is not to be had in time.
+    /// The directory cannot be made or opened, is a symbolic link or not private to this user, or is locked for too long.
     pub fn lock(&self, patience: Option<Duration>) -> Result<Locked, RunDirectoryError> {
         loop {
             match rustix::fs::mkdir(&self.0, Mode::RWXU) {
@@ -97,7 +96,7 @@ impl RunDirectory {
         }
     }
 
-    /// Takes the lock if the directory is there, else says `None`.
+    /// Takes the lock if the directory exists; `None` if it does not.
     ///
     /// # Errors
     ///
@@ -158,15 +157,7 @@ impl RunDirectory {
 // === impl Locked ===
 
 impl Locked {
-    pub(super) fn directory(&self) -> &OwnedFd {
-        &self.directory
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The names of all journals, of the living and the dead, sorted.
+    /// The names of the journals of all runs, alive and dead, sorted.
     ///
     /// # Errors
     ///
@@ -186,34 +177,41 @@ impl Locked {
         Ok(names)
     }
 
-    /// A new journal for the run `run`, locked.
+    /// Makes the journal of `run` and locks it.
     ///
     /// # Errors
     ///
     /// It cannot be made, or a run of that name has one.
     pub fn create(&self, run: &str) -> Result<JournalFile, RunDirectoryError> {
-        let name = format!("{run}{SUFFIX}");
-        let journal = JournalFile::open(self, name, OFlags::CREATE | OFlags::EXCL, "make")?;
-        if journal.lock()? { Ok(journal) } else { Err(call("lock", journal.path(), Errno::WOULDBLOCK)) }
+        let failed = |source: io::Error| call("make the journal of a run in", &self.path, source);
+        let journal = JournalFile::create(&self.directory, run).map_err(failed)?;
+        journal.lock().map_err(failed)?;
+        Ok(journal)
     }
 
-    /// The journal `name`, locked, if its run is dead; `None` if that lives, or if the journal is gone.
+    /// Opens a journal to read it, whether its run is alive or dead.
     ///
     /// # Errors
     ///
-    /// It cannot be opened: no regular file, for one.
-    pub fn take_over(&self, name: &str) -> Result<Option<JournalFile>, RunDirectoryError> {
-        // O_NONBLOCK: a fifo of that name is not waited for.
-        match JournalFile::open(self, name.to_owned(), OFlags::NONBLOCK, "open") {
-            Ok(journal) => Ok(if journal.lock()? { Some(journal) } else { None }),
-            Err(RunDirectoryError::Call { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
+    /// It cannot be opened.
+    pub fn open(&self, name: &str) -> Result<JournalFile, RunDirectoryError> {
+        JournalFile::open(&self.directory, name).map_err(|source| call("open", &self.path.join(name), source))
+    }
+
+    /// Opens and locks the journal of a dead run; `None` if the run is alive.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened or locked.
+    pub fn open_dead(&self, name: &str) -> Result<Option<JournalFile>, RunDirectoryError> {
+        let journal = self.open(name)?;
+        match journal.lock() {
+            Ok(is_dead) => Ok(is_dead.then_some(journal)),
+            Err(source) => Err(call("lock", &self.path.join(name), source)),
         }
     }
 
-    /// Removes a journal that has done its work. One that is gone already is no error.
+    /// Removes a journal that is done with. It is not an error if it is gone.
     ///
     /// # Errors
     ///
@@ -221,7 +219,7 @@ impl Locked {
     pub fn remove(&self, journal: &JournalFile) -> Result<(), RunDirectoryError> {
         match rustix::fs::unlinkat(&self.directory, journal.name(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(call("remove", journal.path(), errno)),
+            Err(errno) => Err(call("remove", &self.path.join(journal.name()), errno)),
         }
     }
 }
@@ -233,8 +231,8 @@ impl Drop for Locked {
     }
 }
 
-pub(super) fn call(verb: &'static str, path: &Path, errno: Errno) -> RunDirectoryError {
-    RunDirectoryError::Call { verb, path: path.to_owned(), source: errno.into() }
+fn call(verb: &'static str, path: &Path, source: impl Into<io::Error>) -> RunDirectoryError {
+    RunDirectoryError::Call { verb, path: path.to_owned(), source: source.into() }
 }
 
 #[cfg(test)]
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_and_patience_ends() {
+    fn one_run_at_a_time_has_the_lock() {
         let (_parent, directory) = place();
         let first = directory.lock(None).unwrap();
         assert!(matches!(directory.lock(AT_ONCE), Err(RunDirectoryError::Busy { .. })));
@@ -283,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn many_who_make_and_remove_it_never_meet() {
+    fn runs_that_make_and_remove_it_exclude_each_other() {
         let (_parent, directory) = place();
         let inside = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
@@ -305,34 +303,25 @@ mod tests {
     }
 
     #[test]
-    fn only_the_journals_of_the_dead_can_be_had() {
+    fn a_journal_is_locked_as_long_as_its_run_lives() {
         let (_parent, directory) = place();
         let locked = directory.lock(AT_ONCE).unwrap();
         let mut journal = locked.create("1-a").unwrap();
         assert!(locked.create("1-a").is_err());
         journal.append("line\n").unwrap();
-        assert!(locked.take_over("1-a.journal").unwrap().is_none());
+        assert!(locked.open_dead("1-a.journal").unwrap().is_none());
+        assert_eq!(locked.open("1-a.journal").unwrap().read().unwrap(), "line\n");
+        journal.append("next\n").unwrap();
         drop(journal);
-        let mut journal = locked.take_over("1-a.journal").unwrap().unwrap();
-        assert_eq!(journal.recover().unwrap(), "line\n");
+        let mut journal = locked.open_dead("1-a.journal").unwrap().unwrap();
+        assert_eq!(journal.read().unwrap(), "line\nnext\n");
         assert_eq!(journal.run(), "1-a");
         locked.remove(&journal).unwrap();
-        assert!(locked.take_over("1-a.journal").unwrap().is_none());
+        assert!(locked.open_dead("1-a.journal").is_err());
     }
 
     #[test]
-    fn a_torn_line_does_not_swallow_the_next() {
-        let (_parent, directory) = place();
-        let locked = directory.lock(AT_ONCE).unwrap();
-        locked.create("1-a").unwrap().append("whole\nto").unwrap();
-        let mut journal = locked.take_over("1-a.journal").unwrap().unwrap();
-        assert_eq!(journal.recover().unwrap(), "whole\nto");
-        journal.append("next\n").unwrap();
-        assert_eq!(std::fs::read_to_string(journal.path()).unwrap(), "whole\nto\nnext\n");
-    }
-
-    #[test]
-    fn what_is_not_ours_is_refused_by_name() {
+    fn a_directory_that_is_not_private_is_refused_by_name() {
         let (parent, directory) = place();
         let refused = |part: &str| {
             let error = directory.lock(AT_ONCE).unwrap_err().to_string();
@@ -364,9 +353,9 @@ mod tests {
         symlink("/etc/hostname", directory.path().join("s.journal")).unwrap();
         nix::unistd::mkfifo(&directory.path().join("f.journal"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(locked.journals().unwrap(), ["d.journal", "f.journal", "s.journal"]);
-        assert!(locked.take_over("d.journal").is_err());
-        assert!(locked.take_over("s.journal").is_err());
-        assert!(locked.take_over("f.journal").unwrap().unwrap().recover().is_err());
+        assert!(locked.open("d.journal").is_err());
+        assert!(locked.open("s.journal").is_err());
+        assert!(locked.open("f.journal").unwrap().read().is_err());
         drop(locked);
         assert!(directory.path().join("other").exists());
     }

@@ -19,6 +19,7 @@ use crate::domain::merge::{Ending, WorkerReport, merge};
 use crate::domain::part::{Heard, Part, hear};
 use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
+use crate::domain::reserve::Replayed;
 use crate::domain::settle::settle;
 use crate::exchange::socket::{Listener, SocketError};
 use crate::linux::cgroup::GroupError;
@@ -28,7 +29,7 @@ use crate::linux::run_directory::RunDirectory;
 
 use super::assignment::{Assignment, Manner, VERB, Work};
 use super::gather;
-use super::guardian::{self, Guardian, GuardianError, Options};
+use super::guardian::{Guardian, GuardianError, Options, replay_dead};
 use super::planning::{self, Job};
 use super::supervisor::{Ended, Start, Supervisor};
 
@@ -57,7 +58,7 @@ pub enum CheckError {
     Nonce(io::Error),
 }
 
-/// How long a run that reserves nothing waits for one that is replaying a dead run's journal: it does the same.
+/// How long a run waits for another one that is replaying the journals of killed runs.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who follows a run while it goes on.
@@ -66,6 +67,8 @@ pub trait Progress {
     fn step(&mut self, what: &str);
     /// Time passes: a few times a second while a step lasts.
     fn tick(&mut self);
+    /// The pages of a killed run were given back.
+    fn replayed(&mut self, replayed: &Replayed);
 }
 
 /// Makes one run on the machine under `root` and reports it. `progress` hears what is being done.
@@ -81,7 +84,12 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     let peer = request.peer.as_ref().filter(|peer| peer.listen && root.is_live());
     let listener = peer.map(|peer| Listener::new(Path::new(&peer.socket))).transpose()?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
-    let guardian = reserve(root, &request.reserve, &run, &supervisor)?;
+    let mut replayed = Vec::new();
+    let mut note = |one: Replayed| {
+        progress.replayed(&one);
+        replayed.push(one);
+    };
+    let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }
@@ -104,36 +112,41 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     if let Some(guardian) = guardian {
         progress.step("giving the reserved pages back");
         let granted = guardian.granted().to_vec();
-        findings.extend(inspect::reserve::inspect(&granted, &give_back(guardian)));
+        findings.extend(inspect::reserve::inspect(&granted, &guardian.release()));
+        replay(root, &mut |one| {
+            progress.replayed(&one);
+            replayed.push(one);
+        });
     }
-    Ok(report(request, inventory, &plan, findings, begin))
+    Ok(Report { replayed, ..report(request, inventory, &plan, findings, begin) })
 }
 
-/// Gives back what dead runs left, then adds the pages of `--reserve`, if any.
+/// Gives back what killed runs left, each of which `replayed` gets, then adds the pages of `--reserve`, if any.
 pub(super) fn reserve(
     root: &HostRoot,
     counts: &[PageCount],
+    over_half: bool,
     run: &str,
     supervisor: &Supervisor<'_>,
+    replayed: &mut dyn FnMut(Replayed),
 ) -> Result<Option<Guardian>, CheckError> {
     if !root.is_live() {
         return Ok(None);
     }
     if counts.is_empty() {
-        // Whoever may not, or finds nothing, has nothing to say about it: this run reserves no page.
-        let _ = guardian::replay_dead(root, &RunDirectory::default(), PATIENCE);
+        replay(root, replayed);
         return Ok(None);
     }
-    let options = Options { nonce: run.to_owned(), stop: Some(supervisor.signals()), ..Options::default() };
-    Ok(Some(Guardian::start(counts, &options)?))
+    let options =
+        Options { id: run.to_owned(), over_half, stop: Some(supervisor.signals()), ..Options::default() };
+    Ok(Some(Guardian::start(counts, &options, replayed)?))
 }
 
-/// Releases the pages, and says what is still owed: nothing, as a rule.
-pub(super) fn give_back(guardian: Guardian) -> Vec<String> {
-    match guardian.release() {
-        Ok(restored) => restored.problems,
-        Err(error) => vec![error.to_string()],
-    }
+/// Gives back what killed runs left. Errors are ignored: without permission there is no journal to replay, and a run that has
+/// the lock replays it itself.
+fn replay(root: &HostRoot, replayed: &mut dyn FnMut(Replayed)) {
+    let runs = replay_dead(root, &RunDirectory::default(), PATIENCE).unwrap_or_default();
+    runs.into_iter().for_each(replayed);
 }
 
 /// Runs the workers of one phase to their end.
@@ -230,6 +243,7 @@ fn report(
         sizes,
         checks: findings.into_iter().map(Into::into).collect(),
         measurements,
+        replayed: Vec::new(),
     }
 }
 

@@ -91,8 +91,8 @@ impl<'g> Supervisor<'g> {
         Ok(Self { signals, guardian: None, broken_off: None })
     }
 
-    /// Breaks the run off when `guardian` becomes readable or hangs up: its process is dead, and with it the promise
-    /// that the pages are given back.
+    /// Breaks the run off when `guardian` becomes readable or hangs up: its process is dead, and would not give the pages
+    /// back any more.
     pub fn watch_guardian(&mut self, guardian: BorrowedFd<'g>) {
         self.guardian = Some(guardian);
     }

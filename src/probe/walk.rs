@@ -19,6 +19,7 @@ use crate::domain::merge::Ending;
 use crate::domain::part::{Heard, Part, hear};
 use crate::domain::plan::{Role, time_for_steps};
 use crate::domain::request::{PageCount, Request, Workload};
+use crate::domain::reserve::Replayed;
 use crate::domain::size::PageSize;
 use crate::exchange::steps::Side;
 use crate::linux::pools;
@@ -27,8 +28,9 @@ use crate::linux::root::HostRoot;
 pub use scenes::name;
 
 use super::assignment::{Assignment, Manner, VERB, Work};
-use super::check::{CheckError, give_back, nonce, reserve};
+use super::check::{CheckError, nonce, reserve};
 use super::gather;
+use super::guardian::Guardian;
 use super::supervisor::{Ended, Start, Supervisor};
 
 /// What to walk through.
@@ -44,6 +46,8 @@ pub struct Walk {
     pub pause: bool,
     /// `--reserve`.
     pub reserve: Vec<PageCount>,
+    /// `--reserve-over-half`.
+    pub reserve_over_half: bool,
     /// The cgroup that the frontend joins when pages are shared.
     pub frontend_cgroup: Option<String>,
     /// The backend's.
@@ -53,7 +57,9 @@ pub struct Walk {
 /// What is to be shown, in order.
 #[derive(Debug, Clone, Copy)]
 pub enum Shown<'a> {
-    /// The pool that is about to be used. The first.
+    /// The pages of a killed run were given back.
+    Replayed(&'a Replayed),
+    /// The pool that is about to be used.
     Pool(&'a Pool),
     /// A step was done.
     Step(&'a Movement),
@@ -101,7 +107,8 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
     // Sooner than anything is taken: what was typed may be none.
     gather::role_cgroups(&request)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
-    let guardian = reserve(&root, &walk.reserve, &run, &supervisor)?;
+    let mut note = |one: Replayed| show(&Shown::Replayed(&one));
+    let guardian = reserve(&root, &walk.reserve, walk.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }
@@ -114,7 +121,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
             walked.stopped = sharing::run(walk, pool.size, &run, first, &mut supervisor, show).err();
         }
     }
-    walked.owed = guardian.map(give_back).unwrap_or_default();
+    walked.owed = guardian.map(Guardian::release).unwrap_or_default();
     Ok(walked)
 }
 

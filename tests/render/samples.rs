@@ -5,6 +5,7 @@ use hugeprobe::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use hugeprobe::domain::inventory::{Host, NumaPool, Pool};
 use hugeprobe::domain::reading::Reading::{self, Absent, Known, Malformed, Unreadable};
 use hugeprobe::domain::report::{Report, SCHEMA, SizeVerdict};
+use hugeprobe::domain::reserve::{GivenBack, PoolId, Replayed};
 use hugeprobe::domain::size::PageSize;
 use serde_json::{Map, json};
 
@@ -62,6 +63,7 @@ pub(crate) fn report(
         pools,
         checks: findings.into_iter().map(Into::into).collect(),
         measurements: Map::new(),
+        replayed: vec![],
     }
 }
 

@@ -88,6 +88,9 @@ fn what_is_no_report_is_refused() {
         ("/checks/5/outcome", json!("pass")),
         ("/checks/5/seen", json!("")),
         ("/measurements", json!(null)),
+        ("/replayed", json!([])),
+        ("/replayed", json!([{"run": "7-a", "given": []}])),
+        ("/replayed", json!([{"run": "7-a", "given": [{"size": "2Mi", "pages": -1}], "problems": []}])),
         ("/extra", json!(1)),
     ] {
         let mut report = sample("design");

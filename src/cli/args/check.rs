@@ -33,9 +33,13 @@ pub struct Check {
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
-    /// Add pages to the pool for the run, and give them back whatever ends it (root)
+    /// Add pages to the pool for the run, and give them back however it ends (root, on the host)
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
+
+    /// Allow --reserve to take more than half of the available memory
+    #[arg(long, requires = "reserve")]
+    pub reserve_over_half: bool,
 
     /// The cgroup that the frontend joins, that of --peer too, to see who pays for which page: a directory with hugetlb files
     #[arg(long, value_name = "DIR")]
@@ -98,6 +102,7 @@ impl From<&Check> for Request {
             workload,
             dir,
             reserve,
+            reserve_over_half,
             frontend_cgroup,
             backend_cgroup,
             peer,
@@ -116,6 +121,7 @@ impl From<&Check> for Request {
             expect: expect.clone(),
             need: need.clone(),
             reserve: reserve.clone(),
+            reserve_over_half: *reserve_over_half,
             workload: (*workload).into(),
             directory: dir.clone(),
             only: only.clone(),

@@ -7,7 +7,7 @@ use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::reserve::Granted;
 use crate::domain::size::PageSize;
 
-/// One finding per size of `granted`; `owed` says what could not be given back, if anything.
+/// One finding per size of `granted`; `owed` is what could not be given back and why, if anything.
 #[must_use]
 pub fn inspect(granted: &[Granted], owed: &[String]) -> Vec<Finding> {
     let mut sizes: BTreeMap<PageSize, Vec<&Granted>> = BTreeMap::new();
@@ -23,7 +23,7 @@ fn inspect_size(size: PageSize, granted: &[&Granted], owed: &[String]) -> Findin
     let shortfall: Vec<&str> = granted.iter().flat_map(|one| &one.shortfall).map(String::as_str).collect();
     let finding = if !owed.is_empty() {
         let because = Because::new(format!("{got} pages given back at the end of the run"), owed.join("; "))
-            .remedy("run hugeprobe check as root once more: it gives back what its journal says is owed");
+            .remedy("run hugeprobe check as root again: it gives back what the journal of this run lists");
         Finding::not_pass(HP109, size, Outcome::Fail, "not all pages of --reserve were given back", because)
     } else if got < asked {
         let mut seen = format!("{got} pages");

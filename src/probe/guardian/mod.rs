@@ -1,43 +1,42 @@
-//! The guardian of `--reserve`: a process that grows the pools for a run and gives the pages back whatever ends it.
+//! The guardian of `--reserve`: a process that grows the pools for a run, and gives the pages back however the run ends.
 //!
 //! ```text
-//!   orchestrator ──spawn, JSON──► guardian: lock, replay the dead, journal, grow, unlock
-//!       │  ◄──────── Granted ───────┤
-//!       │ holds the write end;      │ reads the other end
-//!     workers hold it too           │
-//!       ▼                           ▼
-//!   released, exited or killed ── EOF: lock, replay the dead, shrink, remove the journal
+//!   orchestrator ── spawn ──► guardian: lock, replay the dead, journal, grow, unlock
+//!       │  ◄──────── Grown ───────┤
+//!       │ holds the write end;    │ reads the other end of the pipe that is its stdin
+//!     workers hold it too         │
+//!       ▼                         ▼
+//!   released, exited or killed ── end of file: lock, shrink, remove the journal, exit
 //! ```
 //!
-//! Who is killed, and who gives back: the orchestrator or a worker, the guardian; the guardian, the orchestrator by
-//! [`Guardian::release`]; both, the next run by [`replay_dead`].
+//! If the orchestrator or a worker is killed, the guardian gives back. If the guardian is killed, the orchestrator does in
+//! [`Guardian::release`], by the journal. If all are killed, the next run does by [`replay_dead`].
 
-mod keeper;
-mod listener;
-mod message;
 mod process;
 mod replay;
+mod reservation;
 #[cfg(test)]
 mod tests;
 
 use std::io::{self, PipeWriter, Read as _};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::domain::request::PageCount;
-use crate::domain::reserve::Granted;
+use crate::domain::reserve::{Granted, Replayed};
+use crate::linux::init_namespaces;
 use crate::linux::nr_hugepages::{self, PoolError};
 use crate::linux::root::HostRoot;
-use crate::linux::run_directory::{RunDirectory, RunDirectoryError};
-use listener::{Heard, Listener};
-use message::{Assignment, Message};
+use crate::linux::run_directory::RunDirectory;
+use process::Grown;
 
-pub use message::{GivenBack, Replayed, Restored};
 pub use process::main;
 pub use replay::replay_dead;
 
@@ -50,33 +49,58 @@ pub struct Options<'a> {
     pub run_directory: RunDirectory,
     /// The program whose hidden verb `guardian` calls [`main`].
     pub program: PathBuf,
-    /// Tells this run from others; letters, digits and `-` of it count.
-    pub nonce: String,
-    /// How long the pools may take to grow; past it nothing is reserved. Other runs that are growing count in.
+    /// Tells this run from others, as part of a file's name.
+    pub id: String,
+    /// Allows more than half of the available memory to be reserved.
+    pub over_half: bool,
+    /// How long the pools may take to grow, the wait for other runs that grow them included.
     pub grow_within: Duration,
-    /// How long the guardian may take to give back; past it, it is killed and its journal replayed.
+    /// How long the guardian may take to give back. After that it is killed, and its journal is replayed.
     pub restore_within: Duration,
-    /// When this becomes readable while the pools grow, nothing is reserved: a signalfd, for one.
+    /// When this becomes readable while the pools grow, nothing is reserved: a signalfd, for example.
     pub stop: Option<BorrowedFd<'a>>,
 }
 
-/// A guardian that has grown the pools. The pages go when it is released, and also when it is dropped, or never gets to be.
+/// A guardian that has grown the pools. It gives the pages back when this is released or dropped, and when this process dies.
 ///
-/// One at a time in a process: a second would keep the first one's pipe open.
+/// One at a time in a process: a second one would hold the first one's pipe open.
 #[derive(Debug)]
 pub struct Guardian {
-    process: Process,
+    child: Child,
+    /// Dropped when no process of the run uses pages any more.
+    hold: PipeWriter,
+    stdout: ChildStdout,
+    root: HostRoot,
+    run_directory: RunDirectory,
+    run: String,
+    restore_within: Duration,
     granted: Vec<Granted>,
-    replayed: Vec<Replayed>,
 }
 
-/// Why there is no guardian, or no knowing what became of its pages.
+/// Why nothing was reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardianError {
     /// Only root may set the pools.
-    #[error("--reserve needs root: only root may set the kernel's pools")]
+    #[error("--reserve requires root: only root may set the kernel's pools")]
     NotRoot,
-    /// The size or node is not there, or may not be set.
+    /// In a container.
+    #[error(
+        "--reserve works on the host only: {0}; a container that is killed leaves no process and no journal that would give \
+         the pages back; run hugeprobe on the host, or set nr_hugepages there and run this without --reserve"
+    )]
+    NotOnHost(String),
+    /// More than half of the available memory.
+    #[error(
+        "--reserve asks for {asked} MiB, which is more than half of the {available} MiB of available memory \
+         (MemAvailable); reserve less, or add --reserve-over-half"
+    )]
+    OverHalf {
+        /// What was asked for in all, MiB.
+        asked: u64,
+        /// What is available, MiB.
+        available: u64,
+    },
+    /// The size or node does not exist, or may not be set.
     #[error("--reserve {count}: {source}")]
     Pool {
         /// What was asked.
@@ -84,48 +108,17 @@ pub enum GuardianError {
         /// What is wrong with it.
         source: PoolError,
     },
-    /// The lock or a journal could not be had.
-    #[error("--reserve: {0}")]
-    RunDirectory(#[from] RunDirectoryError),
     /// The process could not be started.
     #[error("--reserve: cannot {verb}: {source}")]
     Start {
         /// What was attempted.
         verb: &'static str,
-        /// What came back.
+        /// What the kernel answered.
         source: io::Error,
     },
-    /// It grew nothing, or not in time. What it had is given back, unless `owed` says otherwise.
-    #[error("--reserve: {why}{owed}", owed = if .owed.is_empty() { String::new() } else { format!("; not given back: {owed}") })]
-    NotReserved {
-        /// What it said, or how it ended.
-        why: String,
-        /// What could not be given back; empty if all was.
-        owed: String,
-    },
-    /// It was killed and does not end: the kernel holds it. Its journal stays for the next run.
-    #[error(
-        "the guardian (pid {pid}) was killed and has not ended within {waited:?}; the next run gives its pages back"
-    )]
-    Stuck {
-        /// Its pid.
-        pid: u32,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-}
-
-/// The process, and what is needed to clean up after it.
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    /// Dropped to say that nobody holds pages.
-    hold: PipeWriter,
-    listener: Listener,
-    root: HostRoot,
-    run_directory: RunDirectory,
-    run: String,
-    restore_within: Duration,
+    /// The guardian grew nothing, or not in time.
+    #[error("--reserve: {0}")]
+    NotReserved(String),
 }
 
 /// How long a killed guardian is waited for. A kernel that is zeroing a gigantic page does not look at signals.
@@ -139,7 +132,8 @@ impl Default for Options<'_> {
             root: HostRoot::default(),
             run_directory: RunDirectory::default(),
             program: PathBuf::from("/proc/self/exe"),
-            nonce: String::new(),
+            id: String::new(),
+            over_half: false,
             grow_within: Duration::from_secs(60),
             restore_within: Duration::from_secs(10),
             stop: None,
@@ -150,30 +144,36 @@ impl Default for Options<'_> {
 // === impl Guardian ===
 
 impl Guardian {
-    /// Starts a guardian and waits until it says what it got, which may be less than was asked: see [`Granted`].
+    /// Starts a guardian and waits until it has grown the pools, maybe by less than was asked: see [`Granted`]. `replayed`
+    /// gets each killed run whose pages the guardian gave back first.
     ///
     /// # Errors
     ///
-    /// No right to (see [`GuardianError::is_usage`]), nothing of that name to grow, or the guardian failed; the pools are then
-    /// as they were, or the error says what is owed.
-    pub fn start(counts: &[PageCount], options: &Options<'_>) -> Result<Self, GuardianError> {
+    /// The request cannot be met (see [`GuardianError::is_usage`]), or the guardian failed. The pools are then as they were, or
+    /// the error says what was not given back.
+    pub fn start(
+        counts: &[PageCount],
+        options: &Options<'_>,
+        replayed: &mut dyn FnMut(Replayed),
+    ) -> Result<Self, GuardianError> {
         check(counts, options)?;
-        let mut process = Process::spawn(counts, options)?;
-        let why = match process.listener.hear(Instant::now() + options.grow_within, options.stop) {
-            Heard::Message(Message::Granted { granted, replayed }) => {
-                return Ok(Self { process, granted, replayed });
+        let mut guardian = Self::spawn(counts, options)?;
+        let why = match guardian.grown(Instant::now() + options.grow_within, options.stop) {
+            Ok(grown) => {
+                grown.replayed.into_iter().for_each(replayed);
+                match grown.granted {
+                    Ok(granted) => return Ok(Self { granted, ..guardian }),
+                    Err(why) => why,
+                }
             }
-            Heard::Message(Message::Failed { why, .. }) => why,
-            Heard::Message(Message::Restored(_)) => "the guardian gave back before it was told to".to_owned(),
-            Heard::End => process.last_words(),
-            Heard::Late => format!("the pools had not grown within {:?}", options.grow_within),
-            Heard::Stopped => "interrupted while the pools grew".to_owned(),
+            Err(why) => why,
         };
-        let owed = match process.restore() {
-            Ok(restored) => restored.problems.join("; "),
-            Err(error) => error.to_string(),
-        };
-        Err(GuardianError::NotReserved { why, owed })
+        let problems = guardian.release();
+        Err(GuardianError::NotReserved(if problems.is_empty() {
+            why
+        } else {
+            format!("{why}; not given back: {}", problems.join("; "))
+        }))
     }
 
     /// What was granted, one per count asked, in order.
@@ -182,33 +182,123 @@ impl Guardian {
         &self.granted
     }
 
-    /// What the guardian gave back before, on behalf of runs that were dead.
-    #[must_use]
-    pub fn replayed(&self) -> &[Replayed] {
-        &self.replayed
-    }
-
-    /// The guardian's pid.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.process.child.id()
-    }
-
-    /// The guardian's stdout, for poll(2): anything on it means that the guardian is no more. Then release: the pages are
-    /// still there, and only the journal knows of them.
+    /// The guardian's stdout, for poll(2): when it becomes readable or hangs up, the guardian is dead. The pages are still in
+    /// the pools then, and are to be released.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.process.listener.as_fd()
+        self.stdout.as_fd()
     }
 
-    /// Gives the pages back. Workers must have been reaped: as long as one lives, the guardian waits for it, until
-    /// `restore_within` is over; then the pools shrink under it, and its pages go when it does.
+    /// Gives the pages back, and returns what is left to be given back and why, a sentence each: the next run tries again.
     ///
-    /// # Errors
-    ///
-    /// What became of the pages cannot be told; the next run will give back what is owed.
-    pub fn release(self) -> Result<Restored, GuardianError> {
-        self.process.restore()
+    /// Workers must have been reaped. As long as one lives, the guardian waits for it, until `restore_within` is over. Then the
+    /// pools shrink, and the pages in use go when the worker does.
+    #[must_use]
+    pub fn release(self) -> Vec<String> {
+        let Self { mut child, hold, root, run_directory, run, restore_within, .. } = self;
+        drop(hold);
+        let status = reap(&mut child, restore_within).or_else(|| {
+            // If it has ended in this moment, that is just as well.
+            let _ = child.kill();
+            reap(&mut child, DEATH)
+        });
+        let Some(status) = status else {
+            let pid = child.id();
+            return vec![format!(
+                "the guardian (pid {pid}) was killed and has not ended within {DEATH:?}; the next run gives its pages back"
+            )];
+        };
+        if status.success() {
+            return Vec::new();
+        }
+        match replay::replay_run(&root, &run_directory, &run, restore_within) {
+            Ok(replayed) => replayed.map(|replayed| replayed.problems).unwrap_or_default(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    fn spawn(counts: &[PageCount], options: &Options<'_>) -> Result<Self, GuardianError> {
+        let failed = |verb| move |source| GuardianError::Start { verb, source };
+        let (read_end, hold) = io::pipe().map_err(failed("make a pipe"))?;
+        let mut child = Command::new(&options.program)
+            .arg0("hugeprobe")
+            .args(["guardian", &options.id])
+            .args(counts.iter().map(ToString::to_string))
+            .stdin(read_end)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed("start the guardian"))?;
+        // From here on processes that are started inherit it; the guardian itself must not.
+        fcntl(&hold, FcntlArg::F_SETFD(FdFlag::empty()))
+            .map_err(|errno| failed("share the guardian's pipe")(errno.into()))?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe.into());
+        Ok(Self {
+            stdout: stdout.map_err(failed("read from the guardian"))?,
+            run: process::run_name(child.id(), &options.id),
+            child,
+            hold,
+            root: options.root.clone(),
+            run_directory: options.run_directory.clone(),
+            restore_within: options.restore_within,
+            granted: Vec::new(),
+        })
+    }
+
+    /// Waits for the line that the guardian writes. Other lines are ignored.
+    fn grown(&mut self, deadline: Instant, stop: Option<BorrowedFd<'_>>) -> Result<Grown, String> {
+        let mut output = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err("the pools had not grown in time".to_owned());
+            }
+            let mut fds = vec![PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
+            fds.extend(stop.map(|stop| PollFd::new(stop, PollFlags::POLLIN)));
+            // Rounded up, so that the last part of a millisecond is not spent spinning.
+            let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+            match poll(&mut fds, timeout) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(format!("cannot wait for the guardian: {errno}")),
+            }
+            let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+            let (readable, stopped) = (ready.next().unwrap_or(false), ready.next().unwrap_or(false));
+            if stopped {
+                return Err("interrupted while the pools grew".to_owned());
+            }
+            if readable {
+                let mut chunk = [0; 4096];
+                match self.stdout.read(&mut chunk) {
+                    Ok(0) => return Err(self.how_it_ended()),
+                    Ok(length) => output.extend(chunk.iter().take(length)),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(format!("cannot read from the guardian: {error}")),
+                }
+            }
+            while let Some(end) = output.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = output.drain(..=end).collect();
+                if let Ok(grown) = serde_json::from_slice(&line) {
+                    return Ok(grown);
+                }
+            }
+        }
+    }
+
+    /// How a guardian ended that closed its stdout, and what it wrote to stderr.
+    fn how_it_ended(&mut self) -> String {
+        const KEPT: u64 = 2048;
+        let Some(status) = reap(&mut self.child, DEATH) else {
+            return "the guardian closed its stdout and does not end".to_owned();
+        };
+        let mut log = Vec::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            let _ = stderr.take(KEPT).read_to_end(&mut log);
+        }
+        let log = String::from_utf8_lossy(&log);
+        format!("the guardian ended before the pools had grown: {status} {}", log.trim())
+            .trim_end()
+            .to_owned()
     }
 }
 
@@ -219,6 +309,8 @@ impl GuardianError {
         matches!(
             self,
             Self::NotRoot
+                | Self::NotOnHost(_)
+                | Self::OverHalf { .. }
                 | Self::Pool {
                     source: PoolError::NoSize(_) | PoolError::NoNode { .. } | PoolError::NotWritable { .. },
                     ..
@@ -229,8 +321,12 @@ impl GuardianError {
 
 /// Refuses what cannot work, before anything is started.
 fn check(counts: &[PageCount], options: &Options<'_>) -> Result<(), GuardianError> {
-    if options.root.is_live() && !nix::unistd::geteuid().is_root() {
-        return Err(GuardianError::NotRoot);
+    if options.root.is_live() {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(GuardianError::NotRoot);
+        }
+        let parent = options.run_directory.path().parent().unwrap_or(options.run_directory.path());
+        init_namespaces::check(&options.root, &parent.to_string_lossy()).map_err(GuardianError::NotOnHost)?;
     }
     for count in counts {
         let refused = |source| GuardianError::Pool { count: *count, source };
@@ -238,101 +334,17 @@ fn check(counts: &[PageCount], options: &Options<'_>) -> Result<(), GuardianErro
             nr_hugepages::check_writable(&options.root, pool).map_err(refused)?;
         }
     }
-    Ok(())
-}
-
-// === impl Process ===
-
-impl Process {
-    fn spawn(counts: &[PageCount], options: &Options<'_>) -> Result<Self, GuardianError> {
-        let failed = |verb| move |source| GuardianError::Start { verb, source };
-        let absolute = |path: PathBuf| std::path::absolute(path).map_err(failed("make a path absolute"));
-        let assignment = Assignment {
-            root: absolute(options.root.path("/"))?,
-            run_directory: absolute(options.run_directory.path().to_owned())?,
-            nonce: options.nonce.clone(),
-            counts: counts.to_vec(),
-        };
-        let assignment = serde_json::to_string(&assignment).map_err(io::Error::from);
-        let (read_end, hold) = io::pipe().map_err(failed("make a pipe"))?;
-        let mut child = Command::new(&options.program)
-            .arg0("hugeprobe")
-            .arg("guardian")
-            .arg(assignment.map_err(failed("write the assignment"))?)
-            .stdin(read_end)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed("start the guardian"))?;
-        // From here on, and not before, since the guardian itself must not hold it: whatever is started inherits it.
-        fcntl(&hold, FcntlArg::F_SETFD(FdFlag::empty()))
-            .map_err(|errno| failed("share the guardian's pipe")(errno.into()))?;
-        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe.into());
-        Ok(Self {
-            listener: Listener::new(stdout.map_err(failed("hear the guardian"))?),
-            run: process::run_name(child.id(), &options.nonce),
-            child,
-            hold,
-            root: options.root.clone(),
-            run_directory: options.run_directory.clone(),
-            restore_within: options.restore_within,
-        })
-    }
-
-    /// How it ended, and what it wrote to stderr.
-    fn last_words(&mut self) -> String {
-        const KEPT: u64 = 2048;
-        let Some(status) = reap(&mut self.child, DEATH) else {
-            return "the guardian closed its stdout and does not end".to_owned();
-        };
-        let mut words = Vec::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            let _ = stderr.take(KEPT).read_to_end(&mut words);
+    let bytes = |count: &PageCount| count.pages.saturating_mul(count.size.bytes());
+    let asked = counts.iter().map(bytes).fold(0, u64::saturating_add);
+    match nr_hugepages::memory(&options.root) {
+        Some(memory) if !options.over_half && memory.is_over_half(asked) => {
+            Err(GuardianError::OverHalf { asked: asked >> 20, available: memory.available >> 20 })
         }
-        let words = String::from_utf8_lossy(&words);
-        format!("the guardian ended before it had said anything: {status} {}", words.trim())
-            .trim_end()
-            .to_owned()
-    }
-
-    /// Lets go, waits, and sees to it that the pages are given back: by the guardian, else by its journal.
-    fn restore(self) -> Result<Restored, GuardianError> {
-        let Self { mut child, hold, mut listener, root, run_directory, run, restore_within } = self;
-        drop(hold);
-        let deadline = Instant::now() + restore_within;
-        let mut answer = None;
-        loop {
-            match listener.hear(deadline, None) {
-                Heard::Message(Message::Restored(restored) | Message::Failed { restored, .. }) => {
-                    answer = Some(restored);
-                }
-                Heard::Message(Message::Granted { .. }) => {}
-                Heard::End => break,
-                Heard::Late | Heard::Stopped => {
-                    // It has ended by itself in this moment, or it will now.
-                    let _ = child.kill();
-                    break;
-                }
-            }
-        }
-        let pid = child.id();
-        if reap(&mut child, DEATH).is_none() {
-            return Err(GuardianError::Stuck { pid, waited: DEATH });
-        }
-        if let Some(restored) = answer {
-            return Ok(restored);
-        }
-        let replayed = replay_dead(&root, &run_directory, restore_within)?;
-        // No journal: the guardian was past its end, or another run has replayed it.
-        Ok(replayed
-            .into_iter()
-            .find(|replayed| replayed.run == run)
-            .map(|replayed| replayed.restored)
-            .unwrap_or_default())
+        _ => Ok(()),
     }
 }
 
-/// Waits for the end of `child`, but not for ever.
+/// Waits for the end of `child`, for as long as `patience`.
 fn reap(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     const STEP: Duration = Duration::from_millis(1);
     let deadline = Instant::now() + patience;

@@ -1,23 +1,22 @@
-//! Gives back what dead runs left. Whoever takes the lock to change a pool does this first, so that between a run's
-//! death and its replay no other run has changed what its journal tells of.
+//! Gives back what killed runs left, by their journals. Each run that changes pools does this first, under the same lock.
 
 use std::time::Duration;
 
-use super::keeper::Keeper;
-use super::message::{Replayed, Restored};
-use crate::domain::journal::Standing;
+use super::reservation::Reservation;
+use crate::domain::journal::Record;
 use crate::domain::reading::Reading;
-use crate::linux::journal_file::JournalFile;
+use crate::domain::reserve::Replayed;
+use crate::linux::journal_file::SUFFIX;
 use crate::linux::nr_hugepages;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::{Locked, RunDirectory, RunDirectoryError};
 
-/// Gives back what dead runs left, waiting `patience` for the lock: for the start of every run that may. One failed
-/// open(2) when there is nothing.
+/// Gives back what killed runs left; waits `patience` for the lock. Where no run has left anything, this is one failed
+/// open(2).
 ///
 /// # Errors
 ///
-/// The directory cannot be read or is not this user's alone, or the lock is not to be had; whoever has it is replaying too.
+/// The directory cannot be read or is not private to this user, or another process holds the lock: it replays as well.
 pub fn replay_dead(
     root: &HostRoot,
     directory: &RunDirectory,
@@ -29,45 +28,59 @@ pub fn replay_dead(
     }
 }
 
-/// As [`replay_dead`], by one who has the lock.
-pub(super) fn replay(root: &HostRoot, locked: &Locked) -> Result<Vec<Replayed>, RunDirectoryError> {
-    let mut replayed = Vec::new();
-    for name in locked.journals()? {
-        match locked.take_over(&name) {
-            Ok(None) => {}
-            Ok(Some(journal)) => replayed.push(replay_one(root, locked, journal)),
-            Err(error) => replayed.push(failed(&name, error.to_string())),
-        }
-    }
-    Ok(replayed)
+/// As [`replay_dead`], for one run, whose processes are known to be dead. `None` if it has no journal any more: it had given
+/// all pages back, or another run has done so.
+pub(super) fn replay_run(
+    root: &HostRoot,
+    directory: &RunDirectory,
+    run: &str,
+    patience: Duration,
+) -> Result<Option<Replayed>, RunDirectoryError> {
+    let Some(locked) = directory.lock_existing(Some(patience))? else { return Ok(None) };
+    let name = locked.journals()?.into_iter().find(|name| name.strip_suffix(SUFFIX) == Some(run));
+    Ok(name.and_then(|name| replay_one(root, &locked, &name)))
 }
 
-fn replay_one(root: &HostRoot, locked: &Locked, journal: JournalFile) -> Replayed {
-    let run = journal.run().to_owned();
-    let mut keeper = match Keeper::adopt(root, journal) {
-        Ok(keeper) => keeper,
-        Err(error) => return failed(&run, error.to_string()),
+/// As [`replay_dead`], with the lock held.
+pub(super) fn replay(root: &HostRoot, locked: &Locked) -> Result<Vec<Replayed>, RunDirectoryError> {
+    let names = locked.journals()?;
+    Ok(names.iter().filter_map(|name| replay_one(root, locked, name)).collect())
+}
+
+/// The records of all runs but `run` that added pages in the boot `boot_id`. Files that cannot be read are not journals of
+/// hugeprobe, and are left out.
+pub(super) fn others(locked: &Locked, run: &str, boot_id: &str) -> Vec<Record> {
+    let read = |name: String| {
+        let mut journal = locked.open(&name).ok().filter(|journal| journal.run() != run)?;
+        Record::parse(&journal.read().ok()?).filter(|record| record.boot_id == boot_id)
+    };
+    locked.journals().unwrap_or_default().into_iter().filter_map(read).collect()
+}
+
+/// `None` if the run is alive, or added nothing to the pools of this boot.
+fn replay_one(root: &HostRoot, locked: &Locked, name: &str) -> Option<Replayed> {
+    let failed =
+        |why: String| Some(Replayed { run: name.to_owned(), given: Vec::new(), problems: vec![why] });
+    let mut journal = match locked.open_dead(name) {
+        Ok(journal) => journal?,
+        Err(error) => return failed(error.to_string()),
+    };
+    let text = match journal.read() {
+        Ok(text) => text,
+        Err(error) => return failed(format!("cannot read {name}: {error}")),
     };
     let now = match nr_hugepages::boot_id(root) {
         Reading::Known(now) => now,
         other => {
-            return failed(&run, format!("which boot this is: {}", other.why_unknown().unwrap_or_default()));
+            return failed(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default()));
         }
     };
-    let (mut restored, void) = match keeper.standing(&now) {
-        Standing::ThisBoot => (keeper.give_back(), None),
-        Standing::OtherBoot => (Restored::default(), Some("its journal is of another boot")),
-        Standing::Unknown => (Restored::default(), Some("its journal does not say of which boot it is")),
+    let Some(record) = Record::parse(&text).filter(|record| record.boot_id == now) else {
+        let removed = locked.remove(&journal);
+        return removed.err().and_then(|error| failed(error.to_string()));
     };
-    if restored.is_complete()
-        && let Err(error) = keeper.remove(locked)
-    {
-        restored.problems.push(error.to_string());
-    }
-    Replayed { run, restored, void: void.map(str::to_owned) }
-}
-
-fn failed(run: &str, why: String) -> Replayed {
-    let restored = Restored { given: Vec::new(), problems: vec![why] };
-    Replayed { run: run.to_owned(), restored, void: None }
+    let run = journal.run().to_owned();
+    let others = others(locked, &run, &now);
+    let restored = Reservation::of_dead(root, journal, record).end(&others, locked);
+    Some(Replayed { run, given: restored.given, problems: restored.problems })
 }

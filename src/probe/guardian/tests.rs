@@ -1,14 +1,15 @@
 //! A guardian's life in a captured tree, where a pool gives whatever it is asked for; the real kernel's part is in
 //! `tests/real`.
 
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::message::{Assignment, Message, Replayed, Restored};
-use super::process::serve;
+use super::process::{Grown, Guarded};
 use super::{Guardian, Options, replay_dead};
+use crate::domain::request::PageCount;
+use crate::domain::reserve::Replayed;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -68,58 +69,49 @@ impl Machine {
         RunDirectory::new(self.path("run/hugeprobe"))
     }
 
-    /// Runs a guardian for `counts`; `during` is what happens while its pages are held.
-    fn reserve(&self, counts: &[&str], during: impl FnOnce()) -> Vec<Message> {
-        let assignment = Assignment {
-            root: self.0.path().to_owned(),
-            run_directory: self.path("run/hugeprobe"),
-            nonce: counts.concat(),
-            counts: counts.iter().map(|count| count.parse().unwrap()).collect(),
-        };
+    /// Runs a guardian for `counts`, with `during` while the pages are held. Returns what it wrote, and how it ended.
+    fn reserve(&self, counts: &[&str], during: impl FnOnce()) -> (Grown, Result<(), String>) {
+        let (root, run_directory) = (self.root(), self.run_directory());
+        let run = format!("1-{}", counts.concat());
+        let counts: Vec<PageCount> = counts.iter().map(|count| count.parse().unwrap()).collect();
+        let guarded = Guarded { root: &root, run_directory: &run_directory, run, counts: &counts };
         let (input, hold) = io::pipe().unwrap();
-        let (mut heard, mut output) = io::pipe().unwrap();
+        let (reader, mut output) = io::pipe().unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                serve(&assignment, input, &mut output);
-                drop(output);
-            });
-            let mut text = Vec::new();
-            while !text.ends_with(b"\n") {
-                let mut byte = [0];
-                heard.read_exact(&mut byte).unwrap();
-                text.push(byte[0]);
-            }
+            let guardian = scope.spawn(move || guarded.serve(input, &mut output));
+            let mut line = String::new();
+            BufReader::new(reader).read_line(&mut line).unwrap();
             during();
             drop(hold);
-            heard.read_to_end(&mut text).unwrap();
-            let text = String::from_utf8(text).unwrap();
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+            (serde_json::from_str(&line).unwrap(), guardian.join().unwrap())
         })
     }
 }
 
-fn restored(messages: &[Message]) -> &Restored {
-    match messages.last() {
-        Some(Message::Restored(restored)) => restored,
-        other => panic!("{other:?}"),
-    }
+/// The line of a journal that says `got` pages were added to node 0, which had `before`.
+fn record(before: u64, got: u64) -> String {
+    let pool = r#"{"size":"2Mi","node":0}"#;
+    format!(
+        "{{\"boot_id\":\"this-boot\",\"pools\":[{{\"pool\":{pool},\"before\":{before},\"got\":{got}}}]}}\n"
+    )
 }
 
-const BOOT: &str = "{\"run\":{\"boot_id\":\"this-boot\"}}\n";
-const GREW: &str = "{\"grew\":{\"pool\":{\"size\":\"2Mi\",\"node\":0},\"got\":6}}\n";
+fn pages(replayed: &Replayed) -> u64 {
+    replayed.given.iter().map(|given| given.pages).sum()
+}
 
 #[test]
 fn pools_grow_for_the_run_and_shrink_after_it() {
     let machine = Machine::new();
-    let messages = machine.reserve(&["2Mi=5", "2Mi=4@numa1"], || assert_eq!(machine.totals(), [35, 16]));
-    let Message::Granted { granted, replayed } = &messages[0] else { panic!("{messages:?}") };
+    let (grown, ended) =
+        machine.reserve(&["2Mi=5", "2Mi=4@numa1"], || assert_eq!(machine.totals(), [35, 16]));
+    let granted = grown.granted.unwrap();
     let got: Vec<Vec<_>> =
         granted.iter().map(|one| one.pools.iter().map(|gain| (gain.pool.node, gain.got)).collect()).collect();
     assert_eq!(got, [vec![(Some(0), 3), (Some(1), 2)], vec![(Some(1), 4)]]);
     assert!(granted.iter().all(|granted| !granted.is_short() && granted.shortfall.is_empty()), "{granted:?}");
-    assert!(replayed.is_empty());
-    assert!(restored(&messages).is_complete());
-    assert_eq!(restored(&messages).pages(), 9);
+    assert!(grown.replayed.is_empty());
+    assert_eq!(ended, Ok(()));
     assert_eq!(machine.totals(), [32, 10]);
     assert!(!machine.path("run/hugeprobe").exists());
 }
@@ -127,8 +119,8 @@ fn pools_grow_for_the_run_and_shrink_after_it() {
 #[test]
 fn more_than_one_step_is_one_grant() {
     let machine = Machine::new();
-    let messages = machine.reserve(&["2Mi=10000@numa0"], || assert_eq!(machine.totals(), [10032, 10]));
-    assert!(matches!(&messages[0], Message::Granted { granted, .. } if granted[0].got == 10000));
+    let (grown, _) = machine.reserve(&["2Mi=10000@numa0"], || assert_eq!(machine.totals(), [10032, 10]));
+    assert_eq!(grown.granted.unwrap()[0].got, 10000);
     assert_eq!(machine.totals(), [32, 10]);
 }
 
@@ -136,8 +128,8 @@ fn more_than_one_step_is_one_grant() {
 fn no_more_is_asked_than_the_memory_has_room_for() {
     let machine = Machine::new();
     machine.write("proc/meminfo", "MemTotal: 16384 kB\nMemAvailable: 9216 kB\n");
-    let messages = machine.reserve(&["2Mi=100"], || assert_eq!(machine.totals(), [34, 12]));
-    let Message::Granted { granted, .. } = &messages[0] else { panic!("{messages:?}") };
+    let (grown, _) = machine.reserve(&["2Mi=100"], || assert_eq!(machine.totals(), [34, 12]));
+    let granted = grown.granted.unwrap();
     assert!(granted[0].is_short());
     assert!(granted[0].shortfall[0].contains("room for 4 pages of 2Mi"), "{granted:?}");
 }
@@ -145,93 +137,116 @@ fn no_more_is_asked_than_the_memory_has_room_for() {
 #[test]
 fn two_runs_and_an_administrator_keep_what_is_theirs() {
     let machine = Machine::new();
-    machine.reserve(&["2Mi=8"], || {
-        let messages = machine.reserve(&["2Mi=6@numa0"], || {
+    let (_, ended) = machine.reserve(&["2Mi=8"], || {
+        let (grown, ended) = machine.reserve(&["2Mi=6@numa0"], || {
             assert_eq!(machine.totals(), [42, 14]);
             machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "142\n");
             machine.write(&format!("{}/nr_hugepages", Machine::pool(1)), "3\n");
         });
-        assert!(matches!(&messages[0], Message::Granted { replayed, .. } if replayed.is_empty()));
+        assert!(grown.replayed.is_empty() && ended.is_ok(), "{grown:?} {ended:?}");
         assert_eq!(machine.totals(), [136, 3]);
         assert!(machine.path("run/hugeprobe").exists());
     });
-    assert_eq!(machine.totals(), [132, 0]);
+    assert_eq!(ended, Ok(()));
+    assert_eq!(machine.totals(), [132, 3], "the administrator's 3 pages are fewer than the 10 before");
     assert!(!machine.path("run/hugeprobe").exists());
+}
+
+#[test]
+fn two_runs_that_overlap_leave_the_pool_as_it_was() {
+    let machine = Machine::new();
+    let (_, ended) = machine.reserve(&["2Mi=16@numa0"], || {
+        // A run that is killed here is replayed while the first one has its pages.
+        machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "56\n");
+        machine.journal("7-dead.journal", &record(32, 8));
+        let (_, ended) = machine.reserve(&["2Mi=4@numa0"], || assert_eq!(machine.totals(), [52, 10]));
+        assert_eq!((machine.totals(), ended), ([48, 10], Ok(())));
+    });
+    assert_eq!(ended, Ok(()));
+    assert_eq!(machine.totals(), [32, 10]);
+    // And one that is killed while the last one runs is left to the next run.
+    let (_, ended) = machine.reserve(&["2Mi=2@numa0"], || {
+        machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "42\n");
+        machine.journal("7-dead.journal", &record(32, 8));
+    });
+    assert_eq!((machine.totals(), ended), ([40, 10], Ok(())));
+    assert_eq!(pages(&machine.replay()[0]), 8);
+    assert_eq!(machine.totals(), [32, 10]);
 }
 
 #[test]
 fn the_dead_are_replayed_before_anything_is_grown() {
     let machine = Machine::new();
-    machine.journal("7-dead.journal", &format!("{BOOT}{GREW}"));
-    let messages = machine.reserve(&["2Mi=2@numa0"], || assert_eq!(machine.totals(), [28, 10]));
-    let Message::Granted { replayed, .. } = &messages[0] else { panic!("{messages:?}") };
-    assert_eq!((replayed[0].run.as_str(), replayed[0].restored.pages()), ("7-dead", 6));
+    machine.journal("7-dead.journal", &record(26, 6));
+    let (grown, _) = machine.reserve(&["2Mi=2@numa0"], || assert_eq!(machine.totals(), [28, 10]));
+    assert_eq!((grown.replayed[0].run.as_str(), pages(&grown.replayed[0])), ("7-dead", 6));
     assert_eq!(machine.totals(), [26, 10]);
-}
-
-#[test]
-fn one_who_dies_while_another_runs_is_replayed_by_that_one() {
-    let machine = Machine::new();
-    machine.reserve(&["2Mi=2@numa0"], || machine.journal("7-dead.journal", &format!("{BOOT}{GREW}")));
-    assert_eq!(machine.totals(), [26, 10]);
-    assert!(!machine.path("run/hugeprobe").exists());
 }
 
 #[test]
 fn a_dead_run_costs_its_pages_once() {
     let machine = Machine::new();
     assert!(machine.replay().is_empty());
-    machine.journal("7-dead.journal", &format!("{BOOT}{GREW}"));
-    assert_eq!(machine.replay()[0].restored.pages(), 6);
+    machine.journal("7-dead.journal", &record(26, 6));
+    assert_eq!(pages(&machine.replay()[0]), 6);
     assert!(machine.replay().is_empty());
     assert_eq!(machine.totals(), [26, 10]);
     assert!(!machine.path("run/hugeprobe").exists());
 }
 
 #[test]
-fn a_journal_that_does_not_count_is_removed_and_costs_nothing() {
+fn a_pool_is_not_shrunk_below_what_it_had_before_the_dead_run() {
     let machine = Machine::new();
-    for (text, why) in [
-        (String::new(), "which boot"),
-        ("{\"run\":{\"boot".to_owned(), "which boot"),
-        (GREW.to_owned(), "which boot"),
-        (format!("{}{GREW}", BOOT.replace("this", "that")), "another boot"),
-        ("\0\u{fffd}[[[[".repeat(100_000), "which boot"),
+    // The run was killed, and an administrator set the pool to 32 pages again.
+    machine.journal("7-dead.journal", &record(32, 6));
+    let replayed = machine.replay();
+    assert_eq!(replayed, [Replayed { run: "7-dead".to_owned(), given: vec![], problems: vec![] }]);
+    assert_eq!(machine.totals(), [32, 10]);
+    assert!(!machine.path("run/hugeprobe").exists());
+}
+
+#[test]
+fn a_run_that_added_nothing_in_this_boot_is_not_replayed() {
+    let machine = Machine::new();
+    for text in [
+        String::new(),
+        "{\"boot_id\":\"this-b".to_owned(),
+        record(26, 6).replace("this", "that"),
+        "\0\u{fffd}[[[[".repeat(100_000),
     ] {
         machine.journal("7-dead.journal", &text);
-        let replayed = machine.replay();
-        assert!(replayed[0].void.as_ref().is_some_and(|void| void.contains(why)), "{replayed:?}");
+        assert!(machine.replay().is_empty());
         assert!(!machine.path("run/hugeprobe").exists());
     }
     assert_eq!(machine.totals(), [32, 10]);
 }
 
 #[test]
-fn what_is_readable_of_a_journal_counts() {
+fn a_torn_line_and_a_node_that_is_gone_are_no_matter() {
     let machine = Machine::new();
-    machine.journal("7-dead.journal", &format!("{BOOT}garbage\n{GREW}{{\"gave\":{{\"po"));
-    assert_eq!(machine.replay()[0].restored.pages(), 6);
-    machine
-        .journal("7-dead.journal", &format!("{BOOT}{}", GREW.replace("Mi\",\"node\":0", "Mi\",\"node\":9")));
-    assert!(machine.replay()[0].restored.is_complete(), "a node that is gone is owed nothing");
+    machine.journal("7-dead.journal", &format!("garbage\n{}{{\"boot_id\":\"this-boot\",\"po", record(26, 6)));
+    assert_eq!(pages(&machine.replay()[0]), 6);
+    machine.journal("7-dead.journal", &record(26, 6).replace("\"node\":0", "\"node\":9"));
+    assert!(machine.replay()[0].problems.is_empty());
+    assert_eq!(machine.totals(), [26, 10]);
     assert!(!machine.path("run/hugeprobe").exists());
 }
 
 #[test]
-fn a_debt_that_cannot_be_paid_now_is_kept_for_the_next_run() {
+fn pages_that_cannot_be_given_back_now_are_left_to_the_next_run() {
     let machine = Machine::new();
     let total = format!("{}/nr_hugepages", Machine::pool(0));
-    machine.journal("7-dead.journal", &format!("{BOOT}{GREW}"));
+    machine.journal("7-dead.journal", &record(26, 6));
     for garbage in ["", "many", "-1"] {
         machine.write(&total, garbage);
         let replayed = machine.replay();
-        assert!(replayed[0].restored.problems[0].contains("node0"), "{replayed:?}");
+        assert!(replayed[0].problems[0].contains("node0"), "{replayed:?}");
     }
     std::fs::remove_file(machine.path("proc/sys/kernel/random/boot_id")).unwrap();
     machine.write(&total, "32");
-    assert!(!machine.replay()[0].restored.is_complete());
+    assert!(machine.replay()[0].problems[0].contains("boot id"));
     machine.write("proc/sys/kernel/random/boot_id", "this-boot");
-    assert_eq!(machine.replay()[0].restored.pages(), 6);
+    assert_eq!(pages(&machine.replay()[0]), 6);
     assert_eq!(machine.totals(), [26, 10]);
 }
 
@@ -244,10 +259,9 @@ fn without_a_journal_nothing_is_grown() {
     ] {
         let machine = Machine::new();
         spoil(&machine);
-        let messages = machine.reserve(&["2Mi=2"], || ());
-        let [Message::Failed { why, restored }] = messages.as_slice() else { panic!("{messages:?}") };
-        assert!(why.contains("cannot"), "{why}");
-        assert!(restored.is_complete());
+        let (grown, ended) = machine.reserve(&["2Mi=2"], || ());
+        let why = grown.granted.unwrap_err();
+        assert!(why.contains("cannot") && ended.is_ok(), "{why}");
         assert_eq!(machine.totals(), [32, 10]);
     }
 }
@@ -256,10 +270,10 @@ fn without_a_journal_nothing_is_grown() {
 fn one_pool_that_fails_takes_the_others_back() {
     let machine = Machine::new();
     machine.write(&format!("{}/surplus_hugepages", Machine::pool(1)), "garbage");
-    let messages = machine.reserve(&["2Mi=4"], || ());
-    let [Message::Failed { why, restored }] = messages.as_slice() else { panic!("{messages:?}") };
-    assert!(why.contains("node1") && why.contains("garbage"), "{why}");
-    assert_eq!(restored.pages(), 2);
+    let (grown, ended) = machine.reserve(&["2Mi=4"], || ());
+    let why = grown.granted.unwrap_err();
+    assert!(why.contains("node1") && why.contains("garbage") && !why.contains("not given back"), "{why}");
+    assert_eq!(ended, Ok(()));
     assert_eq!(machine.totals(), [32, 10]);
     assert!(!machine.path("run/hugeprobe").exists());
 }
@@ -267,27 +281,25 @@ fn one_pool_that_fails_takes_the_others_back() {
 #[test]
 fn a_run_that_is_over_before_it_began_gets_nothing() {
     let machine = Machine::new();
-    let assignment = Assignment {
-        root: machine.0.path().to_owned(),
-        run_directory: machine.path("run/hugeprobe"),
-        nonce: String::new(),
-        counts: vec!["2Mi=4".parse().unwrap()],
-    };
+    let (root, run_directory) = (machine.root(), machine.run_directory());
+    let counts = ["2Mi=4".parse().unwrap()];
+    let guarded =
+        Guarded { root: &root, run_directory: &run_directory, run: "1-a".to_owned(), counts: &counts };
     let (input, hold) = io::pipe().unwrap();
     drop(hold);
-    let mut said = Vec::new();
-    assert!(serve(&assignment, input, &mut said));
-    let text = String::from_utf8(said).unwrap();
-    assert!(text.contains(r#""got":0"#), "{text}");
+    let mut output = Vec::new();
+    assert_eq!(guarded.serve(input, &mut output), Ok(()));
+    let grown: Grown = serde_json::from_slice(&output).unwrap();
+    assert_eq!(grown.granted.unwrap()[0].got, 0);
     assert_eq!(machine.totals(), [32, 10]);
 }
 
-/// Starts `program` in place of a guardian, with the same arguments, and says what came of it.
+/// Starts `program` in place of a guardian, with the same arguments; returns the error.
 fn start(program: &str, options: Options<'_>) -> String {
     let machine = Machine::new();
     let (root, run_directory) = (machine.root(), machine.run_directory());
     let options = Options { root, run_directory, program: program.into(), ..options };
-    let error = Guardian::start(&["2Mi=2".parse().unwrap()], &options).unwrap_err();
+    let error = Guardian::start(&["2Mi=2".parse().unwrap()], &options, &mut |_| ()).unwrap_err();
     assert!(!error.is_usage(), "{error}");
     error.to_string()
 }
@@ -295,8 +307,8 @@ fn start(program: &str, options: Options<'_>) -> String {
 #[test]
 fn a_guardian_that_fails_says_how() {
     for (program, why) in [
-        ("true", "before it had said anything: exit status: 0"),
-        ("echo", "before it had said anything: exit status: 0"), // what it says is no message
+        ("true", "before the pools had grown: exit status: 0"),
+        ("echo", "before the pools had grown: exit status: 0"), // it writes something else
         ("cat", "exit status: 1 hugeprobe: guardian: "),
         ("/nowhere", "cannot start the guardian"),
     ] {
@@ -309,7 +321,7 @@ fn a_guardian_that_fails_says_how() {
 fn a_guardian_that_takes_too_long_is_ended() {
     let short = Duration::from_millis(50);
     let options = || Options { grow_within: short, restore_within: short, ..Options::default() };
-    assert!(start("yes", options()).contains("had not grown within 50ms"));
+    assert!(start("yes", options()).contains("had not grown in time"));
     let (stop, stopped) = io::pipe().unwrap();
     drop(stopped);
     let patient = Options { grow_within: Duration::from_secs(60), stop: Some(stop.as_fd()), ..options() };
@@ -317,16 +329,24 @@ fn a_guardian_that_takes_too_long_is_ended() {
 }
 
 #[test]
-fn what_cannot_be_reserved_here_is_a_matter_of_usage() {
+fn what_cannot_be_reserved_here_is_a_usage_error() {
     let machine = Machine::new();
     let refused = |count: &str| {
         let options = Options { root: machine.root(), ..Options::default() };
-        let error = Guardian::start(&[count.parse().unwrap()], &options).unwrap_err();
+        let error = Guardian::start(&[count.parse().unwrap()], &options, &mut |_| ()).unwrap_err();
         assert!(error.is_usage(), "{error}");
         error.to_string()
     };
     assert!(refused("1Gi=1").contains("--reserve 1Gi=1: the kernel offers no huge pages of 1Gi"));
     assert!(refused("2Mi=1@numa7").contains("no NUMA node 7"));
+    machine.write("proc/meminfo", "MemTotal: 65536 kB\nMemAvailable: 16384 kB\n");
+    assert!(refused("2Mi=5").contains("10 MiB, which is more than half of the 16 MiB"));
+    assert!(refused("2Mi=99999999").contains("--reserve-over-half"));
+    let allowed = Options { root: machine.root(), program: "/nowhere".into(), ..Options::default() };
+    let five = ["2Mi=5".parse().unwrap()];
+    let start = |options: &Options<'_>| Guardian::start(&five, options, &mut |_| ()).unwrap_err();
+    assert!(start(&allowed).is_usage());
+    assert!(!start(&Options { over_half: true, ..allowed }).is_usage());
     std::fs::remove_file(machine.path(Machine::pool(1)).join("nr_hugepages")).unwrap();
     std::fs::create_dir(machine.path(Machine::pool(1)).join("nr_hugepages")).unwrap();
     assert!(refused("2Mi=1@numa1").contains("for writing"));

@@ -14,7 +14,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags};
 pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["guardian", assignment] => Some(hugeprobe::probe::guardian::main(assignment)),
+        ["guardian", id, counts @ ..] => Some(hugeprobe::probe::guardian::main(id, &parse(counts))),
         ["orchestrator", rest @ ..] => Some(orchestrate(rest)),
         ["worker", count] => Some(hold_pages(count)),
         _ => None,
@@ -23,9 +23,8 @@ pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
 
 /// Reserves, starts a worker that takes all that was granted, and waits until told to end or until the guardian dies.
 fn orchestrate(arguments: &[&str]) -> ExitCode {
-    let counts: Vec<PageCount> = arguments.iter().map(|text| text.parse().unwrap()).collect();
-    let options = Options { nonce: "test".into(), ..Options::default() };
-    let guardian = match Guardian::start(&counts, &options) {
+    let options = Options { id: "test".into(), ..Options::default() };
+    let guardian = match Guardian::start(&parse(arguments), &options, &mut |_| ()) {
         Ok(guardian) => guardian,
         Err(error) => {
             println!("refused usage={} {error}", error.is_usage());
@@ -52,11 +51,12 @@ fn orchestrate(arguments: &[&str]) -> ExitCode {
         worker.kill().unwrap();
         worker.wait().unwrap();
     }
-    match guardian.release() {
-        Ok(restored) => println!("restored {}", serde_json::to_string(&restored).unwrap()),
-        Err(error) => println!("lost {error}"),
-    }
+    println!("released {:?}", guardian.release());
     ExitCode::SUCCESS
+}
+
+fn parse(counts: &[&str]) -> Vec<PageCount> {
+    counts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
 /// Takes the pages, says so, and waits for its end.
@@ -120,7 +120,7 @@ impl Run {
 
     pub(crate) fn end(mut self) -> Result<String, String> {
         drop(self.input.take());
-        let said = self.says("restored")?;
+        let said = self.says("released")?;
         self.child.wait().map_err(|error| error.to_string())?;
         Ok(said)
     }

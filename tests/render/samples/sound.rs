@@ -125,6 +125,15 @@ pub(crate) fn fresh_machine() -> Report {
         ]),
     );
     report.duration_ms = 214;
+    let given = |node, pages| GivenBack { pool: PoolId { size: size("2Mi"), node }, pages };
+    report.replayed = vec![
+        Replayed { run: "7-a".into(), given: vec![], problems: vec![] },
+        Replayed {
+            run: "8-b".into(),
+            given: vec![given(None, 4), given(Some(1), 2)],
+            problems: vec!["busy".into()],
+        },
+    ];
     report
 }
 
