@@ -19,7 +19,6 @@ pub mod refusal;
 mod standing;
 #[cfg(test)]
 mod tests;
-mod usage;
 mod view;
 
 use std::collections::BTreeMap;
@@ -45,7 +44,6 @@ pub use publishing::{HOLD_MS, OUTAGE};
 use refusal::{Call, Refusal};
 pub use standing::AFTER_HINDRANCE_MS;
 use standing::SizeState;
-pub use usage::usage;
 pub use view::{ProbeView, View, Writes};
 
 /// Something that has been seen.

@@ -15,6 +15,8 @@ pub mod event;
 pub mod names;
 pub mod nodes;
 pub mod pod_outcome;
+pub mod pod_requests;
 pub mod probe_pod;
 pub mod publication;
+pub mod quantity;
 pub mod slim;

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::health::Health;
 use crate::domain::inventory::Pool;
 use crate::kubernetes::api::{Api, ApiError, requests};
-use crate::kubernetes::core::{PodUse, usage};
-use crate::kubernetes::slim::{List, SlimPod};
+use crate::kubernetes::core::PodUse;
+use crate::kubernetes::pod_requests::PodRequests;
 
 /// Between two lists, however often pages come and go.
 const SOONEST: Duration = Duration::from_secs(60);
@@ -54,8 +54,8 @@ impl Accountant {
         self.last = Some((Instant::now(), free));
         let (api, node, health) = (self.api.clone(), self.node.clone(), Arc::clone(&self.health));
         Some(async move {
-            match pods(&api, &node).await {
-                Ok(SomePods(pods)) => Some(usage(&pods)),
+            match requested(&api, &node).await {
+                Ok(usage) => Some(usage),
                 Err(error) => {
                     health.failed(&error);
                     error.is_forbidden().then(|| PodUse::NotSeen(error.to_string()))
@@ -65,10 +65,8 @@ impl Accountant {
     }
 }
 
-struct SomePods(Vec<k8s_openapi::api::core::v1::Pod>);
-
-async fn pods(api: &Api, node: &str) -> Result<SomePods, ApiError> {
+async fn requested(api: &Api, node: &str) -> Result<PodUse, ApiError> {
     let (attempt, request) = requests::list_pods_of_node(node, MOST)?;
-    let list: List<SlimPod> = api.object(attempt, request).await?;
-    Ok(SomePods(list.items.into_iter().map(|pod| pod.0).collect()))
+    let PodRequests { pages } = api.object(attempt, request).await?;
+    Ok(PodUse::Requested(pages.into_iter().collect()))
 }

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -74,8 +74,10 @@ impl Api {
         attempt: Attempt,
         request: Request<Vec<u8>>,
     ) -> Result<T, ApiError> {
-        let bytes = self.answer(&attempt, request).await?;
-        serde_json::from_slice(&bytes).map_err(|error| ApiError::Garbled { attempt, why: error.to_string() })
+        // Parsed from the pieces that came: a list of pods is long, and is not copied into one piece.
+        let body = self.answer(&attempt, request).await?.aggregate();
+        serde_json::from_reader(body.reader())
+            .map_err(|error| ApiError::Garbled { attempt, why: error.to_string() })
     }
 
     /// Sends a request whose answer matters by its status alone.
@@ -97,12 +99,16 @@ impl Api {
         Ok(Watch::new(attempt, response.into_body()))
     }
 
-    async fn answer(&self, attempt: &Attempt, request: Request<Vec<u8>>) -> Result<Bytes, ApiError> {
+    async fn answer(
+        &self,
+        attempt: &Attempt,
+        request: Request<Vec<u8>>,
+    ) -> Result<Collected<Bytes>, ApiError> {
         let whole = self.within(attempt, async {
             let (head, body) = self.send(attempt, request).await?.into_parts();
             let body =
                 Limited::new(body, LENGTH).collect().await.map_err(|error| no_answer(attempt, &*error))?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+            Ok(Response::from_parts(head, body))
         });
         whole.await.map(Response::into_body)
     }
@@ -136,7 +142,7 @@ impl Api {
         let wait = retry_after(response.headers());
         // A refusal whose text breaks off is a refusal all the same.
         let text = Limited::new(response.into_body(), REFUSAL).collect().await;
-        let text = text.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let text = text.map(Collected::to_bytes).unwrap_or_default();
         // It should be a `Status`, and may be a proxy's page.
         let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| Status {
             message: String::from_utf8_lossy(&text).into_owned(),

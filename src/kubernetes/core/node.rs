@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::kubernetes::names;
+use crate::kubernetes::quantity::in_pages;
 
 /// A Node, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -59,7 +59,7 @@ impl NodeView {
             capacity: capacity
                 .into_iter()
                 .flatten()
-                .filter_map(|(name, amount)| in_pages(name, amount))
+                .filter_map(|(name, amount)| in_pages(name, &amount.0))
                 .collect(),
             condition: conditions
                 .and_then(|all| all.iter().find(|one| one.type_ == names::CONDITION))
@@ -113,65 +113,9 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(names::MANAGER) && entry.operation.as_deref() == Some("Apply")
 }
 
-/// A resource of huge pages, in whole pages; none if the resource is another.
-pub(super) fn in_pages(resource: &str, amount: &Quantity) -> Option<(PageSize, Reading<u64>)> {
-    let size: PageSize = resource.strip_prefix("hugepages-")?.parse().ok()?;
-    let pages = match bytes(&amount.0) {
-        Some(bytes) if bytes % size.bytes() == 0 => Reading::Known(bytes / size.bytes()),
-        _ => {
-            let text: String = amount.0.chars().take(40).collect();
-            Reading::Malformed(format!("{resource}: '{}' is no whole number of pages", text.escape_debug()))
-        }
-    };
-    Some((size, pages))
-}
-
-/// A quantity as Kubernetes writes those of bytes: binary units, decimal ones, or none.
-fn bytes(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 11] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("Ei", 1 << 60),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("", 1),
-    ];
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn capacity_is_counted_in_pages() {
-        let pages = |resource: &str, amount: &str| {
-            in_pages(resource, &Quantity(amount.to_owned())).map(|(_, pages)| pages.get())
-        };
-        for (resource, amount, expected) in [
-            ("hugepages-2Mi", "1Gi", Some(Some(512))),
-            ("hugepages-1Gi", "16Gi", Some(Some(16))),
-            ("hugepages-1Gi", "0", Some(Some(0))),
-            ("hugepages-2Mi", "4194304", Some(Some(2))),
-            ("hugepages-2Mi", "3Mi", Some(None)),
-            ("hugepages-2Mi", "1e9", Some(None)),
-            ("hugepages-2Mi", "-1", Some(None)),
-            ("hugepages-2Mi", "99999999999Ei", Some(None)),
-            ("memory", "1Gi", None),
-            ("hugepages-3Mi", "3Mi", None),
-        ] {
-            assert_eq!(pages(resource, amount), expected, "{resource} {amount}");
-        }
-    }
 
     #[test]
     fn only_what_our_applies_wrote_is_ours() {
@@ -195,12 +139,5 @@ mod tests {
         assert_eq!(view.owned, BTreeSet::from(["hugeprobe.io/verdict".to_owned()]));
         assert_eq!(view.annotations.len(), 2);
         assert_eq!((view.uid.as_str(), view.version), ("u", Some(17)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_amount_panics(resource in "(hugepages-)?\\PC{0,12}", amount in "\\PC{0,24}") {
-            in_pages(&resource, &Quantity(amount));
-        }
     }
 }
