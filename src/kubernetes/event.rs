@@ -10,8 +10,9 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::names;
-use super::publication::{MESSAGE_BYTES, bounded};
+use super::publication::MESSAGE_BYTES;
 use crate::domain::check::Verdict;
+use crate::domain::text::bounded;
 
 /// What `reportingInstance`, `reason` and `action` may have, characters.
 const SHORT: usize = 128;

@@ -12,7 +12,7 @@ mod tests;
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 
-use super::publication::line;
+use crate::domain::text::line;
 pub use containers::Left;
 
 /// What a pod is doing.

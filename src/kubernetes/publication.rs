@@ -5,7 +5,6 @@
 
 #[cfg(test)]
 mod tests;
-mod text;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
-pub(super) use text::{bounded, line};
+use crate::domain::text::{bounded, line};
 
 /// What `kubectl describe` shows of an annotation.
 pub const ANNOTATION_CHARS: usize = 140;

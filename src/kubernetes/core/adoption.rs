@@ -11,8 +11,9 @@ use super::node::NodeView;
 use super::standing::Standing;
 use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use crate::domain::size::PageSize;
+use crate::domain::text::line;
 use crate::kubernetes::names;
-use crate::kubernetes::publication::{ANNOTATION_CHARS, line};
+use crate::kubernetes::publication::ANNOTATION_CHARS;
 
 /// How far the clock may have been set back since.
 const SET_BACK: SignedDuration = SignedDuration::from_mins(5);

@@ -2,9 +2,9 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodStatus};
 
-use super::super::publication::line;
 use super::KEPT;
 use crate::domain::compact::Container;
+use crate::domain::text::line;
 
 /// What a container left when it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

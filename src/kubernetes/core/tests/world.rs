@@ -511,7 +511,7 @@ impl Made {
                 ended(["frontend", "backend"].map(|side| message(side, &size, self.uid(), word)))
             }
             (Fate::Forges, 2) => {
-                ended(["hugeprobe/1 all is well\nverdict pass crc32 00000000\n".into(), "pass".into()])
+                ended([r#"{"v":2,"verdict":"pass","checks":{},"workers":{}}"#.into(), "pass".into()])
             }
             _ => containers(&json!({"running": {}}), "Running"),
         };

@@ -1,19 +1,6 @@
-//! The two sums of a compact message: over its bytes, and over what both sides must agree on.
+//! The digest of a value that both containers must agree on.
 
 use serde_json::{Map, Value};
-
-/// Hex digits of a CRC.
-pub(super) const CRC_DIGITS: usize = 8;
-
-/// CRC-32 as Ethernet and zip have it (IEEE 802.3, reflected): no change of a single byte goes unnoticed.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(
-            crc ^ u32::from(*byte),
-            |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 },
-        )
-    })
-}
 
 /// 16 hex digits that are the same for equal values, whatever the order of their keys. A digest is its own digest, so that
 /// a message that was read is written as it was.
@@ -45,7 +32,7 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-/// FNV-1a. The two sides of a probe do not try to deceive each other; a digest keeps chance differences apart.
+/// FNV-1a. It is not cryptographic: whoever can forge a digest can forge the whole message.
 fn fnv64(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -57,12 +44,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn the_crc_is_the_one_that_everybody_has() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        assert_eq!(crc32(b""), 0);
-    }
 
     #[test]
     fn equal_values_have_equal_digests_and_others_have_not() {

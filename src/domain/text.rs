@@ -1,9 +1,9 @@
-//! Texts for other people's eyes: printable and bounded, whoever wrote them.
+//! Text from strangers made fit to be published: printable and bounded.
 
 /// `text` in one line of at most `chars` printable ASCII characters: whatever else is in it becomes `?`, white space a
 /// single space. What was cut off is shown as `...`.
 #[must_use]
-pub(in super::super) fn line(text: &str, chars: usize) -> String {
+pub fn line(text: &str, chars: usize) -> String {
     let mut clean = String::new();
     for c in text.trim().chars() {
         match c {
@@ -24,7 +24,7 @@ pub(in super::super) fn line(text: &str, chars: usize) -> String {
 
 /// At most `bytes` bytes of `text`, cut at a character.
 #[must_use]
-pub(in super::super) fn bounded(text: &str, bytes: usize) -> String {
+pub fn bounded(text: &str, bytes: usize) -> String {
     const MORE: &str = "...";
     if text.len() <= bytes {
         return text.to_owned();
