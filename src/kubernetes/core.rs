@@ -12,7 +12,6 @@ mod adoption;
 mod clock;
 mod inspection;
 mod node;
-mod parts;
 mod probing;
 mod publishing;
 pub mod refusal;

@@ -17,7 +17,7 @@ use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
-use crate::domain::text::{bounded, line};
+use crate::domain::text::line;
 
 /// What `kubectl describe` shows of an annotation.
 pub const ANNOTATION_CHARS: usize = 140;

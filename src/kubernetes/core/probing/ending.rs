@@ -1,11 +1,11 @@
 //! What the end of a probe means for its size.
 
 use super::super::Core;
-use super::super::parts::{self, Concluded};
 use super::super::standing::{Kind, Standing, share};
 use super::Out;
 use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::kubernetes::pod_outcome::{End, Left};
+use crate::kubernetes::pod_outcome::End;
+use crate::probe::container::{Conclusion, Terminated, conclude};
 
 impl Core {
     /// The probe that is out has ended.
@@ -16,7 +16,7 @@ impl Core {
             state.tried = Some(out.about.due.clone());
         }
         match end {
-            End::Reported(lefts) => self.conclude(&out, &lefts),
+            End::Reported(terminated) => self.conclude(&out, &terminated),
             End::Busy(why) => self.hinder(&out, Kind::Busy, why),
             End::Unknown(why) => self.hinder(&out, Kind::Prevented, why),
         }
@@ -37,11 +37,14 @@ impl Core {
     }
 
     /// Both containers ended: what they left is evidence, or it is not.
-    fn conclude(&mut self, out: &Out, lefts: &[Left; 2]) {
+    fn conclude(&mut self, out: &Out, terminated: &[Terminated; 2]) {
         let run = out.uid.as_deref().unwrap_or(&out.name);
-        let Concluded { verdict, findings, heard } = parts::conclude(&self.config, &out.asked, run, lefts);
+        let Conclusion { verdict, findings, complete } = match run.parse() {
+            Ok(run) => conclude(&out.asked.probe(&self.config), &run, terminated),
+            Err(_) => Conclusion { verdict: Verdict::Unknown, findings: Vec::new(), complete: false },
+        };
         let (now, shown, renew) = (self.clock.now(), self.clock.shown(), self.renew_ms());
-        let used_up = heard && self.is_used_up(out);
+        let used_up = complete && self.is_used_up(out);
         let Some(state) = self.sizes.get_mut(&out.asked.size) else { return };
         let not_pass: Vec<Finding> =
             findings.iter().filter(|finding| finding.outcome > Outcome::Pass).cloned().collect();

@@ -3,8 +3,9 @@
 use super::super::{Action, Core};
 use crate::domain::size::PageSize;
 use crate::kubernetes::names;
-use crate::kubernetes::pod_outcome::{End, Left};
+use crate::kubernetes::pod_outcome::End;
 use crate::kubernetes::probe_pod::Asked;
+use crate::probe::container::Terminated;
 
 impl Core {
     /// Asks for a round, and says under which nonce.
@@ -42,8 +43,8 @@ impl Core {
         let end = if frontend.is_none() && backend.is_none() {
             End::Unknown("neither role answered in its time".to_owned())
         } else {
-            let left = |message| Left { message, ended: "no part in its time".to_owned() };
-            End::Reported(Box::new([left(frontend), left(backend)]))
+            let terminated = |message| Terminated { message, reason: "no part in its time".to_owned() };
+            End::Reported(Box::new([frontend, backend].map(terminated)))
         };
         self.end_probe(end);
     }
