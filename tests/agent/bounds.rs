@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::pause::{Backoff, CUT, JITTER};
-use hugeprobe::kubernetes::core::{Patience, SPREAD};
+use hugeprobe::kubernetes::reconcile::{Patience, SPREAD};
 
 /// The waits between tries that fail, each as short as chance may make it.
 pub(crate) fn shortest(backoff: Backoff) -> impl Iterator<Item = Duration> {
     backoff.uncut().map(|wait| wait.mul_f64(1.0 - CUT))
 }
 
-/// The same of the core's waits; `after` is what a try itself takes.
+/// The same of the reconciler's waits; `after` is what a try itself takes.
 pub(crate) fn shortest_of(patience: Patience, after: Duration) -> impl Iterator<Item = Duration> {
     of(patience, after, 1000 - SPREAD)
 }

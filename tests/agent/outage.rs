@@ -5,7 +5,7 @@ use std::time::Duration;
 use hugeprobe::kubernetes::agent::acts::{BURST, PACE};
 use hugeprobe::kubernetes::agent::node::WATCHING;
 use hugeprobe::kubernetes::api::ANSWER;
-use hugeprobe::kubernetes::core::{HOLD_MS, OUTAGE};
+use hugeprobe::kubernetes::reconcile::{HOLD_MS, OUTAGE};
 use serde_json::json;
 
 use super::bounds::{longest_of, shortest, shortest_of, tries};

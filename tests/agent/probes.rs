@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::pods::POLL;
-use hugeprobe::kubernetes::core::{HOLD_MS, SPREAD};
+use hugeprobe::kubernetes::reconcile::{HOLD_MS, SPREAD};
 use serde_json::json;
 
 use super::bounds::{jittered, tries};

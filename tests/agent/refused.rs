@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::node::{FORBIDDEN, POLL, POLLING};
-use hugeprobe::kubernetes::core::{AFTER_HINDRANCE_MS, Patience};
+use hugeprobe::kubernetes::reconcile::{AFTER_HINDRANCE_MS, Patience};
 use serde_json::json;
 
 use super::bounds::{jittered, shortest, shortest_of, tries};

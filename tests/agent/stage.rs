@@ -12,7 +12,7 @@ use hugeprobe::kubernetes::agent::pause::Chance;
 use hugeprobe::kubernetes::agent::run::{Agent, run};
 use hugeprobe::kubernetes::api::Api;
 use hugeprobe::kubernetes::config::Config;
-use hugeprobe::kubernetes::core::Identity;
+use hugeprobe::kubernetes::reconcile::Identity;
 use hugeprobe::linux::root::HostRoot;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};

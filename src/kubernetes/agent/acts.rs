@@ -1,4 +1,4 @@
-//! Does what the core decides, one action after another, and tells what came of it. Nothing is repeated here: whether and
+//! Does what the reconciler decides, one action after another, and tells what came of it. Nothing is repeated here: whether and
 //! when something is tried again is decided where it was decided to do it.
 //!
 //! ## Rights
@@ -18,15 +18,15 @@ use super::log::say;
 use super::pause::Backoff;
 use super::pods::Follower;
 use crate::kubernetes::api::{Api, ApiError, requests};
-use crate::kubernetes::core::refusal::{Call, Refusal};
-use crate::kubernetes::core::{Action, Done, Identity};
 use crate::kubernetes::names::{EVENT_NAMESPACE, MANAGER};
+use crate::kubernetes::reconcile::refusal::{Call, Refusal};
+use crate::kubernetes::reconcile::{Action, Done, Identity};
 use crate::kubernetes::slim::{SlimNode, SlimPod};
 
 /// What came of an action.
 #[derive(Debug)]
 pub enum Answer {
-    /// For the core, as it is.
+    /// For the reconciler, as it is.
     Done(Done),
     /// All probe pods, and the version that they were listed at.
     Pods(Vec<Pod>, String),
@@ -74,7 +74,7 @@ impl Hands {
         }
     }
 
-    /// Lists the probe pods until that is done, or forbidden: the core decides nothing before.
+    /// Lists the probe pods until that is done, or forbidden: the reconciler decides nothing before.
     pub async fn list_until_known(self, tell: Sender<Answer>) {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         loop {
@@ -180,7 +180,7 @@ impl Hands {
         Ok(())
     }
 
-    /// What the core is told of an error, which the log and `/readyz` have too.
+    /// What the reconciler is told of an error, which the log and `/readyz` have too.
     fn refusal(&self, call: Call, error: &ApiError) -> Refusal {
         let refusal = refusal(call, error);
         // What is in the order of things is no trouble: a name that is taken, a quota that is used up, a Node that is gone.
@@ -214,7 +214,7 @@ impl Governor {
     }
 }
 
-/// What an error means for the core.
+/// What an error means for the reconciler.
 #[must_use]
 pub fn refusal(call: Call, error: &ApiError) -> Refusal {
     match error {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::health::Health;
 use super::log::say;
 use crate::domain::size::PageSize;
-use crate::kubernetes::core::View;
+use crate::kubernetes::reconcile::View;
 
 /// What was told last.
 #[derive(Debug, Default)]

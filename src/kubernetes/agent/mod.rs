@@ -1,8 +1,8 @@
-//! `hugeprobe agent`: the runtime around the pure core, on one thread.
+//! `hugeprobe agent`: the runtime around the pure reconciler, on one thread.
 //!
 //! ```text
 //!   machine (sysfs, every tick) --+                          +--> acts (pods, nodes/status, events) --+
-//!   node (watch of the own Node) -+--> run --> core::step ---+                                        |
+//!   node (watch of the own Node) -+--> run --> Reconciler::step ---+                                        |
 //!   pods (watch while one is out) +     ^                    +--> resident (rounds)                   |
 //!   usage (podAccounting) --------+     +-------------------- answers <-------------------------------+
 //!                                       |
@@ -39,7 +39,7 @@ use self::log::say;
 use self::pause::Chance;
 use super::api::{self, ConnectError};
 use super::config::{Config, ConfigError};
-use super::core::Identity;
+use super::reconcile::Identity;
 use crate::linux::root::HostRoot;
 
 /// Why the agent cannot begin.

@@ -1,4 +1,4 @@
-//! The loop: what is seen goes into the core, what the core decides is done. One thread, no lock that is held while
+//! The loop: what is seen goes into the reconciler, what the reconciler decides is done. One thread, no lock that is held while
 //! something is waited for, and no request that keeps the next tick from coming.
 
 use std::collections::BTreeMap;
@@ -26,13 +26,13 @@ use super::usage::Accountant;
 use super::{node, resident};
 use crate::kubernetes::api::Api;
 use crate::kubernetes::config::{Config, Mode, Profile};
-use crate::kubernetes::core::{Action, Core, Done, Identity, Observation};
 use crate::kubernetes::names;
+use crate::kubernetes::reconcile::{Action, Done, Identity, Observation, Reconciler};
 use crate::linux::root::HostRoot;
 
 /// Time for the last request: the pod's grace period is longer.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// However often the core wants to be called again.
+/// However often the reconciler wants to be called again.
 const SOONEST: Duration = Duration::from_millis(50);
 /// What waits to be taken in, of each kind; who tells more waits.
 const QUEUE: usize = 8;
@@ -59,7 +59,7 @@ pub struct Agent {
 
 /// The loop's own state.
 struct Loop {
-    core: Core,
+    reconciler: Reconciler,
     clock: Box<dyn Fn() -> Timestamp + Send>,
     chance: Chance,
     health: Arc<Health>,
@@ -138,7 +138,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         following: None,
         pods: BTreeMap::new(),
         newest: None,
-        core: Core::new(identity, config),
+        reconciler: Reconciler::new(identity, config),
     };
     agent.turn(tick, &mut nodes, &mut pods, &mut answers, &mut others, stop).await;
     agent.end(&last).await;
@@ -279,10 +279,10 @@ impl Loop {
         }
     }
 
-    /// Has the core decide, and has it done.
+    /// Has the reconciler decide, and has it done.
     fn step(&mut self, observation: Observation) {
         let now = (self.clock)();
-        for action in self.core.step(now, self.chance.next(), observation) {
+        for action in self.reconciler.step(now, self.chance.next(), observation) {
             match action {
                 Action::WakeAt(at) => {
                     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
@@ -302,7 +302,7 @@ impl Loop {
         }
         // Those that have ended are let go of.
         while self.tasks.try_join_next().is_some() {}
-        self.chronicle.note(&self.core.view(), &self.health);
+        self.chronicle.note(&self.reconciler.view(), &self.health);
     }
 
     /// Takes back the probe that is out, if that can be done at once; what is left belongs to the agent's pod, and goes with

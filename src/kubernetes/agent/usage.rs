@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::health::Health;
 use crate::domain::inventory::Pool;
 use crate::kubernetes::api::{Api, ApiError, requests};
-use crate::kubernetes::core::PodUse;
 use crate::kubernetes::pod_requests::PodRequests;
+use crate::kubernetes::reconcile::PodUse;
 
 /// Between two lists, however often pages come and go.
 const SOONEST: Duration = Duration::from_secs(60);

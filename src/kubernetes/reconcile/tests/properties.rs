@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: the world holds the core to the truth (`World::hold_to_truth`), and here is counted how
+//! Whatever happens, in whatever order: the world holds the reconciler to the truth (`World::hold_to_truth`), and here is counted how
 //! often it writes.
 
 use proptest::prelude::*;

@@ -22,7 +22,7 @@ fn a_restart_keeps_the_verdict_until_a_new_one_is_concluded() {
         let mut world = replaced(verdict, |_| {});
         world.run(20);
         assert_eq!((world.applies.len(), world.verdict()), (1, verdict), "nothing is written meanwhile");
-        assert!(world.core.view().first_published, "and it is ready");
+        assert!(world.reconciler.view().first_published, "and it is ready");
         world.run(300);
         assert_eq!(world.verdict(), verdict);
         assert!(world.annotation(names::PROBE).unwrap().starts_with("busy"));

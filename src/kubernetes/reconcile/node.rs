@@ -1,4 +1,4 @@
-//! What the core keeps of a Node object: its own keys, what it needs to judge, and who wrote them.
+//! What the reconciler keeps of a Node object: its own keys, what it needs to judge, and who wrote them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,7 @@ use super::clock::{Moment, Patience};
 use super::node::NodeView;
 use super::refusal::Refusal;
 use super::standing::{Kind, Standing};
-use super::{Action, Core};
+use super::{Action, Reconciler};
 use crate::domain::check::Verdict;
 use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
@@ -70,7 +70,7 @@ const APART_MS: u64 = 2_000;
 pub const OUTAGE: Patience = Patience { first: 1_000, most: 60_000 };
 const REFUSED: Patience = Patience { first: 30_000, most: 600_000 };
 
-impl Core {
+impl Reconciler {
     /// The Node as the API server has it. One that is older than what is known is an echo.
     pub(super) fn see_node(&mut self, node: Option<NodeView>) {
         let now = self.clock.now();

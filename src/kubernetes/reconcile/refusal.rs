@@ -1,4 +1,4 @@
-//! What the API server's answer means, whatever it is called: the core decides by this, and the log shows it.
+//! What the API server's answer means, whatever it is called: the reconciler decides by this, and the log shows it.
 
 use std::fmt;
 

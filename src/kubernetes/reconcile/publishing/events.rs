@@ -8,7 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use super::super::clock::{Clock, Moment, Patience};
 use super::super::node::NodeView;
 use super::super::refusal::Refusal;
-use super::super::{Action, Core, Identity};
+use super::super::{Action, Identity, Reconciler};
 use crate::domain::check::Verdict;
 use crate::kubernetes::event::{Turn, event};
 use crate::kubernetes::names;
@@ -132,7 +132,7 @@ impl Telling {
 /// The reason of a Node that has no condition.
 const NOTHING: &str = "HugepagesGone";
 
-impl Core {
+impl Reconciler {
     /// The answer to `Emit`.
     pub(in super::super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
         self.publishing.telling.answered(name, result, &mut self.clock);

@@ -116,12 +116,12 @@ fn a_right_that_is_missing_is_named_and_the_rest_goes_on() {
     world.run(60);
     assert_eq!(world.verdict(), "unknown");
     assert!(world.annotation(names::SUMMARY).unwrap().contains("forbids"));
-    let view = world.core.view();
+    let view = world.reconciler.view();
     assert!(view.forbidden.iter().any(|text| text.starts_with("create pods: ") && text.contains(sentence)));
     assert_eq!(view.forbidden.len(), 2);
     world.refuses.clear();
     world.run(300);
-    assert_eq!((world.verdict(), world.core.view().forbidden.len()), ("pass", 0));
+    assert_eq!((world.verdict(), world.reconciler.view().forbidden.len()), ("pass", 0));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_kubelet_that_has_counted_no_page_is_asked_for_none() {
 fn resident_mode_asks_for_rounds_and_makes_no_pod() {
     let mut world = World::new(&[(SMALL, 512)], config(r#", "mode": "resident""#));
     world.run(1);
-    let Some(run) = world.core.round() else { panic!("no round was asked for") };
+    let Some(run) = world.reconciler.round() else { panic!("no round was asked for") };
     let part = |run: &str| Some(message("frontend", SMALL, run, "pass"));
     let other = |run: &str| Some(message("backend", SMALL, run, "pass"));
     world.tell(Observation::Round {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Core;
+use super::Reconciler;
 use super::node::NodeView;
 use super::standing::Standing;
 use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
@@ -18,7 +18,7 @@ use crate::kubernetes::publication::ANNOTATION_CHARS;
 /// How far the clock may have been set back since.
 const SET_BACK: SignedDuration = SignedDuration::from_mins(5);
 
-impl Core {
+impl Reconciler {
     /// Looks at what the Node shows, once.
     pub(super) fn adopt(&mut self) {
         if self.publishing.adopted {

@@ -6,7 +6,7 @@ mod resident;
 
 use super::clock::{Moment, Patience};
 use super::standing::Kind;
-use super::{Action, Core, Refusal};
+use super::{Action, Reconciler, Refusal};
 use crate::domain::size::PageSize;
 use crate::kubernetes::config::Mode;
 use crate::kubernetes::pod_outcome::{self, End, Stage};
@@ -46,7 +46,7 @@ const AFTER_TAKEN: Patience = Patience { first: 1_000, most: 30_000 };
 /// What is allowed for on top of all deadlines: kubelet and API server take their time.
 const SLACK_MS: u64 = 15_000;
 
-impl Core {
+impl Reconciler {
     /// Ends what has ended, removes what is left over, starts what is due.
     pub(super) fn probe(&mut self, actions: &mut Vec<Action>) {
         if let Some(end) = self.end_of_probe() {

@@ -1,4 +1,4 @@
-//! Time as the core counts it: what has passed, not what the clock shows. A clock that is set back or forth moves no deadline.
+//! Time as the reconciler counts it: what has passed, not what the clock shows. A clock that is set back or forth moves no deadline.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -68,7 +68,7 @@ impl Clock {
         self.random = self.random.wrapping_add(random).wrapping_add(0x9e37_79b9_7f4a_7c15);
     }
 
-    /// Now, as the core counts.
+    /// Now, as the reconciler counts.
     pub(super) const fn now(&self) -> Moment {
         self.now
     }

@@ -149,7 +149,7 @@ pub enum Action {
 
 /// The agent's mind.
 #[derive(Debug)]
-pub struct Core {
+pub struct Reconciler {
     identity: Identity,
     config: Config,
     clock: Clock,
@@ -180,9 +180,9 @@ struct Seen {
 /// The longest that nothing is done at all.
 const LONGEST_SLEEP_MS: u64 = 3_600_000;
 
-// === impl Core ===
+// === impl Reconciler ===
 
-impl Core {
+impl Reconciler {
     /// An agent that has seen nothing yet.
     #[must_use]
     pub fn new(identity: Identity, config: Config) -> Self {

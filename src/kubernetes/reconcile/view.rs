@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::refusal::Call;
-use super::{Core, Inventory};
+use super::{Inventory, Reconciler};
 use crate::domain::check::{Finding, Verdict};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
@@ -60,7 +60,7 @@ pub struct Writes {
 
 // === impl ===
 
-impl Core {
+impl Reconciler {
     /// The state of things, as of the last step.
     #[must_use]
     pub fn view(&self) -> View<'_> {

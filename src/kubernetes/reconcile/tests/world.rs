@@ -1,4 +1,4 @@
-//! A world for the core to live in. It holds the core to what must always be so, whatever a test is about.
+//! A world for the reconciler to live in. It holds the reconciler to what must always be so, whatever a test is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ pub(in super::super) struct Made {
 /// The world.
 #[derive(Debug)]
 pub(in super::super) struct World {
-    pub(in super::super) core: Core,
+    pub(in super::super) reconciler: Reconciler,
     pub(in super::super) config: Config,
     /// Seconds since the world began; what the clock shows may be off by `skew`.
     pub(in super::super) time: i64,
@@ -127,7 +127,7 @@ impl World {
     /// A node with these pools, of which the kubelet knows; nothing happened yet.
     pub(in super::super) fn new(pools: &[(&str, u64)], config: Config) -> Self {
         let mut world = Self {
-            core: Core::new(identity(), config.clone()),
+            reconciler: Reconciler::new(identity(), config.clone()),
             config,
             time: 0,
             skew: 0,
@@ -217,7 +217,7 @@ impl World {
 
     /// Another agent takes the place of this one.
     pub(in super::super) fn restart_agent(&mut self) {
-        self.core = Core::new(identity(), self.config.clone());
+        self.reconciler = Reconciler::new(identity(), self.config.clone());
         self.wake = Timestamp::MIN;
         self.told = 0;
         self.told_before = self.events.len();
@@ -270,14 +270,14 @@ impl World {
         self.tell(Observation::Machine(Box::new(self.machine.clone())));
     }
 
-    /// Tells the core, and does what it wants.
+    /// Tells the reconciler, and does what it wants.
     pub(in super::super) fn tell(&mut self, observation: Observation) {
         if let Some(usage) = self.usage.clone() {
-            self.core.seen.usage = Some(usage);
+            self.reconciler.seen.usage = Some(usage);
         }
         let mut waiting = vec![observation];
         while let Some(observation) = waiting.pop() {
-            let actions = self.core.step(self.now(), self.time.unsigned_abs(), observation);
+            let actions = self.reconciler.step(self.now(), self.time.unsigned_abs(), observation);
             assert!(matches!(actions.last(), Some(Action::WakeAt(_))));
             for action in actions {
                 waiting.extend(self.act(action));

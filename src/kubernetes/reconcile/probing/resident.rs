@@ -1,13 +1,13 @@
 //! Resident mode: two containers beside the agent serve rounds, and leave what a pod would leave.
 
-use super::super::{Action, Core};
+use super::super::{Action, Reconciler};
 use crate::domain::size::PageSize;
 use crate::kubernetes::names;
 use crate::kubernetes::pod_outcome::End;
 use crate::kubernetes::probe_pod::Asked;
 use crate::probe::container::Terminated;
 
-impl Core {
+impl Reconciler {
     /// Asks for a round, and says under which nonce.
     pub(super) fn start_round(&mut self, asked: &Asked, actions: &mut Vec<Action>) -> String {
         self.probing.rounds = self.probing.rounds.saturating_add(1);

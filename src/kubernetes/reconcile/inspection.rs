@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::node::NodeView;
 use super::standing::About;
-use super::{Core, PodUse};
+use super::{PodUse, Reconciler};
 use crate::domain::catalogue::{HP102, HP105};
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inspect;
@@ -36,7 +36,7 @@ pub(super) struct Judged {
     pub(super) sizes: Vec<SizeVerdict>,
 }
 
-impl Core {
+impl Reconciler {
     /// Looks at everything anew.
     pub(super) fn inspect(&mut self) {
         let Some((inventory, node)) =

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::super::clock::{Moment, Patience};
-use super::super::{Action, Core, Refusal};
+use super::super::{Action, Reconciler, Refusal};
 use crate::kubernetes::pod_outcome::{Stage, is_over, stage};
 
 /// Every probe pod of this node that has been seen and is not gone, by uid.
@@ -149,7 +149,7 @@ impl Pods {
 
 // === what is seen ===
 
-impl Core {
+impl Reconciler {
     /// All probe pods that there are.
     pub(in super::super) fn see_pods(&mut self, pods: &[Pod]) {
         let now = self.clock.now();

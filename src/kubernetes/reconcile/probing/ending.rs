@@ -1,13 +1,13 @@
 //! What the end of a probe means for its size.
 
-use super::super::Core;
+use super::super::Reconciler;
 use super::super::standing::{Kind, Standing, share};
 use super::Out;
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::kubernetes::pod_outcome::End;
 use crate::probe::container::{Conclusion, Terminated, conclude};
 
-impl Core {
+impl Reconciler {
     /// The probe that is out has ended.
     pub(super) fn end_probe(&mut self, end: End) {
         let Some(out) = self.probing.out.take() else { return };
