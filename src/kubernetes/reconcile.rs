@@ -209,7 +209,7 @@ impl Reconciler {
     /// at once.
     pub fn step(&mut self, now: Timestamp, random: u64, observation: Observation) -> Vec<Action> {
         self.clock.advance(now, random);
-        self.take_in(observation);
+        self.observe(observation);
         let mut actions = Vec::new();
         if self.seen.inventory.is_some() && self.seen.node.is_some() && self.seen.pods {
             self.inspect();
@@ -222,7 +222,7 @@ impl Reconciler {
         actions
     }
 
-    fn take_in(&mut self, observation: Observation) {
+    fn observe(&mut self, observation: Observation) {
         match observation {
             Observation::Tick => {}
             Observation::Machine(inventory) => self.seen.inventory = Some(*inventory),
@@ -237,11 +237,11 @@ impl Reconciler {
             Observation::Round { size, run, frontend, backend } => {
                 self.see_round(size, &run, frontend, backend);
             }
-            Observation::Done(done) => self.take_in_answer(done),
+            Observation::Done(done) => self.observe_result(done),
         }
     }
 
-    fn take_in_answer(&mut self, done: Done) {
+    fn observe_result(&mut self, done: Done) {
         match done {
             Done::Created { name, result } => {
                 let refusal = result.as_ref().err().cloned();
