@@ -153,7 +153,7 @@ pub struct Reconciler {
     identity: Identity,
     config: Config,
     clock: Clock,
-    seen: Seen,
+    observed: Observed,
     /// The findings that stand, about the machine and all sizes.
     findings: Vec<Finding>,
     /// The pools as they are configured.
@@ -168,7 +168,7 @@ pub struct Reconciler {
 
 /// What has been seen last.
 #[derive(Debug, Default)]
-struct Seen {
+struct Observed {
     inventory: Option<Inventory>,
     /// None: not looked yet. `Some(None)`: there is none.
     node: Option<Option<NodeView>>,
@@ -191,7 +191,7 @@ impl Reconciler {
             identity,
             config,
             clock: Clock::default(),
-            seen: Seen { pods, ..Seen::default() },
+            observed: Observed { pods, ..Observed::default() },
             findings: Vec::new(),
             configured: Inventory::default(),
             judged: None,
@@ -211,7 +211,7 @@ impl Reconciler {
         self.clock.advance(now, random);
         self.observe(observation);
         let mut actions = Vec::new();
-        if self.seen.inventory.is_some() && self.seen.node.is_some() && self.seen.pods {
+        if self.observed.inventory.is_some() && self.observed.node.is_some() && self.observed.pods {
             self.inspect();
             self.adopt();
             self.probe(&mut actions);
@@ -225,15 +225,15 @@ impl Reconciler {
     fn observe(&mut self, observation: Observation) {
         match observation {
             Observation::Tick => {}
-            Observation::Machine(inventory) => self.seen.inventory = Some(*inventory),
+            Observation::Machine(inventory) => self.observed.inventory = Some(*inventory),
             Observation::Node(node) => self.see_node(node.map(|node| NodeView::of(&node))),
             Observation::Pods(pods) => {
-                self.seen.pods = true;
+                self.observed.pods = true;
                 self.see_pods(&pods);
             }
             Observation::Pod(pod) => self.see_pod(&pod),
             Observation::PodGone { uid, .. } => self.see_gone(&uid),
-            Observation::Usage(usage) => self.seen.usage = Some(usage),
+            Observation::Usage(usage) => self.observed.usage = Some(usage),
             Observation::Round { size, run, frontend, backend } => {
                 self.see_round(size, &run, frontend, backend);
             }
@@ -255,7 +255,7 @@ impl Reconciler {
             Done::Listed(refusal) => {
                 self.count(Call::ListPods, Some(&refusal));
                 // Whoever may not look has nothing left over to remove; the name of a pod that is there tells when one is made.
-                self.seen.pods |= matches!(refusal, Refusal::Forbidden(_));
+                self.observed.pods |= matches!(refusal, Refusal::Forbidden(_));
                 self.not_listed(&refusal);
             }
             Done::Applied(result) => {
@@ -285,7 +285,7 @@ impl Reconciler {
 
     /// The Node, if there is one.
     fn node(&self) -> Option<&NodeView> {
-        self.seen.node.as_ref()?.as_ref()
+        self.observed.node.as_ref()?.as_ref()
     }
 
     /// When something is to be decided again though nothing was seen.

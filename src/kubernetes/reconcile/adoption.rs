@@ -24,7 +24,7 @@ impl Reconciler {
         if self.publishing.adopted {
             return;
         }
-        let Some(node) = self.seen.node.as_ref().and_then(Option::as_ref).cloned() else { return };
+        let Some(node) = self.observed.node.as_ref().and_then(Option::as_ref).cloned() else { return };
         self.publishing.adopted = true;
         let (now, shown) = (self.clock.now(), self.clock.shown());
         let is_ours = self.is_of_this_boot(&node);
@@ -50,7 +50,7 @@ impl Reconciler {
 
     /// Whether an agent says there that it is about this boot.
     fn is_of_this_boot(&self, node: &NodeView) -> bool {
-        let boot = self.seen.inventory.as_ref().and_then(|inventory| inventory.host.boot_id.known());
+        let boot = self.observed.inventory.as_ref().and_then(|inventory| inventory.host.boot_id.known());
         boot.is_some() && node.annotations.get(names::BOOT_ID) == boot && node.owned.contains(names::BOOT_ID)
     }
 }

@@ -40,7 +40,7 @@ impl Reconciler {
     /// Looks at everything anew.
     pub(super) fn inspect(&mut self) {
         let Some((inventory, node)) =
-            self.seen.inventory.as_ref().zip(self.seen.node.as_ref().and_then(Option::as_ref))
+            self.observed.inventory.as_ref().zip(self.observed.node.as_ref().and_then(Option::as_ref))
         else {
             return;
         };
@@ -128,7 +128,7 @@ impl Reconciler {
             }
             _ => "nobody has looked yet",
         };
-        let usage = self.seen.usage.clone().unwrap_or_else(|| PodUse::NotSeen(unseen().to_owned()));
+        let usage = self.observed.usage.clone().unwrap_or_else(|| PodUse::NotSeen(unseen().to_owned()));
         cluster::outside(inventory, size, &node.capacity(size), &usage)
     }
 
@@ -173,7 +173,7 @@ impl Reconciler {
         });
         let configuration = names::digest([configuration.to_string().as_str()]);
         let overcommit = self
-            .seen
+            .observed
             .inventory
             .as_ref()
             .and_then(|inventory| inventory.pool(size))

@@ -111,7 +111,7 @@ impl Reconciler {
     /// The least that proves the point: as many pages as are set, but no more than half of what there is, since both
     /// containers ask for as many.
     fn asked(&self, size: PageSize) -> Option<Asked> {
-        let (inventory, node) = (self.seen.inventory.as_ref()?, self.node()?);
+        let (inventory, node) = (self.observed.inventory.as_ref()?, self.node()?);
         let pool = inventory.pool(size)?;
         let capacity = node.capacity(size).get().unwrap_or(1);
         let obtainable = pool.available().unwrap_or(0).saturating_add(pool.growable().unwrap_or(0));

@@ -75,14 +75,14 @@ impl Reconciler {
     pub(super) fn see_node(&mut self, node: Option<NodeView>) {
         let now = self.clock.now();
         let lags = self.publishing.applied.as_ref().is_some_and(|applied| now.since(applied.at) < LAG_MS);
-        if let (Some(Some(known)), Some(new)) = (&self.seen.node, &node)
+        if let (Some(Some(known)), Some(new)) = (&self.observed.node, &node)
             && known.uid == new.uid
             && new.version < known.version
             && lags
         {
             return;
         }
-        self.seen.node = Some(node);
+        self.observed.node = Some(node);
     }
 
     /// Writes what is decided, if the Node shows something else; renews; tells of a turn.
@@ -161,7 +161,7 @@ impl Reconciler {
         let shown = Substance::shown(&node);
         let futile = (shown != sent.substance && !sent.scrubs).then_some((sent.substance, shown));
         self.publishing.applied = Some(Applied { uid: sent.uid, at: now, futile });
-        self.seen.node = Some(Some(node));
+        self.observed.node = Some(Some(node));
         if let Some(turn) = sent.turn {
             self.publishing.telling.told(turn);
         }
@@ -267,7 +267,7 @@ impl Reconciler {
     /// What the Node should show, and the turn that this would be.
     fn content(&self) -> Option<(Content, events::Words)> {
         let judged = self.judged.as_ref()?;
-        let boot = self.seen.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
+        let boot = self.observed.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
         let now = self.clock.now();
         let tried = || self.sizes.iter().filter(|(_, state)| state.may_be_tried);
         let standing = || tried().filter_map(|(size, state)| Some((*size, state.stands(now)?)));

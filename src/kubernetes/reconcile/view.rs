@@ -69,7 +69,7 @@ impl Reconciler {
             verdict: judged.map(|judged| judged.verdict),
             sizes: judged.map_or(&[], |judged| &judged.sizes),
             findings: &self.findings,
-            inventory: self.seen.inventory.as_ref(),
+            inventory: self.observed.inventory.as_ref(),
             has_node: self.node().is_some(),
             first_published: self.publishing.first_out,
             forbidden: self.forbidden.values().map(String::as_str).collect(),

@@ -82,7 +82,7 @@ impl Reconciler {
 
     /// Whether the pool has fewer pages to give than one container of the probe asks for: somebody has the others.
     fn is_used_up(&self, out: &Out) -> bool {
-        let pool = self.seen.inventory.as_ref().and_then(|inventory| inventory.pool(out.asked.size));
+        let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(out.asked.size));
         let obtainable = pool.and_then(|pool| Some(pool.available()?.saturating_add(pool.growable()?)));
         obtainable.is_some_and(|pages| pages < out.asked.pages)
     }

@@ -273,7 +273,7 @@ impl World {
     /// Tells the reconciler, and does what it wants.
     pub(in super::super) fn tell(&mut self, observation: Observation) {
         if let Some(usage) = self.usage.clone() {
-            self.reconciler.seen.usage = Some(usage);
+            self.reconciler.observed.usage = Some(usage);
         }
         let mut waiting = vec![observation];
         while let Some(observation) = waiting.pop() {
