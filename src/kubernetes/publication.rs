@@ -42,7 +42,7 @@ pub struct Facts<'a> {
     pub profile: &'a str,
     /// What the sharing of each size came to.
     pub shares: BTreeMap<PageSize, String>,
-    /// The last conclusive probe of each size, as [`Kept`](super::reconcile) writes it.
+    /// The last conclusive probe of each size, as the reconciler writes it.
     pub probes: BTreeMap<PageSize, String>,
     /// Why no probe can run, if so.
     pub hindrance: Option<String>,

@@ -5,7 +5,7 @@
 //! state is published, once.
 //!
 //! [`inspection`] says what the machine's facts amount to; [`probing`] decides when a probe is due and what came of it;
-//! [`standing`] is what is known of a size from its probes; [`adoption`] is what the agent before left on the Node;
+//! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the agent before left on the Node;
 //! [`publishing`] holds what is decided against what the Node shows.
 
 mod adoption;
@@ -15,7 +15,7 @@ mod node;
 mod probing;
 mod publishing;
 pub mod refusal;
-mod standing;
+mod size_state;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -41,8 +41,8 @@ use probing::Probing;
 use publishing::Publishing;
 pub use publishing::{HOLD_MS, OUTAGE};
 use refusal::{Call, Refusal};
-pub use standing::AFTER_HINDRANCE_MS;
-use standing::SizeState;
+pub use size_state::AFTER_HINDRANCE_MS;
+use size_state::SizeState;
 pub use view::{ProbeView, View, Writes};
 
 /// Something that has been seen.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Reconciler;
 use super::node::NodeView;
-use super::standing::Standing;
+use super::size_state::ProbeResult;
 use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use crate::domain::size::PageSize;
 use crate::domain::text::line;
@@ -31,9 +31,9 @@ impl Reconciler {
         let (sizes, longest) = (&mut self.sizes, self.config.renew_minutes.saturating_mul(120_000));
         for (size, state) in sizes.iter_mut().filter(|_| is_ours) {
             let Some(about) = &state.about else { continue };
-            if let Some((standing, left)) = kept(&node, *size, &about.configuration, shown) {
+            if let Some((probe_result, left)) = kept(&node, *size, &about.configuration, shown) {
                 let left = u64::try_from(left.as_millis()).unwrap_or(0).min(longest);
-                state.standing = Some(Standing { expires: now.after(left), ..standing });
+                state.probe_result = Some(ProbeResult { expires: now.after(left), ..probe_result });
             }
         }
         if self.is_trusted(&node) {
@@ -61,7 +61,7 @@ fn kept(
     size: PageSize,
     configuration: &str,
     now: Timestamp,
-) -> Option<(Standing, SignedDuration)> {
+) -> Option<(ProbeResult, SignedDuration)> {
     let own = |key: &str| node.annotations.get(key).filter(|_| node.owned.contains(key)).map(String::as_str);
     let mut words = own(&names::probe(size))?.split(' ');
     let (verdict, at, digest) = (words.next()?, words.next()?, words.next()?);
@@ -84,7 +84,7 @@ fn kept(
     let findings = node.annotations.iter().filter(|(key, _)| node.owned.contains(*key));
     let findings = findings.filter_map(|(key, value)| finding(key, value, size)).collect();
     let share = own(&names::share(size)).map(|share| line(share, ANNOTATION_CHARS));
-    let standing = Standing {
+    let probe_result = ProbeResult {
         configuration: digest.to_owned(),
         verdict,
         findings,
@@ -92,7 +92,7 @@ fn kept(
         at,
         expires: super::Moment::default(),
     };
-    Some((standing, left))
+    Some((probe_result, left))
 }
 
 /// What a probe found, from its annotation: `hugeprobe.io/check.HP601.2Mi: "fail: another inode"`. What facts alone tell

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::node::NodeView;
-use super::standing::About;
+use super::size_state::About;
 use super::{PodUse, Reconciler};
 use crate::domain::catalogue::{HP102, HP105};
 use crate::domain::check::{Finding, Outcome, Verdict};
@@ -102,7 +102,8 @@ impl Reconciler {
         for one in &mut verdicts {
             let Some(state) = self.sizes.get(&one.size).filter(|state| state.may_be_tried) else { continue };
             // Whatever else is in order: without a probe that stands nobody knows.
-            let probed = state.stands(self.clock.now()).map_or(Verdict::Unknown, |standing| standing.verdict);
+            let probed =
+                state.valid_result(self.clock.now()).map_or(Verdict::Unknown, |result| result.verdict);
             one.verdict = one.verdict.max(probed);
         }
         let verdict = judge::machine(&verdicts, &Request::default(), findings);

@@ -5,7 +5,7 @@ mod pods;
 mod resident;
 
 use super::clock::{Moment, Patience};
-use super::standing::Kind;
+use super::size_state::Kind;
 use super::{Action, Reconciler, Refusal};
 use crate::domain::size::PageSize;
 use crate::kubernetes::config::Mode;
@@ -26,8 +26,8 @@ pub(super) struct Probing {
 #[derive(Debug)]
 struct Out {
     asked: Asked,
-    /// [`About`](super::standing::About) when it was made.
-    about: super::standing::About,
+    /// [`About`](super::size_state::About) when it was made.
+    about: super::size_state::About,
     /// The pod's name; the round's nonce in resident mode.
     name: String,
     /// The pod's uid, once it is made.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::clock::{Moment, Patience};
 use super::node::NodeView;
 use super::refusal::Refusal;
-use super::standing::{Kind, Standing};
+use super::size_state::{Kind, ProbeResult};
 use super::{Action, Reconciler};
 use crate::domain::check::Verdict;
 use crate::kubernetes::config::Profile;
@@ -101,7 +101,7 @@ impl Reconciler {
         let publishing = &self.publishing;
         let hold = publishing.unsettled_since.map(|since| since.after(HOLD_MS));
         let expiry =
-            self.sizes.values().filter_map(|state| state.standing.as_ref().map(|standing| standing.expires));
+            self.sizes.values().filter_map(|state| state.probe_result.as_ref().map(|result| result.expires));
         let outside = self.sizes.values().filter_map(|state| Some(state.outside_since?.after(60_000)));
         let apply = publishing.sent.is_none().then_some(publishing.not_before);
         [apply, hold, publishing.renew_at, publishing.telling.time()]
@@ -202,10 +202,10 @@ impl Reconciler {
         let expires = now.after(self.renew_ms().saturating_mul(2));
         for state in self.sizes.values_mut() {
             let kind = state.hindrance.as_ref().map(|hindrance| hindrance.kind);
-            let stands = state.stands(now).is_some();
-            match (kind, state.standing.as_mut()) {
+            let is_valid = state.valid_result(now).is_some();
+            match (kind, state.probe_result.as_mut()) {
                 (None, _) => state.renew = true,
-                (Some(Kind::Busy), Some(standing)) if stands => standing.expires = expires,
+                (Some(Kind::Busy), Some(probe_result)) if is_valid => probe_result.expires = expires,
                 _ => {}
             }
         }
@@ -249,18 +249,24 @@ impl Reconciler {
     /// For how long what stands is valid from now on, milliseconds.
     fn valid_for(&self) -> u64 {
         let now = self.clock.now();
-        let standing =
-            self.sizes.values().filter(|state| state.may_be_tried).filter_map(|state| state.stands(now));
-        let busy = |standing: &Standing| standing.expires.since(now);
-        standing.map(busy).min().unwrap_or(u64::MAX).min(self.renew_ms().saturating_mul(2))
+        let probe_result = self
+            .sizes
+            .values()
+            .filter(|state| state.may_be_tried)
+            .filter_map(|state| state.valid_result(now));
+        let busy = |result: &ProbeResult| result.expires.since(now);
+        results.map(busy).min().unwrap_or(u64::MAX).min(self.renew_ms().saturating_mul(2))
     }
 
     fn times(&self) -> Times {
         let (now, shown) = (self.clock.now(), self.clock.shown());
-        let oldest =
-            self.sizes.values().filter(|state| state.may_be_tried).filter_map(|state| state.stands(now));
+        let oldest = self
+            .sizes
+            .values()
+            .filter(|state| state.may_be_tried)
+            .filter_map(|state| state.valid_result(now));
         // A clock that was set back would have it found in the future.
-        let checked_at = oldest.map(|standing| standing.at).min().unwrap_or(shown).min(shown);
+        let checked_at = oldest.map(|result| result.at).min().unwrap_or(shown).min(shown);
         Times { checked_at, valid_until: self.clock.at(now.after(self.valid_for())) }
     }
 
@@ -270,7 +276,7 @@ impl Reconciler {
         let boot = self.observed.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
         let now = self.clock.now();
         let tried = || self.sizes.iter().filter(|(_, state)| state.may_be_tried);
-        let standing = || tried().filter_map(|(size, state)| Some((*size, state.stands(now)?)));
+        let valid = || tried().filter_map(|(size, state)| Some((*size, state.valid_result(now)?)));
         let hindrances: Vec<_> =
             tried().filter_map(|(size, state)| Some(state.hindrance.as_ref()?.annotation(*size))).collect();
         let facts = Facts {
@@ -280,8 +286,8 @@ impl Reconciler {
             inventory: &self.configured,
             boot_id: boot,
             profile: self.config.profile.name(),
-            shares: standing().filter_map(|(size, standing)| Some((size, standing.share.clone()?))).collect(),
-            probes: standing().map(|(size, standing)| (size, standing.annotation())).collect(),
+            shares: valid().filter_map(|(size, result)| Some((size, result.share.clone()?))).collect(),
+            probes: valid().map(|(size, result)| (size, result.annotation())).collect(),
             hindrance: (!hindrances.is_empty()).then(|| hindrances.join("; ")),
         };
         let words = events::Words {

@@ -82,7 +82,7 @@ impl Reconciler {
     fn probes(&self) -> impl Iterator<Item = ProbeView<'_>> {
         self.sizes.iter().map(|(size, state)| ProbeView {
             size: *size,
-            last_concluded: state.standing.as_ref().map(|standing| standing.at),
+            last_concluded: state.probe_result.as_ref().map(|result| result.at),
             last_seconds: state
                 .took
                 .and_then(|took| u32::try_from(took).ok())

@@ -1,7 +1,7 @@
 //! What the end of a probe means for its size.
 
 use super::super::Reconciler;
-use super::super::standing::{Kind, Standing, share};
+use super::super::size_state::{Kind, ProbeResult, share};
 use super::Out;
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::kubernetes::pod_outcome::End;
@@ -50,7 +50,7 @@ impl Reconciler {
             findings.iter().filter(|finding| finding.outcome > Outcome::Pass).cloned().collect();
         match verdict {
             Verdict::Pass | Verdict::Warn | Verdict::Fail => {
-                state.standing = Some(Standing {
+                state.probe_result = Some(ProbeResult {
                     configuration: out.about.configuration.clone(),
                     verdict,
                     findings: findings.iter().map(without_evidence).collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::node::NodeView;
-use super::super::standing::Standing;
+use super::super::size_state::ProbeResult;
 use crate::kubernetes::names;
 use crate::kubernetes::publication::Content;
 
@@ -87,7 +87,8 @@ fn without_times(annotations: &BTreeMap<String, String>) -> BTreeMap<String, Str
         .iter()
         .filter(|(key, _)| ![names::CHECKED_AT, names::VALID_UNTIL].contains(&key.as_str()))
         .map(|(key, value)| {
-            let value = if key.starts_with(&probe) { Standing::without_time(value) } else { value.clone() };
+            let value =
+                if key.starts_with(&probe) { ProbeResult::without_time(value) } else { value.clone() };
             (key.clone(), value)
         })
         .collect()

@@ -18,7 +18,7 @@ pub(super) struct SizeState {
     /// Whether there is anything to try: pages, and a kubelet that knows of them.
     pub(super) may_be_tried: bool,
     /// What the last conclusive probe said.
-    pub(super) standing: Option<Standing>,
+    pub(super) probe_result: Option<ProbeResult>,
     /// What the last probe found that could not tell.
     pub(super) inconclusive: Vec<Finding>,
     /// What keeps probes from running, or from telling.
@@ -50,7 +50,7 @@ pub(super) struct About {
 
 /// A conclusive verdict.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct ProbeResult {
     /// [`About::configuration`] that it is about.
     pub(super) configuration: String,
     /// Pass, warn or fail.
@@ -96,21 +96,21 @@ const AFTER_QUOTA: Patience = Patience { first: 5_000, most: 60_000 };
 
 impl SizeState {
     /// The verdict that stands for what is there now; none if there was no conclusive probe, or if it was too long ago.
-    pub(super) fn stands(&self, now: Moment) -> Option<&Standing> {
+    pub(super) fn valid_result(&self, now: Moment) -> Option<&ProbeResult> {
         let about = self.about.as_ref()?;
         let busy = self.hindrance.as_ref().is_some_and(|hindrance| hindrance.kind == Kind::Busy);
-        let standing =
-            self.standing.as_ref().filter(|standing| standing.configuration == about.configuration)?;
-        (busy || now < standing.expires).then_some(standing)
+        let probe_result =
+            self.probe_result.as_ref().filter(|result| result.configuration == about.configuration)?;
+        (busy || now < probe_result.expires).then_some(probe_result)
     }
 
     /// HP203's question.
     pub(super) fn admission(&self, now: Moment) -> Admission {
         let Some(hindrance) = &self.hindrance else {
-            return if self.stands(now).is_some() { Admission::Ran } else { Admission::NotYet };
+            return if self.valid_result(now).is_some() { Admission::Ran } else { Admission::NotYet };
         };
         let why = hindrance.why.clone();
-        match (self.stands(now), hindrance.kind) {
+        match (self.valid_result(now), hindrance.kind) {
             (Some(_), kind) => {
                 Admission::Stands { why, ordinary: matches!(kind, Kind::Busy | Kind::Waiting) }
             }
@@ -125,8 +125,8 @@ impl SizeState {
 
     /// When the next probe may start; none if none is wanted.
     pub(super) fn due(&self, now: Moment) -> Option<Moment> {
-        let stands = self.stands(now).is_some_and(|standing| standing.verdict != Verdict::Fail);
-        let wanted = !self.is_settled() || self.hindrance.is_some() || !stands;
+        let is_valid = self.valid_result(now).is_some_and(|result| result.verdict != Verdict::Fail);
+        let wanted = !self.is_settled() || self.hindrance.is_some() || !is_valid;
         (self.may_be_tried && self.about.is_some() && wanted).then_some(self.not_before)
     }
 
@@ -169,8 +169,8 @@ impl SizeState {
 
     /// What the probe says that can be relied on: what stands, or why nothing does.
     pub(super) fn findings(&self, now: Moment) -> &[Finding] {
-        match self.stands(now) {
-            Some(standing) => &standing.findings,
+        match self.valid_result(now) {
+            Some(probe_result) => &probe_result.findings,
             None if self.is_tried() => &self.inconclusive,
             None => &[],
         }
@@ -189,9 +189,9 @@ impl SizeState {
     }
 }
 
-// === impl Standing, Hindrance ===
+// === impl ProbeResult, Hindrance ===
 
-impl Standing {
+impl ProbeResult {
     /// `pass 2026-11-23T05:38:15Z 9f3c0a1b22334455`: what the next agent may keep.
     pub(super) fn annotation(&self) -> String {
         format!("{} {} {}", self.verdict, seconds(self.at), self.configuration)
