@@ -13,7 +13,7 @@ use super::{Action, Reconciler};
 use crate::domain::check::Verdict;
 use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
-use events::Telling;
+use events::EventRecorder;
 use shown::{Substance, with_scrub};
 
 /// What was written, and what is on its way.
@@ -36,7 +36,7 @@ pub(super) struct Publishing {
     unsettled_since: Option<Moment>,
     /// The last apply that was taken.
     applied: Option<Applied>,
-    telling: Telling,
+    recorder: EventRecorder,
 }
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ struct Sent {
     substance: Substance,
     /// Whether other people's keys were overwritten, to be removed by the next one.
     scrubs: bool,
-    turn: Option<events::Turned>,
+    event: Option<events::PendingEvent>,
 }
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Reconciler {
         self.observed.node = Some(node);
     }
 
-    /// Writes what is decided, if the Node shows something else; renews; tells of a turn.
+    /// Applies the decided state if the Node shows something else, renews it in time, and records events.
     pub(super) fn publish(&mut self, actions: &mut Vec<Action>) {
         self.renew();
         let hold = self.holds();
@@ -93,7 +93,7 @@ impl Reconciler {
         if let Some(action) = self.apply(hold) {
             actions.push(action);
         }
-        actions.extend(self.publishing.telling.emit(self.clock.now()));
+        actions.extend(self.publishing.recorder.emit(self.clock.now()));
     }
 
     /// When something is to be decided about writing.
@@ -104,7 +104,7 @@ impl Reconciler {
             self.sizes.values().filter_map(|state| state.probe_result.as_ref().map(|result| result.expires));
         let outside = self.sizes.values().filter_map(|state| Some(state.outside_since?.after(60_000)));
         let apply = publishing.sent.is_none().then_some(publishing.not_before);
-        [apply, hold, publishing.renew_at, publishing.telling.time()]
+        [apply, hold, publishing.renew_at, publishing.recorder.time()]
             .into_iter()
             .flatten()
             .chain(expiry)
@@ -118,7 +118,7 @@ impl Reconciler {
         if self.publishing.sent.is_some() || now < self.publishing.not_before || hold {
             return None;
         }
-        let (content, facts_turn) = self.content()?;
+        let (content, event_text) = self.content()?;
         let node = self.node()?;
         let (wanted, shown) = (Substance::of(&content), Substance::shown(node));
         let futile = self.publishing.applied.as_ref().is_some_and(|applied| {
@@ -139,8 +139,8 @@ impl Reconciler {
             same_status_since: since,
         };
         let body = sent.body(self.times(), target);
-        let turn = self.publishing.telling.turn(&uid, &self.identity, facts_turn, self.clock.shown());
-        self.publishing.sent = Some(Sent { uid, substance: wanted, scrubs, turn });
+        let event = self.publishing.recorder.pending(&uid, &self.identity, event_text, self.clock.shown());
+        self.publishing.sent = Some(Sent { uid, substance: wanted, scrubs, event });
         Some(Action::Apply(body))
     }
 
@@ -162,8 +162,8 @@ impl Reconciler {
         let futile = (shown != sent.substance && !sent.scrubs).then_some((sent.substance, shown));
         self.publishing.applied = Some(Applied { uid: sent.uid, at: now, futile });
         self.observed.node = Some(Some(node));
-        if let Some(turn) = sent.turn {
-            self.publishing.telling.told(turn);
+        if let Some(event) = sent.event {
+            self.publishing.recorder.record(event);
         }
         self.publishing.renew_at = Some(self.next_renewal());
     }
@@ -270,8 +270,8 @@ impl Reconciler {
         Times { checked_at, valid_until: self.clock.at(now.after(self.valid_for())) }
     }
 
-    /// What the Node should show, and the turn that this would be.
-    fn content(&self) -> Option<(Content, events::Words)> {
+    /// The desired content of the Node, and the text of an event about it.
+    fn content(&self) -> Option<(Content, events::EventText)> {
         let judged = self.judged.as_ref()?;
         let boot = self.observed.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
         let now = self.clock.now();
@@ -290,12 +290,12 @@ impl Reconciler {
             probes: valid().map(|(size, result)| (size, result.annotation())).collect(),
             hindrance: (!hindrances.is_empty()).then(|| hindrances.join("; ")),
         };
-        let words = events::Words {
+        let text = events::EventText {
             verdict: judged.verdict,
             reason: facts.reason().to_owned(),
             note: facts.message(),
         };
-        Some((Content::of(&facts), words))
+        Some((Content::of(&facts), text))
     }
 }
 
@@ -304,7 +304,7 @@ impl Publishing {
     pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
         self.first_out = true;
         self.renew_at = Some(renew_at);
-        self.telling.take_over(node);
+        self.recorder.take_over(node);
     }
 }
 

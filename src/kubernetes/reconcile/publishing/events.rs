@@ -1,4 +1,4 @@
-//! Events: one for each turn of the verdict, once the Node shows it.
+//! Events: one for each change of the verdict or its reason, once the Node shows it.
 
 use std::collections::VecDeque;
 
@@ -10,86 +10,93 @@ use super::super::node::NodeView;
 use super::super::refusal::Refusal;
 use super::super::{Action, Identity, Reconciler};
 use crate::domain::check::Verdict;
-use crate::kubernetes::event::{Turn, event};
+use crate::kubernetes::event::{VerdictChange, event};
 use crate::kubernetes::names;
 
-/// What was told, and what is to be.
+/// Records events: one at a time, each tried again while the API server is away.
 #[derive(Debug, Default)]
-pub(super) struct Telling {
-    /// What the last event said, and about which Node.
-    told: Option<Told>,
+pub(super) struct EventRecorder {
+    /// The verdict and reason of the last event, and its Node.
+    recorded: Option<Recorded>,
     queue: VecDeque<Event>,
-    /// Whether the first of the queue is on its way.
+    /// Whether the first of the queue was sent and is not answered.
     sent: bool,
     not_before: Moment,
     failures: u32,
 }
 
-/// What an event would say.
+/// The content of an event.
 #[derive(Debug, Clone)]
-pub(super) struct Words {
+pub(super) struct EventText {
     pub(super) verdict: Verdict,
     pub(super) reason: String,
     pub(super) note: String,
 }
 
-/// A turn that is told once the Node shows it.
+/// An event that is recorded once the Node shows its verdict.
 #[derive(Debug)]
-pub(super) struct Turned {
-    told: Told,
+pub(super) struct PendingEvent {
+    recorded: Recorded,
     event: Option<Box<Event>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
+struct Recorded {
     uid: String,
     verdict: String,
     reason: String,
 }
 
-/// Events tell what happens now; older ones than these make way.
+/// The most events that wait; the oldest is dropped for a new one.
 const KEPT: usize = 3;
 
 const PATIENCE: Patience = Patience { first: 2_000, most: 300_000 };
 
-// === impl Telling ===
+// === impl EventRecorder ===
 
-impl Telling {
-    /// What is shown was told by the agent before.
+impl EventRecorder {
+    /// The agent before recorded what the Node shows.
     pub(super) fn take_over(&mut self, node: &NodeView) {
-        self.told = Some(Told {
+        self.recorded = Some(Recorded {
             uid: node.uid.clone(),
             verdict: node.annotations.get(names::VERDICT).cloned().unwrap_or_default(),
             reason: node.condition.as_ref().map_or_else(|| NOTHING.to_owned(), |one| one.reason.clone()),
         });
     }
 
-    /// The turn that `words` are, if they are one. That there is nothing and never was needs no telling.
-    pub(super) fn turn(&self, uid: &str, identity: &Identity, words: Words, at: Timestamp) -> Option<Turned> {
-        let Words { verdict, reason, note } = words;
-        let told = Told { uid: uid.to_owned(), verdict: verdict.to_string(), reason };
-        let before = self.told.as_ref().filter(|before| before.uid == uid);
-        if before == Some(&told) {
+    /// The event about a change of the verdict or its reason; `None` if the last event said the same, or if the Node never had huge
+    /// pages.
+    pub(super) fn pending(
+        &self,
+        uid: &str,
+        identity: &Identity,
+        text: EventText,
+        at: Timestamp,
+    ) -> Option<PendingEvent> {
+        let EventText { verdict, reason, note } = text;
+        let recorded = Recorded { uid: uid.to_owned(), verdict: verdict.to_string(), reason };
+        let before = self.recorded.as_ref().filter(|before| before.uid == uid);
+        if before == Some(&recorded) {
             return None;
         }
-        let says_nothing = verdict == Verdict::None && before.is_none();
-        let turn = Turn {
+        let is_nothing = verdict == Verdict::None && before.is_none();
+        let change = VerdictChange {
             node: &identity.node,
             uid,
             agent: &identity.pod,
             verdict,
-            reason: &told.reason,
+            reason: &recorded.reason,
             note: &note,
             at,
         };
-        let event = (!says_nothing).then(|| Box::new(event(turn)));
-        Some(Turned { told, event })
+        let event = (!is_nothing).then(|| Box::new(event(change)));
+        Some(PendingEvent { recorded, event })
     }
 
     /// The Node shows it.
-    pub(super) fn told(&mut self, turn: Turned) {
-        self.told = Some(turn.told);
-        self.queue.extend(turn.event.map(|event| *event));
+    pub(super) fn record(&mut self, pending: PendingEvent) {
+        self.recorded = Some(pending.recorded);
+        self.queue.extend(pending.event.map(|event| *event));
         while self.queue.len() > KEPT {
             // The one on its way stays the first.
             self.queue.remove(usize::from(self.sent));
@@ -120,7 +127,7 @@ impl Telling {
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = clock.again(PATIENCE, self.failures);
             }
-            // Told, told before, or never to be: an event is not worth more than a try.
+            // Done, refused because it exists, or refused for good: an event is tried once more only if the server was away.
             Ok(()) | Err(_) => {
                 self.failures = 0;
                 self.queue.pop_front();
@@ -135,6 +142,6 @@ const NOTHING: &str = "HugepagesGone";
 impl Reconciler {
     /// The answer to `Emit`.
     pub(in super::super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
-        self.publishing.telling.answered(name, result, &mut self.clock);
+        self.publishing.recorder.answered(name, result, &mut self.clock);
     }
 }
