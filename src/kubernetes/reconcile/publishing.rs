@@ -1,7 +1,7 @@
 //! What is decided, held against what the Node shows: one apply if they differ, and one when it is time to renew.
 
 mod events;
-mod shown;
+mod node_state;
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::domain::check::Verdict;
 use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
 use events::EventRecorder;
-use shown::{Substance, with_scrub};
+use node_state::{NodeState, with_scrub};
 
 /// What was written, and what is on its way.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub(super) struct Publishing {
 #[derive(Debug)]
 struct Sent {
     uid: String,
-    substance: Substance,
+    desired: NodeState,
     /// Whether other people's keys were overwritten, to be removed by the next one.
     scrubs: bool,
     event: Option<events::PendingEvent>,
@@ -53,7 +53,7 @@ struct Applied {
     uid: String,
     at: Moment,
     /// What was sent and what the Node showed then, if they differ: there is no use in sending it again.
-    futile: Option<(Substance, Substance)>,
+    futile: Option<(NodeState, NodeState)>,
 }
 
 /// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
@@ -120,17 +120,17 @@ impl Reconciler {
         }
         let (content, event_text) = self.content()?;
         let node = self.node()?;
-        let (wanted, shown) = (Substance::of(&content), Substance::shown(node));
+        let (desired, observed) = (NodeState::desired(&content), NodeState::observed(node));
         let futile = self.publishing.applied.as_ref().is_some_and(|applied| {
             applied.uid == node.uid
-                && applied.futile.as_ref().is_some_and(|(sent, then)| *sent == wanted && *then == shown)
+                && applied.futile.as_ref().is_some_and(|(sent, then)| *sent == desired && *then == observed)
         });
-        let differs = wanted != shown && !futile;
+        let differs = desired != observed && !futile;
         let renewed = self.publishing.renewing && self.is_settled();
         if !differs && !renewed && !self.has_bad_times(node) {
             return None;
         }
-        let (uid, since) = (node.uid.clone(), shown::same_status_since(&content, node));
+        let (uid, since) = (node.uid.clone(), node_state::same_status_since(&content, node));
         let (sent, scrubs) = with_scrub(content, node);
         let target = Target {
             name: &self.identity.node,
@@ -140,7 +140,7 @@ impl Reconciler {
         };
         let body = sent.body(self.times(), target);
         let event = self.publishing.recorder.pending(&uid, &self.identity, event_text, self.clock.shown());
-        self.publishing.sent = Some(Sent { uid, substance: wanted, scrubs, event });
+        self.publishing.sent = Some(Sent { uid, desired, scrubs, event });
         Some(Action::Apply(body))
     }
 
@@ -158,8 +158,8 @@ impl Reconciler {
         if self.is_settled() {
             self.publishing.renewing = false;
         }
-        let shown = Substance::shown(&node);
-        let futile = (shown != sent.substance && !sent.scrubs).then_some((sent.substance, shown));
+        let observed = NodeState::observed(&node);
+        let futile = (observed != sent.desired && !sent.scrubs).then_some((sent.desired, observed));
         self.publishing.applied = Some(Applied { uid: sent.uid, at: now, futile });
         self.observed.node = Some(Some(node));
         if let Some(event) = sent.event {

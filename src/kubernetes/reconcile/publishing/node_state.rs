@@ -1,4 +1,4 @@
-//! What a Node shows, in a form that is compared: without the times, which alone are no change.
+//! The state of a Node in a form that is compared: without the times, because new times alone are not a change.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::kubernetes::publication::Content;
 
 /// Everything under hugeprobe's prefix save the times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Substance {
+pub(super) struct NodeState {
     annotations: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     /// Status, reason, message.
@@ -23,9 +23,9 @@ const OVERWRITTEN: &str = "unknown";
 
 // === impl ===
 
-impl Substance {
-    /// Of what is to be shown.
-    pub(super) fn of(content: &Content) -> Self {
+impl NodeState {
+    /// The state that the Node is to have.
+    pub(super) fn desired(content: &Content) -> Self {
         Self {
             annotations: without_times(&content.annotations),
             labels: content.labels.clone(),
@@ -36,8 +36,8 @@ impl Substance {
         }
     }
 
-    /// Of what is shown. Labels that are none of hugeprobe's names are left alone: admission does not let it write them.
-    pub(super) fn shown(node: &NodeView) -> Self {
+    /// The state that the Node has. Labels that hugeprobe does not use are left alone: admission does not let it write them.
+    pub(super) fn observed(node: &NodeView) -> Self {
         let labels = node.own_labels().filter(|(key, _)| is_label(key));
         Self {
             annotations: without_times(&node.annotations),
