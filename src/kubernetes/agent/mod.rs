@@ -6,11 +6,10 @@
 //!   pods (watch while one is out) +     ^                    +--> resident (rounds)                   |
 //!   usage (podAccounting) --------+     +-------------------- answers <-------------------------------+
 //!                                       |
-//!                              chronicle --> health, metrics <-- http (/metrics, /healthz, /readyz)
+//!                              reporter --> health, metrics <-- http (/metrics, /healthz, /readyz)
 //! ```
 
 pub mod acts;
-pub mod chronicle;
 pub mod health;
 pub mod http;
 pub mod log;
@@ -19,6 +18,7 @@ pub mod metrics;
 pub mod node;
 pub mod pause;
 pub mod pods;
+pub mod reporter;
 pub mod resident;
 pub mod run;
 pub mod usage;

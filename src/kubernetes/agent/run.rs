@@ -16,12 +16,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::acts::{Answer, Hands};
-use super::chronicle::Chronicle;
 use super::health::Health;
 use super::log::say;
 use super::machine::Reader;
 use super::pause::Chance;
 use super::pods::{Follower, News};
+use super::reporter::Reporter;
 use super::usage::Accountant;
 use super::{node, resident};
 use crate::kubernetes::api::Api;
@@ -64,7 +64,7 @@ struct Loop {
     chance: Chance,
     health: Arc<Health>,
     reader: Reader,
-    chronicle: Chronicle,
+    reporter: Reporter,
     accountant: Option<Accountant>,
     /// Where resident rounds are held.
     rounds: PathBuf,
@@ -127,7 +127,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         chance,
         health,
         reader: Reader::new(root, privileged),
-        chronicle: Chronicle::default(),
+        reporter: Reporter::default(),
         accountant,
         rounds: PathBuf::from(&config.resident.directory),
         wake: Instant::now() + tick,
@@ -302,7 +302,7 @@ impl Loop {
         }
         // Those that have ended are let go of.
         while self.tasks.try_join_next().is_some() {}
-        self.chronicle.note(&self.reconciler.view(), &self.health);
+        self.reporter.report(&self.reconciler.view(), &self.health);
     }
 
     /// Takes back the probe that is out, if that can be done at once; what is left belongs to the agent's pod, and goes with

@@ -1,4 +1,4 @@
-//! What the agent thinks, in the log and the metrics: a line when it changes.
+//! The state of the reconciler in the log and the metrics: a line of log when it changes.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use super::log::say;
 use crate::domain::size::PageSize;
 use crate::kubernetes::reconcile::View;
 
-/// What was told last.
+/// Reports changes; holds what was reported last.
 #[derive(Debug, Default)]
-pub struct Chronicle {
+pub struct Reporter {
     verdict: String,
     hindrances: BTreeMap<PageSize, String>,
     has_node: Option<bool>,
 }
 
-// === impl Chronicle ===
+// === impl Reporter ===
 
-impl Chronicle {
-    /// Tells what is new.
-    pub fn note(&mut self, view: &View<'_>, health: &Health) {
+impl Reporter {
+    /// Logs what has changed, and sets the metrics.
+    pub fn report(&mut self, view: &View<'_>, health: &Health) {
         if view.first_published {
             health.published();
         }
