@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hugeprobe::kubernetes::agent::acts::{BURST, PACE};
+use hugeprobe::kubernetes::agent::executor::{BURST, PACE};
 use hugeprobe::kubernetes::agent::node::WATCHING;
 use hugeprobe::kubernetes::api::ANSWER;
 use hugeprobe::kubernetes::reconcile::{HOLD_MS, OUTAGE};

@@ -9,7 +9,7 @@
 //!                              reporter --> health, metrics <-- http (/metrics, /healthz, /readyz)
 //! ```
 
-pub mod acts;
+pub mod executor;
 pub mod health;
 pub mod http;
 pub mod log;

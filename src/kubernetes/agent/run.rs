@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::acts::{Answer, Hands};
+use super::executor::{Answer, Executor};
 use super::health::Health;
 use super::log::say;
 use super::machine::Reader;
@@ -31,7 +31,7 @@ use crate::kubernetes::reconcile::{Action, Done, Identity, Observation, Reconcil
 use crate::linux::root::HostRoot;
 
 /// Time for the last request: the pod's grace period is longer.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// However often the reconciler wants to be called again.
 const SOONEST: Duration = Duration::from_millis(50);
 /// What waits to be taken in, of each kind; who tells more waits.
@@ -69,7 +69,7 @@ struct Loop {
     /// Where resident rounds are held.
     rounds: PathBuf,
     wake: Instant,
-    hands: UnboundedSender<Action>,
+    actions: UnboundedSender<Action>,
     answers: Sender<Observation>,
     /// Whatever runs beside the loop; it ends with it.
     tasks: JoinSet<()>,
@@ -84,7 +84,7 @@ struct Loop {
 /// Runs until `stop` is ready, then ends within two seconds.
 pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     let Agent { api, identity, config, root, tick, clock, chance, health } = agent;
-    let (todo, to_do) = mpsc::unbounded_channel();
+    let (actions_out, actions_in) = mpsc::unbounded_channel();
     let (tell_nodes, mut nodes) = mpsc::channel(QUEUE);
     let (tell_pods, mut pods) = mpsc::channel(QUEUE);
     let (tell_answers, mut answers) = mpsc::channel(QUEUE);
@@ -97,13 +97,13 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         tell: tell_pods,
         chance: chance.clone(),
     };
-    let hands = Hands {
+    let executor = Executor {
         api: api.clone(),
         identity: identity.clone(),
         pods: follower.clone(),
         health: Arc::clone(&health),
     };
-    let last = hands.clone();
+    let last = executor.clone();
     let watcher = node::Follower {
         api: api.clone(),
         name: identity.node.clone(),
@@ -119,9 +119,9 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     tasks.spawn(async move { match if watch { watcher.watch().await } else { watcher.poll().await } {} });
     if config.mode == Mode::ProbePods {
         // What an agent before left over is seen first; nothing is decided before.
-        tasks.spawn(hands.clone().list_until_known(tell_answers.clone()));
+        tasks.spawn(executor.clone().list_until_known(tell_answers.clone()));
     }
-    tasks.spawn(hands.work(to_do, tell_answers));
+    tasks.spawn(executor.work(actions_in, tell_answers));
     let mut agent = Loop {
         clock,
         chance,
@@ -131,7 +131,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         accountant,
         rounds: PathBuf::from(&config.resident.directory),
         wake: Instant::now() + tick,
-        hands: todo,
+        actions: actions_out,
         answers: tell_others,
         tasks,
         follower,
@@ -296,7 +296,7 @@ impl Loop {
                     });
                 }
                 action => {
-                    let _ = self.hands.send(action);
+                    let _ = self.actions.send(action);
                 }
             }
         }
@@ -307,18 +307,18 @@ impl Loop {
 
     /// Takes back the probe that is out, if that can be done at once; what is left belongs to the agent's pod, and goes with
     /// it.
-    async fn end(mut self, hands: &Hands) {
+    async fn end(mut self, executor: &Executor) {
         self.tasks.abort_all();
         let last = async {
             for (name, uid) in &self.pods {
-                if let Err(error) = hands.delete_pod(name, uid).await
+                if let Err(error) = executor.delete_pod(name, uid).await
                     && !error.is_not_found()
                 {
                     say(format_args!("{error}"));
                 }
             }
         };
-        if timeout(LAST_WORDS, last).await.is_err() {
+        if timeout(LAST_REQUESTS, last).await.is_err() {
             say(format_args!("the API server does not answer: probe pods are left to the garbage collector"));
         }
     }

@@ -1,5 +1,5 @@
-//! Does what the reconciler decides, one action after another, and tells what came of it. Nothing is repeated here: whether and
-//! when something is tried again is decided where it was decided to do it.
+//! Executes the actions of the reconciler, one after another, and answers each with its result. Nothing is tried again here: the
+//! reconciler decides that.
 //!
 //! ## Rights
 //!
@@ -23,18 +23,18 @@ use crate::kubernetes::reconcile::refusal::{Call, Refusal};
 use crate::kubernetes::reconcile::{Action, Done, Identity};
 use crate::kubernetes::slim::{SlimNode, SlimPod};
 
-/// What came of an action.
+/// The result of an action.
 #[derive(Debug)]
 pub enum Answer {
-    /// For the reconciler, as it is.
+    /// A result for the reconciler.
     Done(Done),
     /// All probe pods, and the version that they were listed at.
     Pods(Vec<Pod>, String),
 }
 
-/// Does actions.
+/// Executes actions.
 #[derive(Debug, Clone)]
-pub struct Hands {
+pub struct Executor {
     /// Whom to ask.
     pub api: Api,
     /// Who asks.
@@ -45,9 +45,9 @@ pub struct Hands {
     pub health: Arc<Health>,
 }
 
-/// Holds writes back if there are too many: whatever goes wrong on a node, a cluster's API server is not to suffer from it.
+/// Limits the rate of writes: whatever goes wrong on a node must not load the API server of the cluster.
 #[derive(Debug)]
-struct Governor {
+struct RateLimit {
     /// Writes that may be made at once.
     left: u32,
     /// When the next one is added.
@@ -59,15 +59,15 @@ pub const BURST: u32 = 30;
 /// Beyond it, one write in this time.
 pub const PACE: Duration = Duration::from_secs(6);
 
-// === impl Hands ===
+// === impl Executor ===
 
-impl Hands {
-    /// Does what comes, in its order, and answers each. Ends when nobody listens.
+impl Executor {
+    /// Executes actions in their order, and answers each. Ends when the receiver is dropped.
     pub async fn work(self, mut todo: UnboundedReceiver<Action>, tell: Sender<Answer>) {
-        let mut governor = Governor { left: BURST, next: Instant::now() };
+        let mut rate_limit = RateLimit { left: BURST, next: Instant::now() };
         while let Some(action) = todo.recv().await {
-            governor.pass().await;
-            let Some(answer) = self.act(action).await else { continue };
+            rate_limit.acquire().await;
+            let Some(answer) = self.execute(action).await else { continue };
             if tell.send(answer).await.is_err() {
                 return;
             }
@@ -94,8 +94,8 @@ impl Hands {
         }
     }
 
-    /// Does one action; `None` for what is none of an API server's business.
-    pub async fn act(&self, action: Action) -> Option<Answer> {
+    /// Executes one action; `None` if it needs no request.
+    pub async fn execute(&self, action: Action) -> Option<Answer> {
         Some(match action {
             Action::CreatePod(pod) => {
                 let name = pod.metadata.name.clone().unwrap_or_default();
@@ -191,11 +191,11 @@ impl Hands {
     }
 }
 
-// === impl Governor ===
+// === impl RateLimit ===
 
-impl Governor {
+impl RateLimit {
     /// Waits until one more write may be made.
-    async fn pass(&mut self) {
+    async fn acquire(&mut self) {
         loop {
             let now = Instant::now();
             while self.left < BURST && self.next <= now {
