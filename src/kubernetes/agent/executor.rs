@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::health::Health;
 use super::log::say;
 use super::pause::Backoff;
-use super::pods::Follower;
+use super::pods::PodWatcher;
 use crate::kubernetes::api::{Api, ApiError, requests};
 use crate::kubernetes::names::{EVENT_NAMESPACE, MANAGER};
 use crate::kubernetes::reconcile::refusal::{Call, Refusal};
@@ -40,7 +40,7 @@ pub struct Executor {
     /// Who asks.
     pub identity: Identity,
     /// Lists pods.
-    pub pods: Follower,
+    pub pods: PodWatcher,
     /// Told what fails.
     pub health: Arc<Health>,
 }

@@ -31,9 +31,9 @@ pub const WATCHING: Backoff = Backoff::new(Duration::from_secs(1), Duration::fro
 /// Between two GETs that fail.
 pub const POLLING: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// Follows one Node.
+/// Watches one Node.
 #[derive(Debug)]
-pub struct Follower {
+pub struct NodeWatcher {
     /// Whom to ask.
     pub api: Api,
     /// The Node's name.
@@ -46,9 +46,9 @@ pub struct Follower {
     pub chance: Chance,
 }
 
-// === impl Follower ===
+// === impl NodeWatcher ===
 
-impl Follower {
+impl NodeWatcher {
     /// Tells what the Node is, now and whenever it changes. An outage is waited out, and ends with the latest state.
     pub async fn watch(self) -> Infallible {
         let mut backoff = WATCHING;
@@ -141,8 +141,8 @@ impl Follower {
         self.health.worked(Verb::Watch, Resource::Nodes);
         while let Some(event) = watch.next::<SlimNode>().await? {
             let (node, gone) = match event {
-                Event::Is(node) => (node.0, false),
-                Event::Gone(node) => (node.0, true),
+                Event::Applied(node) => (node.0, false),
+                Event::Deleted(node) => (node.0, true),
                 Event::Bookmark(at) => {
                     *version = at;
                     continue;

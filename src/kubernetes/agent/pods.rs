@@ -25,20 +25,20 @@ const BREATH: Duration = Duration::from_millis(500);
 /// There is one pod per size; more is somebody's mischief, and the rest is seen once these are gone.
 const MOST: u32 = 50;
 
-/// What is told of probe pods.
+/// A change of the probe pods.
 #[derive(Debug)]
-pub enum News {
-    /// All there are.
-    All(Vec<Pod>),
-    /// One is new, or has changed.
-    Is(Box<Pod>),
-    /// One is gone.
-    Gone(Box<Pod>),
+pub enum PodEvent {
+    /// The list of all probe pods.
+    Listed(Vec<Pod>),
+    /// A pod is new or has changed.
+    Applied(Box<Pod>),
+    /// A pod was deleted.
+    Deleted(Box<Pod>),
 }
 
-/// Follows the pods of a selector.
+/// Watches the pods of a selector.
 #[derive(Debug, Clone)]
-pub struct Follower {
+pub struct PodWatcher {
     /// Whom to ask.
     pub api: Api,
     /// Where the pods are.
@@ -48,16 +48,16 @@ pub struct Follower {
     /// Told what fails.
     pub health: Arc<Health>,
     /// Told what happens.
-    pub tell: Sender<News>,
+    pub tell: Sender<PodEvent>,
     /// For the waits.
     pub chance: Chance,
 }
 
-// === impl Follower ===
+// === impl PodWatcher ===
 
-impl Follower {
+impl PodWatcher {
     /// Tells what happens from `version` on; without one, begins with all there are.
-    pub async fn follow(self, version: Option<String>) -> Infallible {
+    pub async fn watch_from(self, version: Option<String>) -> Infallible {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
         let mut from = version;
         loop {
@@ -96,7 +96,7 @@ impl Follower {
             Some(version) => version,
             None => {
                 let (pods, version) = self.list().await?;
-                self.tell(News::All(pods)).await;
+                self.tell(PodEvent::Listed(pods)).await;
                 version
             }
         };
@@ -106,8 +106,8 @@ impl Follower {
             self.health.worked(Verb::Watch, Resource::Pods);
             while let Some(event) = watch.next::<SlimPod>().await? {
                 let (pod, gone) = match event {
-                    Event::Is(pod) => (pod.0, false),
-                    Event::Gone(pod) => (pod.0, true),
+                    Event::Applied(pod) => (pod.0, false),
+                    Event::Deleted(pod) => (pod.0, true),
                     Event::Bookmark(at) => {
                         version = at;
                         continue;
@@ -116,14 +116,19 @@ impl Follower {
                 if let Some(at) = &pod.metadata.resource_version {
                     version.clone_from(at);
                 }
-                self.tell(if gone { News::Gone(Box::new(pod)) } else { News::Is(Box::new(pod)) }).await;
+                self.tell(if gone {
+                    PodEvent::Deleted(Box::new(pod))
+                } else {
+                    PodEvent::Applied(Box::new(pod))
+                })
+                .await;
             }
             sleep(self.chance.jittered(BREATH)).await;
         }
     }
 
-    async fn tell(&self, news: News) {
+    async fn tell(&self, event: PodEvent) {
         // Nobody listens once no probe is out.
-        let _ = self.tell.send(news).await;
+        let _ = self.tell.send(event).await;
     }
 }

@@ -20,7 +20,7 @@ use super::health::Health;
 use super::log::say;
 use super::machine::Reader;
 use super::pause::Chance;
-use super::pods::{Follower, News};
+use super::pods::{PodEvent, PodWatcher};
 use super::reporter::Reporter;
 use super::usage::Accountant;
 use super::{node, resident};
@@ -73,8 +73,8 @@ struct Loop {
     answers: Sender<Observation>,
     /// Whatever runs beside the loop; it ends with it.
     tasks: JoinSet<()>,
-    follower: Follower,
-    following: Option<AbortHandle>,
+    pod_watcher: PodWatcher,
+    watching: Option<AbortHandle>,
     /// The probe pods that are there, name and uid.
     pods: BTreeMap<String, String>,
     /// The newest Node that was seen: its uid and version.
@@ -89,7 +89,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     let (tell_pods, mut pods) = mpsc::channel(QUEUE);
     let (tell_answers, mut answers) = mpsc::channel(QUEUE);
     let (tell_others, mut others) = mpsc::channel(QUEUE);
-    let follower = Follower {
+    let pod_watcher = PodWatcher {
         api: api.clone(),
         namespace: identity.namespace.clone(),
         selector: names::probe_pod_selector(&identity.node),
@@ -100,11 +100,11 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     let executor = Executor {
         api: api.clone(),
         identity: identity.clone(),
-        pods: follower.clone(),
+        pods: pod_watcher.clone(),
         health: Arc::clone(&health),
     };
     let last = executor.clone();
-    let watcher = node::Follower {
+    let node_watcher = node::NodeWatcher {
         api: api.clone(),
         name: identity.node.clone(),
         health: Arc::clone(&health),
@@ -116,7 +116,9 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         config.pod_accounting.then(|| Accountant::new(api, identity.node.clone(), Arc::clone(&health)));
     let mut tasks = JoinSet::new();
     let watch = config.watch_node;
-    tasks.spawn(async move { match if watch { watcher.watch().await } else { watcher.poll().await } {} });
+    tasks.spawn(async move {
+        match if watch { node_watcher.watch().await } else { node_watcher.poll().await } {}
+    });
     if config.mode == Mode::ProbePods {
         // What an agent before left over is seen first; nothing is decided before.
         tasks.spawn(executor.clone().list_until_known(tell_answers.clone()));
@@ -134,8 +136,8 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         actions: actions_out,
         answers: tell_others,
         tasks,
-        follower,
-        following: None,
+        pod_watcher,
+        watching: None,
         pods: BTreeMap::new(),
         newest: None,
         reconciler: Reconciler::new(identity, config),
@@ -152,7 +154,7 @@ impl Loop {
         &mut self,
         tick: Duration,
         nodes: &mut Receiver<Option<Box<Node>>>,
-        pods: &mut Receiver<News>,
+        pods: &mut Receiver<PodEvent>,
         answers: &mut Receiver<Answer>,
         others: &mut Receiver<Observation>,
         stop: impl Future<Output = ()>,
@@ -169,7 +171,7 @@ impl Loop {
                 _ = ticks.tick() => self.look(),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(other) = others.recv() => self.step(other),
-                Some(news) = pods.recv() => self.see_pods(news),
+                Some(event) = pods.recv() => self.see_pods(event),
                 Some(node) = nodes.recv() => self.see_node(node),
                 // Last: a time that has passed already must not keep the messages waiting.
                 () = sleep_until(self.wake) => self.step(Observation::Tick),
@@ -218,27 +220,27 @@ impl Loop {
         }
     }
 
-    fn see_pods(&mut self, news: News) {
-        match news {
-            News::All(pods) => self.all_pods(pods, None),
-            News::Is(pod) => {
+    fn see_pods(&mut self, event: PodEvent) {
+        match event {
+            PodEvent::Listed(pods) => self.all_pods(pods, None),
+            PodEvent::Applied(pod) => {
                 let (name, uid) = named(&pod.metadata);
                 self.pods.insert(name, uid);
                 self.step(Observation::Pod(pod));
             }
-            News::Gone(pod) => {
+            PodEvent::Deleted(pod) => {
                 let (name, uid) = named(&pod.metadata);
                 self.forget(&name, &uid);
                 self.step(Observation::PodGone { name, uid });
             }
         }
-        self.follow(None);
+        self.watch_pods(None);
     }
 
     fn all_pods(&mut self, pods: Vec<Pod>, version: Option<String>) {
         self.pods = pods.iter().map(|pod| named(&pod.metadata)).collect();
         self.step(Observation::Pods(pods));
-        self.follow(version);
+        self.watch_pods(version);
     }
 
     fn take_answer(&mut self, answer: Answer) {
@@ -256,7 +258,7 @@ impl Loop {
                     _ => {}
                 }
                 self.step(Observation::Done(done));
-                self.follow(from);
+                self.watch_pods(from);
             }
         }
     }
@@ -268,14 +270,14 @@ impl Loop {
     }
 
     /// Watches pods while there are some: from `version` on, if it is known.
-    fn follow(&mut self, version: Option<String>) {
+    fn watch_pods(&mut self, version: Option<String>) {
         if self.pods.is_empty() {
-            if let Some(following) = self.following.take() {
-                following.abort();
+            if let Some(watching) = self.watching.take() {
+                watching.abort();
             }
-        } else if self.following.is_none() {
-            let follower = self.follower.clone();
-            self.following = Some(self.tasks.spawn(async move { match follower.follow(version).await {} }));
+        } else if self.watching.is_none() {
+            let watcher = self.pod_watcher.clone();
+            self.watching = Some(self.tasks.spawn(async move { match watcher.watch_from(version).await {} }));
         }
     }
 

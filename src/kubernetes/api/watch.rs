@@ -27,13 +27,13 @@ pub struct Watch {
     read: BytesMut,
 }
 
-/// What a watch tells.
+/// An event of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<T> {
-    /// The object is there, new or changed.
-    Is(T),
-    /// The object is gone; this is how it was last.
-    Gone(T),
+    /// The object is new or has changed.
+    Applied(T),
+    /// The object was deleted; its last state.
+    Deleted(T),
     /// Nothing happened up to this resource version.
     Bookmark(String),
 }
@@ -110,8 +110,8 @@ impl Watch {
     // Read twice, for the type decides what the object is: a watch is quiet, and nothing is kept in between.
     fn event<T: DeserializeOwned>(&self, line: &[u8]) -> Result<Event<T>, ApiError> {
         match self.read_as::<Kind>(line)?.r#type.as_str() {
-            "ADDED" | "MODIFIED" => self.read_as::<Holds<T>>(line).map(|line| Event::Is(line.object)),
-            "DELETED" => self.read_as::<Holds<T>>(line).map(|line| Event::Gone(line.object)),
+            "ADDED" | "MODIFIED" => self.read_as::<Holds<T>>(line).map(|line| Event::Applied(line.object)),
+            "DELETED" => self.read_as::<Holds<T>>(line).map(|line| Event::Deleted(line.object)),
             "BOOKMARK" => self
                 .read_as::<Holds<Versioned>>(line)
                 .map(|line| Event::Bookmark(line.object.metadata.resource_version)),
