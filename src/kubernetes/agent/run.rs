@@ -22,7 +22,7 @@ use super::machine::Reader;
 use super::pause::Chance;
 use super::pods::{PodEvent, PodWatcher};
 use super::reporter::Reporter;
-use super::usage::Accountant;
+use super::usage::UsageReader;
 use super::{node, resident};
 use crate::kubernetes::api::Api;
 use crate::kubernetes::config::{Config, Mode, Profile};
@@ -65,7 +65,7 @@ struct Loop {
     health: Arc<Health>,
     reader: Reader,
     reporter: Reporter,
-    accountant: Option<Accountant>,
+    usage_reader: Option<UsageReader>,
     /// Where resident rounds are held.
     rounds: PathBuf,
     wake: Instant,
@@ -112,8 +112,8 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         chance: chance.clone(),
     };
     let privileged = config.profile == Profile::Privileged;
-    let accountant =
-        config.pod_accounting.then(|| Accountant::new(api, identity.node.clone(), Arc::clone(&health)));
+    let usage_reader =
+        config.pod_accounting.then(|| UsageReader::new(api, identity.node.clone(), Arc::clone(&health)));
     let mut tasks = JoinSet::new();
     let watch = config.watch_node;
     tasks.spawn(async move {
@@ -130,7 +130,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         health,
         reader: Reader::new(root, privileged),
         reporter: Reporter::default(),
-        accountant,
+        usage_reader,
         rounds: PathBuf::from(&config.resident.directory),
         wake: Instant::now() + tick,
         actions: actions_out,
@@ -185,17 +185,17 @@ impl Loop {
         let inventory = self.reader.read();
         if let Some(pools) = inventory.pools.known() {
             self.health.metrics.pools(pools);
-            if let Some(account) = self.accountant.as_mut().and_then(|accountant| accountant.due(pools)) {
+            if let Some(usage) = self.usage_reader.as_mut().and_then(|usage_reader| usage_reader.due(pools)) {
                 let tell = self.answers.clone();
                 self.tasks.spawn(async move {
-                    if let Some(usage) = account.await {
+                    if let Some(usage) = usage.await {
                         // Nobody listens once the agent ends, here and below.
                         let _ = tell.send(Observation::Usage(usage)).await;
                     }
                 });
             }
         }
-        if self.accountant.is_none()
+        if self.usage_reader.is_none()
             && let Some(usage) = self.reader.outside()
         {
             self.step(Observation::Usage(usage));

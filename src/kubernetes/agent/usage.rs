@@ -22,26 +22,26 @@ const LATEST: Duration = Duration::from_secs(600);
 /// More pods than a kubelet takes by far.
 const MOST: u32 = 500;
 
-/// Knows when the account is to be taken, and takes it.
+/// Lists the pods of the node when their requests may have changed.
 #[derive(Debug)]
-pub struct Accountant {
+pub struct UsageReader {
     api: Api,
     node: String,
     health: Arc<Health>,
-    /// When it was last taken, and which pages were free then.
+    /// When they were last listed, and which pages were free then.
     last: Option<(Instant, Vec<Option<u64>>)>,
 }
 
-// === impl Accountant ===
+// === impl UsageReader ===
 
-impl Accountant {
-    /// Of one node.
+impl UsageReader {
+    /// A reader for one node.
     #[must_use]
     pub const fn new(api: Api, node: String, health: Arc<Health>) -> Self {
         Self { api, node, health, last: None }
     }
 
-    /// The account, if it is due; it comes to nothing if the API server is away.
+    /// The requests, if it is time to list; the future gives `None` if the API server is away.
     pub fn due(&mut self, pools: &[Pool]) -> Option<impl Future<Output = Option<PodUse>> + Send + use<>> {
         let free: Vec<_> = pools.iter().map(|pool| pool.free.get()).collect();
         let due = self
