@@ -72,8 +72,8 @@ pub(super) fn with_scrub(mut content: Content, node: &NodeView) -> (Content, boo
 
 /// Since when the condition has the status that it is to have.
 pub(super) fn same_status_since(content: &Content, node: &NodeView) -> Option<Timestamp> {
-    let (wanted, shown) = (content.condition.as_ref()?, node.condition.as_ref()?);
-    shown.since.filter(|_| wanted.status == shown.status)
+    let (desired, observed) = (content.condition.as_ref()?, node.condition.as_ref()?);
+    observed.since.filter(|_| desired.status == observed.status)
 }
 
 fn is_label(key: &str) -> bool {
