@@ -91,7 +91,7 @@ pub enum Role {
 
 /// Does the work and leaves the message.
 pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
-    let options = options(options)?;
+    let options = container_options(options)?;
     let served = serve(&options, &mut io::stdout(), &mut io::stderr());
     served.map(|()| Exit::Pass).map_err(|error| match error {
         ServeError::Signals(_) | ServeError::Report { .. } => {
@@ -100,7 +100,7 @@ pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
     })
 }
 
-fn options(options: &Container) -> Result<Options, Trouble> {
+fn container_options(options: &Container) -> Result<Options, Trouble> {
     let Container {
         role,
         size,
@@ -161,7 +161,7 @@ mod tests {
         let args = Args::try_parse_from(["hugeprobe".to_owned()].iter().chain(arguments))
             .map_err(|error| error.to_string())?;
         match args.verb {
-            Verb::Container(options) => options(&options).map_err(|trouble| trouble.text),
+            Verb::Container(options) => container_options(&options).map_err(|trouble| trouble.text),
             other => Err(format!("{other:?}")),
         }
     }
