@@ -34,7 +34,6 @@ pub use crate::domain::inspect::kubernetes::PodUse;
 use crate::domain::inventory::Inventory;
 use crate::domain::size::PageSize;
 use clock::{Clock, Moment};
-pub use clock::{Patience, SPREAD};
 use inspection::Judged;
 use node::NodeView;
 use probing::Probing;

@@ -15,9 +15,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::health::Health;
 use super::log::say;
-use super::pause::Backoff;
 use super::pods::PodWatcher;
 use crate::kubernetes::api::{Api, ApiError, requests};
+use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::names::{EVENT_NAMESPACE, MANAGER};
 use crate::kubernetes::reconcile::refusal::{Call, Refusal};
 use crate::kubernetes::reconcile::{Action, Done, Identity};
@@ -59,6 +59,9 @@ pub const BURST: u32 = 30;
 /// Beyond it, one write in this time.
 pub const PACE: Duration = Duration::from_secs(6);
 
+/// Between two tries to list the pods for the first time.
+const LISTING: Backoff = Backoff { first: 1_000, most: 30_000 };
+
 // === impl Executor ===
 
 impl Executor {
@@ -76,7 +79,7 @@ impl Executor {
 
     /// Lists the probe pods until that is done, or forbidden: the reconciler decides nothing before.
     pub async fn list_until_known(self, tell: Sender<Answer>) {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let mut failures = 0;
         loop {
             let answer = self.list_pods().await;
             let known =
@@ -90,7 +93,8 @@ impl Executor {
             if known {
                 return;
             }
-            sleep(backoff.wait(&self.pods.chance, throttled.map(Duration::from_secs))).await;
+            failures += 1;
+            sleep(self.pods.random.wait(LISTING, failures, throttled.map(Duration::from_secs))).await;
         }
     }
 

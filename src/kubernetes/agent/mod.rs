@@ -16,7 +16,6 @@ pub mod log;
 pub mod machine;
 pub mod metrics;
 pub mod node;
-pub mod pause;
 pub mod pods;
 pub mod reporter;
 pub mod resident;
@@ -36,8 +35,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::health::Health;
 use self::log::say;
-use self::pause::Chance;
 use super::api::{self, ConnectError};
+use super::backoff::Random;
 use super::config::{Config, ConfigError};
 use super::reconcile::Identity;
 use crate::linux::root::HostRoot;
@@ -108,7 +107,7 @@ pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
         root: HostRoot::default(),
         tick,
         clock: Box::new(Timestamp::now),
-        chance: Chance::of_process(),
+        random: Random::of_process(),
         health,
     };
     run::run(agent, async {

@@ -14,14 +14,16 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 use super::health::Health;
-use super::pause::{Backoff, Chance};
 use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimPod};
 
 /// Between two lists where a watch is not allowed: a probe takes seconds.
 pub const POLL: Duration = Duration::from_secs(2);
 /// Between two watches.
 const BREATH: Duration = Duration::from_millis(500);
+/// Between two tries to list and watch.
+const WATCHING: Backoff = Backoff { first: 500, most: 30_000 };
 /// There is one pod per size; more is somebody's mischief, and the rest is seen once these are gone.
 const MOST: u32 = 50;
 
@@ -50,7 +52,7 @@ pub struct PodWatcher {
     /// Told what happens.
     pub tell: Sender<PodEvent>,
     /// For the waits.
-    pub chance: Chance,
+    pub random: Random,
 }
 
 // === impl PodWatcher ===
@@ -58,7 +60,7 @@ pub struct PodWatcher {
 impl PodWatcher {
     /// Tells what happens from `version` on; without one, begins with all there are.
     pub async fn watch_from(self, version: Option<String>) -> Infallible {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut failures = 0;
         let mut from = version;
         loop {
             let error = match self.watch(from.take()).await {
@@ -66,14 +68,15 @@ impl PodWatcher {
                 Err(error) => error,
             };
             if error.is_expired() {
-                sleep(self.chance.jittered(BREATH)).await;
+                sleep(self.random.jittered(BREATH)).await;
                 continue;
             }
             self.health.failed(&error);
             let wait = if error.is_forbidden() && error.attempt().verb == Verb::Watch {
-                self.chance.jittered(POLL)
+                self.random.jittered(POLL)
             } else {
-                backoff.wait(&self.chance, error.retry_after())
+                failures += 1;
+                self.random.wait(WATCHING, failures, error.retry_after())
             };
             sleep(wait).await;
         }
@@ -105,25 +108,16 @@ impl PodWatcher {
             let mut watch = self.api.watch(attempt, request).await?;
             self.health.worked(Verb::Watch, Resource::Pods);
             while let Some(event) = watch.next::<SlimPod>().await? {
-                let (pod, gone) = match event {
-                    Event::Applied(pod) => (pod.0, false),
-                    Event::Deleted(pod) => (pod.0, true),
-                    Event::Bookmark(at) => {
-                        version = at;
-                        continue;
-                    }
-                };
-                if let Some(at) = &pod.metadata.resource_version {
-                    version.clone_from(at);
-                }
-                self.tell(if gone {
-                    PodEvent::Deleted(Box::new(pod))
-                } else {
-                    PodEvent::Applied(Box::new(pod))
+                self.tell(match event {
+                    Event::Applied(pod) => PodEvent::Applied(Box::new(pod.0)),
+                    Event::Deleted(pod) => PodEvent::Deleted(Box::new(pod.0)),
                 })
                 .await;
             }
-            sleep(self.chance.jittered(BREATH)).await;
+            if let Some(last) = watch.into_version() {
+                version = last;
+            }
+            sleep(self.random.jittered(BREATH)).await;
         }
     }
 

@@ -19,12 +19,12 @@ use super::executor::{Answer, Executor};
 use super::health::Health;
 use super::log::say;
 use super::machine::Reader;
-use super::pause::Chance;
 use super::pods::{PodEvent, PodWatcher};
 use super::reporter::Reporter;
 use super::usage::UsageReader;
 use super::{node, resident};
 use crate::kubernetes::api::Api;
+use crate::kubernetes::backoff::Random;
 use crate::kubernetes::config::{Config, Mode, Profile};
 use crate::kubernetes::names;
 use crate::kubernetes::reconcile::{Action, Done, Identity, Observation, Reconciler};
@@ -52,7 +52,7 @@ pub struct Agent {
     /// What time it is. Waits are measured otherwise.
     pub clock: Box<dyn Fn() -> Timestamp + Send>,
     /// For all waits, so that agents do not act in step.
-    pub chance: Chance,
+    pub random: Random,
     /// Told how it goes.
     pub health: Arc<Health>,
 }
@@ -61,7 +61,7 @@ pub struct Agent {
 struct Loop {
     reconciler: Reconciler,
     clock: Box<dyn Fn() -> Timestamp + Send>,
-    chance: Chance,
+    random: Random,
     health: Arc<Health>,
     reader: Reader,
     reporter: Reporter,
@@ -77,13 +77,11 @@ struct Loop {
     watching: Option<AbortHandle>,
     /// The probe pods that are there, name and uid.
     pods: BTreeMap<String, String>,
-    /// The newest Node that was seen: its uid and version.
-    newest: Option<(String, u64)>,
 }
 
 /// Runs until `stop` is ready, then ends within two seconds.
 pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
-    let Agent { api, identity, config, root, tick, clock, chance, health } = agent;
+    let Agent { api, identity, config, root, tick, clock, random, health } = agent;
     let (actions_out, actions_in) = mpsc::unbounded_channel();
     let (tell_nodes, mut nodes) = mpsc::channel(QUEUE);
     let (tell_pods, mut pods) = mpsc::channel(QUEUE);
@@ -95,7 +93,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         selector: names::probe_pod_selector(&identity.node),
         health: Arc::clone(&health),
         tell: tell_pods,
-        chance: chance.clone(),
+        random: random.clone(),
     };
     let executor = Executor {
         api: api.clone(),
@@ -109,7 +107,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         name: identity.node.clone(),
         health: Arc::clone(&health),
         tell: tell_nodes,
-        chance: chance.clone(),
+        random: random.clone(),
     };
     let privileged = config.profile == Profile::Privileged;
     let usage_reader =
@@ -126,7 +124,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     tasks.spawn(executor.work(actions_in, tell_answers));
     let mut agent = Loop {
         clock,
-        chance,
+        random,
         health,
         reader: Reader::new(root, privileged),
         reporter: Reporter::default(),
@@ -139,7 +137,6 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         pod_watcher,
         watching: None,
         pods: BTreeMap::new(),
-        newest: None,
         reconciler: Reconciler::new(identity, config),
     };
     agent.turn(tick, &mut nodes, &mut pods, &mut answers, &mut others, stop).await;
@@ -172,7 +169,7 @@ impl Loop {
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(other) = others.recv() => self.step(other),
                 Some(event) = pods.recv() => self.see_pods(event),
-                Some(node) = nodes.recv() => self.see_node(node),
+                Some(node) = nodes.recv() => self.step(Observation::Node(node)),
                 // Last: a time that has passed already must not keep the messages waiting.
                 () = sleep_until(self.wake) => self.step(Observation::Tick),
             }
@@ -203,23 +200,6 @@ impl Loop {
         self.step(Observation::Machine(Box::new(inventory)));
     }
 
-    fn see_node(&mut self, node: Option<Box<Node>>) {
-        match &node {
-            // The answer to a write may overtake the watch: what is older than what was seen would be taken for a change.
-            Some(node) if self.is_older(&node.metadata) => return,
-            Some(node) => self.newest = version(&node.metadata),
-            None => self.newest = None,
-        }
-        self.step(Observation::Node(node));
-    }
-
-    fn is_older(&self, metadata: &ObjectMeta) -> bool {
-        match (&self.newest, version(metadata)) {
-            (Some((uid, newest)), Some((its, version))) => *uid == its && version < *newest,
-            _ => false,
-        }
-    }
-
     fn see_pods(&mut self, event: PodEvent) {
         match event {
             PodEvent::Listed(pods) => self.all_pods(pods, None),
@@ -248,14 +228,10 @@ impl Loop {
             Answer::Pods(pods, version) => self.all_pods(pods, Some(version)),
             Answer::Done(done) => {
                 let mut from = None;
-                match &done {
-                    Done::Created { result: Ok(pod), .. } => {
-                        let (name, uid) = named(&pod.metadata);
-                        self.pods.insert(name, uid);
-                        from.clone_from(&pod.metadata.resource_version);
-                    }
-                    Done::Applied(Ok(node)) => self.newest = version(&node.metadata),
-                    _ => {}
+                if let Done::Created { result: Ok(pod), .. } = &done {
+                    let (name, uid) = named(&pod.metadata);
+                    self.pods.insert(name, uid);
+                    from.clone_from(&pod.metadata.resource_version);
                 }
                 self.step(Observation::Done(done));
                 self.watch_pods(from);
@@ -284,7 +260,7 @@ impl Loop {
     /// Has the reconciler decide, and has it done.
     fn step(&mut self, observation: Observation) {
         let now = (self.clock)();
-        for action in self.reconciler.step(now, self.chance.next(), observation) {
+        for action in self.reconciler.step(now, self.random.next(), observation) {
             match action {
                 Action::WakeAt(at) => {
                     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
@@ -333,13 +309,6 @@ impl fmt::Debug for Agent {
             .field("tick", &self.tick)
             .finish_non_exhaustive()
     }
-}
-
-/// A Node's uid and version. Versions of one resource are numbers that grow, as the API server's own cache relies on; one
-/// that is none compares with nothing.
-fn version(metadata: &ObjectMeta) -> Option<(String, u64)> {
-    let version = metadata.resource_version.as_ref()?.parse().ok()?;
-    Some((metadata.uid.clone()?, version))
 }
 
 fn named(metadata: &ObjectMeta) -> (String, String) {

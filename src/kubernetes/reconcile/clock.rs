@@ -2,6 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::LONGEST_SLEEP_MS;
+use super::refusal::Refusal;
+use crate::kubernetes::backoff::{Backoff, jittered, next_random};
+
 /// A point in the agent's life, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Moment(u64);
@@ -15,18 +19,6 @@ pub(super) struct Clock {
     counted: Option<Timestamp>,
     random: u64,
 }
-
-/// How long a wait grows, from failure to failure.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// The first wait, milliseconds.
-    pub first: u64,
-    /// The longest.
-    pub most: u64,
-}
-
-/// The thousandths of a wait that are added or taken at most, so that agents do not act in step.
-pub const SPREAD: u64 = 200;
 
 /// What passes at most from one observation to the next: the pools are read more often than that, so more is a clock that was
 /// set, or a machine that slept.
@@ -46,14 +38,6 @@ impl Moment {
     }
 }
 
-impl Patience {
-    /// The wait after so many failures in a row, at least one, before it is spread; milliseconds.
-    #[must_use]
-    pub fn wait(self, failures: u32) -> u64 {
-        self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.most)
-    }
-}
-
 impl Clock {
     /// The clock shows `now`.
     pub(super) fn advance(&mut self, now: Timestamp, random: u64) {
@@ -64,8 +48,7 @@ impl Clock {
         let rest = passed.subsec_nanos() % 1_000_000;
         self.counted = now.checked_sub(SignedDuration::from_nanos(i64::from(rest.max(0)))).ok();
         self.shown = Some(now);
-        // A step of SplitMix64, so that two uses of one number are not alike.
-        self.random = self.random.wrapping_add(random).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random = self.random.wrapping_add(random);
     }
 
     /// Now, as the reconciler counts.
@@ -84,28 +67,27 @@ impl Clock {
         self.shown().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// `milliseconds`, up to [`SPREAD`] more or less.
-    pub(super) fn spread(&mut self, milliseconds: u64) -> u64 {
-        let mut mixed = self.random;
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let thousandths = 1000 - SPREAD + mixed % (2 * SPREAD + 1);
-        (milliseconds / 1000).saturating_mul(thousandths).max(milliseconds.min(1))
+    /// `milliseconds` with jitter.
+    pub(super) fn jittered(&mut self, milliseconds: u64) -> u64 {
+        jittered(milliseconds, next_random(&mut self.random))
     }
 
     /// When to try again after so many failures in a row, at least one.
-    pub(super) fn again(&mut self, patience: Patience, failures: u32) -> Moment {
-        let wait = self.spread(patience.wait(failures));
+    pub(super) fn again(&mut self, backoff: Backoff, failures: u32) -> Moment {
+        let wait = self.jittered(backoff.wait(failures));
         self.now.after(wait)
+    }
+
+    /// The same after a refusal: not before the API server asks for.
+    pub(super) fn after_refusal(&mut self, backoff: Backoff, failures: u32, refusal: &Refusal) -> Moment {
+        let asked = refusal.retry_after_ms().min(LONGEST_SLEEP_MS);
+        self.again(backoff, failures).max(self.now.after(asked))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -134,23 +116,15 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_most() {
+    fn a_server_that_asks_for_time_gets_it() {
         let mut clock = Clock::default();
-        let patience = Patience { first: 10_000, most: 60_000 };
-        let waits: Vec<_> =
-            (1..=40).map(|failures| clock.again(patience, failures).since(clock.now())).collect();
-        assert!((8_000..=12_000).contains(&waits[0]));
-        assert!((16_000..=24_000).contains(&waits[1]));
-        assert!(waits[4..].iter().all(|wait| (48_000..=72_000).contains(wait)));
-    }
-
-    proptest! {
-        #[test]
-        fn the_spread_is_a_fifth(random: u64, wait in 1_000_u64..100_000_000) {
-            let mut clock = Clock::default();
-            clock.advance(at(0), random);
-            let spread = clock.spread(wait);
-            prop_assert!(spread >= wait / 10 * 7 && spread <= wait / 10 * 13 + 1000);
-        }
+        let backoff = Backoff { first: 1_000, most: 60_000 };
+        let wait = |clock: &mut Clock, after_seconds| {
+            let refusal = Refusal::Throttled { after_seconds };
+            clock.after_refusal(backoff, 1, &refusal).since(clock.now())
+        };
+        assert!((800..=1_200).contains(&wait(&mut clock, None)));
+        assert_eq!(wait(&mut clock, Some(30)), 30_000);
+        assert_eq!(wait(&mut clock, Some(u64::MAX)), LONGEST_SLEEP_MS);
     }
 }

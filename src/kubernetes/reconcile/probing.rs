@@ -4,10 +4,11 @@ mod ending;
 mod pods;
 mod resident;
 
-use super::clock::{Moment, Patience};
+use super::clock::Moment;
 use super::size_state::Kind;
 use super::{Action, Reconciler, Refusal};
 use crate::domain::size::PageSize;
+use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Mode;
 use crate::kubernetes::pod_outcome::{self, End, Stage};
 use crate::kubernetes::probe_pod::{Asked, probe_pod};
@@ -38,10 +39,10 @@ struct Out {
 }
 
 /// After an answer that says nothing about the probe.
-const AFTER_TROUBLE: Patience = Patience { first: 2_000, most: 120_000 };
+const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
 
 /// A name that is still taken is free a few seconds later.
-const AFTER_TAKEN: Patience = Patience { first: 1_000, most: 30_000 };
+const AFTER_TAKEN: Backoff = Backoff { first: 1_000, most: 30_000 };
 
 /// What is allowed for on top of all deadlines: kubelet and API server take their time.
 const SLACK_MS: u64 = 15_000;
@@ -189,7 +190,7 @@ impl Reconciler {
         let Some(state) = self.sizes.get_mut(&size) else { return };
         let settle =
             |state: &mut super::SizeState| state.tried = state.about.as_ref().map(|about| about.due.clone());
-        let patience = match refusal {
+        let backoff = match refusal {
             // One of ours is left over under this name, and was not seen yet.
             Refusal::Exists => {
                 self.probing.pods.look();
@@ -202,7 +203,7 @@ impl Reconciler {
                     "exceeded quota: other nodes are probed first".to_owned(),
                     shown,
                 );
-                state.patience(renew)
+                state.backoff(renew)
             }
             Refusal::Forbidden(_) => {
                 settle(state);
@@ -211,7 +212,7 @@ impl Reconciler {
                     "the API server forbids the probe pod (403)".to_owned(),
                     shown,
                 );
-                state.patience(renew)
+                state.backoff(renew)
             }
             Refusal::Invalid(_) => {
                 settle(state);
@@ -220,7 +221,7 @@ impl Reconciler {
                     "the API server refuses the probe pod as invalid".to_owned(),
                     shown,
                 );
-                state.patience(renew)
+                state.backoff(renew)
             }
             Refusal::Conflict(_) | Refusal::Gone(_) | Refusal::Throttled { .. } | Refusal::Unavailable(_) => {
                 self.probing.pods.look();
@@ -229,15 +230,9 @@ impl Reconciler {
             }
         };
         let failures = state.failures;
-        let again = self.clock.again(patience, failures);
-        let asked = match refusal {
-            Refusal::Throttled { after_seconds: Some(seconds) } => {
-                self.clock.now().after(seconds.saturating_mul(1000).min(super::LONGEST_SLEEP_MS))
-            }
-            _ => again,
-        };
+        let again = self.clock.after_refusal(backoff, failures, refusal);
         if let Some(state) = self.sizes.get_mut(&size) {
-            state.not_before = again.max(asked);
+            state.not_before = again;
         }
     }
 }

@@ -5,12 +5,13 @@ mod node_state;
 
 use jiff::Timestamp;
 
-use super::clock::{Moment, Patience};
+use super::clock::Moment;
 use super::node::NodeView;
 use super::refusal::Refusal;
 use super::size_state::{Kind, ProbeResult};
 use super::{Action, Reconciler};
 use crate::domain::check::Verdict;
+use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
 use events::EventRecorder;
@@ -67,8 +68,8 @@ const LAG_MS: u64 = 60_000;
 const APART_MS: u64 = 2_000;
 
 /// Between two applies that were not answered, or by an error of the server.
-pub const OUTAGE: Patience = Patience { first: 1_000, most: 60_000 };
-const REFUSED: Patience = Patience { first: 30_000, most: 600_000 };
+pub const OUTAGE: Backoff = Backoff { first: 1_000, most: 60_000 };
+const REFUSED: Backoff = Backoff { first: 30_000, most: 600_000 };
 
 impl Reconciler {
     /// The Node as the API server has it. One that is older than what is known is an echo.
@@ -171,24 +172,17 @@ impl Reconciler {
     /// When what the Node shows now is to be renewed: in its time, and before half of what it is valid for is over.
     pub(super) fn next_renewal(&mut self) -> Moment {
         let next = self.renew_ms().min(self.valid_for() / 2);
-        self.clock.now().after(self.clock.spread(next))
+        self.clock.now().after(self.clock.jittered(next))
     }
 
     fn not_applied(&mut self, refusal: &Refusal) {
         let publishing = &mut self.publishing;
         publishing.failures = publishing.failures.saturating_add(1);
-        let patience = match refusal {
+        let backoff = match refusal {
             Refusal::Forbidden(_) | Refusal::Invalid(_) => REFUSED,
             _ => OUTAGE,
         };
-        let again = self.clock.again(patience, publishing.failures);
-        let asked = match refusal {
-            Refusal::Throttled { after_seconds: Some(seconds) } => {
-                self.clock.now().after(seconds.saturating_mul(1000).min(super::LONGEST_SLEEP_MS))
-            }
-            _ => again,
-        };
-        publishing.not_before = again.max(asked);
+        publishing.not_before = self.clock.after_refusal(backoff, publishing.failures, refusal);
     }
 
     /// Begins to renew, when it is time: every size is probed again, save those whose probes are kept from running. A verdict
@@ -249,7 +243,7 @@ impl Reconciler {
     /// For how long what stands is valid from now on, milliseconds.
     fn valid_for(&self) -> u64 {
         let now = self.clock.now();
-        let probe_result = self
+        let results = self
             .sizes
             .values()
             .filter(|state| state.may_be_tried)

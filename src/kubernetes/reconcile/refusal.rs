@@ -36,7 +36,7 @@ pub enum Refusal {
     #[error("gone: {0}")]
     Gone(String),
     /// 429.
-    #[error("the API server asks for patience")]
+    #[error("the API server asks to wait")]
     Throttled {
         /// `Retry-After`, if it was sent.
         after_seconds: Option<u64>,
@@ -74,6 +74,17 @@ impl Refusal {
             429 => Self::Throttled { after_seconds: retry_after },
             400..=499 => Self::Invalid(text),
             _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl Refusal {
+    /// How long the API server asks to wait, milliseconds; 0 if it does not ask.
+    #[must_use]
+    pub const fn retry_after_ms(&self) -> u64 {
+        match self {
+            Self::Throttled { after_seconds: Some(seconds) } => seconds.saturating_mul(1000),
+            _ => 0,
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::clock::{Moment, Patience};
+use super::clock::Moment;
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inspect::kubernetes::Admission;
 use crate::domain::size::PageSize;
+use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::publication::seconds;
 
 /// All about one size.
@@ -90,7 +91,7 @@ pub(super) enum Kind {
 const AFTER_FAIL_MS: u64 = 60_000;
 /// After a probe that could not run, or could not tell; then twice as long, up to a renewal.
 pub const AFTER_HINDRANCE_MS: u64 = 30_000;
-const AFTER_QUOTA: Patience = Patience { first: 5_000, most: 60_000 };
+const AFTER_QUOTA: Backoff = Backoff { first: 5_000, most: 60_000 };
 
 // === impl SizeState ===
 
@@ -159,11 +160,11 @@ impl SizeState {
     }
 
     /// How long to wait until the next try.
-    pub(super) fn patience(&self, renew: u64) -> Patience {
+    pub(super) fn backoff(&self, renew: u64) -> Backoff {
         match self.hindrance.as_ref().map(|hindrance| hindrance.kind) {
             Some(Kind::Waiting) => AFTER_QUOTA,
-            Some(_) => Patience { first: AFTER_HINDRANCE_MS.min(renew), most: renew },
-            None => Patience { first: AFTER_FAIL_MS.min(renew), most: renew },
+            Some(_) => Backoff { first: AFTER_HINDRANCE_MS.min(renew), most: renew },
+            None => Backoff { first: AFTER_FAIL_MS.min(renew), most: renew },
         }
     }
 

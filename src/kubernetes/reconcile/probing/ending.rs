@@ -22,8 +22,8 @@ impl Reconciler {
         }
         let renew = self.renew_ms();
         let Some(state) = self.sizes.get(&size) else { return };
-        let (patience, failures) = (state.patience(renew), state.failures);
-        let again = self.clock.again(patience, failures);
+        let (backoff, failures) = (state.backoff(renew), state.failures);
+        let again = self.clock.again(backoff, failures);
         if let Some(state) = self.sizes.get_mut(&size) {
             state.not_before = again;
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::super::clock::{Moment, Patience};
+use super::super::clock::Moment;
 use super::super::{Action, Reconciler, Refusal};
+use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::pod_outcome::{Stage, is_over, stage};
 
 /// Every probe pod of this node that has been seen and is not gone, by uid.
@@ -44,8 +45,8 @@ enum Removal {
     Refused(Moment),
 }
 
-const REFUSED: Patience = Patience { first: 2_000, most: 300_000 };
-const LISTING: Patience = Patience { first: 1_000, most: 60_000 };
+const REFUSED: Backoff = Backoff { first: 2_000, most: 300_000 };
+const LISTING: Backoff = Backoff { first: 1_000, most: 60_000 };
 
 /// A pod that was deleted and is not seen to go: its going was missed.
 const GOES_WITHIN_MS: u64 = 30_000;
@@ -194,9 +195,9 @@ impl Reconciler {
         let Some(pod) = self.probing.pods.known.get_mut(uid) else { return };
         pod.removal = match result {
             Ok(()) | Err(Refusal::Gone(_) | Refusal::Conflict(_)) => Removal::Granted(self.clock.now()),
-            Err(_) => {
+            Err(refusal) => {
                 pod.refused = pod.refused.saturating_add(1);
-                Removal::Refused(self.clock.again(REFUSED, pod.refused))
+                Removal::Refused(self.clock.after_refusal(REFUSED, pod.refused, refusal))
             }
         };
     }
@@ -207,6 +208,6 @@ impl Reconciler {
         pods.asked = None;
         pods.failures = pods.failures.saturating_add(1);
         pods.look = !matches!(refusal, Refusal::Forbidden(_));
-        pods.not_before = self.clock.again(LISTING, pods.failures);
+        pods.not_before = self.clock.after_refusal(LISTING, pods.failures, refusal);
     }
 }

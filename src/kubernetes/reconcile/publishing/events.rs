@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 
-use super::super::clock::{Clock, Moment, Patience};
+use super::super::clock::{Clock, Moment};
 use super::super::node::NodeView;
 use super::super::refusal::Refusal;
 use super::super::{Action, Identity, Reconciler};
 use crate::domain::check::Verdict;
+use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::event::{VerdictChange, event};
 use crate::kubernetes::names;
 
@@ -50,7 +51,7 @@ struct Recorded {
 /// The most events that wait; the oldest is dropped for a new one.
 const KEPT: usize = 3;
 
-const PATIENCE: Patience = Patience { first: 2_000, most: 300_000 };
+const BACKOFF: Backoff = Backoff { first: 2_000, most: 300_000 };
 
 // === impl EventRecorder ===
 
@@ -123,9 +124,9 @@ impl EventRecorder {
         }
         self.sent = false;
         match result {
-            Err(Refusal::Throttled { .. } | Refusal::Unavailable(_) | Refusal::Gone(_)) => {
+            Err(refusal @ (Refusal::Throttled { .. } | Refusal::Unavailable(_) | Refusal::Gone(_))) => {
                 self.failures = self.failures.saturating_add(1);
-                self.not_before = clock.again(PATIENCE, self.failures);
+                self.not_before = clock.after_refusal(BACKOFF, self.failures, refusal);
             }
             // Done, refused because it exists, or refused for good: an event is tried once more only if the server was away.
             Ok(()) | Err(_) => {
