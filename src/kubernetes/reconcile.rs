@@ -1,4 +1,4 @@
-//! The agent's mind: observations in, actions out, without clock or I/O.
+//! The reconciler: observations in, actions out, without clock or I/O.
 //!
 //! It is driven by level, not by edge: each observation changes what is known, and then everything is decided anew from
 //! what is known. So it does not matter which observation was lost, came twice or came late, and after an outage the latest
@@ -39,10 +39,10 @@ use node::NodeView;
 use probing::Probing;
 use publishing::Publishing;
 pub use publishing::{HOLD_MS, OUTAGE};
-use refusal::{Call, Refusal};
+use refusal::Refusal;
 pub use size_state::AFTER_HINDRANCE_MS;
 use size_state::SizeState;
-pub use view::{ProbeView, View, Writes};
+pub use view::{ProbeView, View};
 
 /// Something that has been seen.
 #[derive(Debug, Clone)]
@@ -59,8 +59,6 @@ pub enum Observation {
     Pod(Box<Pod>),
     /// One of them is gone.
     PodGone {
-        /// Its name.
-        name: String,
         /// Its uid.
         uid: String,
     },
@@ -93,8 +91,6 @@ pub enum Done {
     },
     /// Of `DeletePod`; that it was gone already, or another one, is as good.
     Deleted {
-        /// The pod's name.
-        name: String,
         /// Its uid.
         uid: String,
         /// How it went.
@@ -146,7 +142,7 @@ pub enum Action {
     WakeAt(Timestamp),
 }
 
-/// The agent's mind.
+/// Decides what the agent does.
 #[derive(Debug)]
 pub struct Reconciler {
     identity: Identity,
@@ -161,8 +157,6 @@ pub struct Reconciler {
     sizes: BTreeMap<PageSize, SizeState>,
     probing: Probing,
     publishing: Publishing,
-    writes: Writes,
-    forbidden: BTreeMap<Call, String>,
 }
 
 /// What has been seen last.
@@ -197,8 +191,6 @@ impl Reconciler {
             sizes: BTreeMap::new(),
             probing: Probing::default(),
             publishing: Publishing::default(),
-            writes: Writes::default(),
-            forbidden: BTreeMap::new(),
         }
     }
 
@@ -231,7 +223,7 @@ impl Reconciler {
                 self.see_pods(&pods);
             }
             Observation::Pod(pod) => self.see_pod(&pod),
-            Observation::PodGone { uid, .. } => self.see_gone(&uid),
+            Observation::PodGone { uid } => self.see_gone(&uid),
             Observation::Usage(usage) => self.observed.usage = Some(usage),
             Observation::Round { size, run, frontend, backend } => {
                 self.see_round(size, &run, frontend, backend);
@@ -243,41 +235,21 @@ impl Reconciler {
     fn observe_result(&mut self, done: Done) {
         match done {
             Done::Created { name, result } => {
-                let refusal = result.as_ref().err().cloned();
-                self.count(Call::CreatePod, refusal.as_ref());
                 self.created(&name, result.map(|pod| *pod));
             }
-            Done::Deleted { uid, result, .. } => {
-                self.count(Call::DeletePod, result.as_ref().err());
+            Done::Deleted { uid, result } => {
                 self.deleted(&uid, &result);
             }
             Done::Listed(refusal) => {
-                self.count(Call::ListPods, Some(&refusal));
                 // Whoever may not look has nothing left over to remove; the name of a pod that is there tells when one is made.
                 self.observed.pods |= matches!(refusal, Refusal::Forbidden(_));
                 self.not_listed(&refusal);
             }
             Done::Applied(result) => {
-                self.count(Call::Apply, result.as_ref().err());
                 self.applied(result.map(|node| NodeView::of(&node)));
             }
             Done::Emitted { name, result } => {
-                self.count(Call::Emit, result.as_ref().err());
                 self.emitted(&name, &result);
-            }
-        }
-    }
-
-    /// Keeps count of the calls, and of what was refused for want of a right.
-    fn count(&mut self, call: Call, refusal: Option<&Refusal>) {
-        self.writes.count(call, refusal.is_none());
-        match refusal {
-            Some(Refusal::Forbidden(text)) => {
-                self.forbidden.insert(call, format!("{call}: {text}"));
-            }
-            Some(_) => {}
-            None => {
-                self.forbidden.remove(&call);
             }
         }
     }

@@ -113,7 +113,7 @@ impl Executor {
                     Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
                     other => other.map_err(|error| self.refusal(Call::DeletePod, &error)),
                 };
-                Answer::Done(Done::Deleted { name, uid, result })
+                Answer::Done(Done::Deleted { uid, result })
             }
             Action::ListPods => self.list_pods().await,
             Action::Apply(body) => {
@@ -148,37 +148,29 @@ impl Executor {
     ///
     /// See [`ApiError`].
     pub async fn delete_pod(&self, name: &str, uid: &str) -> Result<(), ApiError> {
-        let (attempt, request) = requests::delete_pod(&self.identity.namespace, name, Some(uid))?;
-        let (verb, resource) = (attempt.verb, attempt.resource);
-        self.api.done(attempt, request).await?;
-        self.health.worked(verb, resource);
+        let request = requests::delete_pod(&self.identity.namespace, name, Some(uid))?;
+        self.api.done(request).await?;
         say(format_args!("deleted pod {name}"));
         Ok(())
     }
 
     async fn create_pod(&self, name: &str, pod: &Pod) -> Result<Pod, ApiError> {
-        let (attempt, request) = requests::create_pod(&self.identity.namespace, name, pod)?;
-        let (verb, resource) = (attempt.verb, attempt.resource);
-        let made: SlimPod = self.api.object(attempt, request).await?;
-        self.health.worked(verb, resource);
+        let request = requests::create_pod(&self.identity.namespace, name, pod)?;
+        let made: SlimPod = self.api.object(request).await?;
         say(format_args!("created pod {name}"));
         Ok(made.0)
     }
 
     async fn apply(&self, body: &serde_json::Value) -> Result<k8s_openapi::api::core::v1::Node, ApiError> {
-        let (attempt, request) = requests::apply_node_status(&self.identity.node, MANAGER, body)?;
-        let (verb, resource) = (attempt.verb, attempt.resource);
-        let node: SlimNode = self.api.object(attempt, request).await?;
-        self.health.worked(verb, resource);
+        let request = requests::apply_node_status(&self.identity.node, MANAGER, body)?;
+        let node: SlimNode = self.api.object(request).await?;
         say(format_args!("wrote the verdict on the Node"));
         Ok(node.0)
     }
 
     async fn emit(&self, name: &str, event: &k8s_openapi::api::events::v1::Event) -> Result<(), ApiError> {
-        let (attempt, request) = requests::create_event(EVENT_NAMESPACE, name, event)?;
-        let (verb, resource) = (attempt.verb, attempt.resource);
-        self.api.done(attempt, request).await?;
-        self.health.worked(verb, resource);
+        let request = requests::create_event(EVENT_NAMESPACE, name, event)?;
+        self.api.done(request).await?;
         let reason = event.reason.as_deref().unwrap_or_default();
         say(format_args!("told of it in an event: {reason}"));
         Ok(())

@@ -1,12 +1,12 @@
 //! `hugeprobe agent`: the runtime around the pure reconciler, on one thread.
 //!
 //! ```text
-//!   machine (sysfs, every tick) --+                          +--> acts (pods, nodes/status, events) --+
-//!   node (watch of the own Node) -+--> run --> Reconciler::step ---+                                        |
-//!   pods (watch while one is out) +     ^                    +--> resident (rounds)                   |
-//!   usage (podAccounting) --------+     +-------------------- answers <-------------------------------+
-//!                                       |
-//!                              reporter --> health, metrics <-- http (/metrics, /healthz, /readyz)
+//!   machine  (sysfs, every tick)         --+                         +--> executor (pods, nodes/status, events) --+
+//!   node     (watch of the own Node)     --+--> run --> Reconciler --+                                            |
+//!   pods     (watch while a probe runs)  --+     ^                   +--> resident (rounds)                       |
+//!   usage    (podAccounting)             --+     +------------------------ results <------------------------------+
+//!                                                |
+//!                                             reporter --> health, metrics <-- http (/metrics, /healthz, /readyz)
 //! ```
 
 pub mod executor;

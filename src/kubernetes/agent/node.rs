@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
 use super::health::Health;
-use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::api::{Api, ApiError, Event, Meter as _, Resource, Verb, requests};
 use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimNode};
 
@@ -104,13 +104,15 @@ impl NodeWatcher {
 
     /// Tells what the Node is; whether it is there.
     async fn get(&self) -> Result<bool, ApiError> {
-        let (attempt, request) = requests::get_node(&self.name)?;
-        let node = match self.api.object::<SlimNode>(attempt, request).await {
+        let request = requests::get_node(&self.name)?;
+        let node = match self.api.object::<SlimNode>(request).await {
             Ok(SlimNode(node)) => Some(Box::new(node)),
-            Err(error) if error.is_not_found() => None,
+            Err(error) if error.is_not_found() => {
+                self.health.succeeded(Verb::Get, Resource::Nodes);
+                None
+            }
             Err(error) => return Err(error),
         };
-        self.health.worked(Verb::Get, Resource::Nodes);
         let there = node.is_some();
         self.tell(node).await;
         Ok(there)
@@ -118,9 +120,8 @@ impl NodeWatcher {
 
     /// Tells what the Node is; the version from which a watch goes on.
     async fn list(&self) -> Result<String, ApiError> {
-        let (attempt, request) = requests::list_node(&self.name)?;
-        let list: List<SlimNode> = self.api.object(attempt, request).await?;
-        self.health.worked(Verb::List, Resource::Nodes);
+        let request = requests::list_node(&self.name)?;
+        let list: List<SlimNode> = self.api.object(request).await?;
         let found = list.items.into_iter().find(|node| node.0.metadata.name.as_ref() == Some(&self.name));
         self.tell(found.map(|node| Box::new(node.0))).await;
         Ok(list.metadata.resource_version)
@@ -138,9 +139,8 @@ impl NodeWatcher {
 
     /// One watch, until the server ends it in good order.
     async fn watch_once(&self, version: &mut String) -> Result<(), ApiError> {
-        let (attempt, request) = requests::watch_node(&self.name, version)?;
-        let mut watch = self.api.watch(attempt, request).await?;
-        self.health.worked(Verb::Watch, Resource::Nodes);
+        let request = requests::watch_node(&self.name, version)?;
+        let mut watch = self.api.watch(request).await?;
         while let Some(event) = watch.next::<SlimNode>().await? {
             let (node, gone) = match event {
                 Event::Applied(node) => (node.0, false),

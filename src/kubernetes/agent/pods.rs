@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 use super::health::Health;
-use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::api::{Api, ApiError, Event, Verb, requests};
 use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimPod};
 
@@ -88,9 +88,8 @@ impl PodWatcher {
     ///
     /// See [`ApiError`].
     pub async fn list(&self) -> Result<(Vec<Pod>, String), ApiError> {
-        let (attempt, request) = requests::list_pods(&self.namespace, &self.selector, MOST, None)?;
-        let list: List<SlimPod> = self.api.object(attempt, request).await?;
-        self.health.worked(Verb::List, Resource::Pods);
+        let request = requests::list_pods(&self.namespace, &self.selector, MOST, None)?;
+        let list: List<SlimPod> = self.api.object(request).await?;
         Ok((list.items.into_iter().map(|pod| pod.0).collect(), list.metadata.resource_version))
     }
 
@@ -104,9 +103,8 @@ impl PodWatcher {
             }
         };
         loop {
-            let (attempt, request) = requests::watch_pods(&self.namespace, &self.selector, &version)?;
-            let mut watch = self.api.watch(attempt, request).await?;
-            self.health.worked(Verb::Watch, Resource::Pods);
+            let request = requests::watch_pods(&self.namespace, &self.selector, &version)?;
+            let mut watch = self.api.watch(request).await?;
             while let Some(event) = watch.next::<SlimPod>().await? {
                 self.tell(match event {
                     Event::Applied(pod) => PodEvent::Applied(Box::new(pod.0)),

@@ -211,7 +211,7 @@ impl Loop {
             PodEvent::Deleted(pod) => {
                 let (name, uid) = named(&pod.metadata);
                 self.forget(&name, &uid);
-                self.step(Observation::PodGone { name, uid });
+                self.step(Observation::PodGone { uid });
             }
         }
         self.watch_pods(None);

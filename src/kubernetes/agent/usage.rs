@@ -66,7 +66,7 @@ impl UsageReader {
 }
 
 async fn requested(api: &Api, node: &str) -> Result<PodUse, ApiError> {
-    let (attempt, request) = requests::list_pods_of_node(node, MOST)?;
-    let PodRequests { pages } = api.object(attempt, request).await?;
+    let request = requests::list_pods_of_node(node, MOST)?;
+    let PodRequests { pages } = api.object(request).await?;
     Ok(PodUse::Requested(pages.into_iter().collect()))
 }

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::error::{ApiError, Attempt};
+use super::requests::ApiRequest;
 use super::{Meter, Watch};
 
 /// How long a connection may take to stand.
@@ -69,15 +70,16 @@ impl Api {
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn object<T: DeserializeOwned>(
-        &self,
-        attempt: Attempt,
-        request: Request<Vec<u8>>,
-    ) -> Result<T, ApiError> {
+    pub async fn object<T: DeserializeOwned>(&self, (attempt, request): ApiRequest) -> Result<T, ApiError> {
         // Parsed from the pieces that came: a list of pods is long, and is not copied into one piece.
         let body = self.answer(&attempt, request).await?.aggregate();
-        serde_json::from_reader(body.reader())
-            .map_err(|error| ApiError::Garbled { attempt, why: error.to_string() })
+        match serde_json::from_reader(body.reader()) {
+            Ok(object) => {
+                self.meter.succeeded(attempt.verb, attempt.resource);
+                Ok(object)
+            }
+            Err(error) => Err(ApiError::Garbled { attempt, why: error.to_string() }),
+        }
     }
 
     /// Sends a request whose answer matters by its status alone.
@@ -85,8 +87,10 @@ impl Api {
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn done(&self, attempt: Attempt, request: Request<Vec<u8>>) -> Result<(), ApiError> {
-        self.answer(&attempt, request).await.map(drop)
+    pub async fn done(&self, (attempt, request): ApiRequest) -> Result<(), ApiError> {
+        self.answer(&attempt, request).await?;
+        self.meter.succeeded(attempt.verb, attempt.resource);
+        Ok(())
     }
 
     /// Begins a watch.
@@ -94,8 +98,9 @@ impl Api {
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn watch(&self, attempt: Attempt, request: Request<Vec<u8>>) -> Result<Watch, ApiError> {
+    pub async fn watch(&self, (attempt, request): ApiRequest) -> Result<Watch, ApiError> {
         let response = self.within(&attempt, self.send(&attempt, request)).await?;
+        self.meter.succeeded(attempt.verb, attempt.resource);
         Ok(Watch::new(attempt, response.into_body()))
     }
 

@@ -86,11 +86,6 @@ impl Reconciler {
         free.min_by_key(|(size, state)| (state.is_settled(), **size)).map(|(size, _)| *size)
     }
 
-    /// The size whose probe is out.
-    pub(super) fn probing_size(&self) -> Option<PageSize> {
-        self.probing.out.as_ref().map(|out| out.asked.size)
-    }
-
     fn pod_name(&self, size: PageSize) -> String {
         crate::kubernetes::names::probe_pod(&self.identity.node, size)
     }

@@ -1,7 +1,5 @@
 //! What the API server's answer means, whatever it is called: the reconciler decides by this, and the log shows it.
 
-use std::fmt;
-
 /// A call that may be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
@@ -89,18 +87,6 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::CreatePod => "create pods",
-            Self::DeletePod => "delete pods",
-            Self::ListPods => "list pods",
-            Self::Apply => "patch nodes/status",
-            Self::Emit => "create events",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,7 +111,7 @@ mod tests {
             (Call::Apply, 500, "InternalError", "x", Refusal::Unavailable("x".into())),
             (Call::Apply, 0, "", "connection refused", Refusal::Unavailable("connection refused".into())),
         ] {
-            assert_eq!(Refusal::of(call, code, reason, message, Some(3)), expected, "{call} {code}");
+            assert_eq!(Refusal::of(call, code, reason, message, Some(3)), expected, "{call:?} {code}");
         }
     }
 }

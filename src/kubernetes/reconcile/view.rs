@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::refusal::Call;
-use super::{Inventory, Reconciler};
+use super::Reconciler;
 use crate::domain::check::{Finding, Verdict};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
@@ -19,20 +18,12 @@ pub struct View<'a> {
     pub sizes: &'a [SizeVerdict],
     /// All that stand.
     pub findings: &'a [Finding],
-    /// What was read last, free counts and all.
-    pub inventory: Option<&'a Inventory>,
     /// Whether there is a Node to write to.
     pub has_node: bool,
     /// Whether a verdict has been on the Node, by this agent or the one before: readiness.
     pub first_published: bool,
-    /// What the API server forbids: call and sentence.
-    pub forbidden: Vec<&'a str>,
     /// Per size.
     pub probes: Vec<ProbeView<'a>>,
-    /// The size whose probe is out.
-    pub out: Option<PageSize>,
-    /// Calls so far.
-    pub writes: &'a Writes,
 }
 
 /// The probes of one size.
@@ -52,12 +43,6 @@ pub struct ProbeView<'a> {
     pub ends: &'a BTreeMap<&'static str, u64>,
 }
 
-/// Calls that were answered, by kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Writes {
-    counts: BTreeMap<Call, (u64, u64)>,
-}
-
 // === impl ===
 
 impl Reconciler {
@@ -69,13 +54,9 @@ impl Reconciler {
             verdict: judged.map(|judged| judged.verdict),
             sizes: judged.map_or(&[], |judged| &judged.sizes),
             findings: &self.findings,
-            inventory: self.observed.inventory.as_ref(),
             has_node: self.node().is_some(),
             first_published: self.publishing.first_out,
-            forbidden: self.forbidden.values().map(String::as_str).collect(),
             probes: self.probes().collect(),
-            out: self.probing_size(),
-            writes: &self.writes,
         }
     }
 
@@ -91,18 +72,5 @@ impl Reconciler {
             hindrance: state.hindrance.as_ref().map(|hindrance| hindrance.why.as_str()),
             ends: &state.ends,
         })
-    }
-}
-
-impl Writes {
-    pub(super) fn count(&mut self, call: Call, done: bool) {
-        let (yes, no) = self.counts.entry(call).or_default();
-        let count = if done { yes } else { no };
-        *count = count.saturating_add(1);
-    }
-
-    /// Each call with how often it was done and how often refused.
-    pub fn iter(&self) -> impl Iterator<Item = (Call, u64, u64)> {
-        self.counts.iter().map(|(call, (done, refused))| (*call, *done, *refused))
     }
 }

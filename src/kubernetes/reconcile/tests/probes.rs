@@ -116,12 +116,9 @@ fn a_right_that_is_missing_is_named_and_the_rest_goes_on() {
     world.run(60);
     assert_eq!(world.verdict(), "unknown");
     assert!(world.annotation(names::SUMMARY).unwrap().contains("forbids"));
-    let view = world.reconciler.view();
-    assert!(view.forbidden.iter().any(|text| text.starts_with("create pods: ") && text.contains(sentence)));
-    assert_eq!(view.forbidden.len(), 2);
     world.refuses.clear();
     world.run(300);
-    assert_eq!((world.verdict(), world.reconciler.view().forbidden.len()), ("pass", 0));
+    assert_eq!(world.verdict(), "pass");
 }
 
 #[test]

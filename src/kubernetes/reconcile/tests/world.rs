@@ -313,7 +313,7 @@ impl World {
                 {
                     made.going.get_or_insert(self.time + 1);
                 }
-                Observation::Done(Done::Deleted { name, uid, result })
+                Observation::Done(Done::Deleted { uid, result })
             }
             Action::ListPods => match refusal {
                 Some(refusal) => Observation::Done(Done::Listed(refusal)),
@@ -440,7 +440,7 @@ impl World {
         for (name, made) in &mut self.pods {
             let age = self.time - made.at;
             if made.going.is_some_and(|going| self.time >= going) {
-                told.push(Observation::PodGone { name: name.clone(), uid: made.uid().to_owned() });
+                told.push(Observation::PodGone { uid: made.uid().to_owned() });
                 made.seen = 255;
                 continue;
             }
@@ -449,7 +449,7 @@ impl World {
                 made.seen = stage;
                 made.go_on(stage);
                 if made.fate == Fate::Preempted && stage == 2 {
-                    told.push(Observation::PodGone { name: name.clone(), uid: made.uid().to_owned() });
+                    told.push(Observation::PodGone { uid: made.uid().to_owned() });
                     made.seen = 255;
                 } else {
                     told.push(Observation::Pod(Box::new(made.pod.clone())));
