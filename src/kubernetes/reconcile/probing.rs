@@ -17,15 +17,15 @@ use pods::Pods;
 /// What is under way.
 #[derive(Debug, Default)]
 pub(super) struct Probing {
-    out: Option<Out>,
+    running: Option<RunningProbe>,
     pods: Pods,
     /// Rounds of resident mode so far.
     rounds: u64,
 }
 
-/// The probe that is out.
+/// The probe that is running.
 #[derive(Debug)]
-struct Out {
+struct RunningProbe {
     asked: Asked,
     /// [`About`](super::size_state::About) when it was made.
     about: super::size_state::About,
@@ -57,9 +57,10 @@ impl Reconciler {
         if self.node().is_none() {
             return;
         }
-        let out = self.probing.out.as_ref().map(|out| (out.name.as_str(), out.uid.as_deref()));
-        self.probing.pods.remove(out, self.clock.now(), actions);
-        if self.probing.out.is_none()
+        let running =
+            self.probing.running.as_ref().map(|running| (running.name.as_str(), running.uid.as_deref()));
+        self.probing.pods.remove(running, self.clock.now(), actions);
+        if self.probing.running.is_none()
             && !self.probing.pods.any_alive()
             && let Some(size) = self.next_size()
         {
@@ -70,8 +71,8 @@ impl Reconciler {
     /// When something is to be decided about probes.
     pub(super) fn probing_times(&self) -> Vec<Moment> {
         let now = self.clock.now();
-        let mut times: Vec<_> = match &self.probing.out {
-            Some(out) => vec![self.pending_until(out), self.over_by(out)],
+        let mut times: Vec<_> = match &self.probing.running {
+            Some(running) => vec![self.pending_until(running), self.over_by(running)],
             None => self.sizes.values().filter_map(|state| state.due(now)).collect(),
         };
         times.extend(self.probing.pods.times());
@@ -101,7 +102,7 @@ impl Reconciler {
             Mode::Resident => self.start_round(&asked, actions),
         };
         let since = self.clock.now();
-        self.probing.out = Some(Out { asked, about, name, uid: None, since, gone: false });
+        self.probing.running = Some(RunningProbe { asked, about, name, uid: None, since, gone: false });
     }
 
     /// The least that proves the point: as many pages as are set, but no more than half of what there is, since both
@@ -122,58 +123,61 @@ impl Reconciler {
         })
     }
 
-    /// Whether the probe that is out has ended, and how.
+    /// Whether the probe that is running has ended, and how.
     fn end_of_probe(&self) -> Option<End> {
-        let out = self.probing.out.as_ref()?;
+        let running = self.probing.running.as_ref()?;
         let now = self.clock.now();
         if self.config.mode == Mode::Resident {
-            let late = now >= self.over_by(out);
+            let late = now >= self.over_by(running);
             return late.then(|| End::Unknown("neither role answered in its time".to_owned()));
         }
-        let uid = out.uid.as_ref()?;
-        if out.gone {
+        let uid = running.uid.as_ref()?;
+        if running.gone {
             return Some(pod_outcome::gone());
         }
         let too_late = || {
-            (now >= self.over_by(out)).then(|| End::Unknown("the probe pod did not end in its time".into()))
+            (now >= self.over_by(running))
+                .then(|| End::Unknown("the probe pod did not end in its time".into()))
         };
         match self.probing.pods.stage(uid) {
             Some(Stage::Ended(end)) => Some(end.clone()),
-            Some(Stage::Pending { if_it_lasts }) if now >= self.pending_until(out) => {
+            Some(Stage::Pending { if_it_lasts }) if now >= self.pending_until(running) => {
                 Some(if_it_lasts.clone())
             }
-            Some(Stage::Starting { stuck: Some(why) }) if now >= self.pending_until(out) => {
+            Some(Stage::Starting { stuck: Some(why) }) if now >= self.pending_until(running) => {
                 Some(End::Unknown(why.clone()))
             }
-            Some(Stage::Starting { stuck: None }) if now >= self.over_by(out) => {
+            Some(Stage::Starting { stuck: None }) if now >= self.over_by(running) => {
                 Some(End::Unknown("the probe pod's containers did not start in their time".to_owned()))
             }
             Some(_) | None => too_late(),
         }
     }
 
-    fn pending_until(&self, out: &Out) -> Moment {
-        out.since.after(self.config.probe.pending_seconds.saturating_mul(1000))
+    fn pending_until(&self, running: &RunningProbe) -> Moment {
+        running.since.after(self.config.probe.pending_seconds.saturating_mul(1000))
     }
 
-    fn over_by(&self, out: &Out) -> Moment {
+    fn over_by(&self, running: &RunningProbe) -> Moment {
         let deadline = self.config.probe.deadline_seconds.saturating_mul(1000);
-        self.pending_until(out).after(deadline).after(SLACK_MS)
+        self.pending_until(running).after(deadline).after(SLACK_MS)
     }
 
     /// The answer to `CreatePod`.
     pub(super) fn created(&mut self, name: &str, result: Result<k8s_openapi::api::core::v1::Pod, Refusal>) {
-        let Some(out) = self.probing.out.as_mut().filter(|out| out.name == name && out.uid.is_none()) else {
+        let Some(running) =
+            self.probing.running.as_mut().filter(|running| running.name == name && running.uid.is_none())
+        else {
             return;
         };
         match result {
             Ok(pod) => {
-                out.uid = pod.metadata.uid.clone();
+                running.uid = pod.metadata.uid.clone();
                 self.probing.pods.made(&pod, self.clock.now());
             }
             Err(refusal) => {
-                let size = out.asked.size;
-                self.probing.out = None;
+                let size = running.asked.size;
+                self.probing.running = None;
                 self.not_created(size, &refusal);
             }
         }

@@ -2,23 +2,23 @@
 
 use super::super::Reconciler;
 use super::super::size_state::{Kind, ProbeResult, share};
-use super::Out;
+use super::RunningProbe;
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::kubernetes::pod_outcome::End;
 use crate::probe::container::{Conclusion, Terminated, conclude};
 
 impl Reconciler {
-    /// The probe that is out has ended.
+    /// The probe that is running has ended.
     pub(super) fn end_probe(&mut self, end: End) {
-        let Some(out) = self.probing.out.take() else { return };
-        let size = out.asked.size;
+        let Some(running) = self.probing.running.take() else { return };
+        let size = running.asked.size;
         if let Some(state) = self.sizes.get_mut(&size) {
-            state.tried = Some(out.about.due.clone());
+            state.tried = Some(running.about.due.clone());
         }
         match end {
-            End::Reported(terminated) => self.conclude(&out, &terminated),
-            End::Busy(why) => self.hinder(&out, Kind::Busy, why),
-            End::Unknown(why) => self.hinder(&out, Kind::Prevented, why),
+            End::Reported(terminated) => self.conclude(&running, &terminated),
+            End::Busy(why) => self.hinder(&running, Kind::Busy, why),
+            End::Unknown(why) => self.hinder(&running, Kind::Prevented, why),
         }
         let renew = self.renew_ms();
         let Some(state) = self.sizes.get(&size) else { return };
@@ -29,29 +29,29 @@ impl Reconciler {
         }
     }
 
-    fn hinder(&mut self, out: &Out, kind: Kind, why: String) {
+    fn hinder(&mut self, running: &RunningProbe, kind: Kind, why: String) {
         let shown = self.clock.shown();
-        if let Some(state) = self.sizes.get_mut(&out.asked.size) {
+        if let Some(state) = self.sizes.get_mut(&running.asked.size) {
             state.hindered(kind, why, shown);
         }
     }
 
     /// Both containers ended: what they left is evidence, or it is not.
-    fn conclude(&mut self, out: &Out, terminated: &[Terminated; 2]) {
-        let run = out.uid.as_deref().unwrap_or(&out.name);
+    fn conclude(&mut self, running: &RunningProbe, terminated: &[Terminated; 2]) {
+        let run = running.uid.as_deref().unwrap_or(&running.name);
         let Conclusion { verdict, findings, complete } = match run.parse() {
-            Ok(run) => conclude(&out.asked.probe(&self.config), &run, terminated),
+            Ok(run) => conclude(&running.asked.probe(&self.config), &run, terminated),
             Err(_) => Conclusion { verdict: Verdict::Unknown, findings: Vec::new(), complete: false },
         };
         let (now, shown, renew) = (self.clock.now(), self.clock.shown(), self.renew_ms());
-        let used_up = complete && self.is_used_up(out);
-        let Some(state) = self.sizes.get_mut(&out.asked.size) else { return };
+        let used_up = complete && self.is_used_up(running);
+        let Some(state) = self.sizes.get_mut(&running.asked.size) else { return };
         let not_pass: Vec<Finding> =
             findings.iter().filter(|finding| finding.outcome > Outcome::Pass).cloned().collect();
         match verdict {
             Verdict::Pass | Verdict::Warn | Verdict::Fail => {
                 state.probe_result = Some(ProbeResult {
-                    configuration: out.about.configuration.clone(),
+                    configuration: running.about.configuration.clone(),
                     verdict,
                     findings: findings.iter().map(without_evidence).collect(),
                     share: share(&findings),
@@ -60,7 +60,7 @@ impl Reconciler {
                 });
                 state.inconclusive.clear();
                 state.hindrance = None;
-                state.took = Some(now.since(out.since));
+                state.took = Some(now.since(running.since));
                 state.ended(verdict.word(), verdict == Verdict::Fail);
             }
             // It was let in, for pages that the kubelet does not know to be in use.
@@ -81,10 +81,10 @@ impl Reconciler {
     }
 
     /// Whether the pool has fewer pages to give than one container of the probe asks for: somebody has the others.
-    fn is_used_up(&self, out: &Out) -> bool {
-        let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(out.asked.size));
+    fn is_used_up(&self, running: &RunningProbe) -> bool {
+        let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(running.asked.size));
         let obtainable = pool.and_then(|pool| Some(pool.available()?.saturating_add(pool.growable()?)));
-        obtainable.is_some_and(|pages| pages < out.asked.pages)
+        obtainable.is_some_and(|pages| pages < running.asked.pages)
     }
 
     /// Milliseconds from one renewal to the next.

@@ -1,4 +1,4 @@
-//! The probe pods of this node that are known to exist: the one that is out, and those that are to go.
+//! The probe pods of this node that are known to exist: the one that is running, and those that are to go.
 
 use std::collections::BTreeMap;
 
@@ -105,16 +105,16 @@ impl Pods {
         }
     }
 
-    /// Asks for the removal of all but the one that is out, and for a list if one is wanted.
+    /// Asks for the removal of all but the one that is running, and for a list if one is wanted.
     pub(super) fn remove(
         &mut self,
-        out: Option<(&str, Option<&str>)>,
+        running: Option<(&str, Option<&str>)>,
         now: Moment,
         actions: &mut Vec<Action>,
     ) {
         for (uid, pod) in &mut self.known {
             // While the answer to its creation is awaited, one of that name may be it.
-            if out.is_some_and(|(name, its)| its.map_or(name == pod.name, |its| its == uid)) {
+            if running.is_some_and(|(name, its)| its.map_or(name == pod.name, |its| its == uid)) {
                 continue;
             }
             match pod.removal {
@@ -175,7 +175,9 @@ impl Reconciler {
     /// One of them is gone.
     pub(in super::super) fn see_gone(&mut self, uid: &str) {
         let known = self.probing.pods.known.remove(uid);
-        let Some(out) = self.probing.out.as_mut().filter(|out| out.uid.as_deref() == Some(uid)) else {
+        let Some(running) =
+            self.probing.running.as_mut().filter(|running| running.uid.as_deref() == Some(uid))
+        else {
             return;
         };
         // One that ended, and was removed before its end was looked at, has still ended.
@@ -186,7 +188,7 @@ impl Reconciler {
                     .known
                     .insert(uid.to_owned(), Known { removal: Removal::Granted(self.clock.now()), ..ended });
             }
-            _ => out.gone = true,
+            _ => running.gone = true,
         }
     }
 

@@ -26,7 +26,7 @@ impl Reconciler {
     /// The nonce of the round that is under way.
     #[cfg(test)]
     pub(in super::super) fn round(&self) -> Option<String> {
-        self.probing.out.as_ref().map(|out| out.name.clone())
+        self.probing.running.as_ref().map(|running| running.name.clone())
     }
 
     /// What the roles left of a round.
@@ -37,7 +37,12 @@ impl Reconciler {
         frontend: Option<String>,
         backend: Option<String>,
     ) {
-        if !self.probing.out.as_ref().is_some_and(|out| out.asked.size == size && out.name == run) {
+        if !self
+            .probing
+            .running
+            .as_ref()
+            .is_some_and(|running| running.asked.size == size && running.name == run)
+        {
             return;
         }
         let end = if frontend.is_none() && backend.is_none() {
