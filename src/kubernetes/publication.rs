@@ -127,10 +127,10 @@ impl Content {
         for finding in bad {
             say(names::check(finding.id, finding.size), &format!("{}: {}", finding.outcome, finding.summary));
         }
-        let words = facts.sizes.iter().map(|one| (names::size_label(one.size), one.verdict));
-        for (key, verdict) in words.chain([(names::VERDICT.to_owned(), facts.verdict)]) {
-            if let Some(word) = word(verdict) {
-                content.labels.insert(key, word.to_owned());
+        let labels = facts.sizes.iter().map(|one| (names::size_label(one.size), one.verdict));
+        for (key, verdict) in labels.chain([(names::VERDICT.to_owned(), facts.verdict)]) {
+            if let Some(value) = label_value(verdict) {
+                content.labels.insert(key, value.to_owned());
             }
         }
         content.condition = status(facts.verdict).map(|status| Condition {
@@ -255,8 +255,8 @@ fn configured(pool: &Pool) -> String {
     if nodes.is_empty() { total } else { format!("{total} ({})", nodes.join(", ")) }
 }
 
-/// A label's word: a scheduler asks whether it works, not how well.
-fn word(verdict: Verdict) -> Option<&'static str> {
+/// The value of a label: a scheduler asks whether pages work, not how well.
+fn label_value(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::None => None,
         Verdict::Pass | Verdict::Warn => Some("pass"),

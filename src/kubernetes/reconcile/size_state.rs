@@ -156,7 +156,7 @@ impl SizeState {
             _ => now,
         };
         self.hindrance = Some(Hindrance { kind, why, since });
-        self.ended(kind.word(), true);
+        self.ended(kind.as_str(), true);
     }
 
     /// How long to wait until the next try.
@@ -211,13 +211,13 @@ impl ProbeResult {
 impl Hindrance {
     /// `busy since T: 1Gi Insufficient hugepages-1Gi`.
     pub(super) fn annotation(&self, size: PageSize) -> String {
-        format!("{} since {}: {size} {}", self.kind.word(), seconds(self.since), self.why)
+        format!("{} since {}: {size} {}", self.kind.as_str(), seconds(self.since), self.why)
     }
 }
 
 impl Kind {
     /// As it is published and counted.
-    pub(super) const fn word(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Busy => "busy",
             Self::Waiting => "waiting",

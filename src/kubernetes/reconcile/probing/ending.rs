@@ -61,7 +61,7 @@ impl Reconciler {
                 state.inconclusive.clear();
                 state.hindrance = None;
                 state.took = Some(now.since(running.since));
-                state.ended(verdict.word(), verdict == Verdict::Fail);
+                state.ended(verdict.as_str(), verdict == Verdict::Fail);
             }
             // It was let in, for pages that the kubelet does not know to be in use.
             Verdict::Unknown | Verdict::None if used_up => {
@@ -96,17 +96,4 @@ impl Reconciler {
 /// As it is kept for as long as the verdict stands: the evidence is in the containers' logs.
 fn without_evidence(finding: &Finding) -> Finding {
     Finding { evidence: serde_json::Map::new(), ..finding.clone() }
-}
-
-impl Verdict {
-    /// As it is counted.
-    const fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Pass => "pass",
-            Self::Warn => "warn",
-            Self::Unknown => "unknown",
-            Self::Fail => "fail",
-        }
-    }
 }
