@@ -4,6 +4,7 @@ use super::super::*;
 use super::world::*;
 use crate::domain::reading::Reading;
 use crate::kubernetes::names;
+use crate::kubernetes::reconcile::refusal::Call;
 
 #[test]
 fn every_fate_ends_in_its_outcome_with_its_reason() {

@@ -1,6 +1,7 @@
 //! Whatever happens, in whatever order: the world holds the reconciler to the truth (`World::hold_to_truth`), and here is counted how
 //! often it writes.
 
+use crate::kubernetes::reconcile::refusal::Call;
 use proptest::prelude::*;
 use serde_json::Value;
 

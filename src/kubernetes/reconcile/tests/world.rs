@@ -1,5 +1,6 @@
 //! A world for the reconciler to live in. It holds the reconciler to what must always be so, whatever a test is about.
 
+use crate::kubernetes::reconcile::refusal::Call;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -437,7 +438,7 @@ impl World {
     /// Pods go on; the watch tells.
     fn kubelet(&mut self) {
         let mut told = Vec::new();
-        for (name, made) in &mut self.pods {
+        for made in self.pods.values_mut() {
             let age = self.time - made.at;
             if made.going.is_some_and(|going| self.time >= going) {
                 told.push(Observation::PodGone { uid: made.uid().to_owned() });

@@ -3,6 +3,7 @@
 use super::super::*;
 use super::world::*;
 use crate::kubernetes::names;
+use crate::kubernetes::reconcile::refusal::Call;
 
 #[test]
 fn after_an_outage_the_latest_state_is_published_once() {
