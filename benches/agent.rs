@@ -25,11 +25,11 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hugeprobe::kubernetes::agent::health::Health;
 use hugeprobe::kubernetes::agent::http;
-use hugeprobe::kubernetes::agent::pause::Chance;
 use hugeprobe::kubernetes::agent::run::{Agent, run};
 use hugeprobe::kubernetes::api::Api;
+use hugeprobe::kubernetes::backoff::Random;
 use hugeprobe::kubernetes::config::Config;
-use hugeprobe::kubernetes::core::Identity;
+use hugeprobe::kubernetes::reconcile::Identity;
 use hugeprobe::linux::root::HostRoot;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -85,7 +85,7 @@ async fn agent(server: &str, root: &str) {
         root: HostRoot::new(root),
         tick: TICK,
         clock: Box::new(move || epoch + SignedDuration::try_from(begin.elapsed()).unwrap() * SPEED),
-        chance: Chance::new(0),
+        random: Random::new(0),
         health,
     };
     run(agent, std::future::pending()).await;

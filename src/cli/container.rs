@@ -14,7 +14,7 @@ use crate::domain::peer::Peer;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
 use crate::probe::container::Probe;
-use crate::probe::container::serve::{Errand, Orders, ServeError, serve};
+use crate::probe::container::serve::{Mode, Options, ServeError, serve};
 
 /// `container`.
 #[derive(Debug, Arguments)]
@@ -91,8 +91,8 @@ pub enum Role {
 
 /// Does the work and leaves the message.
 pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
-    let orders = orders(options)?;
-    let served = serve(&orders, &mut io::stdout(), &mut io::stderr());
+    let options = container_options(options)?;
+    let served = serve(&options, &mut io::stdout(), &mut io::stderr());
     served.map(|()| Exit::Pass).map_err(|error| match error {
         ServeError::Signals(_) | ServeError::Report { .. } => {
             Trouble { exit: Exit::Fail, text: error.to_string() }
@@ -100,7 +100,7 @@ pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
     })
 }
 
-fn orders(options: &Container) -> Result<Orders, Trouble> {
+fn container_options(options: &Container) -> Result<Options, Trouble> {
     let Container {
         role,
         size,
@@ -121,9 +121,9 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
     if let Some(other) = need.iter().find(|need| need.size != *size) {
         return Err(Trouble::usage(&format!("--need {other} is about a size that --size {size} leaves out")));
     }
-    let errand = match (rounds, run, report) {
-        (Some(directory), ..) => Errand::Rounds(directory.clone()),
-        (None, Some(run), Some(report)) => Errand::Once { run: run.clone(), report: report.clone() },
+    let mode = match (rounds, run, report) {
+        (Some(directory), ..) => Mode::Rounds(directory.clone()),
+        (None, Some(run), Some(report)) => Mode::Once { run: run.clone(), report: report.clone() },
         _ => return Err(Trouble::usage(&"--run and --report, or --rounds")),
     };
     let probe = Probe {
@@ -136,7 +136,7 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
         directory: dir.clone(),
         peer: peer.as_ref().map(|socket| Peer { socket: socket.clone(), listen: *peer_listen, transmit: 0 }),
     };
-    Ok(Orders {
+    Ok(Options {
         container: match role {
             Role::Frontend => Which::Frontend,
             Role::Backend => Which::Backend,
@@ -144,7 +144,7 @@ fn orders(options: &Container) -> Result<Orders, Trouble> {
         probe,
         rendezvous: rendezvous.clone(),
         time: Duration::from_secs(*seconds),
-        errand,
+        mode,
     })
 }
 
@@ -157,11 +157,11 @@ mod tests {
     use crate::domain::request::Workload;
     use crate::probe::container::Place;
 
-    fn read(arguments: &[String]) -> Result<Orders, String> {
+    fn read(arguments: &[String]) -> Result<Options, String> {
         let args = Args::try_parse_from(["hugeprobe".to_owned()].iter().chain(arguments))
             .map_err(|error| error.to_string())?;
         match args.verb {
-            Verb::Container(options) => orders(&options).map_err(|trouble| trouble.text),
+            Verb::Container(options) => container_options(&options).map_err(|trouble| trouble.text),
             other => Err(format!("{other:?}")),
         }
     }
@@ -180,18 +180,18 @@ mod tests {
         };
         for container in Which::ALL {
             let place = Place { run: "0b5e-1".to_owned(), ..Place::default() };
-            let orders = read(&probe.arguments(container, &place)).unwrap();
-            assert_eq!((&orders.probe, orders.container), (&probe, container));
-            assert_eq!(orders.time, Duration::from_secs(55));
-            let Errand::Once { run, report } = orders.errand else { panic!("no rounds were asked for") };
+            let options = read(&probe.arguments(container, &place)).unwrap();
+            assert_eq!((&options.probe, options.container), (&probe, container));
+            assert_eq!(options.time, Duration::from_secs(55));
+            let Mode::Once { run, report } = options.mode else { panic!("no rounds were asked for") };
             assert_eq!(
                 (run.to_string(), report),
                 ("0b5e-1".to_owned(), PathBuf::from("/dev/termination-log"))
             );
             let place = Place { rounds: Some("/run/hugeprobe".to_owned()), ..place };
-            let orders = read(&probe.arguments(container, &place)).unwrap();
+            let options = read(&probe.arguments(container, &place)).unwrap();
             assert!(
-                matches!(orders.errand, Errand::Rounds(directory) if directory == std::path::Path::new("/run/hugeprobe"))
+                matches!(options.mode, Mode::Rounds(directory) if directory == std::path::Path::new("/run/hugeprobe"))
             );
         }
     }

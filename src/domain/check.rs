@@ -167,13 +167,21 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+        f.pad(self.as_str())
+    }
+}
+
+impl Verdict {
+    /// The verdict as it is printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::None => "none",
             Self::Pass => "pass",
             Self::Warn => "warn",
             Self::Unknown => "unknown",
             Self::Fail => "fail",
-        })
+        }
     }
 }
 

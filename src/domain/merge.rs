@@ -3,6 +3,7 @@
 //! Pure, and the same for `check` and for the agent. Its one rule: whatever was to be reported and was not is never a
 //! pass.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::check::{Because, CheckId, Finding, Outcome};
@@ -27,7 +28,8 @@ pub struct WorkerReport {
 }
 
 /// How a worker ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Ending {
     /// By itself, with this exit code.
     Exited(i32),

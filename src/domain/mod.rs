@@ -26,4 +26,5 @@ pub mod reserve;
 pub mod settle;
 pub mod sharing;
 pub mod size;
+pub mod text;
 pub mod troubleshooting;

@@ -104,8 +104,8 @@ async fn sweep_pods(
     let mut pods = Vec::new();
     let mut token: Option<String> = None;
     loop {
-        let (attempt, request) = requests::list_pods(namespace, &selector, PIECE, token.as_deref())?;
-        let piece: List<SlimPod> = api.object(attempt, request).await?;
+        let request = requests::list_pods(namespace, &selector, PIECE, token.as_deref())?;
+        let piece: List<SlimPod> = api.object(request).await?;
         pods.extend(piece.items.into_iter().map(|pod| pod.0.metadata));
         if piece.metadata.r#continue.is_empty() {
             break;
@@ -116,8 +116,8 @@ async fn sweep_pods(
     // One that is being deleted already is on its way.
     for pod in pods.into_iter().filter(|pod| pod.deletion_timestamp.is_none()) {
         let name = pod.name.unwrap_or_default();
-        let (attempt, request) = requests::delete_pod(namespace, &name, pod.uid.as_deref())?;
-        match api.done(attempt, request).await {
+        let request = requests::delete_pod(namespace, &name, pod.uid.as_deref())?;
+        match api.done(request).await {
             Ok(()) => {
                 swept = true;
                 done.pods += 1;
@@ -142,16 +142,16 @@ async fn sweep_nodes(
     loop {
         let piece: List<Traces> = match scope {
             Scope::AllNodes => {
-                let (attempt, request) = requests::list_nodes(None, PIECE, token.as_deref())?;
-                match api.object(attempt, request).await {
+                let request = requests::list_nodes(None, PIECE, token.as_deref())?;
+                match api.object(request).await {
                     // The list was forgotten while it was worked on: what is done is done, the rest is for the next pass.
                     Err(error) if error.is_expired() && token.is_some() => return Ok(true),
                     other => other?,
                 }
             }
             Scope::Node(name) => {
-                let (attempt, request) = requests::get_node(name)?;
-                match api.object(attempt, request).await {
+                let request = requests::get_node(name)?;
+                match api.object(request).await {
                     Err(error) if error.is_not_found() => return Ok(swept),
                     other => List { metadata: Default::default(), items: vec![other?] },
                 }
@@ -184,12 +184,12 @@ async fn sweep_node(api: &Api, before: &Traces) -> Result<Option<String>, ApiErr
         let body = json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": before.name(), "uid": before.uid()},
         });
-        let (attempt, request) = requests::apply_node_status(before.name(), MANAGER, &body)?;
-        after = api.object(attempt, request).await?;
+        let request = requests::apply_node_status(before.name(), MANAGER, &body)?;
+        after = api.object(request).await?;
     }
     if let Some(body) = after.updated() {
-        let (attempt, request) = requests::merge_node_status(before.name(), MANAGER, &body)?;
-        after = api.object(attempt, request).await?;
+        let request = requests::merge_node_status(before.name(), MANAGER, &body)?;
+        after = api.object(request).await?;
     }
     let removed = before.untidy().without(&after.untidy());
     Ok((removed != Untidy::default()).then(|| {

@@ -1,4 +1,4 @@
-//! An event about a Node, made where the verdict turns: so that `kubectl describe node` shows it, and only once.
+//! An event about a Node, made when the verdict changes: so that `kubectl describe node` shows it, and only once.
 //!
 //! Source of the limits and of what `kubectl describe node` looks for: validation of events.k8s.io/v1 (reason, action and
 //! reportingInstance 128 characters, note 1024 bytes, everything immutable), and kubectl's search by the Node's uid with no
@@ -10,15 +10,16 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::names;
-use super::publication::{MESSAGE_BYTES, bounded};
+use super::publication::MESSAGE_BYTES;
 use crate::domain::check::Verdict;
+use crate::domain::text::bounded;
 
 /// What `reportingInstance`, `reason` and `action` may have, characters.
 const SHORT: usize = 128;
 
-/// A turn of the verdict.
+/// A change of the verdict or its reason.
 #[derive(Debug, Clone, Copy)]
-pub struct Turn<'a> {
+pub struct VerdictChange<'a> {
     /// The Node's name.
     pub node: &'a str,
     /// Its uid.
@@ -31,17 +32,17 @@ pub struct Turn<'a> {
     pub reason: &'a str,
     /// What happened.
     pub note: &'a str,
-    /// When; a turn told twice has the same name, and the second one is refused.
+    /// When. The same change has the same event name, so the API server refuses a second one.
     pub at: Timestamp,
 }
 
-/// The event that tells it.
+/// The event about a change.
 #[must_use]
-pub fn event(turn: Turn<'_>) -> Event {
-    let at = turn.at.to_string();
-    let verdict = turn.verdict.to_string();
-    let hash = names::digest([turn.uid, &verdict, turn.reason, turn.note, &at]);
-    let kind = match turn.verdict {
+pub fn event(change: VerdictChange<'_>) -> Event {
+    let at = change.at.to_string();
+    let verdict = change.verdict.to_string();
+    let hash = names::digest([change.uid, &verdict, change.reason, change.note, &at]);
+    let kind = match change.verdict {
         Verdict::None | Verdict::Pass | Verdict::Warn => "Normal",
         Verdict::Unknown | Verdict::Fail => "Warning",
     };
@@ -51,20 +52,20 @@ pub fn event(turn: Turn<'_>) -> Event {
             namespace: Some(names::EVENT_NAMESPACE.to_owned()),
             ..ObjectMeta::default()
         },
-        event_time: Some(MicroTime(turn.at)),
+        event_time: Some(MicroTime(change.at)),
         type_: Some(kind.to_owned()),
-        reason: Some(bounded(turn.reason, SHORT)),
+        reason: Some(bounded(change.reason, SHORT)),
         action: Some("Probe".to_owned()),
-        note: Some(bounded(turn.note, MESSAGE_BYTES)),
+        note: Some(bounded(change.note, MESSAGE_BYTES)),
         regarding: Some(ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Node".to_owned()),
-            name: Some(turn.node.to_owned()),
-            uid: Some(turn.uid.to_owned()),
+            name: Some(change.node.to_owned()),
+            uid: Some(change.uid.to_owned()),
             ..ObjectReference::default()
         }),
         reporting_controller: Some(names::CONTROLLER.to_owned()),
-        reporting_instance: Some(bounded(turn.agent, SHORT)),
+        reporting_instance: Some(bounded(change.agent, SHORT)),
         ..Event::default()
     }
 }
@@ -76,7 +77,15 @@ mod tests {
     fn turn(verdict: Verdict, note: &str) -> Event {
         let at = "2026-11-23T05:38:15Z".parse().unwrap();
         let long = "p".repeat(253);
-        event(Turn { node: "node-a", uid: "u-1", agent: &long, verdict, reason: "PoolMissing", note, at })
+        event(VerdictChange {
+            node: "node-a",
+            uid: "u-1",
+            agent: &long,
+            verdict,
+            reason: "PoolMissing",
+            note,
+            at,
+        })
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! The DaemonSet: what the agent sees, decides and publishes.
 //!
-//! A pure core takes observations in and gives actions out; a thin runtime around it makes the calls. Nothing here maps
+//! A pure reconciler takes observations in and gives actions out; a thin runtime around it makes the calls. Nothing here maps
 //! a page: that is done by the probe pods.
 //!
-//! [`config`] and [`names`] are what it is told and how things are called; [`core`] decides; [`probe_pod`] is what it asks
+//! [`config`] and [`names`] are what it is told and how things are called; [`reconcile`] decides; [`probe_pod`] is what it asks
 //! for, [`pod_outcome`] what came of it; [`publication`] and [`event`] are what the Node shows of it.
 
 pub mod agent;
 pub mod api;
+pub mod backoff;
 pub mod cleanup;
 pub mod config;
-pub mod core;
 pub mod event;
 pub mod names;
 pub mod nodes;
 pub mod pod_outcome;
+pub mod pod_requests;
 pub mod probe_pod;
 pub mod publication;
+pub mod quantity;
+pub mod reconcile;
 pub mod slim;

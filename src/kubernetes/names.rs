@@ -111,7 +111,7 @@ pub fn probe_pod_selector(node: &str) -> String {
 
 /// 16 hexadecimal digits that stand for `parts`: FNV-1a, 64 bits, each part ended by a byte that no text has.
 ///
-/// It tells texts apart that differ by chance, not by intent.
+/// It tells texts apart that differ by random, not by intent.
 #[must_use]
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let bytes = parts.into_iter().flat_map(|part| part.bytes().chain([0xff]));

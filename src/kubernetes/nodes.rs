@@ -29,8 +29,8 @@ pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> 
     let mut slim = Vec::new();
     let mut token = None;
     loop {
-        let (attempt, request) = requests::list_nodes(selector, PIECE, token.as_deref())?;
-        let piece: List<SlimNode> = match api.object(attempt, request).await {
+        let request = requests::list_nodes(selector, PIECE, token.as_deref())?;
+        let piece: List<SlimNode> = match api.object(request).await {
             // The rest of the list was forgotten between two pieces: from the start.
             Err(error) if error.is_expired() && token.is_some() => {
                 slim.clear();

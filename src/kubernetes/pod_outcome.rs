@@ -12,8 +12,8 @@ mod tests;
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 
-use super::publication::line;
-pub use containers::Left;
+use crate::domain::text::line;
+use crate::probe::container::Terminated;
 
 /// What a pod is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub enum Stage {
 /// How a pod ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Both containers ran and ended; what each left.
-    Reported(Box<[Left; 2]>),
+    /// Both containers ran and ended; frontend first.
+    Reported(Box<[Terminated; 2]>),
     /// Somebody else has what it takes; why.
     Busy(String),
     /// It could not run to its end, for another reason.
@@ -52,13 +52,13 @@ const KEPT: usize = 80;
 #[must_use]
 pub fn stage(pod: &Pod) -> Stage {
     let status = pod.status.as_ref();
-    let reported = containers::reported(status);
-    let whole = reported.as_ref().is_some_and(|lefts| lefts.iter().all(|left| left.message.is_some()));
+    let terminated = containers::terminated(status);
+    let whole = terminated.as_ref().is_some_and(|both| both.iter().all(|one| one.message.is_some()));
     if !whole && let Some(end) = pushed_out(pod, status).or_else(|| refused(status)) {
         return Stage::Ended(end);
     }
-    if let Some(lefts) = reported {
-        return Stage::Ended(End::Reported(Box::new(lefts)));
+    if let Some(both) = terminated {
+        return Stage::Ended(End::Reported(Box::new(both)));
     }
     if matches!(status.and_then(|status| status.phase.as_deref()), Some("Failed" | "Succeeded")) {
         return Stage::Ended(End::Unknown("it ended without its containers having run".to_owned()));
@@ -166,5 +166,5 @@ fn condition<'a>(status: Option<&'a PodStatus>, name: &str) -> Option<&'a PodCon
 pub fn is_over(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Failed" | "Succeeded")) || containers::reported(status).is_some()
+    matches!(phase, Some("Failed" | "Succeeded")) || containers::terminated(status).is_some()
 }

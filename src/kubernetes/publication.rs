@@ -5,7 +5,6 @@
 
 #[cfg(test)]
 mod tests;
-mod text;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
-pub(super) use text::{bounded, line};
+use crate::domain::text::line;
 
 /// What `kubectl describe` shows of an annotation.
 pub const ANNOTATION_CHARS: usize = 140;
@@ -43,7 +42,7 @@ pub struct Facts<'a> {
     pub profile: &'a str,
     /// What the sharing of each size came to.
     pub shares: BTreeMap<PageSize, String>,
-    /// The last conclusive probe of each size, as [`Kept`](super::core) writes it.
+    /// The last conclusive probe of each size, as the reconciler writes it.
     pub probes: BTreeMap<PageSize, String>,
     /// Why no probe can run, if so.
     pub hindrance: Option<String>,
@@ -128,10 +127,10 @@ impl Content {
         for finding in bad {
             say(names::check(finding.id, finding.size), &format!("{}: {}", finding.outcome, finding.summary));
         }
-        let words = facts.sizes.iter().map(|one| (names::size_label(one.size), one.verdict));
-        for (key, verdict) in words.chain([(names::VERDICT.to_owned(), facts.verdict)]) {
-            if let Some(word) = word(verdict) {
-                content.labels.insert(key, word.to_owned());
+        let labels = facts.sizes.iter().map(|one| (names::size_label(one.size), one.verdict));
+        for (key, verdict) in labels.chain([(names::VERDICT.to_owned(), facts.verdict)]) {
+            if let Some(value) = label_value(verdict) {
+                content.labels.insert(key, value.to_owned());
             }
         }
         content.condition = status(facts.verdict).map(|status| Condition {
@@ -256,8 +255,8 @@ fn configured(pool: &Pool) -> String {
     if nodes.is_empty() { total } else { format!("{total} ({})", nodes.join(", ")) }
 }
 
-/// A label's word: a scheduler asks whether it works, not how well.
-fn word(verdict: Verdict) -> Option<&'static str> {
+/// The value of a label: a scheduler asks whether pages work, not how well.
+fn label_value(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::None => None,
         Verdict::Pass | Verdict::Warn => Some("pass"),

@@ -17,5 +17,5 @@ mod round;
 mod rounds;
 pub mod serve;
 
-pub use conclude::{Left, are_heard, conclude};
+pub use conclude::{Conclusion, Terminated, conclude};
 pub use probe::{Place, Probe};

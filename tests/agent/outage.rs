@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use hugeprobe::kubernetes::agent::acts::{BURST, PACE};
+use hugeprobe::kubernetes::agent::executor::{BURST, PACE};
 use hugeprobe::kubernetes::agent::node::WATCHING;
 use hugeprobe::kubernetes::api::ANSWER;
-use hugeprobe::kubernetes::core::{HOLD_MS, OUTAGE};
+use hugeprobe::kubernetes::reconcile::{HOLD_MS, OUTAGE};
 use serde_json::json;
 
-use super::bounds::{longest_of, shortest, shortest_of, tries};
+use super::bounds::{longest, shortest, tries};
 use super::stage::{BOOT, Machine, OTHER_BOOT, Stage, TICK};
 use super::world::{Fault, World};
 
@@ -60,7 +60,7 @@ async fn an_outage_of_minutes_ends_with_the_latest_state_published_once() {
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("none"));
     let after = stage.world.done("patch nodes/status").len();
     assert!(after - before <= 1, "{} applies after the outage", after - before);
-    let most = most_writes(5 * MINUTE) + tries(shortest(WATCHING), 5 * MINUTE);
+    let most = most_writes(5 * MINUTE) + tries(shortest(WATCHING, Duration::ZERO), 5 * MINUTE);
     assert!(tried <= most, "{tried} requests in five minutes of outage, more than {most}");
     assert!(stage.page("/healthz").0);
 }
@@ -90,9 +90,9 @@ async fn an_answer_that_never_comes_keeps_no_tick_from_coming() {
     assert!(stage.page("/readyz").1.contains("no answer within 15 s"), "{}", stage.page("/readyz").1);
     // One was answered; the next comes when the pages have been seen and what the Node shows has been held for long enough.
     let tried = stage.world.tried("patch nodes/status").len() - 1;
-    let most = tries(shortest_of(OUTAGE, ANSWER), 3 * MINUTE);
+    let most = tries(shortest(OUTAGE, ANSWER), 3 * MINUTE);
     let held = TICK + Duration::from_millis(HOLD_MS);
-    let least = tries(longest_of(OUTAGE, ANSWER), 3 * MINUTE - held);
+    let least = tries(longest(OUTAGE, ANSWER), 3 * MINUTE - held);
     assert!((least..=most).contains(&tried), "{tried} applies in three minutes, not {least} to {most}");
 }
 
@@ -144,9 +144,9 @@ async fn errors_of_the_server_are_tried_again_at_growing_distances() {
     let stage = Stage::begin(world, Machine::new(0), &json!({}));
     stage.pass(30 * MINUTE).await;
     let tried = stage.world.tried("patch nodes/status").len();
-    let most = tries(shortest_of(OUTAGE, Duration::ZERO), 30 * MINUTE);
+    let most = tries(shortest(OUTAGE, Duration::ZERO), 30 * MINUTE);
     let held = TICK + Duration::from_millis(HOLD_MS);
-    let least = tries(longest_of(OUTAGE, Duration::ZERO), 30 * MINUTE - held);
+    let least = tries(longest(OUTAGE, Duration::ZERO), 30 * MINUTE - held);
     assert!((least..=most).contains(&tried), "{tried} applies in half an hour, not {least} to {most}");
     stage.world.mend("patch nodes/status");
     stage.until_verdict("none").await;

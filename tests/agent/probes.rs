@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::pods::POLL;
-use hugeprobe::kubernetes::core::{HOLD_MS, SPREAD};
+use hugeprobe::kubernetes::backoff::JITTER;
+use hugeprobe::kubernetes::reconcile::HOLD_MS;
 use serde_json::json;
 
 use super::bounds::{jittered, tries};
@@ -158,7 +159,7 @@ async fn containers_that_end_without_a_word_are_no_pass() {
 /// How many renewals are due at least and at most, if one is about every `renew` of `minutes`: what is valid for twice that
 /// from a probe on is renewed after half of what is left when it is written, and a probe takes a moment of its own.
 fn renewals(renew: u32, minutes: u32) -> [usize; 2] {
-    let (renew, spread) = (renew * MINUTE, f64::from(u32::try_from(SPREAD).unwrap()) / 1000.0);
+    let (renew, spread) = (renew * MINUTE, f64::from(u32::try_from(JITTER).unwrap()) / 1000.0);
     let shortest = (renew - Duration::from_millis(HOLD_MS) / 2).mul_f64(1.0 - spread);
     let longest = renew.mul_f64(1.0 + spread) + TICK + SOON;
     [longest, shortest].map(|wait| tries(std::iter::repeat(wait), minutes * MINUTE) - 1)

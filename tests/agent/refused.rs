@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::node::{FORBIDDEN, POLL, POLLING};
-use hugeprobe::kubernetes::core::{AFTER_HINDRANCE_MS, Patience};
+use hugeprobe::kubernetes::backoff::Backoff;
+use hugeprobe::kubernetes::reconcile::AFTER_HINDRANCE_MS;
 use serde_json::json;
 
-use super::bounds::{jittered, shortest, shortest_of, tries};
+use super::bounds::{jittered, shortest, tries};
 use super::stage::{BOOT, Machine, Stage};
 use super::world::{Fault, NODE, World};
 
@@ -62,7 +63,7 @@ async fn without_any_right_to_see_the_node_nothing_is_written_and_little_is_aske
     assert!(!stage.page("/readyz").0);
     // Nothing but: pods, once; the list, each time that it is tried again; and in between GETs that wait ever longer.
     let lists = tries(std::iter::repeat(FORBIDDEN), 60 * MINUTE);
-    let most = 1 + lists + lists * tries(shortest(POLLING), FORBIDDEN);
+    let most = 1 + lists + lists * tries(shortest(POLLING, Duration::ZERO), FORBIDDEN);
     let asked = stage.world.state().seen.len();
     assert!(asked <= most, "{asked} requests in an hour, more than {most}: {}", stage.seen());
     stage.world.mend("list nodes");
@@ -90,8 +91,8 @@ async fn without_events_the_verdict_is_there_all_the_same() {
 async fn without_pods_the_verdict_is_unknown_and_says_so() {
     let stage = without(&["create pods"], 4).await;
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("unknown"));
-    let patience = Patience { first: AFTER_HINDRANCE_MS, most: u64::MAX };
-    let most = tries(shortest_of(patience, Duration::ZERO), 5 * MINUTE);
+    let backoff = Backoff { first: AFTER_HINDRANCE_MS, most: u64::MAX };
+    let most = tries(shortest(backoff, Duration::ZERO), 5 * MINUTE);
     let tried = stage.world.tried("create pods").len();
     assert!(tried <= most, "{tried} pods in five minutes, more than {most}");
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::health::Health;
 use hugeprobe::kubernetes::agent::http::Site as _;
-use hugeprobe::kubernetes::agent::pause::Chance;
 use hugeprobe::kubernetes::agent::run::{Agent, run};
 use hugeprobe::kubernetes::api::Api;
+use hugeprobe::kubernetes::backoff::Random;
 use hugeprobe::kubernetes::config::Config;
-use hugeprobe::kubernetes::core::Identity;
+use hugeprobe::kubernetes::reconcile::Identity;
 use hugeprobe::linux::root::HostRoot;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub(crate) const TICK: Duration = Duration::from_secs(10);
 
 /// What all waits of agents follow from: `HUGEPROBE_SEED`, or any number, and printed for the case that the test fails.
 fn seed() -> u64 {
-    let drawn = || Chance::of_process().next();
+    let drawn = || Random::of_process().next();
     let seed = std::env::var("HUGEPROBE_SEED").map_or_else(|_| drawn(), |text| text.parse().unwrap());
     println!("HUGEPROBE_SEED={seed}");
     seed
@@ -126,7 +126,7 @@ impl Stage {
                 let passed = SignedDuration::try_from(begin.elapsed()).unwrap();
                 epoch + passed + SignedDuration::from_secs(off.load(Ordering::Relaxed))
             }),
-            chance: Chance::new(seed()),
+            random: Random::new(seed()),
             health: Arc::clone(&health),
         };
         let (stop, stopped) = oneshot::channel();

@@ -217,7 +217,9 @@ fn terminated(machine: &Machine) -> Result<(), Missing> {
     let pod = pod(machine, SMALL, 4)?;
     let frontend = pod.start(Container::Frontend, false);
     wait_for("the last step before the sessions", || {
-        pod.message(Container::Frontend).contains("placement exit:0+").then_some(())
+        pod.message(Container::Frontend)
+            .contains(r#""placement":{"ending":{"exited":0},"ended":true"#)
+            .then_some(())
     });
     frontend.signal(Signal::SIGTERM);
     assert_eq!(frontend.end().code(), Some(0));

@@ -1,17 +1,20 @@
-//! The compact form: it survives itself, it fits whatever happens, and nothing but itself is taken for it.
+//! The message: it is read as it was written, it fits whatever happens, and what is cut or forged is never a pass.
 
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::catalogue::{HP407, HP501, HP601};
+use super::super::catalogue::{self, HP407, HP501, HP601};
 use super::super::check::Because;
-use super::super::part::PartError;
+use super::super::part::{Part, PartError};
+use super::super::sharing::AGREED;
 use super::*;
 
 const SIZE: PageSize = match PageSize::from_bytes(2 << 20) {
     Some(size) => size,
     None => panic!(),
 };
+
+const OUTCOMES: [Outcome; 5] = [Outcome::Skip, Outcome::Pass, Outcome::Warn, Outcome::Unknown, Outcome::Fail];
 
 fn run() -> Run {
     "0b5e4f0e-6c0f-4a6c-9f49-6b8a0c0f3a51".parse().unwrap()
@@ -46,46 +49,50 @@ fn message(container: Container, outcome: Outcome, ending: &Ending, ended: bool,
     Message { container, size: SIZE, run: run(), findings: all(container.inspections()), workers }
 }
 
+fn sound() -> Message {
+    message(Container::Frontend, Outcome::Pass, &Ending::Exited(0), true, "fine")
+}
+
 fn parse(text: &str, container: Container) -> Result<Message, CompactError> {
     Message::parse(text, container, SIZE, &run())
+}
+
+fn part(message: &Message, role: Role) -> &Result<Part, PartError> {
+    &message.workers.iter().find(|worker| worker.role == role).unwrap().part
 }
 
 #[test]
 fn what_is_written_reads_like_this() {
     let mut message = message(Container::Backend, Outcome::Pass, &Ending::Exited(0), true, "fine");
-    message.findings = vec![finding(HP401, Outcome::Fail, "this cgroup may use no page")];
-    message.workers.truncate(2);
-    let text = message.write();
-    let digest = sum::digest(&json!({ "device": 1, "text": "fine" }));
-    let main: Vec<_> = Session::FrontendFirst.checks().iter().map(|id| format!("{id}p~{digest}")).collect();
+    message.findings = vec![finding(HP401, Outcome::Fail, "no page")];
+    message.workers.retain(|worker| worker.role == Role::Backend(Session::BackendFirst));
+    let digest = digest::digest(&json!({ "device": 1, "text": "fine" }));
     let expected = format!(
-        "hugeprobe/1 backend 2Mi {}\nself HP401f\n HP401 this cgroup may use no page\tthis cgroup may use no page seen\t\
-         this cgroup may use no page expected\tthis cgroup may use no page remedy\nbackend:frontend-first exit:0+ {}\n\
-         backend:backend-first exit:0+ HP606p~{digest}\nverdict fail crc32 ",
-        run(),
-        main.join(" "),
-    );
-    assert!(text.starts_with(&expected), "{text}");
-    assert_eq!(text.len(), expected.len() + 9);
+        r#"{{"v":2,"container":"backend","size":"2Mi","run":"{}","verdict":"fail","#,
+        run()
+    ) + r#""checks":{"HP401":["fail",["no page","no page seen","no page expected","no page remedy"]]},"#
+        + &format!(
+            r#""workers":{{"backend:backend-first":{{"ending":{{"exited":0}},"ended":true,"checks":{{"HP606":["pass",["{digest}"]]}}}}}}}}"#
+        );
+    assert_eq!(message.write(), expected);
 }
 
 #[test]
-fn what_is_read_merges_as_what_was_written() {
+fn what_is_written_is_read() {
     for container in Container::ALL {
-        for outcome in [Outcome::Pass, Outcome::Skip, Outcome::Warn, Outcome::Unknown, Outcome::Fail] {
+        for outcome in OUTCOMES {
             let mut message = message(container, outcome, &Ending::Exited(0), true, "short");
             // The texts of all that fails do not fit; those of some do.
             message.workers.retain(|worker| worker.role.checks().len() < 3);
             let read = parse(&message.write(), container).unwrap();
             assert_eq!(read.verdict(), message.verdict());
             assert_eq!(read.workers.len(), message.workers.len());
-            for (read, written) in read.workers.iter().zip(&message.workers) {
-                assert_eq!(
-                    (read.role, read.size, &read.ending),
-                    (written.role, written.size, &written.ending)
-                );
+            for written in &message.workers {
+                let read = read.workers.iter().find(|worker| worker.role == written.role).unwrap();
+                assert_eq!((read.size, &read.ending), (written.size, &written.ending));
                 let (read, written) = (read.part.as_ref().unwrap(), written.part.as_ref().unwrap());
                 assert_eq!(read.ended, written.ended);
+                assert_eq!(read.findings.len(), written.findings.len());
                 for (read, written) in read.findings.iter().zip(&written.findings) {
                     assert_eq!(
                         (read.id, read.size, read.outcome),
@@ -113,17 +120,19 @@ fn it_fits_whatever_happens() {
         Ending::NotStarted("\u{e9}".repeat(5000)),
     ];
     for container in Container::ALL {
-        for outcome in [Outcome::Pass, Outcome::Skip, Outcome::Warn, Outcome::Unknown, Outcome::Fail] {
+        for outcome in OUTCOMES {
             for ending in &endings {
-                for text in ["", "x", &"long text ".repeat(200), &"\u{1f600}\t\n".repeat(300)] {
+                for text in
+                    ["", "x", &"long text ".repeat(200), &"\u{1f600}\t\n".repeat(300), &"\"\\".repeat(900)]
+                {
                     let mut message = message(container, outcome, ending, false, text);
                     message.run = "x".repeat(64).parse().unwrap();
                     let written = message.write();
                     assert!(written.len() <= MESSAGE_LIMIT, "{} bytes: {written}", written.len());
                     let read = Message::parse(&written, container, SIZE, &message.run).unwrap();
                     assert_eq!(read.verdict(), message.verdict());
-                    // Whatever is no pass has some words to it, if it had any.
-                    if outcome > Outcome::Pass && text.len() > 100 {
+                    // A finding that is not a pass keeps some of its summary.
+                    if outcome != Outcome::Pass && text.starts_with("long") {
                         let all =
                             read.workers.iter().flat_map(|worker| &worker.part.as_ref().unwrap().findings);
                         assert!(
@@ -138,102 +147,127 @@ fn it_fits_whatever_happens() {
 }
 
 #[test]
+fn the_longest_texts_are_cut_first() {
+    let mut message = sound();
+    message.findings[0] = finding(HP301, Outcome::Fail, &"long ".repeat(2000));
+    message.findings[1] = finding(HP302, Outcome::Fail, "a short text");
+    let read = parse(&message.write(), Container::Frontend).unwrap();
+    assert!((100..500).contains(&read.findings[0].summary.len()), "{}", read.findings[0].summary);
+    assert!(read.findings[0].summary.ends_with("..."));
+    assert_eq!(read.findings[1].summary, "a short text");
+    assert_eq!(read.findings[1].seen, "a short text seen");
+}
+
+#[test]
 fn what_a_worker_has_not_to_report_makes_its_part_invalid() {
-    let mut message = message(Container::Frontend, Outcome::Pass, &Ending::Exited(0), true, "fine");
+    let mut message = sound();
+    let [one, other] = [0, 1].map(|index: usize| message.workers[index].role);
     message.workers[0].part.as_mut().unwrap().findings.push(finding(HP601, Outcome::Pass, "fine"));
     message.workers[1].part = Err(PartError::Twice(HP501));
     let read = parse(&message.write(), Container::Frontend).unwrap();
-    assert_eq!(
-        read.workers[0].part,
-        Err(PartError::Told("HP601 was reported, which was not asked for".to_owned()))
-    );
-    assert_eq!(read.workers[1].part, Err(PartError::Told("HP501 is reported twice".to_owned())));
+    let told = |why: &str| Err(PartError::Told(why.to_owned()));
+    assert_eq!(*part(&read, one), told("HP601 was reported, which was not asked for"));
+    assert_eq!(*part(&read, other), told("HP501 is reported twice"));
     assert_eq!(read.verdict(), Outcome::Unknown);
 }
 
 #[test]
 fn what_is_meant_for_others_is_refused() {
-    let text = message(Container::Frontend, Outcome::Pass, &Ending::Exited(0), true, "fine").write();
+    let text = sound().write();
     let large = PageSize::from_bytes(1 << 30).unwrap();
     let other: Run = "another".parse().unwrap();
     assert_eq!(Message::parse(&text, Container::Backend, SIZE, &run()), Err(CompactError::Other));
     assert_eq!(Message::parse(&text, Container::Frontend, large, &run()), Err(CompactError::Other));
     assert_eq!(Message::parse(&text, Container::Frontend, SIZE, &other), Err(CompactError::OtherRun));
     assert!(parse(&text, Container::Frontend).is_ok());
-    assert!(parse(text.trim_end(), Container::Frontend).is_ok());
+    assert!(parse(&format!("{text}\n"), Container::Frontend).is_ok());
     for run in ["", "a b", "a\n", "\u{e9}", &"x".repeat(65)] {
         assert_eq!(run.parse::<Run>(), Err(RunError));
     }
 }
 
-/// A forger who knows how the sum is made.
-fn sealed(lines: &[&str]) -> String {
-    let body = format!("hugeprobe/1 frontend 2Mi {}\n{}crc32 ", run(), lines.join("\n"));
-    format!("{body}{:08x}\n", sum::crc32(body.as_bytes()))
+/// A forged message: `change` is made to a true one.
+fn forged(change: impl FnOnce(&mut Value)) -> Result<Message, CompactError> {
+    let mut message: Value = serde_json::from_str(&sound().write()).unwrap();
+    change(&mut message);
+    parse(&message.to_string(), Container::Frontend)
 }
 
 #[test]
 fn a_forger_can_say_only_what_a_container_says() {
-    use CompactError::{Line, Spelling};
-    assert!(
-        parse(&sealed(&["self HP301p", "memfd exit:0+ HP501p", "verdict pass "]), Container::Frontend)
-            .is_ok()
-    );
-    for (lines, error) in [
-        ("verdict pass", Spelling),
-        ("self\nverdict pass", Spelling),
-        ("self HP301p\nself HP302p\nverdict pass", Line(3)),
-        ("self HP105p\nverdict pass", Line(2)),
-        ("self HP999p\nverdict pass", Line(2)),
-        ("self HP301p HP301p\nverdict pass", Spelling),
-        ("self HP302p HP301p\nverdict pass", Spelling),
-        ("self  HP301p\nverdict pass", Spelling),
-        ("self hp301p\nverdict pass", Spelling),
-        ("self HP301x\nverdict pass", Line(2)),
-        ("self HP301p~0123456789abcdeF\nverdict pass", Line(2)),
-        ("self HP301f~0123456789abcdef\nverdict fail", Line(2)),
-        ("self HP301f\nverdict pass", Spelling),
-        ("self HP301p\n HP301 words\nverdict pass", Line(3)),
-        ("self HP301f\n HP302 words\nverdict fail", Line(3)),
-        ("self HP301f\n HP301 w\u{1b}ords\nverdict fail", Spelling),
-        ("self HP301f\n HP301 one\n HP301 two\nverdict fail", Spelling),
-        ("self HP301p\nverdict fail \nverdict pass", Spelling),
-        ("self\n\nverdict unknown", Line(3)),
-        ("self\nbackend:small exit:0+ HP609p\nverdict pass", Line(3)),
-        ("self\nmeasure exit:0+ HP701p\nverdict pass", Line(3)),
-        ("self\nmemfd exit:0+ HP601p\nverdict pass", Line(3)),
-        ("self\nmemfd exit:+0+ HP501p\nverdict pass", Spelling),
-        ("self\nmemfd done HP501p\nverdict pass", Line(3)),
-        ("self\nmemfd exit:0? HP501p\nverdict unknown", Spelling),
-        ("self\nmemfd exit:0+ HP501p\n ! why\nverdict pass", Line(4)),
-        ("self\nmemfd exit:0+ HP501p\n ? why\nverdict pass", Line(4)),
-        ("self\nmemfd exit:0+ HP501p\n @HP501 a step\nverdict pass", Spelling),
-        ("self\nmemfd exit:0+ HP501p\nmemfd exit:0+ HP501p\nverdict pass", Spelling),
-        ("self\nmemfd fault:SIG-BUS HP501p\nverdict unknown", Spelling),
-        ("memfd exit:0+ HP501p\nself\nverdict pass", Line(3)),
+    use CompactError::{Malformed, Stray, Verdict};
+    assert!(forged(|_| ()).is_ok());
+    for (at, value, error) in [
+        ("/v", json!(1), Malformed),
+        ("/v", json!(3), Malformed),
+        ("/verdict", json!("fail"), Verdict),
+        ("/verdict", json!("unknown"), Verdict),
+        ("/verdict", json!("good"), Malformed),
+        ("/checks/HP301", json!(["fail", []]), Verdict),
+        ("/checks/HP301", json!(["pass", ["words"]]), Stray),
+        ("/checks/HP301", json!(["pass", ["0123456789abcdef"]]), Stray),
+        ("/checks/HP301", json!(["pass"]), Malformed),
+        ("/checks/HP301", json!(["pass", [], 1]), Malformed),
+        ("/checks/HP301", json!(["skip", ["1", "2", "3", "4", "5"]]), Stray),
+        ("/checks/HP301", json!("pass"), Malformed),
+        ("/checks", json!({"HP105": ["pass", []]}), Stray),
+        ("/checks", json!({"HP999": ["pass", []]}), Malformed),
+        ("/checks", json!(null), Malformed),
+        ("/workers", json!({"backend:small": {"ending": {"exited": 0}, "ended": true}}), Stray),
+        ("/workers", json!({"measure": {"ending": {"exited": 0}, "ended": true}}), Stray),
+        ("/workers", json!({"other": {"ending": {"exited": 0}, "ended": true}}), Malformed),
+        ("/workers/memfd/ended", json!(false), Verdict),
+        ("/workers/memfd/ending", json!({"exited": 1}), Verdict),
+        ("/workers/memfd/ending", json!("deadline"), Verdict),
+        ("/workers/memfd/ending", json!({"exited": "0"}), Malformed),
+        ("/workers/memfd/ending", json!("done"), Malformed),
+        ("/workers/memfd/checks", json!({"HP601": ["pass", []]}), Stray),
+        ("/workers/memfd/checks/HP501", json!(["pass", ["0123456789abcdef"]]), Stray),
+        ("/workers/frontend:small/checks/HP609", json!(["pass", ["0123456789abcdeF"]]), Stray),
+        ("/workers/frontend:small/checks/HP609", json!(["fail", ["0123456789abcdef"]]), Verdict),
     ] {
-        let lines = format!("{lines} ");
-        assert_eq!(parse(&sealed(&[&lines]), Container::Frontend), Err(error), "{lines}");
+        assert_eq!(
+            forged(|message| *message.pointer_mut(at).unwrap() = value.clone()),
+            Err(error),
+            "{at} {value}"
+        );
     }
+    for at in ["", "/workers/memfd", "/workers/memfd/ending"] {
+        let stuff = |message: &mut Value| message.pointer_mut(at).unwrap()["more"] = json!(1);
+        assert_eq!(forged(stuff), Err(Malformed), "{at}");
+    }
+    assert_eq!(forged(|message| *message = json!({})), Err(Malformed));
+}
+
+#[test]
+fn a_forgers_text_is_one_printable_line() {
+    let read = forged(|message| {
+        message["verdict"] = json!("unknown");
+        message["checks"]["HP301"] = json!(["unknown", ["a\u{1b}[31m\nb\u{202e}"]]);
+        message["workers"]["memfd"]["ending"] = json!({"not_started": "c\td\u{0}"});
+        message["workers"]["memfd"]["step"] = json!(["HP501", "e\r\nf"]);
+        message["workers"]["anonymous"]["invalid"] = json!("g\u{7f}");
+    })
+    .unwrap();
+    assert_eq!(read.findings[0].summary, "a?[31m b?");
+    let memfd = read.workers.iter().find(|worker| worker.role == Role::Memfd).unwrap();
+    assert_eq!(memfd.ending, Ending::NotStarted("c d?".to_owned()));
+    assert_eq!(memfd.part.as_ref().unwrap().last_step, Some((HP501, "e f".to_owned())));
+    assert_eq!(*part(&read, Role::Anonymous), Err(PartError::Told("g?".to_owned())));
 }
 
 #[test]
 fn a_message_that_is_none_is_refused() {
-    for text in [
-        "",
-        "\n",
-        "hugeprobe/1 ",
-        "hugeprobe/2 frontend 2Mi x\nverdict pass crc32 00000000",
-        "verdict pass crc32 00000000",
-    ] {
-        assert_eq!(parse(text, Container::Frontend), Err(CompactError::Foreign), "{text}");
+    let nested = format!("{}{}", "[".repeat(2000), "]".repeat(2000));
+    for text in ["", "\n", "{}", "null", "[]", "pass", "hugeprobe/1 frontend 2Mi x\nverdict pass", &nested] {
+        assert_eq!(parse(text, Container::Frontend), Err(CompactError::Malformed), "{text}");
     }
-    assert_eq!(parse(&"x".repeat(MESSAGE_LIMIT + 1), Container::Frontend), Err(CompactError::TooLong));
+    assert_eq!(parse(&" ".repeat(MESSAGE_LIMIT + 1), Container::Frontend), Err(CompactError::TooLong));
 }
 
 #[test]
 fn system_calls_are_of_the_machine() {
-    let mut message = message(Container::Frontend, Outcome::Pass, &Ending::Exited(0), true, "fine");
+    let mut message = sound();
     message.workers.retain(|worker| worker.role == Role::Syscalls);
     let read = parse(&message.write(), Container::Frontend).unwrap();
     assert_eq!(read.workers[0].size, None);
@@ -242,9 +276,7 @@ fn system_calls_are_of_the_machine() {
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    (0..5_usize).prop_map(|index| {
-        [Outcome::Skip, Outcome::Pass, Outcome::Warn, Outcome::Unknown, Outcome::Fail][index]
-    })
+    (0..OUTCOMES.len()).prop_map(|index| OUTCOMES[index])
 }
 
 fn any_ending() -> impl Strategy<Value = Ending> {
@@ -284,18 +316,10 @@ proptest! {
     }
 
     #[test]
-    fn no_sealed_text_panics_or_has_two_spellings(lines in "[a-z:+?~!@ HP0-9\t\n-]{0,200}") {
-        let text = sealed(&[&lines]);
-        if let Ok(message) = parse(&text, Container::Frontend) {
-            prop_assert_eq!(message.write(), text);
-        }
-    }
-
-    #[test]
     fn a_message_survives_its_own_text(message in any_message()) {
         let text = message.write();
         prop_assert!(text.len() <= MESSAGE_LIMIT);
-        prop_assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n')));
+        prop_assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
         let read = parse(&text, message.container);
         prop_assert!(read.is_ok(), "{:?}: {}", read, text);
         let read = read.unwrap();
@@ -304,22 +328,22 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_byte_is_refused(message in any_message(), at: usize, byte: u8) {
+    fn a_changed_byte_never_makes_a_pass(message in any_message(), at: usize, byte: u8) {
         let text = message.write();
         let mut bytes = text.clone().into_bytes();
         let at = at % bytes.len();
         bytes[at] = byte;
         if let Ok(changed) = String::from_utf8(bytes)
-            && changed != text
+            && let Ok(read) = parse(&changed, message.container)
         {
-            prop_assert!(parse(&changed, message.container).is_err());
+            prop_assert_eq!(read.verdict(), message.verdict());
         }
     }
 
     #[test]
     fn a_cut_message_is_refused(message in any_message(), from: usize, to: usize) {
         let text = message.write();
-        let to = to % (text.len() - 1);
+        let to = to % text.len();
         prop_assert!(parse(&text[..to], message.container).is_err());
         let from = 1 + from % (text.len() - 1);
         prop_assert!(parse(&text[from..], message.container).is_err());

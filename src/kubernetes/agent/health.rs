@@ -88,14 +88,6 @@ impl Health {
         }
     }
 
-    /// A request succeeded.
-    pub fn worked(&self, verb: Verb, resource: Resource) {
-        let failing = self.state().failing.remove(&(verb, resource));
-        if let Some(Failing { since, .. }) = failing {
-            say(format_args!("can {verb} {resource} again, after {} s", since.elapsed().as_secs()));
-        }
-    }
-
     fn live(&self) -> Page {
         let ago = self.state().last_tick.elapsed();
         let well = ago < self.patience;
@@ -129,6 +121,13 @@ impl Health {
 impl Meter for Health {
     fn request(&self, verb: Verb, resource: Resource, code: Option<u16>) {
         self.metrics.request(verb, resource, code);
+    }
+
+    fn succeeded(&self, verb: Verb, resource: Resource) {
+        let failing = self.state().failing.remove(&(verb, resource));
+        if let Some(Failing { since, .. }) = failing {
+            say(format_args!("can {verb} {resource} again, after {} s", since.elapsed().as_secs()));
+        }
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
         assert!(metrics.contains(r#"api_denied_total{verb="patch",resource="nodes/status"} 1"#), "{metrics}");
         let line = "missing right, patch nodes/status: cannot patch nodes/status node-a: 403 Forbidden: no such right";
         assert!(page.text.contains(line), "{}", page.text);
-        health.worked(Verb::Patch, Resource::NodesStatus);
+        health.succeeded(Verb::Patch, Resource::NodesStatus);
         health.published();
         assert_eq!(health.page("/readyz").unwrap().text, "ready: a verdict is on the Node\n");
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
-use crate::kubernetes::core::PodUse;
+use crate::kubernetes::reconcile::PodUse;
 use crate::linux::holders::Effort;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cpu, holders, host, memory, mounts, pools, privileges};

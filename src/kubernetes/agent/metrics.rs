@@ -18,7 +18,7 @@ use crate::domain::inventory::Pool;
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
 use crate::kubernetes::api::{Meter, Resource, Verb};
-use crate::kubernetes::core::ProbeView;
+use crate::kubernetes::reconcile::ProbeView;
 
 /// What `/metrics` is said to be.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

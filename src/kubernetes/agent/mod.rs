@@ -1,24 +1,23 @@
-//! `hugeprobe agent`: the runtime around the pure core, on one thread.
+//! `hugeprobe agent`: the runtime around the pure reconciler, on one thread.
 //!
 //! ```text
-//!   machine (sysfs, every tick) --+                          +--> acts (pods, nodes/status, events) --+
-//!   node (watch of the own Node) -+--> run --> core::step ---+                                        |
-//!   pods (watch while one is out) +     ^                    +--> resident (rounds)                   |
-//!   usage (podAccounting) --------+     +-------------------- answers <-------------------------------+
-//!                                       |
-//!                              chronicle --> health, metrics <-- http (/metrics, /healthz, /readyz)
+//!   machine  (sysfs, every tick)         --+                         +--> executor (pods, nodes/status, events) --+
+//!   node     (watch of the own Node)     --+--> run --> Reconciler --+                                            |
+//!   pods     (watch while a probe runs)  --+     ^                   +--> resident (rounds)                       |
+//!   usage    (podAccounting)             --+     +------------------------ results <------------------------------+
+//!                                                |
+//!                                             reporter --> health, metrics <-- http (/metrics, /healthz, /readyz)
 //! ```
 
-pub mod acts;
-pub mod chronicle;
+pub mod executor;
 pub mod health;
 pub mod http;
 pub mod log;
 pub mod machine;
 pub mod metrics;
 pub mod node;
-pub mod pause;
 pub mod pods;
+pub mod reporter;
 pub mod resident;
 pub mod run;
 pub mod usage;
@@ -36,10 +35,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::health::Health;
 use self::log::say;
-use self::pause::Chance;
 use super::api::{self, ConnectError};
+use super::backoff::Random;
 use super::config::{Config, ConfigError};
-use super::core::Identity;
+use super::reconcile::Identity;
 use crate::linux::root::HostRoot;
 
 /// Why the agent cannot begin.
@@ -108,7 +107,7 @@ pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
         root: HostRoot::default(),
         tick,
         clock: Box::new(Timestamp::now),
-        chance: Chance::of_process(),
+        random: Random::of_process(),
         health,
     };
     run::run(agent, async {

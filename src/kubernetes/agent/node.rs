@@ -14,8 +14,8 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
 use super::health::Health;
-use super::pause::{Backoff, Chance};
-use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::api::{Api, ApiError, Event, Meter as _, Resource, Verb, requests};
+use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimNode};
 
 /// Between two GETs, where nothing tells of changes.
@@ -27,13 +27,13 @@ pub const FORBIDDEN: Duration = Duration::from_secs(600);
 /// Between two watches, lest a server that ends each at once is kept busy.
 const BREATH: Duration = Duration::from_millis(500);
 /// Between two tries to list and watch.
-pub const WATCHING: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+pub const WATCHING: Backoff = Backoff { first: 1_000, most: 30_000 };
 /// Between two GETs that fail.
-pub const POLLING: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+pub const POLLING: Backoff = Backoff { first: 1_000, most: 60_000 };
 
-/// Follows one Node.
+/// Watches one Node.
 #[derive(Debug)]
-pub struct Follower {
+pub struct NodeWatcher {
     /// Whom to ask.
     pub api: Api,
     /// The Node's name.
@@ -43,15 +43,15 @@ pub struct Follower {
     /// Told what the Node is now; `None`: it is not there.
     pub tell: Sender<Option<Box<Node>>>,
     /// For the waits.
-    pub chance: Chance,
+    pub random: Random,
 }
 
-// === impl Follower ===
+// === impl NodeWatcher ===
 
-impl Follower {
+impl NodeWatcher {
     /// Tells what the Node is, now and whenever it changes. An outage is waited out, and ends with the latest state.
     pub async fn watch(self) -> Infallible {
-        let mut backoff = WATCHING;
+        let mut failures = 0;
         loop {
             let began = Instant::now();
             let error = match self.list().await {
@@ -60,7 +60,7 @@ impl Follower {
             };
             if error.is_expired() {
                 // What it wanted to go on from is forgotten: nothing is wrong.
-                sleep(self.chance.jittered(BREATH)).await;
+                sleep(self.random.jittered(BREATH)).await;
                 continue;
             }
             self.health.failed(&error);
@@ -70,9 +70,10 @@ impl Follower {
                 continue;
             }
             if began.elapsed() > Duration::from_secs(60) {
-                backoff.reset();
+                failures = 0;
             }
-            sleep(backoff.wait(&self.chance, error.retry_after())).await;
+            failures += 1;
+            sleep(self.random.wait(WATCHING, failures, error.retry_after())).await;
         }
     }
 
@@ -84,16 +85,17 @@ impl Follower {
     }
 
     async fn poll_until(&self, end: Option<Instant>) {
-        let mut backoff = POLLING;
+        let mut failures = 0;
         while end.is_none_or(|end| Instant::now() < end) {
             let wait = match self.get().await {
                 Ok(there) => {
-                    backoff.reset();
-                    self.chance.jittered(if there { POLL } else { POLL_ABSENT })
+                    failures = 0;
+                    self.random.jittered(if there { POLL } else { POLL_ABSENT })
                 }
                 Err(error) => {
                     self.health.failed(&error);
-                    backoff.wait(&self.chance, error.retry_after())
+                    failures += 1;
+                    self.random.wait(POLLING, failures, error.retry_after())
                 }
             };
             sleep(wait).await;
@@ -102,13 +104,15 @@ impl Follower {
 
     /// Tells what the Node is; whether it is there.
     async fn get(&self) -> Result<bool, ApiError> {
-        let (attempt, request) = requests::get_node(&self.name)?;
-        let node = match self.api.object::<SlimNode>(attempt, request).await {
+        let request = requests::get_node(&self.name)?;
+        let node = match self.api.object::<SlimNode>(request).await {
             Ok(SlimNode(node)) => Some(Box::new(node)),
-            Err(error) if error.is_not_found() => None,
+            Err(error) if error.is_not_found() => {
+                self.health.succeeded(Verb::Get, Resource::Nodes);
+                None
+            }
             Err(error) => return Err(error),
         };
-        self.health.worked(Verb::Get, Resource::Nodes);
         let there = node.is_some();
         self.tell(node).await;
         Ok(there)
@@ -116,9 +120,8 @@ impl Follower {
 
     /// Tells what the Node is; the version from which a watch goes on.
     async fn list(&self) -> Result<String, ApiError> {
-        let (attempt, request) = requests::list_node(&self.name)?;
-        let list: List<SlimNode> = self.api.object(attempt, request).await?;
-        self.health.worked(Verb::List, Resource::Nodes);
+        let request = requests::list_node(&self.name)?;
+        let list: List<SlimNode> = self.api.object(request).await?;
         let found = list.items.into_iter().find(|node| node.0.metadata.name.as_ref() == Some(&self.name));
         self.tell(found.map(|node| Box::new(node.0))).await;
         Ok(list.metadata.resource_version)
@@ -128,7 +131,7 @@ impl Follower {
     async fn watch_from(&self, mut version: String) -> ApiError {
         loop {
             match self.watch_once(&mut version).await {
-                Ok(()) => sleep(self.chance.jittered(BREATH)).await,
+                Ok(()) => sleep(self.random.jittered(BREATH)).await,
                 Err(error) => return error,
             }
         }
@@ -136,26 +139,21 @@ impl Follower {
 
     /// One watch, until the server ends it in good order.
     async fn watch_once(&self, version: &mut String) -> Result<(), ApiError> {
-        let (attempt, request) = requests::watch_node(&self.name, version)?;
-        let mut watch = self.api.watch(attempt, request).await?;
-        self.health.worked(Verb::Watch, Resource::Nodes);
+        let request = requests::watch_node(&self.name, version)?;
+        let mut watch = self.api.watch(request).await?;
         while let Some(event) = watch.next::<SlimNode>().await? {
             let (node, gone) = match event {
-                Event::Is(node) => (node.0, false),
-                Event::Gone(node) => (node.0, true),
-                Event::Bookmark(at) => {
-                    *version = at;
-                    continue;
-                }
+                Event::Applied(node) => (node.0, false),
+                Event::Deleted(node) => (node.0, true),
             };
             // A server that ignores the selector must not have us speak of another Node.
             if node.metadata.name.as_ref() != Some(&self.name) {
                 continue;
             }
-            if let Some(at) = &node.metadata.resource_version {
-                version.clone_from(at);
-            }
             self.tell((!gone).then(|| Box::new(node))).await;
+        }
+        if let Some(last) = watch.into_version() {
+            *version = last;
         }
         Ok(())
     }

@@ -14,31 +14,33 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 use super::health::Health;
-use super::pause::{Backoff, Chance};
-use crate::kubernetes::api::{Api, ApiError, Event, Resource, Verb, requests};
+use crate::kubernetes::api::{Api, ApiError, Event, Verb, requests};
+use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimPod};
 
 /// Between two lists where a watch is not allowed: a probe takes seconds.
 pub const POLL: Duration = Duration::from_secs(2);
 /// Between two watches.
 const BREATH: Duration = Duration::from_millis(500);
+/// Between two tries to list and watch.
+const WATCHING: Backoff = Backoff { first: 500, most: 30_000 };
 /// There is one pod per size; more is somebody's mischief, and the rest is seen once these are gone.
 const MOST: u32 = 50;
 
-/// What is told of probe pods.
+/// A change of the probe pods.
 #[derive(Debug)]
-pub enum News {
-    /// All there are.
-    All(Vec<Pod>),
-    /// One is new, or has changed.
-    Is(Box<Pod>),
-    /// One is gone.
-    Gone(Box<Pod>),
+pub enum PodEvent {
+    /// The list of all probe pods.
+    Listed(Vec<Pod>),
+    /// A pod is new or has changed.
+    Applied(Box<Pod>),
+    /// A pod was deleted.
+    Deleted(Box<Pod>),
 }
 
-/// Follows the pods of a selector.
+/// Watches the pods of a selector.
 #[derive(Debug, Clone)]
-pub struct Follower {
+pub struct PodWatcher {
     /// Whom to ask.
     pub api: Api,
     /// Where the pods are.
@@ -48,17 +50,17 @@ pub struct Follower {
     /// Told what fails.
     pub health: Arc<Health>,
     /// Told what happens.
-    pub tell: Sender<News>,
+    pub tell: Sender<PodEvent>,
     /// For the waits.
-    pub chance: Chance,
+    pub random: Random,
 }
 
-// === impl Follower ===
+// === impl PodWatcher ===
 
-impl Follower {
+impl PodWatcher {
     /// Tells what happens from `version` on; without one, begins with all there are.
-    pub async fn follow(self, version: Option<String>) -> Infallible {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    pub async fn watch_from(self, version: Option<String>) -> Infallible {
+        let mut failures = 0;
         let mut from = version;
         loop {
             let error = match self.watch(from.take()).await {
@@ -66,14 +68,15 @@ impl Follower {
                 Err(error) => error,
             };
             if error.is_expired() {
-                sleep(self.chance.jittered(BREATH)).await;
+                sleep(self.random.jittered(BREATH)).await;
                 continue;
             }
             self.health.failed(&error);
             let wait = if error.is_forbidden() && error.attempt().verb == Verb::Watch {
-                self.chance.jittered(POLL)
+                self.random.jittered(POLL)
             } else {
-                backoff.wait(&self.chance, error.retry_after())
+                failures += 1;
+                self.random.wait(WATCHING, failures, error.retry_after())
             };
             sleep(wait).await;
         }
@@ -85,9 +88,8 @@ impl Follower {
     ///
     /// See [`ApiError`].
     pub async fn list(&self) -> Result<(Vec<Pod>, String), ApiError> {
-        let (attempt, request) = requests::list_pods(&self.namespace, &self.selector, MOST, None)?;
-        let list: List<SlimPod> = self.api.object(attempt, request).await?;
-        self.health.worked(Verb::List, Resource::Pods);
+        let request = requests::list_pods(&self.namespace, &self.selector, MOST, None)?;
+        let list: List<SlimPod> = self.api.object(request).await?;
         Ok((list.items.into_iter().map(|pod| pod.0).collect(), list.metadata.resource_version))
     }
 
@@ -96,34 +98,29 @@ impl Follower {
             Some(version) => version,
             None => {
                 let (pods, version) = self.list().await?;
-                self.tell(News::All(pods)).await;
+                self.tell(PodEvent::Listed(pods)).await;
                 version
             }
         };
         loop {
-            let (attempt, request) = requests::watch_pods(&self.namespace, &self.selector, &version)?;
-            let mut watch = self.api.watch(attempt, request).await?;
-            self.health.worked(Verb::Watch, Resource::Pods);
+            let request = requests::watch_pods(&self.namespace, &self.selector, &version)?;
+            let mut watch = self.api.watch(request).await?;
             while let Some(event) = watch.next::<SlimPod>().await? {
-                let (pod, gone) = match event {
-                    Event::Is(pod) => (pod.0, false),
-                    Event::Gone(pod) => (pod.0, true),
-                    Event::Bookmark(at) => {
-                        version = at;
-                        continue;
-                    }
-                };
-                if let Some(at) = &pod.metadata.resource_version {
-                    version.clone_from(at);
-                }
-                self.tell(if gone { News::Gone(Box::new(pod)) } else { News::Is(Box::new(pod)) }).await;
+                self.tell(match event {
+                    Event::Applied(pod) => PodEvent::Applied(Box::new(pod.0)),
+                    Event::Deleted(pod) => PodEvent::Deleted(Box::new(pod.0)),
+                })
+                .await;
             }
-            sleep(self.chance.jittered(BREATH)).await;
+            if let Some(last) = watch.into_version() {
+                version = last;
+            }
+            sleep(self.random.jittered(BREATH)).await;
         }
     }
 
-    async fn tell(&self, news: News) {
+    async fn tell(&self, event: PodEvent) {
         // Nobody listens once no probe is out.
-        let _ = self.tell.send(news).await;
+        let _ = self.tell.send(event).await;
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::log::say;
 use crate::domain::compact::{CompactError, Container, Message, Run};
 use crate::domain::size::PageSize;
-use crate::kubernetes::core::Observation;
+use crate::kubernetes::reconcile::Observation;
 
 /// A part is shorter, by construction.
 const LONGEST: u64 = 4096;
@@ -69,7 +69,7 @@ fn ask(directory: &Path, round: &Round) -> io::Result<()> {
     fs::rename(draft, place)
 }
 
-/// What one role left, if it is of this round; what is wrong with it is for the core to say.
+/// What one role left, if it is of this round; what is wrong with it is for the reconciler to say.
 fn part(directory: &Path, container: Container, round: &Round) -> Option<String> {
     let text = read(&directory.join(format!("{container}.part"))).ok()?;
     let run: Run = round.run.parse().ok()?;

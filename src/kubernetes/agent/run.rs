@@ -1,4 +1,4 @@
-//! The loop: what is seen goes into the core, what the core decides is done. One thread, no lock that is held while
+//! The loop: what is seen goes into the reconciler, what the reconciler decides is done. One thread, no lock that is held while
 //! something is waited for, and no request that keeps the next tick from coming.
 
 use std::collections::BTreeMap;
@@ -15,24 +15,24 @@ use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::acts::{Answer, Hands};
-use super::chronicle::Chronicle;
+use super::executor::{Answer, Executor};
 use super::health::Health;
 use super::log::say;
 use super::machine::Reader;
-use super::pause::Chance;
-use super::pods::{Follower, News};
-use super::usage::Accountant;
+use super::pods::{PodEvent, PodWatcher};
+use super::reporter::Reporter;
+use super::usage::UsageReader;
 use super::{node, resident};
 use crate::kubernetes::api::Api;
+use crate::kubernetes::backoff::Random;
 use crate::kubernetes::config::{Config, Mode, Profile};
-use crate::kubernetes::core::{Action, Core, Done, Identity, Observation};
 use crate::kubernetes::names;
+use crate::kubernetes::reconcile::{Action, Done, Identity, Observation, Reconciler};
 use crate::linux::root::HostRoot;
 
 /// Time for the last request: the pod's grace period is longer.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// However often the core wants to be called again.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+/// However often the reconciler wants to be called again.
 const SOONEST: Duration = Duration::from_millis(50);
 /// What waits to be taken in, of each kind; who tells more waits.
 const QUEUE: usize = 8;
@@ -52,93 +52,92 @@ pub struct Agent {
     /// What time it is. Waits are measured otherwise.
     pub clock: Box<dyn Fn() -> Timestamp + Send>,
     /// For all waits, so that agents do not act in step.
-    pub chance: Chance,
+    pub random: Random,
     /// Told how it goes.
     pub health: Arc<Health>,
 }
 
 /// The loop's own state.
 struct Loop {
-    core: Core,
+    reconciler: Reconciler,
     clock: Box<dyn Fn() -> Timestamp + Send>,
-    chance: Chance,
+    random: Random,
     health: Arc<Health>,
     reader: Reader,
-    chronicle: Chronicle,
-    accountant: Option<Accountant>,
+    reporter: Reporter,
+    usage_reader: Option<UsageReader>,
     /// Where resident rounds are held.
     rounds: PathBuf,
     wake: Instant,
-    hands: UnboundedSender<Action>,
+    actions: UnboundedSender<Action>,
     answers: Sender<Observation>,
     /// Whatever runs beside the loop; it ends with it.
     tasks: JoinSet<()>,
-    follower: Follower,
-    following: Option<AbortHandle>,
+    pod_watcher: PodWatcher,
+    watching: Option<AbortHandle>,
     /// The probe pods that are there, name and uid.
     pods: BTreeMap<String, String>,
-    /// The newest Node that was seen: its uid and version.
-    newest: Option<(String, u64)>,
 }
 
 /// Runs until `stop` is ready, then ends within two seconds.
 pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
-    let Agent { api, identity, config, root, tick, clock, chance, health } = agent;
-    let (todo, to_do) = mpsc::unbounded_channel();
+    let Agent { api, identity, config, root, tick, clock, random, health } = agent;
+    let (actions_out, actions_in) = mpsc::unbounded_channel();
     let (tell_nodes, mut nodes) = mpsc::channel(QUEUE);
     let (tell_pods, mut pods) = mpsc::channel(QUEUE);
     let (tell_answers, mut answers) = mpsc::channel(QUEUE);
     let (tell_others, mut others) = mpsc::channel(QUEUE);
-    let follower = Follower {
+    let pod_watcher = PodWatcher {
         api: api.clone(),
         namespace: identity.namespace.clone(),
         selector: names::probe_pod_selector(&identity.node),
         health: Arc::clone(&health),
         tell: tell_pods,
-        chance: chance.clone(),
+        random: random.clone(),
     };
-    let hands = Hands {
+    let executor = Executor {
         api: api.clone(),
         identity: identity.clone(),
-        pods: follower.clone(),
+        pods: pod_watcher.clone(),
         health: Arc::clone(&health),
     };
-    let last = hands.clone();
-    let watcher = node::Follower {
+    let last = executor.clone();
+    let node_watcher = node::NodeWatcher {
         api: api.clone(),
         name: identity.node.clone(),
         health: Arc::clone(&health),
         tell: tell_nodes,
-        chance: chance.clone(),
+        random: random.clone(),
     };
     let privileged = config.profile == Profile::Privileged;
-    let accountant =
-        config.pod_accounting.then(|| Accountant::new(api, identity.node.clone(), Arc::clone(&health)));
+    let usage_reader =
+        config.pod_accounting.then(|| UsageReader::new(api, identity.node.clone(), Arc::clone(&health)));
     let mut tasks = JoinSet::new();
     let watch = config.watch_node;
-    tasks.spawn(async move { match if watch { watcher.watch().await } else { watcher.poll().await } {} });
+    tasks.spawn(async move {
+        match if watch { node_watcher.watch().await } else { node_watcher.poll().await } {}
+    });
     if config.mode == Mode::ProbePods {
         // What an agent before left over is seen first; nothing is decided before.
-        tasks.spawn(hands.clone().list_until_known(tell_answers.clone()));
+        tasks.spawn(executor.clone().list_until_known(tell_answers.clone()));
     }
-    tasks.spawn(hands.work(to_do, tell_answers));
+    tasks.spawn(executor.work(actions_in, tell_answers));
     let mut agent = Loop {
         clock,
-        chance,
+        random,
         health,
         reader: Reader::new(root, privileged),
-        chronicle: Chronicle::default(),
-        accountant,
+        reporter: Reporter::default(),
+        usage_reader,
         rounds: PathBuf::from(&config.resident.directory),
         wake: Instant::now() + tick,
-        hands: todo,
+        actions: actions_out,
         answers: tell_others,
         tasks,
-        follower,
-        following: None,
+        pod_watcher,
+        watching: None,
         pods: BTreeMap::new(),
-        newest: None,
-        core: Core::new(identity, config),
+        reconciler: Reconciler::new(identity, config),
     };
     agent.turn(tick, &mut nodes, &mut pods, &mut answers, &mut others, stop).await;
     agent.end(&last).await;
@@ -152,7 +151,7 @@ impl Loop {
         &mut self,
         tick: Duration,
         nodes: &mut Receiver<Option<Box<Node>>>,
-        pods: &mut Receiver<News>,
+        pods: &mut Receiver<PodEvent>,
         answers: &mut Receiver<Answer>,
         others: &mut Receiver<Observation>,
         stop: impl Future<Output = ()>,
@@ -169,8 +168,8 @@ impl Loop {
                 _ = ticks.tick() => self.look(),
                 Some(answer) = answers.recv() => self.take_answer(answer),
                 Some(other) = others.recv() => self.step(other),
-                Some(news) = pods.recv() => self.see_pods(news),
-                Some(node) = nodes.recv() => self.see_node(node),
+                Some(event) = pods.recv() => self.see_pods(event),
+                Some(node) = nodes.recv() => self.step(Observation::Node(node)),
                 // Last: a time that has passed already must not keep the messages waiting.
                 () = sleep_until(self.wake) => self.step(Observation::Tick),
             }
@@ -183,17 +182,17 @@ impl Loop {
         let inventory = self.reader.read();
         if let Some(pools) = inventory.pools.known() {
             self.health.metrics.pools(pools);
-            if let Some(account) = self.accountant.as_mut().and_then(|accountant| accountant.due(pools)) {
+            if let Some(usage) = self.usage_reader.as_mut().and_then(|usage_reader| usage_reader.due(pools)) {
                 let tell = self.answers.clone();
                 self.tasks.spawn(async move {
-                    if let Some(usage) = account.await {
+                    if let Some(usage) = usage.await {
                         // Nobody listens once the agent ends, here and below.
                         let _ = tell.send(Observation::Usage(usage)).await;
                     }
                 });
             }
         }
-        if self.accountant.is_none()
+        if self.usage_reader.is_none()
             && let Some(usage) = self.reader.outside()
         {
             self.step(Observation::Usage(usage));
@@ -201,44 +200,27 @@ impl Loop {
         self.step(Observation::Machine(Box::new(inventory)));
     }
 
-    fn see_node(&mut self, node: Option<Box<Node>>) {
-        match &node {
-            // The answer to a write may overtake the watch: what is older than what was seen would be taken for a change.
-            Some(node) if self.is_older(&node.metadata) => return,
-            Some(node) => self.newest = version(&node.metadata),
-            None => self.newest = None,
-        }
-        self.step(Observation::Node(node));
-    }
-
-    fn is_older(&self, metadata: &ObjectMeta) -> bool {
-        match (&self.newest, version(metadata)) {
-            (Some((uid, newest)), Some((its, version))) => *uid == its && version < *newest,
-            _ => false,
-        }
-    }
-
-    fn see_pods(&mut self, news: News) {
-        match news {
-            News::All(pods) => self.all_pods(pods, None),
-            News::Is(pod) => {
+    fn see_pods(&mut self, event: PodEvent) {
+        match event {
+            PodEvent::Listed(pods) => self.all_pods(pods, None),
+            PodEvent::Applied(pod) => {
                 let (name, uid) = named(&pod.metadata);
                 self.pods.insert(name, uid);
                 self.step(Observation::Pod(pod));
             }
-            News::Gone(pod) => {
+            PodEvent::Deleted(pod) => {
                 let (name, uid) = named(&pod.metadata);
                 self.forget(&name, &uid);
-                self.step(Observation::PodGone { name, uid });
+                self.step(Observation::PodGone { uid });
             }
         }
-        self.follow(None);
+        self.watch_pods(None);
     }
 
     fn all_pods(&mut self, pods: Vec<Pod>, version: Option<String>) {
         self.pods = pods.iter().map(|pod| named(&pod.metadata)).collect();
         self.step(Observation::Pods(pods));
-        self.follow(version);
+        self.watch_pods(version);
     }
 
     fn take_answer(&mut self, answer: Answer) {
@@ -246,17 +228,13 @@ impl Loop {
             Answer::Pods(pods, version) => self.all_pods(pods, Some(version)),
             Answer::Done(done) => {
                 let mut from = None;
-                match &done {
-                    Done::Created { result: Ok(pod), .. } => {
-                        let (name, uid) = named(&pod.metadata);
-                        self.pods.insert(name, uid);
-                        from.clone_from(&pod.metadata.resource_version);
-                    }
-                    Done::Applied(Ok(node)) => self.newest = version(&node.metadata),
-                    _ => {}
+                if let Done::Created { result: Ok(pod), .. } = &done {
+                    let (name, uid) = named(&pod.metadata);
+                    self.pods.insert(name, uid);
+                    from.clone_from(&pod.metadata.resource_version);
                 }
                 self.step(Observation::Done(done));
-                self.follow(from);
+                self.watch_pods(from);
             }
         }
     }
@@ -268,21 +246,21 @@ impl Loop {
     }
 
     /// Watches pods while there are some: from `version` on, if it is known.
-    fn follow(&mut self, version: Option<String>) {
+    fn watch_pods(&mut self, version: Option<String>) {
         if self.pods.is_empty() {
-            if let Some(following) = self.following.take() {
-                following.abort();
+            if let Some(watching) = self.watching.take() {
+                watching.abort();
             }
-        } else if self.following.is_none() {
-            let follower = self.follower.clone();
-            self.following = Some(self.tasks.spawn(async move { match follower.follow(version).await {} }));
+        } else if self.watching.is_none() {
+            let watcher = self.pod_watcher.clone();
+            self.watching = Some(self.tasks.spawn(async move { match watcher.watch_from(version).await {} }));
         }
     }
 
-    /// Has the core decide, and has it done.
+    /// Has the reconciler decide, and has it done.
     fn step(&mut self, observation: Observation) {
         let now = (self.clock)();
-        for action in self.core.step(now, self.chance.next(), observation) {
+        for action in self.reconciler.step(now, self.random.next(), observation) {
             match action {
                 Action::WakeAt(at) => {
                     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
@@ -296,29 +274,29 @@ impl Loop {
                     });
                 }
                 action => {
-                    let _ = self.hands.send(action);
+                    let _ = self.actions.send(action);
                 }
             }
         }
         // Those that have ended are let go of.
         while self.tasks.try_join_next().is_some() {}
-        self.chronicle.note(&self.core.view(), &self.health);
+        self.reporter.report(&self.reconciler.view(), &self.health);
     }
 
     /// Takes back the probe that is out, if that can be done at once; what is left belongs to the agent's pod, and goes with
     /// it.
-    async fn end(mut self, hands: &Hands) {
+    async fn end(mut self, executor: &Executor) {
         self.tasks.abort_all();
         let last = async {
             for (name, uid) in &self.pods {
-                if let Err(error) = hands.delete_pod(name, uid).await
+                if let Err(error) = executor.delete_pod(name, uid).await
                     && !error.is_not_found()
                 {
                     say(format_args!("{error}"));
                 }
             }
         };
-        if timeout(LAST_WORDS, last).await.is_err() {
+        if timeout(LAST_REQUESTS, last).await.is_err() {
             say(format_args!("the API server does not answer: probe pods are left to the garbage collector"));
         }
     }
@@ -331,13 +309,6 @@ impl fmt::Debug for Agent {
             .field("tick", &self.tick)
             .finish_non_exhaustive()
     }
-}
-
-/// A Node's uid and version. Versions of one resource are numbers that grow, as the API server's own cache relies on; one
-/// that is none compares with nothing.
-fn version(metadata: &ObjectMeta) -> Option<(String, u64)> {
-    let version = metadata.resource_version.as_ref()?.parse().ok()?;
-    Some((metadata.uid.clone()?, version))
 }
 
 fn named(metadata: &ObjectMeta) -> (String, String) {

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::health::Health;
 use crate::domain::inventory::Pool;
 use crate::kubernetes::api::{Api, ApiError, requests};
-use crate::kubernetes::core::{PodUse, usage};
-use crate::kubernetes::slim::{List, SlimPod};
+use crate::kubernetes::pod_requests::PodRequests;
+use crate::kubernetes::reconcile::PodUse;
 
 /// Between two lists, however often pages come and go.
 const SOONEST: Duration = Duration::from_secs(60);
@@ -22,26 +22,26 @@ const LATEST: Duration = Duration::from_secs(600);
 /// More pods than a kubelet takes by far.
 const MOST: u32 = 500;
 
-/// Knows when the account is to be taken, and takes it.
+/// Lists the pods of the node when their requests may have changed.
 #[derive(Debug)]
-pub struct Accountant {
+pub struct UsageReader {
     api: Api,
     node: String,
     health: Arc<Health>,
-    /// When it was last taken, and which pages were free then.
+    /// When they were last listed, and which pages were free then.
     last: Option<(Instant, Vec<Option<u64>>)>,
 }
 
-// === impl Accountant ===
+// === impl UsageReader ===
 
-impl Accountant {
-    /// Of one node.
+impl UsageReader {
+    /// A reader for one node.
     #[must_use]
     pub const fn new(api: Api, node: String, health: Arc<Health>) -> Self {
         Self { api, node, health, last: None }
     }
 
-    /// The account, if it is due; it comes to nothing if the API server is away.
+    /// The requests, if it is time to list; the future gives `None` if the API server is away.
     pub fn due(&mut self, pools: &[Pool]) -> Option<impl Future<Output = Option<PodUse>> + Send + use<>> {
         let free: Vec<_> = pools.iter().map(|pool| pool.free.get()).collect();
         let due = self
@@ -54,8 +54,8 @@ impl Accountant {
         self.last = Some((Instant::now(), free));
         let (api, node, health) = (self.api.clone(), self.node.clone(), Arc::clone(&self.health));
         Some(async move {
-            match pods(&api, &node).await {
-                Ok(SomePods(pods)) => Some(usage(&pods)),
+            match requested(&api, &node).await {
+                Ok(usage) => Some(usage),
                 Err(error) => {
                     health.failed(&error);
                     error.is_forbidden().then(|| PodUse::NotSeen(error.to_string()))
@@ -65,10 +65,8 @@ impl Accountant {
     }
 }
 
-struct SomePods(Vec<k8s_openapi::api::core::v1::Pod>);
-
-async fn pods(api: &Api, node: &str) -> Result<SomePods, ApiError> {
-    let (attempt, request) = requests::list_pods_of_node(node, MOST)?;
-    let list: List<SlimPod> = api.object(attempt, request).await?;
-    Ok(SomePods(list.items.into_iter().map(|pod| pod.0).collect()))
+async fn requested(api: &Api, node: &str) -> Result<PodUse, ApiError> {
+    let request = requests::list_pods_of_node(node, MOST)?;
+    let PodRequests { pages } = api.object(request).await?;
+    Ok(PodUse::Requested(pages.into_iter().collect()))
 }

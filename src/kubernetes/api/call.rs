@@ -5,16 +5,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use kube::client::Body;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::error::{ApiError, Attempt};
+use super::requests::ApiRequest;
 use super::{Meter, Watch};
 
 /// How long a connection may take to stand.
@@ -69,13 +70,16 @@ impl Api {
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn object<T: DeserializeOwned>(
-        &self,
-        attempt: Attempt,
-        request: Request<Vec<u8>>,
-    ) -> Result<T, ApiError> {
-        let bytes = self.answer(&attempt, request).await?;
-        serde_json::from_slice(&bytes).map_err(|error| ApiError::Garbled { attempt, why: error.to_string() })
+    pub async fn object<T: DeserializeOwned>(&self, (attempt, request): ApiRequest) -> Result<T, ApiError> {
+        // Parsed from the pieces that came: a list of pods is long, and is not copied into one piece.
+        let body = self.answer(&attempt, request).await?.aggregate();
+        match serde_json::from_reader(body.reader()) {
+            Ok(object) => {
+                self.meter.succeeded(attempt.verb, attempt.resource);
+                Ok(object)
+            }
+            Err(error) => Err(ApiError::Garbled { attempt, why: error.to_string() }),
+        }
     }
 
     /// Sends a request whose answer matters by its status alone.
@@ -83,8 +87,10 @@ impl Api {
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn done(&self, attempt: Attempt, request: Request<Vec<u8>>) -> Result<(), ApiError> {
-        self.answer(&attempt, request).await.map(drop)
+    pub async fn done(&self, (attempt, request): ApiRequest) -> Result<(), ApiError> {
+        self.answer(&attempt, request).await?;
+        self.meter.succeeded(attempt.verb, attempt.resource);
+        Ok(())
     }
 
     /// Begins a watch.
@@ -92,17 +98,22 @@ impl Api {
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn watch(&self, attempt: Attempt, request: Request<Vec<u8>>) -> Result<Watch, ApiError> {
+    pub async fn watch(&self, (attempt, request): ApiRequest) -> Result<Watch, ApiError> {
         let response = self.within(&attempt, self.send(&attempt, request)).await?;
+        self.meter.succeeded(attempt.verb, attempt.resource);
         Ok(Watch::new(attempt, response.into_body()))
     }
 
-    async fn answer(&self, attempt: &Attempt, request: Request<Vec<u8>>) -> Result<Bytes, ApiError> {
+    async fn answer(
+        &self,
+        attempt: &Attempt,
+        request: Request<Vec<u8>>,
+    ) -> Result<Collected<Bytes>, ApiError> {
         let whole = self.within(attempt, async {
             let (head, body) = self.send(attempt, request).await?.into_parts();
             let body =
                 Limited::new(body, LENGTH).collect().await.map_err(|error| no_answer(attempt, &*error))?;
-            Ok(Response::from_parts(head, body.to_bytes()))
+            Ok(Response::from_parts(head, body))
         });
         whole.await.map(Response::into_body)
     }
@@ -136,7 +147,7 @@ impl Api {
         let wait = retry_after(response.headers());
         // A refusal whose text breaks off is a refusal all the same.
         let text = Limited::new(response.into_body(), REFUSAL).collect().await;
-        let text = text.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let text = text.map(Collected::to_bytes).unwrap_or_default();
         // It should be a `Status`, and may be a proxy's page.
         let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| Status {
             message: String::from_utf8_lossy(&text).into_owned(),

@@ -23,6 +23,11 @@ pub use watch::{Event, Watch};
 pub trait Meter: Send + Sync {
     /// Counts one request.
     fn request(&self, verb: Verb, resource: Resource, code: Option<u16>);
+
+    /// A request succeeded, and its answer was understood.
+    fn succeeded(&self, verb: Verb, resource: Resource) {
+        let _ = (verb, resource);
+    }
 }
 
 /// Nobody counts.

@@ -13,7 +13,7 @@ use super::error::{ApiError, Attempt, Resource, Verb};
 use super::watch;
 
 /// What is attempted and the request for it.
-pub type Call = (Attempt, Request<Vec<u8>>);
+pub type ApiRequest = (Attempt, Request<Vec<u8>>);
 
 const NODES: &str = "/api/v1/nodes";
 
@@ -22,7 +22,7 @@ const NODES: &str = "/api/v1/nodes";
 /// # Errors
 ///
 /// A name that is none.
-pub fn get_node(name: &str) -> Result<Call, ApiError> {
+pub fn get_node(name: &str) -> Result<ApiRequest, ApiError> {
     build(Verb::Get, Resource::Nodes, name, Builder::new(NODES).get(name, &GetParams::default()))
 }
 
@@ -31,7 +31,7 @@ pub fn get_node(name: &str) -> Result<Call, ApiError> {
 /// # Errors
 ///
 /// A name that is none.
-pub fn list_node(name: &str) -> Result<Call, ApiError> {
+pub fn list_node(name: &str) -> Result<ApiRequest, ApiError> {
     let params = ListParams::default().fields(&format!("metadata.name={name}"));
     build(Verb::List, Resource::Nodes, name, Builder::new(NODES).list(&params))
 }
@@ -41,7 +41,7 @@ pub fn list_node(name: &str) -> Result<Call, ApiError> {
 /// # Errors
 ///
 /// A selector that is none.
-pub fn list_nodes(selector: Option<&str>, limit: u32, token: Option<&str>) -> Result<Call, ApiError> {
+pub fn list_nodes(selector: Option<&str>, limit: u32, token: Option<&str>) -> Result<ApiRequest, ApiError> {
     let mut params = ListParams::default().limit(limit);
     params.label_selector = selector.map(str::to_owned);
     params.continue_token = token.map(str::to_owned);
@@ -53,7 +53,7 @@ pub fn list_nodes(selector: Option<&str>, limit: u32, token: Option<&str>) -> Re
 /// # Errors
 ///
 /// A name that is none.
-pub fn watch_node(name: &str, version: &str) -> Result<Call, ApiError> {
+pub fn watch_node(name: &str, version: &str) -> Result<ApiRequest, ApiError> {
     let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(watch::SECONDS);
     build(Verb::Watch, Resource::Nodes, name, Builder::new(NODES).watch(&params, version))
 }
@@ -63,7 +63,7 @@ pub fn watch_node(name: &str, version: &str) -> Result<Call, ApiError> {
 /// # Errors
 ///
 /// A name that is none.
-pub fn apply_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<Call, ApiError> {
+pub fn apply_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<ApiRequest, ApiError> {
     let params = PatchParams::apply(manager).force();
     let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Apply(body));
     build(Verb::Patch, Resource::NodesStatus, name, request)
@@ -74,7 +74,7 @@ pub fn apply_node_status(name: &str, manager: &str, body: &impl Serialize) -> Re
 /// # Errors
 ///
 /// A name that is none.
-pub fn merge_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<Call, ApiError> {
+pub fn merge_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<ApiRequest, ApiError> {
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Strategic(body));
     build(Verb::Patch, Resource::NodesStatus, name, request)
@@ -85,7 +85,12 @@ pub fn merge_node_status(name: &str, manager: &str, body: &impl Serialize) -> Re
 /// # Errors
 ///
 /// A selector that is none.
-pub fn list_pods(namespace: &str, selector: &str, limit: u32, token: Option<&str>) -> Result<Call, ApiError> {
+pub fn list_pods(
+    namespace: &str,
+    selector: &str,
+    limit: u32,
+    token: Option<&str>,
+) -> Result<ApiRequest, ApiError> {
     let mut params = ListParams::default().labels(selector).limit(limit);
     params.continue_token = token.map(str::to_owned);
     build(Verb::List, Resource::Pods, "", Builder::new(pods(namespace)).list(&params))
@@ -97,7 +102,7 @@ pub fn list_pods(namespace: &str, selector: &str, limit: u32, token: Option<&str
 /// # Errors
 ///
 /// A name that is none.
-pub fn list_pods_of_node(node: &str, limit: u32) -> Result<Call, ApiError> {
+pub fn list_pods_of_node(node: &str, limit: u32) -> Result<ApiRequest, ApiError> {
     let params = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(limit).match_any();
     build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
 }
@@ -107,7 +112,7 @@ pub fn list_pods_of_node(node: &str, limit: u32) -> Result<Call, ApiError> {
 /// # Errors
 ///
 /// A selector that is none.
-pub fn watch_pods(namespace: &str, selector: &str, version: &str) -> Result<Call, ApiError> {
+pub fn watch_pods(namespace: &str, selector: &str, version: &str) -> Result<ApiRequest, ApiError> {
     let params = WatchParams::default().labels(selector).timeout(watch::SECONDS);
     build(Verb::Watch, Resource::Pods, "", Builder::new(pods(namespace)).watch(&params, version))
 }
@@ -117,7 +122,7 @@ pub fn watch_pods(namespace: &str, selector: &str, version: &str) -> Result<Call
 /// # Errors
 ///
 /// An object that cannot be written as JSON.
-pub fn create_pod(namespace: &str, name: &str, pod: &impl Serialize) -> Result<Call, ApiError> {
+pub fn create_pod(namespace: &str, name: &str, pod: &impl Serialize) -> Result<ApiRequest, ApiError> {
     create(Resource::Pods, pods(namespace), name, pod)
 }
 
@@ -126,7 +131,7 @@ pub fn create_pod(namespace: &str, name: &str, pod: &impl Serialize) -> Result<C
 /// # Errors
 ///
 /// A name that is none.
-pub fn delete_pod(namespace: &str, name: &str, uid: Option<&str>) -> Result<Call, ApiError> {
+pub fn delete_pod(namespace: &str, name: &str, uid: Option<&str>) -> Result<ApiRequest, ApiError> {
     let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
     let params = DeleteParams { preconditions, ..DeleteParams::default() };
     build(Verb::Delete, Resource::Pods, name, Builder::new(pods(namespace)).delete(name, &params))
@@ -137,7 +142,7 @@ pub fn delete_pod(namespace: &str, name: &str, uid: Option<&str>) -> Result<Call
 /// # Errors
 ///
 /// An object that cannot be written as JSON.
-pub fn create_event(namespace: &str, name: &str, event: &impl Serialize) -> Result<Call, ApiError> {
+pub fn create_event(namespace: &str, name: &str, event: &impl Serialize) -> Result<ApiRequest, ApiError> {
     create(Resource::Events, format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), name, event)
 }
 
@@ -145,7 +150,12 @@ fn pods(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods")
 }
 
-fn create(resource: Resource, path: String, name: &str, object: &impl Serialize) -> Result<Call, ApiError> {
+fn create(
+    resource: Resource,
+    path: String,
+    name: &str,
+    object: &impl Serialize,
+) -> Result<ApiRequest, ApiError> {
     let attempt = Attempt::new(Verb::Create, resource, name);
     let body = match serde_json::to_vec(object) {
         Ok(body) => body,
@@ -159,7 +169,7 @@ fn build(
     resource: Resource,
     name: &str,
     request: Result<Request<Vec<u8>>, kube::core::request::Error>,
-) -> Result<Call, ApiError> {
+) -> Result<ApiRequest, ApiError> {
     let attempt = Attempt::new(verb, resource, name);
     match request {
         Ok(request) => Ok((attempt, request)),

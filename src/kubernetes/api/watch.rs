@@ -25,17 +25,16 @@ pub struct Watch {
     attempt: Attempt,
     body: Body,
     read: BytesMut,
+    version: Option<String>,
 }
 
-/// What a watch tells.
+/// An event of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<T> {
-    /// The object is there, new or changed.
-    Is(T),
-    /// The object is gone; this is how it was last.
-    Gone(T),
-    /// Nothing happened up to this resource version.
-    Bookmark(String),
+    /// The object is new or has changed.
+    Applied(T),
+    /// The object was deleted; its last state.
+    Deleted(T),
 }
 
 #[derive(Deserialize)]
@@ -63,7 +62,7 @@ struct Version {
 
 impl Watch {
     pub(super) fn new(attempt: Attempt, body: Body) -> Self {
-        Self { attempt, body, read: BytesMut::new() }
+        Self { attempt, body, read: BytesMut::new(), version: None }
     }
 
     /// The next event; `None` once the server ended the watch in good order. Nothing is lost if the future is dropped.
@@ -74,8 +73,11 @@ impl Watch {
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Event<T>>, ApiError> {
         loop {
             let Some(line) = self.line().await? else { return Ok(None) };
-            if !line.iter().all(u8::is_ascii_whitespace) {
-                return self.event(&line).map(Some);
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            if let Some(event) = self.event(&line)? {
+                return Ok(Some(event));
             }
         }
     }
@@ -107,20 +109,28 @@ impl Watch {
         }
     }
 
-    // Read twice, for the type decides what the object is: a watch is quiet, and nothing is kept in between.
-    fn event<T: DeserializeOwned>(&self, line: &[u8]) -> Result<Event<T>, ApiError> {
-        match self.read_as::<Kind>(line)?.r#type.as_str() {
-            "ADDED" | "MODIFIED" => self.read_as::<Holds<T>>(line).map(|line| Event::Is(line.object)),
-            "DELETED" => self.read_as::<Holds<T>>(line).map(|line| Event::Gone(line.object)),
-            "BOOKMARK" => self
-                .read_as::<Holds<Versioned>>(line)
-                .map(|line| Event::Bookmark(line.object.metadata.resource_version)),
-            "ERROR" => {
-                let status = self.read_as::<Holds<Status>>(line)?.object;
-                Err(status.refusal(self.attempt.clone(), None, None))
-            }
-            other => Err(self.garbled(format!("an event of type {other:?}"))),
+    /// The resource version of the last event, from which another watch goes on.
+    #[must_use]
+    pub fn into_version(self) -> Option<String> {
+        self.version
+    }
+
+    /// The event in a line; `None` for a bookmark.
+    // Parsed several times, because the type says what the object is: a watch is quiet, and nothing is kept in between.
+    fn event<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Option<Event<T>>, ApiError> {
+        let kind = self.read_as::<Kind>(line)?.r#type;
+        if kind == "ERROR" {
+            let status = self.read_as::<Holds<Status>>(line)?.object;
+            return Err(status.refusal(self.attempt.clone(), None, None));
         }
+        let event = match kind.as_str() {
+            "ADDED" | "MODIFIED" => Some(Event::Applied(self.read_as::<Holds<T>>(line)?.object)),
+            "DELETED" => Some(Event::Deleted(self.read_as::<Holds<T>>(line)?.object)),
+            "BOOKMARK" => None,
+            other => return Err(self.garbled(format!("an event of type {other:?}"))),
+        };
+        self.version = Some(self.read_as::<Holds<Versioned>>(line)?.object.metadata.resource_version);
+        Ok(event)
     }
 
     fn read_as<T: DeserializeOwned>(&self, line: &[u8]) -> Result<T, ApiError> {

@@ -2,23 +2,15 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodStatus};
 
-use super::super::publication::line;
 use super::KEPT;
 use crate::domain::compact::Container;
+use crate::domain::text::line;
+use crate::probe::container::Terminated;
 
-/// What a container left when it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    /// Its termination message: whatever the container wrote, unchecked. None if it wrote nothing.
-    pub message: Option<String>,
-    /// How it ended: `OOMKilled, exit code 137`.
-    pub ended: String,
-}
-
-/// What both containers left, frontend first; none unless both have ended.
-pub(super) fn reported(status: Option<&PodStatus>) -> Option<[Left; 2]> {
-    let left = |side| state(status, side)?.terminated.as_ref().map(of);
-    Some([left(Container::Frontend)?, left(Container::Backend)?])
+/// How both containers ended, frontend first; `None` unless both have ended.
+pub(super) fn terminated(status: Option<&PodStatus>) -> Option<[Terminated; 2]> {
+    let one = |side| state(status, side)?.terminated.as_ref().map(of);
+    Some([one(Container::Frontend)?, one(Container::Backend)?])
 }
 
 /// Whether a container runs or has run.
@@ -45,15 +37,15 @@ fn state(status: Option<&PodStatus>, side: Container) -> Option<&ContainerState>
     statuses.iter().find(|one| one.name == side.to_string())?.state.as_ref()
 }
 
-fn of(terminated: &ContainerStateTerminated) -> Left {
+fn of(terminated: &ContainerStateTerminated) -> Terminated {
     let reason = terminated.reason.as_deref().filter(|reason| !reason.is_empty());
     let how = match terminated.signal {
         Some(signal) if signal != 0 => format!("signal {signal}"),
         _ => format!("exit code {}", terminated.exit_code),
     };
     let ended = reason.map_or_else(|| how.clone(), |reason| format!("{reason}, {how}"));
-    Left {
+    Terminated {
         message: terminated.message.clone().filter(|message| !message.is_empty()),
-        ended: line(&ended, KEPT),
+        reason: line(&ended, KEPT),
     }
 }

@@ -136,9 +136,9 @@ fn each_status_has_its_meaning() {
 
 #[test]
 fn what_both_left_is_evidence_whatever_became_of_the_pod() {
-    let left = |message: Option<&str>, ended: &str| Left {
+    let terminated = |message: Option<&str>, reason: &str| Terminated {
         message: message.map(str::to_owned),
-        ended: ended.to_owned(),
+        reason: reason.to_owned(),
     };
     let oom = || json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
     let bus = || json!({"terminated": {"exitCode": 135, "signal": 7, "reason": "Error", "message": ""}});
@@ -150,26 +150,26 @@ fn what_both_left_is_evidence_whatever_became_of_the_pod() {
         (
             "both reported",
             both("Succeeded", done("f"), done("b")),
-            left(Some("f"), "Completed, exit code 0"),
-            left(Some("b"), "Completed, exit code 0"),
+            terminated(Some("f"), "Completed, exit code 0"),
+            terminated(Some("b"), "Completed, exit code 0"),
         ),
         (
             "one was killed",
             both("Failed", oom(), done("b")),
-            left(None, "OOMKilled, exit code 137"),
-            left(Some("b"), "Completed, exit code 0"),
+            terminated(None, "OOMKilled, exit code 137"),
+            terminated(Some("b"), "Completed, exit code 0"),
         ),
         (
             "a signal",
             both("Failed", done("f"), bus()),
-            left(Some("f"), "Completed, exit code 0"),
-            left(None, "Error, signal 7"),
+            terminated(Some("f"), "Completed, exit code 0"),
+            terminated(None, "Error, signal 7"),
         ),
         (
             "evicted after it had reported",
             with_reason("Evicted", both("Failed", done("f"), done("b"))),
-            left(Some("f"), "Completed, exit code 0"),
-            left(Some("b"), "Completed, exit code 0"),
+            terminated(Some("f"), "Completed, exit code 0"),
+            terminated(Some("b"), "Completed, exit code 0"),
         ),
     ] {
         assert_eq!(

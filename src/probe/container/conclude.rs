@@ -1,61 +1,70 @@
-//! From what two containers left behind to findings. Pure: the agent calls it, and believes none of it unseen.
+//! From the termination messages of both containers to findings and a verdict. Pure: the agent calls it.
 
 use super::probe::Probe;
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
+use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use crate::domain::compact::{CompactError, Container, Message, Run};
+use crate::domain::judge::judge;
 use crate::domain::merge::{Ending, WorkerReport, merge};
 use crate::domain::part::PartError;
 use crate::domain::plan::Role;
+use crate::domain::request::Request;
 
-/// What a container left when it ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Left<'a> {
-    /// Its termination message; an empty one is none.
-    pub message: Option<&'a str>,
-    /// How it ended, for the reason where there is no message that can be used: `OOMKilled, exit code 137`.
-    pub ended: &'a str,
+/// How a container ended, as the status of its pod has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terminated {
+    /// Its termination message, unchecked; an empty one counts as none.
+    pub message: Option<String>,
+    /// Why and how it ended: `OOMKilled, exit code 137`.
+    pub reason: String,
 }
 
-/// One container's message, or why there is none to go by.
-type Heard = Result<Message, PartError>;
+/// What the messages of both containers amount to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conclusion {
+    /// The verdict about the size that was probed.
+    pub verdict: Verdict,
+    /// One finding for every item of the plan, and one for each inspection of mount and limits, the worse of both containers'.
+    pub findings: Vec<Finding>,
+    /// Whether both containers left a message that can be used.
+    pub complete: bool,
+}
 
-/// The findings of a probe: one for every item of its plan, as `check` has them, and one for each inspection of mount and
-/// limits, the worse of both containers'. What is missing, cut, forged, or about something else is never a pass.
+/// One container's message, or why it cannot be used.
+type Received = Result<Message, PartError>;
+
+/// Merges the messages of frontend and backend, as `check` merges the parts of its workers. A message that is missing, cut,
+/// forged or about another run never leads to a pass.
 ///
 /// `run` is the name that the containers were given.
 #[must_use]
-pub fn conclude(probe: &Probe, run: &Run, frontend: Left<'_>, backend: Left<'_>) -> Vec<Finding> {
-    let heard = [(Container::Frontend, frontend), (Container::Backend, backend)]
-        .map(|(container, left)| (container, listen(probe, run, container, left)));
+pub fn conclude(probe: &Probe, run: &Run, terminated: &[Terminated; 2]) -> Conclusion {
+    let [frontend, backend] = terminated;
+    let received = [(Container::Frontend, frontend), (Container::Backend, backend)]
+        .map(|(container, terminated)| (container, receive(probe, run, container, terminated)));
     let workers: Vec<_> =
-        heard.iter().flat_map(|(container, heard)| reports(probe, *container, heard)).collect();
-    let mut findings = merge(&probe.plan(), &workers);
-    // The frontend's are all there are.
-    let inspected = Container::Frontend.inspections().iter();
-    findings.extend(inspected.filter_map(|id| inspection(*id, &heard)));
-    findings
+        received.iter().flat_map(|(container, received)| reports(probe, *container, received)).collect();
+    let plan = probe.plan();
+    let mut findings = merge(&plan, &workers);
+    // The backend makes none that the frontend does not make.
+    let inspections = Container::Frontend.inspections().iter();
+    findings.extend(inspections.filter_map(|id| inspection(*id, &received)));
+    let verdicts = judge(&plan, &Request::default(), &findings);
+    let verdict = verdicts.first().map_or(Verdict::Unknown, |one| one.verdict);
+    Conclusion { verdict, findings, complete: received.iter().all(|(_, received)| received.is_ok()) }
 }
 
-/// Whether both containers left a message that counts.
-#[must_use]
-pub fn are_heard(probe: &Probe, run: &Run, frontend: Left<'_>, backend: Left<'_>) -> bool {
-    [(Container::Frontend, frontend), (Container::Backend, backend)]
-        .into_iter()
-        .all(|(container, left)| listen(probe, run, container, left).is_ok())
-}
-
-fn listen(probe: &Probe, run: &Run, container: Container, left: Left<'_>) -> Heard {
-    let Some(text) = left.message.filter(|text| !text.is_empty()) else {
+fn receive(probe: &Probe, run: &Run, container: Container, terminated: &Terminated) -> Received {
+    let Some(text) = terminated.message.as_deref().filter(|text| !text.is_empty()) else {
         return Err(PartError::NotHeard(format!(
             "the {container} container left no message ({})",
-            left.ended
+            terminated.reason
         )));
     };
     match Message::parse(text, container, probe.size, run) {
         Ok(mut message) => {
-            message.findings.iter_mut().for_each(put_words);
+            message.findings.iter_mut().for_each(refer_to_log);
             for part in message.workers.iter_mut().filter_map(|worker| worker.part.as_mut().ok()) {
-                part.findings.iter_mut().for_each(put_words);
+                part.findings.iter_mut().for_each(refer_to_log);
             }
             Ok(message)
         }
@@ -66,8 +75,8 @@ fn listen(probe: &Probe, run: &Run, container: Container, left: Left<'_>) -> Hea
     }
 }
 
-/// Words where those that there were did not fit the message.
-fn put_words(finding: &mut Finding) {
+/// Refers to the container's log where a text did not fit the message.
+fn refer_to_log(finding: &mut Finding) {
     let see = "see the container's log";
     if finding.summary.is_empty() {
         finding.summary = format!("{}: {see}", finding.outcome);
@@ -81,9 +90,9 @@ fn put_words(finding: &mut Finding) {
     }
 }
 
-/// What came of a container's workers; of one that was not heard, the same for each.
-fn reports(probe: &Probe, container: Container, heard: &Heard) -> Vec<WorkerReport> {
-    match heard {
+/// The reports of a container's workers; without a message, the same for each.
+fn reports(probe: &Probe, container: Container, received: &Received) -> Vec<WorkerReport> {
+    match received {
         Ok(message) => message.workers.clone(),
         Err(error) => {
             let report = |role: Role| WorkerReport {
@@ -98,22 +107,22 @@ fn reports(probe: &Probe, container: Container, heard: &Heard) -> Vec<WorkerRepo
     }
 }
 
-/// One inspection, by the containers that were heard; `None` if none of those that make it was: their workers say why.
-fn inspection(id: CheckId, heard: &[(Container, Heard); 2]) -> Option<Finding> {
-    let said = heard.iter().filter(|(container, _)| container.inspections().contains(&id)).filter_map(
-        |(container, heard)| {
-            let message = heard.as_ref().ok()?;
+/// The worse finding of one inspection; `None` if no message has it, which the findings of the workers explain.
+fn inspection(id: CheckId, received: &[(Container, Received); 2]) -> Option<Finding> {
+    let found = received.iter().filter(|(container, _)| container.inspections().contains(&id)).filter_map(
+        |(container, received)| {
+            let message = received.as_ref().ok()?;
             let finding = message.findings.iter().find(|finding| finding.id == id).cloned();
-            Some((*container, finding.unwrap_or_else(|| left_out(id, *container, message))))
+            Some((*container, finding.unwrap_or_else(|| not_reported(id, *container, message))))
         },
     );
-    let said: Vec<_> = said.collect();
-    let alike = said.windows(2).all(|pair| match pair {
+    let found: Vec<_> = found.collect();
+    let alike = found.windows(2).all(|pair| match pair {
         [(_, one), (_, other)] => (one.outcome, &one.summary) == (other.outcome, &other.summary),
         _ => true,
     });
     // Of equals the frontend's, which comes first.
-    let (container, mut worst) = said
+    let (container, mut worst) = found
         .into_iter()
         .reduce(|worst, other| if other.1.outcome > worst.1.outcome { other } else { worst })?;
     if worst.outcome > Outcome::Pass && !alike {
@@ -122,7 +131,7 @@ fn inspection(id: CheckId, heard: &[(Container, Heard); 2]) -> Option<Finding> {
     Some(worst)
 }
 
-fn left_out(id: CheckId, container: Container, message: &Message) -> Finding {
+fn not_reported(id: CheckId, container: Container, message: &Message) -> Finding {
     let size = crate::domain::catalogue::find(id).filter(|check| check.per_size).map(|_| message.size);
     let because = Because::new("a report of this check", format!("the {container} container left it out"));
     Finding::not_pass(id, size, Outcome::Unknown, "not reported", because)

@@ -13,9 +13,9 @@ use super::round::Round;
 use super::rounds::{self, Rounds};
 use crate::domain::compact::{Container, Run};
 
-/// What a container is told.
+/// The command line of a container.
 #[derive(Debug, Clone)]
-pub struct Orders {
+pub struct Options {
     /// Which container it is.
     pub container: Container,
     /// What is probed.
@@ -25,12 +25,12 @@ pub struct Orders {
     /// How long a run may take.
     pub time: Duration,
     /// One run, or rounds.
-    pub errand: Errand,
+    pub mode: Mode,
 }
 
-/// How often, and where what is said goes.
+/// Whether a container runs once or stays.
 #[derive(Debug, Clone)]
-pub enum Errand {
+pub enum Mode {
     /// One run.
     Once {
         /// Its name.
@@ -58,29 +58,29 @@ pub enum ServeError {
     },
 }
 
-/// Does what it is told, and leaves a message whatever came of it. `out` gets the whole report, `err` what went wrong with
+/// Runs the probe, and leaves a message whatever the outcome is. `out` gets the whole report, `err` what went wrong with
 /// the container itself and the workers' logs.
 ///
 /// # Errors
 ///
 /// See [`ServeError`].
-pub fn serve(orders: &Orders, out: &mut dyn Write, err: &mut dyn Write) -> Result<(), ServeError> {
+pub fn serve(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> Result<(), ServeError> {
     let mut supervisor = Supervisor::new().map_err(ServeError::Signals)?;
-    let Orders { container, probe, rendezvous, time, errand } = orders;
+    let Options { container, probe, rendezvous, time, mode } = options;
     let meeting = Meeting::new(rendezvous, *container);
     if let Some(error) = meeting.trouble() {
         // It goes on: the sessions will say what they could not do, and the rest needs nobody.
         ignore(writeln!(err, "hugeprobe: cannot be seen alive in {}: {error}", rendezvous.display()));
     }
-    match errand {
-        Errand::Once { run, report } => {
+    match mode {
+        Mode::Once { run, report } => {
             let mut left = Ok(());
             let round = Round { container: *container, probe, run, meeting: &meeting, time: *time };
             let message = round.play(&mut supervisor, &mut |so_far| left = leave(report, &so_far.write()));
             ignore(log::write(&message, out, err));
             left.map_err(|source| ServeError::Report { path: report.clone(), source })
         }
-        Errand::Rounds(directory) => {
+        Mode::Rounds(directory) => {
             let rounds = Rounds { container: *container, probe, meeting: &meeting, time: *time, directory };
             rounds::serve(&rounds, &mut supervisor, out, err)
         }

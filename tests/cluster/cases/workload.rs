@@ -73,7 +73,7 @@ fn without_limit() {
         }
     }
     assert!(
-        messages.iter().any(|(_, message)| message.contains("verdict fail")),
+        messages.iter().any(|(_, message)| message.contains(r#""verdict":"fail""#)),
         "somebody fails: {messages:#?}"
     );
     drop(made);

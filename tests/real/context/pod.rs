@@ -15,7 +15,7 @@ use hugeprobe::domain::compact::{Container, MESSAGE_LIMIT, Message, Run};
 use hugeprobe::domain::judge::judge;
 use hugeprobe::domain::request::{Request, Workload};
 use hugeprobe::domain::size::PageSize;
-use hugeprobe::probe::container::{Left, Place, Probe, conclude};
+use hugeprobe::probe::container::{Place, Probe, Terminated, conclude};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -211,9 +211,9 @@ impl Pod {
 
     /// What the agent makes of both.
     pub(crate) fn conclude(&self) -> Vec<Finding> {
-        let [frontend, backend] = Container::ALL.map(|container| self.message(container));
-        let left = |message| Left { message: Some(message), ended: "in a test" };
-        conclude(&self.probe, &Self::run(), left(&frontend), left(&backend))
+        let terminated =
+            |container| Terminated { message: Some(self.message(container)), reason: "in a test".to_owned() };
+        conclude(&self.probe, &Self::run(), &Container::ALL.map(terminated)).findings
     }
 
     /// The verdict of findings about this pod's size.

@@ -61,8 +61,8 @@ fn sound(container: Container) -> Message {
     }
 }
 
-fn left(message: &str) -> Left<'_> {
-    Left { message: Some(message), ended: "exit code 0" }
+fn terminated(message: &str) -> Terminated {
+    Terminated { message: Some(message.to_owned()), reason: "exit code 0".to_owned() }
 }
 
 fn verdict(findings: &[Finding]) -> Verdict {
@@ -74,7 +74,7 @@ fn of(findings: &[Finding], id: CheckId) -> &Finding {
 }
 
 fn concluded(frontend: &Message, backend: &Message) -> Vec<Finding> {
-    conclude(&probe(), &run(), left(&frontend.write()), left(&backend.write()))
+    conclude(&probe(), &run(), &[terminated(&frontend.write()), terminated(&backend.write())]).findings
 }
 
 #[test]
@@ -89,27 +89,28 @@ fn two_sound_messages_are_a_pass() {
 fn what_is_missing_or_refused_is_never_a_pass() {
     let texts = Container::ALL.map(|container| sound(container).write());
     let [frontend, backend] = &texts;
-    let gone = Left { message: None, ended: "OOMKilled, exit code 137" };
-    let empty = Left { message: Some(""), ended: "exit code 1" };
-    let other_run = frontend.replace("a-run", "b-run");
+    let gone = Terminated { message: None, reason: "OOMKilled, exit code 137".to_owned() };
+    let empty = Terminated { message: Some(String::new()), reason: "exit code 1".to_owned() };
+    let half = terminated(&frontend[..frontend.len() / 2]);
+    let [frontend, backend] = [frontend, backend].map(|text| terminated(text));
     for (frontend, backend, says) in [
-        (gone, left(backend), "the frontend container left no message (OOMKilled, exit code 137)"),
-        (left(frontend), gone, "the backend container left no message (OOMKilled, exit code 137)"),
-        (left(frontend), empty, "the backend container left no message (exit code 1)"),
-        (left(frontend), left(frontend), "it speaks for another container"),
-        (left(&frontend[..frontend.len() / 2]), left(backend), "no whole message"),
-        (left(&other_run), left(backend), "its checksum does not fit"),
+        (&gone, &backend, "the frontend container left no message (OOMKilled, exit code 137)"),
+        (&frontend, &gone, "the backend container left no message (OOMKilled, exit code 137)"),
+        (&frontend, &empty, "the backend container left no message (exit code 1)"),
+        (&frontend, &frontend, "it is from another container"),
+        (&half, &backend, "not a complete message"),
     ] {
-        let findings = conclude(&probe(), &run(), frontend, backend);
-        assert_eq!(verdict(&findings), Verdict::Unknown, "{says}");
-        assert!(of(&findings, HP601).seen.contains(says), "{:?}", of(&findings, HP601));
+        let conclusion = conclude(&probe(), &run(), &[frontend.clone(), backend.clone()]);
+        assert_eq!((conclusion.verdict, conclusion.complete), (Verdict::Unknown, false), "{says}");
+        let finding = of(&conclusion.findings, HP601);
+        assert!(finding.seen.contains(says), "{finding:?}");
     }
     // Both of a run that was not this: somebody else's message was handed in.
-    let findings = conclude(&probe(), &"other".parse().unwrap(), left(frontend), left(backend));
-    assert_eq!(verdict(&findings), Verdict::Fail);
-    let findings = conclude(&probe(), &run(), gone, gone);
-    assert_eq!(verdict(&findings), Verdict::Unknown);
-    assert!(findings.iter().all(|finding| finding.id != HP301));
+    let other = conclude(&probe(), &"other".parse().unwrap(), &[frontend, backend]);
+    assert_eq!(other.verdict, Verdict::Fail);
+    let nothing = conclude(&probe(), &run(), &[gone.clone(), gone]);
+    assert_eq!(nothing.verdict, Verdict::Unknown);
+    assert!(nothing.findings.iter().all(|finding| finding.id != HP301));
 }
 
 #[test]

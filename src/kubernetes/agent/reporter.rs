@@ -1,0 +1,63 @@
+//! The state of the reconciler in the log and the metrics: a line of log when it changes.
+
+use std::collections::BTreeMap;
+
+use super::health::Health;
+use super::log::say;
+use crate::domain::size::PageSize;
+use crate::kubernetes::reconcile::View;
+
+/// Reports changes; holds what was reported last.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    verdict: String,
+    hindrances: BTreeMap<PageSize, String>,
+    has_node: Option<bool>,
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// Logs what has changed, and sets the metrics.
+    pub fn report(&mut self, view: &View<'_>, health: &Health) {
+        if view.first_published {
+            health.published();
+        }
+        if let Some(verdict) = view.verdict {
+            let sizes: Vec<_> =
+                view.sizes.iter().map(|one| format!("{} {}", one.size, one.verdict)).collect();
+            let text = format!("verdict {verdict}: {}", sizes.join(", "));
+            if text != self.verdict {
+                say(format_args!("{}", text.trim_end_matches([':', ' '])));
+                self.verdict = text;
+            }
+            health.metrics.verdicts(verdict, view.sizes);
+        }
+        health
+            .metrics
+            .outcomes(view.findings.iter().map(|finding| (finding.id, finding.size, finding.outcome)));
+        health.metrics.probes(&view.probes);
+        self.hindrances(view);
+        if self.has_node.is_none_or(|had| had != view.has_node) {
+            if self.has_node.is_some() {
+                say(format_args!("the Node is {}", if view.has_node { "there" } else { "not there" }));
+            }
+            self.has_node = Some(view.has_node);
+        }
+    }
+
+    fn hindrances(&mut self, view: &View<'_>) {
+        for probe in &view.probes {
+            match (probe.hindrance, self.hindrances.get(&probe.size)) {
+                (Some(now), before) if before.is_none_or(|before| before != now) => {
+                    say(format_args!("the probe of {}: {now}", probe.size));
+                    self.hindrances.insert(probe.size, now.to_owned());
+                }
+                (None, Some(_)) => {
+                    self.hindrances.remove(&probe.size);
+                }
+                _ => {}
+            }
+        }
+    }
+}

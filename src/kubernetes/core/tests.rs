@@ -1,8 +1,0 @@
-//! The core in a small world: an API server, a kubelet and a machine that do what each test wants, second by second.
-
-mod adoption;
-mod life;
-mod probes;
-mod properties;
-mod world;
-mod writes;

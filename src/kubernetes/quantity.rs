@@ -1,0 +1,71 @@
+//! Amounts of huge pages as Kubernetes writes them.
+
+use crate::domain::reading::Reading;
+use crate::domain::size::PageSize;
+
+/// The page size and the number of whole pages of a resource `hugepages-<size>`; `None` for any other resource.
+#[must_use]
+pub fn in_pages(resource: &str, amount: &str) -> Option<(PageSize, Reading<u64>)> {
+    let size: PageSize = resource.strip_prefix("hugepages-")?.parse().ok()?;
+    let pages = match bytes(amount) {
+        Some(bytes) if bytes % size.bytes() == 0 => Reading::Known(bytes / size.bytes()),
+        _ => {
+            let text: String = amount.chars().take(40).collect();
+            Reading::Malformed(format!("{resource}: '{}' is no whole number of pages", text.escape_debug()))
+        }
+    };
+    Some((size, pages))
+}
+
+/// The bytes of a quantity with a binary unit, a decimal one, or none.
+fn bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 11] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+        ("Pi", 1 << 50),
+        ("Ei", 1 << 60),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("", 1),
+    ];
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn capacity_is_counted_in_pages() {
+        let pages = |resource: &str, amount: &str| in_pages(resource, amount).map(|(_, pages)| pages.get());
+        for (resource, amount, expected) in [
+            ("hugepages-2Mi", "1Gi", Some(Some(512))),
+            ("hugepages-1Gi", "16Gi", Some(Some(16))),
+            ("hugepages-1Gi", "0", Some(Some(0))),
+            ("hugepages-2Mi", "4194304", Some(Some(2))),
+            ("hugepages-2Mi", "3Mi", Some(None)),
+            ("hugepages-2Mi", "1e9", Some(None)),
+            ("hugepages-2Mi", "-1", Some(None)),
+            ("hugepages-2Mi", "99999999999Ei", Some(None)),
+            ("memory", "1Gi", None),
+            ("hugepages-3Mi", "3Mi", None),
+        ] {
+            assert_eq!(pages(resource, amount), expected, "{resource} {amount}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_amount_panics(resource in "(hugepages-)?\\PC{0,12}", amount in "\\PC{0,24}") {
+            let _ = in_pages(&resource, &amount);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the agent before left on the Node: a verdict of the same boot and configuration is kept until there is a new one.
+//!
+//! Nothing is believed that anybody else has written, or that is not as an agent writes it.
+
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Reconciler;
+use super::node::NodeView;
+use super::size_state::ProbeResult;
+use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
+use crate::domain::size::PageSize;
+use crate::domain::text::line;
+use crate::kubernetes::names;
+use crate::kubernetes::publication::ANNOTATION_CHARS;
+
+/// How far the clock may have been set back since.
+const SET_BACK: SignedDuration = SignedDuration::from_mins(5);
+
+impl Reconciler {
+    /// Looks at what the Node shows, once.
+    pub(super) fn adopt(&mut self) {
+        if self.publishing.adopted {
+            return;
+        }
+        let Some(node) = self.observed.node.as_ref().and_then(Option::as_ref).cloned() else { return };
+        self.publishing.adopted = true;
+        let (now, shown) = (self.clock.now(), self.clock.shown());
+        let is_ours = self.is_of_this_boot(&node);
+        let (sizes, longest) = (&mut self.sizes, self.config.renew_minutes.saturating_mul(120_000));
+        for (size, state) in sizes.iter_mut().filter(|_| is_ours) {
+            let Some(about) = &state.about else { continue };
+            if let Some((probe_result, left)) = kept(&node, *size, &about.configuration, shown) {
+                let left = u64::try_from(left.as_millis()).unwrap_or(0).min(longest);
+                state.probe_result = Some(ProbeResult { expires: now.after(left), ..probe_result });
+            }
+        }
+        if self.is_trusted(&node) {
+            let renew_at = self.next_renewal();
+            self.publishing.take_over(&node, renew_at);
+        }
+        self.inspect();
+    }
+
+    /// Whether the Node shows what an agent wrote on this boot, and nobody else has touched it.
+    pub(super) fn is_trusted(&self, node: &NodeView) -> bool {
+        self.is_of_this_boot(node) && node.owned.contains(names::VERDICT)
+    }
+
+    /// Whether an agent says there that it is about this boot.
+    fn is_of_this_boot(&self, node: &NodeView) -> bool {
+        let boot = self.observed.inventory.as_ref().and_then(|inventory| inventory.host.boot_id.known());
+        boot.is_some() && node.annotations.get(names::BOOT_ID) == boot && node.owned.contains(names::BOOT_ID)
+    }
+}
+
+/// The verdict about one size, and for how long it is still valid.
+fn kept(
+    node: &NodeView,
+    size: PageSize,
+    configuration: &str,
+    now: Timestamp,
+) -> Option<(ProbeResult, SignedDuration)> {
+    let own = |key: &str| node.annotations.get(key).filter(|_| node.owned.contains(key)).map(String::as_str);
+    let mut words = own(&names::probe(size))?.split(' ');
+    let (verdict, at, digest) = (words.next()?, words.next()?, words.next()?);
+    let verdict = match verdict {
+        "pass" => Verdict::Pass,
+        "warn" => Verdict::Warn,
+        "fail" => Verdict::Fail,
+        _ => return None,
+    };
+    let at = Timestamp::from_str(at).ok()?;
+    let valid_until = Timestamp::from_str(own(names::VALID_UNTIL)?).ok()?;
+    let left = valid_until.duration_since(now);
+    if words.next().is_some()
+        || digest != configuration
+        || left <= SignedDuration::ZERO
+        || at > now.checked_add(SET_BACK).ok()?
+    {
+        return None;
+    }
+    let findings = node.annotations.iter().filter(|(key, _)| node.owned.contains(*key));
+    let findings = findings.filter_map(|(key, value)| finding(key, value, size)).collect();
+    let share = own(&names::share(size)).map(|share| line(share, ANNOTATION_CHARS));
+    let probe_result = ProbeResult {
+        configuration: digest.to_owned(),
+        verdict,
+        findings,
+        share,
+        at,
+        expires: super::Moment::default(),
+    };
+    Some((probe_result, left))
+}
+
+/// What a probe found, from its annotation: `hugeprobe.io/check.HP601.2Mi: "fail: another inode"`. What facts alone tell
+/// (HP1xx, HP2xx) is looked at anew.
+fn finding(key: &str, value: &str, size: PageSize) -> Option<Finding> {
+    let rest = key.strip_prefix(names::PREFIX)?.strip_prefix("check.")?;
+    let (id, its) = match rest.split_once('.') {
+        Some((id, its)) => (id, Some(its.parse::<PageSize>().ok()?)),
+        None => (rest, None),
+    };
+    let id: CheckId = id.parse().ok()?;
+    let (word, summary) = value.split_once(": ")?;
+    let outcome = match word {
+        "warn" => Outcome::Warn,
+        "fail" => Outcome::Fail,
+        _ => return None,
+    };
+    let summary = line(summary, ANNOTATION_CHARS);
+    let is_of_probe = id.number() >= 300 && its.is_none_or(|its| its == size);
+    is_of_probe.then(|| {
+        Finding::not_pass(id, its, outcome, summary.clone(), Because::new("as its check has it", summary))
+    })
+}

@@ -1,0 +1,130 @@
+//! Time as the reconciler counts it: what has passed, not what the clock shows. A clock that is set back or forth moves no deadline.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::LONGEST_SLEEP_MS;
+use super::refusal::Refusal;
+use crate::kubernetes::backoff::{Backoff, jittered, next_random};
+
+/// A point in the agent's life, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Moment(u64);
+
+/// The agent's time, the clock's, and a number that nobody else has.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    now: Moment,
+    shown: Option<Timestamp>,
+    /// Up to when time has been counted: the last whole millisecond.
+    counted: Option<Timestamp>,
+    random: u64,
+}
+
+/// What passes at most from one observation to the next: the pools are read more often than that, so more is a clock that was
+/// set, or a machine that slept.
+const MOST_AT_ONCE: SignedDuration = SignedDuration::from_mins(70);
+
+// === impl ===
+
+impl Moment {
+    /// This many milliseconds later.
+    pub(super) const fn after(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// Milliseconds from `earlier` to this.
+    pub(super) const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Clock {
+    /// The clock shows `now`.
+    pub(super) fn advance(&mut self, now: Timestamp, random: u64) {
+        let passed = self.counted.map_or(SignedDuration::ZERO, |counted| now.duration_since(counted));
+        let whole = passed.clamp(SignedDuration::ZERO, MOST_AT_ONCE).as_millis();
+        self.now = self.now.after(u64::try_from(whole).unwrap_or(0));
+        // What is less than a millisecond is counted next time: many short steps are not to be no time at all.
+        let rest = passed.subsec_nanos() % 1_000_000;
+        self.counted = now.checked_sub(SignedDuration::from_nanos(i64::from(rest.max(0)))).ok();
+        self.shown = Some(now);
+        self.random = self.random.wrapping_add(random);
+    }
+
+    /// Now, as the reconciler counts.
+    pub(super) const fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// Now, as the clock shows it.
+    pub(super) fn shown(&self) -> Timestamp {
+        self.shown.unwrap_or_default()
+    }
+
+    /// What the clock will show then, if nobody sets it.
+    pub(super) fn at(&self, moment: Moment) -> Timestamp {
+        let ahead = SignedDuration::from_millis(i64::try_from(moment.since(self.now)).unwrap_or(i64::MAX));
+        self.shown().checked_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// `milliseconds` with jitter.
+    pub(super) fn jittered(&mut self, milliseconds: u64) -> u64 {
+        jittered(milliseconds, next_random(&mut self.random))
+    }
+
+    /// When to try again after so many failures in a row, at least one.
+    pub(super) fn again(&mut self, backoff: Backoff, failures: u32) -> Moment {
+        let wait = self.jittered(backoff.wait(failures));
+        self.now.after(wait)
+    }
+
+    /// The same after a refusal: not before the API server asks for.
+    pub(super) fn after_refusal(&mut self, backoff: Backoff, failures: u32, refusal: &Refusal) -> Moment {
+        let asked = refusal.retry_after_ms().min(LONGEST_SLEEP_MS);
+        self.again(backoff, failures).max(self.now.after(asked))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_moves_no_deadline() {
+        let mut clock = Clock::default();
+        clock.advance(at(1000), 1);
+        let deadline = clock.now().after(30_000);
+        clock.advance(at(10), 1);
+        assert_eq!(clock.at(deadline), at(40));
+        clock.advance(at(20), 1);
+        assert_eq!(deadline.since(clock.now()), 20_000);
+        clock.advance(at(1 << 32), 1);
+        assert_eq!(clock.now().since(deadline), 70 * 60_000 - 20_000);
+    }
+
+    #[test]
+    fn many_short_steps_are_time_all_the_same() {
+        let mut clock = Clock::default();
+        for micros in (0..=1_000_000).step_by(300) {
+            clock.advance(at(1000).checked_add(SignedDuration::from_micros(micros)).unwrap(), 1);
+        }
+        assert!(clock.now().since(Moment::default()) >= 999);
+    }
+
+    #[test]
+    fn a_server_that_asks_for_time_gets_it() {
+        let mut clock = Clock::default();
+        let backoff = Backoff { first: 1_000, most: 60_000 };
+        let wait = |clock: &mut Clock, after_seconds| {
+            let refusal = Refusal::Throttled { after_seconds };
+            clock.after_refusal(backoff, 1, &refusal).since(clock.now())
+        };
+        assert!((800..=1_200).contains(&wait(&mut clock, None)));
+        assert_eq!(wait(&mut clock, Some(30)), 30_000);
+        assert_eq!(wait(&mut clock, Some(u64::MAX)), LONGEST_SLEEP_MS);
+    }
+}

@@ -1,0 +1,232 @@
+//! What the machine's facts and the Node's amount to: sizes, findings, and what a probe would be about.
+//!
+//! The agent looks at the pools as they are configured, not as they are used: pages in use change all the time without
+//! anything having changed.
+
+use serde_json::json;
+
+use super::node::NodeView;
+use super::size_state::About;
+use super::{PodUse, Reconciler};
+use crate::domain::catalogue::{HP102, HP105};
+use crate::domain::check::{Finding, Outcome, Verdict};
+use crate::domain::inspect;
+use crate::domain::inspect::kubernetes as cluster;
+use crate::domain::inventory::{HugeMount, Inventory, Pool};
+use crate::domain::judge;
+use crate::domain::plan::{Item, Plan};
+use crate::domain::reading::Reading;
+use crate::domain::report::SizeVerdict;
+use crate::domain::request::Request;
+use crate::domain::size::PageSize;
+use crate::kubernetes::config::Profile;
+use crate::kubernetes::names;
+use crate::probe::planning;
+
+/// How long pages must be seen in use outside pods: a pod's end is seen before its pages are back, or after.
+const OUTSIDE_MS: u64 = 60_000;
+
+/// What a probe of a changed pool waits after the last one: a pool that is being set is read in between.
+const SOONEST_MS: u64 = 2_000;
+
+/// What the verdict is, and about what.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) sizes: Vec<SizeVerdict>,
+}
+
+impl Reconciler {
+    /// Looks at everything anew.
+    pub(super) fn inspect(&mut self) {
+        let Some((inventory, node)) =
+            self.observed.inventory.as_ref().zip(self.observed.node.as_ref().and_then(Option::as_ref))
+        else {
+            return;
+        };
+        let configured = configured(inventory);
+        let request = self.config.request(&node.labels);
+        let sizes = planning::sizes(&configured, &request);
+        let now = self.clock.now();
+        let boot = inventory.host.boot_id.known().cloned();
+
+        self.sizes.retain(|size, _| sizes.contains(size));
+        for &size in &sizes {
+            let about = boot.as_deref().map(|boot| self.about(boot, &configured, node, &request, size));
+            let persistent = configured.pool(size).and_then(Pool::persistent);
+            let state = self.sizes.entry(size).or_default();
+            let capacity = node.capacity(size);
+            state.may_be_tried = persistent != Some(0)
+                && configured.pool(size).is_some()
+                && capacity != Reading::Absent
+                && capacity.get().is_none_or(|pages| pages > 0);
+            state.is_about(about, now.after(SOONEST_MS));
+        }
+
+        let mut findings = inspect::kernel(&configured, &request, &sizes);
+        findings.retain(|finding| ![HP102, HP105].contains(&finding.id));
+        for &size in &sizes {
+            findings.push(self.holders(inventory, &request, size));
+            findings.push(cluster::capacity(&configured, &request, size, &node.capacity(size)));
+            let outside = self.outside(inventory, node, size);
+            let state = self.sizes.entry(size).or_default();
+            findings.push(lasting(outside, &mut state.outside_since, now));
+            if state.may_be_tried {
+                findings.push(cluster::admission(size, &state.admission(now)));
+                findings.extend(state.findings(now).iter().cloned());
+            }
+        }
+        let nothing: Vec<_> =
+            sizes.iter().copied().filter(|&size| planning::is_nothing(&configured, &request, size)).collect();
+        findings.retain(|finding| {
+            finding.outcome != Outcome::Skip || !finding.size.is_some_and(|size| nothing.contains(&size))
+        });
+        findings.sort_by_key(|finding| (finding.size.is_none(), finding.size, finding.id));
+        self.judged = Some(self.judge(sizes, nothing, &findings));
+        self.findings = findings;
+        self.configured = configured;
+    }
+
+    /// A size passes by a conclusive probe that stands (HP203 is the evidence of it, and mandatory), unless anything else is
+    /// worse.
+    fn judge(&self, sizes: Vec<PageSize>, nothing_there: Vec<PageSize>, findings: &[Finding]) -> Judged {
+        let evidence = |&size: &PageSize| Item {
+            id: crate::domain::catalogue::HP203,
+            size: Some(size),
+            roles: Vec::new(),
+            mandatory: true,
+        };
+        let items = sizes.iter().filter(|size| !nothing_there.contains(size)).map(evidence).collect();
+        let plan = Plan { sizes, nothing_there, items };
+        let mut verdicts = judge::judge(&plan, &Request::default(), findings);
+        for one in &mut verdicts {
+            let Some(state) = self.sizes.get(&one.size).filter(|state| state.may_be_tried) else { continue };
+            // Whatever else is in order: without a probe that stands nobody knows.
+            let probed =
+                state.valid_result(self.clock.now()).map_or(Verdict::Unknown, |result| result.verdict);
+            one.verdict = one.verdict.max(probed);
+        }
+        let verdict = judge::machine(&verdicts, &Request::default(), findings);
+        Judged { verdict, sizes: verdicts }
+    }
+
+    /// HP105: by who looked, if somebody did.
+    fn holders(&self, inventory: &Inventory, request: &Request, size: PageSize) -> Finding {
+        let skipped =
+            || Finding::skip(HP105, size, "who holds pages is seen by the privileged profile alone");
+        if self.config.profile == Profile::Restricted {
+            return skipped();
+        }
+        let of_size = inspect::pools::inspect(inventory, request, size);
+        of_size.into_iter().find(|finding| finding.id == HP105).unwrap_or_else(skipped)
+    }
+
+    /// HP202.
+    fn outside(&self, inventory: &Inventory, node: &NodeView, size: PageSize) -> Finding {
+        let unseen = || match (self.config.profile, self.config.pod_accounting) {
+            (Profile::Restricted, false) => {
+                "the right to list the pods of the node is missing: podAccounting, or the privileged profile"
+            }
+            _ => "nobody has looked yet",
+        };
+        let usage = self.observed.usage.clone().unwrap_or_else(|| PodUse::NotSeen(unseen().to_owned()));
+        cluster::outside(inventory, size, &node.capacity(size), &usage)
+    }
+
+    /// What a probe of `size` would be about.
+    fn about(
+        &self,
+        boot: &str,
+        configured: &Inventory,
+        node: &NodeView,
+        request: &Request,
+        size: PageSize,
+    ) -> About {
+        let config = &self.config;
+        let probe = &config.probe;
+        let mounts: Vec<_> =
+            configured.mounts.known().into_iter().flatten().filter(|mount| is_of_the_host(mount)).collect();
+        let mounts: Vec<_> = (mounts.iter())
+            .map(|mount| {
+                json!([
+                    mount.path,
+                    mount.size,
+                    mount.limit_bytes,
+                    mount.min_bytes,
+                    mount.inodes,
+                    mount.read_only
+                ])
+            })
+            .collect();
+        let pool = configured.pool(size);
+        let configuration = json!({
+            "boot": boot,
+            "size": size,
+            "pages": pool.map(|pool| &pool.total),
+            "numa": pool.map(|pool| pool.numa.iter().map(|one| (one.node, one.total.clone())).collect::<Vec<_>>()),
+            "mounts": mounts,
+            "need": request.need.iter().filter(|need| need.size == size).collect::<Vec<_>>(),
+            "profile": format!("{:?} {:?} {:?}", config.profile, config.mode, config.workload_seccomp),
+            "workload": config.workload,
+            "ids": [probe.run_as_user, probe.run_as_group, probe.fs_group],
+            "runtime": probe.runtime_class_name,
+            "peer": config.peer.as_ref().map(|peer| (&peer.host_path, peer.listen)),
+        });
+        let configuration = names::digest([configuration.to_string().as_str()]);
+        let overcommit = self
+            .observed
+            .inventory
+            .as_ref()
+            .and_then(|inventory| inventory.pool(size))
+            .map(|pool| &pool.overcommit);
+        let due = json!({
+            "capacity": node.capacity(size),
+            "expect": request.expect.iter().filter(|one| one.size == size).collect::<Vec<_>>(),
+            "overcommit": overcommit,
+            "image": probe.image,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pages": probe.pages(size),
+        });
+        let due = names::digest([configuration.as_str(), due.to_string().as_str()]);
+        About { configuration, due }
+    }
+}
+
+/// The pools without what use makes of them: persistent pages, all of them free. Kubernetes counts no others.
+fn configured(inventory: &Inventory) -> Inventory {
+    let persistent = |total: &Reading<u64>, surplus: &Reading<u64>| match (total.get(), surplus.get()) {
+        (Some(total), Some(surplus)) => (Reading::Known(total.saturating_sub(surplus)), Reading::Known(0)),
+        _ => (total.clone(), surplus.clone()),
+    };
+    let mut configured = inventory.clone();
+    for pool in configured.pools.known_mut().into_iter().flatten() {
+        (pool.total, pool.surplus) = persistent(&pool.total, &pool.surplus);
+        pool.free = pool.total.clone();
+        pool.reserved = Reading::Known(0);
+        pool.overcommit = Reading::Known(0);
+        for node in &mut pool.numa {
+            (node.total, node.surplus) = persistent(&node.total, &node.surplus);
+            node.free = node.total.clone();
+        }
+    }
+    configured.holders = None;
+    configured
+}
+
+/// Not the hugetlbfs that a pod was given, our own probe's among them: those come and go.
+fn is_of_the_host(mount: &HugeMount) -> bool {
+    !mount.path.contains("kubernetes.io~empty-dir")
+}
+
+/// The finding, once it has lasted.
+fn lasting(finding: Finding, since: &mut Option<super::clock::Moment>, now: super::clock::Moment) -> Finding {
+    if finding.outcome <= Outcome::Pass || finding.outcome == Outcome::Unknown {
+        *since = None;
+        return finding;
+    }
+    let begin = *since.get_or_insert(now);
+    if now.since(begin) >= OUTSIDE_MS {
+        return finding;
+    }
+    Finding::pass(finding.id, finding.size, "pages in use outside pods have not been seen for long")
+}

@@ -1,0 +1,237 @@
+//! When a probe is due, and what came of it. One pod at a time on a node; what is left over is removed.
+
+mod ending;
+mod pods;
+mod resident;
+
+use super::clock::Moment;
+use super::size_state::Kind;
+use super::{Action, Reconciler, Refusal};
+use crate::domain::size::PageSize;
+use crate::kubernetes::backoff::Backoff;
+use crate::kubernetes::config::Mode;
+use crate::kubernetes::pod_outcome::{self, End, Stage};
+use crate::kubernetes::probe_pod::{Asked, probe_pod};
+use pods::Pods;
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub(super) struct Probing {
+    running: Option<RunningProbe>,
+    pods: Pods,
+    /// Rounds of resident mode so far.
+    rounds: u64,
+}
+
+/// The probe that is running.
+#[derive(Debug)]
+struct RunningProbe {
+    asked: Asked,
+    /// [`About`](super::size_state::About) when it was made.
+    about: super::size_state::About,
+    /// The pod's name; the round's nonce in resident mode.
+    name: String,
+    /// The pod's uid, once it is made.
+    uid: Option<String>,
+    since: Moment,
+    /// That it is gone.
+    gone: bool,
+}
+
+/// After an answer that says nothing about the probe.
+const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
+
+/// A name that is still taken is free a few seconds later.
+const AFTER_TAKEN: Backoff = Backoff { first: 1_000, most: 30_000 };
+
+/// What is allowed for on top of all deadlines: kubelet and API server take their time.
+const SLACK_MS: u64 = 15_000;
+
+impl Reconciler {
+    /// Ends what has ended, removes what is left over, starts what is due.
+    pub(super) fn probe(&mut self, actions: &mut Vec<Action>) {
+        if let Some(end) = self.end_of_probe() {
+            self.end_probe(end);
+            self.inspect();
+        }
+        if self.node().is_none() {
+            return;
+        }
+        let running =
+            self.probing.running.as_ref().map(|running| (running.name.as_str(), running.uid.as_deref()));
+        self.probing.pods.remove(running, self.clock.now(), actions);
+        if self.probing.running.is_none()
+            && !self.probing.pods.any_alive()
+            && let Some(size) = self.next_size()
+        {
+            self.start(size, actions);
+        }
+    }
+
+    /// When something is to be decided about probes.
+    pub(super) fn probing_times(&self) -> Vec<Moment> {
+        let now = self.clock.now();
+        let mut times: Vec<_> = match &self.probing.running {
+            Some(running) => vec![self.pending_until(running), self.over_by(running)],
+            None => self.sizes.values().filter_map(|state| state.due(now)).collect(),
+        };
+        times.extend(self.probing.pods.times());
+        times
+    }
+
+    /// The first size whose probe is due and whose pod's name is free: those that were never told of come first.
+    fn next_size(&self) -> Option<PageSize> {
+        let now = self.clock.now();
+        let due = self.sizes.iter().filter(|(_, state)| state.due(now).is_some_and(|time| time <= now));
+        let free = due.filter(|(size, _)| !self.probing.pods.has(&self.pod_name(**size)));
+        free.min_by_key(|(size, state)| (state.is_settled(), **size)).map(|(size, _)| *size)
+    }
+
+    fn pod_name(&self, size: PageSize) -> String {
+        crate::kubernetes::names::probe_pod(&self.identity.node, size)
+    }
+
+    fn start(&mut self, size: PageSize, actions: &mut Vec<Action>) {
+        let Some(about) = self.sizes.get(&size).and_then(|state| state.about.clone()) else { return };
+        let Some(asked) = self.asked(size) else { return };
+        let name = match self.config.mode {
+            Mode::ProbePods => {
+                actions.push(Action::CreatePod(Box::new(probe_pod(&self.identity, &self.config, &asked))));
+                self.pod_name(size)
+            }
+            Mode::Resident => self.start_round(&asked, actions),
+        };
+        let since = self.clock.now();
+        self.probing.running = Some(RunningProbe { asked, about, name, uid: None, since, gone: false });
+    }
+
+    /// The least that proves the point: as many pages as are set, but no more than half of what there is, since both
+    /// containers ask for as many.
+    fn asked(&self, size: PageSize) -> Option<Asked> {
+        let (inventory, node) = (self.observed.inventory.as_ref()?, self.node()?);
+        let pool = inventory.pool(size)?;
+        let capacity = node.capacity(size).get().unwrap_or(1);
+        let obtainable = pool.available().unwrap_or(0).saturating_add(pool.growable().unwrap_or(0));
+        let half = capacity.min(obtainable) / 2;
+        let request = self.config.request(&node.labels);
+        Some(Asked {
+            size,
+            pages: self.config.probe.pages(size).min(half).max(1),
+            // Two limits of a page each would never be scheduled there. A role of a resident pod has its own already.
+            frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
+            need: request.need.into_iter().filter(|need| need.size == size).collect(),
+        })
+    }
+
+    /// Whether the probe that is running has ended, and how.
+    fn end_of_probe(&self) -> Option<End> {
+        let running = self.probing.running.as_ref()?;
+        let now = self.clock.now();
+        if self.config.mode == Mode::Resident {
+            let late = now >= self.over_by(running);
+            return late.then(|| End::Unknown("neither role answered in its time".to_owned()));
+        }
+        let uid = running.uid.as_ref()?;
+        if running.gone {
+            return Some(pod_outcome::gone());
+        }
+        let too_late = || {
+            (now >= self.over_by(running))
+                .then(|| End::Unknown("the probe pod did not end in its time".into()))
+        };
+        match self.probing.pods.stage(uid) {
+            Some(Stage::Ended(end)) => Some(end.clone()),
+            Some(Stage::Pending { if_it_lasts }) if now >= self.pending_until(running) => {
+                Some(if_it_lasts.clone())
+            }
+            Some(Stage::Starting { stuck: Some(why) }) if now >= self.pending_until(running) => {
+                Some(End::Unknown(why.clone()))
+            }
+            Some(Stage::Starting { stuck: None }) if now >= self.over_by(running) => {
+                Some(End::Unknown("the probe pod's containers did not start in their time".to_owned()))
+            }
+            Some(_) | None => too_late(),
+        }
+    }
+
+    fn pending_until(&self, running: &RunningProbe) -> Moment {
+        running.since.after(self.config.probe.pending_seconds.saturating_mul(1000))
+    }
+
+    fn over_by(&self, running: &RunningProbe) -> Moment {
+        let deadline = self.config.probe.deadline_seconds.saturating_mul(1000);
+        self.pending_until(running).after(deadline).after(SLACK_MS)
+    }
+
+    /// The answer to `CreatePod`.
+    pub(super) fn created(&mut self, name: &str, result: Result<k8s_openapi::api::core::v1::Pod, Refusal>) {
+        let Some(running) =
+            self.probing.running.as_mut().filter(|running| running.name == name && running.uid.is_none())
+        else {
+            return;
+        };
+        match result {
+            Ok(pod) => {
+                running.uid = pod.metadata.uid.clone();
+                self.probing.pods.made(&pod, self.clock.now());
+            }
+            Err(refusal) => {
+                let size = running.asked.size;
+                self.probing.running = None;
+                self.not_created(size, &refusal);
+            }
+        }
+    }
+
+    fn not_created(&mut self, size: PageSize, refusal: &Refusal) {
+        let shown = self.clock.shown();
+        let renew = self.renew_ms();
+        let Some(state) = self.sizes.get_mut(&size) else { return };
+        let settle =
+            |state: &mut super::SizeState| state.tried = state.about.as_ref().map(|about| about.due.clone());
+        let backoff = match refusal {
+            // One of ours is left over under this name, and was not seen yet.
+            Refusal::Exists => {
+                self.probing.pods.look();
+                state.failures = state.failures.saturating_add(1);
+                AFTER_TAKEN
+            }
+            Refusal::Quota(_) => {
+                state.hindered(
+                    Kind::Waiting,
+                    "exceeded quota: other nodes are probed first".to_owned(),
+                    shown,
+                );
+                state.backoff(renew)
+            }
+            Refusal::Forbidden(_) => {
+                settle(state);
+                state.hindered(
+                    Kind::Prevented,
+                    "the API server forbids the probe pod (403)".to_owned(),
+                    shown,
+                );
+                state.backoff(renew)
+            }
+            Refusal::Invalid(_) => {
+                settle(state);
+                state.hindered(
+                    Kind::Prevented,
+                    "the API server refuses the probe pod as invalid".to_owned(),
+                    shown,
+                );
+                state.backoff(renew)
+            }
+            Refusal::Conflict(_) | Refusal::Gone(_) | Refusal::Throttled { .. } | Refusal::Unavailable(_) => {
+                self.probing.pods.look();
+                state.failures = state.failures.saturating_add(1);
+                AFTER_TROUBLE
+            }
+        };
+        let failures = state.failures;
+        let again = self.clock.after_refusal(backoff, failures, refusal);
+        if let Some(state) = self.sizes.get_mut(&size) {
+            state.not_before = again;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What the end of a probe means for its size.
+
+use super::super::Reconciler;
+use super::super::size_state::{Kind, ProbeResult, share};
+use super::RunningProbe;
+use crate::domain::check::{Finding, Outcome, Verdict};
+use crate::kubernetes::pod_outcome::End;
+use crate::probe::container::{Conclusion, Terminated, conclude};
+
+impl Reconciler {
+    /// The probe that is running has ended.
+    pub(super) fn end_probe(&mut self, end: End) {
+        let Some(running) = self.probing.running.take() else { return };
+        let size = running.asked.size;
+        if let Some(state) = self.sizes.get_mut(&size) {
+            state.tried = Some(running.about.due.clone());
+        }
+        match end {
+            End::Reported(terminated) => self.conclude(&running, &terminated),
+            End::Busy(why) => self.hinder(&running, Kind::Busy, why),
+            End::Unknown(why) => self.hinder(&running, Kind::Prevented, why),
+        }
+        let renew = self.renew_ms();
+        let Some(state) = self.sizes.get(&size) else { return };
+        let (backoff, failures) = (state.backoff(renew), state.failures);
+        let again = self.clock.again(backoff, failures);
+        if let Some(state) = self.sizes.get_mut(&size) {
+            state.not_before = again;
+        }
+    }
+
+    fn hinder(&mut self, running: &RunningProbe, kind: Kind, why: String) {
+        let shown = self.clock.shown();
+        if let Some(state) = self.sizes.get_mut(&running.asked.size) {
+            state.hindered(kind, why, shown);
+        }
+    }
+
+    /// Both containers ended: what they left is evidence, or it is not.
+    fn conclude(&mut self, running: &RunningProbe, terminated: &[Terminated; 2]) {
+        let run = running.uid.as_deref().unwrap_or(&running.name);
+        let Conclusion { verdict, findings, complete } = match run.parse() {
+            Ok(run) => conclude(&running.asked.probe(&self.config), &run, terminated),
+            Err(_) => Conclusion { verdict: Verdict::Unknown, findings: Vec::new(), complete: false },
+        };
+        let (now, shown, renew) = (self.clock.now(), self.clock.shown(), self.renew_ms());
+        let used_up = complete && self.is_used_up(running);
+        let Some(state) = self.sizes.get_mut(&running.asked.size) else { return };
+        let not_pass: Vec<Finding> =
+            findings.iter().filter(|finding| finding.outcome > Outcome::Pass).cloned().collect();
+        match verdict {
+            Verdict::Pass | Verdict::Warn | Verdict::Fail => {
+                state.probe_result = Some(ProbeResult {
+                    configuration: running.about.configuration.clone(),
+                    verdict,
+                    findings: findings.iter().map(without_evidence).collect(),
+                    share: share(&findings),
+                    at: shown,
+                    expires: now.after(renew.saturating_mul(2)),
+                });
+                state.inconclusive.clear();
+                state.hindrance = None;
+                state.took = Some(now.since(running.since));
+                state.ended(verdict.as_str(), verdict == Verdict::Fail);
+            }
+            // It was let in, for pages that the kubelet does not know to be in use.
+            Verdict::Unknown | Verdict::None if used_up => {
+                state.hindered(Kind::Busy, "no free page".to_owned(), shown);
+            }
+            Verdict::Unknown | Verdict::None => {
+                // Of equals the first: what came after was often not reached because of it.
+                let worst = not_pass.iter().rev().max_by_key(|finding| finding.outcome);
+                let why = worst.map_or_else(
+                    || "the probe could not tell".to_owned(),
+                    |worst| format!("the probe could not tell, {}", worst.id),
+                );
+                state.inconclusive = not_pass;
+                state.hindered(Kind::Inconclusive, why, shown);
+            }
+        }
+    }
+
+    /// Whether the pool has fewer pages to give than one container of the probe asks for: somebody has the others.
+    fn is_used_up(&self, running: &RunningProbe) -> bool {
+        let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(running.asked.size));
+        let obtainable = pool.and_then(|pool| Some(pool.available()?.saturating_add(pool.growable()?)));
+        obtainable.is_some_and(|pages| pages < running.asked.pages)
+    }
+
+    /// Milliseconds from one renewal to the next.
+    pub(in super::super) const fn renew_ms(&self) -> u64 {
+        self.config.renew_minutes.saturating_mul(60_000)
+    }
+}
+
+/// As it is kept for as long as the verdict stands: the evidence is in the containers' logs.
+fn without_evidence(finding: &Finding) -> Finding {
+    Finding { evidence: serde_json::Map::new(), ..finding.clone() }
+}

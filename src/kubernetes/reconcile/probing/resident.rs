@@ -1,0 +1,56 @@
+//! Resident mode: two containers beside the agent serve rounds, and leave what a pod would leave.
+
+use super::super::{Action, Reconciler};
+use crate::domain::size::PageSize;
+use crate::kubernetes::names;
+use crate::kubernetes::pod_outcome::End;
+use crate::kubernetes::probe_pod::Asked;
+use crate::probe::container::Terminated;
+
+impl Reconciler {
+    /// Asks for a round, and says under which nonce.
+    pub(super) fn start_round(&mut self, asked: &Asked, actions: &mut Vec<Action>) -> String {
+        self.probing.rounds = self.probing.rounds.saturating_add(1);
+        let number = self.probing.rounds.to_string();
+        let time = self.clock.shown().to_string();
+        let run = names::digest([self.identity.pod_uid.as_str(), time.as_str(), number.as_str()]);
+        actions.push(Action::Round {
+            size: asked.size,
+            run: run.clone(),
+            pages: asked.pages,
+            seconds: self.config.probe.deadline_seconds,
+        });
+        run
+    }
+
+    /// The nonce of the round that is under way.
+    #[cfg(test)]
+    pub(in super::super) fn round(&self) -> Option<String> {
+        self.probing.running.as_ref().map(|running| running.name.clone())
+    }
+
+    /// What the roles left of a round.
+    pub(in super::super) fn see_round(
+        &mut self,
+        size: PageSize,
+        run: &str,
+        frontend: Option<String>,
+        backend: Option<String>,
+    ) {
+        if !self
+            .probing
+            .running
+            .as_ref()
+            .is_some_and(|running| running.asked.size == size && running.name == run)
+        {
+            return;
+        }
+        let end = if frontend.is_none() && backend.is_none() {
+            End::Unknown("neither role answered in its time".to_owned())
+        } else {
+            let terminated = |message| Terminated { message, reason: "no part in its time".to_owned() };
+            End::Reported(Box::new([frontend, backend].map(terminated)))
+        };
+        self.end_probe(end);
+    }
+}

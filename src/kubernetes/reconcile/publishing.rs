@@ -1,0 +1,313 @@
+//! What is decided, held against what the Node shows: one apply if they differ, and one when it is time to renew.
+
+mod events;
+mod node_state;
+
+use jiff::Timestamp;
+
+use super::clock::Moment;
+use super::node::NodeView;
+use super::refusal::Refusal;
+use super::size_state::{Kind, ProbeResult};
+use super::{Action, Reconciler};
+use crate::domain::check::Verdict;
+use crate::kubernetes::backoff::Backoff;
+use crate::kubernetes::config::Profile;
+use crate::kubernetes::publication::{Content, Facts, Target, Times};
+use events::EventRecorder;
+use node_state::{NodeState, with_scrub};
+
+/// What was written, and what is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    /// Whether the Node was looked at for what the agent before left.
+    pub(super) adopted: bool,
+    /// Whether a verdict of this agent, or of the one before, has been on the Node.
+    pub(super) first_out: bool,
+    /// Whether what is decided may be shown; not while the first probe is under way.
+    pub(super) decided: bool,
+    /// What was sent and is not answered.
+    sent: Option<Sent>,
+    not_before: Moment,
+    failures: u32,
+    /// When the verdict is made again; none before it was published once.
+    renew_at: Option<Moment>,
+    /// Whether that is under way.
+    renewing: bool,
+    unsettled_since: Option<Moment>,
+    /// The last apply that was taken.
+    applied: Option<Applied>,
+    recorder: EventRecorder,
+}
+
+#[derive(Debug)]
+struct Sent {
+    uid: String,
+    desired: NodeState,
+    /// Whether other people's keys were overwritten, to be removed by the next one.
+    scrubs: bool,
+    event: Option<events::PendingEvent>,
+}
+
+#[derive(Debug)]
+struct Applied {
+    uid: String,
+    at: Moment,
+    /// What was sent and what the Node showed then, if they differ: there is no use in sending it again.
+    futile: Option<(NodeState, NodeState)>,
+}
+
+/// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
+/// after a change, is one write.
+pub const HOLD_MS: u64 = 20_000;
+
+/// A watch may lag behind one's own write by this; an older Node that comes later is another's.
+const LAG_MS: u64 = 60_000;
+
+/// Two applies are so far apart at least, whoever else writes to the Node.
+const APART_MS: u64 = 2_000;
+
+/// Between two applies that were not answered, or by an error of the server.
+pub const OUTAGE: Backoff = Backoff { first: 1_000, most: 60_000 };
+const REFUSED: Backoff = Backoff { first: 30_000, most: 600_000 };
+
+impl Reconciler {
+    /// The Node as the API server has it. One that is older than what is known is an echo.
+    pub(super) fn see_node(&mut self, node: Option<NodeView>) {
+        let now = self.clock.now();
+        let lags = self.publishing.applied.as_ref().is_some_and(|applied| now.since(applied.at) < LAG_MS);
+        if let (Some(Some(known)), Some(new)) = (&self.observed.node, &node)
+            && known.uid == new.uid
+            && new.version < known.version
+            && lags
+        {
+            return;
+        }
+        self.observed.node = Some(node);
+    }
+
+    /// Applies the decided state if the Node shows something else, renews it in time, and records events.
+    pub(super) fn publish(&mut self, actions: &mut Vec<Action>) {
+        self.renew();
+        let hold = self.holds();
+        self.publishing.decided |= !hold;
+        if let Some(action) = self.apply(hold) {
+            actions.push(action);
+        }
+        actions.extend(self.publishing.recorder.emit(self.clock.now()));
+    }
+
+    /// When something is to be decided about writing.
+    pub(super) fn publishing_times(&self) -> Vec<Moment> {
+        let publishing = &self.publishing;
+        let hold = publishing.unsettled_since.map(|since| since.after(HOLD_MS));
+        let expiry =
+            self.sizes.values().filter_map(|state| state.probe_result.as_ref().map(|result| result.expires));
+        let outside = self.sizes.values().filter_map(|state| Some(state.outside_since?.after(60_000)));
+        let apply = publishing.sent.is_none().then_some(publishing.not_before);
+        [apply, hold, publishing.renew_at, publishing.recorder.time()]
+            .into_iter()
+            .flatten()
+            .chain(expiry)
+            .chain(outside)
+            .collect()
+    }
+
+    /// The apply that is due, if one is.
+    fn apply(&mut self, hold: bool) -> Option<Action> {
+        let now = self.clock.now();
+        if self.publishing.sent.is_some() || now < self.publishing.not_before || hold {
+            return None;
+        }
+        let (content, event_text) = self.content()?;
+        let node = self.node()?;
+        let (desired, observed) = (NodeState::desired(&content), NodeState::observed(node));
+        let futile = self.publishing.applied.as_ref().is_some_and(|applied| {
+            applied.uid == node.uid
+                && applied.futile.as_ref().is_some_and(|(sent, then)| *sent == desired && *then == observed)
+        });
+        let differs = desired != observed && !futile;
+        let renewed = self.publishing.renewing && self.is_settled();
+        if !differs && !renewed && !self.has_bad_times(node) {
+            return None;
+        }
+        let (uid, since) = (node.uid.clone(), node_state::same_status_since(&content, node));
+        let (sent, scrubs) = with_scrub(content, node);
+        let target = Target {
+            name: &self.identity.node,
+            uid: &uid,
+            now: self.clock.shown(),
+            same_status_since: since,
+        };
+        let body = sent.body(self.times(), target);
+        let event = self.publishing.recorder.pending(&uid, &self.identity, event_text, self.clock.shown());
+        self.publishing.sent = Some(Sent { uid, desired, scrubs, event });
+        Some(Action::Apply(body))
+    }
+
+    /// The answer to `Apply`.
+    pub(super) fn applied(&mut self, result: Result<NodeView, Refusal>) {
+        let Some(sent) = self.publishing.sent.take() else { return };
+        let now = self.clock.now();
+        let node = match result {
+            Ok(node) => node,
+            Err(refusal) => return self.not_applied(&refusal),
+        };
+        self.publishing.failures = 0;
+        self.publishing.not_before = now.after(APART_MS);
+        self.publishing.first_out = true;
+        if self.is_settled() {
+            self.publishing.renewing = false;
+        }
+        let observed = NodeState::observed(&node);
+        let futile = (observed != sent.desired && !sent.scrubs).then_some((sent.desired, observed));
+        self.publishing.applied = Some(Applied { uid: sent.uid, at: now, futile });
+        self.observed.node = Some(Some(node));
+        if let Some(event) = sent.event {
+            self.publishing.recorder.record(event);
+        }
+        self.publishing.renew_at = Some(self.next_renewal());
+    }
+
+    /// When what the Node shows now is to be renewed: in its time, and before half of what it is valid for is over.
+    pub(super) fn next_renewal(&mut self) -> Moment {
+        let next = self.renew_ms().min(self.valid_for() / 2);
+        self.clock.now().after(self.clock.jittered(next))
+    }
+
+    fn not_applied(&mut self, refusal: &Refusal) {
+        let publishing = &mut self.publishing;
+        publishing.failures = publishing.failures.saturating_add(1);
+        let backoff = match refusal {
+            Refusal::Forbidden(_) | Refusal::Invalid(_) => REFUSED,
+            _ => OUTAGE,
+        };
+        publishing.not_before = self.clock.after_refusal(backoff, publishing.failures, refusal);
+    }
+
+    /// Begins to renew, when it is time: every size is probed again, save those whose probes are kept from running. A verdict
+    /// that stands because the node is busy is good for another while.
+    fn renew(&mut self) {
+        let now = self.clock.now();
+        if self.publishing.renewing || self.publishing.renew_at.is_none_or(|at| now < at) {
+            return;
+        }
+        self.publishing.renewing = true;
+        let expires = now.after(self.renew_ms().saturating_mul(2));
+        for state in self.sizes.values_mut() {
+            let kind = state.hindrance.as_ref().map(|hindrance| hindrance.kind);
+            let is_valid = state.valid_result(now).is_some();
+            match (kind, state.probe_result.as_mut()) {
+                (None, _) => state.renew = true,
+                (Some(Kind::Busy), Some(probe_result)) if is_valid => probe_result.expires = expires,
+                _ => {}
+            }
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.sizes.values().all(super::SizeState::is_settled)
+    }
+
+    /// Whether to wait for a probe that is under way, or about to be, before anything is written.
+    fn holds(&mut self) -> bool {
+        if self.is_settled() {
+            self.publishing.unsettled_since = None;
+            return false;
+        }
+        let now = self.clock.now();
+        let since = *self.publishing.unsettled_since.get_or_insert(now);
+        let Some(node) = self.node() else { return true };
+        // What somebody else wrote, or another boot, is not left to stand.
+        let may_stand = !node.shows_anything() || self.is_trusted(node);
+        let fails = self.judged.as_ref().is_some_and(|judged| judged.verdict == Verdict::Fail);
+        now.since(since) < HOLD_MS && may_stand && !(fails && node.shows_anything())
+    }
+
+    /// Whether the Node says for how long its verdict counts, and that this is not over.
+    fn has_bad_times(&self, node: &NodeView) -> bool {
+        let read = |key: &str| node.annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
+        let now = self.clock.shown();
+        let (Some(checked), Some(until)) =
+            (read(crate::kubernetes::names::CHECKED_AT), read(crate::kubernetes::names::VALID_UNTIL))
+        else {
+            return true;
+        };
+        let longest = jiff::SignedDuration::from_mins(
+            i64::try_from(self.config.renew_minutes).unwrap_or(i64::MAX / 256) * 4,
+        );
+        let is_over = until <= now && self.valid_for() > 1000;
+        is_over || checked.duration_since(now) > longest || until.duration_since(now) > longest
+    }
+
+    /// For how long what stands is valid from now on, milliseconds.
+    fn valid_for(&self) -> u64 {
+        let now = self.clock.now();
+        let results = self
+            .sizes
+            .values()
+            .filter(|state| state.may_be_tried)
+            .filter_map(|state| state.valid_result(now));
+        let busy = |result: &ProbeResult| result.expires.since(now);
+        results.map(busy).min().unwrap_or(u64::MAX).min(self.renew_ms().saturating_mul(2))
+    }
+
+    fn times(&self) -> Times {
+        let (now, shown) = (self.clock.now(), self.clock.shown());
+        let oldest = self
+            .sizes
+            .values()
+            .filter(|state| state.may_be_tried)
+            .filter_map(|state| state.valid_result(now));
+        // A clock that was set back would have it found in the future.
+        let checked_at = oldest.map(|result| result.at).min().unwrap_or(shown).min(shown);
+        Times { checked_at, valid_until: self.clock.at(now.after(self.valid_for())) }
+    }
+
+    /// The desired content of the Node, and the text of an event about it.
+    fn content(&self) -> Option<(Content, events::EventText)> {
+        let judged = self.judged.as_ref()?;
+        let boot = self.observed.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
+        let now = self.clock.now();
+        let tried = || self.sizes.iter().filter(|(_, state)| state.may_be_tried);
+        let valid = || tried().filter_map(|(size, state)| Some((*size, state.valid_result(now)?)));
+        let hindrances: Vec<_> =
+            tried().filter_map(|(size, state)| Some(state.hindrance.as_ref()?.annotation(*size))).collect();
+        let facts = Facts {
+            verdict: judged.verdict,
+            sizes: &judged.sizes,
+            findings: &self.findings,
+            inventory: &self.configured,
+            boot_id: boot,
+            profile: self.config.profile.name(),
+            shares: valid().filter_map(|(size, result)| Some((size, result.share.clone()?))).collect(),
+            probes: valid().map(|(size, result)| (size, result.annotation())).collect(),
+            hindrance: (!hindrances.is_empty()).then(|| hindrances.join("; ")),
+        };
+        let text = events::EventText {
+            verdict: judged.verdict,
+            reason: facts.reason().to_owned(),
+            note: facts.message(),
+        };
+        Some((Content::of(&facts), text))
+    }
+}
+
+impl Publishing {
+    /// The Node shows what the agent before wrote: it is known, and its events are told.
+    pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
+        self.first_out = true;
+        self.renew_at = Some(renew_at);
+        self.recorder.take_over(node);
+    }
+}
+
+impl Profile {
+    /// As it is published.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Privileged => "privileged",
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Events: one for each change of the verdict or its reason, once the Node shows it.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+
+use super::super::clock::{Clock, Moment};
+use super::super::node::NodeView;
+use super::super::refusal::Refusal;
+use super::super::{Action, Identity, Reconciler};
+use crate::domain::check::Verdict;
+use crate::kubernetes::backoff::Backoff;
+use crate::kubernetes::event::{VerdictChange, event};
+use crate::kubernetes::names;
+
+/// Records events: one at a time, each tried again while the API server is away.
+#[derive(Debug, Default)]
+pub(super) struct EventRecorder {
+    /// The verdict and reason of the last event, and its Node.
+    recorded: Option<Recorded>,
+    queue: VecDeque<Event>,
+    /// Whether the first of the queue was sent and is not answered.
+    sent: bool,
+    not_before: Moment,
+    failures: u32,
+}
+
+/// The content of an event.
+#[derive(Debug, Clone)]
+pub(super) struct EventText {
+    pub(super) verdict: Verdict,
+    pub(super) reason: String,
+    pub(super) note: String,
+}
+
+/// An event that is recorded once the Node shows its verdict.
+#[derive(Debug)]
+pub(super) struct PendingEvent {
+    recorded: Recorded,
+    event: Option<Box<Event>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Recorded {
+    uid: String,
+    verdict: String,
+    reason: String,
+}
+
+/// The most events that wait; the oldest is dropped for a new one.
+const KEPT: usize = 3;
+
+const BACKOFF: Backoff = Backoff { first: 2_000, most: 300_000 };
+
+// === impl EventRecorder ===
+
+impl EventRecorder {
+    /// The agent before recorded what the Node shows.
+    pub(super) fn take_over(&mut self, node: &NodeView) {
+        self.recorded = Some(Recorded {
+            uid: node.uid.clone(),
+            verdict: node.annotations.get(names::VERDICT).cloned().unwrap_or_default(),
+            reason: node.condition.as_ref().map_or_else(|| NOTHING.to_owned(), |one| one.reason.clone()),
+        });
+    }
+
+    /// The event about a change of the verdict or its reason; `None` if the last event said the same, or if the Node never had huge
+    /// pages.
+    pub(super) fn pending(
+        &self,
+        uid: &str,
+        identity: &Identity,
+        text: EventText,
+        at: Timestamp,
+    ) -> Option<PendingEvent> {
+        let EventText { verdict, reason, note } = text;
+        let recorded = Recorded { uid: uid.to_owned(), verdict: verdict.to_string(), reason };
+        let before = self.recorded.as_ref().filter(|before| before.uid == uid);
+        if before == Some(&recorded) {
+            return None;
+        }
+        let is_nothing = verdict == Verdict::None && before.is_none();
+        let change = VerdictChange {
+            node: &identity.node,
+            uid,
+            agent: &identity.pod,
+            verdict,
+            reason: &recorded.reason,
+            note: &note,
+            at,
+        };
+        let event = (!is_nothing).then(|| Box::new(event(change)));
+        Some(PendingEvent { recorded, event })
+    }
+
+    /// The Node shows it.
+    pub(super) fn record(&mut self, pending: PendingEvent) {
+        self.recorded = Some(pending.recorded);
+        self.queue.extend(pending.event.map(|event| *event));
+        while self.queue.len() > KEPT {
+            // The one on its way stays the first.
+            self.queue.remove(usize::from(self.sent));
+        }
+    }
+
+    /// The next event, if one is due.
+    pub(super) fn emit(&mut self, now: Moment) -> Option<Action> {
+        if self.sent || now < self.not_before {
+            return None;
+        }
+        let event = self.queue.front()?.clone();
+        self.sent = true;
+        Some(Action::Emit(Box::new(event)))
+    }
+
+    pub(super) fn time(&self) -> Option<Moment> {
+        (!self.sent && !self.queue.is_empty()).then_some(self.not_before)
+    }
+
+    fn answered(&mut self, name: &str, result: &Result<(), Refusal>, clock: &mut Clock) {
+        if !self.sent || self.queue.front().and_then(|event| event.metadata.name.as_deref()) != Some(name) {
+            return;
+        }
+        self.sent = false;
+        match result {
+            Err(refusal @ (Refusal::Throttled { .. } | Refusal::Unavailable(_) | Refusal::Gone(_))) => {
+                self.failures = self.failures.saturating_add(1);
+                self.not_before = clock.after_refusal(BACKOFF, self.failures, refusal);
+            }
+            // Done, refused because it exists, or refused for good: an event is tried once more only if the server was away.
+            Ok(()) | Err(_) => {
+                self.failures = 0;
+                self.queue.pop_front();
+            }
+        }
+    }
+}
+
+/// The reason of a Node that has no condition.
+const NOTHING: &str = "HugepagesGone";
+
+impl Reconciler {
+    /// The answer to `Emit`.
+    pub(in super::super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
+        self.publishing.recorder.answered(name, result, &mut self.clock);
+    }
+}

@@ -1,0 +1,8 @@
+//! The reconciler in a small world: an API server, a kubelet and a machine that do what each test wants, second by second.
+
+mod adoption;
+mod life;
+mod probes;
+mod properties;
+mod world;
+mod writes;
