@@ -1,10 +1,13 @@
-//! HP401 and HP402: what the hugetlb cgroups leave of each size. HP403 to HP408: what the process limits leave of the
+//! HP401 and HP402: what the hugetlb cgroups, and the memory cgroup where huge pages count against it, leave of each size. HP403 to HP408: what the process limits leave of the
 //! workload, by the rules of `workload`.
+
+mod memory;
 
 use super::super::catalogue::{HP401, HP402};
 use super::super::cgroup::{AccountKind, Headroom, HugetlbCgroup, Room};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Pool};
+use super::super::memory_cgroup::MemoryCgroup;
 use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
 use super::super::size::{PageSize, human_bytes};
@@ -59,8 +62,21 @@ impl Payer {
     const fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
         match self {
             Self::This => None,
+            Self::Frontend => inventory.role_cgroups.frontend.as_ref().map(|group| &group.hugetlb),
+            Self::Backend => inventory.role_cgroups.backend.as_ref().map(|group| &group.hugetlb),
+        }
+    }
+
+    /// The memory cgroup that it pays in.
+    const fn memory(self, inventory: &Inventory) -> &Reading<MemoryCgroup> {
+        let role = match self {
+            Self::This => None,
             Self::Frontend => inventory.role_cgroups.frontend.as_ref(),
             Self::Backend => inventory.role_cgroups.backend.as_ref(),
+        };
+        match role {
+            Some(role) => &role.memory,
+            None => &inventory.memory_cgroup,
         }
     }
 
@@ -85,21 +101,30 @@ impl Payer {
 impl Question<'_> {
     /// Pages that this payer has to pay for; `None` if none are asked for by name.
     fn need(&self) -> Option<u64> {
-        let own = sum(self.payer.needs(self.request), self.size);
-        if self.payer != Payer::This {
-            return own;
-        }
-        // A role without a cgroup of its own is in this one.
+        sum(self.needs(), self.size)
+    }
+
+    /// All that this payer has to pay for, of every size. A role without a cgroup of its own is in this process's.
+    fn needs(&self) -> impl Iterator<Item = &PageCount> {
         let roles = [Payer::Frontend, Payer::Backend].into_iter();
-        let here = roles.filter(|role| role.cgroup(self.inventory).is_none());
-        let theirs = here.filter_map(|role| sum(role.needs(self.request), self.size));
-        own.into_iter().chain(theirs).reduce(u64::saturating_add)
+        let here = roles
+            .filter(|role| self.payer == Payer::This && role.cgroup(self.inventory).is_none())
+            .flat_map(|role| role.needs(self.request));
+        self.payer.needs(self.request).iter().chain(here)
     }
 
     fn answer(&self) -> Finding {
         if needed(self.request, self.size).is_none() && self.nothing_there() {
             return Finding::skip(self.id, self.size, "no page of this size to be limited");
         }
+        let of_hugetlb = self.answer_of_hugetlb();
+        match self.kind {
+            AccountKind::Fault => memory::combine(self, of_hugetlb),
+            AccountKind::Reservation => of_hugetlb,
+        }
+    }
+
+    fn answer_of_hugetlb(&self) -> Finding {
         let cgroup = match (self.payer.cgroup(self.inventory), &self.inventory.cgroup) {
             (Some(cgroup), _) | (None, Reading::Known(cgroup)) => cgroup,
             (None, Reading::Absent) => {
