@@ -106,7 +106,7 @@ fn memory_max_of_a_slice_counts_where_huge_pages_are_charged_to_it() {
         assert_eq!(outcomes("v2-memory-accounting", need), (outcome, Pass), "{need}");
     }
     let findings = judged("v2-memory-accounting", "2Mi=48");
-    assert!(findings[0].seen.contains("/sys/fs/cgroup/work.slice/memory.max is 64Mi"), "{:?}", findings[0]);
+    assert!(findings[0].seen.contains("/sys/fs/cgroup/work.slice/memory.max is 64 MiB"), "{:?}", findings[0]);
     assert_eq!(cgroup::read_memory(&tree("v2-parent").root), Reading::Absent);
 }
 

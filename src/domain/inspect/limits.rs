@@ -10,6 +10,7 @@ use super::super::inventory::{Inventory, Pool};
 use super::super::memory_cgroup::MemoryCgroup;
 use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
+use super::super::role_cgroups::RoleCgroup;
 use super::super::size::{PageSize, human_bytes};
 use super::{PAGES_OF_ALL_STEPS, count, needed, sum, workload};
 
@@ -59,24 +60,20 @@ enum Payer {
 
 impl Payer {
     /// The cgroup, if it is one of a role's own.
-    const fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
-        match self {
-            Self::This => None,
-            Self::Frontend => inventory.role_cgroups.frontend.as_ref().map(|group| &group.hugetlb),
-            Self::Backend => inventory.role_cgroups.backend.as_ref().map(|group| &group.hugetlb),
-        }
+    fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
+        self.role(inventory).map(|role| &role.hugetlb)
     }
 
     /// The memory cgroup that it pays in.
-    const fn memory(self, inventory: &Inventory) -> &Reading<MemoryCgroup> {
-        let role = match self {
+    fn memory(self, inventory: &Inventory) -> &Reading<MemoryCgroup> {
+        self.role(inventory).map_or(&inventory.memory_cgroup, |role| &role.memory)
+    }
+
+    const fn role(self, inventory: &Inventory) -> Option<&RoleCgroup> {
+        match self {
             Self::This => None,
             Self::Frontend => inventory.role_cgroups.frontend.as_ref(),
             Self::Backend => inventory.role_cgroups.backend.as_ref(),
-        };
-        match role {
-            Some(role) => &role.memory,
-            None => &inventory.memory_cgroup,
         }
     }
 
