@@ -79,7 +79,13 @@ fn directories(group: &HugetlbCgroup) -> Vec<&str> {
 
 /// HP401 and HP402 with `--need`, so that no pool matters.
 fn judged(name: &str, need: &str) -> Vec<Finding> {
-    let inventory = Inventory { cgroup: cgroup::read(&tree(name).root), ..Inventory::default() };
+    let Tree { root, .. } = &tree(name);
+    let inventory = Inventory {
+        cgroup: cgroup::read(root),
+        memory_cgroup: cgroup::read_memory(root),
+        limits: limits::read(root),
+        ..Inventory::default()
+    };
     let need: Vec<_> = vec![need.parse().unwrap()];
     let its_size = need.iter().map(|need: &hugeprobe::domain::request::PageCount| need.size).next().unwrap();
     inspect::limits::inspect(&inventory, &Request { need, ..Request::default() }, its_size)
@@ -89,6 +95,19 @@ fn outcomes(name: &str, need: &str) -> (Outcome, Outcome) {
     let findings = judged(name, need);
     assert_eq!([findings[0].id, findings[1].id], [HP401, HP402]);
     (findings[0].outcome, findings[1].outcome)
+}
+
+#[test]
+fn memory_max_of_a_slice_counts_where_huge_pages_are_charged_to_it() {
+    // 64 MiB less 12 MiB, of which 4 MiB are page cache: 26 pages at once, 28 when the cache is reclaimed.
+    for (need, outcome) in
+        [("2Mi=26", Pass), ("2Mi=27", Outcome::Warn), ("2Mi=28", Outcome::Warn), ("2Mi=29", Fail)]
+    {
+        assert_eq!(outcomes("v2-memory-accounting", need), (outcome, Pass), "{need}");
+    }
+    let findings = judged("v2-memory-accounting", "2Mi=48");
+    assert!(findings[0].seen.contains("/sys/fs/cgroup/work.slice/memory.max is 64 MiB"), "{:?}", findings[0]);
+    assert_eq!(cgroup::read_memory(&tree("v2-parent").root), Reading::Absent);
 }
 
 #[test]

@@ -22,15 +22,6 @@ pub struct HugetlbCgroup {
     pub complete: bool,
 }
 
-/// The cgroups that frontend and backend are to be in; `None` for where this process is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct RoleCgroups {
-    /// The frontend's.
-    pub frontend: Option<HugetlbCgroup>,
-    /// The backend's.
-    pub backend: Option<HugetlbCgroup>,
-}
-
 /// What one group, and those below it, have been charged for one size.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Charges {
@@ -170,13 +161,6 @@ impl CgroupVersion {
             Self::V2 => "events",
         };
         format!("hugetlb.{}.{what}", size.cgroup_name())
-    }
-}
-
-impl RoleCgroups {
-    /// Those that there are.
-    pub fn iter(&self) -> impl Iterator<Item = &HugetlbCgroup> {
-        self.frontend.iter().chain(&self.backend)
     }
 }
 

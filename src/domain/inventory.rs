@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use super::cgroup::{HugetlbCgroup, RoleCgroups};
+use super::cgroup::HugetlbCgroup;
+use super::memory_cgroup::MemoryCgroup;
 use super::reading::Reading;
+use super::role_cgroups::RoleCgroups;
 use super::size::PageSize;
 
 /// Everything that was read, before any page is taken.
@@ -29,6 +31,8 @@ pub struct Inventory {
     pub directory: Option<Directory>,
     /// The hugetlb cgroup of this process. Absent: the kernel has no such controller, or has it switched off.
     pub cgroup: Reading<HugetlbCgroup>,
+    /// The memory cgroup of this process, where huge pages count against it. Absent: they do not.
+    pub memory_cgroup: Reading<MemoryCgroup>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
     pub role_cgroups: RoleCgroups,
     /// Resource limits of this process.

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::domain::catalogue::HP105;
-use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
+use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::linux::cgroup::Group;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
@@ -29,6 +29,7 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         default_size: memory::default_size(root),
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
         cgroup: cgroup::read(root),
+        memory_cgroup: cgroup::read_memory(root),
         role_cgroups: RoleCgroups::default(),
         limits: limits::read(root),
         privileges,
@@ -40,10 +41,11 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
 
 /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
 pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, CheckError> {
-    let open = |option, directory: &Option<String>| -> Result<Option<HugetlbCgroup>, CheckError> {
+    let open = |option, directory: &Option<String>| -> Result<Option<RoleCgroup>, CheckError> {
         let Some(directory) = directory else { return Ok(None) };
         let group = Group::open(Path::new(directory));
-        group.map(|group| Some(group.limits())).map_err(|source| CheckError::Cgroup { option, source })
+        let limits = |group: Group| RoleCgroup { hugetlb: group.limits(), memory: group.memory_limits() };
+        group.map(|group| Some(limits(group))).map_err(|source| CheckError::Cgroup { option, source })
     };
     Ok(RoleCgroups {
         frontend: open("--frontend-cgroup", &request.frontend_cgroup)?,

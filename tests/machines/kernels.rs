@@ -5,8 +5,11 @@ use std::path::Path;
 use crate::Case;
 use crate::machine::Shape;
 
-pub(crate) const CASES: &[Case] =
-    &[("the oldest kernel: before MADV_POPULATE_WRITE", oldest), ("the newest kernel", newest)];
+pub(crate) const CASES: &[Case] = &[
+    ("the oldest kernel: before MADV_POPULATE_WRITE", oldest),
+    ("the newest kernel", newest),
+    ("the newest kernel: huge pages count against memory.max", accounting),
+];
 
 const SCRIPT: &str = r#"
 run kernel uname -r
@@ -56,4 +59,35 @@ fn newest(prepared: &Path) {
     let kernel = says_the_same(prepared, "sid");
     let major: u32 = kernel.split('.').next().unwrap().parse().unwrap();
     assert!(major >= 7, "{kernel}");
+}
+
+/// cgroup v2 with `memory_hugetlb_accounting`. 64 pages are free, and memory.max has room for fewer than 32.
+const ACCOUNTING: &str = r#"
+umount /sys/fs/cgroup
+mount -t cgroup2 -o memory_hugetlb_accounting none /sys/fs/cgroup
+run option grep -c memory_hugetlb_accounting /proc/self/mountinfo
+echo "+hugetlb +memory" >/sys/fs/cgroup/cgroup.subtree_control
+pool 0 2048 64
+mkdir /sys/fs/cgroup/group
+within() { sh -c 'echo $$ >/sys/fs/cgroup/group/cgroup.procs && exec "$@"' within "$@"; }
+run unlimited within hugeprobe check -o json --need 2Mi=48
+echo 64M >/sys/fs/cgroup/group/memory.max
+run enough within hugeprobe check -o json --need 2Mi=16
+run without-need within hugeprobe check -o json
+run too-little within hugeprobe check -o json --need 2Mi=48
+echo 1 >/sys/fs/cgroup/group/memory.swap.max
+echo 1M >/sys/fs/cgroup/group/memory.max
+run of-a-role hugeprobe check -o json --frontend-cgroup /sys/fs/cgroup/group --frontend-need 2Mi=4
+run free cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages
+"#;
+
+fn accounting(prepared: &Path) {
+    let log = Shape::of("sid", &[1024]).run(prepared, ACCOUNTING);
+    assert_eq!(log.said("option").out.trim(), "1");
+    log.expect("unlimited", "pass", &[("HP401", "pass"), ("HP509", "pass")]);
+    log.expect("enough", "pass", &[("HP401", "pass"), ("HP509", "pass")]);
+    log.expect("without-need", "warn", &[("HP401", "warn")]);
+    log.expect("too-little", "fail", &[("HP401", "fail")]);
+    log.expect("of-a-role", "fail", &[("HP401", "fail")]);
+    assert_eq!(log.said("free").out.trim(), "64", "nothing is left behind");
 }

@@ -5,9 +5,11 @@ checks! {
         reason: "CgroupFaultLimit",
         title: "the cgroup lets this process touch the pages",
         why: "Past the hugetlb fault limit mmap still works and the first touch ends in SIGBUS. A container without a limit of \
-              its own has 0.",
+              its own has 0. Where cgroup v2 is mounted with memory_hugetlb_accounting (Linux 6.7), huge pages count against \
+              memory.max too, and a touch beyond that limit hangs.",
         how: "the least room left on the way up the cgroups, limit less usage; above what a container sees it says so and no \
-              more. With --frontend-cgroup and --frontend-need, or the backend's, theirs too. fail: less than is needed, or than \
+              more. With memory_hugetlb_accounting, also the least room left below memory.max; page cache counts as room that the \
+              kernel has to reclaim first: warn. With --frontend-cgroup and --frontend-need, or the backend's, theirs too. fail: less than is needed, or than \
               one page. warn, without --need: less than the free pages, or room for one page alone. unknown: a limit on the way \
               cannot be read; warn, if all that is needed was had (HP509). skip: no page of this size.",
         remedy: "raise the container's hugepages limit, or the group's hugetlb limit file that is named",

@@ -1,12 +1,16 @@
-//! HP401 and HP402: what the hugetlb cgroups leave of each size. HP403 to HP408: what the process limits leave of the
+//! HP401 and HP402: what the hugetlb cgroups, and the memory cgroup where huge pages count against it, leave of each size. HP403 to HP408: what the process limits leave of the
 //! workload, by the rules of `workload`.
+
+mod memory;
 
 use super::super::catalogue::{HP401, HP402};
 use super::super::cgroup::{AccountKind, Headroom, HugetlbCgroup, Room};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Pool};
+use super::super::memory_cgroup::MemoryCgroup;
 use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
+use super::super::role_cgroups::RoleCgroup;
 use super::super::size::{PageSize, human_bytes};
 use super::{PAGES_OF_ALL_STEPS, count, needed, sum, workload};
 
@@ -56,7 +60,16 @@ enum Payer {
 
 impl Payer {
     /// The cgroup, if it is one of a role's own.
-    const fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
+    fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
+        self.role(inventory).map(|role| &role.hugetlb)
+    }
+
+    /// The memory cgroup that it pays in.
+    fn memory(self, inventory: &Inventory) -> &Reading<MemoryCgroup> {
+        self.role(inventory).map_or(&inventory.memory_cgroup, |role| &role.memory)
+    }
+
+    const fn role(self, inventory: &Inventory) -> Option<&RoleCgroup> {
         match self {
             Self::This => None,
             Self::Frontend => inventory.role_cgroups.frontend.as_ref(),
@@ -85,21 +98,30 @@ impl Payer {
 impl Question<'_> {
     /// Pages that this payer has to pay for; `None` if none are asked for by name.
     fn need(&self) -> Option<u64> {
-        let own = sum(self.payer.needs(self.request), self.size);
-        if self.payer != Payer::This {
-            return own;
-        }
-        // A role without a cgroup of its own is in this one.
+        sum(self.needs(), self.size)
+    }
+
+    /// All that this payer has to pay for, of every size. A role without a cgroup of its own is in this process's.
+    fn needs(&self) -> impl Iterator<Item = &PageCount> {
         let roles = [Payer::Frontend, Payer::Backend].into_iter();
-        let here = roles.filter(|role| role.cgroup(self.inventory).is_none());
-        let theirs = here.filter_map(|role| sum(role.needs(self.request), self.size));
-        own.into_iter().chain(theirs).reduce(u64::saturating_add)
+        let here = roles
+            .filter(|role| self.payer == Payer::This && role.cgroup(self.inventory).is_none())
+            .flat_map(|role| role.needs(self.request));
+        self.payer.needs(self.request).iter().chain(here)
     }
 
     fn answer(&self) -> Finding {
         if needed(self.request, self.size).is_none() && self.nothing_there() {
             return Finding::skip(self.id, self.size, "no page of this size to be limited");
         }
+        let of_hugetlb = self.answer_of_hugetlb();
+        match self.kind {
+            AccountKind::Fault => memory::combine(self, of_hugetlb),
+            AccountKind::Reservation => of_hugetlb,
+        }
+    }
+
+    fn answer_of_hugetlb(&self) -> Finding {
         let cgroup = match (self.payer.cgroup(self.inventory), &self.inventory.cgroup) {
             (Some(cgroup), _) | (None, Reading::Known(cgroup)) => cgroup,
             (None, Reading::Absent) => {

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
 use super::level;
+use super::memory::read_directories;
 use crate::domain::cgroup::{AccountKind, CgroupVersion, Charges, HugetlbCgroup};
+use crate::domain::memory_cgroup::MemoryCgroup;
+use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::linux::errno::named;
 use crate::linux::root::HostRoot;
@@ -89,15 +92,30 @@ impl Group {
     /// Its limits, and those of the groups above it that are visible.
     #[must_use]
     pub fn limits(&self) -> HugetlbCgroup {
-        let same = |directory: &&Path| version_of(directory).is_ok_and(|found| found == Some(self.version));
-        let directories = self.directory.ancestors().take_while(same);
         let root = HostRoot::default();
-        let groups: Vec<_> = directories
+        let groups: Vec<_> = self
+            .ancestors()
             .map(|directory| level::read_group(&root, self.version, directory.display().to_string()))
             .collect();
         let complete = groups.last().is_some_and(|top| top.is_root);
         let levels = groups.into_iter().map(|group| group.level).collect();
         HugetlbCgroup { version: self.version, path: self.directory.display().to_string(), levels, complete }
+    }
+
+    /// Its memory limit, and those above it, where huge pages count against them. Absent: they do not.
+    #[must_use]
+    pub fn memory_limits(&self) -> Reading<MemoryCgroup> {
+        if self.version == CgroupVersion::V1 {
+            return Reading::Absent;
+        }
+        let directories = self.ancestors().map(|directory| directory.display().to_string());
+        read_directories(&HostRoot::default(), self.directory.display().to_string(), directories)
+    }
+
+    /// Its directory and those above it, as far as they are of its hierarchy.
+    fn ancestors(&self) -> impl Iterator<Item = &Path> {
+        let same = |directory: &&Path| version_of(directory).is_ok_and(|found| found == Some(self.version));
+        self.directory.ancestors().take_while(same)
     }
 
     /// What it is charged for pages of `size` that were touched.

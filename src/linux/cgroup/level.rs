@@ -56,7 +56,7 @@ pub fn parse_limit(text: &str, size: PageSize) -> Option<Option<u64>> {
 /// `/` proves nothing: within a cgroup namespace every container's group is `/`.
 ///
 /// Source: `CFTYPE_ONLY_ON_ROOT` and `CFTYPE_NOT_ON_ROOT` in `kernel/cgroup/cgroup-v1.c` and `cgroup.c`; seen on 6.18.
-fn is_root(version: CgroupVersion, names: &[String]) -> bool {
+pub(super) fn is_root(version: CgroupVersion, names: &[String]) -> bool {
     let has = |name: &str| names.iter().any(|other| other == name);
     match version {
         CgroupVersion::V1 => has("release_agent"),

@@ -7,6 +7,7 @@
 mod group;
 mod level;
 mod membership;
+mod memory;
 mod place;
 
 use crate::domain::cgroup::{CgroupVersion, HugetlbCgroup};
@@ -16,6 +17,7 @@ pub use group::{Group, GroupError, parse_refusals};
 pub use level::parse_limit;
 use membership::{CONTROLLERS, MEMBERSHIPS};
 pub use membership::{Membership, parse_controllers, parse_memberships};
+pub use memory::read_memory;
 
 use super::mountinfo::{self, MOUNTINFO, parse_mountinfo};
 use super::root::HostRoot;

@@ -1,11 +1,11 @@
 //! What is known of one size before anything is tried: of a machine, from its inventory; of a pod that is not there yet,
 //! from how it will be made.
 
-use super::pages::{PAGES, pages_to_take, room_in};
+use super::pages::{PAGES, pages_to_take, room_in, room_in_memory};
 use super::{Room, captured, prevented};
-use crate::domain::cgroup::{HugetlbCgroup, RoleCgroups};
 use crate::domain::inventory::{DirectoryKind, Inventory};
 use crate::domain::plan::NotRun;
+use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::domain::size::PageSize;
 use crate::exchange::role::Cgroups;
 
@@ -41,7 +41,7 @@ pub(super) struct Ground {
 impl Ground {
     /// On this machine. `live` is false for a captured tree, where nothing can be tried.
     pub(super) fn of(inventory: &Inventory, size: PageSize, live: bool) -> Self {
-        let directory = |group: &Option<HugetlbCgroup>| group.as_ref().map(|group| group.path.clone());
+        let directory = |group: &Option<RoleCgroup>| group.as_ref().map(|group| group.hugetlb.path.clone());
         let pages = |kept| if live { pages_to_take(inventory, size, kept) } else { Err(captured()) };
         let roles @ RoleCgroups { frontend, backend } = &inventory.role_cgroups;
         Self {
@@ -57,7 +57,11 @@ impl Ground {
                 .get()
                 .is_some_and(|set| set >> CAP_SYS_ADMIN & 1 == 1),
             cgroups: Cgroups { frontend: directory(frontend), backend: directory(backend) },
-            room_of_roles: roles.iter().map(|group| room_in(group, size)).min().unwrap_or(u64::MAX),
+            room_of_roles: roles
+                .iter()
+                .map(|group| room_in(&group.hugetlb, size).min(room_in_memory(&group.memory, size)))
+                .min()
+                .unwrap_or(u64::MAX),
             never_backend_first: None,
         }
     }

@@ -3,6 +3,7 @@
 use super::prevented;
 use crate::domain::cgroup::{AccountKind, HugetlbCgroup};
 use crate::domain::inventory::Inventory;
+use crate::domain::memory_cgroup::{MemoryCgroup, Reclaim};
 use crate::domain::plan::NotRun;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
@@ -34,12 +35,23 @@ pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) ->
             "free a page, or say with --need how many a workload wants: that is judged in any case",
         ));
     }
-    Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1))
+    let in_memory = room_in_memory(&inventory.memory_cgroup, size);
+    if in_memory == 0 {
+        // The hugetlb limit is met for real, by SIGBUS. A touch beyond memory.max hangs.
+        return Err(prevented(format!("memory.max has no room for a page of {size}"), "see HP401"));
+    }
+    Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1).min(in_memory))
 }
 
 /// Whole pages that the limits of this process's cgroups leave, as far as they are known.
 fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
     inventory.cgroup.known().map_or(u64::MAX, |cgroup| room_in(cgroup, size))
+}
+
+/// Whole pages that the memory limits leave, where huge pages count against them, as far as they are known.
+pub(super) fn room_in_memory(cgroup: &Reading<MemoryCgroup>, size: PageSize) -> u64 {
+    let room = cgroup.known().and_then(|cgroup| cgroup.tightest(Reclaim::CacheAndSwap));
+    room.map_or(u64::MAX, |room| room.left / size.bytes())
 }
 
 /// Whole pages that the limits of a cgroup, and of those above it, leave, as far as they are known.

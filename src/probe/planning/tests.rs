@@ -7,6 +7,7 @@ use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, Hu
 use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
 use crate::domain::peer::{PEER, Peer};
 use crate::domain::plan::{PER_GIB, time_for};
+use crate::domain::role_cgroups::RoleCgroup;
 use crate::domain::sharing::Session;
 use crate::exchange::role::Source;
 
@@ -367,7 +368,8 @@ fn pages_that_the_mount_keeps_are_taken_there_and_nowhere_else() {
 #[test]
 fn what_a_role_needs_is_taken_in_its_cgroup() {
     let mut inventory = with_limits(machine(vec![pool("2Mi", 16, 16, 0, 0)]), u64::MAX, u64::MAX);
-    inventory.role_cgroups.frontend = inventory.cgroup.known().cloned();
+    inventory.role_cgroups.frontend =
+        inventory.cgroup.known().map(|group| RoleCgroup { hugetlb: group.clone(), memory: Reading::Absent });
     let (plan, jobs) = planned(&inventory, &request(&[("need", "2Mi=4"), ("frontend-need", "2Mi=8")]));
     let task = tasks(&jobs).find(|task| task.role == Role::Need).unwrap();
     assert_eq!(task.need.len(), 1);

@@ -1,6 +1,8 @@
 //! HP401 and HP402 are seen to come out in each of their ways.
 
-use super::super::super::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, RoleCgroups};
+use super::super::super::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion};
+use super::super::super::memory_cgroup::{MemoryCgroup, MemoryLevel};
+use super::super::super::role_cgroups::{RoleCgroup, RoleCgroups};
 use super::*;
 use Outcome::{Fail, Pass, Skip, Unknown, Warn};
 
@@ -154,6 +156,7 @@ fn pools_that_are_not_known_do_not_silence_a_limit() {
 #[test]
 fn each_role_pays_for_its_own_need() {
     let cgroup = |pages| group(account(Some(pages), 0), account(None, 0), true).known().unwrap().clone();
+    let role = |pages| RoleCgroup { hugetlb: cgroup(pages), memory: Reading::Absent };
     let need = |text: &str| vec![text.parse().unwrap()];
     for (frontend, backend, outcome, summary) in [
         (Some(8), Some(8), Pass, "room for 20 pages"),
@@ -164,7 +167,7 @@ fn each_role_pays_for_its_own_need() {
         (None, None, Pass, "room for 20 pages"),
     ] {
         let mut inventory = inventory(508, Reading::Known(cgroup(20)));
-        inventory.role_cgroups = RoleCgroups { frontend: frontend.map(cgroup), backend: backend.map(cgroup) };
+        inventory.role_cgroups = RoleCgroups { frontend: frontend.map(role), backend: backend.map(role) };
         let request = Request {
             frontend_need: need("2Mi=8"),
             backend_need: need("2Mi=8"),
@@ -183,4 +186,74 @@ fn each_role_pays_for_its_own_need() {
     let request =
         Request { frontend_need: need("2Mi=8"), backend_need: need("2Mi=12"), ..Request::default() };
     assert_eq!(inspect(&crowded, &request, size())[0].outcome, Fail, "20 pages in a group of 19");
+}
+
+/// The group's `memory.max` and what is charged to it, where huge pages count against it.
+fn memory(limit_pages: Option<u64>, used: u64, cache: u64, swappable: u64) -> Reading<MemoryCgroup> {
+    let level = MemoryLevel {
+        directory: "/sys/fs/cgroup/pod".into(),
+        limit: Reading::Known(limit_pages.map(|pages| pages * PAGE)),
+        usage: Reading::Known(used * PAGE),
+        cache: Reading::Known(cache * PAGE),
+        swappable: Reading::Known(swappable * PAGE),
+    };
+    Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true })
+}
+
+#[test]
+fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
+    let unlimited = || group(account(None, 0), account(None, 0), true);
+    for (memory, swap, need, outcome, summary) in [
+        (Reading::Absent, 0, Some("2Mi=48"), Pass, "no limit on the way up"),
+        (memory(None, 5, 0, 0), 0, Some("2Mi=48"), Pass, "no memory limit"),
+        (memory(Some(64), 0, 0, 0), 0, Some("2Mi=48"), Pass, "memory.max has room for 64 pages"),
+        (
+            memory(Some(32), 0, 0, 0),
+            0,
+            Some("2Mi=48"),
+            Fail,
+            "room for 64 MiB of the 96 MiB of huge pages needed",
+        ),
+        (memory(Some(64), 20, 0, 0), 0, Some("2Mi=48"), Fail, "room for 88 MiB of the 96 MiB"),
+        // The kernel reclaims the cache, and swaps where there is swap.
+        (memory(Some(64), 20, 4, 0), 0, Some("2Mi=48"), Warn, "only after the kernel has reclaimed"),
+        (memory(Some(64), 20, 0, 4), 0, Some("2Mi=48"), Fail, "room for 88 MiB"),
+        (memory(Some(64), 20, 0, 4), 1 << 30, Some("2Mi=48"), Warn, "only after the kernel has reclaimed"),
+        (memory(Some(1), 1, 0, 0), 0, None, Fail, "no room for a page of 2Mi"),
+        (memory(Some(32), 0, 0, 0), 0, None, Warn, "room for 32 of the 64 free pages"),
+        (memory(Some(65), 0, 0, 0), 0, None, Pass, "memory.max has room for 65 pages"),
+        (Reading::Unreadable("EACCES".into()), 0, None, Unknown, "EACCES"),
+    ] {
+        let mut inventory = inventory(64, unlimited());
+        inventory.memory_cgroup = memory;
+        inventory.limits.swap_bytes = Reading::Known(swap);
+        let need: Vec<&str> = need.into_iter().collect();
+        let [fault, reservation] = findings(&inventory, &need);
+        assert_eq!((fault.outcome, reservation.outcome), (outcome, Pass), "{summary}: {fault:?}");
+        assert!(fault.summary.contains(summary), "{summary}: {fault:?}");
+        if outcome == Fail {
+            let words = [&fault.seen, &fault.remedy].map(String::as_str).concat();
+            assert!(
+                words.contains("/sys/fs/cgroup/pod/memory.max")
+                    && words.contains("memory_hugetlb_accounting"),
+                "{words}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_sizes_count_against_one_memory_limit_and_the_worse_limit_is_told() {
+    let mut both = inventory(64, group(account(Some(4), 0), account(None, 0), true));
+    both.memory_cgroup = memory(Some(600), 0, 0, 0);
+    both.limits.swap_bytes = Reading::Known(0);
+    let [fault, _] = findings(&both, &["2Mi=8"]);
+    assert!(fault.summary.contains("this cgroup may use 4 of the 8 pages"), "{fault:?}");
+    both.cgroup = group(account(None, 0), account(None, 0), true);
+    assert_eq!(findings(&both, &["2Mi=64", "1Gi=1"])[0].outcome, Pass);
+    assert_eq!(findings(&both, &["2Mi=64", "1Gi=2"])[0].outcome, Fail);
+    // Without a hugetlb controller the memory limit is there all the same.
+    both.cgroup = Reading::Absent;
+    both.memory_cgroup = memory(Some(4), 0, 0, 0);
+    assert_eq!(findings(&both, &["2Mi=8"])[0].outcome, Fail);
 }

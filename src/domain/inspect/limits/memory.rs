@@ -1,0 +1,111 @@
+//! HP401, second part: what `memory.max` leaves, where cgroup v2 is mounted with `memory_hugetlb_accounting`.
+
+use super::super::super::check::{Because, Finding, Outcome};
+use super::super::super::inventory::Pool;
+use super::super::super::memory_cgroup::{MemoryCgroup, Reclaim};
+use super::super::super::reading::Reading;
+use super::super::super::size::human_bytes;
+use super::super::{PAGES_OF_ALL_STEPS, count};
+use super::Question;
+
+/// The worse of what the hugetlb limits and the memory limits leave.
+pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
+    let cgroup = match question.payer.memory(question.inventory) {
+        Reading::Absent => return of_hugetlb,
+        Reading::Known(cgroup) => cgroup,
+        Reading::Unreadable(why) | Reading::Malformed(why) => {
+            let unknown = not_known(question, why.clone());
+            return if unknown.outcome > of_hugetlb.outcome { unknown } else { of_hugetlb };
+        }
+    };
+    let of_memory = judge(question, cgroup);
+    let mut finding = match of_memory {
+        Ok(room) if of_hugetlb.outcome == Outcome::Pass => {
+            let summary = format!("{}; {room}", of_hugetlb.summary);
+            Finding { summary, ..of_hugetlb }
+        }
+        Err(of_memory) if of_memory.outcome > of_hugetlb.outcome => of_memory,
+        _ => of_hugetlb,
+    };
+    finding = finding.with("memory", cgroup);
+    finding
+}
+
+/// `Ok` says in a few words what there is room for.
+fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Finding> {
+    let size = question.size;
+    let needed =
+        question.needs().map(|need| need.pages.saturating_mul(need.size.bytes())).reduce(u64::saturating_add);
+    let has_swap = question.inventory.limits.swap_bytes.get() != Some(0);
+    let most = if has_swap { Reclaim::CacheAndSwap } else { Reclaim::Cache };
+    let left = |reclaim| cgroup.tightest(reclaim).map_or(u64::MAX, |room| room.left);
+    let wanted = needed.unwrap_or(size.bytes());
+    if left(most) < wanted {
+        let left = left(most);
+        let summary = match needed {
+            Some(_) => format!(
+                "memory.max has room for {} of the {} of huge pages needed",
+                human_bytes(left),
+                human_bytes(wanted)
+            ),
+            None => format!("memory.max has no room for a page of {size}"),
+        };
+        return Err(short(question, cgroup, most, Outcome::Fail, summary, wanted));
+    }
+    if let Some(why) = cgroup.not_known().into_iter().next() {
+        return Err(not_known(question, why));
+    }
+    if cgroup.tightest(Reclaim::Nothing).is_none() {
+        let above = if cgroup.complete { "" } else { " as far up as can be seen from here" };
+        return Ok(format!("no memory limit{above}"));
+    }
+    let pages = |reclaim| left(reclaim) / size.bytes();
+    if left(Reclaim::Nothing) < wanted {
+        let summary = format!(
+            "memory.max has room for {} only after the kernel has reclaimed other memory of the cgroup",
+            human_bytes(wanted)
+        );
+        return Err(short(question, cgroup, Reclaim::Nothing, Outcome::Warn, summary, wanted));
+    }
+    let free = question.inventory.pool(size).and_then(Pool::available).unwrap_or(0);
+    let useful = free.max(PAGES_OF_ALL_STEPS);
+    if needed.is_none() && pages(Reclaim::Cache) < useful {
+        let summary = format!("memory.max has room for {} of the {free} free pages", pages(Reclaim::Cache));
+        let wanted = useful.saturating_mul(size.bytes());
+        return Err(short(question, cgroup, Reclaim::Cache, Outcome::Warn, summary, wanted));
+    }
+    Ok(format!("memory.max has room for {}", count(pages(Reclaim::Nothing), "page")))
+}
+
+fn short(
+    question: &Question<'_>,
+    cgroup: &MemoryCgroup,
+    reclaim: Reclaim,
+    outcome: Outcome,
+    summary: String,
+    wanted: u64,
+) -> Finding {
+    let room = cgroup.tightest(reclaim);
+    let (file, seen, enough) = room.map_or_else(Default::default, |room| {
+        let usage = room.usage.map_or("an amount that is not known".to_owned(), human_bytes);
+        let seen = format!(
+            "{} is {}, with {usage} in use. cgroup v2 is mounted with memory_hugetlb_accounting: huge pages count against it, and \
+             a touch beyond it hangs",
+            room.file,
+            human_bytes(room.limit)
+        );
+        let enough = room.limit.saturating_sub(room.left).saturating_add(wanted);
+        (room.file, seen, enough)
+    });
+    let because = Because::new(format!("room for {} of huge pages", human_bytes(wanted)), seen).remedy(
+        format!("raise {file} to {enough} or more; for a container, add its huge pages to its memory limit"),
+    );
+    Finding::not_pass(question.id, question.size, outcome, summary, because)
+}
+
+fn not_known(question: &Question<'_>, why: String) -> Finding {
+    let summary = format!("huge pages count against memory.max, which is not known: {why}");
+    let because = Because::new("to read memory.max and memory.current of every cgroup on the way up", why)
+        .remedy("mount the cgroup hierarchy (a container: /sys/fs/cgroup, read-only) where this process can read it");
+    Finding::not_pass(question.id, question.size, Outcome::Unknown, summary, because)
+}

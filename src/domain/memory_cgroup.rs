@@ -1,0 +1,150 @@
+//! The memory cgroup of this process, where huge pages count against it.
+//!
+//! Since Linux 6.7, cgroup v2 may be mounted with `memory_hugetlb_accounting`: then a huge page is charged to the memory
+//! controller too. At `memory.max` the kernel reclaims what it can and no more: there is no SIGBUS and no OOM kill, the touch
+//! is tried again and again, and the process hangs.
+//! Source: Documentation/admin-guide/cgroup-v2.rst (mount options); `mem_cgroup_charge_hugetlb()` in `mm/memcontrol.c`.
+
+use serde::Serialize;
+
+use super::cgroup::Room;
+use super::reading::Reading;
+
+/// The group that the memory controller charges, and those above it, as far as they are visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemoryCgroup {
+    /// The group as `/proc/self/cgroup` has it.
+    pub path: String,
+    /// The groups on the way up, own group first: the tightest decides.
+    pub levels: Vec<MemoryLevel>,
+    /// Whether the last level is the root of the hierarchy. If not, tighter limits may stand above what is visible.
+    pub complete: bool,
+}
+
+/// One group's limit and what is charged to it, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MemoryLevel {
+    /// The directory of the group.
+    pub directory: String,
+    /// `memory.max`; `Known(None)` is "no limit", also where the controller is not enabled for the group.
+    pub limit: Reading<Option<u64>>,
+    /// `memory.current`.
+    pub usage: Reading<u64>,
+    /// What the kernel can reclaim without swap: page cache and slab (`memory.stat`).
+    pub cache: Reading<u64>,
+    /// What it can reclaim by swapping (`memory.stat`: `anon` and `shmem`).
+    pub swappable: Reading<u64>,
+}
+
+/// What may be reclaimed to make room for a huge page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reclaim {
+    /// Nothing: what is free below the limit now.
+    Nothing,
+    /// Page cache and slab.
+    Cache,
+    /// These, and what can be swapped.
+    CacheAndSwap,
+}
+
+// === impl ===
+
+impl MemoryCgroup {
+    /// The limit that leaves least; `None` if there is none.
+    #[must_use]
+    pub fn tightest(&self, reclaim: Reclaim) -> Option<Room> {
+        self.levels.iter().filter_map(|level| level.room(reclaim)).min_by_key(|room| room.left)
+    }
+
+    /// What could not be read: the truth may be tighter than [`Self::tightest`].
+    #[must_use]
+    pub fn not_known(&self) -> Vec<String> {
+        self.levels.iter().filter_map(MemoryLevel::not_known).collect()
+    }
+}
+
+impl MemoryLevel {
+    fn room(&self, reclaim: Reclaim) -> Option<Room> {
+        let limit = self.limit.get().flatten()?;
+        let usage = self.usage.get();
+        let reclaimable = |reading: &Reading<u64>| reading.get().unwrap_or(0);
+        let reclaimed = match reclaim {
+            Reclaim::Nothing => 0,
+            Reclaim::Cache => reclaimable(&self.cache),
+            Reclaim::CacheAndSwap => reclaimable(&self.cache).saturating_add(reclaimable(&self.swappable)),
+        };
+        let stays = usage.unwrap_or(0).saturating_sub(reclaimed);
+        let file = format!("{}/memory.max", self.directory);
+        Some(Room { file, limit, usage, left: limit.saturating_sub(stays) })
+    }
+
+    fn not_known(&self) -> Option<String> {
+        match (&self.limit, &self.usage) {
+            (Reading::Known(None), _) | (Reading::Known(_), Reading::Known(_)) => None,
+            (Reading::Absent, _) => Some(format!("{}/memory.max is not there", self.directory)),
+            (Reading::Unreadable(why) | Reading::Malformed(why), _) => Some(why.clone()),
+            (_, Reading::Absent) => Some(format!("{}/memory.current is not there", self.directory)),
+            (_, Reading::Unreadable(why) | Reading::Malformed(why)) => Some(why.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MI: u64 = 1 << 20;
+
+    fn level(directory: &str, limit: Option<u64>, usage: u64, cache: u64, swappable: u64) -> MemoryLevel {
+        MemoryLevel {
+            directory: directory.into(),
+            limit: Reading::Known(limit),
+            usage: Reading::Known(usage),
+            cache: Reading::Known(cache),
+            swappable: Reading::Known(swappable),
+        }
+    }
+
+    fn left(levels: Vec<MemoryLevel>, reclaim: Reclaim) -> Option<(String, u64)> {
+        let cgroup = MemoryCgroup { path: "/a".into(), levels, complete: true };
+        cgroup.tightest(reclaim).map(|room| (room.file, room.left))
+    }
+
+    #[test]
+    fn the_tightest_level_decides_after_what_can_be_reclaimed() {
+        let levels = vec![
+            level("/c/a/b", Some(64 * MI), 40 * MI, 30 * MI, 5 * MI),
+            level("/c/a", Some(100 * MI), 90 * MI, 0, 0),
+            level("/c", None, 500 * MI, 0, 0),
+        ];
+        let file = |directory: &str| format!("{directory}/memory.max");
+        assert_eq!(left(levels.clone(), Reclaim::Nothing), Some((file("/c/a"), 10 * MI)));
+        let own = vec![levels[0].clone()];
+        assert_eq!(left(own.clone(), Reclaim::Nothing), Some((file("/c/a/b"), 24 * MI)));
+        assert_eq!(left(own.clone(), Reclaim::Cache), Some((file("/c/a/b"), 54 * MI)));
+        assert_eq!(left(own, Reclaim::CacheAndSwap), Some((file("/c/a/b"), 59 * MI)));
+        assert_eq!(left(vec![levels[2].clone()], Reclaim::Nothing), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_taken_for_no_limit() {
+        let limited = level("/c", Some(MI), 0, 0, 0);
+        for (level, part) in [
+            (MemoryLevel { limit: Reading::Absent, ..limited.clone() }, "/c/memory.max is not there"),
+            (MemoryLevel { limit: Reading::Malformed("garbage".into()), ..limited.clone() }, "garbage"),
+            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "/c/memory.current is not there"),
+            (MemoryLevel { usage: Reading::Unreadable("EACCES".into()), ..limited.clone() }, "EACCES"),
+        ] {
+            let cgroup = MemoryCgroup { path: "/a".into(), levels: vec![level], complete: true };
+            assert_eq!(cgroup.not_known(), [part]);
+        }
+        let unlimited = MemoryLevel { limit: Reading::Known(None), usage: Reading::Absent, ..limited };
+        assert_eq!(unlimited.not_known(), None);
+    }
+
+    #[test]
+    fn a_limit_shows_even_where_the_usage_is_not_known() {
+        let limited = MemoryLevel { usage: Reading::Absent, ..level("/c", Some(MI), 0, 0, 0) };
+        assert_eq!(left(vec![limited], Reclaim::Cache), Some(("/c/memory.max".into(), MI)));
+    }
+}
