@@ -89,6 +89,16 @@ pub enum RingError {
     /// A chain has more descriptors than the queue.
     #[error("the chain at descriptor {0} has a loop")]
     Loop(u16),
+    /// Chains that are available at once have more descriptors than there are.
+    #[error(
+        "the chains up to the one at descriptor {head} have more descriptors than the {size} of the queue"
+    )]
+    Shared {
+        /// Where the last of them begins.
+        head: u16,
+        /// How many descriptors there are.
+        size: u16,
+    },
     /// Something that was not offered.
     #[error("descriptor {index} has flags {flags:#x}, which were not offered")]
     Flags {
@@ -133,6 +143,9 @@ pub enum RingError {
         /// What it has.
         bytes: u32,
     },
+    /// The ring was in memory that the table does not have any more.
+    #[error("its memory was taken away while it runs: the table has no region")]
+    NoMemory,
     /// The memory of a ring is shorter than the ring. A mistake of this program's own.
     #[error("a ring lies outside of its memory: {0}")]
     Memory(String),

@@ -1,7 +1,7 @@
 //! The frontend alone: its memory, its frames, and what came back of them.
 
 use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
     Mode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region, unknown,
@@ -22,13 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RINGS: [u16; 6] = [256, 128, 64, 32, 16, 8];
 
 /// Runs a session. The sentence that it ended with, if it went well.
-pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
+pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let deadline = deadline(task.millis);
     // Before a word is said to the backend: whether there are pages is no business of its.
     let memory = memory(task)?;
-    let mut frontend =
-        Frontend::new(channel, PATIENCE.min(deadline.saturating_duration_since(Instant::now())))
-            .map_err(ended)?;
+    channel.set_deadline(deadline);
+    let mut frontend = Frontend::new(channel, PATIENCE).map_err(ended)?;
     let agreed = *frontend.negotiated();
     say(&Said::Negotiated(Negotiated {
         features: features(agreed.features),
@@ -39,6 +38,13 @@ pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Res
     look_at(&memory, say)?;
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).map_err(ended)?;
+    if !frontend.is_network() {
+        let offered = frontend.offered();
+        return Err(unknown(format!(
+            "the backend took the memory; it is not a network device, or its features ({offered:#x}) do not tell: \
+             no queue was started"
+        )));
+    }
     let mut areas = memory.areas(memory.regions());
     let mut pair = fit(&mut areas, agreed.features)?;
     frontend.start(&pair).map_err(ended)?;
@@ -150,17 +156,21 @@ fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
 fn judge(task: &super::Frontend, outcome: &Outcome) -> Result<String, Stop> {
     let (frames, tally) = (task.frames, outcome.tally);
     let bad = tally.altered + tally.doubled;
+    let foreign = match tally.foreign {
+        0 => String::new(),
+        foreign => format!("; {foreign} frames came that are not hugeprobe's"),
+    };
     match task.peer {
         Mode::Sink if outcome.finished => Ok(format!("the backend took {frames} frames")),
         Mode::Sink => Err(fail(format!("the backend took {} of {frames} frames in time", outcome.sent))),
         _ if tally.is_whole(frames) => Ok(format!("{frames} frames came, each once and as it was sent")),
         _ if bad > 0 => Err(fail(format!(
-            "of {frames} frames, {} came altered, {} twice, {} not at all",
+            "of {frames} frames, {} came altered, {} twice, {} not at all{foreign}",
             tally.altered,
             tally.doubled,
             tally.lost(frames)
         ))),
-        _ => Err(fail(format!("of {frames} frames, {} did not come in time", tally.lost(frames)))),
+        _ => Err(fail(format!("of {frames} frames, {} did not come in time{foreign}", tally.lost(frames)))),
     }
 }
 

@@ -226,7 +226,7 @@ fn bytes_go_through_the_pieces_of_a_chain_in_order() {
     let table = table();
     let piece = |at: u64, bytes| table.guest(GUEST + at, bytes).unwrap();
     let pieces = vec![piece(0, 3), piece(0x100, 1), piece(0x200, 8)];
-    let chain = Chain { readable: pieces.clone(), writable: pieces };
+    let chain = Chain { readable: pieces.clone(), writable: pieces, descriptors: 3 };
     assert_eq!(chain.write(2, b"abcdef"), 6);
     let mut out = [0; 16];
     assert_eq!(chain.read(2, &mut out), 10);
