@@ -217,7 +217,7 @@ impl<'a> Backend<'a> {
     /// What the frontend did that cannot be gone on with.
     pub fn serve(&mut self, deadline: Instant) -> Result<End, BackendError> {
         let mut last_frame = Instant::now();
-        self.quieten(true)?;
+        self.suppress_notifications(true)?;
         loop {
             if let Some(end) = self.converse(deadline)? {
                 return Ok(end);
@@ -297,7 +297,7 @@ impl<'a> Backend<'a> {
 
     /// Waits for a kick or a message, having let the driver kick again, and looked once more since.
     fn rest(&mut self, deadline: Instant) -> Result<(), BackendError> {
-        self.quieten(false)?;
+        self.suppress_notifications(false)?;
         if self.turns(deadline)? == 0 {
             let polled = self.vrings.iter().any(|vring| vring.kick.is_some() && vring.kick_event().is_none());
             let until = if polled { deadline.min(Instant::now() + NAP) } else { deadline };
@@ -315,14 +315,16 @@ impl<'a> Backend<'a> {
             self.table.check_files().map_err(BackendError::Shrunk)?;
         }
         self.vrings.iter_mut().for_each(Vring::clear_kick);
-        self.quieten(true)
+        self.suppress_notifications(true)
     }
 
     /// Tells the drivers whether their kicks are not needed. A ring that is not in memory is found out elsewhere.
-    fn quieten(&mut self, quiet: bool) -> Result<(), BackendError> {
+    fn suppress_notifications(&mut self, quiet: bool) -> Result<(), BackendError> {
         for (index, vring) in (0..).zip(&mut self.vrings) {
             if let Ok(Some(device)) = vring.device(&self.table) {
-                device.set_quiet(quiet).map_err(|source| BackendError::Ring { index, source })?;
+                device
+                    .suppress_notifications(quiet)
+                    .map_err(|source| BackendError::Ring { index, source })?;
             }
         }
         Ok(())

@@ -74,7 +74,7 @@ pub enum ChannelError {
     },
     /// The peer does not read what is sent to it.
     #[error("the peer took no byte of {0} until the deadline")]
-    Deaf(Request),
+    NotReading(Request),
     /// More descriptors than any message has.
     #[error("{0} descriptors with one message, more than {REGIONS_LIMIT}")]
     TooManyFds(usize),
@@ -153,7 +153,7 @@ impl Channel {
                 }
                 Err(error) if is_passing(&error) => {
                     if !wait(&[(self.socket.as_fd(), PollFlags::POLLOUT)], deadline)? {
-                        return Err(ChannelError::Deaf(message.request));
+                        return Err(ChannelError::NotReading(message.request));
                     }
                 }
                 Err(error) if has_hung_up(&error) => return Err(ChannelError::Closed),

@@ -175,7 +175,7 @@ impl Frontend {
             return Err(FrontendError::TooFewSlots { slots, needed: regions.len() });
         }
         self.tell(Request::SetMemTable, Payload::Regions(regions.to_vec()), fds)?;
-        self.settle(Request::SetMemTable)
+        self.confirm(Request::SetMemTable)
     }
 
     /// Hands the backend one region more. Only where CONFIGURE_MEM_SLOTS was agreed on.
@@ -188,7 +188,7 @@ impl Frontend {
             return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
         }
         self.tell(Request::AddMemReg, Payload::Region(region), &[fd])?;
-        self.settle(Request::AddMemReg)
+        self.confirm(Request::AddMemReg)
     }
 
     /// Takes one region away from the backend.
@@ -201,7 +201,7 @@ impl Frontend {
             return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
         }
         self.tell(Request::RemMemReg, Payload::Region(region), &[])?;
-        self.settle(Request::RemMemReg)
+        self.confirm(Request::RemMemReg)
     }
 
     /// Sets up and enables both queues of a pair: vrings 0 and 1.
@@ -229,7 +229,7 @@ impl Frontend {
         if self.negotiated.features & feature::PROTOCOL_FEATURES != 0 {
             self.enable(pair, true)?;
         }
-        self.settle(Request::SetVringEnable)?;
+        self.confirm(Request::SetVringEnable)?;
         pair.queues().into_iter().try_for_each(queue::Queue::publish)
     }
 
@@ -292,7 +292,7 @@ impl Frontend {
     }
 
     /// Makes sure that the backend is done with `request`.
-    fn settle(&mut self, request: Request) -> Result<(), FrontendError> {
+    fn confirm(&mut self, request: Request) -> Result<(), FrontendError> {
         if self.has(protocol::REPLY_ACK) {
             return Ok(());
         }

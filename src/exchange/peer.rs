@@ -4,7 +4,7 @@
 //! charged to this process and the peer is not killed for want of one. No frame is sent unless frames were asked for. And
 //! a port that somebody uses is left alone: a vswitch gives its port to whoever connected last.
 
-mod account;
+mod findings;
 mod process;
 
 use std::io;
@@ -37,7 +37,7 @@ use crate::linux::map::Sharing;
 use crate::linux::root::HostRoot;
 use crate::linux::{pattern, unix_sockets};
 
-use account::{Account, Stop, unknown};
+use findings::{Findings, Stop, unknown};
 use process::PeerProcess;
 
 /// What the worker is to do. Travels to it as JSON.
@@ -98,19 +98,19 @@ impl Task {
 ///
 /// Whoever listens is gone. Nothing is held any more.
 pub fn run(task: &Task, listener: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut account = Account::new(task.size, tell);
-    let ended = session(task, listener, &mut account);
-    finish(ended, account)
+    let mut findings = Findings::new(task.size, tell);
+    let ended = session(task, listener, &mut findings);
+    finish(ended, findings)
 }
 
-fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<(), Stop> {
-    account.step(HP613, "take the pages to hand over")?;
+fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
+    findings.step(HP613, "take the pages to hand over")?;
     join(task)?;
     let memory = memory(task)?;
 
     let path = Path::new(&task.peer.socket);
     let what = if task.peer.listen { "wait for the peer at" } else { "connect to" };
-    account.step(HP612, &format!("{what} {}", task.peer.socket))?;
+    findings.step(HP612, &format!("{what} {}", task.peer.socket))?;
     let socket = if task.peer.listen {
         accept(&UnixListener::from(listener), path, Instant::now() + TO_CONNECT)
     } else {
@@ -118,7 +118,7 @@ fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<
         connect(path, Instant::now() + TO_LISTEN)
     }
     .map_err(|error| nobody(&task.peer, &error))?;
-    converse(task, &memory, socket, account)
+    converse(task, &memory, socket, findings)
 }
 
 /// Does the work of `task` over a connection, with memory that was written to before.
@@ -127,63 +127,63 @@ fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<
 ///
 /// As [`run`].
 pub fn run_over(task: &Task, memory: &Memory, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut account = Account::new(task.size, tell);
-    let ended = converse(task, memory, socket, &mut account);
-    finish(ended, account)
+    let mut findings = Findings::new(task.size, tell);
+    let ended = converse(task, memory, socket, &mut findings);
+    finish(ended, findings)
 }
 
 /// Reports why a session stopped, and what it never came to.
-fn finish(ended: Result<(), Stop>, mut account: Account<'_>) -> io::Result<()> {
+fn finish(ended: Result<(), Stop>, mut findings: Findings<'_>) -> io::Result<()> {
     match ended {
         Ok(()) => {}
-        Err(Stop::Found(id, bad)) => account.bad(id, *bad)?,
+        Err(Stop::Found(id, bad)) => findings.bad(id, *bad)?,
         Err(Stop::Gone(error)) => return Err(error),
     }
-    account.close()
+    findings.close()
 }
 
 /// The vhost-user session itself.
-fn converse(task: &Task, memory: &Memory, socket: OwnedFd, account: &mut Account<'_>) -> Result<(), Stop> {
+fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
     let who = PeerProcess::at(&socket);
-    account.step(HP612, "begin the session")?;
+    findings.step(HP612, "begin the session")?;
     let mut channel = Channel::new(socket);
     channel.set_deadline(Instant::now() + task.time_of_session());
     let mut frontend = Frontend::new(channel, PATIENCE).map_err(|error| who.ended(HP612, &error))?;
     let agreed = *frontend.negotiated();
     let evidence = json!({ "peer": who, "negotiated": in_words(&agreed) });
-    account.pass(HP612, in_short(who.name(), &agreed), evidence)?;
+    findings.pass(HP612, in_short(who.name(), &agreed), evidence)?;
     let acknowledges = agreed.protocol_features & protocol::REPLY_ACK != 0;
 
-    account.step(HP613, "hand over the memory table")?;
+    findings.step(HP613, "hand over the memory table")?;
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).map_err(|error| who.ended(HP613, &error))?;
     let pages = if task.pages == 1 { "page" } else { "pages" };
     let table = format!("took {} {pages} of {}", task.pages, task.size);
     if acknowledges {
-        account.pass(HP613, table.clone(), json!({ "proof": "acknowledged" }))?;
+        findings.pass(HP613, table.clone(), json!({ "proof": "acknowledged" }))?;
     }
 
     if !frontend.is_network() {
-        return only_memory(&frontend, acknowledges, account);
+        return only_memory(&frontend, acknowledges, findings);
     }
 
     let mut areas = memory.areas(memory.regions());
     let mut pair = Pair::largest(&mut areas, agreed.features)
         .map_err(|error| unknown(HP614, "no room for rings", "rings in the shared memory", error))?;
-    account.step(HP614, "set up and enable the queues")?;
+    findings.step(HP614, "set up and enable the queues")?;
     frontend.start(&pair).map_err(|error| who.ended(HP614, &error))?;
     let written = is_written_to(&pair).map_err(|error| who.ended(HP614, &error))?;
     let mut taken = 0;
     if task.peer.transmit > 0 {
-        account.step(HP615, "offer frames")?;
+        findings.step(HP615, "offer frames")?;
         let done = frames(task, &mut pair, &mut frontend).map_err(|error| who.ended(HP615, &error))?;
         taken = done.sent;
-        who.judge_frames(task, &done, account)?;
+        who.judge_frames(task, &done, findings)?;
     } else {
-        account.skip(HP615, "no frame was sent: --peer-transmit sends some")?;
+        findings.skip(HP615, "no frame was sent: --peer-transmit sends some")?;
     }
 
-    account.step(HP614, "stop the queues")?;
+    findings.step(HP614, "stop the queues")?;
     let bases = frontend.stop(&pair).map_err(|error| who.ended(HP614, &error))?;
     who.judge_bases(bases, taken)?;
     let proof = match (acknowledges, taken, written) {
@@ -196,14 +196,14 @@ fn converse(task: &Task, memory: &Memory, socket: OwnedFd, account: &mut Account
     match proof {
         Some(proof) => {
             if !acknowledges {
-                account.pass(HP613, table, json!({ "proof": proof }))?;
+                findings.pass(HP613, table, json!({ "proof": proof }))?;
             }
             let evidence = json!({ "proof": proof, "bases": bases, "rings_written_to": written });
-            account.pass(HP614, "and both queues".to_owned(), evidence)?;
+            findings.pass(HP614, "and both queues".to_owned(), evidence)?;
         }
         None => {
-            account.skip(HP613, nothing)?;
-            account.skip(HP614, nothing)?;
+            findings.skip(HP613, nothing)?;
+            findings.skip(HP614, nothing)?;
         }
     }
     Ok(())
@@ -211,15 +211,15 @@ fn converse(task: &Task, memory: &Memory, socket: OwnedFd, account: &mut Account
 
 /// Leaves the queues of a device of another type alone, or of one that cannot be told.
 /// Starting one could end the process that serves it.
-fn only_memory(frontend: &Frontend, acknowledges: bool, account: &mut Account<'_>) -> Result<(), Stop> {
+fn only_memory(frontend: &Frontend, acknowledges: bool, findings: &mut Findings<'_>) -> Result<(), Stop> {
     let offered = frontend.offered();
     let why =
         format!("not a network device, or its features ({offered:#x}) do not tell: no queue was started");
     if !acknowledges {
-        account.skip(HP613, &format!("the peer acknowledges nothing (no REPLY_ACK); {why}"))?;
+        findings.skip(HP613, &format!("the peer acknowledges nothing (no REPLY_ACK); {why}"))?;
     }
-    account.skip(HP614, &why)?;
-    account.skip(HP615, &why)?;
+    findings.skip(HP614, &why)?;
+    findings.skip(HP615, &why)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod backend;
+mod daemons;
 mod frontend;
 mod peer;
 mod script;

@@ -52,18 +52,24 @@ fn against(transmit: u64, script: impl FnOnce(&mut Backend) + Send + 'static) ->
         script(&mut backend);
         backend
     });
+    let findings = ask(transmit, ours.into());
+    (findings, backend.join().unwrap())
+}
+
+/// What `check --peer` finds of a backend at the other end of `socket`.
+pub(crate) fn ask(transmit: u64, socket: OwnedFd) -> Vec<Finding> {
     let task = task(transmit);
     let file = memfd(BYTES);
     let mut memory = Memory::default();
     let len = HugeLen::new(task.size, task.pages).unwrap();
     memory.add(file.as_fd(), len, Sharing::Shared, 2).unwrap();
     let mut findings = Findings::default();
-    run_over(&task, &memory, ours.into(), &mut findings).unwrap();
-    (findings.0, backend.join().unwrap())
+    run_over(&task, &memory, socket, &mut findings).unwrap();
+    findings.0
 }
 
 /// The four outcomes, and everything that was said.
-fn in_short(findings: &[Finding]) -> ([Outcome; 4], String) {
+pub(crate) fn in_short(findings: &[Finding]) -> ([Outcome; 4], String) {
     let of = |id| findings.iter().find(|finding| finding.id == id).unwrap();
     let text =
         findings.iter().map(|finding| format!("{}: {} ({})\n", finding.id, finding.summary, finding.seen));

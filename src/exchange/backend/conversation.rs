@@ -209,7 +209,9 @@ impl Backend<'_> {
                 }
                 vring.kick = Some(event);
                 if let Ok(Some(device)) = vring.device(&self.table) {
-                    device.set_quiet(true).map_err(|source| BackendError::Ring { index, source })?;
+                    device
+                        .suppress_notifications(true)
+                        .map_err(|source| BackendError::Ring { index, source })?;
                 }
             }
             _ => vring.call = event,

@@ -161,7 +161,7 @@ fn a_peer_that_does_not_read_is_found_out() {
     let (_peer, ours) = pair();
     let deadline = soon();
     let error = std::iter::repeat_with(|| ours.send(&set_features(), &[], deadline)).find_map(Result::err);
-    assert!(matches!(error, Some(ChannelError::Deaf(Request::SetFeatures))), "{error:?}");
+    assert!(matches!(error, Some(ChannelError::NotReading(Request::SetFeatures))), "{error:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Task;
-use super::account::{Account, Stop};
+use super::findings::{Findings, Stop};
 use crate::domain::catalogue::{HP614, HP615};
 use crate::domain::check::{CheckId, Outcome};
 use crate::exchange::channel::ChannelError;
@@ -45,7 +45,7 @@ impl PeerProcess {
             FrontendError::Refused { request, .. } => (Outcome::Fail, format!("{name} refuses {request}")),
             FrontendError::HungUp(request) => (Outcome::Fail, format!("{name} hangs up on {request}")),
             FrontendError::Channel(
-                ChannelError::Silent(..) | ChannelError::Stalled(_) | ChannelError::Deaf(_),
+                ChannelError::Silent(..) | ChannelError::Stalled(_) | ChannelError::NotReading(_),
             ) => (Outcome::Fail, format!("{name} does not answer")),
             FrontendError::Channel(ChannelError::Slow { .. } | ChannelError::TimeUp { .. }) => {
                 (Outcome::Fail, format!("{name} answers too slowly"))
@@ -72,7 +72,7 @@ impl PeerProcess {
         &self,
         task: &Task,
         done: &Done,
-        account: &mut Account<'_>,
+        findings: &mut Findings<'_>,
     ) -> Result<(), Stop> {
         let (frames, tally) = (task.peer.transmit, done.tally);
         let evidence = json!({ "frames": frames, "taken": done.sent, "came": tally, "nanos": done.nanos });
@@ -95,12 +95,12 @@ impl PeerProcess {
                 0 => String::new(),
                 intact => format!(", {intact} came back"),
             };
-            account.pass(HP615, format!("{frames} frames taken{back}"), evidence)?;
+            findings.pass(HP615, format!("{frames} frames taken{back}"), evidence)?;
             return Ok(());
         };
         match found {
             // What follows can still be looked at.
-            Stop::Found(id, bad) => Ok(account.bad(id, *bad)?),
+            Stop::Found(id, bad) => Ok(findings.bad(id, *bad)?),
             gone @ Stop::Gone(_) => Err(gone),
         }
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use vm_memory::{VolatileMemory as _, VolatileSlice};
 
 use super::{
-    DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index, set_quiet, used_bytes,
-    wants_to_know,
+    DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index,
+    suppress_notifications, used_bytes, wants_notification,
 };
 use crate::exchange::message::VringAddresses;
 use crate::exchange::table::Table;
@@ -154,7 +154,7 @@ impl<'m> Device<'m> {
     /// None that a peer can cause.
     pub fn publish(&self, slot: u16) -> Result<bool, RingError> {
         index(&self.parts.used)?.store(slot.to_le(), Ordering::Release);
-        wants_to_know(&self.parts.available)
+        wants_notification(&self.parts.available)
     }
 
     /// Where the used ring stands: after a reconnect a device goes on from there.
@@ -171,8 +171,8 @@ impl<'m> Device<'m> {
     /// # Errors
     ///
     /// None that a peer can cause.
-    pub fn set_quiet(&self, quiet: bool) -> Result<(), RingError> {
-        set_quiet(&self.parts.used, quiet)
+    pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
+        suppress_notifications(&self.parts.used, quiet)
     }
 
     /// A buffer's memory, region by region: at most as many pieces as there are regions.

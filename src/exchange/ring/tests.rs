@@ -91,8 +91,8 @@ fn each_side_can_ask_the_other_to_be_quiet() {
     let driver = Driver::new(parts(&table), SIZE).unwrap();
     let device = Device::new(&table, SIZE, &AT).unwrap();
     for quiet in [true, false] {
-        device.set_quiet(quiet).unwrap();
-        driver.set_quiet(quiet).unwrap();
+        device.suppress_notifications(quiet).unwrap();
+        driver.suppress_notifications(quiet).unwrap();
         assert_eq!((driver.publish().unwrap(), device.publish(0).unwrap()), (!quiet, !quiet));
     }
 }
