@@ -268,16 +268,16 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             }
             f.put(0x1006, &1_u16.to_le_bytes());
             f.available(0, 2, 0);
-            for index in 0..8 {
-                f.descriptor(1, index, GUEST, 16, if index == 7 { 0 } else { 1 }, index as u16 + 1);
+            for (index, next) in (0..8).zip(1..) {
+                f.descriptor(1, index, GUEST, 16, if index == 7 { 0 } else { 1 }, next);
             }
             f.put(0x5006, &0_u16.to_le_bytes());
             f.available(1, 2, 0);
         }),
         ("receive chains that share descriptors", "more descriptors than the 8 of the queue", |f| {
             f.rings();
-            for index in 0..8 {
-                f.descriptor(0, index, GUEST + 0x8000, 16, if index == 7 { 2 } else { 3 }, index as u16 + 1);
+            for (index, next) in (0..8).zip(1..) {
+                f.descriptor(0, index, GUEST + 0x8000, 16, if index == 7 { 2 } else { 3 }, next);
             }
             f.available(0, 8, 0);
             f.descriptor(1, 0, GUEST, 1400, 0, 0);

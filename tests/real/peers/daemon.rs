@@ -124,7 +124,7 @@ impl Drop for Daemon {
 
 fn storage_daemon(directory: &Path, queues: u32) -> Option<Daemon> {
     let disk = directory.join("disk");
-    let sectors: Vec<u8> = (0..2048).flat_map(|sector: u32| vec![sector as u8 ^ 0x5a; SECTOR]).collect();
+    let sectors: Vec<u8> = (0..=255).flat_map(|sector: u8| [sector ^ 0x5a; SECTOR]).collect();
     std::fs::write(&disk, sectors).unwrap();
     let node = format!("driver=file,node-name=disk,filename={}", disk.display());
     let export = format!(
@@ -136,8 +136,8 @@ fn storage_daemon(directory: &Path, queues: u32) -> Option<Daemon> {
 /// A second client reads the same sector before and after.
 fn reads_its_disk(daemon: &mut Daemon, _: When) {
     assert!(daemon.exited().is_none(), "it has ended: {}", daemon.log());
-    for sector in [0, 7] {
-        assert_eq!(read_sector(&daemon.socket, sector), [sector as u8 ^ 0x5a; SECTOR], "{}", daemon.log());
+    for sector in [0, 7_u8] {
+        assert_eq!(read_sector(&daemon.socket, sector.into()), [sector ^ 0x5a; SECTOR], "{}", daemon.log());
     }
 }
 
@@ -176,16 +176,16 @@ fn read_sector(socket: &Path, sector: u64) -> [u8; SECTOR] {
     let file = File::from(memory.try_clone().unwrap());
     file.set_len(BYTES).unwrap();
     let put = |at: u64, bytes: &[u8]| file.write_all_at(bytes, at).unwrap();
-    let descriptor = |index: u64, address: u64, bytes: u32, flags: u16| {
-        let next = index as u16 + 1;
+    let descriptor = |index: u16, address: u64, bytes: u32, flags: u16| {
+        let next = index + 1;
         let fields =
             [&address.to_le_bytes()[..], &bytes.to_le_bytes(), &flags.to_le_bytes(), &next.to_le_bytes()];
-        put(index * 16, &fields.concat());
+        put(u64::from(index) * 16, &fields.concat());
     };
     put(HEADER, &[&[0; 8][..], &sector.to_le_bytes()].concat());
     put(STATUS, &[0xff]);
     descriptor(0, HEADER, 16, 1);
-    descriptor(1, DATA, SECTOR as u32, 1 | 2);
+    descriptor(1, DATA, u32::try_from(SECTOR).unwrap(), 1 | 2);
     descriptor(2, STATUS, 1, 2);
     put(AVAILABLE + 2, &1_u16.to_le_bytes());
 
