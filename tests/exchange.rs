@@ -113,7 +113,11 @@ fn a_backend_may_have_few_features() {
             outcome.finished && outcome.tally.is_whole(500),
             "{features:x} {protocol_features:x} {outcome:?}"
         );
-        assert_eq!((report.features, report.protocol_features), (features, protocol_features));
+        assert_eq!(
+            (report.features, report.protocol_features),
+            (features & !feature::MQ, protocol_features),
+            "one pair is used, so MQ is not"
+        );
     }
 }
 
@@ -128,6 +132,34 @@ fn either_side_may_send_alone() {
     let (outcome, _, report) = session(options(work), &memory(1, 1), 256, &job(Peer::Sends, 5000));
     assert!(outcome.finished && outcome.tally.is_whole(5000), "{outcome:?}");
     assert_eq!((report.traffic.sent, report.traffic.received), (5000, 0));
+}
+
+#[test]
+fn a_backend_with_a_limit_takes_that_many_frames_and_no_more() {
+    for (work, most) in [(Work::Sink(None), 1000), (Work::Echo, 1000), (Work::Sink(None), 0)] {
+        let (theirs, ours) = UnixStream::pair().unwrap();
+        let backend = thread::spawn(move || {
+            let mut watch = Nobody;
+            let mut backend = Backend::new(Channel::new(theirs.into()), options(work), &mut watch);
+            backend.set_limit(most);
+            let end = backend.serve(Instant::now() + LONG);
+            (end, backend.report())
+        });
+        let memory = memory(1, 1);
+        let mut frontend = Frontend::new(Channel::new(ours.into()), LONG).unwrap();
+        let (regions, fds) = memory.table(1);
+        frontend.set_memory(&regions, &fds).unwrap();
+        let mut pair = Pair::new(&mut memory.areas(1), 256, frontend.negotiated().features).unwrap();
+        frontend.start(&pair).unwrap();
+        let soon = Instant::now() + Duration::from_secs(1);
+        let outcome = pair.run(&job(Peer::Sinks, 2000), frontend.channel(), soon).unwrap();
+        assert_eq!((outcome.sent, outcome.finished), (most, false));
+        frontend.stop(&pair).unwrap();
+        drop(frontend);
+        let (end, report) = backend.join().unwrap();
+        assert!(matches!(end, Ok(End::Closed)), "{end:?}");
+        assert_eq!(report.traffic.received, most);
+    }
 }
 
 #[test]

@@ -188,6 +188,7 @@ pub(super) fn features(bits: u64) -> Vec<String> {
         &[
             (feature::VERSION_1, "VERSION_1"),
             (feature::MRG_RXBUF, "MRG_RXBUF"),
+            (feature::MQ, "MQ"),
             (feature::PROTOCOL_FEATURES, "PROTOCOL_FEATURES"),
         ],
     )

@@ -40,7 +40,7 @@ pub struct Options {
 }
 
 /// Every virtio feature that the backend has.
-pub const FEATURES: u64 = feature::VERSION_1 | feature::MRG_RXBUF | feature::PROTOCOL_FEATURES;
+pub const FEATURES: u64 = feature::VERSION_1 | feature::MRG_RXBUF | feature::MQ | feature::PROTOCOL_FEATURES;
 /// Every protocol feature that the backend has.
 pub const PROTOCOL_FEATURES: u64 = protocol::MQ
     | protocol::REPLY_ACK
@@ -133,6 +133,8 @@ pub struct Report {
     pub protocol_features: u64,
     /// How many memory tables were taken, added regions included.
     pub tables: u64,
+    /// How many regions the last of them has.
+    pub regions: usize,
     /// Frames and bytes.
     pub traffic: Traffic,
     /// What was seen of the frames, if they were looked at.
@@ -203,6 +205,11 @@ impl<'a> Backend<'a> {
         self.spin = spin;
     }
 
+    /// How many frames are taken at most, where they are echoed or only taken.
+    pub const fn set_limit(&mut self, frames: u64) {
+        self.worker.set_limit(frames);
+    }
+
     /// Serves the frontend until it hangs up or the deadline passes.
     ///
     /// # Errors
@@ -210,13 +217,13 @@ impl<'a> Backend<'a> {
     /// What the frontend did that cannot be gone on with.
     pub fn serve(&mut self, deadline: Instant) -> Result<End, BackendError> {
         let mut last_frame = Instant::now();
-        self.quieten(true)?;
+        self.suppress_notifications(true)?;
         loop {
-            if let Some(end) = self.converse()? {
+            if let Some(end) = self.converse(deadline)? {
                 return Ok(end);
             }
             self.table.check_files().map_err(BackendError::Shrunk)?;
-            let moved = self.turns()?;
+            let moved = self.turns(deadline)?;
             let now = Instant::now();
             if now >= deadline {
                 return Ok(End::Deadline);
@@ -237,6 +244,7 @@ impl<'a> Backend<'a> {
             features: self.features,
             protocol_features: self.protocol_features,
             tables: self.tables,
+            regions: self.table.regions().len(),
             traffic: *self.worker.traffic(),
             tally: self.worker.tally(),
         }
@@ -250,8 +258,9 @@ impl<'a> Backend<'a> {
 
     // --- the rings ---
 
-    /// Moves frames; how many.
-    fn turns(&mut self) -> Result<u64, BackendError> {
+    /// Moves frames; how many. For each pair at most [`TURNS`] batches, of at most as many descriptors as its queues
+    /// have, and none for the next pair when the time is up.
+    fn turns(&mut self, deadline: Instant) -> Result<u64, BackendError> {
         if self.protocol_features & protocol::STATUS != 0 && self.status & DRIVER_OK == 0 {
             return Ok(0);
         }
@@ -262,6 +271,9 @@ impl<'a> Backend<'a> {
             let [receive, transmit] = vrings;
             if transmit.kick.is_none() && receive.kick.is_none() {
                 continue;
+            }
+            if total > 0 && Instant::now() >= deadline {
+                break;
             }
             for _ in 0..TURNS {
                 let enabled = |vring: &Vring| vring.enabled.unwrap_or(implied);
@@ -285,8 +297,8 @@ impl<'a> Backend<'a> {
 
     /// Waits for a kick or a message, having let the driver kick again, and looked once more since.
     fn rest(&mut self, deadline: Instant) -> Result<(), BackendError> {
-        self.quieten(false)?;
-        if self.turns()? == 0 {
+        self.suppress_notifications(false)?;
+        if self.turns(deadline)? == 0 {
             let polled = self.vrings.iter().any(|vring| vring.kick.is_some() && vring.kick_event().is_none());
             let until = if polled { deadline.min(Instant::now() + NAP) } else { deadline };
             let until = if self.worker.is_knocking() { until.min(Instant::now() + KNOCKS) } else { until };
@@ -303,14 +315,16 @@ impl<'a> Backend<'a> {
             self.table.check_files().map_err(BackendError::Shrunk)?;
         }
         self.vrings.iter_mut().for_each(Vring::clear_kick);
-        self.quieten(true)
+        self.suppress_notifications(true)
     }
 
     /// Tells the drivers whether their kicks are not needed. A ring that is not in memory is found out elsewhere.
-    fn quieten(&mut self, quiet: bool) -> Result<(), BackendError> {
+    fn suppress_notifications(&mut self, quiet: bool) -> Result<(), BackendError> {
         for (index, vring) in (0..).zip(&mut self.vrings) {
             if let Ok(Some(device)) = vring.device(&self.table) {
-                device.set_quiet(quiet).map_err(|source| BackendError::Ring { index, source })?;
+                device
+                    .suppress_notifications(quiet)
+                    .map_err(|source| BackendError::Ring { index, source })?;
             }
         }
         Ok(())

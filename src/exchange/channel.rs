@@ -1,7 +1,7 @@
 //! One vhost-user connection: whole messages with their descriptors, within deadlines.
 //!
 //! A stream socket gives messages in pieces. What has come of one is kept, so that a role can look after its rings in
-//! between, and a peer that stops in mid-message is found out after [`PATIENCE`].
+//! between, and a peer that does not send the rest of a message is found out after [`PATIENCE`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,6 +22,10 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Channel {
     socket: OwnedFd,
     partial: Partial,
+    /// When the whole conversation has to be over.
+    deadline: Option<Instant>,
+    /// Which answer took longest, and how long.
+    slowest: Option<(Request, Duration)>,
 }
 
 /// A message and what came with it.
@@ -46,11 +50,31 @@ pub enum ChannelError {
     #[error("the peer was silent for {0:.1?}, waiting for {1}")]
     Silent(Duration, String),
     /// The peer stopped within a message.
-    #[error("the peer stopped after {0} bytes of a message, for {PATIENCE:?}")]
+    #[error("the peer stopped after {0} bytes of a message")]
     Stalled(usize),
+    /// The peer sends a message in so small pieces that it takes too long.
+    #[error("the peer sent only {bytes} bytes of a message in {took:.1?}")]
+    Slow {
+        /// How much of the message came.
+        bytes: usize,
+        /// Since its first byte.
+        took: Duration,
+    },
+    /// The conversation has reached its deadline; no answer alone took too long.
+    #[error(
+        "the session's time was up, waiting for {what}; the slowest answer before, to {request}, took {took:.1?}"
+    )]
+    TimeUp {
+        /// What was waited for.
+        what: String,
+        /// Which answer had taken longest.
+        request: Request,
+        /// How long.
+        took: Duration,
+    },
     /// The peer does not read what is sent to it.
     #[error("the peer took no byte of {0} until the deadline")]
-    Deaf(Request),
+    NotReading(Request),
     /// More descriptors than any message has.
     #[error("{0} descriptors with one message, more than {REGIONS_LIMIT}")]
     TooManyFds(usize),
@@ -89,6 +113,8 @@ struct Partial {
     payload: Vec<u8>,
     fds: Vec<OwnedFd>,
     began: Option<Instant>,
+    /// When its last byte so far came.
+    last: Option<Instant>,
 }
 
 // === impl Channel ===
@@ -97,7 +123,12 @@ impl Channel {
     /// A conversation over a connected stream socket.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
-        Self { socket, partial: Partial::default() }
+        Self { socket, partial: Partial::default(), deadline: None, slowest: None }
+    }
+
+    /// Bounds the whole conversation: nothing is waited for after `deadline`.
+    pub const fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     /// Sends a message with its descriptors.
@@ -111,6 +142,7 @@ impl Channel {
         fds: &[BorrowedFd<'_>],
         deadline: Instant,
     ) -> Result<(), ChannelError> {
+        let deadline = self.until(deadline);
         let bytes = message.to_bytes();
         let (mut rest, mut fds) = (bytes.as_slice(), fds);
         while !rest.is_empty() {
@@ -121,7 +153,7 @@ impl Channel {
                 }
                 Err(error) if is_passing(&error) => {
                     if !wait(&[(self.socket.as_fd(), PollFlags::POLLOUT)], deadline)? {
-                        return Err(ChannelError::Deaf(message.request));
+                        return Err(ChannelError::NotReading(message.request));
                     }
                 }
                 Err(error) if has_hung_up(&error) => return Err(ChannelError::Closed),
@@ -158,18 +190,29 @@ impl Channel {
     ///
     /// See [`ChannelError`].
     pub fn receive(&mut self, what: &str, deadline: Instant) -> Result<Envelope, ChannelError> {
-        let began = Instant::now();
+        let (began, until) = (Instant::now(), self.until(deadline));
         loop {
             if let Some(envelope) = self.try_receive()? {
                 return Ok(envelope);
             }
             // A message that has begun has its own, shorter, deadline.
-            let until = self.due().map_or(deadline, |due| deadline.min(due));
-            let ready = wait(&[(self.socket.as_fd(), PollFlags::POLLIN)], until)?;
-            if !ready && Instant::now() >= deadline {
-                return Err(ChannelError::Silent(began.elapsed(), what.to_owned()));
+            let wake = self.due().map_or(until, |due| until.min(due));
+            let ready = wait(&[(self.socket.as_fd(), PollFlags::POLLIN)], wake)?;
+            if !ready && Instant::now() >= until {
+                return Err(match (self.partial.unfinished(), self.slowest) {
+                    (Some(error), _) => error,
+                    (None, Some((request, took))) if until < deadline => {
+                        ChannelError::TimeUp { what: what.to_owned(), request, took }
+                    }
+                    _ => ChannelError::Silent(began.elapsed(), what.to_owned()),
+                });
             }
         }
+    }
+
+    /// `deadline`, or that of the conversation if it is sooner.
+    fn until(&self, deadline: Instant) -> Instant {
+        self.deadline.map_or(deadline, |own| own.min(deadline))
     }
 
     /// When the rest of a message that has begun is due.
@@ -189,9 +232,14 @@ impl Channel {
         fds: &[BorrowedFd<'_>],
         deadline: Instant,
     ) -> Result<Payload, ChannelError> {
+        let began = Instant::now();
         self.send(message, fds, deadline)?;
         let expected = format!("the answer to {}", message.request);
         let answer = self.receive(&expected, deadline)?;
+        let took = began.elapsed();
+        if self.slowest.is_none_or(|(_, slowest)| took > slowest) {
+            self.slowest = Some((message.request, took));
+        }
         let got = match &answer.message {
             Message { request, is_reply: true, .. } if *request == message.request => {
                 match answer.fds.len() {
@@ -233,7 +281,9 @@ impl Partial {
         if bytes == 0 {
             return Err(self.closed());
         }
-        self.began.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        self.began.get_or_insert(now);
+        self.last = Some(now);
         self.got += bytes;
         Ok(())
     }
@@ -260,9 +310,18 @@ impl Partial {
 
     fn keep_waiting(&self) -> Result<(), ChannelError> {
         match self.began {
-            Some(began) if began.elapsed() >= PATIENCE => Err(ChannelError::Stalled(self.bytes())),
+            Some(began) if began.elapsed() >= PATIENCE => self.unfinished().map_or(Ok(()), Err),
             _ => Ok(()),
         }
+    }
+
+    /// What is wrong with a message of which only a part has come in its time.
+    fn unfinished(&self) -> Option<ChannelError> {
+        let (began, last, bytes) = (self.began?, self.last?, self.bytes());
+        Some(match last.elapsed() >= PATIENCE / 2 {
+            true => ChannelError::Stalled(bytes),
+            false => ChannelError::Slow { bytes, took: began.elapsed() },
+        })
     }
 
     fn closed(&self) -> ChannelError {

@@ -209,10 +209,10 @@ impl Tally {
         self.intact + self.altered + self.doubled
     }
 
-    /// How many of `sent` frames did not come.
+    /// How many of `sent` frames did not come, in whatever state.
     #[must_use]
     pub const fn lost(&self, sent: u64) -> u64 {
-        sent.saturating_sub(self.intact)
+        sent.saturating_sub(self.intact + self.altered)
     }
 }
 
@@ -280,6 +280,8 @@ mod tests {
             Tally { intact: 9, bytes: 576, altered: 1, ..whole }
         );
         assert_eq!(tally(|frames| frames.push(HEADER.to_vec())), Tally { altered: 1, ..whole });
+        let altered = tally(|frames| frames[5][50] ^= 1);
+        assert_eq!((altered.altered, altered.lost(10)), (1, 0), "an altered frame has come");
         let other = Source::new(8, 64).make().to_vec();
         assert_eq!(tally(|frames| frames.push(other)), Tally { altered: 1, ..whole });
         assert!(whole.is_whole(10) && !whole.is_whole(11) && !lost.is_whole(10));

@@ -2,8 +2,10 @@
 //!
 //! It does what QEMU and virtio_user do, in virtio_user's order. Where the backend has REPLY_ACK, every step is
 //! acknowledged, so that a refusal is known for what it is; where it has not, a question that must be answered follows
-//! each step that matters, as QEMU does it.
+//! each step that matters, as QEMU does it. Nothing is asked for that the backend has not offered: features, protocol
+//! features, queues, memory slots.
 
+mod device;
 mod layout;
 mod memory;
 mod queue;
@@ -28,6 +30,8 @@ pub use traffic::{Job, Outcome, Pair, Peer, Waiting};
 pub struct Frontend {
     channel: Channel,
     negotiated: Negotiated,
+    /// The virtio features that the backend offers.
+    offered: u64,
     /// How long the backend may take for one answer.
     patience: Duration,
 }
@@ -73,6 +77,17 @@ pub enum FrontendError {
     /// The backend lacks something that nothing works without.
     #[error("the backend does not offer {0}")]
     Lacks(&'static str),
+    /// The backend has no queue pair.
+    #[error("the backend offers no queue pair: it answers 0 to GET_QUEUE_NUM")]
+    NoQueuePair,
+    /// The memory has more regions than the backend takes.
+    #[error("the backend takes {slots} memory regions, {needed} are needed (GET_MAX_MEM_SLOTS)")]
+    TooFewSlots {
+        /// How many it takes.
+        slots: u64,
+        /// How many there are.
+        needed: usize,
+    },
     /// The backend broke a vring.
     #[error("vring {index}: {source}")]
     Ring {
@@ -92,8 +107,10 @@ pub enum FrontendError {
     Event(io::Error),
 }
 
-/// The virtio features that are used where they are offered.
-const FEATURES: u64 = feature::VERSION_1 | feature::MRG_RXBUF | feature::PROTOCOL_FEATURES;
+/// The virtio features that are used where they are offered, of a device of any type.
+const FEATURES: u64 = feature::VERSION_1 | feature::PROTOCOL_FEATURES;
+/// The same, of a network device.
+const NETWORK_FEATURES: u64 = FEATURES | feature::MRG_RXBUF;
 /// The protocol features that are used where they are offered. Not STATUS: it would have to be kept up.
 const PROTOCOL_FEATURES: u64 = protocol::MQ | protocol::REPLY_ACK | protocol::CONFIGURE_MEM_SLOTS;
 
@@ -106,10 +123,10 @@ impl Frontend {
     ///
     /// The backend does not answer, or offers what it cannot.
     pub fn new(channel: Channel, patience: Duration) -> Result<Self, FrontendError> {
-        let mut this = Self { channel, negotiated: Negotiated::default(), patience };
+        let mut this = Self { channel, negotiated: Negotiated::default(), offered: 0, patience };
         this.tell(Request::SetOwner, Payload::None, &[])?;
-        let offered = this.ask_number(Request::GetFeatures)?;
-        if offered & feature::PROTOCOL_FEATURES != 0 {
+        this.offered = this.ask_number(Request::GetFeatures)?;
+        if this.offered & feature::PROTOCOL_FEATURES != 0 {
             let offered = this.ask_number(Request::GetProtocolFeatures)?;
             let wanted = offered & PROTOCOL_FEATURES;
             this.tell(Request::SetProtocolFeatures, Payload::U64(wanted), &[])?;
@@ -121,7 +138,7 @@ impl Frontend {
         if this.has(protocol::CONFIGURE_MEM_SLOTS) {
             this.negotiated.memory_slots = Some(this.ask_number(Request::GetMaxMemSlots)?);
         }
-        this.negotiated.features = offered & FEATURES;
+        this.negotiated.features = this.offered & if this.is_network() { NETWORK_FEATURES } else { FEATURES };
         this.tell(Request::SetFeatures, Payload::U64(this.negotiated.features), &[])?;
         Ok(this)
     }
@@ -130,6 +147,18 @@ impl Frontend {
     #[must_use]
     pub const fn negotiated(&self) -> &Negotiated {
         &self.negotiated
+    }
+
+    /// The virtio features that the backend offers.
+    #[must_use]
+    pub const fn offered(&self) -> u64 {
+        self.offered
+    }
+
+    /// Whether the backend is a network device for sure. Of any other the memory may be shared, and no queue started.
+    #[must_use]
+    pub const fn is_network(&self) -> bool {
+        device::is_network(self.offered)
     }
 
     /// Hands the backend a memory table, in place of the one it had.
@@ -142,8 +171,11 @@ impl Frontend {
         regions: &[MemoryRegion],
         fds: &[BorrowedFd<'_>],
     ) -> Result<(), FrontendError> {
+        if let Some(slots) = self.negotiated.memory_slots.filter(|slots| *slots < regions.len() as u64) {
+            return Err(FrontendError::TooFewSlots { slots, needed: regions.len() });
+        }
         self.tell(Request::SetMemTable, Payload::Regions(regions.to_vec()), fds)?;
-        self.settle(Request::SetMemTable)
+        self.confirm(Request::SetMemTable)
     }
 
     /// Hands the backend one region more. Only where CONFIGURE_MEM_SLOTS was agreed on.
@@ -156,7 +188,7 @@ impl Frontend {
             return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
         }
         self.tell(Request::AddMemReg, Payload::Region(region), &[fd])?;
-        self.settle(Request::AddMemReg)
+        self.confirm(Request::AddMemReg)
     }
 
     /// Takes one region away from the backend.
@@ -169,15 +201,21 @@ impl Frontend {
             return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
         }
         self.tell(Request::RemMemReg, Payload::Region(region), &[])?;
-        self.settle(Request::RemMemReg)
+        self.confirm(Request::RemMemReg)
     }
 
-    /// Sets up and enables both queues of a pair.
+    /// Sets up and enables both queues of a pair: vrings 0 and 1.
+    ///
+    /// A backend says with GET_QUEUE_NUM how many queues it has, and a frontend stops there (vhost-user specification,
+    /// "Multiple queue support"); for network devices DPDK and QEMU count pairs.
     ///
     /// # Errors
     ///
-    /// The backend refuses a step, or hangs up.
+    /// The backend has no pair, refuses a step, or hangs up.
     pub fn start(&mut self, pair: &Pair<'_>) -> Result<(), FrontendError> {
+        if self.negotiated.queue_pairs == Some(0) {
+            return Err(FrontendError::NoQueuePair);
+        }
         for queue in pair.queues() {
             let index = queue.addresses.index;
             let vring = |num| Payload::Vring(VringState { index, num });
@@ -191,7 +229,7 @@ impl Frontend {
         if self.negotiated.features & feature::PROTOCOL_FEATURES != 0 {
             self.enable(pair, true)?;
         }
-        self.settle(Request::SetVringEnable)?;
+        self.confirm(Request::SetVringEnable)?;
         pair.queues().into_iter().try_for_each(queue::Queue::publish)
     }
 
@@ -254,7 +292,7 @@ impl Frontend {
     }
 
     /// Makes sure that the backend is done with `request`.
-    fn settle(&mut self, request: Request) -> Result<(), FrontendError> {
+    fn confirm(&mut self, request: Request) -> Result<(), FrontendError> {
         if self.has(protocol::REPLY_ACK) {
             return Ok(());
         }

@@ -31,6 +31,8 @@ const INDEX_MASK: u64 = 0xff;
 pub mod feature {
     /// The driver can be given one frame in several buffers.
     pub const MRG_RXBUF: u64 = 1 << 15;
+    /// The driver may use several queue pairs. Which of them it uses shows in SET_VRING_ENABLE.
+    pub const MQ: u64 = 1 << 22;
     /// Whether protocol features are spoken of at all.
     pub const PROTOCOL_FEATURES: u64 = 1 << 30;
     /// virtio 1.0: little-endian rings, headers of 12 bytes.

@@ -20,13 +20,16 @@ pub struct Format {
     may_span: bool,
 }
 
-/// How far a queue has been worked through. Both count on and on.
+/// How far a queue has been worked through. `taken` and `given` count on and on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// Chains taken from the available ring.
     pub taken: u16,
     /// Chains put into the used ring.
     pub given: u16,
+    /// Descriptors of the chains of this batch. They are all available at once, so they cannot be more than the queue has;
+    /// a driver that shares descriptors between chains could make any amount of work of them.
+    pub descriptors: u32,
 }
 
 // === impl Format ===
@@ -53,7 +56,7 @@ impl Format {
         chain: &mut Chain<'m>,
         buffer: &mut [u8],
     ) -> Result<usize, RingError> {
-        let head = device.chain(at.taken, chain)?;
+        let head = at.chain(device, 0, chain)?;
         let bytes = chain.readable_bytes();
         let Some(length) = bytes.checked_sub(self.header) else {
             let (bytes, least) = (bytes as u64, self.header as u64);
@@ -88,7 +91,8 @@ impl Format {
         if waiting == 0 {
             return Ok(0);
         }
-        let head = device.chain(at.taken, chain)?;
+        let before = at.descriptors;
+        let head = at.chain(device, 0, chain)?;
         let room = chain.writable_bytes();
         if room >= wanted {
             self.put_header(chain, 1);
@@ -101,6 +105,7 @@ impl Format {
         if !self.may_span || room <= self.header {
             return Err(RingError::TooShort { head, bytes: room as u64, least: wanted as u64 });
         }
+        at.descriptors = before;
         self.give_spanning(device, at, waiting, frame)
     }
 
@@ -116,7 +121,7 @@ impl Format {
         let (mut chains, mut room) = (Vec::new(), 0);
         for slot in 0..waiting {
             let mut chain = Chain::default();
-            let head = device.chain(at.taken.wrapping_add(slot), &mut chain)?;
+            let head = at.chain(device, slot, &mut chain)?;
             if chain.writable_bytes() == 0 {
                 return Err(RingError::TooShort { head, bytes: 0, least: 1 });
             }
@@ -158,5 +163,24 @@ impl Format {
     #[must_use]
     pub const fn header(self) -> usize {
         self.header
+    }
+}
+
+// === impl Progress ===
+
+impl Progress {
+    /// Reads the chain that is `ahead` of the next one, and counts its descriptors. Its head.
+    fn chain<'m>(
+        &mut self,
+        device: &Device<'m>,
+        ahead: u16,
+        chain: &mut Chain<'m>,
+    ) -> Result<u16, RingError> {
+        let head = device.chain(self.taken.wrapping_add(ahead), chain)?;
+        self.descriptors += u32::from(chain.descriptors);
+        if self.descriptors > u32::from(device.size()) {
+            return Err(RingError::Shared { head, size: device.size() });
+        }
+        Ok(head)
     }
 }

@@ -4,7 +4,8 @@
 //! charged to this process and the peer is not killed for want of one. No frame is sent unless frames were asked for. And
 //! a port that somebody uses is left alone: a vswitch gives its port to whoever connected last.
 
-mod account;
+mod findings;
+mod process;
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -12,12 +13,11 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::alone::{features, protocol_features};
-use super::channel::{Channel, ChannelError};
+use super::channel::Channel;
 use super::frontend::{
     Frontend, FrontendError, Job, Memory, Negotiated, Outcome as Done, Pair, Peer, Waiting,
 };
@@ -25,7 +25,7 @@ use super::message::protocol;
 use super::role::Source;
 use super::socket::{SocketError, accept, connect};
 use crate::domain::catalogue::{HP612, HP613, HP614, HP615};
-use crate::domain::check::{CheckId, Outcome};
+use crate::domain::check::Outcome;
 use crate::domain::part::Telling;
 use crate::domain::peer::Peer as UnderTest;
 use crate::domain::sharing::Session;
@@ -37,7 +37,8 @@ use crate::linux::map::Sharing;
 use crate::linux::root::HostRoot;
 use crate::linux::{pattern, unix_sockets};
 
-use account::{Account, Stop, unknown};
+use findings::{Findings, Stop, unknown};
+use process::PeerProcess;
 
 /// What the worker is to do. Travels to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,8 +78,12 @@ impl Task {
     /// How long all of it may take, beside taking the pages.
     #[must_use]
     pub fn time(&self) -> Duration {
-        // A second answer that does not come is the last that is waited for.
-        TO_CONNECT + PATIENCE * 2 + self.time_of_frames() + LINGER * 2
+        TO_CONNECT + self.time_of_session()
+    }
+
+    /// How long the session may take, from the connection to its end, however many answers come late.
+    fn time_of_session(&self) -> Duration {
+        PATIENCE * 2 + self.time_of_frames() + LINGER * 2
     }
 
     fn time_of_frames(&self) -> Duration {
@@ -93,23 +98,19 @@ impl Task {
 ///
 /// Whoever listens is gone. Nothing is held any more.
 pub fn run(task: &Task, listener: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut account = Account::new(task.size, tell);
-    match session(task, listener, &mut account) {
-        Ok(()) => {}
-        Err(Stop::Found(id, bad)) => account.bad(id, *bad)?,
-        Err(Stop::Gone(error)) => return Err(error),
-    }
-    account.close()
+    let mut findings = Findings::new(task.size, tell);
+    let ended = session(task, listener, &mut findings);
+    finish(ended, findings)
 }
 
-fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<(), Stop> {
-    account.step(HP613, "take the pages to hand over")?;
+fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
+    findings.step(HP613, "take the pages to hand over")?;
     join(task)?;
     let memory = memory(task)?;
 
     let path = Path::new(&task.peer.socket);
     let what = if task.peer.listen { "wait for the peer at" } else { "connect to" };
-    account.step(HP612, &format!("{what} {}", task.peer.socket))?;
+    findings.step(HP612, &format!("{what} {}", task.peer.socket))?;
     let socket = if task.peer.listen {
         accept(&UnixListener::from(listener), path, Instant::now() + TO_CONNECT)
     } else {
@@ -117,42 +118,72 @@ fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<
         connect(path, Instant::now() + TO_LISTEN)
     }
     .map_err(|error| nobody(&task.peer, &error))?;
-    let who = Who::at(&socket);
+    converse(task, &memory, socket, findings)
+}
 
-    account.step(HP612, "begin the session")?;
-    let mut frontend =
-        Frontend::new(Channel::new(socket), PATIENCE).map_err(|error| who.ended(HP612, &error))?;
+/// Does the work of `task` over a connection, with memory that was written to before.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_over(task: &Task, memory: &Memory, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
+    let mut findings = Findings::new(task.size, tell);
+    let ended = converse(task, memory, socket, &mut findings);
+    finish(ended, findings)
+}
+
+/// Reports why a session stopped, and what it never came to.
+fn finish(ended: Result<(), Stop>, mut findings: Findings<'_>) -> io::Result<()> {
+    match ended {
+        Ok(()) => {}
+        Err(Stop::Found(id, bad)) => findings.bad(id, *bad)?,
+        Err(Stop::Gone(error)) => return Err(error),
+    }
+    findings.close()
+}
+
+/// The vhost-user session itself.
+fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
+    let who = PeerProcess::at(&socket);
+    findings.step(HP612, "begin the session")?;
+    let mut channel = Channel::new(socket);
+    channel.set_deadline(Instant::now() + task.time_of_session());
+    let mut frontend = Frontend::new(channel, PATIENCE).map_err(|error| who.ended(HP612, &error))?;
     let agreed = *frontend.negotiated();
     let evidence = json!({ "peer": who, "negotiated": in_words(&agreed) });
-    account.pass(HP612, in_short(who.name(), &agreed), evidence)?;
+    findings.pass(HP612, in_short(who.name(), &agreed), evidence)?;
     let acknowledges = agreed.protocol_features & protocol::REPLY_ACK != 0;
 
-    account.step(HP613, "hand over the memory table")?;
+    findings.step(HP613, "hand over the memory table")?;
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).map_err(|error| who.ended(HP613, &error))?;
     let pages = if task.pages == 1 { "page" } else { "pages" };
     let table = format!("took {} {pages} of {}", task.pages, task.size);
     if acknowledges {
-        account.pass(HP613, table.clone(), json!({ "proof": "acknowledged" }))?;
+        findings.pass(HP613, table.clone(), json!({ "proof": "acknowledged" }))?;
+    }
+
+    if !frontend.is_network() {
+        return only_memory(&frontend, acknowledges, findings);
     }
 
     let mut areas = memory.areas(memory.regions());
     let mut pair = Pair::largest(&mut areas, agreed.features)
         .map_err(|error| unknown(HP614, "no room for rings", "rings in the shared memory", error))?;
-    account.step(HP614, "set up and enable the queues")?;
+    findings.step(HP614, "set up and enable the queues")?;
     frontend.start(&pair).map_err(|error| who.ended(HP614, &error))?;
     let written = is_written_to(&pair).map_err(|error| who.ended(HP614, &error))?;
     let mut taken = 0;
     if task.peer.transmit > 0 {
-        account.step(HP615, "offer frames")?;
+        findings.step(HP615, "offer frames")?;
         let done = frames(task, &mut pair, &mut frontend).map_err(|error| who.ended(HP615, &error))?;
         taken = done.sent;
-        who.judge_frames(task, &done, account)?;
+        who.judge_frames(task, &done, findings)?;
     } else {
-        account.skip(HP615, "no frame was sent: --peer-transmit sends some")?;
+        findings.skip(HP615, "no frame was sent: --peer-transmit sends some")?;
     }
 
-    account.step(HP614, "stop the queues")?;
+    findings.step(HP614, "stop the queues")?;
     let bases = frontend.stop(&pair).map_err(|error| who.ended(HP614, &error))?;
     who.judge_bases(bases, taken)?;
     let proof = match (acknowledges, taken, written) {
@@ -165,16 +196,30 @@ fn session(task: &Task, listener: OwnedFd, account: &mut Account<'_>) -> Result<
     match proof {
         Some(proof) => {
             if !acknowledges {
-                account.pass(HP613, table, json!({ "proof": proof }))?;
+                findings.pass(HP613, table, json!({ "proof": proof }))?;
             }
             let evidence = json!({ "proof": proof, "bases": bases, "rings_written_to": written });
-            account.pass(HP614, "and both queues".to_owned(), evidence)?;
+            findings.pass(HP614, "and both queues".to_owned(), evidence)?;
         }
         None => {
-            account.skip(HP613, nothing)?;
-            account.skip(HP614, nothing)?;
+            findings.skip(HP613, nothing)?;
+            findings.skip(HP614, nothing)?;
         }
     }
+    Ok(())
+}
+
+/// Leaves the queues of a device of another type alone, or of one that cannot be told.
+/// Starting one could end the process that serves it.
+fn only_memory(frontend: &Frontend, acknowledges: bool, findings: &mut Findings<'_>) -> Result<(), Stop> {
+    let offered = frontend.offered();
+    let why =
+        format!("not a network device, or its features ({offered:#x}) do not tell: no queue was started");
+    if !acknowledges {
+        findings.skip(HP613, &format!("the peer acknowledges nothing (no REPLY_ACK); {why}"))?;
+    }
+    findings.skip(HP614, &why)?;
+    findings.skip(HP615, &why)?;
     Ok(())
 }
 
@@ -252,97 +297,7 @@ fn frames(task: &Task, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<D
     Ok(done)
 }
 
-// === the peer ===
-
-/// Who is at the other end, as far as the kernel tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Who {
-    /// As seen from here; 0 in another PID namespace.
-    pid: i32,
-    uid: Option<u32>,
-    /// `/proc/PID/comm`.
-    command: Option<String>,
-}
-
-impl Who {
-    fn at(socket: &OwnedFd) -> Self {
-        let credentials = getsockopt(socket, PeerCredentials).ok();
-        let pid = credentials.map_or(0, |credentials| credentials.pid());
-        let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-        let command = command.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-        Self { pid, uid: credentials.map(|credentials| credentials.uid()), command }
-    }
-
-    fn name(&self) -> &str {
-        self.command.as_deref().unwrap_or("the peer")
-    }
-
-    /// What a session means that the peer ended.
-    fn ended(&self, id: CheckId, error: &FrontendError) -> Stop {
-        let name = self.name();
-        let (outcome, summary) = match error {
-            FrontendError::Refused { request, .. } => (Outcome::Fail, format!("{name} refuses {request}")),
-            FrontendError::HungUp(request) => (Outcome::Fail, format!("{name} hangs up on {request}")),
-            FrontendError::Channel(
-                ChannelError::Silent(..) | ChannelError::Stalled(_) | ChannelError::Deaf(_),
-            ) => (Outcome::Fail, format!("{name} does not answer")),
-            FrontendError::Channel(ChannelError::Closed | ChannelError::ClosedWithin(_)) => {
-                (Outcome::Fail, format!("{name} hangs up"))
-            }
-            FrontendError::Channel(ChannelError::FdsMissing | ChannelError::Socket { .. })
-            | FrontendError::TooLittleMemory { .. }
-            | FrontendError::Event(_) => (Outcome::Unknown, "the session could not go on".to_owned()),
-            FrontendError::BadAnswer { .. }
-            | FrontendError::Lacks(_)
-            | FrontendError::Ring { .. }
-            | FrontendError::Channel(_) => (Outcome::Fail, format!("{name} breaks the protocol")),
-        };
-        Stop::found(id, outcome, summary, "the session goes on", error.to_string()).with("peer", self)
-    }
-
-    fn judge_frames(&self, task: &Task, done: &Done, account: &mut Account<'_>) -> Result<(), Stop> {
-        let (frames, tally) = (task.peer.transmit, done.tally);
-        let evidence = json!({ "frames": frames, "taken": done.sent, "came": tally, "nanos": done.nanos });
-        let stop = |outcome, summary: String, expected: &str, seen: String| {
-            Stop::found(HP615, outcome, summary, expected, seen).with("traffic", &evidence)
-        };
-        let found = if done.sent < frames {
-            let seen = format!("{} of {frames} in time", done.sent);
-            stop(Outcome::Fail, format!("{} takes no frames", self.name()), "every frame is taken", seen)
-        } else if tally.altered > 0 {
-            let seen = format!("{} altered, or another hugeprobe's", tally.altered);
-            stop(
-                Outcome::Warn,
-                "frames came back altered".to_owned(),
-                "what comes back is as it was sent",
-                seen,
-            )
-        } else {
-            let back = match tally.intact {
-                0 => String::new(),
-                intact => format!(", {intact} came back"),
-            };
-            account.pass(HP615, format!("{frames} frames taken{back}"), evidence)?;
-            return Ok(());
-        };
-        match found {
-            // What follows can still be looked at.
-            Stop::Found(id, bad) => Ok(account.bad(id, *bad)?),
-            gone @ Stop::Gone(_) => Err(gone),
-        }
-    }
-
-    /// Where the transmit queue stopped, which only this side fills.
-    fn judge_bases(&self, [_, transmit]: [u32; 2], taken: u64) -> Result<(), Stop> {
-        let expected = taken % (1 << 16);
-        if u64::from(transmit) == expected {
-            return Ok(());
-        }
-        let summary = format!("{} stopped elsewhere than it was", self.name());
-        let expected = format!("GET_VRING_BASE of the transmit queue: {expected}");
-        Err(Stop::found(HP614, Outcome::Fail, summary, expected, transmit.to_string()).with("peer", self))
-    }
-}
+// === helpers ===
 
 /// Stops if somebody is connected there, and goes on being so: a session that has just ended takes its time.
 fn leave_alone(path: &Path) -> Result<(), Stop> {

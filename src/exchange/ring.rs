@@ -33,7 +33,7 @@ const WRITE: u16 = 2;
 /// The descriptor is a table of descriptors.
 const INDIRECT: u16 = 4;
 /// In the available ring's flags: the device need not tell. In the used ring's: the driver need not.
-const BE_QUIET: u16 = 1;
+const NO_NOTIFICATION: u16 = 1;
 
 /// What is wrong with a ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +89,16 @@ pub enum RingError {
     /// A chain has more descriptors than the queue.
     #[error("the chain at descriptor {0} has a loop")]
     Loop(u16),
+    /// Chains that are available at once have more descriptors than there are.
+    #[error(
+        "the chains up to the one at descriptor {head} have more descriptors than the {size} of the queue"
+    )]
+    Shared {
+        /// Where the last of them begins.
+        head: u16,
+        /// How many descriptors there are.
+        size: u16,
+    },
     /// Something that was not offered.
     #[error("descriptor {index} has flags {flags:#x}, which were not offered")]
     Flags {
@@ -133,6 +143,9 @@ pub enum RingError {
         /// What it has.
         bytes: u32,
     },
+    /// The ring was in memory that the table does not have any more.
+    #[error("its memory was taken away while it runs: the table has no region")]
+    NoMemory,
     /// The memory of a ring is shorter than the ring. A mistake of this program's own.
     #[error("a ring lies outside of its memory: {0}")]
     Memory(String),
@@ -248,16 +261,16 @@ fn index<'a>(ring: &'a VolatileSlice<'_>) -> Result<&'a AtomicU16, RingError> {
 }
 
 /// Asks or lets the other side be quiet. When it may speak again, look once more whether something came meanwhile.
-fn set_quiet(ring: &VolatileSlice<'_>, quiet: bool) -> Result<(), RingError> {
-    flags(ring)?.store(if quiet { BE_QUIET.to_le() } else { 0 }, Ordering::Relaxed);
+fn suppress_notifications(ring: &VolatileSlice<'_>, quiet: bool) -> Result<(), RingError> {
+    flags(ring)?.store(if quiet { NO_NOTIFICATION.to_le() } else { 0 }, Ordering::Relaxed);
     fence(Ordering::SeqCst);
     Ok(())
 }
 
 /// Whether the other side wants to be told of what was just published.
-fn wants_to_know(its_ring: &VolatileSlice<'_>) -> Result<bool, RingError> {
+fn wants_notification(its_ring: &VolatileSlice<'_>) -> Result<bool, RingError> {
     fence(Ordering::SeqCst);
-    Ok(u16::from_le(flags(its_ring)?.load(Ordering::Relaxed)) & BE_QUIET == 0)
+    Ok(u16::from_le(flags(its_ring)?.load(Ordering::Relaxed)) & NO_NOTIFICATION == 0)
 }
 
 #[cold]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::backend::{Backend, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Work};
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::message::{Message, Payload, Request, feature, protocol};
+use hugeprobe::exchange::message::{Message, Payload, Request, protocol};
 use hugeprobe::exchange::table::Pages;
 
 use crate::Case;
@@ -165,7 +165,7 @@ fn answer(stream: UnixStream, protocol_features: u64, silent_at: Option<Request>
         let Message { request, needs_reply, payload, .. } = envelope.message;
         let said = match request {
             _ if Some(request) == silent_at => continue,
-            Request::GetFeatures => Payload::U64(feature::VERSION_1 | feature::PROTOCOL_FEATURES),
+            Request::GetFeatures => Payload::U64(FEATURES),
             Request::GetProtocolFeatures => Payload::U64(protocol_features),
             Request::GetVringBase => payload,
             _ if needs_reply => Payload::U64(0),

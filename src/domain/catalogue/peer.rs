@@ -32,8 +32,9 @@ checks! {
         title: "the peer takes the queues",
         why: "Size, addresses, kick and call have to be understood, or no frame ever passes.",
         how: "with --peer only: a receive and a transmit queue are set up, enabled, disabled; every request is acknowledged, and \
-              GET_VRING_BASE says where each stopped. fail: refused, hung up, no answer, or another queue or place. skip: the \
-              peer acknowledges nothing, it has written to no ring, and no frame was sent.",
+              GET_VRING_BASE says where each stopped. fail: refused, hung up, no answer, or another queue or place. skip, \
+              and no queue is touched: the peer is not a network device, or its features do not tell. skip: the peer \
+              acknowledges nothing, it has written to no ring, and no frame was sent.",
         remedy: "look into the peer's log for SET_VRING; --peer-transmit shows more",
         per_size: true,
         mandatory: false,
@@ -44,7 +45,7 @@ checks! {
         why: "Only a frame that was taken proves kick, rings and buffers together.",
         how: "with --peer-transmit only: so many frames of the local experimental EtherType 0x88B5 are offered. pass: each was \
               taken; what of them came back is told. warn: frames of that type came back altered. fail: one was not taken in time, \
-              or a ring was broken. skip: --peer-transmit was not given.",
+              or a ring was broken. skip: --peer-transmit was not given, or the peer is not known to be a network device.",
         remedy: "look whether the peer forwards (testpmd: start) and whether its port is up and has a queue pair",
         per_size: true,
         mandatory: false,

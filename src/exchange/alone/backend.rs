@@ -35,6 +35,9 @@ pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Resu
         protocol_features: PROTOCOL_FEATURES,
     };
     let mut backend = Backend::new(channel, options, &mut looker);
+    if let (Mode::Echo | Mode::Sink, Some(frames)) = (task.mode, task.frames) {
+        backend.set_limit(frames);
+    }
     match task.wait {
         Wait::Both => {}
         Wait::Poll => backend.set_spin(FOR_EVER),
@@ -120,6 +123,7 @@ fn judge(task: &super::Backend, end: End, report: &Report) -> Result<String, Sto
         Some(frames) if count >= frames => Ok(format!("{count} {what}")),
         Some(frames) => Err(fail(format!("{count} of {frames} {what}: {how}"))),
         None if report.tables == 0 => Err(unknown(format!("no memory was shared: {how}"))),
+        None if report.regions == 0 => Err(unknown(format!("the memory table has no region: {how}"))),
         None if count == 0 => Err(unknown(format!("no frame came: {how}"))),
         None => Ok(format!("{count} {what}: {how}")),
     }

@@ -1,7 +1,7 @@
 //! The frontend alone: its memory, its frames, and what came back of them.
 
 use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
     Mode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region, unknown,
@@ -10,7 +10,7 @@ use crate::domain::alone::{Negotiated, RoundTrips, Said, Traffic};
 use crate::domain::sharing::Session;
 use crate::domain::size::HugeLen;
 use crate::exchange::channel::Channel;
-use crate::exchange::frontend::{Area, Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
+use crate::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
 use crate::exchange::table::FileFacts;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::HugeFile;
@@ -18,17 +18,14 @@ use crate::linux::map::Sharing;
 
 /// How long the backend may take for one answer, beside what mapping takes: a real one locks all that it is handed.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest rings that are laid out, and the smallest, in descriptors.
-const RINGS: [u16; 6] = [256, 128, 64, 32, 16, 8];
 
 /// Runs a session. The sentence that it ended with, if it went well.
-pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
+pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let deadline = deadline(task.millis);
     // Before a word is said to the backend: whether there are pages is no business of its.
     let memory = memory(task)?;
-    let mut frontend =
-        Frontend::new(channel, PATIENCE.min(deadline.saturating_duration_since(Instant::now())))
-            .map_err(ended)?;
+    channel.set_deadline(deadline);
+    let mut frontend = Frontend::new(channel, PATIENCE).map_err(ended)?;
     let agreed = *frontend.negotiated();
     say(&Said::Negotiated(Negotiated {
         features: features(agreed.features),
@@ -39,8 +36,15 @@ pub(super) fn run(task: &super::Frontend, channel: Channel, say: Say<'_>) -> Res
     look_at(&memory, say)?;
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).map_err(ended)?;
+    if !frontend.is_network() {
+        let offered = frontend.offered();
+        return Err(unknown(format!(
+            "the backend took the memory; it is not a network device, or its features ({offered:#x}) do not tell: \
+             no queue was started"
+        )));
+    }
     let mut areas = memory.areas(memory.regions());
-    let mut pair = fit(&mut areas, agreed.features)?;
+    let mut pair = Pair::largest(&mut areas, agreed.features).map_err(unknown)?;
     frontend.start(&pair).map_err(ended)?;
     (0..2).try_for_each(|vring| say(&Said::Started { vring }))?;
     let job = Job {
@@ -125,19 +129,6 @@ fn look_at(memory: &Memory, say: Say<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The largest rings that fit.
-fn fit<'m>(areas: &mut [Area<'m>], features: u64) -> Result<Pair<'m>, Stop> {
-    let mut last = unknown("no room for rings");
-    for size in RINGS {
-        areas.iter_mut().for_each(Area::clear);
-        match Pair::new(areas, size, features) {
-            Ok(pair) => return Ok(pair),
-            Err(error) => last = unknown(error),
-        }
-    }
-    Err(last)
-}
-
 /// How long round trips took, if each frame was waited for.
 fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
     let mut nanos = outcome.round_trips.clone();
@@ -150,17 +141,21 @@ fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
 fn judge(task: &super::Frontend, outcome: &Outcome) -> Result<String, Stop> {
     let (frames, tally) = (task.frames, outcome.tally);
     let bad = tally.altered + tally.doubled;
+    let foreign = match tally.foreign {
+        0 => String::new(),
+        foreign => format!("; {foreign} frames came that are not hugeprobe's"),
+    };
     match task.peer {
         Mode::Sink if outcome.finished => Ok(format!("the backend took {frames} frames")),
         Mode::Sink => Err(fail(format!("the backend took {} of {frames} frames in time", outcome.sent))),
         _ if tally.is_whole(frames) => Ok(format!("{frames} frames came, each once and as it was sent")),
         _ if bad > 0 => Err(fail(format!(
-            "of {frames} frames, {} came altered, {} twice, {} not at all",
+            "of {frames} frames, {} came altered, {} twice, {} not at all{foreign}",
             tally.altered,
             tally.doubled,
             tally.lost(frames)
         ))),
-        _ => Err(fail(format!("of {frames} frames, {} did not come in time", tally.lost(frames)))),
+        _ => Err(fail(format!("of {frames} frames, {} did not come in time{foreign}", tally.lost(frames)))),
     }
 }
 
@@ -169,5 +164,56 @@ fn ended(error: FrontendError) -> Stop {
     match error {
         FrontendError::TooLittleMemory { .. } | FrontendError::Event(_) => unknown(error),
         error => fail(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::size::PageSize;
+    use crate::exchange::frame::Tally;
+    use crate::exchange::role::Source;
+
+    /// What is said of ten frames of which these came.
+    fn said(peer: Mode, tally: Tally) -> String {
+        let task = super::super::Frontend {
+            size: PageSize::from_bytes(2 << 20).unwrap(),
+            pages: 1,
+            memory: Source::Memfd,
+            frames: 10,
+            frame_bytes: 64,
+            peer,
+            window: 1,
+            wait: Wait::Both,
+            millis: None,
+        };
+        let outcome = Outcome { sent: 10, tally, nanos: 1, finished: false, round_trips: Vec::new() };
+        match judge(&task, &outcome) {
+            Ok(text) | Err(Stop::Because(_, text)) => text,
+            Err(Stop::Gone(error)) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn an_altered_frame_has_come_and_a_foreign_one_is_named() {
+        let nothing = Tally::default();
+        for (tally, expected) in [
+            (Tally { intact: 10, ..nothing }, "10 frames came, each once and as it was sent"),
+            (nothing, "of 10 frames, 10 did not come in time"),
+            (
+                Tally { foreign: 3, ..nothing },
+                "of 10 frames, 10 did not come in time; 3 frames came that are not hugeprobe's",
+            ),
+            (
+                Tally { intact: 8, altered: 2, ..nothing },
+                "of 10 frames, 2 came altered, 0 twice, 0 not at all",
+            ),
+            (
+                Tally { altered: 1, foreign: 1, ..nothing },
+                "of 10 frames, 1 came altered, 0 twice, 9 not at all; 1 frames came that are not hugeprobe's",
+            ),
+        ] {
+            assert_eq!(said(Mode::Source, tally), expected);
+        }
     }
 }

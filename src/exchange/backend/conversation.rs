@@ -21,17 +21,22 @@ enum Answer {
     Done,
 }
 
-/// Messages that are looked at before the rings are again.
+/// Messages that are handled before the rings are looked at again.
 const MESSAGES: usize = 16;
-/// How long an answer may take to be sent.
+/// How long an answer may take to be sent, within the session's time.
 const ANSWER: Duration = Duration::from_secs(1);
 
 impl Backend<'_> {
-    /// Handles the messages that are there. `Some`: the frontend hung up.
-    pub(super) fn converse(&mut self) -> Result<Option<End>, BackendError> {
+    /// Handles the messages that are there, until the time is up. `Some`: the frontend hung up.
+    pub(super) fn converse(&mut self, deadline: Instant) -> Result<Option<End>, BackendError> {
         for _ in 0..MESSAGES {
             match self.channel.try_receive() {
-                Ok(Some(envelope)) => self.answer(envelope)?,
+                Ok(Some(envelope)) => {
+                    self.answer(envelope, deadline)?;
+                    if Instant::now() >= deadline {
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(ChannelError::Closed) if self.is_running() => return Ok(Some(End::Abandoned)),
                 Err(ChannelError::Closed) => return Ok(Some(End::Closed)),
@@ -41,7 +46,7 @@ impl Backend<'_> {
         Ok(None)
     }
 
-    fn answer(&mut self, envelope: Envelope) -> Result<(), BackendError> {
+    fn answer(&mut self, envelope: Envelope, deadline: Instant) -> Result<(), BackendError> {
         let Envelope { message, fds } = envelope;
         let request = message.request;
         let wants_answer = message.needs_reply && self.protocol_features & protocol::REPLY_ACK != 0;
@@ -55,7 +60,8 @@ impl Backend<'_> {
             Err(_) => wants_answer.then_some(Payload::U64(1)),
         };
         if let Some(payload) = payload {
-            let sent = self.channel.send(&Message::reply(request, payload), &[], Instant::now() + ANSWER);
+            let until = deadline.min(Instant::now() + ANSWER);
+            let sent = self.channel.send(&Message::reply(request, payload), &[], until);
             // What the peer did wrong says more than that it has hung up since.
             if result.is_ok() {
                 sent?;
@@ -145,6 +151,8 @@ impl Backend<'_> {
         let so_far = self.worker.traffic();
         let vring = vring(&mut self.vrings, request, index)?;
         match request {
+            // A queue that the driver did not set up: virtio_user sends it for each that it could have.
+            Request::SetVringNum if num == 0 => vring.size = Some(0),
             Request::SetVringNum => {
                 vring.size = Some(checked_size(num).map_err(|source| BackendError::Ring { index, source })?);
             }
@@ -172,7 +180,7 @@ impl Backend<'_> {
         let index = addresses.index;
         let vring = vring(&mut self.vrings, Request::SetVringAddr, index)?;
         // Sooner said than found out later, where there is enough to tell by.
-        if let (Some(size), false) = (vring.size, self.table.regions().is_empty()) {
+        if let (Some(size @ 1..), false) = (vring.size, self.table.regions().is_empty()) {
             Device::new(&self.table, size, &addresses)
                 .map_err(|source| BackendError::Ring { index, source })?;
         }
@@ -196,10 +204,14 @@ impl Backend<'_> {
         let event = fds.pop().map(Event::new).transpose().map_err(|why| refuse(request, why))?;
         match request {
             Request::SetVringKick => {
-                self.watch.starting(index);
+                if vring.size != Some(0) {
+                    self.watch.starting(index);
+                }
                 vring.kick = Some(event);
                 if let Ok(Some(device)) = vring.device(&self.table) {
-                    device.set_quiet(true).map_err(|source| BackendError::Ring { index, source })?;
+                    device
+                        .suppress_notifications(true)
+                        .map_err(|source| BackendError::Ring { index, source })?;
                 }
             }
             _ => vring.call = event,

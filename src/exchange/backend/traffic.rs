@@ -49,6 +49,8 @@ pub struct Traffic {
 #[derive(Debug)]
 pub(super) struct Worker {
     work: Work,
+    /// Frames that are taken at most.
+    limit: u64,
     traffic: Traffic,
     buffer: Vec<u8>,
     knocks: Knocks,
@@ -82,7 +84,13 @@ pub(super) type Failed = (u32, RingError);
 
 impl Worker {
     pub(super) fn new(work: Work) -> Self {
-        Self { work, traffic: Traffic::default(), buffer: vec![0; LONGEST_FRAME], knocks: Knocks::default() }
+        let (traffic, knocks) = (Traffic::default(), Knocks::default());
+        Self { work, limit: u64::MAX, traffic, buffer: vec![0; LONGEST_FRAME], knocks }
+    }
+
+    /// How many frames are taken at most, by [`Work::Echo`] and [`Work::Sink`].
+    pub(super) const fn set_limit(&mut self, frames: u64) {
+        self.limit = frames;
     }
 
     pub(super) const fn traffic(&self) -> &Traffic {
@@ -115,13 +123,14 @@ impl Worker {
         let mut queues = Queues { format, to: to_driver, from: from_driver, receive, transmit };
         let (before, knocked) = (self.traffic, self.knocks.count);
         let is_knocking = self.is_knocking();
+        let left = u16::try_from(self.limit.saturating_sub(before.received)).unwrap_or(u16::MAX).min(BATCH);
         match &mut self.work {
             Work::Echo if may_transmit => {
-                queues.echo(&mut self.buffer, &mut self.traffic)?;
+                queues.echo(left, &mut self.buffer, &mut self.traffic)?;
             }
             Work::Sink(tracker) if may_transmit => {
                 let traffic = &mut self.traffic;
-                queues.drain(&mut self.buffer, |frame| {
+                queues.drain(left, &mut self.buffer, |frame| {
                     traffic.received += 1;
                     traffic.received_bytes += frame.len() as u64;
                     if let Some(tracker) = tracker {
@@ -131,7 +140,7 @@ impl Worker {
             }
             Work::Hand(to) if may_transmit => {
                 let traffic = &mut self.traffic;
-                queues.drain(&mut self.buffer, |frame| {
+                queues.drain(BATCH, &mut self.buffer, |frame| {
                     traffic.received += 1;
                     traffic.received_bytes += frame.len() as u64;
                     // Full, or nobody takes them any more: then they are counted.
@@ -146,7 +155,7 @@ impl Worker {
                     self.knocks.count += queues.knock()?;
                 }
                 let (traffic, knocks) = (&mut self.traffic, &mut self.knocks);
-                queues.drain(&mut self.buffer, |frame| {
+                queues.drain(BATCH, &mut self.buffer, |frame| {
                     knocks.is_answered = true;
                     if returns.is_some() && is_knock(frame) {
                         knocks.count += 1;
@@ -161,7 +170,7 @@ impl Worker {
             }
             Work::Echo | Work::Sink(_) | Work::Hand(_) => {
                 let traffic = &mut self.traffic;
-                queues.drain(&mut self.buffer, |_| traffic.discarded += 1)?;
+                queues.drain(BATCH, &mut self.buffer, |_| traffic.discarded += 1)?;
             }
         }
         let moved = |traffic: &Traffic| traffic.received + traffic.sent + traffic.discarded;
@@ -192,12 +201,12 @@ struct Queues<'m, 'v> {
 }
 
 impl Queues<'_, '_> {
-    /// Sends back what comes. What has no buffer waiting for it stays in its queue: nothing is lost here.
-    fn echo(&mut self, buffer: &mut [u8], traffic: &mut Traffic) -> Result<(), Failed> {
+    /// Sends back what comes, at most `most` frames. What has no buffer waiting for it stays in its queue: nothing is lost here.
+    fn echo(&mut self, most: u16, buffer: &mut [u8], traffic: &mut Traffic) -> Result<(), Failed> {
         let (Some(to), Some(from)) = (&self.to, &self.from) else { return Ok(()) };
         let (mut at_to, mut at_from) = (self.receive.progress(), self.transmit.progress());
         let mut waiting = to.waiting(at_to.taken).map_err(|error| (0, error))?;
-        let frames = from.waiting(at_from.taken).map_err(|error| (1, error))?.min(BATCH);
+        let frames = from.waiting(at_from.taken).map_err(|error| (1, error))?.min(most);
         let (mut chain, mut out) = (Chain::default(), Chain::default());
         let mut moved = 0;
         while moved < frames && waiting > 0 {
@@ -226,11 +235,11 @@ impl Queues<'_, '_> {
         Ok(())
     }
 
-    /// Takes what comes.
-    fn drain(&mut self, buffer: &mut [u8], mut look: impl FnMut(&[u8])) -> Result<(), Failed> {
+    /// Takes what comes, at most `most` frames.
+    fn drain(&mut self, most: u16, buffer: &mut [u8], mut look: impl FnMut(&[u8])) -> Result<(), Failed> {
         let Some(from) = &self.from else { return Ok(()) };
         let mut at = self.transmit.progress();
-        let frames = from.waiting(at.taken).map_err(|error| (1, error))?.min(BATCH);
+        let frames = from.waiting(at.taken).map_err(|error| (1, error))?.min(most);
         let mut chain = Chain::default();
         (0..frames).for_each(|ahead| from.fetch(at.taken.wrapping_add(ahead)));
         for _ in 0..frames {
@@ -295,6 +304,6 @@ fn publish(device: &Device<'_>, vring: &mut Vring, at: Progress) -> Result<(), R
 
 impl Vring {
     const fn progress(&self) -> Progress {
-        Progress { taken: self.taken, given: self.given }
+        Progress { taken: self.taken, given: self.given, descriptors: 0 }
     }
 }

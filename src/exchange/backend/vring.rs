@@ -10,6 +10,7 @@ use crate::linux::event::Event;
 /// One vring. It runs once it has a size, addresses and a kick, with a descriptor or without.
 #[derive(Debug, Default)]
 pub(super) struct Vring {
+    /// 0: the driver did not set it up, and it is left alone.
     pub(super) size: Option<u16>,
     pub(super) addresses: Option<VringAddresses>,
     /// `None`: stopped. A kick without a descriptor means that the ring is to be polled.
@@ -33,14 +34,14 @@ impl Vring {
     ///
     /// # Errors
     ///
-    /// It is not where its addresses say.
+    /// It is not where its addresses say, or not there any more.
     pub(super) fn device<'m>(&mut self, table: &'m Table) -> Result<Option<Device<'m>>, RingError> {
-        let (Some(size), Some(addresses), Some(_)) = (self.size, &self.addresses, &self.kick) else {
+        let (Some(size @ 1..), Some(addresses), Some(_)) = (self.size, &self.addresses, &self.kick) else {
             return Ok(None);
         };
-        // Vrings may be set up before the memory is.
+        // Vrings may be set up before the memory is, and must not lose it afterwards.
         if table.regions().is_empty() {
-            return Ok(None);
+            return if self.is_placed { Err(RingError::NoMemory) } else { Ok(None) };
         }
         let device = Device::new(table, size, addresses)?;
         if !self.is_placed {

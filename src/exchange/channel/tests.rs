@@ -114,11 +114,54 @@ fn a_peer_that_stops_within_a_message_is_found_out_before_the_deadline() {
 }
 
 #[test]
+fn a_message_that_comes_byte_by_byte_is_called_slow_and_not_stopped() {
+    for deadline in [Duration::from_millis(200), PATIENCE * 60] {
+        let (mut peer, mut ours) = pair();
+        let slow = std::thread::spawn(move || {
+            for byte in set_features().to_bytes() {
+                if peer.write_all(&[byte]).is_err() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(70));
+            }
+        });
+        let error = ours.receive("", Instant::now() + deadline).unwrap_err().to_string();
+        assert!(error.contains("sent only") && error.contains("bytes of a message in"), "{error}");
+        drop(ours);
+        slow.join().unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_waited_for_after_the_deadline_of_the_conversation() {
+    let (peer, mut ours) = pair();
+    let mut peer = Channel::new(peer.into());
+    ours.set_deadline(Instant::now() + Duration::from_millis(300));
+    let slow = std::thread::spawn(move || {
+        while let Ok(question) = peer.receive("", late()) {
+            std::thread::sleep(Duration::from_millis(80));
+            let answer = Message::reply(question.message.request, Payload::U64(1));
+            if peer.send(&answer, &[], late()).is_err() {
+                return;
+            }
+        }
+    });
+    let ask = Message::request(Request::GetFeatures, Payload::None);
+    let error = (0..50).find_map(|_| ours.ask(&ask, &[], late()).err()).map(|error| error.to_string());
+    let error = error.unwrap_or_default();
+    for fact in ["the session's time was up", "the answer to GET_FEATURES", "the slowest answer"] {
+        assert!(error.contains(fact), "{error}");
+    }
+    drop(ours);
+    slow.join().unwrap();
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_found_out() {
     let (_peer, ours) = pair();
     let deadline = soon();
     let error = std::iter::repeat_with(|| ours.send(&set_features(), &[], deadline)).find_map(Result::err);
-    assert!(matches!(error, Some(ChannelError::Deaf(Request::SetFeatures))), "{error:?}");
+    assert!(matches!(error, Some(ChannelError::NotReading(Request::SetFeatures))), "{error:?}");
 }
 
 #[test]

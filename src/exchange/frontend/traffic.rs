@@ -145,7 +145,7 @@ impl<'m> Pair<'m> {
             Waiting::Looking => None,
             Waiting::Sleeping => Some(Duration::ZERO),
         };
-        self.set_quiet(true)?;
+        self.suppress_notifications(true)?;
         let mut finished = false;
         'rounds: while Instant::now() < deadline {
             match channel.try_receive() {
@@ -250,7 +250,7 @@ impl<'m> Pair<'m> {
 
     /// Lets the backend call, looks once more, and waits.
     fn rest(&mut self, channel: &Channel, deadline: Instant) -> Result<(), FrontendError> {
-        self.set_quiet(false)?;
+        self.suppress_notifications(false)?;
         if !self.receive.has_used()? && !self.transmit.has_used()? {
             let events = [self.receive.call.as_fd(), self.transmit.call.as_fd(), channel.as_fd()];
             wait(&events.map(|fd| (fd, PollFlags::POLLIN)), deadline)?;
@@ -258,12 +258,12 @@ impl<'m> Pair<'m> {
         for queue in [&self.receive, &self.transmit] {
             queue.call.clear().map_err(FrontendError::Event)?;
         }
-        self.set_quiet(true)
+        self.suppress_notifications(true)
     }
 
-    fn set_quiet(&self, quiet: bool) -> Result<(), FrontendError> {
+    fn suppress_notifications(&self, quiet: bool) -> Result<(), FrontendError> {
         for queue in [&self.receive, &self.transmit] {
-            queue.driver.set_quiet(quiet).map_err(queue.failed())?;
+            queue.driver.suppress_notifications(quiet).map_err(queue.failed())?;
         }
         Ok(())
     }

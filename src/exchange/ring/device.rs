@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use vm_memory::{VolatileMemory as _, VolatileSlice};
 
 use super::{
-    DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index, set_quiet, used_bytes,
-    wants_to_know,
+    DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index,
+    suppress_notifications, used_bytes, wants_notification,
 };
 use crate::exchange::message::VringAddresses;
 use crate::exchange::table::Table;
@@ -32,6 +32,8 @@ pub struct Chain<'m> {
     pub readable: Vec<VolatileSlice<'m>>,
     /// What the device writes.
     pub writable: Vec<VolatileSlice<'m>>,
+    /// How many descriptors it has, those of no bytes included.
+    pub descriptors: u16,
 }
 
 // === impl Device ===
@@ -58,6 +60,12 @@ impl<'m> Device<'m> {
             used: table.user(at.used, used_bytes(size))?,
         };
         Ok(Self { table, parts, size })
+    }
+
+    /// How many descriptors the queue has.
+    #[must_use]
+    pub const fn size(&self) -> u16 {
+        self.size
     }
 
     /// How many chains the driver has made available beyond `taken`.
@@ -97,6 +105,7 @@ impl<'m> Device<'m> {
     pub fn chain(&self, slot: u16, chain: &mut Chain<'m>) -> Result<u16, RingError> {
         chain.readable.clear();
         chain.writable.clear();
+        chain.descriptors = 0;
         let size = self.size;
         let head = u16::from_le(self.parts.available_entry(size, slot)?.load());
         if head >= size {
@@ -105,6 +114,7 @@ impl<'m> Device<'m> {
         let mut at = head;
         for _ in 0..size {
             let descriptor = self.parts.descriptor(at)?;
+            chain.descriptors += 1;
             if descriptor.flags & INDIRECT != 0 {
                 return Err(RingError::Flags { index: at, flags: descriptor.flags });
             }
@@ -144,7 +154,7 @@ impl<'m> Device<'m> {
     /// None that a peer can cause.
     pub fn publish(&self, slot: u16) -> Result<bool, RingError> {
         index(&self.parts.used)?.store(slot.to_le(), Ordering::Release);
-        wants_to_know(&self.parts.available)
+        wants_notification(&self.parts.available)
     }
 
     /// Where the used ring stands: after a reconnect a device goes on from there.
@@ -161,8 +171,8 @@ impl<'m> Device<'m> {
     /// # Errors
     ///
     /// None that a peer can cause.
-    pub fn set_quiet(&self, quiet: bool) -> Result<(), RingError> {
-        set_quiet(&self.parts.used, quiet)
+    pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
+        suppress_notifications(&self.parts.used, quiet)
     }
 
     /// A buffer's memory, region by region: at most as many pieces as there are regions.

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Descriptor, Parts, RingError, WRITE, index, set_quiet, wants_to_know};
+use super::{Descriptor, Parts, RingError, WRITE, index, suppress_notifications, wants_notification};
 
 /// A ring in memory of our own, which the device may write to.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl<'m> Driver<'m> {
     /// None that a peer can cause.
     pub fn publish(&self) -> Result<bool, RingError> {
         index(&self.parts.available)?.store(self.next_available.to_le(), Ordering::Release);
-        wants_to_know(&self.parts.used)
+        wants_notification(&self.parts.used)
     }
 
     /// The next buffer that the device has given back, if there is one.
@@ -144,7 +144,7 @@ impl<'m> Driver<'m> {
     /// None that a peer can cause.
     pub fn is_written_to(&self) -> Result<bool, RingError> {
         let has_begun = index(&self.parts.used)?.load(Ordering::Acquire) != 0;
-        Ok(has_begun || !wants_to_know(&self.parts.used)?)
+        Ok(has_begun || !wants_notification(&self.parts.used)?)
     }
 
     /// How many buffers the device has.
@@ -158,7 +158,7 @@ impl<'m> Driver<'m> {
     /// # Errors
     ///
     /// None that a peer can cause.
-    pub fn set_quiet(&self, quiet: bool) -> Result<(), RingError> {
-        set_quiet(&self.parts.available, quiet)
+    pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
+        suppress_notifications(&self.parts.available, quiet)
     }
 }

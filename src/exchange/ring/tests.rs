@@ -91,8 +91,8 @@ fn each_side_can_ask_the_other_to_be_quiet() {
     let driver = Driver::new(parts(&table), SIZE).unwrap();
     let device = Device::new(&table, SIZE, &AT).unwrap();
     for quiet in [true, false] {
-        device.set_quiet(quiet).unwrap();
-        driver.set_quiet(quiet).unwrap();
+        device.suppress_notifications(quiet).unwrap();
+        driver.suppress_notifications(quiet).unwrap();
         assert_eq!((driver.publish().unwrap(), device.publish(0).unwrap()), (!quiet, !quiet));
     }
 }
@@ -226,7 +226,7 @@ fn bytes_go_through_the_pieces_of_a_chain_in_order() {
     let table = table();
     let piece = |at: u64, bytes| table.guest(GUEST + at, bytes).unwrap();
     let pieces = vec![piece(0, 3), piece(0x100, 1), piece(0x200, 8)];
-    let chain = Chain { readable: pieces.clone(), writable: pieces };
+    let chain = Chain { readable: pieces.clone(), writable: pieces, descriptors: 3 };
     assert_eq!(chain.write(2, b"abcdef"), 6);
     let mut out = [0; 16];
     assert_eq!(chain.read(2, &mut out), 10);

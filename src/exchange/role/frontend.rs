@@ -112,7 +112,8 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
 }
 
 /// A session in which each answer may take what is left of the time: the backend may have all pages to clear.
-fn begin(channel: Channel, deadline: Instant) -> Result<Frontend, FrontendError> {
+fn begin(mut channel: Channel, deadline: Instant) -> Result<Frontend, FrontendError> {
+    channel.set_deadline(deadline);
     Frontend::new(channel, deadline.saturating_duration_since(Instant::now()))
 }
 
@@ -365,9 +366,11 @@ fn ended(id: CheckId, error: FrontendError) -> Stop {
             FrontendError::Refused { request, .. } => {
                 Bad::fail(format!("the backend refuses {request}"), expected, seen)
             }
-            FrontendError::BadAnswer { .. } | FrontendError::Lacks(_) | FrontendError::Ring { .. } => {
-                Bad::fail("the backend breaks the protocol", expected, seen)
-            }
+            FrontendError::BadAnswer { .. }
+            | FrontendError::Lacks(_)
+            | FrontendError::NoQueuePair
+            | FrontendError::TooFewSlots { .. }
+            | FrontendError::Ring { .. } => Bad::fail("the backend breaks the protocol", expected, seen),
             // The backend's own part says why it went, or its death does.
             FrontendError::Channel(_) | FrontendError::HungUp(_) => {
                 Bad::unknown("the backend is gone", expected, seen)

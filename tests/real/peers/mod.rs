@@ -1,6 +1,8 @@
 //! Both roles against the real peers, with pages of 2Mi and of 1Gi: what the library does; what the program shows of it
 //! is in `testpmd` and `peer`.
 
+mod daemon;
+mod matrix;
 mod ovs;
 mod qemu;
 mod vhost;
@@ -20,7 +22,7 @@ use crate::Case;
 const LONG: Duration = Duration::from_secs(300);
 
 pub(crate) fn cases() -> Vec<Case> {
-    [vhost::CASES, virtio_user::CASES, ovs::CASES, qemu::CASES].concat()
+    [vhost::CASES, virtio_user::CASES, ovs::CASES, qemu::CASES, matrix::CASES].concat()
 }
 
 /// `files` memfds of a page each.

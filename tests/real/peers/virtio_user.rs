@@ -19,6 +19,7 @@ use crate::context::{LARGE, Machine, Missing, SMALL};
 pub(super) const CASES: &[Case] = &[
     ("peers: testpmd's virtio_user sends back a million frames of our backend's", one_file),
     ("peers: testpmd's virtio_user that sent a burst of its own does so too", busy),
+    ("peers: testpmd's virtio_user with two queue pairs does so too", two_pairs),
     (
         "peers: testpmd's virtio_user does so with a file for each page, within the limit of regions",
         many_files,
@@ -43,6 +44,15 @@ impl Watch for Tables {
 fn one_file(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.small_pages_alone(32)?;
     bounce(SMALL, Told { memory: ONE_FILE, ..Told::default() }).map(drop)
+}
+
+/// DPDK sets up the queues that its application asks for; virtio_user names all that it has.
+fn two_pairs(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.small_pages_alone(32)?;
+    for arguments in [&["--forward-mode=io"][..], &["--forward-mode=io", "--rxq=2", "--txq=2"]] {
+        bounce_over(SMALL, 2, Told { memory: ONE_FILE, arguments, ..Told::default() })?;
+    }
+    Ok(())
 }
 
 /// Its burst comes first, and goes round and round with ours.
@@ -77,10 +87,15 @@ fn large(machine: &Machine) -> Result<(), Missing> {
 
 /// A million frames to a testpmd that sends each back, and the tables that it sent meanwhile.
 fn bounce(size: PageSize, told: Told<'_>) -> Result<Vec<usize>, Missing> {
+    bounce_over(size, 1, told)
+}
+
+/// The same over a device that may have so many queue pairs.
+fn bounce_over(size: PageSize, pairs: u32, told: Told<'_>) -> Result<Vec<usize>, Missing> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let listener = Listener::new(&path).unwrap();
-    let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", path.display());
+    let device = format!("net_virtio_user0,path={},queues={pairs},queue_size=256", path.display());
     let mut testpmd = Some(Testpmd::told(directory.path(), &device, told)?);
     let deadline = Instant::now() + LONG;
     let channel = Channel::new(listener.accept(deadline).unwrap());

@@ -11,7 +11,7 @@ use crate::domain::peer::PEER;
 use crate::domain::size::PageSize;
 
 /// The findings of one session.
-pub(super) struct Account<'a> {
+pub(super) struct Findings<'a> {
     tell: &'a mut dyn Telling,
     size: PageSize,
     reported: Vec<CheckId>,
@@ -36,9 +36,9 @@ pub(super) struct Bad {
     evidence: Vec<(&'static str, Value)>,
 }
 
-// === impl Account ===
+// === impl Findings ===
 
-impl<'a> Account<'a> {
+impl<'a> Findings<'a> {
     pub(super) fn new(size: PageSize, tell: &'a mut dyn Telling) -> Self {
         Self { tell, size, reported: Vec::new(), stopped: None }
     }

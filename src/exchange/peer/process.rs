@@ -1,0 +1,118 @@
+//! The process at the other end of the socket, and what a session with it means.
+
+use std::os::fd::OwnedFd;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde::Serialize;
+use serde_json::json;
+
+use super::Task;
+use super::findings::{Findings, Stop};
+use crate::domain::catalogue::{HP614, HP615};
+use crate::domain::check::{CheckId, Outcome};
+use crate::exchange::channel::ChannelError;
+use crate::exchange::frontend::{FrontendError, Outcome as Done};
+
+/// Who is at the other end, as far as the kernel tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct PeerProcess {
+    /// As seen from this PID namespace; 0 in another PID namespace.
+    pid: i32,
+    uid: Option<u32>,
+    /// `/proc/PID/comm`.
+    command: Option<String>,
+}
+
+// === impl PeerProcess ===
+
+impl PeerProcess {
+    pub(super) fn at(socket: &OwnedFd) -> Self {
+        let credentials = getsockopt(socket, PeerCredentials).ok();
+        let pid = credentials.map_or(0, |credentials| credentials.pid());
+        let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+        let command = command.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        Self { pid, uid: credentials.map(|credentials| credentials.uid()), command }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.command.as_deref().unwrap_or("the peer")
+    }
+
+    /// What a session means that the peer ended.
+    pub(super) fn ended(&self, id: CheckId, error: &FrontendError) -> Stop {
+        let name = self.name();
+        let (outcome, summary) = match error {
+            FrontendError::Refused { request, .. } => (Outcome::Fail, format!("{name} refuses {request}")),
+            FrontendError::HungUp(request) => (Outcome::Fail, format!("{name} hangs up on {request}")),
+            FrontendError::Channel(
+                ChannelError::Silent(..) | ChannelError::Stalled(_) | ChannelError::NotReading(_),
+            ) => (Outcome::Fail, format!("{name} does not answer")),
+            FrontendError::Channel(ChannelError::Slow { .. } | ChannelError::TimeUp { .. }) => {
+                (Outcome::Fail, format!("{name} answers too slowly"))
+            }
+            FrontendError::NoQueuePair => (Outcome::Fail, format!("{name} has no queue")),
+            FrontendError::TooFewSlots { .. } => {
+                (Outcome::Fail, format!("{name} takes fewer memory regions"))
+            }
+            FrontendError::Channel(ChannelError::Closed | ChannelError::ClosedWithin(_)) => {
+                (Outcome::Fail, format!("{name} hangs up"))
+            }
+            FrontendError::Channel(ChannelError::FdsMissing | ChannelError::Socket { .. })
+            | FrontendError::TooLittleMemory { .. }
+            | FrontendError::Event(_) => (Outcome::Unknown, "the session could not go on".to_owned()),
+            FrontendError::BadAnswer { .. }
+            | FrontendError::Lacks(_)
+            | FrontendError::Ring { .. }
+            | FrontendError::Channel(_) => (Outcome::Fail, format!("{name} breaks the protocol")),
+        };
+        Stop::found(id, outcome, summary, "the session goes on", error.to_string()).with("peer", self)
+    }
+
+    pub(super) fn judge_frames(
+        &self,
+        task: &Task,
+        done: &Done,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), Stop> {
+        let (frames, tally) = (task.peer.transmit, done.tally);
+        let evidence = json!({ "frames": frames, "taken": done.sent, "came": tally, "nanos": done.nanos });
+        let stop = |outcome, summary: String, expected: &str, seen: String| {
+            Stop::found(HP615, outcome, summary, expected, seen).with("traffic", &evidence)
+        };
+        let found = if done.sent < frames {
+            let seen = format!("{} of {frames} in time", done.sent);
+            stop(Outcome::Fail, format!("{} takes no frames", self.name()), "every frame is taken", seen)
+        } else if tally.altered > 0 {
+            let seen = format!("{} altered, or another hugeprobe's", tally.altered);
+            stop(
+                Outcome::Warn,
+                "frames came back altered".to_owned(),
+                "what comes back is as it was sent",
+                seen,
+            )
+        } else {
+            let back = match tally.intact {
+                0 => String::new(),
+                intact => format!(", {intact} came back"),
+            };
+            findings.pass(HP615, format!("{frames} frames taken{back}"), evidence)?;
+            return Ok(());
+        };
+        match found {
+            // What follows can still be looked at.
+            Stop::Found(id, bad) => Ok(findings.bad(id, *bad)?),
+            gone @ Stop::Gone(_) => Err(gone),
+        }
+    }
+
+    /// Where the transmit queue stopped, which only this side fills.
+    pub(super) fn judge_bases(&self, [_, transmit]: [u32; 2], taken: u64) -> Result<(), Stop> {
+        let expected = taken % (1 << 16);
+        if u64::from(transmit) == expected {
+            return Ok(());
+        }
+        let summary = format!("{} stopped elsewhere than it was", self.name());
+        let expected = format!("GET_VRING_BASE of the transmit queue: {expected}");
+        Err(Stop::found(HP614, Outcome::Fail, summary, expected, transmit.to_string()).with("peer", self))
+    }
+}

@@ -1,0 +1,34 @@
+//! `check --peer` against real daemons that serve other devices, over pages of 4 KiB: on any machine that has them. With
+//! huge pages: `tests/real/peers/matrix.rs`.
+
+#[path = "../real/peers/daemon.rs"]
+mod daemon;
+
+use std::time::Instant;
+
+use hugeprobe::domain::check::Outcome;
+use hugeprobe::exchange::socket::connect;
+
+use super::*;
+use daemon::{ROWS, When};
+
+#[test]
+fn a_daemon_of_another_device_serves_its_own_clients_afterwards() {
+    let _one = one_at_a_time();
+    for row in ROWS {
+        for transmit in [0, 8] {
+            let directory = tempfile::tempdir().unwrap();
+            let Some(mut daemon) = (row.start)(directory.path()) else {
+                println!("{}: not installed", row.name);
+                continue;
+            };
+            (row.serves)(&mut daemon, When::Before);
+            let socket = connect(&daemon.socket, Instant::now() + LATEST).unwrap();
+            let (outcomes, text) = super::peer::in_short(&super::peer::ask(transmit, socket));
+            let expected = [Outcome::Pass, Outcome::Pass, Outcome::Skip, Outcome::Skip];
+            assert_eq!(outcomes, expected, "{}:\n{text}\n{}", row.name, daemon.log());
+            assert!(text.contains("not a network device"), "{}:\n{text}", row.name);
+            (row.serves)(&mut daemon, When::After);
+        }
+    }
+}
