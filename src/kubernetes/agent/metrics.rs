@@ -335,7 +335,7 @@ mod tests {
                 _ => name.to_owned(),
             })
             .collect();
-        let page = include_str!("../../../docs/metrics.md");
+        let page = include_str!("../../../docs/reference/metrics.md");
         let mut documented: Vec<_> = page
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
