@@ -5,7 +5,7 @@ ARG BUILDER=docker.io/library/rust:1.95-bookworm
 FROM ${BUILDER} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
-COPY docs/report.schema.json docs/
+COPY docs/reference/report.schema.json docs/reference/
 COPY src src
 # There is no .git here: build.rs takes the commit from the environment.
 ARG REVISION=unknown

@@ -1,6 +1,7 @@
-# The few verbs people type. Each is a line or two; what they run is in cargo, tests/ and .ci/.
-.PHONY: check test flaky bench fuzz static lint docs machines arm64 image cluster cluster-kubectl cluster-down chart manifests truth \
-	bare dist dist-test dist-twice nightly
+# The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
+.PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
+	truth bare dist dist-test dist-twice nightly
+.DEFAULT_GOAL := check
 
 CARGO ?= cargo
 SECONDS_PER_TARGET ?= 60
@@ -13,80 +14,94 @@ export PATH := $(PATH):$(home)/.cargo/bin
 export RUSTUP_HOME ?= $(home)/.rustup
 endif
 
-## Run the main job: 16 pages of 2Mi for the run, a verdict, all given back (asks for root by sudo). A build without optimisation
-## and without the Kubernetes client: a third of the time until the verdict
+## List the verbs
+help:
+	@awk '/^## / { text = substr($$0, 4) } \
+	    /^[a-z0-9-]+:/ && text { split($$0, verb, ":"); printf "  make %-16s %s\n", verb[1], text; text = "" }' Makefile
+
+## Check this machine with 16 pages of 2Mi that are added for the run (asks for root by sudo)
+# The build is not optimised and has no Kubernetes client: a third of the time until the verdict.
 check:
 	$(CARGO) build --profile quick --no-default-features --locked --quiet
 	$(as_root) target/quick/hugeprobe check --reserve 2Mi=16
 
-## Install what the tests need, then pass them all, real huge pages included (root)
+## Install what the tests need and run all of them, on real huge pages (root)
 test:
 	tests/needs tests
 	HUGEPROBE_REQUIRE=1 tests/hold-1gi tests/run
 
-## Find out which tests depend on luck: all of them N times, every second time beside a load; ARGS are of tests/flaky (root)
+# Every second run has a load beside it; ARGS are those of tests/flaky.
 N ?= 20
+## Run all tests N times, to find those that depend on luck (root)
 flaky:
 	tests/needs tests
 	tests/hold-1gi tests/flaky $(N) $(ARGS)
 
-## hugeprobe beside testpmd and QEMU, fault by fault: prints the table and how often they differ (root, nobody else about)
+## Compare the verdict with testpmd, QEMU and OVS, fault by fault: the truth table (root, idle machine)
 truth:
 	tests/needs tests
 	HUGEPROBE_TRUTH=1 tests/hold-1gi $(CARGO) test --locked --quiet --test truth
 
-## The tests that CI runs before the others: format, lints, scripts and workflows
+## Check format, lints, scripts and workflows
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	.github/lint
 
-## Regenerate docs/checks.md and docs/troubleshooting.md from their tables, and the tables that tests compare with
+## Regenerate the pages and tables that are made from the source (docs/reference, tests/render)
 docs:
 	UPDATE=1 $(CARGO) test --locked --test render
 
-## Ratios from one run, for docs/benchmarks.md (root, installs DPDK)
+mdbook := target/tools/mdbook/bin/mdbook
+## Build the documentation as a book in target/book (builds mdBook first: about two minutes)
+book: $(mdbook)
+	$(mdbook) build
+
+$(mdbook):
+	$(CARGO) install mdbook --version 0.4.52 --locked --quiet --no-default-features --root target/tools/mdbook
+
+## Measure what docs/internals/benchmarks.md reports (root, installs DPDK)
 bench:
 	benches/run
 	$(CARGO) bench --locked --bench agent
 
-## Every fuzz target for SECONDS_PER_TARGET
+## Run each fuzz target for SECONDS_PER_TARGET
 fuzz:
 	fuzz/run $(SECONDS_PER_TARGET)
 
-## One static file, the one in the image: dist/hugeprobe
+## Build dist/hugeprobe: one static binary, the one in the image
 static:
 	packaging/binary image dist/hugeprobe
 
-## What is released, in dist/release: archive, deb, rpm, image, chart, krew manifest, bill of materials, digests (root)
+## Build a release in dist/release: archive, deb, rpm, image, chart, krew manifest, SBOM, digests (root)
 dist:
 	packaging/dist
 
-## Install what `make dist` left in bare roots, run it there, have every file read by another program (root)
+## Install and run the release of `make dist` in bare roots (root)
 dist-test:
 	packaging/test
 
-## Make it all again in another directory: every file has the same digest
+## Build the release again in another directory and compare the digests
 dist-twice:
 	packaging/twice
 
-## Emulated machines: several NUMA nodes, the oldest and the newest kernel of Debian (installs QEMU; root)
+## Boot emulated machines with several NUMA nodes and old and new kernels, and test there (root, installs QEMU)
 machines: static
 	tests/machines/prepare target/machines dist/hugeprobe "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')"
 	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
 
-## Cross-build for arm64, boot an emulated arm64 machine and run check there (installs a cross compiler and QEMU; root)
+## Cross-build for arm64, boot an emulated arm64 machine and run check there (root, installs QEMU)
 arm64:
 	tests/arm64
 
-## The image by the Dockerfile, without a registry of images: target/cluster/hugeprobe.tar, and its size (root)
+## Build the image by the Dockerfile: target/cluster/hugeprobe.tar (root)
 image:
 	tests/needs cluster
 	tests/cluster/image
 
-## A real cluster of one node, pools of 2Mi and 1Gi, the chart installed, the verdict on the Node (root); PREBUILT= builds the
-## image by the Dockerfile, else it is made of dist/hugeprobe
+# The image is made of dist/hugeprobe; PREBUILT= builds it by the Dockerfile.
 PREBUILT ?= dist/hugeprobe
+## Start a real cluster of one node with pools of 2Mi and 1Gi, and install the chart (root)
 cluster: $(if $(PREBUILT),static)
 	tests/needs cluster
 	tests/cluster/build
@@ -94,28 +109,28 @@ cluster: $(if $(PREBUILT),static)
 	tests/cluster/up
 	tests/cluster/install
 
-## One line: what to type before the arguments of kubectl against that cluster
+## Print the kubectl command for that cluster
 cluster-kubectl:
 	@echo $(CURDIR)/tests/cluster/kubectl
 
-## Everything of it gone, pages included
+## Remove that cluster and its pages
 cluster-down:
 	tests/cluster/down
 
-## Both commands of the README and every install script, on bare Debian 12 and 13: root directories by debootstrap (root)
+## Run `make check` and every install script in bare Debian 12 and 13 (root)
 bare:
 	tests/bare/run
 
-## What takes too long for .ci/run, whole: hours (root)
-nightly: dist dist-test dist-twice arm64
+## Run what takes too long for .ci/run: hours (root)
+nightly: book dist dist-test dist-twice arm64
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
 
-## The chart's tests that take no cluster
+## Run the chart's tests that need no cluster
 chart:
 	charts/test
 
-## Make charts/hugeprobe/README.md and manifests/ from the chart
+## Generate charts/hugeprobe/README.md and manifests/ from the chart
 manifests:
 	charts/tools/install
 	charts/render .

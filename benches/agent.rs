@@ -1,5 +1,5 @@
 //! What the agent costs: an hour of ticks in seconds, in a process of its own, before the mock of tests/agent on a real
-//! socket. Prints the lines of docs/benchmarks.md; ends with 1 if an aim is missed.
+//! socket. Prints the lines of docs/internals/benchmarks.md; ends with 1 if an aim is missed.
 //!
 //! TLS is not in it, nor are pods; `make cluster` and `kubectl top`'s source (`/proc`) tell of the real thing.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // a bench: it states what it expects by panicking

@@ -2,7 +2,7 @@
 # What the real workloads take, limit by limit: testpmd (net_virtio_user -> net_vhost) and
 # QEMU (iPXE in a guest of 16 MiB -> net_vhost), each step run at the smallest value that works
 # and just below it. Prints one row per step, marks with "!" every row that is not as
-# docs/workloads.md says, and exits 1 if there is one. About three and a half minutes.
+# docs/reference/workloads.md says, and exits 1 if there is one. About three and a half minutes.
 #
 # Needs root and Linux with the hugetlb controller on a cgroup v2 hierarchy; tests/needs installs the rest.
 set -euo pipefail

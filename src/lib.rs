@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `kubernetes` <- `cli`,
-//! and `render` over `domain` alone; the test `architecture` holds that. docs/architecture.md tells which process does what.
+//! and `render` over `domain` alone; the test `architecture` holds that. docs/internals/architecture.md tells which process does what.
 
 pub mod allocation;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! Holds the direction of imports: each layer may use those below it and none above. See docs/architecture.md.
+//! Holds the direction of imports: each layer may use those below it and none above. See docs/internals/architecture.md.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // clippy.toml exempts functions marked #[test], not their helpers
 
 use std::collections::BTreeSet;

@@ -206,7 +206,7 @@ fn version_names_commit_target_and_features() {
 fn the_schema_is_printed_and_describes_the_report() {
     let output = run(&["schema"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/report.schema.json");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/report.schema.json");
     assert_eq!(text(&output.stdout), std::fs::read_to_string(file).unwrap());
     let schema = serde_json::from_slice(&output.stdout).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();

@@ -15,7 +15,7 @@ use super::{Trouble, print, terminal};
 /// How much of a log is read, bytes.
 const LOG_LIMIT: u64 = 32 << 20;
 
-/// Prints what a log tells of, one check, or the list of them.
+/// Prints the known failures in a log, one check, or the list of checks.
 pub(super) fn run(options: &Explain) -> Result<Exit, Trouble> {
     let style = terminal::style();
     if let Some(path) = &options.log {
@@ -36,14 +36,14 @@ fn log(path: &Path) -> Result<Exit, Trouble> {
         File::open(path).and_then(|file| file.take(LOG_LIMIT).read_to_end(&mut bytes))
     };
     outcome.map_err(|error| Trouble::usage(&format!("cannot read {}: {}", path.display(), named(&error))))?;
-    // A log may hold anything.
+    // A log may contain bytes that are not UTF-8.
     let text = String::from_utf8_lossy(&bytes);
     let found = troubleshooting::search(&text);
     print(|out| show::found(&found, out, terminal::style()))?;
     if found.is_empty() {
         let limit = LOG_LIMIT >> 20;
         let text = format!(
-            "no line is known (of the first {limit} MiB): run `hugeprobe check` in the place where it was printed"
+            "no known failure in the first {limit} MiB of the log; run `hugeprobe check` where the program ran"
         );
         return Err(Trouble::unknown(&text));
     }

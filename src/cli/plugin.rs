@@ -38,7 +38,7 @@ fn means_nodes(typed: &[OsString]) -> bool {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cluster"))]
 mod tests {
     use super::*;
     use crate::cli::args::Verb;

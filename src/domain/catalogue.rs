@@ -1,4 +1,4 @@
-//! The checks, by name: the one source of `hugeprobe explain`, docs/checks.md, hints, event reasons and alert texts.
+//! The checks, by name: the one source of `hugeprobe explain`, docs/reference/checks.md, hints, event reasons and alert texts.
 //!
 //! Ids never change meaning; a check that goes away leaves its number unused.
 

@@ -1,5 +1,5 @@
 //! The report of one run: what was found and what it amounts to. `-o json` prints it as it stands here; its schema is
-//! docs/report.schema.json.
+//! docs/reference/report.schema.json.
 
 use serde::Serialize;
 use serde_json::{Map, Value};

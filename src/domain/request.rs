@@ -45,7 +45,7 @@ pub struct PageCount {
     pub node: Option<u32>,
 }
 
-/// Whose limits are judged: see docs/workloads.md for what each takes.
+/// Whose limits are judged: see docs/reference/workloads.md for what each takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Workload {

@@ -1,137 +1,146 @@
-//! What programs print when huge pages fail them: the line, what it means, the check that finds the cause, the remedy.
+//! Known failures: the line that a program prints when huge pages fail it, its cause, the remedy and the checks.
 //!
-//! The one source of `hugeprobe explain --log` and docs/troubleshooting.md. Pure: text in, rows out. A row is found by
-//! pieces of a line in their order, whatever stands between them, and in either letter case; a piece is the program's
-//! own words and never a number, a path or a name of this or that machine.
+//! `troubleshooting/rows.txt` has the rows, for `hugeprobe explain --log` and for docs/reference/troubleshooting.md.
 
-mod dpdk;
-mod kernel;
-mod kubernetes;
-mod others;
-mod ovs;
-mod qemu;
+use std::sync::LazyLock;
 
 use super::check::CheckId;
 
-/// A failure as it is met.
-#[derive(Debug, Clone, Copy)]
-pub struct Trouble {
-    /// Its name: an anchor of the page.
+mod parse;
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+pub use parse::RowError;
+pub(crate) use pattern::Pattern;
+
+/// The rows, as text.
+const ROWS: &str = include_str!("troubleshooting/rows.txt");
+
+/// How many lines after a cause a consequence is attributed to it.
+const CONSEQUENCE_WITHIN: usize = 50;
+
+/// A row of the table: a failure and what is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFailure {
+    /// Its name, an anchor of the page.
     pub name: &'static str,
-    /// The line as a program prints it; where nothing is printed, what is seen instead.
-    pub example: &'static str,
-    /// Each a way to know the line: pieces in their order. None for what no line tells of.
-    pub says: &'static [&'static [&'static str]],
-    /// Where the line tells of trouble only sometimes.
-    pub is_often_harmless: bool,
+    /// What the user meets.
+    pub met_as: MetAs,
+    /// What its line says about the cause.
+    pub kind: Kind,
+    /// The patterns that recognise its line; none for a symptom without a line.
+    pub(crate) patterns: Vec<Pattern>,
+    /// A pattern that another line of the log has to match as well.
+    pub(crate) beside: Option<Pattern>,
     /// What it means.
-    pub cause: &'static str,
+    pub cause: String,
     /// What to do.
-    pub remedy: &'static str,
+    pub remedy: String,
     /// The checks that find the cause; empty if hugeprobe does not look for it.
-    pub checks: &'static [CheckId],
+    pub checks: Vec<CheckId>,
     /// Where it was met: an issue as `owner/repository#number`, a file of a source, or what was run.
-    pub sources: &'static [&'static str],
+    pub sources: Vec<&'static str>,
 }
 
-/// The failures that one program prints, or that are met with it.
-#[derive(Debug, Clone, Copy)]
+/// What the user meets when the failure happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetAs {
+    /// A line, as the program prints it.
+    Line(&'static str),
+    /// A symptom: no program prints a line.
+    Symptom(String),
+}
+
+/// What a line says about the cause of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The line points to the cause.
+    Cause,
+    /// The program prints the line whatever went wrong; an earlier line points to the cause.
+    Consequence,
+    /// Often harmless.
+    Harmless,
+}
+
+/// The failures of one group of programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chapter {
-    /// The program.
+    /// The programs.
     pub title: &'static str,
-    /// Its failures.
-    pub troubles: &'static [Trouble],
+    /// Their failures.
+    pub failures: Vec<KnownFailure>,
 }
 
-/// A failure that a log tells of.
+/// A known failure that occurs in a log.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'l> {
     /// The failure.
-    pub trouble: &'static Trouble,
-    /// The number of the first line that tells of it, counted from 1.
+    pub failure: &'static KnownFailure,
+    /// The number of the first line that matches, counted from 1.
     pub number: usize,
     /// That line.
     pub line: &'l str,
-    /// How many lines do.
+    /// How many lines match.
     pub times: usize,
+    /// The number of the line whose consequence this one is.
+    pub follows: Option<usize>,
 }
 
 /// Every chapter, in the order of the page.
-pub const CHAPTERS: &[Chapter] = &[
-    Chapter { title: "DPDK", troubles: dpdk::TROUBLES },
-    Chapter { title: "Open vSwitch", troubles: ovs::TROUBLES },
-    Chapter { title: "QEMU and libvirt", troubles: qemu::TROUBLES },
-    Chapter { title: "The kernel, and mount", troubles: kernel::TROUBLES },
-    Chapter { title: "Kubernetes and container runtimes", troubles: kubernetes::TROUBLES },
-    Chapter { title: "Other programs", troubles: others::TROUBLES },
-];
-
-/// How much of a line is looked at, bytes: no message comes near it, and a file that is no log may be one line.
-const LONGEST_LINE: usize = 4096;
-
-/// A row of the table, its fields in the order in which they are read.
-macro_rules! troubles {
-    ($($name:literal $(($harmless:ident))? {
-        example: $example:expr, says: [$([$($piece:literal),+ $(,)?]),* $(,)?], cause: $cause:expr, remedy: $remedy:expr,
-        checks: [$($check:ident),* $(,)?], sources: [$($source:literal),+ $(,)?] $(,)?
-    })+) => {
-        pub(super) const TROUBLES: &[super::Trouble] = &[$(super::Trouble {
-            name: $name,
-            example: $example,
-            says: &[$(&[$($piece),+]),*],
-            is_often_harmless: [$(stringify!($harmless),)? ""].len() > 1,
-            cause: $cause,
-            remedy: $remedy,
-            checks: &[$(crate::domain::catalogue::$check),*],
-            sources: &[$($source),+],
-        }),+];
-    };
+#[must_use]
+pub fn chapters() -> &'static [Chapter] {
+    // The test `the_rows_parse` reports an error in the rows with its line; a release cannot have one.
+    static CHAPTERS: LazyLock<Vec<Chapter>> = LazyLock::new(|| parse::chapters(ROWS).unwrap_or_default());
+    &CHAPTERS
 }
-use troubles;
 
 /// Every failure.
-pub fn all() -> impl Iterator<Item = &'static Trouble> {
-    CHAPTERS.iter().flat_map(|chapter| chapter.troubles)
+pub fn all() -> impl Iterator<Item = &'static KnownFailure> {
+    chapters().iter().flat_map(|chapter| &chapter.failures)
 }
 
-/// The failures that `log` tells of, in the order in which it does; those that are often harmless come last. A line
-/// tells of one: that of which it says most.
+/// The known failures in `log`: causes first, in their order in the log, then their consequences, then what is often
+/// harmless. A line counts for one failure, the one with the most matching text.
 #[must_use]
 pub fn search(log: &str) -> Vec<Found<'_>> {
     let mut found: Vec<Found<'_>> = Vec::new();
+    let mut beside = Vec::new();
+    let conditions: Vec<_> = all().filter_map(|failure| failure.beside.as_ref()).collect();
     for (index, line) in log.lines().enumerate() {
-        let Some(trouble) = of_line(line) else { continue };
-        match found.iter_mut().find(|other| other.trouble.name == trouble.name) {
+        let text = pattern::normalize(line);
+        beside.extend(conditions.iter().filter(|condition| condition.matches(&text)));
+        let Some(failure) = of_line(&text) else { continue };
+        match found.iter_mut().find(|other| other.failure.name == failure.name) {
             Some(other) => other.times += 1,
-            None => found.push(Found { trouble, number: index + 1, line, times: 1 }),
+            None => found.push(Found { failure, number: index + 1, line, times: 1, follows: None }),
         }
     }
-    found.sort_by_key(|one| one.trouble.is_often_harmless);
+    found.retain(|one| one.failure.beside.as_ref().is_none_or(|condition| beside.contains(&condition)));
+    attribute_consequences(&mut found);
+    found.sort_by_key(|one| match one.failure.kind {
+        Kind::Harmless => Kind::Harmless,
+        _ if one.follows.is_some() => Kind::Consequence,
+        _ => Kind::Cause,
+    });
     found
 }
 
-/// The failure that a line tells of: the one whose pieces are longest together.
-fn of_line(line: &str) -> Option<&'static Trouble> {
-    let end = (0..=line.len().min(LONGEST_LINE)).rev().find(|end| line.is_char_boundary(*end));
-    let line = line.get(..end.unwrap_or(0)).unwrap_or_default().to_ascii_lowercase();
-    let ways = all().flat_map(|trouble| trouble.says.iter().map(move |pieces| (trouble, *pieces)));
-    let matching = ways.filter(|(_, pieces)| has_in_order(&line, pieces));
-    matching
-        .max_by_key(|(_, pieces)| pieces.iter().map(|piece| piece.len()).sum::<usize>())
-        .map(|(trouble, _)| trouble)
-}
-
-/// Whether the pieces, in lower case, occur in `line` one after the other.
-fn has_in_order(line: &str, pieces: &[&str]) -> bool {
-    let mut rest = line;
-    pieces.iter().all(|piece| match rest.split_once(piece) {
-        Some((_, after)) => {
-            rest = after;
-            true
+/// Sets `follows`: a consequence follows the nearest failure before it that follows no other one.
+fn attribute_consequences(found: &mut [Found<'_>]) {
+    let mut origin: Option<usize> = None;
+    for one in found.iter_mut().filter(|one| one.failure.kind != Kind::Harmless) {
+        let near = origin.filter(|number| one.number - number <= CONSEQUENCE_WITHIN);
+        match (one.failure.kind, near) {
+            (Kind::Consequence, Some(number)) => one.follows = Some(number),
+            _ => origin = Some(one.number),
         }
-        None => false,
-    })
+    }
 }
 
-#[cfg(test)]
-mod tests;
+/// The failure of a normalized line: the one with the most matching text.
+fn of_line(line: &str) -> Option<&'static KnownFailure> {
+    let ways = all().flat_map(|failure| failure.patterns.iter().map(move |pattern| (failure, pattern)));
+    let matching = ways.filter(|(_, pattern)| pattern.matches(line));
+    matching.max_by_key(|(_, pattern)| pattern.weight()).map(|(failure, _)| failure)
+}

@@ -2,7 +2,7 @@
 //!
 //! Everything in a table comes from a stranger. A region is mapped only if its file is one, has the pages asked for and
 //! reaches as far as the region says; an address is translated only if all of it lies in regions. The one thing that
-//! cannot be known beforehand is whether the file stays as long as it is: see docs/adr/0004-a-peer-that-truncates.md.
+//! cannot be known beforehand is whether the file stays as long as it is: see docs/internals/adr/0004-a-peer-that-truncates.md.
 
 mod file;
 

@@ -1,6 +1,6 @@
 //! One run: read, plan, start workers, merge, judge. Synchronous: poll(2) with deadlines, no threads.
 //!
-//! Which process does what: docs/architecture.md. Nothing maps pages in the process that the user typed, every worker
+//! Which process does what: docs/internals/architecture.md. Nothing maps pages in the process that the user typed, every worker
 //! is a re-exec of this program, and nothing forks without exec.
 
 pub mod alone;

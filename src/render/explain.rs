@@ -1,5 +1,5 @@
-//! The catalogue for people: `hugeprobe explain`, `hugeprobe explain HP601`, and docs/checks.md, which is generated
-//! here so that it can say nothing else.
+//! The catalogue for people: `hugeprobe explain`, `hugeprobe explain HP601`, and docs/reference/checks.md, which is
+//! generated from it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use super::style::{BOLD, DIM, Style};
 use super::text::{clean, columns, wrap};
 use crate::domain::catalogue::{CHECKS, Check, GROUPS, Group};
 
-/// Writes what there is to know about one check.
+/// Writes the text of one check.
 ///
 /// # Errors
 ///
@@ -18,7 +18,7 @@ pub fn explain(check: &Check, out: &mut dyn Write, style: Style) -> io::Result<(
     let room = style.columns().saturating_sub(LABEL);
     let (id, title) = (check.id.to_string(), clean(check.title, style.marks));
     writeln!(out, "{}  {title}", style.paint(BOLD, &id))?;
-    writeln!(out, "{}", style.paint(DIM, &clean(&standing(check), style.marks)))?;
+    writeln!(out, "{}", style.paint(DIM, &clean(&scope(check), style.marks)))?;
     for (label, text) in
         [("reason", check.reason), ("why", check.why), ("how", check.how), ("remedy", check.remedy)]
     {
@@ -56,30 +56,29 @@ pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    let hint = "hugeprobe explain HP501 tells why a check matters, how it is decided and what to do.";
+    let hint = "hugeprobe explain HP501 says why a check matters, how it is decided and what to do.";
     for line in wrap(hint, style.columns(), style.columns()) {
         writeln!(out, "{line}")?;
     }
     Ok(())
 }
 
-/// docs/checks.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
+/// docs/reference/checks.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
 #[must_use]
 pub fn catalogue_markdown() -> String {
     let mut page = String::from(
         "# The checks\n\n\
-         <!-- Generated from src/domain/catalogue.rs by `UPDATE=1 cargo test --test render`: do not edit. -->\n\n\
-         Every result that hugeprobe gives has one of these ids. An id never changes its meaning; one that is no \
-         longer used stays unused. `hugeprobe explain HP501` prints what stands here.\n\n\
+         <!-- Generated from src/domain/catalogue.rs by `make docs`: do not edit. -->\n\n\
+         Every result of hugeprobe has one of these ids. An id never changes its meaning, and the id of a\n\
+         check that was removed is not used again. `hugeprobe explain HP501` prints the same text.\n\n\
          A check ends as\n\n\
-         - `pass`: run, and as expected;\n\
-         - `warn`: it works, and somebody should look at it;\n\
-         - `fail`: run, and a workload that needs this would fail;\n\
-         - `unknown`: it could not be told, which is never a pass;\n\
-         - `skip`: not run, for the reason given.\n\n\
-         The verdict of a page size is the worst of fail, unknown, warn, pass. It takes positive evidence: a size \
-         passes only if every mandatory check ran and passed, and a mandatory check that was skipped counts as \
-         unknown.\n",
+         - `pass`: it ran, and the result is as expected;\n\
+         - `warn`: it works, but needs attention;\n\
+         - `fail`: it ran, and a workload that needs this would fail;\n\
+         - `unknown`: it was inconclusive, which never counts as a pass;\n\
+         - `skip`: it did not run, for the reason given.\n\n\
+         The verdict of a page size is the worst of fail, unknown, warn and pass. A size passes only if every\n\
+         mandatory check ran and passed. A mandatory check that was skipped counts as unknown.\n",
     );
     for group in GROUPS {
         // Writing to a String cannot fail, here and below.
@@ -91,18 +90,15 @@ pub fn catalogue_markdown() -> String {
             let _ = writeln!(page, "| [{id}](#{anchor}) | {} | {} |", check.reason, escaped(check.title));
         }
         for check in members(group) {
-            let _ = write!(
-                page,
-                "\n### {} {}\n\nChecked {}: {}.\n\n**Why it matters.** {}\n\n**How it is decided.** {}\n\n\
-                 **What to do.** {}\n",
-                check.id,
-                check.reason,
-                standing(check),
-                escaped(check.title),
-                escaped(check.why),
-                escaped(check.how),
-                escaped(check.remedy)
-            );
+            let _ = write!(page, "\n### {} {}\n", check.id, check.reason);
+            for text in [
+                format!("Checked {}: {}.", scope(check), escaped(check.title)),
+                format!("**Why it matters.** {}", escaped(check.why)),
+                format!("**How it is decided.** {}", escaped(check.how)),
+                format!("**What to do.** {}", escaped(check.remedy)),
+            ] {
+                let _ = write!(page, "\n{}", paragraph(&text));
+            }
         }
     }
     page
@@ -113,21 +109,29 @@ fn members(group: &Group) -> impl Iterator<Item = &'static Check> {
     CHECKS.iter().filter(move |check| group.has(check.id))
 }
 
-/// What the check counts for, in words: "per page size, mandatory for a pass".
-fn standing(check: &Check) -> String {
+/// How often the check runs and whether it counts for a pass: "once per page size, mandatory for a pass".
+fn scope(check: &Check) -> String {
     let about = if check.per_size { "once per page size" } else { "once for the machine" };
     let weight = if check.mandatory { ", mandatory for a pass" } else { "" };
     format!("{about}{weight}")
 }
 
-/// Text in which Markdown finds nothing to interpret. An underscore within a word is none of its business.
+/// Lines of a generated page, with a newline each.
+pub(super) fn paragraph(text: &str) -> String {
+    /// Columns of a page of docs.
+    const WIDTH: usize = 100;
+    wrap(text, WIDTH, WIDTH).into_iter().map(|line| line + "\n").collect()
+}
+
+/// Text without anything that Markdown interprets. An underscore within a word is not special to it.
 pub(super) fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut in_word = false;
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
-        let goes_on = rest.peek().is_some_and(char::is_ascii_alphanumeric);
-        if matches!(c, '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '|') || (c == '_' && !(in_word && goes_on))
+        let more_follows = rest.peek().is_some_and(char::is_ascii_alphanumeric);
+        if matches!(c, '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '|')
+            || (c == '_' && !(in_word && more_follows))
         {
             plain.push('\\');
         }

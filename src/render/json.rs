@@ -1,4 +1,4 @@
-//! `-o json`: the report as it is, for whoever wants all of it. docs/report.schema.json describes it.
+//! `-o json`: the report as it is, for whoever wants all of it. docs/reference/report.schema.json describes it.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use super::text::is_steering;
 use crate::domain::report::Report;
 
 /// The JSON schema of a report.
-pub const SCHEMA: &str = include_str!("../../docs/report.schema.json");
+pub const SCHEMA: &str = include_str!("../../docs/reference/report.schema.json");
 
 /// serde_json's own layout, with one difference: characters that steer a terminal are escaped beyond what JSON asks
 /// for (U+009B starts an ANSI sequence as well as ESC does). The value is the same to every parser.

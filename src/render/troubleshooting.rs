@@ -1,112 +1,131 @@
-//! What a log tells of, for people: `hugeprobe explain --log`, and docs/troubleshooting.md from the same table.
+//! Known failures for people: `hugeprobe explain --log`, and docs/reference/troubleshooting.md from the same rows.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::explain::escaped;
+use super::explain::{escaped, paragraph};
 use super::style::{BOLD, DIM, Style};
 use super::text::{clean, shorten, wrap};
 use crate::domain::catalogue;
 use crate::domain::check::CheckId;
-use crate::domain::troubleshooting::{CHAPTERS, Found, Trouble};
+use crate::domain::troubleshooting::{Found, Kind, KnownFailure, MetAs, chapters};
 
 /// Longest line of a log that is shown, in characters.
 const LONGEST_LINE: usize = 300;
 
-/// Writes what was found: the line, what it means, what to do, and the checks that find the cause.
+/// What is said where no check finds the cause.
+const NO_CHECK: &str = "none: hugeprobe does not look for this";
+
+/// Writes each failure that was found: the line, its cause, the remedy and the checks. Of a consequence it writes the
+/// line that it follows from.
 ///
 /// # Errors
 ///
 /// What `out` answered.
 pub fn found(all: &[Found<'_>], out: &mut dyn Write, style: Style) -> io::Result<()> {
-    const LABEL: usize = 10;
-    let room = style.columns().saturating_sub(LABEL);
     for (index, one) in all.iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }
         let line = shorten(&clean(one.line.trim(), style.marks), LONGEST_LINE, style.marks);
-        let mut label = format!("line {}", one.number);
-        for line in wrap(&line, room, room) {
-            writeln!(out, "{} {}", style.paint(BOLD, &format!("{label:<width$}", width = LABEL - 1)), line)?;
-            label.clear();
+        labelled(
+            &style.paint(BOLD, &format!("{:<LABEL$}", format!("line {}", one.number))).to_string(),
+            &line,
+            out,
+            style,
+        )?;
+        let mut notes = Vec::new();
+        if one.failure.kind == Kind::Harmless {
+            notes.push("often harmless".to_owned());
         }
-        let times = match one.times {
-            1 => String::new(),
-            times => format!("{times} lines say so"),
-        };
-        let harmless = if one.trouble.is_often_harmless { "often harmless" } else { "" };
-        let aside =
-            [harmless, &times].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-        let checks =
-            checks(one.trouble.checks).unwrap_or_else(|| "none: hugeprobe does not look for it".to_owned());
-        let parts = [
-            ("", aside.as_str()),
-            ("means", one.trouble.cause),
-            ("remedy", one.trouble.remedy),
-            ("checks", &checks),
-        ];
-        for (label, text) in parts.into_iter().filter(|(_, text)| !text.is_empty()) {
-            let mut label = label;
-            for line in wrap(&clean(text, style.marks), room, room) {
-                let shown = if label.is_empty() && text == aside {
-                    style.paint(DIM, &line).to_string()
-                } else {
-                    line
-                };
-                writeln!(out, "{label:<LABEL$}{shown}")?;
-                label = "";
-            }
+        if one.times > 1 {
+            notes.push(format!("{} lines like this", one.times));
+        }
+        if let Some(number) = one.follows {
+            notes.push(format!("follows from line {number}"));
+        }
+        if !notes.is_empty() {
+            writeln!(out, "{:LABEL$}{}", "", style.paint(DIM, &notes.join("; ")))?;
+        }
+        if one.follows.is_some() {
+            continue;
+        }
+        let checks = checks(&one.failure.checks).unwrap_or_else(|| NO_CHECK.to_owned());
+        for (label, text) in
+            [("cause", &one.failure.cause), ("remedy", &one.failure.remedy), ("checks", &checks)]
+        {
+            labelled(&format!("{label:<LABEL$}"), &clean(text, style.marks), out, style)?;
         }
     }
     Ok(())
 }
 
-/// docs/troubleshooting.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
+/// Columns of a label and the blanks after it.
+const LABEL: usize = 10;
+
+/// Writes `text` beside its label, wrapped to the terminal.
+fn labelled(label: &str, text: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    let room = style.columns().saturating_sub(LABEL);
+    let mut margin = label.to_owned();
+    for line in wrap(text, room, room) {
+        writeln!(out, "{margin}{line}")?;
+        margin = " ".repeat(LABEL);
+    }
+    Ok(())
+}
+
+/// docs/reference/troubleshooting.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
 #[must_use]
 pub fn page() -> String {
     let mut page = String::from(
-        "# When it does not work\n\n\
-         <!-- Generated from src/domain/troubleshooting.rs by `UPDATE=1 cargo test --test render`: do not edit. -->\n\n\
-         What programs print when huge pages fail them, what it means, and which check finds the cause. Paste a log, and \
-         this table is searched for you:\n\n\
+        "# Troubleshooting: messages and their causes\n\n\
+         <!-- Generated from src/domain/troubleshooting/rows.txt by `make docs`: do not edit. -->\n\n\
+         This page lists what programs print when huge pages fail them, what it means, what to do, and which\n\
+         check finds the cause. `hugeprobe explain --log` searches a log for all of it:\n\n\
          ```\n\
          hugeprobe explain --log /var/log/openvswitch/ovs-vswitchd.log\n\
          kubectl logs my-pod | hugeprobe explain --log -\n\
          ```\n\n\
-         It exits 0 if it knows a line, 3 if it knows none. Then run `hugeprobe check` in the same place, that is in the same \
-         container, as the same user, with `--dir` for the directory and `--need` for as many pages as the program takes: it \
-         names the cause where several are possible.\n",
+         It exits with 0 if it knows a line, and with 3 if it knows none.\n\n\
+         Where a message has several possible causes, run `hugeprobe check` in the same place: in the same\n\
+         container, as the same user, with `--dir` for the program's directory and `--need` for the number of\n\
+         pages that it takes.\n",
     );
-    for chapter in CHAPTERS {
+    for chapter in chapters() {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(page, "\n## {}", chapter.title);
-        for trouble in chapter.troubles {
-            page.push_str(&section(trouble));
+        for failure in &chapter.failures {
+            page.push_str(&section(failure));
         }
     }
     page
 }
 
-fn section(trouble: &Trouble) -> String {
-    let mut section = format!("\n### {}\n\n", trouble.name);
-    if trouble.says.is_empty() {
-        let _ = writeln!(section, "{}.", capital(&escaped(trouble.example)));
-    } else {
-        let _ = writeln!(section, "```\n{}\n```", trouble.example.trim());
+fn section(failure: &KnownFailure) -> String {
+    let mut section = format!("\n### {}\n\n", failure.name);
+    let _ = match &failure.met_as {
+        MetAs::Line(line) => writeln!(section, "```\n{line}\n```"),
+        MetAs::Symptom(symptom) => {
+            write!(section, "{}", paragraph(&format!("**No message.** Symptom: {}.", escaped(symptom))))
+        }
+    };
+    let note = match failure.kind {
+        Kind::Cause => "",
+        Kind::Consequence => " An earlier line of the log may say more.",
+        Kind::Harmless => " Often harmless.",
+    };
+    let sources: Vec<_> = failure.sources.iter().map(|source| linked(source)).collect();
+    for text in [
+        format!("{}{note}", escaped(&failure.cause)),
+        format!("**What to do.** {}.", capital(&escaped(&failure.remedy)).trim_end_matches('.')),
+        match links(&failure.checks) {
+            Some(checks) => format!("**Found by** {checks}."),
+            None => "**Found by** no check: hugeprobe does not look for this.".to_owned(),
+        },
+        format!("Seen: {}", sources.join("; ")),
+    ] {
+        let _ = write!(section, "\n{}", paragraph(&text));
     }
-    let harmless = if trouble.is_often_harmless { " Often harmless." } else { "" };
-    let _ = write!(
-        section,
-        "\n{}{harmless}\n\n**What to do.** {}.\n\n",
-        escaped(trouble.cause),
-        capital(&escaped(trouble.remedy)).trim_end_matches('.')
-    );
-    if let Some(checks) = links(trouble.checks) {
-        let _ = writeln!(section, "**Found by** {checks}.\n");
-    }
-    let sources: Vec<_> = trouble.sources.iter().map(|source| linked(source)).collect();
-    let _ = writeln!(section, "Seen: {}", sources.join("; "));
     section
 }
 
@@ -144,7 +163,7 @@ fn linked(source: &str) -> String {
 }
 
 fn capital(text: &str) -> String {
-    // What begins with a command or a name of its own stays as it is.
+    // A text that begins with a command, an option or a proper name stays as it is.
     let mut rest = text.chars();
     match rest.next() {
         Some(first) if text.split(' ').next().is_some_and(|word| word.chars().all(char::is_lowercase)) => {
@@ -161,8 +180,8 @@ mod tests {
     use crate::render::text::columns;
 
     #[test]
-    fn what_a_log_tells_of_reads_like_this() {
-        let log = "all well\nEAL: Cannot get a virtual area: Cannot allocate memory\nEAL: Cannot allocate VA space for memseg list\n";
+    fn a_failure_reads_like_this() {
+        let log = "no error\nEAL: Cannot get a virtual area: Cannot allocate memory\nEAL: Cannot allocate VA space for memseg list\n";
         let mut out = Vec::new();
         found(&search(log), &mut out, Style { width: 72, ..Style::default() }).unwrap();
         let text = String::from_utf8(out).unwrap();
@@ -170,18 +189,38 @@ mod tests {
             text,
             "\
 line 2    EAL: Cannot get a virtual area: Cannot allocate memory
-          2 lines say so
-means     EAL lays out hundreds of gigabytes of addresses beforehand,
-          and RLIMIT_AS forbids it.
-remedy    ulimit -v unlimited
+          2 lines like this
+cause     EAL reserves tens to hundreds of gigabytes of address space
+          when it starts. RLIMIT_AS is lower than that, or the program
+          is a 32-bit build, which has 4 GiB in all.
+remedy    run `ulimit -v unlimited`; if the program is a 32-bit build,
+          use the 64-bit one
 checks    HP405 AddressSpaceLimit
 "
         );
     }
 
     #[test]
+    fn a_consequence_only_names_its_cause() {
+        let mut out = Vec::new();
+        let log = "EAL: FATAL: unsupported cpu type.\nEAL: FATAL: Cannot init memory\n";
+        found(&search(log), &mut out, Style { width: 72, ..Style::default() }).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.ends_with("\n\nline 2    EAL: FATAL: Cannot init memory\n          follows from line 1\n"),
+            "{text}"
+        );
+        assert!(text.contains("checks    none: hugeprobe does not look for this\n"), "{text}");
+    }
+
+    #[test]
     fn no_line_is_wider_than_the_terminal_and_nothing_steers_it() {
-        let log: String = all().map(|trouble| format!("\x1b[31m{}\x1b[0m\n", trouble.example)).collect();
+        let log: String = all()
+            .filter_map(|failure| match failure.met_as {
+                MetAs::Line(line) => Some(format!("\x1b[31m{line}\x1b[0m\n")),
+                MetAs::Symptom(_) => None,
+            })
+            .collect();
         // A word is never broken: one that is too long stands alone and sticks out.
         let one_word = |line: &str| line.chars().skip(10).collect::<String>().split_whitespace().count() <= 1;
         for width in [40, 80] {
@@ -196,9 +235,12 @@ checks    HP405 AddressSpaceLimit
     #[test]
     fn the_page_has_each_failure_once_and_its_links() {
         let page = page();
-        for trouble in all() {
-            assert_eq!(page.matches(&format!("\n### {}\n", trouble.name)).count(), 1);
+        for failure in all() {
+            assert_eq!(page.matches(&format!("\n### {}\n", failure.name)).count(), 1);
         }
+        let links =
+            page.matches("**Found by** [HP").count() + page.matches("**Found by** no check: ").count();
+        assert_eq!(links, all().count());
         assert!(page.contains("(https://github.com/kubernetes/kubernetes/issues/99483)"));
         assert!(page.contains("[HP401 CgroupFaultLimit](checks.md#hp401-cgroupfaultlimit)"));
         assert_eq!(linked("Linux mm/hugetlb.c"), "Linux mm/hugetlb.c");

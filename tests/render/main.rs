@@ -1,5 +1,5 @@
 //! What is shown of a report: each form against the text that is kept beside this file, the schema, and generated
-//! reports of any kind. `UPDATE=1 cargo test --test render` writes the kept texts and docs/checks.md anew.
+//! reports of any kind. `UPDATE=1 cargo test --test render` writes the kept texts and docs/reference/checks.md anew.
 
 #![allow(
     clippy::unwrap_used,

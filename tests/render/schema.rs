@@ -1,4 +1,4 @@
-//! docs/report.schema.json describes every report, and nothing but reports.
+//! docs/reference/report.schema.json describes every report, and nothing but reports.
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::samples::all;
 
 fn schema() -> Value {
-    serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap()
+    serde_json::from_str(include_str!("../../docs/reference/report.schema.json")).unwrap()
 }
 
 fn validator() -> Validator {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use hugeprobe::domain::check::CheckId;
-use hugeprobe::domain::troubleshooting::{self, Trouble};
+use hugeprobe::domain::troubleshooting::{self, Kind, KnownFailure};
 use serde_json::Value;
 
 use crate::case::{Case, Cause};
@@ -156,21 +156,21 @@ impl<'c> Compared<'c> {
     }
 
     /// What `hugeprobe explain --log` finds in what the workload said.
-    pub(crate) fn told(&self) -> Vec<&'static Trouble> {
+    pub(crate) fn told(&self) -> Vec<&'static KnownFailure> {
         let found = troubleshooting::search(&self.outcome().log);
-        found.iter().map(|one| one.trouble).filter(|trouble| !trouble.is_often_harmless).collect()
+        found.iter().map(|one| one.failure).filter(|failure| failure.kind != Kind::Harmless).collect()
     }
 
     /// Whether one of the checks that fail finds the fault that was made, and one the cause that the log tells of.
     fn names_the_cause(&self) -> bool {
         let fails = |check: &CheckId| self.asked.because.contains(&check.to_string());
         let told = self.told();
-        let untold = told.iter().all(|trouble| trouble.checks.is_empty());
+        let untold = told.iter().all(|failure| failure.checks.is_empty());
         let checks = match self.case.cause {
             Cause::Words(words) => return self.asked.because.iter().any(|because| because.contains(words)),
             Cause::Checks(checks) => checks,
         };
-        checks.iter().any(fails) && (untold || told.iter().flat_map(|trouble| trouble.checks).any(fails))
+        checks.iter().any(fails) && (untold || told.iter().flat_map(|failure| &failure.checks).any(fails))
     }
 
     /// What the workload did: what it did most often.
@@ -239,7 +239,7 @@ impl fmt::Display for Compared<'_> {
             outcome.words.chars().take(90).collect::<String>(),
         )?;
         if mark == '!' {
-            let told: Vec<_> = self.told().iter().map(|trouble| trouble.name).collect();
+            let told: Vec<_> = self.told().iter().map(|failure| failure.name).collect();
             let said: String = self.asked.said.chars().take(6000).collect();
             write!(
                 f,

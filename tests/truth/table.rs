@@ -1,4 +1,4 @@
-//! docs/truth-table.md.
+//! docs/internals/truth-table.md.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,16 +6,17 @@ use std::fs;
 use crate::compare::{Compared, Relation, Standing};
 use crate::context::SMALL;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/truth-table.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/internals/truth-table.md");
 
 const HEAD: &str = "\
 # The truth table
 
 <!-- Written by `make truth`: do not edit. -->
 
-Each row is a fault that was made, what the real workload did in it, in its own words, and what `hugeprobe check` said in
-the same place, asked with the need of that workload. A workload works if it starts, both sides have pages of that size
-mapped, and frames arrive; on pages of another size it fails. `warn` counts as `pass`.
+Each row has a fault, what the real workload did under it, the line that the workload printed, and
+the verdict of `hugeprobe check` in the same place, with the need of that workload. A workload works
+if it starts, both sides have pages of that size mapped, and frames arrive. If it uses pages of
+another size, it fails. `warn` counts as `pass`.
 
 | workload | command | asked with |
 |---|---|---|
@@ -26,10 +27,12 @@ mapped, and frames arrive; on pages of another size it fails. `warn` counts as `
 | QEMU, prealloc=off | QEMU, memfd, with `prealloc=off` | the same |
 | OVS-DPDK | `ovs-vswitchd` with `dpdk-init=true dpdk-socket-mem=64`, two `dpdkvhostuserclient` ports, and one testpmd on both | `--frontend-need 2Mi=8 --backend-need 2Mi=36@numa0` |
 
-In rows that begin with `peer:` one side is faulty. The workload is what the real healthy side did, the verdict that of
-hugeprobe in its place: of `hugeprobe check --peer SOCKET`, or of `hugeprobe frontend` or `backend`, which end with a sentence.
+In rows that begin with `peer:` one side is faulty. The workload is what the real healthy side did.
+The verdict is that of hugeprobe in its place: of `hugeprobe check --peer SOCKET`, or of
+`hugeprobe frontend` or `backend`, which end with a sentence.
 
-In a cluster the Node's verdict is held against testpmd in two containers of a pod: the cases `truth:` of `tests/cluster`.
+In a cluster, the Node's verdict is compared with testpmd in two containers of a pod: the cases
+`truth:` of `tests/cluster`.
 ";
 
 /// Writes it, rows of 2Mi first.

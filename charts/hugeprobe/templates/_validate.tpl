@@ -1,27 +1,27 @@
-{{/* What the schema cannot say, because it takes two values. Each in a sentence that names them. */}}
+{{/* Rules that the schema cannot express because they concern two values. Each message names both. */}}
 {{- define "hugeprobe.validate" -}}
 {{- $v := .Values -}}
 {{- $resident := eq $v.mode "resident" -}}
 {{- if and $resident (eq $v.profile "privileged") -}}
-{{- fail "profile: privileged and mode: resident exclude each other: the two roles would run in a pod that sees the host's processes. Take mode: probePods, or profile: restricted." -}}
+{{- fail "profile: privileged and mode: resident exclude each other: the two roles would run in a pod that sees the host's processes. Use mode: probePods, or profile: restricted." -}}
 {{- end -}}
 {{- if and (eq $v.profile "privileged") (has .Release.Namespace (list "default" "kube-system" "kube-public")) -}}
-{{- fail (printf "profile: privileged needs a namespace of its own, and %s is none: whoever may create pods there could do what this profile may." .Release.Namespace) -}}
+{{- fail (printf "profile: privileged needs a separate namespace, not %s: anyone who can create pods there could do what this profile can." .Release.Namespace) -}}
 {{- end -}}
 {{- if and $resident $v.sizes (ne (join "," $v.sizes) $v.resident.size) -}}
-{{- fail (printf "sizes: mode: resident examines resident.size (%s) alone, not %s. Leave sizes empty." $v.resident.size (join ", " $v.sizes)) -}}
+{{- fail (printf "sizes: mode: resident checks resident.size (%s) only, not %s. Leave sizes empty." $v.resident.size (join ", " $v.sizes)) -}}
 {{- end -}}
 {{- if and $v.peer.hostPath (ne $v.profile "privileged") -}}
-{{- fail (printf "peer.hostPath: %s is mounted from the host, which takes profile: privileged." $v.peer.hostPath) -}}
+{{- fail (printf "peer.hostPath: %s is mounted from the host, which requires profile: privileged." $v.peer.hostPath) -}}
 {{- end -}}
 {{- if and $v.peer.listen (not $v.peer.hostPath) -}}
-{{- fail "peer.listen: true says how peer.hostPath is met, which is empty." -}}
+{{- fail "peer.listen: true requires peer.hostPath, which is empty." -}}
 {{- end -}}
 {{- if ge (int $v.probe.pendingSeconds) (mul 60 (int $v.renewMinutes)) -}}
 {{- fail (printf "probe.pendingSeconds: %v s is as long as renewMinutes (%v): the next probe would be due before this one gives up." $v.probe.pendingSeconds $v.renewMinutes) -}}
 {{- end -}}
 {{- if and (eq (toString $v.admissionPolicy.enabled) "true") (ne (include "hugeprobe.policiesKnown" .) "true") -}}
-{{- fail "admissionPolicy.enabled: this API server has no ValidatingAdmissionPolicy. With auto the chart installs without it; docs/kubernetes.md says what is then open." -}}
+{{- fail "admissionPolicy.enabled: this API server has no ValidatingAdmissionPolicy. With auto the chart installs without it; docs/reference/permissions.md says what an agent's token could then do." -}}
 {{- end -}}
 {{- if and $v.priorityClass.create (hasPrefix "system-" $v.priorityClassName) -}}
 {{- fail (printf "priorityClass.create: %s belongs to Kubernetes. Give priorityClassName another name." $v.priorityClassName) -}}
@@ -43,38 +43,38 @@
 {{- range $i, $entry := $v.expectations -}}
 {{- $selector := toJson ($entry.nodeSelector | default dict) -}}
 {{- if hasKey $selectors $selector -}}
-{{- fail (printf "expectations[%d].nodeSelector is that of expectations[%v] too: %s. Make it one entry." $i (get $selectors $selector) $selector) -}}
+{{- fail (printf "expectations[%d].nodeSelector is the same as that of expectations[%v]: %s. Merge the two entries." $i (get $selectors $selector) $selector) -}}
 {{- end -}}
 {{- $_ := set $selectors $selector $i -}}
 {{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].expect" $i) "texts" ($entry.expect | default list) "about" "^([^>=]+)" "sizes" $sizes) -}}
 {{- include "hugeprobe.validateOnce" (dict "where" (printf "expectations[%d].need" $i) "texts" ($entry.need | default list) "about" "^([^=]+)" "sizes" $sizes) -}}
 {{- if and $resident $entry.need -}}
-{{- fail (printf "expectations[%d].need: in mode: resident the two roles have resident.pages (%v) and no more. Needs take mode: probePods." $i $v.resident.pages) -}}
+{{- fail (printf "expectations[%d].need: in mode: resident the two roles have resident.pages (%v) and no more. Needs require mode: probePods." $i $v.resident.pages) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* No two `.texts` about the same pool, and none about a size that is not examined. */}}
+{{/* No two `.texts` for the same pool, and none for a size that is not checked. */}}
 {{- define "hugeprobe.validateOnce" -}}
 {{- $seen := dict -}}
 {{- range .texts -}}
 {{- $subject := regexFind $.about . -}}
 {{- if contains ".need" $.where -}}{{- $subject = printf "%s%s" $subject (regexFind "@.*$" .) -}}{{- end -}}
 {{- if hasKey $seen $subject -}}
-{{- fail (printf "%s says two things about %s: %s and %s." $.where $subject (get $seen $subject) .) -}}
+{{- fail (printf "%s has two entries for %s: %s and %s." $.where $subject (get $seen $subject) .) -}}
 {{- end -}}
 {{- $_ := set $seen $subject . -}}
 {{- $size := regexFind "^[0-9]+[KMG]i" . -}}
 {{- include "hugeprobe.validateSize" (dict "where" $.where "size" $size) -}}
 {{- if and $.sizes (not (has $size $.sizes)) -}}
-{{- fail (printf "%s: %s is about %s, which is not examined (%s)." $.where . $size (join ", " $.sizes)) -}}
+{{- fail (printf "%s: %s is about %s, which is not in sizes (%s)." $.where . $size (join ", " $.sizes)) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{/* `.size` is a size that a kernel could have, spelt the one way that Kubernetes spells it. */}}
+{{/* `.size` is a possible page size of a kernel, spelled as Kubernetes spells it. */}}
 {{- define "hugeprobe.validateSize" -}}
 {{- if not (regexMatch "^((8|16|32|64|128|256|512)Ki|(1|2|4|8|16|32|64|128|256|512)(Mi|Gi))$" .size) -}}
-{{- fail (printf "%s: %s is no huge page size: it takes a power of two from 8Ki to 512Gi, in its largest unit, such as 2Mi or 1Gi." .where .size) -}}
+{{- fail (printf "%s: %s is not a huge page size. Use a power of two from 8Ki to 512Gi, in its largest unit, such as 2Mi or 1Gi." .where .size) -}}
 {{- end -}}
 {{- end }}

@@ -25,7 +25,7 @@ pub struct Check {
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub need: Vec<PageCount>,
 
-    /// Whose limits are judged, see docs/workloads.md
+    /// Whose limits are judged, see docs/reference/workloads.md
     #[arg(long, value_enum, default_value_t)]
     pub workload: WorkloadName,
 

@@ -30,7 +30,7 @@ checks! {
         title: "RLIMIT_MEMLOCK is enough for the workload",
         why: "A workload that locks its memory (testpmd's mlockall, VFIO's pinning) is refused beyond the limit.",
         how: "never fail: testpmd goes on, and huge pages are never swapped. warn, for dpdk: swap is on, CAP_IPC_LOCK is missing and \
-              the limit is less than the address space that DPDK reserves. See docs/workloads.md.",
+              the limit is less than the address space that DPDK reserves. See docs/reference/workloads.md.",
         remedy: "raise it: ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -41,7 +41,7 @@ checks! {
         why: "DPDK opens a file per page unless it is told --single-file-segments.",
         how: "for dpdk (which raises its soft limit), the hard limit. fail: less than 25, with --dir 28 and for each NUMA node 4 for \
               pages of 2Mi or 2 for 1Gi, or a soft limit under 12. warn: too few for one per page. For qemu, the soft limit. fail: \
-              less than 17 and one per memory backend. In each case, those that are inherited come on top. See docs/workloads.md.",
+              less than 17 and one per memory backend. In each case, those that are inherited come on top. See docs/reference/workloads.md.",
         remedy: "raise it: ulimit -n, LimitNOFILE= in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -53,7 +53,7 @@ checks! {
               ENOMEM.",
         how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), 112 MiB (120 with --dir) and the peer's memory. fail: less. \
               warn: less than 1 GiB more, which newer DPDK may take. For qemu with TCG, 1288 MiB and the guest. fail: less. See \
-              docs/workloads.md.",
+              docs/reference/workloads.md.",
         remedy: "lift it: ulimit -v unlimited, LimitAS=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -63,7 +63,7 @@ checks! {
         title: "RLIMIT_FSIZE is enough for the workload",
         why: "Growing a file beyond it is EFBIG and a SIGXFSZ that kills.",
         how: "fail: less than --need; for dpdk without --dir, less than the kernel's largest page, which DPDK asks for when its heap is \
-              too small. See docs/workloads.md.",
+              too small. See docs/reference/workloads.md.",
         remedy: "lift it: ulimit -f unlimited, LimitFSIZE=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -73,7 +73,7 @@ checks! {
         title: "seccomp lets the workload's system calls through",
         why: "A container's default seccomp profile forbids mbind and set_mempolicy: a workload that binds its memory to a NUMA \
               node stops, or gets it elsewhere.",
-        how: "each call is tried in a process of its own, see docs/workloads.md.",
+        how: "each call is tried in a process of its own, see docs/reference/workloads.md.",
         remedy: "allow the calls named in the seccomp profile, or give the container CAP_SYS_NICE where the profile asks for it",
         per_size: false,
         mandatory: false,
@@ -84,7 +84,7 @@ checks! {
         why: "SHM_HUGETLB asks for CAP_IPC_LOCK or membership in hugetlb_shm_group; locking memory beyond RLIMIT_MEMLOCK asks \
               for CAP_IPC_LOCK.",
         how: "CapEff of this process. pass: testpmd and QEMU were seen to need none, as root and as another user. unknown: it cannot be \
-              read. See docs/workloads.md.",
+              read. See docs/reference/workloads.md.",
         remedy: "give the workload the capability named, or raise RLIMIT_MEMLOCK",
         per_size: false,
         mandatory: false,

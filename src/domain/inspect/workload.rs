@@ -1,6 +1,6 @@
 //! HP403 to HP406 and HP408: what testpmd and QEMU would do under the limits of this process.
 //!
-//! Every number here was measured; docs/workloads.md tells how, and what the workload does below it.
+//! Every number here was measured; docs/reference/workloads.md tells how, and what the workload does below it.
 
 mod memory;
 

@@ -88,7 +88,7 @@ impl Memory {
             let given = MemoryRegion { guest, bytes, user: mapping.address() + offset, offset };
             self.regions.push(Region { file: self.files.len(), given });
         }
-        // Files of a hugetlbfs cannot be sealed; see docs/adr/0004-a-peer-that-truncates.md.
+        // Files of a hugetlbfs cannot be sealed; see docs/internals/adr/0004-a-peer-that-truncates.md.
         let _ = fcntl(file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW));
         self.files.push(Mapped { file: file.try_clone_to_owned()?, mapping });
         Ok(())

@@ -1,4 +1,4 @@
-//! What `/metrics` tells. Names and units as Prometheus has them; docs/metrics.md lists them for people.
+//! What `/metrics` tells. Names and units as Prometheus has them; docs/reference/metrics.md lists them for people.
 //!
 //! The text is OpenMetrics: counters end in `_total`, and a series that is no more is gone, not zero.
 
@@ -335,7 +335,7 @@ mod tests {
                 _ => name.to_owned(),
             })
             .collect();
-        let page = include_str!("../../../docs/metrics.md");
+        let page = include_str!("../../../docs/reference/metrics.md");
         let mut documented: Vec<_> = page
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))

@@ -1,6 +1,6 @@
 //! The requests that hugeprobe makes, and no others: each as what it attempts and the HTTP request for it.
 //!
-//! docs/kubernetes.md lists the right that each of them takes.
+//! docs/reference/permissions.md lists the right that each of them takes.
 
 use http::Request;
 use kube::api::{

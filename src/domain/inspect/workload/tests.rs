@@ -1,4 +1,4 @@
-//! HP403 to HP406 and HP408 are seen to come out in each of their ways, at the numbers that docs/workloads.md measured.
+//! HP403 to HP406 and HP408 are seen to come out in each of their ways, at the numbers that docs/reference/workloads.md measured.
 
 use super::*;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
