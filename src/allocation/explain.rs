@@ -7,6 +7,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::backing::MapError;
 use super::meter::Room;
+use super::nodes::AllowedNodes;
 use super::trial::Refusal;
 use crate::domain::check::{Because, Outcome};
 use crate::domain::size::HugeLen;
@@ -137,11 +138,8 @@ pub(super) fn file_remedy(error: &HugeFileError) -> String {
 }
 
 /// `Mems_allowed_list: 0-1`, of this process.
-pub(super) fn mems_allowed() -> String {
-    let status = HostRoot::default().table("/proc/self/status");
-    let list =
-        status.known().and_then(|text| text.lines().find_map(|l| l.strip_prefix("Mems_allowed_list:")));
-    format!("Mems_allowed_list: {}", list.map_or("not known", str::trim))
+fn mems_allowed() -> AllowedNodes {
+    AllowedNodes::read(&HostRoot::default())
 }
 
 #[cfg(test)]

@@ -37,6 +37,17 @@ pub fn parse_list(text: &str) -> Option<Vec<u32>> {
     Some(numbers)
 }
 
+/// Numbers, ascending, in the kernel's list format: `0-3,8,10-11`.
+#[must_use]
+pub fn format_list(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let shown = runs.filter_map(|run| match (run.first()?, run.last()?) {
+        (first, last) if first == last => Some(first.to_string()),
+        (first, last) => Some(format!("{first}-{last}")),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 /// Digits alone: `u32::from_str` takes a plus sign.
 fn number(text: &str) -> Option<u32> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
@@ -108,7 +119,8 @@ mod tests {
         fn every_set_survives_being_printed(numbers in proptest::collection::btree_set(0_u32..9000, 0..200)) {
             let numbers: Vec<u32> = numbers.into_iter().collect();
             let text = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-            prop_assert_eq!(parse_list(&text), Some(numbers));
+            prop_assert_eq!(parse_list(&text), Some(numbers.clone()));
+            prop_assert_eq!(parse_list(&format_list(&numbers)), Some(numbers));
         }
     }
 }
