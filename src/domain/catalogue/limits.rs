@@ -71,7 +71,8 @@ checks! {
         title: "seccomp lets the workload's system calls through",
         why: "A container's default seccomp profile forbids mbind and set_mempolicy: a workload that binds its memory to a NUMA \
               node stops, or gets it elsewhere.",
-        how: "each call is tried in a process of its own, see docs/workloads.md.",
+        how: "each call is tried in a process of its own, see docs/workloads.md. fail: the workload stops without the call. unknown: \
+              get_mempolicy is forbidden, which DPDK survives with libnuma 2.0.19 or newer. warn: it works, on any NUMA node.",
         remedy: "allow the calls named in the seccomp profile, or give the container CAP_SYS_NICE where the profile asks for it",
         per_size: false,
         mandatory: false,
