@@ -26,5 +26,6 @@ pub mod privileges;
 pub mod rights;
 pub mod root;
 pub mod run_directory;
+pub mod signals;
 pub mod smaps;
 pub mod unix_sockets;
