@@ -83,11 +83,18 @@ pub fn parse_limits(text: &str) -> Limits {
 
 /// Descriptors of this process that stay open across execve: whoever started it left them, this program opens none such.
 fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
-    root.names(OPEN_FILES).map(|names| {
-        let numbers = names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2);
-        // One that was open for the listing alone is not there any more.
-        let info = |number: &u64| root.table(Path::new(OPEN_FILES).join(number.to_string()));
-        numbers.filter(|number| info(number).known().is_some_and(|info| stays_open(info))).collect()
+    root.names(OPEN_FILES).and_then(|names| {
+        let mut inherited = Vec::new();
+        for number in names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2) {
+            match root.table(Path::new(OPEN_FILES).join(number.to_string())) {
+                Reading::Known(info) if stays_open(&info) => inherited.push(number),
+                // One that was open for the listing alone is not there any more.
+                Reading::Known(_) | Reading::Absent => {}
+                Reading::Unreadable(why) => return Reading::Unreadable(why),
+                Reading::Malformed(why) => return Reading::Malformed(why),
+            }
+        }
+        Reading::Known(inherited)
     })
 }
 
@@ -220,6 +227,17 @@ Max nice priority         0                    0
             let line = format!("{:<25} {:<20} {:<20} {:<10}\n", "Max locked memory", form(soft), form(hard), "bytes");
             prop_assert_eq!(parse_limits(&line).memlock, known(soft, hard));
         }
+    }
+
+    #[test]
+    fn a_descriptor_that_cannot_be_asked_makes_the_count_unknown() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = HostRoot::new(scratch.path());
+        std::fs::create_dir_all(scratch.path().join("proc/self/fdinfo")).unwrap();
+        std::fs::write(scratch.path().join("proc/self/fdinfo/7"), "pos:\t0\nflags:\t02\n").unwrap();
+        assert_eq!(inherited_files(&root), Reading::Known(vec![7]));
+        std::fs::create_dir(scratch.path().join("proc/self/fdinfo/8")).unwrap();
+        assert!(inherited_files(&root).is_trouble());
     }
 
     #[test]
