@@ -21,7 +21,7 @@ pub(super) struct Meter {
 
 /// Pages that could be reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct Reservable {
     /// Free on the NUMA nodes that this process may use, and reserved by nobody.
     pub(super) available: u64,
     /// What overcommit may add.
@@ -52,9 +52,9 @@ impl Meter {
     }
 
     /// What could be reserved when the counters were `now`.
-    pub(super) fn room(&self, now: &Counters) -> Room {
+    pub(super) fn room(&self, now: &Counters) -> Reservable {
         let growable = overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
-        Room { available: now.available().min(self.allowed.free(now)), growable }
+        Reservable { available: now.available().min(self.allowed.free(now)), growable }
     }
 
     /// Watches for as long as `time`. True if no counter moved.
@@ -71,7 +71,7 @@ impl Meter {
     }
 }
 
-impl Room {
+impl Reservable {
     /// Both together.
     pub(super) const fn pages(self) -> u64 {
         self.available.saturating_add(self.growable)

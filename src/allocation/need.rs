@@ -15,7 +15,7 @@ use super::Task;
 use super::backing::{Backing, Held, MapError, touch};
 use super::evidence::{mapping, pool};
 use super::explain::{counted, error_name, file_remedy, reservation_limits, touch_remedy};
-use super::meter::{Meter, Room};
+use super::meter::{Meter, Reservable};
 use super::numa::{NodeBinding, NodeBindingError};
 use crate::domain::catalogue::HP509;
 use crate::domain::check::{Because, Finding, Outcome};
@@ -209,13 +209,13 @@ impl Attempt<'_> {
         Err(Unmet::new(&summary, seen, node_remedy(node, self.size)))
     }
 
-    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<Room>) -> Unmet {
+    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<Reservable>) -> Unmet {
         let to_be_had = room.map_or_else(|| "? pages".to_owned(), |room| counted(room.pages()));
         let remedy = match error {
             MapError::File(error) => file_remedy(error),
             MapError::Map { .. } if room.is_some_and(|room| room.pages() < need.pages) => format!(
                 "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
-                need.pages.saturating_sub(room.map_or(0, Room::pages)),
+                need.pages.saturating_sub(room.map_or(0, Reservable::pages)),
                 self.size.sysfs_name()
             ),
             MapError::Map { .. } => reservation_limits(need.pages, room),

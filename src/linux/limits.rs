@@ -4,7 +4,9 @@ use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
+use super::memory;
 use super::root::{HostRoot, quoted};
+use crate::domain::digits::parse_digits;
 use crate::domain::inventory::{Limit, Limits};
 use crate::domain::reading::Reading;
 
@@ -12,7 +14,6 @@ const FILE: &str = "/proc/self/limits";
 const OPEN_FILES: &str = "/proc/self/fdinfo";
 /// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
 const CLOSE_ON_EXEC: u64 = 0o2_000_000;
-const MEMINFO: &str = "/proc/meminfo";
 
 /// Lifts the soft limit of descriptors to the hard one, as DPDK does at its start. Whoever is started from here has it so;
 /// where it is refused, a step that lacks descriptors tells.
@@ -28,8 +29,7 @@ pub fn raise_nofile() {
 #[must_use]
 pub fn read(root: &HostRoot) -> Limits {
     let inherited_files = if root.is_live() { inherited_files(root) } else { Reading::Absent };
-    let swap_bytes = root.table(MEMINFO).and_then(|text| parse_swap(&text));
-    Limits { inherited_files, swap_bytes, ..read_process(root) }
+    Limits { inherited_files, swap_bytes: memory::swap_total(root), ..read_process(root) }
 }
 
 fn read_process(root: &HostRoot) -> Limits {
@@ -107,23 +107,12 @@ fn stays_open(info: &str) -> bool {
     flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
 }
 
-/// `SwapTotal` of `/proc/meminfo`, in bytes.
-#[must_use]
-pub fn parse_swap(text: &str) -> Reading<u64> {
-    let Some(line) = text.lines().find(|line| line.starts_with("SwapTotal:")) else { return Reading::Absent };
-    let kib = line.split_ascii_whitespace().nth(1).and_then(parse_value).flatten();
-    match kib.and_then(|kib| kib.checked_mul(1024)) {
-        Some(bytes) => Reading::Known(bytes),
-        None => Reading::Malformed(format!("{MEMINFO} holds {}", quoted(line))),
-    }
-}
-
 /// `Some(None)` is infinity.
 fn parse_value(text: &str) -> Option<Option<u64>> {
     if text == "unlimited" {
         return Some(None);
     }
-    if text.starts_with('+') { None } else { text.parse().ok().map(Some) }
+    parse_digits(text).map(Some)
 }
 
 fn live(resource: Resource) -> Reading<Limit> {
@@ -188,26 +177,6 @@ Max nice priority         0                    0
     }
 
     #[test]
-    fn swap_is_read_in_bytes() {
-        for (text, swap) in [
-            ("MemTotal:  1 kB\nSwapTotal:       2097148 kB\n", Reading::Known(2_097_148 << 10)),
-            ("SwapTotal:             0 kB\n", Reading::Known(0)),
-            ("MemTotal: 1 kB\n", Reading::Absent),
-        ] {
-            assert_eq!(parse_swap(text), swap);
-        }
-        for text in [
-            "SwapTotal:",
-            "SwapTotal: much kB",
-            "SwapTotal: unlimited kB",
-            "SwapTotal: 18446744073709551615 kB",
-        ] {
-            assert!(matches!(parse_swap(text), Reading::Malformed(_)), "{text}");
-        }
-        assert!(read(&HostRoot::default()).swap_bytes.known().is_some());
-    }
-
-    #[test]
     fn a_file_that_cannot_be_read_makes_every_limit_unreadable() {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(scratch.path().join("proc/self/limits")).unwrap();
@@ -218,7 +187,6 @@ Max nice priority         0                    0
         #[test]
         fn no_text_panics(text in "(Max (open files|file size) *)?\\PC*") {
             let _ = parse_limits(&text);
-            let _ = parse_swap(&text);
         }
 
         #[test]

@@ -8,7 +8,8 @@ use super::super::inventory::{Inventory, Pool};
 use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
 use super::super::size::{PageSize, human_bytes};
-use super::{PAGES_OF_ALL_STEPS, count, needed, sum, workload};
+use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
+use super::workload;
 
 /// HP401 and HP402 about `size`, one finding each: the worst of what stands before those who pay.
 #[must_use]

@@ -11,7 +11,7 @@ use super::super::inventory::{Inventory, Limit};
 use super::super::reading::Reading;
 use super::super::request::{Request, Workload};
 use super::super::size::human_bytes;
-use super::count;
+use super::common::count;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;

@@ -1,6 +1,6 @@
 //! How many pages there are to try with.
 
-use super::prevented;
+use super::job::prevented;
 use crate::domain::cgroup::{AccountKind, HugetlbCgroup};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::plan::NotRun;

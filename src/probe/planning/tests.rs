@@ -4,6 +4,7 @@ use super::one_size::SHARING;
 use super::*;
 use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
+use crate::domain::check::CheckId;
 use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
 use crate::domain::peer::{PEER, Peer};
 use crate::domain::plan::{PER_GIB, time_for};
@@ -374,9 +375,6 @@ fn pages_that_the_mount_keeps_are_taken_there_and_nowhere_else() {
         limit_bytes: None,
         min_bytes: Some(8 << 20),
         inodes: None,
-        uid: None,
-        gid: None,
-        mode: None,
         read_only: false,
         hidden_by: None,
         options: Vec::new(),
