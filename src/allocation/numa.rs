@@ -21,7 +21,7 @@ pub(super) enum NodeBinding {
     /// This thread runs on a CPU of the node: the kernel prefers its pages.
     FirstTouch {
         /// The CPUs that it could run on before.
-        before: CpuMask,
+        before: Box<CpuMask>,
     },
 }
 
@@ -92,7 +92,7 @@ fn run_on(node: u32) -> Result<NodeBinding, String> {
     let cpus = cpus.known().ok_or_else(|| format!("the CPUs of node{node} are not known"))?;
     let there = before.only(cpus).ok_or_else(|| format!("this process may run on no CPU of node{node}"))?;
     there.set_for_thread().map_err(failed("sched_setaffinity"))?;
-    Ok(NodeBinding::FirstTouch { before })
+    Ok(NodeBinding::FirstTouch { before: Box::new(before) })
 }
 
 impl Drop for NodeBinding {
