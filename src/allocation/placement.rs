@@ -122,6 +122,7 @@ fn ask_again(
     for round in 1..=TRIES {
         let now = meter.read().unwrap_or_else(|_| start.clone());
         landing = match of_node(&now, node.node) {
+            Some(node) if node.total == 0 => Landing::Empty,
             _ if !meter.allowed().has(node.node) => Landing::NotAllowed(meter.allowed().to_string()),
             Some(node) if node.free == 0 => Landing::Empty,
             Some(node) if node.free <= now.reserved => Landing::HeldBack,

@@ -4,8 +4,10 @@
 //! directory for a link at any moment. openat2(2) does the same with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, and is not
 //! there before Linux 5.6, nor where an older seccomp profile answers EPERM to it.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
@@ -45,16 +47,14 @@ pub fn open_beneath(directory: impl AsFd, path: &Path, flags: OFlag) -> io::Resu
 /// # Errors
 ///
 /// open(2).
-pub fn reopen_to_read(file: impl AsFd) -> io::Result<std::fs::File> {
-    use std::os::fd::AsRawFd as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
+pub fn reopen_to_read(file: impl AsFd) -> io::Result<File> {
     let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    std::fs::File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(link)
+    File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(link)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::io::Read as _;
     use std::os::unix::fs::symlink;
 

@@ -133,7 +133,7 @@ impl Sorted {
                 Use::Unused if saw_all => self.unused.push(file),
                 Use::Gone => {}
                 Use::Unused | Use::Unknown => {
-                    owners.not_seen_of("users of", &file.path().display().to_string())
+                    owners.not_seen_of("users of", &file.path().display().to_string());
                 }
             }
         }
