@@ -324,7 +324,7 @@ fn circle(module: &str, imports: &Imports) -> Vec<String> {
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
         for next in &imports[way.last().unwrap()].1 {
-            let way = [&way[..], &[next.clone()]].concat();
+            let way = [&way[..], std::slice::from_ref(next)].concat();
             if next == module {
                 return way.iter().map(|module| imports[module].0.clone()).collect();
             }
