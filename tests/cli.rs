@@ -216,3 +216,17 @@ fn the_schema_is_printed_and_describes_the_report() {
     report["verdict"] = "good".into();
     assert!(!validator.is_valid(&report));
 }
+
+#[test]
+fn a_caller_that_ignores_sigchld_still_gets_a_verdict() {
+    // What is ignored stays ignored across execve, and the kernel then reaps children itself: waitpid answers ECHILD.
+    let script = "trap '' CHLD; exec timeout --kill-after=1 20 \"$0\" check --only HP407 -o short";
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_hugeprobe")])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let code = output.status.code();
+    assert!(code.is_some_and(|code| code < 4), "{code:?}: {}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("HP407"), "{}", text(&output.stdout));
+}

@@ -1,12 +1,12 @@
 //! What /proc says of a process: limits, status, lists of CPUs and nodes.
 #![no_main]
 
-use hugeprobe::linux::{limits, list, privileges};
+use hugeprobe::linux::{fields, limits, list, privileges};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let _ = limits::parse_limits(text);
-    let _ = limits::parse_swap(text);
+    let _ = fields::value(text, "SwapTotal").and_then(fields::parse_kilobytes);
     let _ = privileges::parse_status(text);
     if let Some(numbers) = list::parse_list(text) {
         // Bounded: a short text must not become gigabytes.

@@ -1,8 +1,8 @@
 //! Mappings: smaps, maps and numa_maps, of this process and of others.
 #![no_main]
 
-use hugeprobe::linux::holders::{smaps as areas, status, sysv};
-use hugeprobe::linux::{numa_maps, smaps};
+use hugeprobe::linux::holders::{smaps as areas, sysv};
+use hugeprobe::linux::{numa_maps, smaps, status};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -10,6 +10,6 @@ fuzz_target!(|text: &str| {
     let _ = numa_maps::parse(text, 0x7f00_0000_0000);
     let _ = areas::parse_smaps(text);
     let _ = areas::parse_maps(text).count();
-    let _ = status::parse_status(text);
+    let _ = status::parse_process(text);
     let _ = sysv::parse_shm(text);
 });

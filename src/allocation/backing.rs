@@ -13,7 +13,7 @@ use crate::domain::movement::Placed;
 use crate::domain::reading::Reading;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::errno::{is_not_offered, named};
-use crate::linux::hugefile::{HugeFile, HugeFileError, Place};
+use crate::linux::hugefile::{FileSource, HugeFile, HugeFileError};
 use crate::linux::map::{Fill, Mapping, Sharing};
 use crate::linux::root::HostRoot;
 use crate::linux::smaps::MappingFacts;
@@ -80,9 +80,9 @@ impl<'a> Backing<'a> {
                 let mapping = Mapping::anonymous(len, fill).map_err(MapError::mmap)?;
                 return Ok(Held::new(mapping, None));
             }
-            Self::Memfd => Place::Memfd,
-            Self::Directory(path) => Place::Directory(path),
-            Self::Unattached => Place::Unattached,
+            Self::Memfd => FileSource::Memfd,
+            Self::Directory(path) => FileSource::Directory(path),
+            Self::Unattached => FileSource::Unattached,
         };
         let file = HugeFile::new(place, len)?;
         let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, fill).map_err(MapError::mmap)?;

@@ -6,7 +6,8 @@ use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::backing::MapError;
-use super::meter::Room;
+use super::meter::Reservable;
+use super::nodes::AllowedNodes;
 use super::trial::Refusal;
 use crate::domain::check::{Because, Outcome};
 use crate::domain::size::HugeLen;
@@ -15,7 +16,12 @@ use crate::linux::hugefile::HugeFileError;
 use crate::linux::root::HostRoot;
 
 /// A mapping that was refused; `room` is what could be reserved before and after the attempt, as far as known.
-pub(super) fn map_refused(error: &MapError, len: HugeLen, how: &str, room: [Option<Room>; 2]) -> Refusal {
+pub(super) fn map_refused(
+    error: &MapError,
+    len: HugeLen,
+    how: &str,
+    room: [Option<Reservable>; 2],
+) -> Refusal {
     let (pages, size) = (len.pages(), len.size());
     let expected = format!("{} of {size} {how} reserved", counted(pages));
     let because = |seen: String, remedy: String| Because::new(expected.clone(), seen).remedy(remedy);
@@ -88,7 +94,7 @@ pub(super) fn touch_remedy(error: &io::Error) -> String {
 }
 
 /// Everything that makes mmap answer ENOMEM though the pool has pages.
-pub(super) fn reservation_limits(pages: u64, room: Option<Room>) -> String {
+pub(super) fn reservation_limits(pages: u64, room: Option<Reservable>) -> String {
     if room.is_some_and(|room| room.available < pages) {
         return "the pool would have to grow (overcommit) and did not: memory is short or in pieces; make the pool itself \
                 large enough (HP106)"
@@ -137,11 +143,8 @@ pub(super) fn file_remedy(error: &HugeFileError) -> String {
 }
 
 /// `Mems_allowed_list: 0-1`, of this process.
-pub(super) fn mems_allowed() -> String {
-    let status = HostRoot::default().table("/proc/self/status");
-    let list =
-        status.known().and_then(|text| text.lines().find_map(|l| l.strip_prefix("Mems_allowed_list:")));
-    format!("Mems_allowed_list: {}", list.map_or("not known", str::trim))
+fn mems_allowed() -> AllowedNodes {
+    AllowedNodes::read(&HostRoot::default())
 }
 
 #[cfg(test)]
@@ -150,7 +153,7 @@ mod tests {
     use crate::domain::size::PageSize;
 
     fn refusal(errno: Errno, room: [Option<u64>; 2]) -> Refusal {
-        let room = room.map(|pages| pages.map(|available| Room { available, growable: 0 }));
+        let room = room.map(|pages| pages.map(|available| Reservable { available, growable: 0 }));
         let len = HugeLen::new(PageSize::from_bytes(2 << 20).unwrap(), 2).unwrap();
         map_refused(&MapError::mmap(errno.into()), len, "MAP_HUGETLB", room)
     }
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_cannot_grow_is_told_from_a_limit() {
-        let room = |available, growable| Some(Room { available, growable });
+        let room = |available, growable| Some(Reservable { available, growable });
         assert!(reservation_limits(2, room(2, 0)).contains("HP402"));
         assert!(reservation_limits(2, room(1, 9)).contains("HP106"));
     }
@@ -197,9 +200,9 @@ mod tests {
         for (error, check) in [
             (HugeFileError::NotHugetlbfs("there".to_owned()), "HP301"),
             (refused("open", Errno::ENOENT), "HP301"),
-            (refused("open(O_TMPFILE) in", Errno::EACCES), "HP302"),
-            (refused("open(O_TMPFILE) in", Errno::EROFS), "HP302"),
-            (refused("open(O_TMPFILE) in", Errno::ENOSPC), "HP304"),
+            (refused("open(O_TMPFILE)", Errno::EACCES), "HP302"),
+            (refused("open(O_TMPFILE)", Errno::EROFS), "HP302"),
+            (refused("open(O_TMPFILE)", Errno::ENOSPC), "HP304"),
             (refused("ftruncate", Errno::EFBIG), "HP406"),
             (refused("memfd_create", Errno::EMFILE), "HP404"),
             (refused("memfd_create", Errno::ENOSYS), "HP407"),

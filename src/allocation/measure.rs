@@ -18,7 +18,7 @@ use crate::domain::check::{CheckId, Finding};
 use crate::domain::part::Telling;
 use crate::domain::size::{HugeLen, PageSize, human_bytes};
 use crate::linux::errno::{is_not_offered, named};
-use crate::linux::hugefile::{HugeFile, Place};
+use crate::linux::hugefile::{FileSource, HugeFile};
 use crate::linux::map::{Fill, Mapping, Sharing};
 
 /// What random reads go over: more than caches and the TLB hold.
@@ -97,7 +97,7 @@ fn bandwidth(len: HugeLen, tell: &mut dyn Telling) -> io::Result<io::Result<Find
 
 /// The times that `threads` threads take to populate, write and read.
 fn once(len: HugeLen, threads: usize) -> io::Result<[Duration; 3]> {
-    let file = HugeFile::new(Place::Memfd, len).map_err(io::Error::other)?;
+    let file = HugeFile::new(FileSource::Memfd, len).map_err(io::Error::other)?;
     let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, Fill::OnTouch)?;
     let pages = usize::try_from(len.pages()).map_err(io::Error::other)?;
     // A page is populated by one thread, however large it is.

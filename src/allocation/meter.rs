@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Task;
+use super::nodes::AllowedNodes;
 use crate::domain::counters::Counters;
 use crate::domain::size::PageSize;
 use crate::linux::counters::{CounterFiles, CountersError, overcommit};
@@ -15,12 +16,13 @@ pub(super) struct Meter {
     files: Result<CounterFiles, CountersError>,
     root: HostRoot,
     size: PageSize,
+    allowed: AllowedNodes,
 }
 
 /// Pages that could be reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
-    /// Free and promised to nobody.
+pub(super) struct Reservable {
+    /// Free on the NUMA nodes that this process may use, and reserved by nobody.
     pub(super) available: u64,
     /// What overcommit may add.
     pub(super) growable: u64,
@@ -32,7 +34,13 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 impl Meter {
     pub(super) fn new(task: &Task, size: PageSize) -> Self {
         let root = task.root();
-        Self { files: CounterFiles::open(&root, size), root, size }
+        let allowed = AllowedNodes::read(&root);
+        Self { files: CounterFiles::open(&root, size), root, size, allowed }
+    }
+
+    /// The NUMA nodes that this process may use.
+    pub(super) const fn allowed(&self) -> &AllowedNodes {
+        &self.allowed
     }
 
     /// The counters now, or why they cannot be had.
@@ -44,9 +52,9 @@ impl Meter {
     }
 
     /// What could be reserved when the counters were `now`.
-    pub(super) fn room(&self, now: &Counters) -> Room {
+    pub(super) fn room(&self, now: &Counters) -> Reservable {
         let growable = overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
-        Room { available: now.available(), growable }
+        Reservable { available: now.available().min(self.allowed.free(now)), growable }
     }
 
     /// Watches for as long as `time`. True if no counter moved.
@@ -63,7 +71,7 @@ impl Meter {
     }
 }
 
-impl Room {
+impl Reservable {
     /// Both together.
     pub(super) const fn pages(self) -> u64 {
         self.available.saturating_add(self.growable)

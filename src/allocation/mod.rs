@@ -12,6 +12,7 @@ mod explain;
 mod measure;
 mod meter;
 mod need;
+mod nodes;
 mod numa;
 mod placement;
 mod sequence;
@@ -96,7 +97,7 @@ pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
         Role::Measure => measure::run(task, size?, tell),
         Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("the {} role is not built yet", task.role),
+            format!("the {} role is not an allocation worker's", task.role),
         )),
     }
 }

@@ -15,8 +15,8 @@ use super::Task;
 use super::backing::{Backing, Held, MapError, touch};
 use super::evidence::{mapping, pool};
 use super::explain::{counted, error_name, file_remedy, reservation_limits, touch_remedy};
-use super::meter::{Meter, Room};
-use super::numa::{NoWay, Way};
+use super::meter::{Meter, Reservable};
+use super::numa::{NodeBinding, NodeBindingError};
 use crate::domain::catalogue::HP509;
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::counters::Counters;
@@ -150,11 +150,12 @@ impl Attempt<'_> {
             return Ok(Err(unmet));
         }
         let need = &wanted.need;
-        let way = match need.node.map(|node| Way::to(node, &held.mapping)) {
+        let allowed = self.meter.allowed();
+        let binding = match need.node.map(|node| NodeBinding::new(node, &held.mapping, allowed)) {
             None => None,
-            Some(Ok(way)) => Some(way),
-            Some(Err(NoWay::Unasked(why))) => return Ok(Err(Unmet::not_asked(need, &why))),
-            Some(Err(NoWay::Refused(why))) => {
+            Some(Ok(binding)) => Some(binding),
+            Some(Err(NodeBindingError::NoMeans(why))) => return Ok(Err(Unmet::not_asked(need, &why))),
+            Some(Err(NodeBindingError::NotAllowed(why) | NodeBindingError::Refused(why))) => {
                 let remedy =
                     "name a NUMA node that is there, or change the cpuset of this process (cpuset.mems)";
                 return Ok(Err(Unmet::new("not from that NUMA node", why, remedy.to_owned())));
@@ -171,11 +172,11 @@ impl Attempt<'_> {
                 return Ok(Err(self.refused(need, held, &slice, &error)));
             }
         }
-        Ok(self.look(need, held, way.as_ref()))
+        Ok(self.look(need, held, binding.as_ref()))
     }
 
     /// Whether a need that was populated holds what it should, where it should.
-    fn look(&self, need: &PageCount, held: &Held, way: Option<&Way>) -> Result<(), Unmet> {
+    fn look(&self, need: &PageCount, held: &Held, binding: Option<&NodeBinding>) -> Result<(), Unmet> {
         let sight = held.look();
         if let Some(facts) = sight.facts.known()
             && (facts.page_bytes != self.size.bytes() || sight.pages(self.size) != Some(need.pages))
@@ -187,34 +188,34 @@ impl Attempt<'_> {
             );
             return Err(Unmet::new("the mapping is not as asked for", seen, String::new()));
         }
-        let (Some(node), Some(way)) = (need.node, way) else { return Ok(()) };
+        let (Some(node), Some(binding)) = (need.node, binding) else { return Ok(()) };
         let numa = sight.numa.known().map(Vec::as_slice).unwrap_or_default();
         let on = |wanted: &dyn Fn(u32) -> bool| {
             numa.iter().filter(|(on, _)| wanted(*on)).map(|(_, pages)| *pages).sum::<u64>()
         };
         let (here, anywhere) = (on(&|other| other == node), on(&|_| true));
-        if here == need.pages || (anywhere != need.pages && matches!(way, Way::Bound)) {
+        if here == need.pages || (anywhere != need.pages && matches!(binding, NodeBinding::Mbind)) {
             return Ok(());
         }
         if anywhere != need.pages {
-            return Err(Unmet::not_asked(need, "nobody tells where the pages landed"));
+            return Err(Unmet::not_asked(need, "the kernel does not say on which NUMA node the pages are"));
         }
         if self.free_on(node).is_some_and(|free| free > 0) {
             let why = format!("pages landed elsewhere though node{node} has free ones: a memory policy");
             return Err(Unmet::not_asked(need, &why));
         }
-        let seen = format!("by {} only {here} of {} pages came from node{node}", way.name(), need.pages);
+        let seen = format!("by {} only {here} of {} pages came from node{node}", binding.name(), need.pages);
         let summary = format!("node{node} gave {here} of {} pages", need.pages);
         Err(Unmet::new(&summary, seen, node_remedy(node, self.size)))
     }
 
-    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<Room>) -> Unmet {
+    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<Reservable>) -> Unmet {
         let to_be_had = room.map_or_else(|| "? pages".to_owned(), |room| counted(room.pages()));
         let remedy = match error {
             MapError::File(error) => file_remedy(error),
             MapError::Map { .. } if room.is_some_and(|room| room.pages() < need.pages) => format!(
                 "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
-                need.pages.saturating_sub(room.map_or(0, Room::pages)),
+                need.pages.saturating_sub(room.map_or(0, Reservable::pages)),
                 self.size.sysfs_name()
             ),
             MapError::Map { .. } => reservation_limits(need.pages, room),

@@ -2,53 +2,70 @@
 //! running on a CPU of the node, whose first touch takes from there as long as it has pages.
 
 use nix::errno::Errno;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
 
-use super::explain::{error_name, mems_allowed};
+use super::explain::error_name;
+use super::nodes::AllowedNodes;
 use crate::linux::errno::{is, named};
-use crate::linux::list::parse_list;
-use crate::linux::map::Mapping;
+use crate::linux::map::{CpuMask, Mapping, memory_policy};
+use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-/// How pages of one node are asked for. Dropping it lets this thread run everywhere again.
+/// `MPOL_DEFAULT` and `MPOL_LOCAL` of set_mempolicy(2): the first touch takes from the node of the CPU.
+const LOCAL_POLICIES: [i32; 2] = [0, 4];
+
+/// How pages of one node are asked for. Dropping it lets this thread run on its former CPUs again.
 #[derive(Debug)]
-pub(super) enum Way {
-    /// The mapping is bound: the kernel gives pages of the node or none.
-    Bound,
-    /// This thread runs on the node: the kernel prefers its pages.
-    RunningThere {
-        /// Where it could run before.
-        before: CpuSet,
+pub(super) enum NodeBinding {
+    /// mbind: the kernel gives pages of the node or none.
+    Mbind,
+    /// This thread runs on a CPU of the node: the kernel prefers its pages.
+    FirstTouch {
+        /// The CPUs that it could run on before.
+        before: Box<CpuMask>,
     },
 }
 
 /// Why pages of a node could not be asked for.
 #[derive(Debug)]
-pub(super) enum NoWay {
-    /// The kernel says that there is no such node, or none for this process.
+pub(super) enum NodeBindingError {
+    /// The node is not in this process's `Mems_allowed_list`.
+    NotAllowed(String),
+    /// The kernel refuses the node.
     Refused(String),
-    /// Nobody could ask the kernel.
-    Unasked(String),
+    /// This process has no means to ask the kernel.
+    NoMeans(String),
 }
 
-impl Way {
+// === impl NodeBinding ===
+
+impl NodeBinding {
     /// Asks for pages of `node` for `mapping`.
     ///
     /// # Errors
     ///
-    /// See [`NoWay`].
-    pub(super) fn to(node: u32, mapping: &Mapping) -> Result<Self, NoWay> {
+    /// See [`NodeBindingError`].
+    pub(super) fn new(
+        node: u32,
+        mapping: &Mapping,
+        allowed: &AllowedNodes,
+    ) -> Result<Self, NodeBindingError> {
+        if !allowed.has(node) {
+            let why = format!("no memory of node{node} for this process: {allowed}");
+            return Err(NodeBindingError::NotAllowed(why));
+        }
         match mapping.bind(node) {
-            Ok(()) => Ok(Self::Bound),
-            Err(error) if is(&error, Errno::EPERM) || is(&error, Errno::ENOSYS) => Self::run_on(node)
-                .map_err(|why| {
-                    NoWay::Unasked(format!("mbind is forbidden ({}), and {why}", error_name(&error)))
-                }),
-            Err(error) => Err(NoWay::Refused(format!(
-                "no memory of node{node} for this process: mbind: {}; {}",
-                named(&error),
-                mems_allowed()
+            Ok(()) => Ok(Self::Mbind),
+            Err(error) if is(&error, Errno::EPERM) || is(&error, Errno::ENOSYS) => {
+                run_on(node).map_err(|why| {
+                    NodeBindingError::NoMeans(format!(
+                        "mbind is forbidden ({}), and {why}",
+                        error_name(&error)
+                    ))
+                })
+            }
+            Err(error) => Err(NodeBindingError::Refused(format!(
+                "no memory of node{node} for this process: mbind: {}; {allowed}",
+                named(&error)
             ))),
         }
     }
@@ -56,41 +73,33 @@ impl Way {
     /// The call behind it.
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Bound => "mbind",
-            Self::RunningThere { .. } => "sched_setaffinity and first touch",
+            Self::Mbind => "mbind",
+            Self::FirstTouch { .. } => "sched_setaffinity and first touch",
         }
-    }
-
-    fn run_on(node: u32) -> Result<Self, String> {
-        let failed = |call: &str| {
-            let call = call.to_owned();
-            move |errno: Errno| format!("{call}: {errno:?}")
-        };
-        let this = Pid::from_raw(0);
-        let before = sched_getaffinity(this).map_err(failed("sched_getaffinity"))?;
-        let list =
-            HostRoot::default().parsed(format!("/sys/devices/system/node/node{node}/cpulist"), parse_list);
-        let cpus = list.known().ok_or_else(|| format!("the CPUs of node{node} are not known"))?;
-        let mut there = CpuSet::new();
-        let mut any = false;
-        for cpu in cpus.iter().filter_map(|cpu| usize::try_from(*cpu).ok()) {
-            if before.is_set(cpu) == Ok(true) {
-                any |= there.set(cpu).is_ok();
-            }
-        }
-        if !any {
-            return Err(format!("this process may run on no CPU of node{node}"));
-        }
-        sched_setaffinity(this, &there).map_err(failed("sched_setaffinity"))?;
-        Ok(Self::RunningThere { before })
     }
 }
 
-impl Drop for Way {
+fn run_on(node: u32) -> Result<NodeBinding, String> {
+    // Inherited from the caller, by numactl or NUMAPolicy= of systemd. It decides where pages land, not the CPU.
+    if let Ok(policy) = memory_policy()
+        && !LOCAL_POLICIES.contains(&policy)
+    {
+        return Err(format!("this process has a memory policy (mode {policy} of set_mempolicy)"));
+    }
+    let failed = |call: &'static str| move |error| format!("{call}: {}", error_name(&error));
+    let before = CpuMask::of_thread().map_err(failed("sched_getaffinity"))?;
+    let cpus = pools::cpus(&HostRoot::default(), node);
+    let cpus = cpus.known().ok_or_else(|| format!("the CPUs of node{node} are not known"))?;
+    let there = before.only(cpus).ok_or_else(|| format!("this process may run on no CPU of node{node}"))?;
+    there.set_for_thread().map_err(failed("sched_setaffinity"))?;
+    Ok(NodeBinding::FirstTouch { before: Box::new(before) })
+}
+
+impl Drop for NodeBinding {
     fn drop(&mut self) {
-        if let Self::RunningThere { before } = self {
+        if let Self::FirstTouch { before } = self {
             // Where the rest of the worker runs changes no result.
-            let _ = sched_setaffinity(Pid::from_raw(0), before);
+            let _ = before.set_for_thread();
         }
     }
 }

@@ -1,8 +1,9 @@
 //! HP506 and HP507: one page from each NUMA node, and where it landed.
 //!
-//! The kernel counts reservations for the whole machine, so nobody knows on which node a reserved page will be taken. A
+//! The kernel counts reservations for the whole machine, so it is not known on which node a reserved page will be taken. A
 //! node is asked only if it would keep a page for every reservation there is.
 
+use std::fmt;
 use std::io;
 
 use serde_json::json;
@@ -10,17 +11,21 @@ use serde_json::json;
 use super::Task;
 use super::backing::{Backing, touch};
 use super::evidence::pool;
-use super::explain::{error_name, mems_allowed};
+use super::explain::error_name;
 use super::meter::Meter;
-use super::numa::{NoWay, Way};
+use super::numa::{NodeBinding, NodeBindingError};
 use crate::domain::catalogue::{HP506, HP507};
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::counters::{Counters, NodeCounters};
 use crate::domain::part::Telling;
+use crate::domain::reading::Reading;
 use crate::domain::size::{HugeLen, PageSize};
+use crate::linux::list::format_list;
 use crate::linux::map::Fill;
+use crate::linux::pools;
+use crate::linux::root::HostRoot;
 
-/// What came of asking one node.
+/// What one node answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Landing {
     /// The page is there.
@@ -33,10 +38,21 @@ enum Landing {
     Refused(String),
     /// No page is free.
     Empty,
-    /// Its free pages may all be promised to others.
+    /// Not asked: its free pages may all be reserved by others.
     HeldBack,
-    /// There was no way to ask, or to tell; why.
+    /// Not asked: this process may not use its memory; why.
+    NotAllowed(String),
+    /// Not asked: this process has no means to; why.
     NotAsked(String),
+    /// Asked, and the answer does not tell; why.
+    Unknown(String),
+}
+
+/// A node as it was before, and its answer.
+struct Node {
+    counters: NodeCounters,
+    has_no_cpu: bool,
+    landing: Landing,
 }
 
 /// Others may take a node's last page in between: a page that lands elsewhere is tried again.
@@ -68,46 +84,72 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
             return Ok(());
         }
     };
-    let mut landings = Vec::new();
-    for node in start.numa.iter().take(MOST_NODES) {
-        let mut landing = Landing::Empty;
-        for round in 1..=TRIES {
-            let now = meter.read().unwrap_or_else(|_| start.clone());
-            landing = match of_node(&now, node.node) {
-                Some(node) if node.free == 0 => Landing::Empty,
-                Some(node) if node.free <= now.reserved => Landing::HeldBack,
-                _ => {
-                    let again = if round > 1 { format!(" (try {round})") } else { String::new() };
-                    tell.step(HP506, &format!("take one page of node{}{again}", node.node))?;
-                    ask(node.node, len, &meter)
-                }
-            };
-            if !matches!(landing, Landing::Elsewhere(_)) {
-                break;
-            }
-        }
-        landings.push((*node, landing));
+    let root = task.root();
+    let mut nodes = Vec::new();
+    for (index, counters) in start.numa.iter().enumerate() {
+        let landing = if index < MOST_NODES {
+            ask_again(*counters, len, &meter, &start, tell)?
+        } else {
+            Landing::NotAsked(format!("more than {MOST_NODES} NUMA nodes"))
+        };
+        nodes.push(Node { counters: *counters, has_no_cpu: has_no_cpu(&root, counters.node), landing });
     }
-    let nodes: Vec<_> = landings
+    let shown: Vec<_> = nodes
         .iter()
-        .map(|(node, landing)| {
-            json!({ "node": node.node, "free": node.free, "total": node.total, "landed": landing.to_string() })
+        .take(MOST_NODES)
+        .map(|Node { counters, landing, .. }| {
+            json!({ "node": counters.node, "free": counters.free, "total": counters.total, "landed": landing.to_string() })
         })
         .collect();
-    let left_out = start.numa.len().saturating_sub(MOST_NODES);
-    tell.found(where_asked(size, &landings).with("nodes", &nodes).with("left_out", left_out))?;
-    tell.found(each_gives(size, &landings).with("nodes", &nodes).with("pool", pool(&start)))
+    let left_out = nodes.len().saturating_sub(MOST_NODES);
+    tell.found(
+        where_asked(size, &nodes, &meter.allowed().to_string())
+            .with("nodes", &shown)
+            .with("left_out", left_out),
+    )?;
+    tell.found(each_gives(size, &nodes).with("nodes", &shown).with("pool", pool(&start)))
+}
+
+/// Asks one node, and asks again while its page lands elsewhere.
+fn ask_again(
+    node: NodeCounters,
+    len: HugeLen,
+    meter: &Meter,
+    start: &Counters,
+    tell: &mut dyn Telling,
+) -> io::Result<Landing> {
+    let mut landing = Landing::Empty;
+    for round in 1..=TRIES {
+        let now = meter.read().unwrap_or_else(|_| start.clone());
+        landing = match of_node(&now, node.node) {
+            Some(node) if node.total == 0 => Landing::Empty,
+            _ if !meter.allowed().has(node.node) => Landing::NotAllowed(meter.allowed().to_string()),
+            Some(node) if node.free == 0 => Landing::Empty,
+            Some(node) if node.free <= now.reserved => Landing::HeldBack,
+            _ => {
+                let again = if round > 1 { format!(" (try {round})") } else { String::new() };
+                tell.step(HP506, &format!("take one page of node{}{again}", node.node))?;
+                ask(node.node, len, meter)
+            }
+        };
+        if !matches!(landing, Landing::Elsewhere(_)) {
+            break;
+        }
+    }
+    Ok(landing)
 }
 
 /// Takes one page of a node and gives it back.
 fn ask(node: u32, len: HugeLen, meter: &Meter) -> Landing {
     let held = match Backing::Anonymous.map(len, Fill::OnTouch) {
         Ok(held) => held,
-        Err(error) => return Landing::NotAsked(error.to_string()),
+        Err(error) => return Landing::Unknown(error.to_string()),
     };
-    let way = match Way::to(node, &held.mapping) {
-        Ok(way) => way,
-        Err(NoWay::Refused(why) | NoWay::Unasked(why)) => return Landing::NotAsked(why),
+    let binding = match NodeBinding::new(node, &held.mapping, meter.allowed()) {
+        Ok(binding) => binding,
+        Err(NodeBindingError::NotAllowed(why)) => return Landing::NotAllowed(why),
+        Err(NodeBindingError::NoMeans(why)) => return Landing::NotAsked(why),
+        Err(NodeBindingError::Refused(why)) => return Landing::Unknown(why),
     };
     let before = meter.read();
     if let Err(error) = touch(&held.mapping, 0, len.size()) {
@@ -118,19 +160,23 @@ fn ask(node: u32, len: HugeLen, meter: &Meter) -> Landing {
         _ => held.mapping.node_of(0),
     };
     let after = meter.read();
-    let method = way.name();
-    drop(way);
+    let (method, is_strict) = (binding.name(), matches!(binding, NodeBinding::Mbind));
+    drop(binding);
     if let Err(error) = held.release() {
-        return Landing::NotAsked(format!("munmap: {error}"));
+        return Landing::Unknown(format!("munmap: {error}"));
     }
     let had_some = |counters: &Result<Counters, String>| {
         counters.as_ref().ok().and_then(|now| of_node(now, node)).is_some_and(|node| node.free > 0)
     };
     match landed {
-        Err(_) => Landing::NotAsked("nobody tells where the page landed".to_owned()),
+        Err(_) => Landing::Unknown("the kernel does not say where the page landed".to_owned()),
         Ok(landed) if landed == node => Landing::There(method),
-        Ok(landed) if had_some(&before) && had_some(&after) => Landing::Elsewhere(landed),
-        Ok(_) => Landing::Taken,
+        Ok(_) if !had_some(&before) || !had_some(&after) => Landing::Taken,
+        Ok(landed) if is_strict => Landing::Elsewhere(landed),
+        // A memory policy of the caller's would do the same, and get_mempolicy may be forbidden along with mbind.
+        Ok(landed) => Landing::Unknown(format!(
+            "mbind is forbidden, and by {method} the page landed on node{landed}: a memory policy may say so"
+        )),
     }
 }
 
@@ -138,125 +184,160 @@ fn of_node(counters: &Counters, number: u32) -> Option<&NodeCounters> {
     counters.numa.iter().find(|node| node.node == number)
 }
 
+fn has_no_cpu(root: &HostRoot, node: u32) -> bool {
+    matches!(pools::cpus(root, node), Reading::Known(cpus) if cpus.is_empty())
+}
+
 /// HP506.
-fn where_asked(size: PageSize, landings: &[(NodeCounters, Landing)]) -> Finding {
-    let astray: Vec<_> = landings
+fn where_asked(size: PageSize, nodes: &[Node], mems: &str) -> Finding {
+    let expected = "a page lands on the NUMA node that it is asked of, as long as that has one";
+    let astray: Vec<_> = nodes
         .iter()
-        .filter_map(|(node, landing)| match landing {
-            Landing::Elsewhere(other) => Some(format!("asked of node{}, landed on node{other}", node.node)),
+        .filter_map(|node| match node.landing {
+            Landing::Elsewhere(other) => {
+                Some(format!("asked of node{}, landed on node{other}", node.counters.node))
+            }
             _ => None,
         })
         .collect();
     if !astray.is_empty() {
-        let because = Because::new(
-            "a page lands on the NUMA node that it is asked of, as long as that has one",
-            format!("{}, {TRIES} times in a row", astray.join("; ")),
-        )
-        .remedy(format!(
-            "see the memory policy (numactl --show) and the cpuset of this process: {}",
-            mems_allowed()
-        ));
+        let because = Because::new(expected, format!("{}, {TRIES} times in a row", astray.join("; ")))
+            .remedy(format!("see the memory policy (numactl --show) and the cpuset of this process: {mems}"));
         return Finding::not_pass(HP506, size, Outcome::Fail, astray.join("; "), because);
     }
-    let good: Vec<_> = landings
+    let unknown = texts(nodes, |landing| matches!(landing, Landing::Unknown(_)));
+    if !unknown.is_empty() {
+        return Finding::not_pass(
+            HP506,
+            size,
+            Outcome::Unknown,
+            unknown.as_str(),
+            Because::new(expected, unknown.as_str()),
+        );
+    }
+    let there: Vec<_> = nodes
         .iter()
-        .filter_map(|(node, landing)| match landing {
-            Landing::There(method) => Some((format!("node{}", node.node), *method)),
+        .filter_map(|node| match node.landing {
+            Landing::There(method) => Some((node.counters.node, method)),
             _ => None,
         })
         .collect();
-    let left_out: Vec<_> = landings
-        .iter()
-        .filter(|(_, landing)| !matches!(landing, Landing::There(_)))
-        .map(|(node, landing)| format!("node{}: {landing}", node.node))
-        .collect();
-    let left_out = left_out.join(", ");
-    match good.first() {
-        None => Finding::skip(HP506, size, left_out),
-        Some((_, method)) => {
-            let names: Vec<_> = good.iter().map(|(name, _)| name.as_str()).collect();
-            let summary = format!("pages land on {} by {method}", names.join(", "));
-            let summary = if left_out.is_empty() { summary } else { format!("{summary}; {left_out}") };
-            Finding::pass(HP506, size, summary)
-        }
+    let left_out = texts(nodes, |landing| !matches!(landing, Landing::There(_)));
+    let Some((_, method)) = there.first() else { return Finding::skip(HP506, size, left_out) };
+    let numbers: Vec<_> = there.iter().map(|(node, _)| *node).collect();
+    let summary = format!("pages land on node{} by {method}", format_list(&numbers));
+    let summary = if left_out.is_empty() { summary } else { format!("{summary}; {left_out}") };
+    if nodes.iter().any(Node::was_left_out) {
+        Finding::skip(HP506, size, summary)
+    } else {
+        Finding::pass(HP506, size, summary)
     }
 }
 
 /// HP507.
-fn each_gives(size: PageSize, landings: &[(NodeCounters, Landing)]) -> Finding {
-    let none: Vec<_> = landings
+fn each_gives(size: PageSize, nodes: &[Node]) -> Finding {
+    let expected = "each NUMA node that has a pool can give a page";
+    let none: Vec<_> = nodes.iter().filter(|node| node.gives_none()).collect();
+    let mut notes: Vec<String> = none
         .iter()
-        .filter(|(node, landing)| {
-            node.total > 0 && matches!(landing, Landing::Empty | Landing::Taken | Landing::Refused(_))
-        })
-        .map(|(node, landing)| {
-            (node.node, format!("node{} gives none of its {}: {landing}", node.node, node.total))
+        .map(|Node { counters, landing, .. }| {
+            format!("node{} gives none of its {}: {landing}", counters.node, counters.total)
         })
         .collect();
-    let each: Vec<_> =
-        landings.iter().map(|(node, _)| format!("node{} {}/{}", node.node, node.free, node.total)).collect();
-    if none.is_empty() {
-        return Finding::pass(HP507, size, format!("free: {}", each.join(", ")));
+    let unknown = texts(nodes, |landing| matches!(landing, Landing::Unknown(_)));
+    if !unknown.is_empty() {
+        notes.insert(0, unknown);
+        let notes = notes.join("; ");
+        return Finding::not_pass(
+            HP507,
+            size,
+            Outcome::Unknown,
+            notes.as_str(),
+            Because::new(expected, notes.as_str()),
+        );
     }
-    let texts: Vec<_> = none.iter().map(|(_, text)| text.as_str()).collect();
-    let paths: Vec<_> = none
+    if !none.is_empty() {
+        let paths: Vec<_> = none
+            .iter()
+            .map(|Node { counters, .. }| {
+                format!(
+                    "/sys/devices/system/node/node{}/hugepages/{}/nr_hugepages",
+                    counters.node,
+                    size.sysfs_name()
+                )
+            })
+            .collect();
+        notes.extend(not_allowed(nodes));
+        let because = Because::new(expected, notes.join("; "))
+            .remedy(format!("stop a workload on the node, or give it more pages: {}", paths.join(", ")));
+        return Finding::not_pass(HP507, size, Outcome::Warn, notes.join("; "), because);
+    }
+    let each: Vec<_> = nodes
         .iter()
-        .map(|(node, _)| {
-            format!("/sys/devices/system/node/node{node}/hugepages/{}/nr_hugepages", size.sysfs_name())
-        })
+        .map(|Node { counters, .. }| format!("node{} {}/{}", counters.node, counters.free, counters.total))
         .collect();
-    let because = Because::new("each NUMA node that has a pool can give a page", texts.join("; "))
-        .remedy(format!("stop a workload on the node, or give it more pages: {}", paths.join(", ")));
-    Finding::not_pass(HP507, size, Outcome::Warn, texts.join("; "), because)
+    notes.push(format!("free: {}", each.join(", ")));
+    notes.extend(not_allowed(nodes));
+    notes.extend(without_cpu(nodes));
+    if nodes.iter().any(Node::was_left_out) {
+        notes.push(texts(nodes, |landing| matches!(landing, Landing::HeldBack | Landing::NotAsked(_))));
+        return Finding::skip(HP507, size, notes.join("; "));
+    }
+    Finding::pass(HP507, size, notes.join("; "))
 }
 
-impl std::fmt::Display for Landing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// The nodes whose answer is `chosen`, each with its answer.
+fn texts(nodes: &[Node], chosen: impl Fn(&Landing) -> bool) -> String {
+    let chosen = nodes.iter().filter(|node| chosen(&node.landing));
+    chosen.map(|node| format!("node{}: {}", node.counters.node, node.landing)).collect::<Vec<_>>().join(", ")
+}
+
+fn not_allowed(nodes: &[Node]) -> Option<String> {
+    let text = texts(nodes, |landing| matches!(landing, Landing::NotAllowed(_)));
+    (!text.is_empty()).then_some(text)
+}
+
+/// Memory on a node without CPUs (HBM, CXL) is a pool that no NIC and no thread is near.
+fn without_cpu(nodes: &[Node]) -> Option<String> {
+    let far = nodes.iter().filter(|node| node.has_no_cpu && node.counters.total > 0);
+    let far: Vec<_> = far.map(|node| node.counters.node).collect();
+    match far.as_slice() {
+        [] => None,
+        [node] => Some(format!("node{node} has pages and no CPU")),
+        nodes => Some(format!("node{} have pages and no CPU", format_list(nodes))),
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    /// It has a pool that this process may use, and gave no page.
+    fn gives_none(&self) -> bool {
+        self.counters.total > 0
+            && matches!(self.landing, Landing::Empty | Landing::Taken | Landing::Refused(_))
+    }
+
+    /// It has a pool that this process may use, and was not asked for a page.
+    fn was_left_out(&self) -> bool {
+        self.counters.total > 0 && matches!(self.landing, Landing::HeldBack | Landing::NotAsked(_))
+    }
+}
+
+impl fmt::Display for Landing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::There(method) => write!(f, "there, by {method}"),
             Self::Elsewhere(node) => write!(f, "on node{node}"),
             Self::Taken => f.write_str("its last page was taken by others"),
             Self::Refused(errno) => write!(f, "the touch was refused with {errno}: see HP401"),
             Self::Empty => f.write_str("no free page"),
-            Self::HeldBack => f.write_str("left alone, its free pages may be promised to others"),
+            Self::HeldBack => f.write_str("not asked: its free pages may be reserved by others"),
+            Self::NotAllowed(why) => write!(f, "not for this process ({why})"),
             Self::NotAsked(why) => write!(f, "not asked: {why}"),
+            Self::Unknown(why) => write!(f, "unknown: {why}"),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn size() -> PageSize {
-        PageSize::from_bytes(2 << 20).unwrap()
-    }
-
-    fn landings(list: &[(u64, Landing)]) -> Vec<(NodeCounters, Landing)> {
-        (0..)
-            .zip(list)
-            .map(|(node, (total, landing))| {
-                (NodeCounters { node, total: *total, free: *total, surplus: 0 }, landing.clone())
-            })
-            .collect()
-    }
-
-    #[test]
-    fn each_way_a_page_can_land_has_its_outcome() {
-        let there = || Landing::There("mbind");
-        for (list, asked, gives) in [
-            (vec![(4, there()), (4, there())], Outcome::Pass, Outcome::Pass),
-            (vec![(4, there()), (4, Landing::Elsewhere(0))], Outcome::Fail, Outcome::Pass),
-            (vec![(4, there()), (4, Landing::Taken)], Outcome::Pass, Outcome::Warn),
-            (vec![(4, there()), (4, Landing::Empty)], Outcome::Pass, Outcome::Warn),
-            (vec![(4, there()), (0, Landing::Empty)], Outcome::Pass, Outcome::Pass),
-            (vec![(4, Landing::Refused("EFAULT".into())), (4, there())], Outcome::Pass, Outcome::Warn),
-            (vec![(4, Landing::HeldBack), (4, Landing::HeldBack)], Outcome::Skip, Outcome::Pass),
-            (vec![(4, Landing::NotAsked("mbind".into())), (0, Landing::Empty)], Outcome::Skip, Outcome::Pass),
-        ] {
-            let landings = landings(&list);
-            assert_eq!(where_asked(size(), &landings).outcome, asked, "{list:?}");
-            assert_eq!(each_gives(size(), &landings).outcome, gives, "{list:?}");
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::backing::Sight;
-use super::meter::{Meter, Room};
+use super::meter::{Meter, Reservable};
 use super::trial::{Done, Try};
 use crate::domain::check::CheckId;
 use crate::domain::counters::{Counters, Movement};
@@ -58,7 +58,7 @@ impl Stage<'_> {
     }
 
     /// What could be reserved before and after a step, as far as known.
-    pub(super) fn room(&self, around: &Around) -> [Option<Room>; 2] {
+    pub(super) fn room(&self, around: &Around) -> [Option<Reservable>; 2] {
         [&around.before, &around.after].map(|counters| Some(self.meter.room(counters.as_ref().ok()?)))
     }
 }

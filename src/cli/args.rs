@@ -17,6 +17,7 @@ pub use self::check::Check;
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
+pub mod container;
 mod help;
 
 /// What `--version` prints. `-V` prints the version alone.
@@ -83,7 +84,7 @@ pub enum Verb {
     },
     /// One of the two containers of a probe pod
     #[command(hide = true)]
-    Container(super::container::Container),
+    Container(container::Container),
     /// The process that gives back the pages of --reserve
     #[command(hide = true)]
     Guardian {

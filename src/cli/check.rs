@@ -32,7 +32,7 @@ pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
 pub(super) fn trouble(error: CheckError) -> Trouble {
     match error {
         CheckError::Reserve(error) if error.is_usage() => Trouble::usage(&error),
-        CheckError::Cgroup { .. } | CheckError::Listen(_) => Trouble::usage(&error),
+        CheckError::Cgroup(_) | CheckError::Listen(_) => Trouble::usage(&error),
         error => Trouble::unknown(&error),
     }
 }

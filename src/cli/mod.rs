@@ -17,6 +17,7 @@ mod walk;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::linux::signals::default_sigchld;
 use crate::probe::{guardian, worker};
 use crate::render::json::SCHEMA;
 use args::Verb;
@@ -25,6 +26,8 @@ use exit::Exit;
 /// Runs what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Where it is refused, a worker's end is still noticed, only not how it ended.
+    let _ = default_sigchld();
     match plugin::parse(std::env::args_os()).verb {
         Verb::Check(options) => finish(check::run(&options)),
         Verb::Walk(options) => finish(walk::run(&options)),

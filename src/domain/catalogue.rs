@@ -2,7 +2,9 @@
 //!
 //! Ids never change meaning; a check that goes away leaves its number unused.
 
-use super::check::CheckId;
+use std::str::FromStr;
+
+use super::check_id::CheckId;
 
 /// One check of the catalogue.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +25,13 @@ pub struct Check {
     pub per_size: bool,
     /// Whether a size can pass without it.
     pub mandatory: bool,
+}
+
+/// A text that names no check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no check: they are named HP and three digits, `hugeprobe explain` lists them")]
+pub struct CheckIdError {
+    text: String,
 }
 
 /// A group of checks: a line of the table.
@@ -59,7 +68,7 @@ macro_rules! checks {
     ($($name:ident = $number:literal { $($field:ident: $value:expr),+ $(,)? })+) => {
         $(
             #[doc = concat!("HP", stringify!($number), ", see [`CHECKS`](super::CHECKS).")]
-            pub const $name: crate::domain::check::CheckId = crate::domain::check::CheckId::new($number);
+            pub const $name: crate::domain::check_id::CheckId = crate::domain::check_id::CheckId::new($number);
         )+
 
         /// The checks of this group, by number.
@@ -136,6 +145,29 @@ impl Check {
     #[must_use]
     pub fn group(&self) -> Option<&'static Group> {
         GROUPS.iter().find(|group| group.has(self.id))
+    }
+}
+
+impl FromStr for CheckId {
+    type Err = CheckIdError;
+
+    /// Accepts the ids of the catalogue alone, in either letter case.
+    fn from_str(text: &str) -> Result<Self, CheckIdError> {
+        let fail = || CheckIdError { text: text.chars().take(40).collect() };
+        let digits = text.strip_prefix("HP").or_else(|| text.strip_prefix("hp")).ok_or_else(fail)?;
+        if digits.len() != 3 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(fail());
+        }
+        let id = Self::new(digits.parse().map_err(|_| fail())?);
+        find(id).map(|check| check.id).ok_or_else(fail)
+    }
+}
+
+impl TryFrom<String> for CheckId {
+    type Error = CheckIdError;
+
+    fn try_from(text: String) -> Result<Self, CheckIdError> {
+        text.parse()
     }
 }
 

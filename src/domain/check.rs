@@ -1,12 +1,12 @@
-//! The words of a result: outcome, finding, check id.
+//! The words of a result: outcome, finding.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::catalogue;
+pub use super::check_id::CheckId;
 use super::size::PageSize;
 
 /// How one check came out.
@@ -41,18 +41,6 @@ pub enum Verdict {
     Unknown,
     /// The workload would fail.
     Fail,
-}
-
-/// A check's stable name: `HP601`. Ids never change meaning.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CheckId(u16);
-
-/// A text that names no check.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no check: they are named HP and three digits, `hugeprobe explain` lists them")]
-pub struct CheckIdError {
-    text: String,
 }
 
 /// What one check found.
@@ -92,63 +80,6 @@ pub struct Because {
     pub seen: String,
     /// What to do about it; the catalogue's remedy when empty.
     pub remedy: String,
-}
-
-// === impl CheckId ===
-
-impl CheckId {
-    /// Check number `number`, `HP` being understood. Whether it is in the catalogue is a matter for the catalogue's test.
-    #[must_use]
-    pub(crate) const fn new(number: u16) -> Self {
-        Self(number)
-    }
-
-    /// The number without `HP`: 601.
-    #[must_use]
-    pub const fn number(self) -> u16 {
-        self.0
-    }
-}
-
-impl fmt::Display for CheckId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("HP{:03}", self.0))
-    }
-}
-
-impl fmt::Debug for CheckId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for CheckId {
-    type Err = CheckIdError;
-
-    /// Accepts the ids of the catalogue alone, in either letter case.
-    fn from_str(text: &str) -> Result<Self, CheckIdError> {
-        let fail = || CheckIdError { text: text.chars().take(40).collect() };
-        let digits = text.strip_prefix("HP").or_else(|| text.strip_prefix("hp")).ok_or_else(fail)?;
-        if digits.len() != 3 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(fail());
-        }
-        let id = Self(digits.parse().map_err(|_| fail())?);
-        catalogue::find(id).map(|check| check.id).ok_or_else(fail)
-    }
-}
-
-impl TryFrom<String> for CheckId {
-    type Error = CheckIdError;
-
-    fn try_from(text: String) -> Result<Self, CheckIdError> {
-        text.parse()
-    }
-}
-
-impl From<CheckId> for String {
-    fn from(id: CheckId) -> Self {
-        id.to_string()
-    }
 }
 
 // === impl Outcome, Verdict ===

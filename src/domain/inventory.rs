@@ -136,12 +136,6 @@ pub struct HugeMount {
     pub min_bytes: Option<u64>,
     /// `nr_inodes=`.
     pub inodes: Option<u64>,
-    /// `uid=`, `gid=` and `mode=` of the root directory, if shown.
-    pub uid: Option<u32>,
-    /// See `uid`.
-    pub gid: Option<u32>,
-    /// Octal, as shown.
-    pub mode: Option<u32>,
     /// Mounted read-only, by the mount or by the file system.
     pub read_only: bool,
     /// The path of a mount on the same path, or on a directory above, that hides this one. Not a bind mount that shows
@@ -235,20 +229,12 @@ pub struct Privileges {
     pub uid: u32,
     /// Effective gid.
     pub gid: u32,
-    /// Supplementary groups.
-    pub groups: Vec<u32>,
     /// `CapEff` of `/proc/self/status`.
     pub capabilities: Reading<u64>,
-    /// `Seccomp` of `/proc/self/status`: 0 none, 1 strict, 2 a filter.
-    pub seccomp: Reading<u8>,
-    /// CPUs that this process may run on (`Cpus_allowed_list`).
-    pub cpus: Reading<Vec<u32>>,
     /// NUMA nodes that it may take memory from (`Mems_allowed_list`).
     pub mems: Reading<Vec<u32>>,
     /// Whether it sees the processes of the whole machine: the initial PID namespace.
     pub host_pids: Reading<bool>,
-    /// `/proc/sys/vm/hugetlb_shm_group`: the group that may use SHM_HUGETLB without CAP_IPC_LOCK.
-    pub shm_group: Reading<u32>,
 }
 
 /// Who holds pages, as far as the privileges reach.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::{HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702};
 use super::check::CheckId;
-use super::sharing::Session;
+use super::session::Session;
 use super::size::PageSize;
 
 /// How long a phase may take before it is given up, whatever it does.

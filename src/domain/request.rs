@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckId;
+use super::digits::parse_digits;
 use super::peer::Peer;
 use super::size::{HugeLen, PageSize, PageSizeError};
 
@@ -150,7 +151,7 @@ impl FromStr for Expectation {
             Some((size, node)) => (size, Some(parse_node(node).ok_or_else(form)?)),
             None => (subject, None),
         };
-        Ok(Self { size: size.parse()?, node, relation, pages: parse_number(pages).ok_or_else(form)? })
+        Ok(Self { size: size.parse()?, node, relation, pages: parse_digits(pages).ok_or_else(form)? })
     }
 }
 
@@ -190,7 +191,7 @@ impl FromStr for PageCount {
             Some((pages, node)) => (pages, Some(parse_node(node).ok_or_else(form)?)),
             None => (rest, None),
         };
-        let count = Self { size: size.parse()?, pages: parse_number(pages).ok_or_else(form)?, node };
+        let count = Self { size: size.parse()?, pages: parse_digits(pages).ok_or_else(form)?, node };
         if count.len().is_none() { Err(form()) } else { Ok(count) }
     }
 }
@@ -213,13 +214,8 @@ fn malformed(text: &str, what: &'static str, form: &'static str) -> RequestError
     RequestError::Form { text: text.chars().take(60).collect(), what, form }
 }
 
-/// A number of ASCII digits alone: `u64::from_str` takes a plus sign.
-fn parse_number(text: &str) -> Option<u64> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
-}
-
 fn parse_node(text: &str) -> Option<u32> {
-    parse_number(text.strip_prefix("numa")?)?.try_into().ok()
+    parse_digits(text.strip_prefix("numa")?)
 }
 
 macro_rules! as_text {
@@ -284,10 +280,7 @@ impl FromStr for Selector {
             .strip_prefix("HP")
             .or_else(|| text.strip_prefix("hp"))
             .map(|rest| rest.trim_end_matches('x'));
-        let group = group
-            .filter(|group| group.len() == 1)
-            .and_then(parse_number)
-            .and_then(|group| group.try_into().ok());
+        let group = group.filter(|group| group.len() == 1).and_then(parse_digits::<u16>);
         match group {
             Some(group) if super::catalogue::CHECKS.iter().any(|check| check.id.number() / 100 == group) => {
                 Ok(Self::Group(group))

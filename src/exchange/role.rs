@@ -26,7 +26,7 @@ use crate::domain::part::Telling;
 use crate::domain::plan::{Role, time_for_steps};
 use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
-use crate::linux::hugefile::Place;
+use crate::linux::hugefile::FileSource;
 
 use ledger::Ledger;
 
@@ -134,11 +134,13 @@ impl Task {
 }
 
 impl Source {
-    pub(super) fn place(&self, session: Session) -> Place<'_> {
+    pub(super) fn place(&self, session: Session) -> FileSource<'_> {
         match (session, self) {
-            (Session::MemfdFrontendFirst | Session::MemfdBackendFirst, _) | (_, Self::Memfd) => Place::Memfd,
-            (_, Self::Unattached) => Place::Unattached,
-            (_, Self::Directory(path)) => Place::Directory(Path::new(path)),
+            (Session::MemfdFrontendFirst | Session::MemfdBackendFirst, _) | (_, Self::Memfd) => {
+                FileSource::Memfd
+            }
+            (_, Self::Unattached) => FileSource::Unattached,
+            (_, Self::Directory(path)) => FileSource::Directory(Path::new(path)),
         }
     }
 }

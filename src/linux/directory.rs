@@ -3,18 +3,17 @@
 //! No page is taken: an empty file on hugetlbfs holds none.
 
 use std::fs::File;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, major, minor};
+use nix::fcntl::OFlag;
+use nix::sys::stat::{major, minor};
 use nix::sys::statfs::{self, FsType, Statfs, fstatfs};
-use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::unnamed_file::{self, Refused};
 use crate::domain::inventory::{Directory, DirectoryKind, WriteAttempt};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
@@ -90,27 +89,14 @@ fn inodes_of(files: u64, free: u64) -> Option<(u64, u64)> {
     (files != u64::MAX && files != 0).then_some((files, free))
 }
 
-/// Creates a file without a name, or where the kernel cannot (hugetlbfs before 5.7), with one and removes it.
+/// Creates a file without a name.
 fn try_to_create(directory: impl AsFd) -> WriteAttempt {
-    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    match openat(&directory, ".", flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+    match unnamed_file::create(directory) {
         Ok(_file) => WriteAttempt::Allowed,
-        Err(Errno::EOPNOTSUPP) => try_to_create_by_name(directory),
-        Err(errno) => refusal("open(O_TMPFILE)", errno),
-    }
-}
-
-fn try_to_create_by_name(directory: impl AsFd) -> WriteAttempt {
-    // Nobody can have made a file of this name before: the hasher's keys are random.
-    let random = std::hash::RandomState::new().build_hasher().finish();
-    let name = format!(".hugeprobe-{random:016x}");
-    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-    match openat(&directory, name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-        Ok(_file) => match unlinkat(&directory, name.as_str(), UnlinkatFlags::NoRemoveDir) {
-            Ok(()) => WriteAttempt::Allowed,
-            Err(errno) => WriteAttempt::Failed(format!("{name} was created, but unlink answered: {errno}")),
-        },
-        Err(errno) => refusal("open(O_CREAT|O_EXCL)", errno),
+        Err(Refused { call: "unlink", errno }) => {
+            WriteAttempt::Failed(format!("a file was created, but unlink answered: {errno}"))
+        }
+        Err(Refused { call, errno }) => refusal(call, errno),
     }
 }
 
@@ -203,7 +189,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let at = |name: &str| scratch.path().join(name);
         std::fs::write(at("file"), "").unwrap();
-        nix::unistd::mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         symlink("/nowhere/at/all", at("dangling")).unwrap();
         symlink("file", at("to-file")).unwrap();
         for (name, what) in [
@@ -248,7 +234,6 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let directory = File::open(scratch.path()).unwrap();
         assert_eq!(try_to_create(&directory), WriteAttempt::Allowed);
-        assert_eq!(try_to_create_by_name(&directory), WriteAttempt::Allowed);
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 

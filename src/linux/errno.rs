@@ -3,6 +3,7 @@
 use std::io;
 
 use nix::errno::Errno;
+use nix::libc::c_long;
 
 /// `ENOMEM (Cannot allocate memory)`; the error's own text if it does not come from the kernel.
 #[must_use]
@@ -27,6 +28,11 @@ pub fn is(error: &io::Error, errno: Errno) -> bool {
 #[must_use]
 pub fn is_not_offered(error: &io::Error) -> bool {
     [Errno::EINVAL, Errno::ENOSYS, Errno::EPERM].iter().any(|errno| is(error, *errno))
+}
+
+/// The answer of a system call that is -1 on failure.
+pub(super) fn checked(answer: c_long) -> io::Result<()> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

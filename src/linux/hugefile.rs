@@ -1,22 +1,21 @@
 //! Files whose pages are huge, made so that nothing remains of them whatever ends this process.
 //!
-//! No file keeps a name: memfd and O_TMPFILE never have one, and where O_TMPFILE is unknown the name is taken away
-//! before the file gets its length. A kill in between leaves an empty file behind, and never a page.
+//! No file has a name when it gets its length: see [`super::unnamed_file`] for those of a directory.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
-use nix::unistd::{UnlinkatFlags, ftruncate, unlinkat};
+use nix::unistd::ftruncate;
 use rustix::mount as fsmount;
 
 use super::errno::named;
+use super::unnamed_file;
 use crate::domain::size::{HugeLen, PageSize, human_bytes};
 
 /// A file of whole huge pages, without a name. It is on hugetlbfs and has the page size asked for: that was looked at.
@@ -28,7 +27,7 @@ pub struct HugeFile {
 
 /// Where a file comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum FileSource<'a> {
     /// memfd_create(MFD_HUGETLB).
     Memfd,
     /// A directory of a hugetlbfs that is mounted.
@@ -65,8 +64,6 @@ pub enum HugeFileError {
     },
 }
 
-const OWNER_ONLY: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
-
 // === impl HugeFile ===
 
 impl HugeFile {
@@ -75,19 +72,19 @@ impl HugeFile {
     /// # Errors
     ///
     /// See [`HugeFileError`].
-    pub fn new(place: Place<'_>, len: HugeLen) -> Result<Self, HugeFileError> {
-        let what = place.describe(len.size());
-        let fd = match place {
-            Place::Memfd => memfd(len.size()).map_err(refused("memfd_create", &what))?,
-            Place::Directory(path) => {
+    pub fn new(source: FileSource<'_>, len: HugeLen) -> Result<Self, HugeFileError> {
+        let what = source.describe(len.size());
+        let fd = match source {
+            FileSource::Memfd => memfd(len.size()).map_err(refused("memfd_create", &what))?,
+            FileSource::Directory(path) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
                 let directory = open(path, flags, Mode::empty()).map_err(refused("open", &what))?;
                 check(&directory, &what, len.size())?;
-                unnamed_in(&directory, &what)?
+                unnamed_file::create(&directory).map_err(not_created(&what))?
             }
-            Place::Unattached => {
+            FileSource::Unattached => {
                 let mount = unattached(len.size()).map_err(|(call, error)| refused(call, &what)(error))?;
-                unnamed_in(&mount, &what)?
+                unnamed_file::create(&mount).map_err(not_created(&what))?
             }
         };
         check(&fd, &what, len.size())?;
@@ -115,9 +112,9 @@ impl AsFd for HugeFile {
     }
 }
 
-// === impl Place ===
+// === impl FileSource ===
 
-impl Place<'_> {
+impl FileSource<'_> {
     fn describe(self, size: PageSize) -> String {
         match self {
             Self::Memfd => format!("of {size}"),
@@ -140,7 +137,7 @@ impl HugeFileError {
     }
 }
 
-// === each place ===
+// === each source ===
 
 fn memfd(size: PageSize) -> Result<OwnedFd, Errno> {
     // MFD_HUGE_SHIFT is MAP_HUGE_SHIFT: 26, memfd_create(2).
@@ -160,26 +157,6 @@ fn unattached(size: PageSize) -> Result<OwnedFd, (&'static str, Errno)> {
     fsmount::fsmount(&context, flags, fsmount::MountAttrFlags::empty()).map_err(failed("fsmount"))
 }
 
-/// A file in `directory` that has no name, or none any more.
-fn unnamed_in(directory: &OwnedFd, what: &str) -> Result<OwnedFd, HugeFileError> {
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_TMPFILE;
-    match openat(directory, c".", flags, OWNER_ONLY) {
-        // hugetlbfs before 5.0, and kernels that take O_TMPFILE for a directory opened to write.
-        Err(Errno::EOPNOTSUPP | Errno::EISDIR) => {}
-        answer => return answer.map_err(refused("open(O_TMPFILE) in", what)),
-    }
-    named_and_unlinked(directory, what)
-}
-
-/// A file whose name is taken away at once. The name cannot be guessed, so nobody opens it in between.
-fn named_and_unlinked(directory: &OwnedFd, what: &str) -> Result<OwnedFd, HugeFileError> {
-    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-    let name = format!(".hugeprobe-{:016x}", RandomState::new().hash_one(std::process::id()));
-    let fd = openat(directory, name.as_str(), flags, OWNER_ONLY).map_err(refused("open(O_EXCL) in", what))?;
-    unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir).map_err(refused("unlink in", what))?;
-    Ok(fd)
-}
-
 /// Refuses whatever is not hugetlbfs of `size`: length and offsets are counted in its pages.
 fn check(fd: &OwnedFd, what: &str, size: PageSize) -> Result<(), HugeFileError> {
     let facts = fstatfs(fd).map_err(refused("fstatfs", what))?;
@@ -191,6 +168,11 @@ fn check(fd: &OwnedFd, what: &str, size: PageSize) -> Result<(), HugeFileError> 
         return Err(HugeFileError::OtherSize { path: what.to_owned(), found, wanted: size });
     }
     Ok(())
+}
+
+fn not_created(what: &str) -> impl Fn(unnamed_file::Refused) -> HugeFileError {
+    let what = format!("in {what}");
+    move |error| refused(error.call, &what)(error.errno)
 }
 
 fn refused(call: &'static str, what: &str) -> impl Fn(Errno) -> HugeFileError {
@@ -208,7 +190,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_no_hugetlbfs_is_named_and_left_as_it_was() {
         let directory = tempfile::tempdir().unwrap();
-        let error = HugeFile::new(Place::Directory(directory.path()), len()).unwrap_err();
+        let error = HugeFile::new(FileSource::Directory(directory.path()), len()).unwrap_err();
         assert!(
             matches!(&error, HugeFileError::NotHugetlbfs(path) if *path == directory.path().display().to_string())
         );
@@ -218,16 +200,8 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_refused_with_its_errno() {
         let directory = tempfile::tempdir().unwrap();
-        let error = HugeFile::new(Place::Directory(&directory.path().join("none")), len()).unwrap_err();
+        let error = HugeFile::new(FileSource::Directory(&directory.path().join("none")), len()).unwrap_err();
         assert_eq!(error.errno(), Some(Errno::ENOENT));
         assert!(error.to_string().contains("/none: ENOENT (No such file or directory)"), "{error}");
-    }
-
-    #[test]
-    fn a_file_without_o_tmpfile_has_no_name_either() {
-        let directory = tempfile::tempdir().unwrap();
-        let fd = open(directory.path(), OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
-        assert!(named_and_unlinked(&fd, "there").is_ok());
-        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
     }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
+use super::memory;
 use super::root::{HostRoot, quoted};
+use crate::domain::digits::parse_digits;
 use crate::domain::inventory::{Limit, Limits};
 use crate::domain::reading::Reading;
 
@@ -12,7 +14,6 @@ const FILE: &str = "/proc/self/limits";
 const OPEN_FILES: &str = "/proc/self/fdinfo";
 /// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
 const CLOSE_ON_EXEC: u64 = 0o2_000_000;
-const MEMINFO: &str = "/proc/meminfo";
 
 /// Lifts the soft limit of descriptors to the hard one, as DPDK does at its start. Whoever is started from here has it so;
 /// where it is refused, a step that lacks descriptors tells.
@@ -28,8 +29,7 @@ pub fn raise_nofile() {
 #[must_use]
 pub fn read(root: &HostRoot) -> Limits {
     let inherited_files = if root.is_live() { inherited_files(root) } else { Reading::Absent };
-    let swap_bytes = root.table(MEMINFO).and_then(|text| parse_swap(&text));
-    Limits { inherited_files, swap_bytes, ..read_process(root) }
+    Limits { inherited_files, swap_bytes: memory::swap_total(root), ..read_process(root) }
 }
 
 fn read_process(root: &HostRoot) -> Limits {
@@ -83,11 +83,18 @@ pub fn parse_limits(text: &str) -> Limits {
 
 /// Descriptors of this process that stay open across execve: whoever started it left them, this program opens none such.
 fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
-    root.names(OPEN_FILES).map(|names| {
-        let numbers = names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2);
-        // One that was open for the listing alone is not there any more.
-        let info = |number: &u64| root.table(Path::new(OPEN_FILES).join(number.to_string()));
-        numbers.filter(|number| info(number).known().is_some_and(|info| stays_open(info))).collect()
+    root.names(OPEN_FILES).and_then(|names| {
+        let mut inherited = Vec::new();
+        for number in names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2) {
+            match root.table(Path::new(OPEN_FILES).join(number.to_string())) {
+                Reading::Known(info) if stays_open(&info) => inherited.push(number),
+                // One that was open for the listing alone is not there any more.
+                Reading::Known(_) | Reading::Absent => {}
+                Reading::Unreadable(why) => return Reading::Unreadable(why),
+                Reading::Malformed(why) => return Reading::Malformed(why),
+            }
+        }
+        Reading::Known(inherited)
     })
 }
 
@@ -100,23 +107,12 @@ fn stays_open(info: &str) -> bool {
     flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
 }
 
-/// `SwapTotal` of `/proc/meminfo`, in bytes.
-#[must_use]
-pub fn parse_swap(text: &str) -> Reading<u64> {
-    let Some(line) = text.lines().find(|line| line.starts_with("SwapTotal:")) else { return Reading::Absent };
-    let kib = line.split_ascii_whitespace().nth(1).and_then(parse_value).flatten();
-    match kib.and_then(|kib| kib.checked_mul(1024)) {
-        Some(bytes) => Reading::Known(bytes),
-        None => Reading::Malformed(format!("{MEMINFO} holds {}", quoted(line))),
-    }
-}
-
 /// `Some(None)` is infinity.
 fn parse_value(text: &str) -> Option<Option<u64>> {
     if text == "unlimited" {
         return Some(None);
     }
-    if text.starts_with('+') { None } else { text.parse().ok().map(Some) }
+    parse_digits(text).map(Some)
 }
 
 fn live(resource: Resource) -> Reading<Limit> {
@@ -181,26 +177,6 @@ Max nice priority         0                    0
     }
 
     #[test]
-    fn swap_is_read_in_bytes() {
-        for (text, swap) in [
-            ("MemTotal:  1 kB\nSwapTotal:       2097148 kB\n", Reading::Known(2_097_148 << 10)),
-            ("SwapTotal:             0 kB\n", Reading::Known(0)),
-            ("MemTotal: 1 kB\n", Reading::Absent),
-        ] {
-            assert_eq!(parse_swap(text), swap);
-        }
-        for text in [
-            "SwapTotal:",
-            "SwapTotal: much kB",
-            "SwapTotal: unlimited kB",
-            "SwapTotal: 18446744073709551615 kB",
-        ] {
-            assert!(matches!(parse_swap(text), Reading::Malformed(_)), "{text}");
-        }
-        assert!(read(&HostRoot::default()).swap_bytes.known().is_some());
-    }
-
-    #[test]
     fn a_file_that_cannot_be_read_makes_every_limit_unreadable() {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(scratch.path().join("proc/self/limits")).unwrap();
@@ -211,7 +187,6 @@ Max nice priority         0                    0
         #[test]
         fn no_text_panics(text in "(Max (open files|file size) *)?\\PC*") {
             let _ = parse_limits(&text);
-            let _ = parse_swap(&text);
         }
 
         #[test]
@@ -220,6 +195,17 @@ Max nice priority         0                    0
             let line = format!("{:<25} {:<20} {:<20} {:<10}\n", "Max locked memory", form(soft), form(hard), "bytes");
             prop_assert_eq!(parse_limits(&line).memlock, known(soft, hard));
         }
+    }
+
+    #[test]
+    fn a_descriptor_that_cannot_be_asked_makes_the_count_unknown() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = HostRoot::new(scratch.path());
+        std::fs::create_dir_all(scratch.path().join("proc/self/fdinfo")).unwrap();
+        std::fs::write(scratch.path().join("proc/self/fdinfo/7"), "pos:\t0\nflags:\t02\n").unwrap();
+        assert_eq!(inherited_files(&root), Reading::Known(vec![7]));
+        std::fs::create_dir(scratch.path().join("proc/self/fdinfo/8")).unwrap();
+        assert!(inherited_files(&root).is_trouble());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The kernel's list format, `0-3,8,10-11`: the CPUs of a NUMA node, the nodes that are online, what a process may use.
 
+use crate::domain::digits::parse_digits;
+
 /// The most numbers a list may have. Linux builds for at most 8192 CPUs and 1024 NUMA nodes; a list that names more is
 /// garbage, and `0-4294967295` must not become gigabytes.
 pub const MOST: usize = 65_536;
@@ -23,9 +25,9 @@ pub fn parse_list(text: &str) -> Option<Vec<u32>> {
             None => (part, "1/1"),
         };
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last) = (number(first)?, number(last)?);
+        let (first, last): (u32, u32) = (parse_digits(first)?, parse_digits(last)?);
         let (used, size) = group.split_once('/')?;
-        let (used, size) = (number(used)?, number(size)?);
+        let (used, size): (u32, u32) = (parse_digits(used)?, parse_digits(size)?);
         let length = usize::try_from(last.checked_sub(first)?).ok()?.checked_add(1)?;
         if used == 0 || used > size || length > MOST.checked_sub(numbers.len())? {
             return None;
@@ -37,9 +39,15 @@ pub fn parse_list(text: &str) -> Option<Vec<u32>> {
     Some(numbers)
 }
 
-/// Digits alone: `u32::from_str` takes a plus sign.
-fn number(text: &str) -> Option<u32> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+/// Numbers, ascending, in the kernel's list format: `0-3,8,10-11`.
+#[must_use]
+pub fn format_list(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let shown = runs.filter_map(|run| match (run.first()?, run.last()?) {
+        (first, last) if first == last => Some(first.to_string()),
+        (first, last) => Some(format!("{first}-{last}")),
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -108,7 +116,8 @@ mod tests {
         fn every_set_survives_being_printed(numbers in proptest::collection::btree_set(0_u32..9000, 0..200)) {
             let numbers: Vec<u32> = numbers.into_iter().collect();
             let text = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-            prop_assert_eq!(parse_list(&text), Some(numbers));
+            prop_assert_eq!(parse_list(&text), Some(numbers.clone()));
+            prop_assert_eq!(parse_list(&format_list(&numbers)), Some(numbers));
         }
     }
 }

@@ -7,6 +7,7 @@
 //! [`Mapping::populate_write`] (EFAULT tells), then write.
 #![allow(unsafe_code)]
 
+mod affinity;
 mod policy;
 mod segment;
 
@@ -18,12 +19,14 @@ use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
 use nix::errno::Errno;
-use nix::libc::{self, c_int, c_long, c_ulong, c_void};
+use nix::libc::{self, c_int, c_ulong, c_void};
 use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
 use vm_memory::VolatileSlice;
 
+use super::errno::checked;
 use crate::domain::size::HugeLen;
 
+pub use affinity::CpuMask;
 use policy::{MASK_BITS, mask_of};
 pub use policy::{bind_memory_policy, memory_policy, reset_memory_policy};
 pub use segment::Segment;
@@ -304,9 +307,4 @@ impl Fill {
 fn lengths(len: HugeLen) -> io::Result<(NonZeroUsize, usize)> {
     let bytes = usize::try_from(len.bytes()).ok().and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
     Ok((bytes, usize::try_from(len.size().bytes()).map_err(|_| Errno::EOVERFLOW)?))
-}
-
-/// The answer of a system call that is -1 on failure.
-fn checked(answer: c_long) -> io::Result<()> {
-    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

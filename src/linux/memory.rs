@@ -1,8 +1,9 @@
-//! `/proc/meminfo`: memory that is broken, and the size that the kernel takes when nobody names one.
+//! `/proc/meminfo`: memory that is broken, swap space, and the size that the kernel takes when none is named.
 
-use super::root::{HostRoot, quoted};
+use super::fields::{self, parse_kilobytes};
+use super::root::HostRoot;
 use crate::domain::reading::Reading;
-use crate::domain::size::{PageSize, parse_bytes};
+use crate::domain::size::PageSize;
 
 const MEMINFO: &str = "/proc/meminfo";
 
@@ -12,6 +13,12 @@ pub fn hardware_corrupted(root: &HostRoot) -> Reading<u64> {
     field(root, "HardwareCorrupted", parse_kilobytes)
 }
 
+/// Bytes of swap space. `Absent`: built without CONFIG_SWAP.
+#[must_use]
+pub fn swap_total(root: &HostRoot) -> Reading<u64> {
+    field(root, "SwapTotal", parse_kilobytes)
+}
+
 /// The default size: of mmap and shmget without a size, of a hugetlbfs mount without `pagesize=`, and of `hugepages=`
 /// before any `hugepagesz=`. `Absent`: a kernel without hugetlb.
 #[must_use]
@@ -19,34 +26,13 @@ pub fn default_size(root: &HostRoot) -> Reading<PageSize> {
     field(root, "Hugepagesize", |text| parse_kilobytes(text).and_then(PageSize::from_bytes))
 }
 
-/// The text behind `key:`, without the white space around it.
-#[must_use]
-pub fn parse_meminfo<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(found, _)| *found == key)
-        .map(|(_, value)| value.trim())
-}
-
 fn field<T>(root: &HostRoot, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
-    root.table(MEMINFO).and_then(|table| match parse_meminfo(&table, key) {
-        None => Reading::Absent,
-        Some(text) => parse(text).map_or_else(
-            || Reading::Malformed(format!("{MEMINFO} holds {} for {key}", quoted(text))),
-            Reading::Known,
-        ),
-    })
-}
-
-/// `2048 kB`, in bytes. The kernel's kB are kibibytes.
-fn parse_kilobytes(text: &str) -> Option<u64> {
-    parse_bytes(&format!("{}kB", text.strip_suffix("kB")?.trim_end()))
+    root.table(MEMINFO).and_then(|text| fields::parsed(MEMINFO, &text, key, parse))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn meminfo(text: &str) -> (tempfile::TempDir, HostRoot) {
         let directory = tempfile::tempdir().unwrap();
@@ -58,10 +44,13 @@ mod tests {
 
     #[test]
     fn fields_are_bytes_and_sizes() {
-        let (_directory, root) =
-            meminfo("MemTotal:  24 kB\nHardwareCorrupted:     8 kB\nHugepagesize:       2048 kB\n");
+        let (_directory, root) = meminfo(
+            "MemTotal:  24 kB\nSwapTotal:  2097148 kB\nHardwareCorrupted:     8 kB\nHugepagesize:       2048 kB\n",
+        );
         assert_eq!(hardware_corrupted(&root), Reading::Known(8192));
+        assert_eq!(swap_total(&root), Reading::Known(2_097_148 << 10));
         assert_eq!(default_size(&root), Reading::Known("2Mi".parse().unwrap()));
+        assert!(swap_total(&HostRoot::default()).known().is_some());
     }
 
     #[test]
@@ -78,11 +67,13 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn no_text_panics(text in "\\PC*", key in "[A-Za-z]{0,8}") {
-            let _ = parse_meminfo(&text, &key);
-            let _ = parse_kilobytes(&text);
+    #[test]
+    fn no_swap_is_zero_and_what_is_no_number_is_malformed() {
+        let (_directory, root) = meminfo("SwapTotal:             0 kB\n");
+        assert_eq!(swap_total(&root), Reading::Known(0));
+        for text in ["", "much kB", "unlimited kB", "18446744073709551615 kB"] {
+            let (_directory, root) = meminfo(&format!("SwapTotal: {text}\n"));
+            assert!(matches!(swap_total(&root), Reading::Malformed(_)), "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reads and touches the machine; knows `domain` alone.
 
+pub mod beneath;
 pub mod boot;
 pub mod cgroup;
 pub mod counters;
@@ -8,6 +9,7 @@ pub mod directory;
 pub mod errno;
 pub mod event;
 pub mod fds;
+pub mod fields;
 pub mod holders;
 pub mod host;
 pub mod hugefile;
@@ -27,5 +29,8 @@ pub mod privileges;
 pub mod rights;
 pub mod root;
 pub mod run_directory;
+pub mod signals;
 pub mod smaps;
+pub mod status;
 pub mod unix_sockets;
+pub mod unnamed_file;

@@ -1,7 +1,7 @@
 //! The hugetlbfs mounts that this process sees, with their options.
 //!
 //! What the kernel shows is not what was typed (seen on 6.18): `size=50%` and `size=3M` show as bytes, rounded down to
-//! whole pages; `pagesize=1G` as `1024M`; `mode=0755` and the uid and gid of root not at all.
+//! whole pages; `pagesize=1G` as `1024M`.
 //! Source: `hugetlbfs_show_options()` in `fs/hugetlbfs/inode.c`.
 
 use super::mountinfo::{self, Mount, MountTable, options, parse_mountinfo};
@@ -41,9 +41,6 @@ fn huge_mount(table: &MountTable<'_>, mount: &Mount<'_>) -> HugeMount {
         limit_bytes: value("size").and_then(|text| parse_bytes(&text)),
         min_bytes: value("min_size").and_then(|text| parse_bytes(&text)),
         inodes: value("nr_inodes").and_then(|text| text.parse().ok()),
-        uid: value("uid").and_then(|text| text.parse().ok()),
-        gid: value("gid").and_then(|text| text.parse().ok()),
-        mode: value("mode").and_then(|text| u32::from_str_radix(&text, 8).ok()),
         read_only: mount.is_read_only(),
         hidden_by: table.hider(mount).map(|hider| hider.path.clone().into_owned()),
         options: options(mount.mount_options)
@@ -76,14 +73,10 @@ mod tests {
         ));
         assert_eq!(all.size, "2Mi".parse().ok());
         assert_eq!((all.limit_bytes, all.min_bytes, all.inodes), (Some(4 << 20), Some(2 << 20), Some(1024)));
-        assert_eq!((all.uid, all.gid, all.mode), (Some(1000), Some(1001), Some(0o1770)));
         assert_eq!((all.path.as_str(), all.device.as_str(), all.read_only), ("/mnt/huge", "0:53", false));
         let plain = one(&line("rw,pagesize=64K,size=0"));
         assert_eq!(plain.size, "64Ki".parse().ok());
-        assert_eq!(
-            (plain.limit_bytes, plain.min_bytes, plain.inodes, plain.mode),
-            (Some(0), None, None, None)
-        );
+        assert_eq!((plain.limit_bytes, plain.min_bytes, plain.inodes), (Some(0), None, None));
         assert_eq!(plain.options, ["rw", "relatime", "rw", "pagesize=64K", "size=0"]);
     }
 
@@ -104,10 +97,7 @@ mod tests {
     fn an_option_that_is_no_number_is_not_known() {
         let mount =
             one("1 0 0:53 / /h rw - hugetlbfs none rw,pagesize=3M,size=50%,nr_inodes=-1,mode=9,uid=,sizes=4");
-        assert_eq!(
-            (mount.size, mount.limit_bytes, mount.inodes, mount.mode, mount.uid),
-            (None, None, None, None, None)
-        );
+        assert_eq!((mount.size, mount.limit_bytes, mount.inodes), (None, None, None));
     }
 
     #[test]
@@ -140,13 +130,10 @@ mod tests {
         }
 
         #[test]
-        fn numbers_survive_the_kernels_own_form(size: u64, min: u64, inodes: u64, uid: u32, mode in 0_u32..0o10000) {
-            let line = format!("1 0 0:5 / /h rw - hugetlbfs n rw,uid={uid},mode={mode:o},nr_inodes={inodes},pagesize=2M,size={size},min_size={min}");
+        fn numbers_survive_the_kernels_own_form(size: u64, min: u64, inodes: u64) {
+            let line = format!("1 0 0:5 / /h rw - hugetlbfs n rw,nr_inodes={inodes},pagesize=2M,size={size},min_size={min}");
             let mount = one(&line);
-            prop_assert_eq!(
-                (mount.limit_bytes, mount.min_bytes, mount.inodes, mount.uid, mount.mode),
-                (Some(size), Some(min), Some(inodes), Some(uid), Some(mode))
-            );
+            prop_assert_eq!((mount.limit_bytes, mount.min_bytes, mount.inodes), (Some(size), Some(min), Some(inodes)));
         }
     }
 }

@@ -33,10 +33,14 @@ pub fn read(root: &HostRoot) -> Reading<Vec<Pool>> {
 /// The NUMA nodes that are online. `Absent`: a kernel without NUMA.
 #[must_use]
 pub fn nodes(root: &HostRoot) -> Reading<Vec<NumaNode>> {
-    root.parsed(format!("{NODES}/online"), parse_list).map(|nodes| {
-        let cpus = |node| root.parsed(format!("{NODES}/node{node}/cpulist"), parse_list);
-        nodes.into_iter().map(|node| NumaNode { node, cpus: cpus(node) }).collect()
-    })
+    root.parsed(format!("{NODES}/online"), parse_list)
+        .map(|nodes| nodes.into_iter().map(|node| NumaNode { node, cpus: cpus(root, node) }).collect())
+}
+
+/// The CPUs of a NUMA node; empty for a node of memory alone.
+#[must_use]
+pub fn cpus(root: &HostRoot, node: u32) -> Reading<Vec<u32>> {
+    root.parsed(format!("{NODES}/node{node}/cpulist"), parse_list)
 }
 
 /// The size that a directory of sysfs is about; `None` unless it is named as the kernel names one

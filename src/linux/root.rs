@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::domain::digits::parse_digits;
 use crate::domain::reading::Reading;
 
 /// Where the tree of kernel files begins: `/`, or a captured machine's directory.
@@ -80,7 +81,7 @@ impl HostRoot {
     /// A decimal number in a value file.
     #[must_use]
     pub fn number(&self, path: impl AsRef<Path>) -> Reading<u64> {
-        self.parsed(path, |text| if text.starts_with('+') { None } else { text.parse().ok() })
+        self.parsed(path, parse_digits)
     }
 
     /// The names in a directory, sorted. Names that are no UTF-8 are left out: the kernel makes none that matter here.

@@ -22,13 +22,12 @@ use crate::domain::request::{PageCount, Request};
 use crate::domain::reserve::Replayed;
 use crate::domain::settle::settle;
 use crate::exchange::socket::{Listener, SocketError};
-use crate::linux::cgroup::GroupError;
 use crate::linux::limits;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
 use super::assignment::{Assignment, Manner, VERB, Work};
-use super::gather;
+use super::gather::{self, RoleCgroupError};
 use super::guardian::{Guardian, GuardianError, Options, replay_dead};
 use super::planning::{self, Job};
 use super::supervisor::{Ended, Start, Supervisor};
@@ -39,14 +38,9 @@ pub enum CheckError {
     /// `--reserve` could not be done.
     #[error(transparent)]
     Reserve(#[from] GuardianError),
-    /// `--frontend-cgroup` or `--backend-cgroup` names no group that could be joined and read.
-    #[error("{option} {source}")]
-    Cgroup {
-        /// Which of the two.
-        option: &'static str,
-        /// What is wrong with it.
-        source: GroupError,
-    },
+    /// `--frontend-cgroup` or `--backend-cgroup` is of no use.
+    #[error(transparent)]
+    Cgroup(#[from] RoleCgroupError),
     /// The socket of `--peer-listen` cannot be made.
     #[error("--peer-listen: {0}")]
     Listen(#[from] SocketError),

@@ -10,6 +10,7 @@
 //! does. [`serve`] is the orchestrator.
 
 pub mod conclude;
+pub mod error;
 mod log;
 mod meeting;
 pub mod probe;

@@ -7,11 +7,9 @@ use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
-use crate::linux::cgroup::Group;
+use crate::linux::cgroup::{Group, GroupError};
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
-
-use super::check::CheckError;
 
 /// What the machine under `root` has. Takes no page and changes nothing but for a file without a name in `--dir`.
 #[must_use]
@@ -39,13 +37,23 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
     }
 }
 
+/// `--frontend-cgroup` or `--backend-cgroup` names no group that could be joined and read.
+#[derive(Debug, thiserror::Error)]
+#[error("{option} {source}")]
+pub struct RoleCgroupError {
+    /// Which of the two.
+    option: &'static str,
+    /// What is wrong with it.
+    source: GroupError,
+}
+
 /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
-pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, CheckError> {
-    let open = |option, directory: &Option<String>| -> Result<Option<RoleCgroup>, CheckError> {
+pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, RoleCgroupError> {
+    let open = |option, directory: &Option<String>| -> Result<Option<RoleCgroup>, RoleCgroupError> {
         let Some(directory) = directory else { return Ok(None) };
         let group = Group::open(Path::new(directory));
         let limits = |group: Group| RoleCgroup { hugetlb: group.limits(), memory: group.memory_limits() };
-        group.map(|group| Some(limits(group))).map_err(|source| CheckError::Cgroup { option, source })
+        group.map(|group| Some(limits(group))).map_err(|source| RoleCgroupError { option, source })
     };
     Ok(RoleCgroups {
         frontend: open("--frontend-cgroup", &request.frontend_cgroup)?,

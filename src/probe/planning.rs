@@ -1,14 +1,12 @@
 //! From what is there and what was asked for: which sizes are looked at, which checks each gets, and which workers run.
 
-mod ground;
+mod facts;
+mod job;
 mod one_size;
 mod pages;
 
-use std::time::Duration;
-
 use crate::allocation::Task;
 use crate::domain::catalogue::HP407;
-use crate::domain::check::CheckId;
 use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
 use crate::domain::plan::{Duty, Item, NotRun, PHASE, Plan, Role, Weight};
 use crate::domain::reading::Reading;
@@ -16,19 +14,10 @@ use crate::domain::request::Request;
 use crate::domain::size::PageSize;
 
 use super::assignment::Work;
-use ground::Ground;
+use facts::SizeFacts;
+use job::{CAPTURED, item, task};
+pub use job::{Job, PodPages};
 use one_size::SizePlan;
-
-const CAPTURED: &str = "this is a captured tree: nothing was tried";
-
-/// A phase: one worker, or a pair that talk to each other.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Job {
-    /// What each is told.
-    pub workers: Vec<Work>,
-    /// How long they may take.
-    pub time: Duration,
-}
 
 /// Which sizes are looked at: those of `--size`; else those that other options name and every size with pages,
 /// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory.
@@ -78,7 +67,7 @@ pub fn plan(
         if is_nothing(inventory, request, size) {
             plan.nothing_there.push(size);
         } else {
-            SizePlan::new(request, Ground::of(inventory, size, live), seed).add_to(&mut plan, &mut jobs);
+            SizePlan::new(request, SizeFacts::of(inventory, size, live), seed).add_to(&mut plan, &mut jobs);
         }
     }
     let wanted = |work: &Work| plan.items.iter().any(|item| request.reports(item.id) && concerns(item, work));
@@ -86,30 +75,21 @@ pub fn plan(
     (plan, jobs)
 }
 
-/// What the containers of a probe pod may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Pages that each may have.
-    pub pages: u64,
-    /// Whether the frontend alone may: it then touches first what is shared.
-    pub frontend_pays: bool,
-}
-
-/// The plan for `size` in a probe pod whose containers have `room`, and the workers that it takes, the
+/// The plan for `size` in a probe pod whose containers may take `pages`, and the workers that it takes, the
 /// same for both containers and for whoever reads what they say. `--dir` of the request is the pod's hugetlbfs.
 /// `no_syscalls` says why HP407 is not tried there, if so.
 #[must_use]
 pub fn plan_in_pod(
     request: &Request,
     size: PageSize,
-    room: Room,
+    pages: PodPages,
     no_syscalls: Option<String>,
     seed: u64,
 ) -> (Plan, Vec<Job>) {
     let mut plan = Plan { sizes: vec![size], ..Plan::default() };
     let mut jobs = Vec::new();
     syscalls(request, no_syscalls.map(NotRun::Skipped), &mut plan, &mut jobs);
-    SizePlan::new(request, Ground::in_pod(size, room), seed).add_to(&mut plan, &mut jobs);
+    SizePlan::new(request, SizeFacts::in_pod(size, pages), seed).add_to(&mut plan, &mut jobs);
     (plan, jobs)
 }
 
@@ -153,37 +133,6 @@ pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> b
         Reading::Unreadable(_) | Reading::Malformed(_) => true,
     };
     !there && !expected
-}
-
-impl Job {
-    fn alone(task: Task, time: Duration) -> Self {
-        Self { workers: vec![Work::Allocation(task)], time }
-    }
-}
-
-fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Task {
-    Task {
-        role,
-        size,
-        pages,
-        need: Vec::new(),
-        need_of_roles: Vec::new(),
-        directory: request.directory.clone(),
-        workload: request.workload,
-        root: None,
-    }
-}
-
-fn item(id: CheckId, size: Option<PageSize>, mandatory: bool, roles: Vec<Duty>) -> Item {
-    Item { id, size, roles, mandatory }
-}
-
-fn prevented(why: impl Into<String>, remedy: &str) -> NotRun {
-    NotRun::Prevented { why: why.into(), remedy: remedy.to_owned() }
-}
-
-fn captured() -> NotRun {
-    prevented(CAPTURED, "run hugeprobe check on the machine itself")
 }
 
 #[cfg(test)]

@@ -229,8 +229,14 @@ impl Worker {
                 self.kill(Ending::Exited(0));
             }
         }
-        if let Ok(Some(status)) = self.child.try_wait() {
-            self.status = Some(status);
+        let ended = match self.child.try_wait() {
+            Ok(Some(status)) => Some(status),
+            Ok(None) => None,
+            // ECHILD: it is dead, and somebody else has reaped it. What it wrote tells whether it came to its end.
+            Err(_) => Some(ExitStatus::default()),
+        };
+        if ended.is_some() {
+            self.status = ended;
             // What it wrote before it died is in the pipes.
             self.output.read(PART_LIMIT + 1);
             self.log.read(usize::MAX);

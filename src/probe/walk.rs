@@ -105,7 +105,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
         ..Request::default()
     };
     // Sooner than anything is taken: what was typed may be none.
-    gather::role_cgroups(&request)?;
+    gather::role_cgroups(&request).map_err(CheckError::Cgroup)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let mut note = |one: Replayed| show(&Shown::Replayed(&one));
     let guardian = reserve(&root, &walk.reserve, walk.reserve_over_half, &run, &supervisor, &mut note)?;

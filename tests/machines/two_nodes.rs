@@ -67,6 +67,11 @@ within() { sh -c 'echo $$ >/sys/fs/cgroup/first/cgroup.procs && exec "$@"' withi
 run enough within hugeprobe check -o json --need 2Mi=4
 run too-few within hugeprobe check -o json --need 2Mi=5
 run elsewhere within hugeprobe check -o json --need 2Mi=2@numa1
+pool 0 2048 1
+run one-page within hugeprobe check -o json
+pool 0 2048 0
+run no-page within hugeprobe check -o json
+pool 0 2048 4
 echo 4M >/sys/fs/cgroup/first/hugetlb.2MB.max
 run limited within hugeprobe check -o json --need 2Mi=4
 "#,
@@ -75,6 +80,9 @@ run limited within hugeprobe check -o json --need 2Mi=4
     // Sixteen pages are free, and none of them may be had here.
     log.expect("too-few", "fail", &[("HP509", "fail")]);
     log.expect("elsewhere", "fail", &[("HP509", "fail")]);
+    // What is free on the other node is not planned with, and an allowed node without a free page is busy, not broken.
+    log.expect("one-page", "pass", &[("HP501", "pass"), ("HP506", "pass"), ("HP507", "pass")]);
+    log.expect("no-page", "unknown", &[("HP501", "unknown")]);
     log.expect("limited", "fail", &[("HP509", "fail")]);
 }
 

@@ -54,8 +54,10 @@ checks! {
         title: "pages land on the NUMA node asked for",
         why: "A packet buffer on the wrong socket halves the throughput; a strict binding fails instead.",
         how: "one page per NUMA node with free pages, by mbind or, where that is forbidden, by running on a CPU of the node; \
-              numa_maps tells where it landed. fail: elsewhere though the node had a page. skip: one NUMA node, or no way to \
-              ask.",
+              numa_maps tells where it landed. fail: bound by mbind, it landed elsewhere though the node had a page. unknown: the \
+              kernel refused the node, or did not say where the page landed. skip: one NUMA node, or a node that was not asked \
+              (its free pages may be reserved, or this process has no means to ask). A node outside Mems_allowed_list does not \
+              count.",
         remedy: "see the memory policy and the cpuset of this process",
         per_size: true,
         mandatory: false,
@@ -64,7 +66,8 @@ checks! {
         reason: "NumaNodeGivesNone",
         title: "each NUMA node can give some",
         why: "The total says nothing about the socket where the NIC is.",
-        how: "free pages of each NUMA node, and HP506's pages. warn: a node with a pool gives none. skip: one NUMA node.",
+        how: "free pages of each NUMA node, and HP506's pages. warn: a node with a pool gives none. unknown and skip: as HP506. It \
+              names nodes that have pages and no CPU (HBM, CXL).",
         remedy: "move pages between the NUMA nodes: nr_hugepages under each node's directory",
         per_size: true,
         mandatory: false,

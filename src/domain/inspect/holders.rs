@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::count;
-use super::pools::{About, trouble, untold, with_counters};
+use super::about::{About, trouble, untold, with_counters};
+use super::common::count;
 use crate::domain::catalogue::HP105;
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::inventory::{Holder, Holders, LeakedFile, LeakedSegment, Pool};

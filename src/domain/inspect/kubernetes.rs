@@ -6,8 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::count;
-use super::pools::{trouble, untold};
+use super::about::{trouble, untold};
+use super::common::count;
 use crate::domain::catalogue::{HP201, HP202, HP203};
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::inventory::Inventory;

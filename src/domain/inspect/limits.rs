@@ -12,7 +12,8 @@ use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
 use super::super::role_cgroups::RoleCgroup;
 use super::super::size::{PageSize, human_bytes};
-use super::{PAGES_OF_ALL_STEPS, count, needed, sum, workload};
+use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
+use super::workload;
 
 /// HP401 and HP402 about `size`, one finding each: the worst of what stands before those who pay.
 #[must_use]
@@ -116,8 +117,19 @@ impl Question<'_> {
         }
         let of_hugetlb = self.answer_of_hugetlb();
         match self.kind {
-            AccountKind::Fault => memory::combine(self, of_hugetlb),
+            AccountKind::Fault => memory::combine(&self.of_memory(), of_hugetlb),
             AccountKind::Reservation => of_hugetlb,
+        }
+    }
+
+    fn of_memory(&self) -> memory::Question<'_> {
+        let bytes = self.needs().map(|need| need.pages.saturating_mul(need.size.bytes()));
+        memory::Question {
+            id: self.id,
+            size: self.size,
+            inventory: self.inventory,
+            cgroup: self.payer.memory(self.inventory),
+            needed: bytes.reduce(u64::saturating_add),
         }
     }
 

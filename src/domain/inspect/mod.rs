@@ -1,6 +1,8 @@
 //! Judges facts that were read: one file per group of the catalogue, each a pure function from inventory and request
 //! to findings.
 
+mod about;
+mod common;
 mod holders;
 pub mod kubernetes;
 pub mod limits;
@@ -11,7 +13,7 @@ mod workload;
 
 use super::check::Finding;
 use super::inventory::Inventory;
-use super::request::{PageCount, Request};
+use super::request::Request;
 use super::size::PageSize;
 
 /// Every finding that facts alone allow, about `sizes` and about the machine.
@@ -35,22 +37,4 @@ pub fn kernel(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> V
     findings.extend(pools::unlisted(inventory, sizes));
     findings.extend(sizes.iter().flat_map(|&size| pools::inspect(inventory, request, size)));
     findings
-}
-
-/// With two pages every check runs.
-const PAGES_OF_ALL_STEPS: u64 = 2;
-
-/// Pages of `size` that are needed, by all together and on all NUMA nodes; `None` if none are.
-fn needed(request: &Request, size: PageSize) -> Option<u64> {
-    sum(request.needs(), size)
-}
-
-/// Pages of `size` in `needs`; `None` if there is none about it.
-fn sum<'a>(needs: impl IntoIterator<Item = &'a PageCount>, size: PageSize) -> Option<u64> {
-    needs.into_iter().filter(|need| need.size == size).map(|need| need.pages).reduce(u64::saturating_add)
-}
-
-/// `1 page`, `2 pages`.
-fn count(number: u64, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }

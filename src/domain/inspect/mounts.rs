@@ -4,14 +4,14 @@
 
 mod used;
 
-use self::used::Used;
+use self::used::{Used, not_known};
 use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305};
-use super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::check::{Because, Finding, Outcome};
 use super::super::inventory::{DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::reading::Reading;
 use super::super::request::Request;
 use super::super::size::{PageSize, human_bytes};
-use super::count;
+use super::common::count;
 
 /// HP301 to HP305 about `size`, one finding each.
 #[must_use]
@@ -130,12 +130,6 @@ fn options_worth_telling(mount: &HugeMount, size: PageSize) -> String {
         told.push_str(", read-only");
     }
     told
-}
-
-fn not_known(id: CheckId, size: PageSize, why: &str) -> Finding {
-    let because = Because::new("to see what is mounted there", why)
-        .remedy("mount /proc, and run as a user who may search the directories above");
-    Finding::not_pass(id, size, Outcome::Unknown, format!("not known: {why}"), because)
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@ mod asked;
 #[cfg(test)]
 mod tests;
 
-use super::{PAGES_OF_ALL_STEPS, count, holders, needed};
+use super::about::{About, NoPool, pool_file, trouble, untold, with_counters};
+use super::common::{PAGES_OF_ALL_STEPS, count, needed};
+use super::holders;
 use crate::domain::catalogue::{HP101, HP102, HP106, HP107, HP108};
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::check::{Because, Finding, Outcome};
+use crate::domain::inventory::Inventory;
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::size::{PageSize, human_bytes};
@@ -15,7 +17,7 @@ use crate::domain::size::{PageSize, human_bytes};
 /// HP101 to HP107 about `size`, one finding each.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
-    let about = About { inventory, request, size, pool: find(inventory, size) };
+    let about = About::new(inventory, request, size);
     vec![
         present(&about),
         free(&about),
@@ -50,22 +52,6 @@ pub fn inspect_machine(inventory: &Inventory) -> Vec<Finding> {
         Reading::Unreadable(why) | Reading::Malformed(why) => untold(HP108, None, why),
     };
     vec![finding]
-}
-
-/// One size, and all that is known of it.
-pub(super) struct About<'a> {
-    pub(super) inventory: &'a Inventory,
-    pub(super) request: &'a Request,
-    pub(super) size: PageSize,
-    pub(super) pool: Result<&'a Pool, NoPool<'a>>,
-}
-
-/// Why there is no pool of the size to look at.
-pub(super) enum NoPool<'a> {
-    /// The kernel has none; in a few words.
-    None(String),
-    /// It could not be told; why.
-    Untold(&'a str),
 }
 
 /// HP101.
@@ -208,58 +194,5 @@ fn cpu(about: &About<'_>) -> Finding {
         },
         Reading::Absent => Finding::skip(HP107, size, "not an x86 CPU"),
         Reading::Unreadable(why) | Reading::Malformed(why) => untold(HP107, size, why),
-    }
-}
-
-/// What could not be told, for the reason that the reading gives: the same for every check that needs it.
-pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) -> Finding {
-    let because = Because::new("a file of the kernel's with its value", why)
-        .remedy("let this process read the file; if it can, the file is not as the kernel writes it");
-    Finding::not_pass(id, size, Outcome::Unknown, why, because)
-}
-
-/// Why the first of `readings` that is not known is not; one that is there and cannot be read says more than one that is
-/// not there.
-pub(super) fn trouble<'a>(readings: &[&'a Reading<u64>]) -> &'a str {
-    let unreadable = readings.iter().find(|reading| reading.is_trouble());
-    unreadable.and_then(|reading| reading.why_unknown()).unwrap_or("a file of the pool is not there")
-}
-
-/// The pool's numbers as evidence.
-pub(super) fn with_counters(finding: Finding, pool: &Pool) -> Finding {
-    finding
-        .with("total", &pool.total)
-        .with("free", &pool.free)
-        .with("reserved", &pool.reserved)
-        .with("surplus", &pool.surplus)
-        .with("overcommit", &pool.overcommit)
-}
-
-fn find(inventory: &Inventory, size: PageSize) -> Result<&Pool, NoPool<'_>> {
-    match &inventory.pools {
-        Reading::Known(pools) => pools.iter().find(|pool| pool.size == size).ok_or_else(|| {
-            let offered: Vec<_> = pools.iter().map(|pool| pool.size.to_string()).collect();
-            let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
-            NoPool::None(format!("the kernel does not offer {size} (it offers {offered})"))
-        }),
-        Reading::Absent => Err(NoPool::None("the kernel has no huge pages".to_owned())),
-        Reading::Unreadable(why) | Reading::Malformed(why) => Err(NoPool::Untold(why)),
-    }
-}
-
-/// A file of the machine's pool.
-pub(super) fn pool_file(size: PageSize, name: &str) -> String {
-    format!("/sys/kernel/mm/hugepages/{}/{name}", size.sysfs_name())
-}
-
-// === impl NoPool ===
-
-impl NoPool<'_> {
-    /// What a check says that has no pool to look at.
-    pub(super) fn finding(&self, id: CheckId, size: PageSize) -> Finding {
-        match self {
-            Self::None(why) => Finding::skip(id, size, why),
-            Self::Untold(why) => untold(id, size, why),
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::super::inventory::{Inventory, Limit};
 use super::super::reading::Reading;
 use super::super::request::{Request, Workload};
 use super::super::size::human_bytes;
-use super::count;
+use super::common::count;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -110,9 +110,19 @@ impl Judge<'_> {
     fn nofile(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP404, limit, descriptors, |limit| {
             let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
-            match self.request.workload {
-                Workload::Qemu => self.nofile_of_qemu(soft),
-                Workload::Dpdk => self.nofile_of_dpdk(soft, hard),
+            let (enforced, judged) = match self.request.workload {
+                Workload::Qemu => (soft, self.nofile_of_qemu(soft)),
+                Workload::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
+            };
+            let inherited = &self.inventory.limits.inherited_files;
+            match inherited.why_unknown().filter(|_| inherited.is_trouble() && enforced != u64::MAX) {
+                Some(why) if judged.is_ok() => Err(Short {
+                    outcome: Outcome::Unknown,
+                    summary: format!("{}, and how many are inherited is not known", descriptors(enforced)),
+                    expected: "to know the inherited descriptors".to_owned(),
+                    remedy: format!("let this process read its own descriptors: {why}"),
+                }),
+                _ => judged,
             }
         })
     }

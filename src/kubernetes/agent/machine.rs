@@ -6,14 +6,14 @@ use crate::domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool}
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::kubernetes::reconcile::PodUse;
-use crate::linux::holders::Effort;
+use crate::linux::holders::SearchLimits;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cpu, holders, host, memory, mounts, pools, privileges};
 
 /// Between two searches for who holds pages: one looks at every process of the host.
 const SEARCH: Duration = Duration::from_secs(60);
 /// As long as a search may take: the agent does nothing else meanwhile.
-const EFFORT: Duration = Duration::from_secs(2);
+const SEARCH_TIME: Duration = Duration::from_secs(2);
 /// The mounts of the host, as a process that shares its PID namespace sees them.
 const HOST_MOUNTS: &str = "/proc/1/mountinfo";
 
@@ -100,8 +100,8 @@ impl Reader {
         });
         if stale {
             let privileges = privileges::read(&self.root);
-            let effort = Effort { time: EFFORT, ..Effort::default() };
-            let holders = holders::read_within(&self.root, &privileges, &effort);
+            let limits = SearchLimits { time: SEARCH_TIME, ..SearchLimits::default() };
+            let holders = holders::read_within(&self.root, &privileges, &limits);
             let outside = outside_pods(&self.root, &holders);
             self.search = Some(Search { at: Instant::now(), pools: pools.clone(), holders, outside });
         }

@@ -9,6 +9,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use super::level;
 use super::memory::read_directories;
 use crate::domain::cgroup::{AccountKind, CgroupVersion, Charges, HugetlbCgroup};
+use crate::domain::digits::parse_digits;
 use crate::domain::memory_cgroup::MemoryCgroup;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
@@ -54,7 +55,7 @@ pub fn parse_refusals(version: CgroupVersion, text: &str) -> Option<u64> {
         CgroupVersion::V1 => text,
         CgroupVersion::V2 => text.lines().find_map(|line| line.strip_prefix("max "))?,
     };
-    if number.bytes().all(|b| b.is_ascii_digit()) { number.parse().ok() } else { None }
+    parse_digits(number)
 }
 
 // === impl Group ===

@@ -1,6 +1,7 @@
 //! The limit files of one group.
 
 use crate::domain::cgroup::{Account, AccountKind, CgroupLevel, CgroupLimit, CgroupVersion};
+use crate::domain::digits::parse_digits;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::linux::root::HostRoot;
@@ -47,7 +48,7 @@ pub fn parse_limit(text: &str, size: PageSize) -> Option<Option<u64>> {
     if text == "max" {
         return Some(None);
     }
-    let limit: u64 = if text.starts_with('+') { None } else { text.parse().ok() }?;
+    let limit: u64 = parse_digits(text)?;
     let end = i64::MAX.unsigned_abs() / size.bytes() * size.bytes();
     Some((limit < end).then_some(limit))
 }

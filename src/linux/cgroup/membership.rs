@@ -1,5 +1,6 @@
 //! `/proc/self/cgroup`, which group this process is in, and `/proc/cgroups`, which controllers the kernel has.
 
+use crate::domain::digits::parse_digits;
 use crate::linux::root::quoted;
 
 /// Where the kernel lists the groups of this process (cgroups(7)).
@@ -55,18 +56,18 @@ pub fn parse_controllers(text: &str) -> Result<Vec<Controller<'_>>, String> {
 fn parse_membership(line: &str) -> Option<Membership<'_>> {
     let (hierarchy, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;
-    path.starts_with('/').then_some(Membership { hierarchy: number(hierarchy)?, controllers, path })
+    path.starts_with('/').then_some(Membership { hierarchy: parse_digits(hierarchy)?, controllers, path })
 }
 
 fn parse_controller(line: &str) -> Option<Controller<'_>> {
     let mut fields = line.split_ascii_whitespace();
     let (name, hierarchy, _groups, enabled) =
         (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    Some(Controller { name, hierarchy: number(hierarchy)?, enabled: number(enabled)? != 0 })
-}
-
-fn number(text: &str) -> Option<u32> {
-    if text.starts_with('+') { None } else { text.parse().ok() }
+    Some(Controller {
+        name,
+        hierarchy: parse_digits(hierarchy)?,
+        enabled: parse_digits::<u32>(enabled)? != 0,
+    })
 }
 
 // === impl Membership ===

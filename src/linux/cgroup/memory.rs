@@ -1,8 +1,8 @@
 //! The memory cgroup, where cgroup v2 is mounted with `memory_hugetlb_accounting`.
 
 use super::level::is_root;
+use super::location;
 use super::membership::{MEMBERSHIPS, parse_memberships};
-use super::place;
 use crate::domain::cgroup::CgroupVersion;
 use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use crate::domain::reading::Reading;
@@ -29,8 +29,8 @@ pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
         let Some(own) = memberships.iter().find(|membership| membership.is_v2()) else {
             return Reading::Absent;
         };
-        match place::find(root, table, CgroupVersion::V2, own.path) {
-            Ok(place) => read_levels(root, own.path.to_owned(), place.directories()),
+        match location::find(root, table, CgroupVersion::V2, own.path) {
+            Ok(location) => read_levels(root, own.path.to_owned(), location.directories()),
             Err(why) => Reading::Unreadable(why),
         }
     })

@@ -6,9 +6,9 @@
 
 mod group;
 mod level;
+mod location;
 mod membership;
 mod memory;
-mod place;
 
 use crate::domain::cgroup::{CgroupVersion, HugetlbCgroup};
 use crate::domain::reading::Reading;
@@ -84,12 +84,12 @@ fn read_groups(root: &HostRoot, version: CgroupVersion, path: &str) -> Reading<H
         Ok(table) => table,
         Err(why) => return Reading::Malformed(why),
     };
-    let place = match place::find(root, &table, version, path) {
-        Ok(place) => place,
+    let location = match location::find(root, &table, version, path) {
+        Ok(location) => location,
         Err(why) => return Reading::Unreadable(why),
     };
     let groups: Vec<_> =
-        place.directories().map(|directory| level::read_group(root, version, directory)).collect();
+        location.directories().map(|directory| level::read_group(root, version, directory)).collect();
     let complete = groups.last().is_some_and(|top| top.is_root);
     let levels = groups.into_iter().map(|group| group.level).collect();
     Reading::Known(HugetlbCgroup { version, path: path.to_owned(), levels, complete })

@@ -1,32 +1,51 @@
 //! Files on hugetlbfs: which hold pages, and which of those were left behind.
+//!
+//! The directories belong to others, and may be in a pod: they can be swapped for links while they are listed. So a mount
+//! is opened once, seen to be hugetlbfs, and everything below it is reached from there without following a link.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::linux::fs::MetadataExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
-use nix::sys::stat::{major, minor};
-use nix::sys::statfs::{HUGETLBFS_MAGIC, statfs};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag};
+use nix::sys::stat::{SFlag, fstatat, major, minor};
+use nix::sys::statfs::{HUGETLBFS_MAGIC, Statfs, fstatfs, statfs};
+use rustix::fs::Dir;
 
 use super::FileId;
-use super::effort::Budget;
-use super::filesystems::Filesystems;
-use super::ledger::Ledger;
+use super::budget::Budget;
+use super::filesystems::{Filesystems, MountPoint};
+use super::owners::Owners;
 use crate::domain::inventory::LeakedFile;
 use crate::domain::size::PageSize;
+use crate::linux::beneath::{open_beneath, reopen_to_read};
 use crate::linux::fds::is_used_elsewhere;
+
+/// A hugetlbfs, opened where it is mounted.
+#[derive(Debug)]
+struct Mount {
+    directory: OwnedFd,
+    /// Where, as this process reaches it; to be shown.
+    path: PathBuf,
+    /// `major:minor`, as mountinfo has it.
+    device: String,
+    size: PageSize,
+}
 
 /// A file with a name on some hugetlbfs, with pages allocated to it.
 #[derive(Debug)]
 pub(super) struct NamedFile {
-    pub(super) path: PathBuf,
+    mount: Rc<Mount>,
+    /// Its path below the mount.
+    below: PathBuf,
     pub(super) id: FileId,
-    pub(super) size: PageSize,
     pub(super) pages: u64,
     used_at: i64,
 }
@@ -41,31 +60,22 @@ pub(super) enum Use {
     /// It is gone.
     Gone,
     /// The kernel did not say.
-    Untold,
+    Unknown,
 }
 
 /// Directories deeper than this are not entered. Nobody nests hugetlbfs; a loop cannot be, and a hostile tree can.
 const DEEPEST: usize = 16;
 /// `st_blocks` counts these, whatever the page size (stat(3type)).
 const BLOCK: u64 = 512;
+/// To open a directory that is listed.
+const LISTED: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
 
 /// Every file with pages on every file system, each once.
-pub(super) fn list(filesystems: &Filesystems, budget: &mut Budget, ledger: &mut Ledger) -> Vec<NamedFile> {
+pub(super) fn list(filesystems: &Filesystems, budget: &mut Budget, owners: &mut Owners) -> Vec<NamedFile> {
     let mut files = Vec::new();
-    for (device, places) in filesystems.places() {
-        // One that is covered by another mount shows that one's files; what shows the right ones is listed.
-        let Some(place) = places.iter().find(|place| device_of(&place.path).as_deref() == Some(device))
-        else {
-            if let Some(first) = places.first().filter(|first| first.path.exists()) {
-                ledger.blind(format!(
-                    "the hugetlbfs on {} lies hidden under another mount",
-                    first.path.display()
-                ));
-            }
-            continue;
-        };
-        if let Some(size) = page_size(&place.path) {
-            walk(&place.path, device, size, budget, ledger, &mut files);
+    for (device, mounts) in filesystems.mounts() {
+        if let Some(mount) = open_one(device, mounts, owners) {
+            mount.list(budget, owners, &mut files);
         }
     }
     files
@@ -79,60 +89,101 @@ pub(super) fn huge_file(path: &Path) -> io::Result<Option<(FileId, PageSize, u64
     if !metadata.is_file() || PageSize::from_bytes(metadata.st_blksize()).is_none() {
         return Ok(None);
     }
-    Ok(page_size(path).map(|size| (id_of(&metadata), size, pages_of(&metadata, size))))
+    let size = statfs(path).ok().and_then(|found| page_size(&found));
+    Ok(size.map(|size| (id_of(&metadata), size, pages_of(metadata.st_blocks(), size))))
 }
 
-fn page_size(path: &Path) -> Option<PageSize> {
-    let found = statfs(path).ok().filter(|found| found.filesystem_type() == HUGETLBFS_MAGIC)?;
+/// The first mount point that shows the file system itself: one that is covered by another mount shows that one's files.
+fn open_one(device: &str, mounts: &[MountPoint], owners: &mut Owners) -> Option<Rc<Mount>> {
+    let mut hidden = None;
+    let mut failed = None;
+    for mount in mounts {
+        let path = mount.path();
+        match mount.open() {
+            Ok(directory) => match Mount::new(directory, path.clone(), device) {
+                Some(mount) => return Some(Rc::new(mount)),
+                None => hidden = hidden.or(Some(path)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => failed = failed.or(Some((path, error))),
+        }
+    }
+    if let Some(path) = hidden {
+        owners.not_seen(format!("the hugetlbfs on {} lies hidden under another mount", path.display()));
+    } else if let Some((path, error)) = failed {
+        owners.not_seen(format!("cannot open {}: {error}", path.display()));
+    }
+    None
+}
+
+fn page_size(found: &Statfs) -> Option<PageSize> {
+    if found.filesystem_type() != HUGETLBFS_MAGIC {
+        return None;
+    }
     PageSize::from_bytes(u64::try_from(found.block_size()).ok()?)
 }
 
-fn walk(
-    place: &Path,
-    device: &str,
-    size: PageSize,
-    budget: &mut Budget,
-    ledger: &mut Ledger,
-    files: &mut Vec<NamedFile>,
-) {
-    let mut directories = vec![(place.to_owned(), 0)];
-    while let Some((directory, depth)) = directories.pop() {
-        if !budget.has_time() {
-            return;
-        }
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                ledger.blind(format!("cannot list {}: {error}", directory.display()));
-                continue;
-            }
-        };
-        for entry in entries.flatten() {
-            if !budget.file() {
+// === impl Mount ===
+
+impl Mount {
+    /// `None` if the directory is not on the hugetlbfs `device`.
+    fn new(directory: OwnedFd, path: PathBuf, device: &str) -> Option<Self> {
+        let size = page_size(&fstatfs(&directory).ok()?)?;
+        let directory = File::from(directory);
+        let metadata = directory.metadata().ok()?;
+        (device_name(metadata.st_dev()) == device).then(|| Self {
+            directory: directory.into(),
+            path,
+            device: device.to_owned(),
+            size,
+        })
+    }
+
+    /// Adds every file with pages.
+    fn list(self: &Rc<Self>, budget: &mut Budget, owners: &mut Owners, files: &mut Vec<NamedFile>) {
+        let mut directories = vec![(PathBuf::new(), 0)];
+        while let Some((below, depth)) = directories.pop() {
+            if !budget.has_time() {
                 return;
             }
-            let path = entry.path();
-            // Gone meanwhile, or another file system mounted within: that one is listed by itself.
-            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-            if device_name(&metadata) != device {
-                continue;
-            }
-            if metadata.is_dir() {
-                if depth < DEEPEST {
-                    directories.push((path, depth + 1));
-                } else {
-                    ledger.blind(format!("{} is nested too deep to be listed", path.display()));
+            let opened = open_beneath(&self.directory, &below, LISTED);
+            let (directory, entries) = match opened.and_then(|fd| Ok((Dir::read_from(&fd)?, fd))) {
+                Ok((entries, directory)) => (directory, entries),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    owners.not_seen(format!("cannot list {}: {error}", self.path.join(&below).display()));
+                    continue;
                 }
-            } else if metadata.is_file() && metadata.st_blocks() > 0 {
-                let used_at = metadata.st_atime().max(metadata.st_mtime());
-                files.push(NamedFile {
-                    path,
-                    id: id_of(&metadata),
-                    size,
-                    pages: pages_of(&metadata, size),
-                    used_at,
-                });
+            };
+            for entry in entries.flatten() {
+                let name = Path::new(OsStr::from_bytes(entry.file_name().to_bytes()));
+                if name == Path::new(".") || name == Path::new("..") {
+                    continue;
+                }
+                if !budget.file() {
+                    return;
+                }
+                // Gone meanwhile, or another file system mounted within: that one is listed by itself.
+                let Ok(stat) = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
+                let path = below.join(name);
+                if device_name(stat.st_dev) != self.device {
+                    continue;
+                }
+                match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+                    SFlag::S_IFDIR if depth < DEEPEST => directories.push((path, depth + 1)),
+                    SFlag::S_IFDIR => {
+                        let path = self.path.join(path);
+                        owners.not_seen(format!("{} is nested too deep to be listed", path.display()));
+                    }
+                    SFlag::S_IFREG if stat.st_blocks > 0 => files.push(NamedFile {
+                        mount: Rc::clone(self),
+                        below: path,
+                        id: file_id(stat.st_dev, stat.st_ino),
+                        pages: pages_of(stat.st_blocks.unsigned_abs(), self.size),
+                        used_at: stat.st_atime.max(stat.st_mtime),
+                    }),
+                    _ => {}
+                }
             }
         }
     }
@@ -141,6 +192,16 @@ fn walk(
 // === impl NamedFile ===
 
 impl NamedFile {
+    /// Its page size.
+    pub(super) fn size(&self) -> PageSize {
+        self.mount.size
+    }
+
+    /// Its path, as this process reaches it; to be shown.
+    pub(super) fn path(&self) -> PathBuf {
+        self.mount.path.join(&self.below)
+    }
+
     /// Whether anybody on the machine has the file open or mapped, as the kernel says.
     pub(super) fn use_of(&self) -> Use {
         self.asked(|file| is_used_elsewhere(&file))
@@ -157,26 +218,34 @@ impl NamedFile {
     }
 
     fn asked(&self, is_used: impl FnOnce(File) -> io::Result<bool>) -> Use {
-        let opened = File::options().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(&self.path);
-        let used = opened.and_then(|file| {
-            let metadata = file.metadata()?;
-            // Another file by the same name, or one that was emptied, is in somebody's hands.
-            if id_of(&metadata) != self.id || metadata.st_blocks() == 0 { Ok(true) } else { is_used(file) }
-        });
-        match used {
+        match self.open().and_then(|file| file.map_or(Ok(true), is_used)) {
             Ok(true) => Use::Used,
             Ok(false) => Use::Unused,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Use::Gone,
-            Err(_) => Use::Untold,
+            Err(_) => Use::Unknown,
         }
+    }
+
+    /// Opens it for reading. `None` for another file by the same name, or one that was emptied: somebody uses it.
+    fn open(&self) -> io::Result<Option<File>> {
+        let found = File::from(open_beneath(&self.mount.directory, &self.below, OFlag::O_PATH)?);
+        let metadata = found.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if id_of(&metadata) != self.id || metadata.st_blocks() == 0 {
+            return Ok(None);
+        }
+        // The O_PATH descriptor is closed on return: the kernel takes it for a user of the file.
+        reopen_to_read(&found).map(Some)
     }
 
     /// The same file, as one that nobody uses.
     pub(super) fn into_leaked(self) -> LeakedFile {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         LeakedFile {
-            path: self.path.display().to_string(),
-            size: self.size,
+            path: self.path().display().to_string(),
+            size: self.size(),
             pages: self.pages,
             idle_seconds: u64::try_from(self.used_at).ok().and_then(|used_at| now.checked_sub(used_at)),
         }
@@ -184,34 +253,40 @@ impl NamedFile {
 }
 
 fn id_of(metadata: &Metadata) -> FileId {
-    let device = metadata.st_dev();
-    FileId { major: major(device), minor: minor(device), inode: metadata.st_ino(), namespace: 0 }
+    file_id(metadata.st_dev(), metadata.st_ino())
 }
 
-fn pages_of(metadata: &Metadata, size: PageSize) -> u64 {
-    metadata.st_blocks().saturating_mul(BLOCK) / size.bytes()
+fn file_id(device: u64, inode: u64) -> FileId {
+    FileId { major: major(device), minor: minor(device), inode, namespace: 0 }
 }
 
-fn device_of(path: &Path) -> Option<String> {
-    fs::metadata(path).ok().map(|metadata| device_name(&metadata))
+fn pages_of(blocks: u64, size: PageSize) -> u64 {
+    blocks.saturating_mul(BLOCK) / size.bytes()
 }
 
 /// As mountinfo has it.
-fn device_name(metadata: &Metadata) -> String {
-    let id = id_of(metadata);
-    format!("{}:{}", id.major, id.minor)
+fn device_name(device: u64) -> String {
+    format!("{}:{}", major(device), minor(device))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::SearchLimits;
     use super::*;
 
-    fn named(path: &Path) -> NamedFile {
-        let metadata = fs::metadata(path).unwrap();
-        NamedFile {
-            path: path.to_owned(),
-            id: id_of(&metadata),
+    /// The file `below` the directory `mount`, as if that were a hugetlbfs.
+    fn named(mount: &Path, below: &str) -> NamedFile {
+        let metadata = fs::metadata(mount.join(below)).unwrap();
+        let mount = Mount {
+            directory: File::open(mount).unwrap().into(),
+            path: mount.to_owned(),
+            device: device_name(metadata.st_dev()),
             size: "2Mi".parse().unwrap(),
+        };
+        NamedFile {
+            mount: Rc::new(mount),
+            below: PathBuf::from(below),
+            id: id_of(&metadata),
             pages: 1,
             used_at: metadata.st_mtime(),
         }
@@ -222,7 +297,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rtemap_0");
         fs::write(&path, "x".repeat(8192)).unwrap();
-        let file = named(&path);
+        let file = named(directory.path(), "rtemap_0");
         assert_eq!(file.lock(), Use::Unused);
         let held = Flock::lock(File::open(&path).unwrap(), FlockArg::LockSharedNonblock).unwrap();
         assert_eq!(file.lock(), Use::Used);
@@ -235,14 +310,49 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rtemap_0");
         fs::write(&path, "x".repeat(8192)).unwrap();
-        let file = named(&path);
+        let file = named(directory.path(), "rtemap_0");
         fs::rename(&path, directory.path().join("other")).unwrap();
         assert_eq!((file.lock(), file.use_of()), (Use::Gone, Use::Gone));
         fs::write(&path, "y".repeat(8192)).unwrap();
         assert_eq!((file.lock(), file.use_of()), (Use::Used, Use::Used));
         std::os::unix::fs::symlink(directory.path().join("other"), directory.path().join("link")).unwrap();
-        let link = NamedFile { path: directory.path().join("link"), ..file };
-        assert_eq!((link.lock(), link.use_of()), (Use::Untold, Use::Untold));
+        let link = NamedFile { below: PathBuf::from("link"), ..file };
+        assert_eq!((link.lock(), link.use_of()), (Use::Unknown, Use::Unknown));
+    }
+
+    #[test]
+    fn a_directory_that_was_swapped_for_a_link_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let [mounted, elsewhere] = ["mounted", "elsewhere"].map(|name| directory.path().join(name));
+        fs::create_dir_all(mounted.join("pod")).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        let path = mounted.join("pod/rtemap_0");
+        fs::write(&path, "x".repeat(8192)).unwrap();
+        let file = named(&mounted, "pod/rtemap_0");
+        fs::hard_link(&path, elsewhere.join("rtemap_0")).unwrap();
+        fs::rename(mounted.join("pod"), mounted.join("old")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, mounted.join("pod")).unwrap();
+        assert_eq!((file.lock(), file.use_of()), (Use::Unknown, Use::Unknown));
+    }
+
+    #[test]
+    fn a_mount_is_listed_from_its_descriptor_and_links_are_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let [mounted, elsewhere] = ["mounted", "elsewhere"].map(|name| directory.path().join(name));
+        fs::create_dir_all(mounted.join("a/b")).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        for path in [mounted.join("one"), mounted.join("a/b/two"), elsewhere.join("three")] {
+            fs::write(path, "x".repeat(8192)).unwrap();
+        }
+        fs::write(mounted.join("empty"), "").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, mounted.join("a/link")).unwrap();
+        let mount = named(&mounted, "one").mount;
+        let (mut owners, mut files) = (Owners::default(), Vec::new());
+        mount.list(&mut Budget::new(&SearchLimits::default()), &mut owners, &mut files);
+        let mut paths: Vec<_> = files.iter().map(NamedFile::path).collect();
+        paths.sort();
+        assert_eq!(paths, [mounted.join("a/b/two"), mounted.join("one")]);
+        assert!(owners.saw_all());
     }
 
     #[test]
@@ -250,7 +360,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f");
         fs::write(&path, "x").unwrap();
-        let of = |used_at| NamedFile { used_at, ..named(&path) }.into_leaked().idle_seconds;
+        let of = |used_at| NamedFile { used_at, ..named(directory.path(), "f") }.into_leaked().idle_seconds;
         assert_eq!(of(i64::MAX), None);
         assert_eq!(of(-1), None);
         assert!(of(0).is_some_and(|seconds| seconds > 1_000_000_000));

@@ -6,19 +6,19 @@
 //! some processes cannot be seen. No page is touched on the way, and nothing is changed: a lease, or a lock, is given back at
 //! once.
 
-mod effort;
+mod budget;
 mod files;
 mod filesystems;
-mod ledger;
-mod processes;
+mod held;
+mod owners;
+mod process;
 mod rights;
 pub mod smaps;
-pub mod status;
 mod survey;
 pub mod sysv;
 
-use self::effort::Budget;
-pub use self::effort::Effort;
+use self::budget::Budget;
+pub use self::budget::SearchLimits;
 use super::root::HostRoot;
 use crate::domain::inventory::{Holders, Privileges};
 
@@ -41,13 +41,13 @@ pub struct FileId {
 /// at is then no longer taken for a page without an owner.
 #[must_use]
 pub fn read(root: &HostRoot, privileges: &Privileges) -> Holders {
-    read_within(root, privileges, &Effort::default())
+    read_within(root, privileges, &SearchLimits::default())
 }
 
 /// As [`read`], with a limit on how much is looked at.
 #[must_use]
-pub fn read_within(root: &HostRoot, privileges: &Privileges, effort: &Effort) -> Holders {
-    let mut budget = Budget::new(effort);
+pub fn read_within(root: &HostRoot, privileges: &Privileges, limits: &SearchLimits) -> Holders {
+    let mut budget = Budget::new(limits);
     let first = survey::survey(root, privileges, &mut budget);
     if first.leaked.is_empty() && first.segments.is_empty() && first.untraced.is_empty() {
         return first;
@@ -130,6 +130,16 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
     }
 
     #[test]
+    fn a_status_that_cannot_be_read_is_a_blind_spot() {
+        let (_directory, root) = tree(&[("proc/4/status/no-file", "")]);
+        let holders = read(&root, &Privileges::default());
+        assert!(
+            holders.blind_spots.iter().any(|why| why == "the status of pid 4 could not be seen"),
+            "{holders:?}"
+        );
+    }
+
+    #[test]
     fn on_this_machine_the_missing_rights_are_named_whoever_runs_this() {
         let holders = read(&HostRoot::default(), &Privileges::default());
         assert!(holders.blind_spots.iter().any(|why| why.contains("PID namespace")));
@@ -147,8 +157,8 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
     fn a_search_without_time_says_so() {
         let (_directory, root) =
             tree(&[("proc/4/status", "Name:\tx\nVmSize:\t9 kB\nHugetlbPages:\t2048 kB\n")]);
-        let effort = Effort { time: std::time::Duration::ZERO, ..Effort::default() };
-        let holders = read_within(&root, &Privileges::default(), &effort);
+        let limits = SearchLimits { time: std::time::Duration::ZERO, ..SearchLimits::default() };
+        let holders = read_within(&root, &Privileges::default(), &limits);
         assert!(holders.blind_spots.iter().any(|why| why.contains("time ran out")));
     }
 

@@ -1,6 +1,6 @@
 //! What this process cannot see of the machine's processes, whatever it does: the rights that are missing, by name.
 
-use super::ledger::Ledger;
+use super::owners::Owners;
 use crate::domain::inventory::Privileges;
 use crate::linux::root::HostRoot;
 
@@ -10,26 +10,27 @@ const CAP_SYS_PTRACE: u32 = 19;
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// Notes each right that is missing.
-pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, ledger: &mut Ledger) {
+pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, owners: &mut Owners) {
     if !root.is_live() {
-        ledger.blind("a captured tree has no descriptors".to_owned());
+        owners.not_seen("a captured tree has no descriptors".to_owned());
         return;
     }
     match privileges.host_pids.get() {
         Some(true) => {}
         Some(false) => {
-            ledger.blind("processes outside this PID namespace are not seen (hostPID in a pod)".to_owned());
+            owners
+                .not_seen("processes outside this PID namespace are not seen (hostPID in a pod)".to_owned());
         }
-        None => ledger.blind("whether this is the machine's PID namespace is not known".to_owned()),
+        None => owners.not_seen("whether this is the machine's PID namespace is not known".to_owned()),
     }
     match privileges.capabilities.get() {
         Some(capabilities) if capabilities & (1 << CAP_SYS_PTRACE) != 0 => {}
-        Some(_) => ledger.blind("CAP_SYS_PTRACE is missing".to_owned()),
-        None => ledger.blind("whether CAP_SYS_PTRACE is held is not known".to_owned()),
+        Some(_) => owners.not_seen("CAP_SYS_PTRACE is missing".to_owned()),
+        None => owners.not_seen("whether CAP_SYS_PTRACE is held is not known".to_owned()),
     }
     // In another one, capabilities do not reach the machine's processes.
     let namespace = std::fs::read_link(root.path("/proc/self/ns/user"));
     if namespace.is_ok_and(|namespace| namespace.as_os_str() != INITIAL_USER_NAMESPACE) {
-        ledger.blind("this is not the machine's user namespace".to_owned());
+        owners.not_seen("this is not the machine's user namespace".to_owned());
     }
 }

@@ -5,6 +5,7 @@
 
 use super::FileId;
 use crate::domain::size::PageSize;
+use crate::linux::fields::parse_kilobytes;
 
 /// A mapping of huge pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +68,7 @@ struct Header<'a> {
 impl Mapping<'_> {
     fn take(&mut self, line: &str) {
         let Some((key, value)) = line.split_once(':') else { return };
-        let bytes = || {
-            let kilobytes: u64 = value.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
-            kilobytes.checked_mul(1024)
-        };
+        let bytes = || parse_kilobytes(value.trim());
         match key {
             "KernelPageSize" => self.page_bytes = bytes().unwrap_or(0),
             "Private_Hugetlb" => self.exclusive = bytes().unwrap_or(0),

@@ -1,11 +1,11 @@
 //! One look at everything that may hold pages.
 
-use super::effort::Budget;
+use super::budget::Budget;
 use super::files::{self, NamedFile, Use};
 use super::filesystems::Filesystems;
-use super::ledger::Ledger;
-use super::processes::{self, Process};
-use super::{rights, sysv};
+use super::owners::Owners;
+use super::process::{self, Process};
+use super::{held, rights, sysv};
 use crate::domain::inventory::{Holders, Privileges};
 use crate::domain::size::PageSize;
 use crate::linux::pools;
@@ -16,33 +16,33 @@ use crate::linux::root::HostRoot;
 /// What processes map is read first, and the descriptors of processes that map no huge page only if pages are still missing
 /// then: a machine may have a million descriptors, and few pages are held by a descriptor alone.
 pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budget) -> Holders {
-    let mut ledger = Ledger::default();
-    rights::note_missing(root, privileges, &mut ledger);
+    let mut owners = Owners::default();
+    rights::note_missing(root, privileges, &mut owners);
     let used_before = used(root);
-    let processes = processes::list(root, &mut ledger);
-    let filesystems = Filesystems::of(root, &processes, &mut ledger);
+    let processes = process::list(root, &mut owners);
+    let filesystems = Filesystems::of(root, &processes, &mut owners);
     for process in processes.iter().filter(|process| process.maps_huge_pages) {
-        processes::look_at(root, process, &filesystems, budget, &mut ledger);
+        held::enter(root, process, &filesystems, budget, &mut owners);
     }
-    let named = files::list(&filesystems, budget, &mut ledger);
-    let mut files = Sorted::of(named, &ledger);
-    if !files.untold.is_empty() || missing(&used_before, &ledger, &files.unused).next().is_some() {
+    let named = files::list(&filesystems, budget, &mut owners);
+    let mut files = Sorted::of(named, &owners);
+    if !files.unknown.is_empty() || missing(&used_before, &owners, &files.unused).next().is_some() {
         for process in processes.iter().filter(|process| !process.maps_huge_pages) {
-            processes::look_at(root, process, &filesystems, budget, &mut ledger);
+            held::enter(root, process, &filesystems, budget, &mut owners);
         }
     }
-    files.used.iter().for_each(|file| ledger.enter_file(file.id, file.size, file.pages));
-    files.tell_apart(root, &processes, budget, &mut ledger);
+    files.used.iter().for_each(|file| owners.enter_file(file.id, file.size(), file.pages));
+    files.tell_apart(root, &processes, budget, &mut owners);
     let used: Vec<_> = less(&used_before, &used(root)).collect();
-    let mut untraced: Vec<_> = missing(&used, &ledger, &files.unused).collect();
+    let mut untraced: Vec<_> = missing(&used, &owners, &files.unused).collect();
     let segments = root.table("/proc/sysvipc/shm").map(|table| sysv::parse_shm(&table));
     let segments = segments.known().map(Vec::as_slice).unwrap_or_default();
-    let saw_all = ledger.saw_all() && budget.exhausted().is_none();
+    let saw_all = owners.saw_all() && budget.exhausted().is_none();
     let segments = sysv::leaked(segments, base_page(), saw_all, &mut untraced);
     untraced.retain(|(_, pages)| *pages > 0);
     let mut leaked: Vec<_> = files.unused.into_iter().map(NamedFile::into_leaked).collect();
     leaked.sort_unstable_by(|one, other| one.path.cmp(&other.path));
-    let (processes, mut blind_spots) = ledger.into_parts();
+    let (processes, mut blind_spots) = owners.into_parts();
     blind_spots.extend(budget.exhausted());
     Holders { processes, leaked, segments, untraced, blind_spots }
 }
@@ -52,7 +52,7 @@ struct Sorted {
     used: Vec<NamedFile>,
     unused: Vec<NamedFile>,
     /// The kernel did not say.
-    untold: Vec<NamedFile>,
+    unknown: Vec<NamedFile>,
 }
 
 /// Pages in use of each size whose counters are known.
@@ -77,12 +77,12 @@ fn less<'a>(
 /// Pages in use that neither processes nor files that nobody uses account for.
 fn missing<'a>(
     used: &'a [(PageSize, u64)],
-    ledger: &'a Ledger,
+    owners: &'a Owners,
     unused: &'a [NamedFile],
 ) -> impl Iterator<Item = (PageSize, u64)> + 'a {
     used.iter().filter_map(|(size, pages)| {
-        let unused = unused.iter().filter(|file| file.size == *size).map(|file| file.pages);
-        let missing = unused.fold(pages.saturating_sub(ledger.pages(*size)), u64::saturating_sub);
+        let unused = unused.iter().filter(|file| file.size() == *size).map(|file| file.pages);
+        let missing = unused.fold(pages.saturating_sub(owners.pages(*size)), u64::saturating_sub);
         (missing > 0).then_some((*size, missing))
     })
 }
@@ -96,15 +96,15 @@ fn base_page() -> u64 {
 
 impl Sorted {
     /// By what was seen so far, else by what the kernel says: it is believed whatever cannot be seen of the processes.
-    fn of(files: Vec<NamedFile>, ledger: &Ledger) -> Self {
-        let mut sorted = Self { used: Vec::new(), unused: Vec::new(), untold: Vec::new() };
+    fn of(files: Vec<NamedFile>, owners: &Owners) -> Self {
+        let mut sorted = Self { used: Vec::new(), unused: Vec::new(), unknown: Vec::new() };
         for file in files {
-            let its_use = if ledger.is_in_use(file.id) { Use::Used } else { file.use_of() };
+            let its_use = if owners.is_in_use(file.id) { Use::Used } else { file.use_of() };
             match its_use {
                 Use::Used => sorted.used.push(file),
                 Use::Unused => sorted.unused.push(file),
                 Use::Gone => {}
-                Use::Untold => sorted.untold.push(file),
+                Use::Unknown => sorted.unknown.push(file),
             }
         }
         sorted
@@ -117,22 +117,24 @@ impl Sorted {
         root: &HostRoot,
         processes: &[Process],
         budget: &mut Budget,
-        ledger: &mut Ledger,
+        owners: &mut Owners,
     ) {
-        if self.untold.is_empty() {
+        if self.unknown.is_empty() {
             return;
         }
         for process in processes {
-            processes::note_mapped_files(root, process, budget, ledger);
+            held::note_mapped_files(root, process, budget, owners);
         }
-        let saw_all = ledger.saw_all() && budget.exhausted().is_none();
-        for file in std::mem::take(&mut self.untold) {
-            let its_use = if ledger.is_in_use(file.id) { Use::Used } else { file.lock() };
+        let saw_all = owners.saw_all() && budget.exhausted().is_none();
+        for file in std::mem::take(&mut self.unknown) {
+            let its_use = if owners.is_in_use(file.id) { Use::Used } else { file.lock() };
             match its_use {
-                Use::Used => ledger.enter_file(file.id, file.size, file.pages),
+                Use::Used => owners.enter_file(file.id, file.size(), file.pages),
                 Use::Unused if saw_all => self.unused.push(file),
                 Use::Gone => {}
-                Use::Unused | Use::Untold => ledger.blind_about("users of", &file.path.display().to_string()),
+                Use::Unused | Use::Unknown => {
+                    owners.not_seen_of("users of", &file.path().display().to_string());
+                }
             }
         }
     }

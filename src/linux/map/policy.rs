@@ -6,7 +6,7 @@ use std::ptr;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_ulong, c_void};
 
-use super::checked;
+use crate::linux::errno::checked;
 
 /// The highest NUMA node that a kernel can have, and one more: `CONFIG_NODES_SHIFT` is 10 at most.
 const NODES: u32 = 1024;

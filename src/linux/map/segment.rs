@@ -6,8 +6,9 @@ use std::ptr::{self, NonNull};
 
 use nix::libc::{self, c_int};
 
-use super::{Kind, Mapping, checked, lengths};
+use super::{Kind, Mapping, lengths};
 use crate::domain::size::HugeLen;
+use crate::linux::errno::checked;
 
 /// A SysV shared memory segment of huge pages. It is marked for removal when dropped, and goes with its last mapping.
 ///

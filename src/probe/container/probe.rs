@@ -1,6 +1,6 @@
 //! One probe of one size: what agent and containers have to know alike. Pure.
 
-use super::super::planning::{self, Job, Room};
+use super::super::planning::{self, Job, PodPages};
 use crate::domain::compact::Container;
 use crate::domain::peer::Peer;
 use crate::domain::plan::Plan;
@@ -62,8 +62,8 @@ impl Probe {
 
     fn planned(&self, seed: u64) -> (Plan, Vec<Job>) {
         let no_syscalls = (!self.judge_syscalls).then(|| OTHER_PROFILE.to_owned());
-        let room = Room { pages: self.pages, frontend_pays: self.frontend_pays };
-        planning::plan_in_pod(&self.request(), self.size, room, no_syscalls, seed)
+        let pages = PodPages { pages: self.pages, frontend_pays: self.frontend_pays };
+        planning::plan_in_pod(&self.request(), self.size, pages, no_syscalls, seed)
     }
 
     /// What is asked for, as `check` would be.

@@ -13,11 +13,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Deserialize;
 
 use super::super::supervisor::Supervisor;
+use super::error::{ServeError, ignore};
 use super::log;
 use super::meeting::Meeting;
 use super::probe::Probe;
 use super::round::Round;
-use super::serve::{ServeError, ignore};
 use crate::domain::compact::{Container, Message, Run};
 
 /// What a container that stays is told.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::supervisor::Supervisor;
+use super::error::{ServeError, ignore};
 use super::log;
 use super::meeting::Meeting;
 use super::probe::Probe;
@@ -42,22 +43,6 @@ pub enum Mode {
     Rounds(PathBuf),
 }
 
-/// What keeps a container from saying anything.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Signals could not be taken over.
-    #[error("cannot take over signals (signalfd): {0}")]
-    Signals(io::Error),
-    /// The message could not be left.
-    #[error("cannot write {}: {source}", path.display())]
-    Report {
-        /// Where.
-        path: PathBuf,
-        /// The answer.
-        source: io::Error,
-    },
-}
-
 /// Runs the probe, and leaves a message whatever the outcome is. `out` gets the whole report, `err` what went wrong with
 /// the container itself and the workers' logs.
 ///
@@ -91,6 +76,3 @@ pub fn serve(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> Res
 fn leave(path: &Path, text: &str) -> io::Result<()> {
     File::options().write(true).create(true).truncate(true).open(path)?.write_all(text.as_bytes())
 }
-
-/// A log that nobody reads stops nothing: the message tells.
-pub(super) fn ignore<T>(_: io::Result<T>) {}

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::assignment::Work;
-use super::ground::Ground;
+use super::facts::SizeFacts;
+use super::job::{Job, item, task};
 use super::pages::PAGES;
-use super::{Job, item, task};
 use crate::allocation::{RoleNeed, Task};
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
@@ -32,7 +32,7 @@ const MEASURE: Duration = Duration::from_secs(60);
 /// What one size gets.
 pub(super) struct SizePlan<'a> {
     request: &'a Request,
-    ground: Ground,
+    facts: SizeFacts,
     /// Of all that is written and sent between frontend and backend.
     seed: u64,
     duties: Vec<(Vec<CheckId>, bool, Vec<Duty>)>,
@@ -40,8 +40,8 @@ pub(super) struct SizePlan<'a> {
 }
 
 impl<'a> SizePlan<'a> {
-    pub(super) fn new(request: &'a Request, ground: Ground, seed: u64) -> Self {
-        Self { request, ground, seed, duties: Vec::new(), jobs: Vec::new() }
+    pub(super) fn new(request: &'a Request, facts: SizeFacts, seed: u64) -> Self {
+        Self { request, facts, seed, duties: Vec::new(), jobs: Vec::new() }
     }
 
     pub(super) fn add_to(mut self, plan: &mut Plan, jobs: &mut Vec<Job>) {
@@ -53,9 +53,8 @@ impl<'a> SizePlan<'a> {
         self.peer();
         self.measure();
         for (ids, mandatory, duties) in self.duties {
-            plan.items.extend(
-                ids.into_iter().map(|id| item(id, Some(self.ground.size), mandatory, duties.clone())),
-            );
+            plan.items
+                .extend(ids.into_iter().map(|id| item(id, Some(self.facts.size), mandatory, duties.clone())));
         }
         plan.items.sort_by_key(|item| (item.size, item.id));
         jobs.extend(self.jobs);
@@ -66,8 +65,8 @@ impl<'a> SizePlan<'a> {
         let with_directory = self.request.directory.is_some();
         let aside = if with_directory { Weight::Advisory } else { Weight::Full };
         let (weight, not_run) = if with_directory {
-            (Weight::Full, self.ground.directory_unfit.clone())
-        } else if self.ground.may_mount {
+            (Weight::Full, self.facts.directory_unfit.clone())
+        } else if self.facts.may_mount {
             (Weight::Full, None)
         } else {
             // memfd is the same file system underneath, so nothing is left untold.
@@ -90,11 +89,11 @@ impl<'a> SizePlan<'a> {
 
     fn sysv(&mut self) {
         let weight = if self.request.directory.is_some() { Weight::Advisory } else { Weight::Full };
-        let not_run = if !self.ground.may_mount {
+        let not_run = if !self.facts.may_mount {
             Some(
                 "an IPC namespace of its own takes CAP_SYS_ADMIN, and without one a segment could outlive the run",
             )
-        } else if self.ground.pages == Ok(1) {
+        } else if self.facts.pages == Ok(1) {
             Some("only one page to be had")
         } else {
             None
@@ -104,17 +103,17 @@ impl<'a> SizePlan<'a> {
     }
 
     fn placement(&mut self) {
-        let not_run = self.ground.one_node.then(|| NotRun::Skipped("one NUMA node".to_owned()));
+        let not_run = self.facts.one_node.then(|| NotRun::Skipped("one NUMA node".to_owned()));
         let duty = self.duty(Role::Placement, Weight::Full, not_run);
         self.duties.push((vec![HP506, HP507], false, vec![duty]));
     }
 
     fn need(&mut self) {
         let of_size = |needs: &[PageCount]| -> Vec<PageCount> {
-            needs.iter().filter(|need| need.size == self.ground.size).copied().collect()
+            needs.iter().filter(|need| need.size == self.facts.size).copied().collect()
         };
         let needs = of_size(&self.request.need);
-        let cgroups = &self.ground.cgroups;
+        let cgroups = &self.facts.cgroups;
         let of_role = |needs: &[PageCount], cgroup: &Option<String>| RoleNeed {
             cgroup: cgroup.clone(),
             need: of_size(needs),
@@ -132,11 +131,11 @@ impl<'a> SizePlan<'a> {
             return;
         }
         // Asked for by name: it is tried whatever the counters say, and the kernel answers.
-        let not_run = self.ground.captured.clone().or_else(|| self.ground.directory_unfit.clone());
+        let not_run = self.facts.captured.clone().or_else(|| self.facts.directory_unfit.clone());
         let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
             let task = Task { need: needs, need_of_roles: of_roles, ..self.task(Role::Need, PAGES) };
-            self.jobs.push(Job::alone(task, time_for(self.ground.size, pages)));
+            self.jobs.push(Job::alone(task, time_for(self.facts.size, pages)));
         }
         self.duties.push((vec![HP509], true, vec![duty]));
     }
@@ -162,34 +161,34 @@ impl<'a> SizePlan<'a> {
         let (weight, unfit) = match &self.request.directory {
             Some(_) if !uses_directory => (Weight::Advisory, None),
             _ if session.is_backend_first() && self.frontend_takes_all() => {
-                (Weight::Advisory, self.ground.directory_unfit.clone())
+                (Weight::Advisory, self.facts.directory_unfit.clone())
             }
-            _ => (Weight::Full, self.ground.directory_unfit.clone()),
+            _ => (Weight::Full, self.facts.directory_unfit.clone()),
         };
         let pages = self.pages(uses_directory).clone();
-        let pages = pages.map(|pages| pages.min(self.ground.room_of_roles).max(1));
+        let pages = pages.map(|pages| pages.min(self.facts.room_of_roles).max(1));
         let not_run = unfit.or_else(|| match &pages {
             Err(why) => Some(why.clone()),
             Ok(pages) if *pages < session.pages() => {
                 Some(NotRun::Skipped("only one page to be had".to_owned()))
             }
-            Ok(_) if session.is_backend_first() => self.ground.never_backend_first.clone(),
+            Ok(_) if session.is_backend_first() => self.facts.never_backend_first.clone(),
             Ok(_) => None,
         });
         if let (None, Ok(pages)) = (&not_run, &pages) {
             let task = |role| {
                 Work::Exchange(exchange::Task {
                     role,
-                    size: self.ground.size,
+                    size: self.facts.size,
                     pages: *pages,
                     memory: self.memory(),
                     seed: self.seed,
                     frames: FRAMES,
-                    cgroups: self.ground.cgroups.clone(),
+                    cgroups: self.facts.cgroups.clone(),
                 })
             };
             let workers = vec![task(Role::Frontend(session)), task(Role::Backend(session))];
-            self.jobs.push(Job { workers, time: time_for_steps(self.ground.size, *pages) });
+            self.jobs.push(Job { workers, time: time_for_steps(self.facts.size, *pages) });
         }
         Duty { role: Role::Frontend(session), weight, not_run }
     }
@@ -197,8 +196,8 @@ impl<'a> SizePlan<'a> {
     /// Whether it was said who takes pages, each in a cgroup of its own, and the backend takes none: then it need not have
     /// the right to, and is not the first to touch any.
     fn frontend_takes_all(&self) -> bool {
-        let takes = |needs: &[PageCount]| needs.iter().any(|need| need.size == self.ground.size);
-        self.ground.cgroups.backend.is_some()
+        let takes = |needs: &[PageCount]| needs.iter().any(|need| need.size == self.facts.size);
+        self.facts.cgroups.backend.is_some()
             && takes(&self.request.frontend_need)
             && !takes(&self.request.backend_need)
     }
@@ -206,14 +205,14 @@ impl<'a> SizePlan<'a> {
     /// HP612 to HP615: one worker for the peer of `--peer`, which is asked for by name.
     fn peer(&mut self) {
         let Some(under_test) = &self.request.peer else { return };
-        let ground = &self.ground;
-        let not_run = ground.captured.clone().or_else(|| ground.directory_unfit.clone());
+        let facts = &self.facts;
+        let not_run = facts.captured.clone().or_else(|| facts.directory_unfit.clone());
         let pages = self.pages(self.request.directory.is_some());
         let not_run = not_run.or_else(|| pages.clone().err());
         if let (None, Ok(pages)) = (&not_run, pages) {
-            let (size, memory, seed) = (ground.size, self.memory(), self.seed);
-            let pages = (*pages).min(ground.room_of_roles).max(1);
-            let cgroup = ground.cgroups.frontend.clone();
+            let (size, memory, seed) = (facts.size, self.memory(), self.seed);
+            let pages = (*pages).min(facts.room_of_roles).max(1);
+            let cgroup = facts.cgroups.frontend.clone();
             let task = peer::Task { size, pages, memory, seed, cgroup, peer: under_test.clone() };
             let time = time_for(size, pages.saturating_mul(2)).saturating_add(task.time());
             self.jobs.push(Job { workers: vec![Work::Peer(task)], time });
@@ -221,7 +220,7 @@ impl<'a> SizePlan<'a> {
         let transmits = under_test.transmit > 0;
         for id in PEER {
             let duty = Duty { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
-            // Nothing else tells whether the peer takes these pages: what it leaves untold is unknown.
+            // Nothing else tells whether the peer takes these pages: what it leaves untold is unfacts.
             self.duties.push((vec![id], id != HP615 || transmits, vec![duty]));
         }
     }
@@ -230,7 +229,7 @@ impl<'a> SizePlan<'a> {
     fn memory(&self) -> Source {
         match &self.request.directory {
             Some(path) => Source::Directory(path.clone()),
-            None if self.ground.may_mount => Source::Unattached,
+            None if self.facts.may_mount => Source::Unattached,
             None => Source::Memfd,
         }
     }
@@ -247,7 +246,7 @@ impl<'a> SizePlan<'a> {
 
     /// How many pages the steps take, in `--dir` or elsewhere.
     const fn pages(&self, in_directory: bool) -> &Result<u64, NotRun> {
-        if in_directory { &self.ground.pages_in_directory } else { &self.ground.pages }
+        if in_directory { &self.facts.pages_in_directory } else { &self.facts.pages }
     }
 
     /// A worker's duty, and its job unless something keeps it from running.
@@ -257,12 +256,12 @@ impl<'a> SizePlan<'a> {
         if let (None, Ok(pages)) = (&not_run, &pages) {
             let task = self.task(role, *pages);
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
-            self.jobs.push(Job::alone(task, time_for_steps(self.ground.size, *pages)));
+            self.jobs.push(Job::alone(task, time_for_steps(self.facts.size, *pages)));
         }
         Duty { role, weight, not_run }
     }
 
     fn task(&self, role: Role, pages: u64) -> Task {
-        task(self.request, role, Some(self.ground.size), pages)
+        task(self.request, role, Some(self.facts.size), pages)
     }
 }

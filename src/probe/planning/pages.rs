@@ -1,8 +1,8 @@
 //! How many pages there are to try with.
 
-use super::prevented;
+use super::job::prevented;
 use crate::domain::cgroup::{AccountKind, HugetlbCgroup};
-use crate::domain::inventory::Inventory;
+use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::memory_cgroup::{MemoryCgroup, Reclaim};
 use crate::domain::plan::NotRun;
 use crate::domain::reading::Reading;
@@ -21,7 +21,11 @@ pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) ->
     let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
         return Err(prevented("the pool's counters cannot be read", "see HP101"));
     };
-    let obtainable = available.saturating_add(growable).saturating_add(kept);
+    let allowed = free_on_allowed_nodes(inventory, pool);
+    let obtainable = available.min(allowed).saturating_add(growable).saturating_add(kept);
+    if obtainable == 0 && available > 0 {
+        return Err(prevented(elsewhere(inventory, pool), "free a page there, or widen cpuset.mems"));
+    }
     if obtainable == 0 {
         let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
         let why = format!(
@@ -41,6 +45,31 @@ pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) ->
         return Err(prevented(format!("memory.max has no room for a page of {size}"), "see HP401"));
     }
     Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1).min(in_memory))
+}
+
+/// Pages free on the NUMA nodes that this process may use: the kernel reserves no more for it (`allowed_mems_nr()` in its
+/// `mm/hugetlb.c`). As many as there may be where that is not known.
+fn free_on_allowed_nodes(inventory: &Inventory, pool: &Pool) -> u64 {
+    let Some(mems) = inventory.privileges.mems.known().filter(|_| !pool.numa.is_empty()) else {
+        return u64::MAX;
+    };
+    let allowed = pool.numa.iter().filter(|node| mems.contains(&node.node));
+    allowed.map(|node| node.free.get().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+}
+
+/// Where free pages are that this process may not use.
+fn elsewhere(inventory: &Inventory, pool: &Pool) -> String {
+    let mems = inventory.privileges.mems.known().map(Vec::as_slice).unwrap_or_default();
+    let (allowed, others): (Vec<_>, Vec<_>) = pool.numa.iter().partition(|node| mems.contains(&node.node));
+    let allowed: Vec<_> = allowed.iter().map(|node| format!("node{}", node.node)).collect();
+    let others =
+        others.iter().filter_map(|node| Some((node.node, node.free.get().filter(|free| *free > 0)?)));
+    let others: Vec<_> = others.map(|(node, free)| format!("{free} on node{node}")).collect();
+    format!(
+        "no free page on {}, whose memory alone this process may use (Mems_allowed_list); free: {}",
+        if allowed.is_empty() { "a NUMA node with a pool".to_owned() } else { allowed.join(", ") },
+        others.join(", ")
+    )
 }
 
 /// Whole pages that the limits of this process's cgroups leave, as far as they are known.

@@ -4,6 +4,7 @@ use super::one_size::SHARING;
 use super::*;
 use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
 use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
+use crate::domain::check::CheckId;
 use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
 use crate::domain::peer::{PEER, Peer};
 use crate::domain::plan::{PER_GIB, time_for};
@@ -262,6 +263,41 @@ fn placement_takes_more_than_one_numa_node() {
     }
 }
 
+/// node0 with 8 free pages and node1 with `free`, and a process that may use the memory of `mems` alone.
+fn two_nodes(free: u64, mems: Vec<u32>) -> Inventory {
+    let node = |node, free| NumaPool {
+        node,
+        total: Reading::Known(8),
+        free: Reading::Known(free),
+        surplus: Reading::Known(0),
+    };
+    let both = Pool { numa: vec![node(0, 8), node(1, free)], ..pool("2Mi", 16, 8 + free, 0, 0) };
+    let mut inventory = machine(vec![both]);
+    inventory.privileges.mems = Reading::Known(mems);
+    inventory
+}
+
+#[test]
+fn no_more_pages_are_taken_than_the_allowed_numa_nodes_have() {
+    for (free, mems, pages) in [(1, vec![1], 1), (8, vec![1], 2), (1, vec![0, 1], 2), (0, vec![0], 2)] {
+        let (_, jobs) = planned(&two_nodes(free, mems.clone()), &Request::default());
+        let memfd = tasks(&jobs).find(|task| task.role == Role::Memfd).unwrap();
+        assert_eq!(memfd.pages, pages, "{free} free on node1, mems {mems:?}");
+    }
+}
+
+#[test]
+fn a_process_whose_numa_nodes_have_no_free_page_finds_them_busy_and_not_broken() {
+    let (plan, jobs) = planned(&two_nodes(0, vec![1]), &Request::default());
+    assert!(tasks(&jobs).all(|task| task.role == Role::Syscalls), "{jobs:?}");
+    for duty in &find(&plan, HP501).roles {
+        assert!(
+            matches!(&duty.not_run, Some(NotRun::Prevented { why, .. }) if why.contains("node1")),
+            "{duty:?}"
+        );
+    }
+}
+
 #[test]
 fn time_grows_with_what_is_cleared() {
     assert_eq!(time_for(size("2Mi"), 8), PHASE);
@@ -340,9 +376,6 @@ fn pages_that_the_mount_keeps_are_taken_there_and_nowhere_else() {
         limit_bytes: None,
         min_bytes: Some(8 << 20),
         inodes: None,
-        uid: None,
-        gid: None,
-        mode: None,
         read_only: false,
         hidden_by: None,
         options: Vec::new(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hugeprobe::domain::size::{HugeLen, PageSize};
 use hugeprobe::exchange::frontend::Memory;
-use hugeprobe::linux::hugefile::{HugeFile, Place};
+use hugeprobe::linux::hugefile::{FileSource, HugeFile};
 use hugeprobe::linux::map::Sharing;
 
 use crate::Case;
@@ -29,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn memory(size: PageSize, files: u64) -> Memory {
     let mut memory = Memory::default();
     for _ in 0..files {
-        let file = HugeFile::new(Place::Memfd, HugeLen::new(size, 1).unwrap()).unwrap();
+        let file = HugeFile::new(FileSource::Memfd, HugeLen::new(size, 1).unwrap()).unwrap();
         memory.add(file.as_fd(), file.len(), Sharing::Shared, 1).unwrap();
     }
     memory

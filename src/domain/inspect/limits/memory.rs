@@ -1,16 +1,26 @@
 //! HP401, second part: what `memory.max` leaves, where cgroup v2 is mounted with `memory_hugetlb_accounting`.
 
-use super::super::super::check::{Because, Finding, Outcome};
-use super::super::super::inventory::Pool;
+use super::super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::super::inventory::{Inventory, Pool};
 use super::super::super::memory_cgroup::{MemoryCgroup, Reclaim};
 use super::super::super::reading::Reading;
-use super::super::super::size::human_bytes;
-use super::super::{PAGES_OF_ALL_STEPS, count};
-use super::Question;
+use super::super::super::size::{PageSize, human_bytes};
+use super::super::common::{PAGES_OF_ALL_STEPS, count};
+
+/// What is asked about one payer's memory limits.
+pub(super) struct Question<'a> {
+    pub(super) id: CheckId,
+    pub(super) size: PageSize,
+    pub(super) inventory: &'a Inventory,
+    /// The memory cgroup of the payer.
+    pub(super) cgroup: &'a Reading<MemoryCgroup>,
+    /// Bytes that it has to pay for, of every size; `None` if none are asked for by name.
+    pub(super) needed: Option<u64>,
+}
 
 /// The worse of what the hugetlb limits and the memory limits leave.
 pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
-    let cgroup = match question.payer.memory(question.inventory) {
+    let cgroup = match question.cgroup {
         Reading::Absent => return of_hugetlb,
         Reading::Known(cgroup) => cgroup,
         Reading::Unreadable(why) | Reading::Malformed(why) => {
@@ -34,8 +44,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
 /// `Ok` says in a few words what there is room for.
 fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Finding> {
     let size = question.size;
-    let needed =
-        question.needs().map(|need| need.pages.saturating_mul(need.size.bytes())).reduce(u64::saturating_add);
+    let needed = question.needed;
     let has_swap = question.inventory.limits.swap_bytes.get() != Some(0);
     let most = if has_swap { Reclaim::CacheAndSwap } else { Reclaim::Cache };
     let left = |reclaim| cgroup.tightest(reclaim).map_or(u64::MAX, |room| room.left);

@@ -1,13 +1,12 @@
 //! HP301 to HP304 about the directory that `--dir` names.
 
 use super::super::super::catalogue::{HP301, HP302, HP303, HP304};
-use super::super::super::check::{Because, Finding, Outcome};
+use super::super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::super::inventory::{Directory, DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::super::reading::Reading;
 use super::super::super::request::{Request, Workload};
 use super::super::super::size::{PageSize, human_bytes};
-use super::super::{PAGES_OF_ALL_STEPS, count, needed};
-use super::not_known;
+use super::super::common::{PAGES_OF_ALL_STEPS, count, needed};
 
 /// The directory of `--dir`, and what is asked of it.
 pub(super) struct Used<'a> {
@@ -188,4 +187,11 @@ impl Used<'_> {
     pub(super) fn is_at_or_below(&self, mount: &HugeMount) -> bool {
         self.directory.real_path.as_deref().is_some_and(|path| mount.is_above(path))
     }
+}
+
+/// What is mounted could not be seen.
+pub(super) fn not_known(id: CheckId, size: PageSize, why: &str) -> Finding {
+    let because = Because::new("to see what is mounted there", why)
+        .remedy("mount /proc, and run as a user who may search the directories above");
+    Finding::not_pass(id, size, Outcome::Unknown, format!("not known: {why}"), because)
 }

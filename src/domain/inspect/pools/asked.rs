@@ -1,13 +1,12 @@
 //! HP103 and HP104: the pool against what was asked for, by `--expect` and at boot.
 
-use super::super::count;
-use super::{About, NoPool, pool_file, trouble, untold, with_counters};
+use super::super::about::{About, pool_file, untold};
+use super::super::common::count;
 use crate::domain::catalogue::{HP103, HP104};
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::inventory::BootPool;
 use crate::domain::reading::Reading;
-use crate::domain::request::{Expectation, PageCount};
-use crate::domain::size::PageSize;
+use crate::domain::request::Expectation;
 
 /// HP103.
 pub(super) fn expected(about: &About<'_>) -> Finding {
@@ -132,74 +131,4 @@ fn remedy(about: &About<'_>, unmet: &[(&Expectation, u64)]) -> String {
     }
     // The catalogue's remedy, if there is nothing to write to.
     if lines.len() == 1 { String::new() } else { lines.join("\n") }
-}
-
-// === impl About ===
-
-impl About<'_> {
-    /// Who wants pages of this size, in words that follow "though"; `None` if nobody does.
-    pub(in super::super) fn wanted(&self) -> Option<String> {
-        let request = self.request;
-        let expect =
-            self.expectations().find(|one| one.pages > 0).map(|one| format!("--expect {one} asks for it"));
-        let of_size = |counts: &[_], option: &str| named(counts, self.size, option);
-        expect
-            .or_else(|| of_size(&request.need, "--need"))
-            .or_else(|| of_size(&request.frontend_need, "--frontend-need"))
-            .or_else(|| of_size(&request.backend_need, "--backend-need"))
-            .or_else(|| of_size(&request.reserve, "--reserve"))
-            .or_else(|| {
-                let boot = self.inventory.boot.known()?;
-                let asked = boot.asked(self.size, self.inventory.default_size.get())?;
-                (asked.pages > 0)
-                    .then(|| format!("the boot command line asks for {}", count(asked.pages, "page")))
-            })
-    }
-
-    fn expectations(&self) -> impl Iterator<Item = &Expectation> {
-        self.request.expect.iter().filter(|expectation| expectation.size == self.size)
-    }
-
-    /// Whether there is an `--expect` about this size, and every one is met.
-    fn meets_every_expectation(&self) -> bool {
-        let mut expectations = self.expectations().peekable();
-        expectations.peek().is_some()
-            && expectations.all(|one| self.persistent(one.node).is_ok_and(|pages| one.met_by(pages)))
-    }
-
-    /// Persistent pages of the machine, or of a NUMA node: none where the kernel has no pool. The error says why it is not
-    /// known.
-    fn persistent(&self, node: Option<u32>) -> Result<u64, String> {
-        let pool = match &self.pool {
-            Ok(pool) => *pool,
-            Err(NoPool::None(_)) => return Ok(0),
-            Err(NoPool::Untold(why)) => return Err((*why).to_owned()),
-        };
-        // A kernel without NUMA has one node, and does not show it.
-        let (pages, total, surplus) = match node.map(|node| pool.numa.iter().find(|one| one.node == node)) {
-            None => (pool.persistent(), &pool.total, &pool.surplus),
-            Some(Some(of_node)) => (of_node.persistent(), &of_node.total, &of_node.surplus),
-            Some(None) if node == Some(0) && pool.numa.is_empty() => {
-                (pool.persistent(), &pool.total, &pool.surplus)
-            }
-            Some(None) => return Ok(0),
-        };
-        pages.ok_or_else(|| trouble(&[total, surplus]).to_owned())
-    }
-
-    fn has_node(&self, node: u32) -> bool {
-        self.pool.as_ref().is_ok_and(|pool| pool.numa.iter().any(|one| one.node == node))
-    }
-
-    /// The numbers of the pool, and of each node, as evidence.
-    fn with_numa(&self, finding: Finding) -> Finding {
-        match &self.pool {
-            Ok(pool) => with_counters(finding, pool).with("numa", &pool.numa),
-            Err(_) => finding,
-        }
-    }
-}
-
-fn named(counts: &[PageCount], size: PageSize, option: &str) -> Option<String> {
-    counts.iter().find(|count| count.size == size).map(|count| format!("{option} {count} asks for it"))
 }

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::catalogue::{CHECKS, HP103, HP104, HP105, HP109};
-use crate::domain::inventory::{BootPool, BootRequest, Holder, Holders, LeakedFile, LeakedSegment, NumaPool};
+use crate::domain::check::CheckId;
+use crate::domain::inventory::{
+    BootPool, BootRequest, Holder, Holders, LeakedFile, LeakedSegment, NumaPool, Pool,
+};
 
 const SMALL: PageSize = match PageSize::from_bytes(2 << 20) {
     Some(size) => size,

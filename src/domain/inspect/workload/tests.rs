@@ -232,6 +232,18 @@ fn descriptors_that_are_inherited_are_not_the_workloads() {
 }
 
 #[test]
+fn descriptors_that_cannot_be_counted_make_a_pass_unknown() {
+    let mut inventory = inventory();
+    inventory.limits.nofile = limit(64, 64);
+    inventory.limits.inherited_files = Reading::Unreadable("cannot read /proc/self/fdinfo/3".to_owned());
+    let finding = find(&inventory, &dpdk(&["2Mi=1"]), HP404);
+    assert_eq!(finding.outcome, Unknown);
+    assert!(finding.remedy.contains("fdinfo/3"), "{finding:?}");
+    inventory.limits.nofile = limit(9, 9);
+    assert_eq!(find(&inventory, &dpdk(&["2Mi=1"]), HP404).outcome, Fail);
+}
+
+#[test]
 fn what_the_roles_need_counts_as_needed() {
     let roles = Request {
         frontend_need: vec!["2Mi=8".parse().unwrap()],

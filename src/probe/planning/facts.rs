@@ -1,8 +1,8 @@
 //! What is known of one size before anything is tried: of a machine, from its inventory; of a pod that is not there yet,
 //! from how it will be made.
 
+use super::job::{PodPages, captured, prevented};
 use super::pages::{PAGES, pages_to_take, room_in, room_in_memory};
-use super::{Room, captured, prevented};
 use crate::domain::inventory::{DirectoryKind, Inventory};
 use crate::domain::plan::NotRun;
 use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
@@ -12,9 +12,9 @@ use crate::exchange::role::Cgroups;
 /// CAP_SYS_ADMIN (capabilities(7)): for a file system or an IPC namespace of one's own.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// What the plan of one size stands on.
+/// What is known of one size.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct SizeFacts {
     pub(super) size: PageSize,
     /// How many pages the steps take; why none of them can be run, if so.
     pub(super) pages: Result<u64, NotRun>,
@@ -36,9 +36,9 @@ pub(super) struct Ground {
     pub(super) never_backend_first: Option<NotRun>,
 }
 
-// === impl Ground ===
+// === impl SizeFacts ===
 
-impl Ground {
+impl SizeFacts {
     /// On this machine. `live` is false for a captured tree, where nothing can be tried.
     pub(super) fn of(inventory: &Inventory, size: PageSize, live: bool) -> Self {
         let directory = |group: &Option<RoleCgroup>| group.as_ref().map(|group| group.hugetlb.path.clone());
@@ -66,10 +66,10 @@ impl Ground {
         }
     }
 
-    /// In a probe pod whose containers have `room`. Its directory is taken for what it should be: the
+    /// In a probe pod whose containers may take so many pages. Its directory is taken for what it should be: the
     /// worker that finds it otherwise says so.
-    pub(super) fn in_pod(size: PageSize, room: Room) -> Self {
-        let pages = room.pages.clamp(1, PAGES);
+    pub(super) fn in_pod(size: PageSize, pod: PodPages) -> Self {
+        let pages = pod.pages.clamp(1, PAGES);
         let never = || NotRun::Skipped("the pod's only page is the frontend's".to_owned());
         Self {
             size,
@@ -81,7 +81,7 @@ impl Ground {
             may_mount: false,
             cgroups: Cgroups::default(),
             room_of_roles: u64::MAX,
-            never_backend_first: room.frontend_pays.then(never),
+            never_backend_first: pod.frontend_pays.then(never),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The most that a search may take. What is left out is named among the blind spots.
 #[derive(Debug, Clone)]
-pub struct Effort {
+pub struct SearchLimits {
     /// Time for the whole search.
     pub time: Duration,
     /// Open descriptors of processes.
@@ -13,7 +13,7 @@ pub struct Effort {
     pub files: u64,
 }
 
-/// What is left of an [`Effort`].
+/// What is left of the [`SearchLimits`].
 #[derive(Debug)]
 pub(super) struct Budget {
     until: Instant,
@@ -22,9 +22,9 @@ pub(super) struct Budget {
     exhausted: Option<&'static str>,
 }
 
-// === impl Effort, Budget ===
+// === impl SearchLimits, Budget ===
 
-impl Default for Effort {
+impl Default for SearchLimits {
     /// Looking at every descriptor of a machine with 9,000 processes and a million descriptors took 9 s; without that, 0.6 s.
     fn default() -> Self {
         Self { time: Duration::from_secs(5), descriptors: 4_000_000, files: 400_000 }
@@ -32,12 +32,12 @@ impl Default for Effort {
 }
 
 impl Budget {
-    pub(super) fn new(effort: &Effort) -> Self {
+    pub(super) fn new(limits: &SearchLimits) -> Self {
         let now = Instant::now();
         Self {
-            until: now.checked_add(effort.time).unwrap_or(now),
-            descriptors: effort.descriptors,
-            files: effort.files,
+            until: now.checked_add(limits.time).unwrap_or(now),
+            descriptors: limits.descriptors,
+            files: limits.files,
             exhausted: None,
         }
     }
@@ -90,13 +90,13 @@ mod tests {
 
     #[test]
     fn what_was_left_out_is_named() {
-        let effort = Effort { descriptors: 1, files: 1, ..Effort::default() };
-        let mut budget = Budget::new(&effort);
+        let limits = SearchLimits { descriptors: 1, files: 1, ..SearchLimits::default() };
+        let mut budget = Budget::new(&limits);
         assert!(budget.has_time() && budget.descriptor() && budget.file());
         assert_eq!(budget.exhausted(), None);
         assert!(!budget.file() && !budget.descriptor());
         assert!(budget.exhausted().is_some_and(|why| why.contains("files")));
-        let mut budget = Budget::new(&Effort { time: Duration::ZERO, ..Effort::default() });
+        let mut budget = Budget::new(&SearchLimits { time: Duration::ZERO, ..SearchLimits::default() });
         assert!(!budget.has_time());
         assert!(budget.exhausted().is_some_and(|why| why.contains("time")));
     }

@@ -12,7 +12,7 @@ const SEARCHED: usize = 20_000;
 
 /// A group below a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// Where the hierarchy is mounted.
     pub(super) mount: String,
     /// The groups on the way down from there to the own one.
@@ -47,7 +47,7 @@ pub(super) fn find(
     table: &MountTable<'_>,
     version: CgroupVersion,
     path: &str,
-) -> Result<Place, String> {
+) -> Result<Location, String> {
     let what = match version {
         CgroupVersion::V1 => "the cgroup v1 hierarchy of the hugetlb controller",
         CgroupVersion::V2 => "cgroup v2",
@@ -68,7 +68,7 @@ pub(super) fn find(
             Relation::Unnamed(levels, rest) => search(root, &mount.path, levels, &rest)?,
             Relation::Elsewhere => return None,
         };
-        Some(Place { mount: mount.path.clone().into_owned(), names })
+        Some(Location { mount: mount.path.clone().into_owned(), names })
     });
     reached.ok_or_else(|| format!("no mount of {what} shows this process's group {path}"))
 }
@@ -127,7 +127,7 @@ fn directories(path: PathBuf) -> impl Iterator<Item = String> {
         .filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-// === impl Relative, Place ===
+// === impl Relative, Location ===
 
 impl<'a> Relative<'a> {
     /// Of `/../../a/b`; `None` if it is not absolute or goes up after it went down.
@@ -156,7 +156,7 @@ impl<'a> Relative<'a> {
     }
 }
 
-impl Place {
+impl Location {
     /// The directories from the own group up to the mount.
     pub(super) fn directories(&self) -> impl Iterator<Item = String> {
         (0..=self.names.len()).rev().map(|depth| {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_way_up_begins_with_the_own_group() {
-        let place = Place { mount: "/sys/fs/cgroup".into(), names: vec!["a".into(), "b".into()] };
+        let place = Location { mount: "/sys/fs/cgroup".into(), names: vec!["a".into(), "b".into()] };
         let directories: Vec<_> = place.directories().collect();
         assert_eq!(directories, ["/sys/fs/cgroup/a/b", "/sys/fs/cgroup/a", "/sys/fs/cgroup"]);
     }

@@ -1,0 +1,151 @@
+//! One size, with all that is known of its pool: what HP101 to HP107 judge.
+
+use super::common::count;
+use crate::domain::check::{Because, CheckId, Finding, Outcome};
+use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::reading::Reading;
+use crate::domain::request::{Expectation, PageCount, Request};
+use crate::domain::size::PageSize;
+
+/// One size, and all that is known of it.
+pub(super) struct About<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) request: &'a Request,
+    pub(super) size: PageSize,
+    pub(super) pool: Result<&'a Pool, NoPool<'a>>,
+}
+
+/// Why there is no pool of the size to look at.
+pub(super) enum NoPool<'a> {
+    /// The kernel has none; in a few words.
+    None(String),
+    /// It could not be told; why.
+    Untold(&'a str),
+}
+
+/// What could not be told, for the reason that the reading gives: the same for every check that needs it.
+pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) -> Finding {
+    let because = Because::new("a file of the kernel's with its value", why)
+        .remedy("let this process read the file; if it can, the file is not as the kernel writes it");
+    Finding::not_pass(id, size, Outcome::Unknown, why, because)
+}
+
+/// Why the first of `readings` that is not known is not; one that is there and cannot be read says more than one that is
+/// not there.
+pub(super) fn trouble<'a>(readings: &[&'a Reading<u64>]) -> &'a str {
+    let unreadable = readings.iter().find(|reading| reading.is_trouble());
+    unreadable.and_then(|reading| reading.why_unknown()).unwrap_or("a file of the pool is not there")
+}
+
+/// The pool's numbers as evidence.
+pub(super) fn with_counters(finding: Finding, pool: &Pool) -> Finding {
+    finding
+        .with("total", &pool.total)
+        .with("free", &pool.free)
+        .with("reserved", &pool.reserved)
+        .with("surplus", &pool.surplus)
+        .with("overcommit", &pool.overcommit)
+}
+
+/// A file of the machine's pool.
+pub(super) fn pool_file(size: PageSize, name: &str) -> String {
+    format!("/sys/kernel/mm/hugepages/{}/{name}", size.sysfs_name())
+}
+
+// === impl About ===
+
+impl<'a> About<'a> {
+    pub(super) fn new(inventory: &'a Inventory, request: &'a Request, size: PageSize) -> Self {
+        Self { inventory, request, size, pool: find(inventory, size) }
+    }
+
+    /// Who wants pages of this size, in words that follow "though"; `None` if nobody does.
+    pub(super) fn wanted(&self) -> Option<String> {
+        let request = self.request;
+        let expect =
+            self.expectations().find(|one| one.pages > 0).map(|one| format!("--expect {one} asks for it"));
+        let of_size = |counts: &[_], option: &str| named(counts, self.size, option);
+        expect
+            .or_else(|| of_size(&request.need, "--need"))
+            .or_else(|| of_size(&request.frontend_need, "--frontend-need"))
+            .or_else(|| of_size(&request.backend_need, "--backend-need"))
+            .or_else(|| of_size(&request.reserve, "--reserve"))
+            .or_else(|| {
+                let boot = self.inventory.boot.known()?;
+                let asked = boot.asked(self.size, self.inventory.default_size.get())?;
+                (asked.pages > 0)
+                    .then(|| format!("the boot command line asks for {}", count(asked.pages, "page")))
+            })
+    }
+
+    pub(super) fn expectations(&self) -> impl Iterator<Item = &Expectation> {
+        self.request.expect.iter().filter(|expectation| expectation.size == self.size)
+    }
+
+    /// Whether there is an `--expect` about this size, and every one is met.
+    pub(super) fn meets_every_expectation(&self) -> bool {
+        let mut expectations = self.expectations().peekable();
+        expectations.peek().is_some()
+            && expectations.all(|one| self.persistent(one.node).is_ok_and(|pages| one.met_by(pages)))
+    }
+
+    /// Persistent pages of the machine, or of a NUMA node: none where the kernel has no pool. The error says why it is not
+    /// known.
+    pub(super) fn persistent(&self, node: Option<u32>) -> Result<u64, String> {
+        let pool = match &self.pool {
+            Ok(pool) => *pool,
+            Err(NoPool::None(_)) => return Ok(0),
+            Err(NoPool::Untold(why)) => return Err((*why).to_owned()),
+        };
+        // A kernel without NUMA has one node, and does not show it.
+        let (pages, total, surplus) = match node.map(|node| pool.numa.iter().find(|one| one.node == node)) {
+            None => (pool.persistent(), &pool.total, &pool.surplus),
+            Some(Some(of_node)) => (of_node.persistent(), &of_node.total, &of_node.surplus),
+            Some(None) if node == Some(0) && pool.numa.is_empty() => {
+                (pool.persistent(), &pool.total, &pool.surplus)
+            }
+            Some(None) => return Ok(0),
+        };
+        pages.ok_or_else(|| trouble(&[total, surplus]).to_owned())
+    }
+
+    pub(super) fn has_node(&self, node: u32) -> bool {
+        self.pool.as_ref().is_ok_and(|pool| pool.numa.iter().any(|one| one.node == node))
+    }
+
+    /// The numbers of the pool, and of each node, as evidence.
+    pub(super) fn with_numa(&self, finding: Finding) -> Finding {
+        match &self.pool {
+            Ok(pool) => with_counters(finding, pool).with("numa", &pool.numa),
+            Err(_) => finding,
+        }
+    }
+}
+
+// === impl NoPool ===
+
+impl NoPool<'_> {
+    /// What a check says that has no pool to look at.
+    pub(super) fn finding(&self, id: CheckId, size: PageSize) -> Finding {
+        match self {
+            Self::None(why) => Finding::skip(id, size, why),
+            Self::Untold(why) => untold(id, size, why),
+        }
+    }
+}
+
+fn named(counts: &[PageCount], size: PageSize, option: &str) -> Option<String> {
+    counts.iter().find(|count| count.size == size).map(|count| format!("{option} {count} asks for it"))
+}
+
+fn find(inventory: &Inventory, size: PageSize) -> Result<&Pool, NoPool<'_>> {
+    match &inventory.pools {
+        Reading::Known(pools) => pools.iter().find(|pool| pool.size == size).ok_or_else(|| {
+            let offered: Vec<_> = pools.iter().map(|pool| pool.size.to_string()).collect();
+            let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+            NoPool::None(format!("the kernel does not offer {size} (it offers {offered})"))
+        }),
+        Reading::Absent => Err(NoPool::None("the kernel has no huge pages".to_owned())),
+        Reading::Unreadable(why) | Reading::Malformed(why) => Err(NoPool::Untold(why)),
+    }
+}

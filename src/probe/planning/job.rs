@@ -1,0 +1,61 @@
+//! A job, and what the plan is put together from.
+
+use std::time::Duration;
+
+use super::super::assignment::Work;
+use crate::allocation::Task;
+use crate::domain::check::CheckId;
+use crate::domain::plan::{Duty, Item, NotRun, Role};
+use crate::domain::request::Request;
+use crate::domain::size::PageSize;
+
+pub(super) const CAPTURED: &str = "this is a captured tree: nothing was tried";
+
+/// A phase: one worker, or a pair that talk to each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What each is told.
+    pub workers: Vec<Work>,
+    /// How long they may take.
+    pub time: Duration,
+}
+
+/// What the containers of a probe pod may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PodPages {
+    /// Pages that each may have.
+    pub pages: u64,
+    /// Whether the frontend alone may: it then touches first what is shared.
+    pub frontend_pays: bool,
+}
+
+impl Job {
+    pub(super) fn alone(task: Task, time: Duration) -> Self {
+        Self { workers: vec![Work::Allocation(task)], time }
+    }
+}
+
+pub(super) fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Task {
+    Task {
+        role,
+        size,
+        pages,
+        need: Vec::new(),
+        need_of_roles: Vec::new(),
+        directory: request.directory.clone(),
+        workload: request.workload,
+        root: None,
+    }
+}
+
+pub(super) fn item(id: CheckId, size: Option<PageSize>, mandatory: bool, roles: Vec<Duty>) -> Item {
+    Item { id, size, roles, mandatory }
+}
+
+pub(super) fn prevented(why: impl Into<String>, remedy: &str) -> NotRun {
+    NotRun::Prevented { why: why.into(), remedy: remedy.to_owned() }
+}
+
+pub(super) fn captured() -> NotRun {
+    prevented(CAPTURED, "run hugeprobe check on the machine itself")
+}
