@@ -34,7 +34,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
             let summary = format!("{}; {room}", of_hugetlb.summary);
             Finding { summary, ..of_hugetlb }
         }
-        Err(of_memory) if of_memory.outcome > of_hugetlb.outcome => of_memory,
+        Err(of_memory) if of_memory.outcome > of_hugetlb.outcome => *of_memory,
         _ => of_hugetlb,
     };
     finding = finding.with("memory", cgroup);
@@ -42,7 +42,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
 }
 
 /// `Ok` says in a few words what there is room for.
-fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Finding> {
+fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Box<Finding>> {
     let size = question.size;
     let needed = question.needed;
     let has_swap = question.inventory.limits.swap_bytes.get() != Some(0);
@@ -59,10 +59,10 @@ fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Findi
             ),
             None => format!("memory.max has no room for a page of {size}"),
         };
-        return Err(short(question, cgroup, most, Outcome::Fail, summary, wanted));
+        return Err(Box::new(short(question, cgroup, most, Outcome::Fail, summary, wanted)));
     }
     if let Some(why) = cgroup.not_known().into_iter().next() {
-        return Err(not_known(question, why));
+        return Err(Box::new(not_known(question, why)));
     }
     if cgroup.tightest(Reclaim::Nothing).is_none() {
         let above = if cgroup.complete { "" } else { " as far up as can be seen from here" };
@@ -74,14 +74,14 @@ fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Findi
             "memory.max has room for {} only after the kernel has reclaimed other memory of the cgroup",
             human_bytes(wanted)
         );
-        return Err(short(question, cgroup, Reclaim::Nothing, Outcome::Warn, summary, wanted));
+        return Err(Box::new(short(question, cgroup, Reclaim::Nothing, Outcome::Warn, summary, wanted)));
     }
     let free = question.inventory.pool(size).and_then(Pool::available).unwrap_or(0);
     let useful = free.max(PAGES_OF_ALL_STEPS);
     if needed.is_none() && pages(Reclaim::Cache) < useful {
         let summary = format!("memory.max has room for {} of the {free} free pages", pages(Reclaim::Cache));
         let wanted = useful.saturating_mul(size.bytes());
-        return Err(short(question, cgroup, Reclaim::Cache, Outcome::Warn, summary, wanted));
+        return Err(Box::new(short(question, cgroup, Reclaim::Cache, Outcome::Warn, summary, wanted)));
     }
     Ok(format!("memory.max has room for {}", count(pages(Reclaim::Nothing), "page")))
 }
