@@ -111,9 +111,8 @@ fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static
     let has_directory = asked.has_directory;
     match (call, asked.workload) {
         // With ENOSYS libnuma takes it that there is no NUMA, and DPDK goes on.
-        // Which libnuma the workload has is not known here: it may be in another container.
         (Call::GetMempolicy, Workload::Dpdk) if errno != Errno::ENOSYS => Some((
-            Outcome::Unknown,
+            Outcome::Fail,
             "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",
         )),
         (Call::SetMempolicy, Workload::Dpdk) => {
@@ -153,7 +152,7 @@ mod tests {
             Some(Outcome::Fail)
         );
         for (call, errno, workload, dir, expected) in [
-            (Call::GetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Unknown)),
+            (Call::GetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
             (Call::GetMempolicy, Errno::ENOSYS, Workload::Dpdk, false, None),
             (Call::GetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
             (Call::SetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Warn)),

@@ -67,6 +67,6 @@ impl UsageReader {
 
 async fn requested(api: &Api, node: &str) -> Result<PodUse, ApiError> {
     let request = requests::list_pods_of_node(node, MOST)?;
-    let PodRequests { pages } = api.object(request).await?;
+    let PodRequests { pages } = api.large_object(request).await?;
     Ok(PodUse::Requested(pages.into_iter().collect()))
 }

@@ -71,9 +71,26 @@ impl Api {
     ///
     /// See [`ApiError`].
     pub async fn object<T: DeserializeOwned>(&self, (attempt, request): ApiRequest) -> Result<T, ApiError> {
-        // Parsed from the pieces that came: a list of pods is long, and is not copied into one piece.
+        let body = self.answer(&attempt, request).await?.to_bytes();
+        self.parsed(attempt, serde_json::from_slice(&body))
+    }
+
+    /// As [`Self::object`], for an answer of many megabytes: it is parsed from the pieces that arrived and never copied into
+    /// one. For few types, because each is compiled once more.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn large_object<T: DeserializeOwned>(
+        &self,
+        (attempt, request): ApiRequest,
+    ) -> Result<T, ApiError> {
         let body = self.answer(&attempt, request).await?.aggregate();
-        match serde_json::from_reader(body.reader()) {
+        self.parsed(attempt, serde_json::from_reader(body.reader()))
+    }
+
+    fn parsed<T>(&self, attempt: Attempt, parsed: serde_json::Result<T>) -> Result<T, ApiError> {
+        match parsed {
             Ok(object) => {
                 self.meter.succeeded(attempt.verb, attempt.resource);
                 Ok(object)
