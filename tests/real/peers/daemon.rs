@@ -49,27 +49,7 @@ pub(crate) const ROWS: &[Row] = &[
         start: |directory| storage_daemon(directory, 2),
         serves: reads_its_disk,
     },
-    Row {
-        name: "virtiofsd of QEMU",
-        start: |directory| {
-            let share = format!("source={}", directory.display());
-            Daemon::start(
-                "/usr/lib/qemu/virtiofsd",
-                directory,
-                &["-o", "sandbox=chroot", "-o", &share],
-                "--socket-path=",
-            )
-        },
-        serves: ends_with_its_client,
-    },
-    Row {
-        name: "virtiofsd of rust-vmm",
-        start: |directory| {
-            let share = format!("--shared-dir={}", directory.display());
-            Daemon::start("/usr/libexec/virtiofsd", directory, &["--sandbox=none", &share], "--socket-path=")
-        },
-        serves: ends_with_its_client,
-    },
+    Row { name: "virtiofsd", start: file_system_daemon, serves: ends_with_its_client },
 ];
 
 /// A daemon, ended when dropped.
@@ -121,6 +101,16 @@ impl Drop for Daemon {
 }
 
 // === the daemons ===
+
+/// That of rust-vmm, as Debian 13 has it, or that of QEMU before 8.0, as Debian 12 has it.
+fn file_system_daemon(directory: &Path) -> Option<Daemon> {
+    let shared = format!("--shared-dir={}", directory.display());
+    let source = format!("source={}", directory.display());
+    let of_rust_vmm = ["--sandbox=none", shared.as_str()];
+    let of_qemu = ["-o", "sandbox=chroot", "-o", source.as_str()];
+    Daemon::start("/usr/libexec/virtiofsd", directory, &of_rust_vmm, "--socket-path=")
+        .or_else(|| Daemon::start("/usr/lib/qemu/virtiofsd", directory, &of_qemu, "--socket-path="))
+}
 
 fn storage_daemon(directory: &Path, queues: u32) -> Option<Daemon> {
     let disk = directory.join("disk");

@@ -9,8 +9,7 @@ use crate::context::{Machine, Missing, SMALL};
 pub(super) const CASES: &[Case] = &[
     ("peers: a block device with 1 queue takes the pages, and serves its disk before and after", row::<0>),
     ("peers: a block device with 2 queues takes the pages, and serves its disk before and after", row::<1>),
-    ("peers: QEMU's virtiofsd takes the pages, and ends with its client as ever", row::<2>),
-    // Debian 12 has no package of rust-vmm's virtiofsd: `tests/hostile` tries it where it is installed.
+    ("peers: virtiofsd takes the pages, and ends with its client as ever", row::<2>),
 ];
 
 fn row<const ROW: usize>(machine: &Machine) -> Result<(), Missing> {
