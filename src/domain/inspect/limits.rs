@@ -1,5 +1,5 @@
-//! HP401 and HP402: what the hugetlb cgroups, and the memory cgroup where huge pages count against it, leave of each size. HP403 to HP408: what the process limits leave of the
-//! workload, by the rules of `workload`.
+//! HP401 and HP402: what the hugetlb cgroups leave of each size, and the memory cgroup where huge pages count against it.
+//! HP403 to HP408: what the process limits leave of the workload, by the rules of `workload`.
 
 mod memory;
 

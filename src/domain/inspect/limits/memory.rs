@@ -29,7 +29,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
         }
     };
     let of_memory = judge(question, cgroup);
-    let mut finding = match of_memory {
+    let finding = match of_memory {
         Ok(room) if of_hugetlb.outcome == Outcome::Pass => {
             let summary = format!("{}; {room}", of_hugetlb.summary);
             Finding { summary, ..of_hugetlb }
@@ -37,8 +37,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
         Err(of_memory) if of_memory.outcome > of_hugetlb.outcome => *of_memory,
         _ => of_hugetlb,
     };
-    finding = finding.with("memory", cgroup);
-    finding
+    finding.with("memory", cgroup)
 }
 
 /// `Ok` says in a few words what there is room for.
