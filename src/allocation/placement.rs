@@ -7,16 +7,16 @@ use std::io;
 
 use serde_json::json;
 
-use super::Task;
+use super::AllocationTask;
 use super::backing::{Backing, touch};
 use super::evidence::pool;
 use super::explain::{error_name, mems_allowed};
-use super::meter::Meter;
 use super::numa::{NoWay, Way};
+use super::pool::PoolCounters;
 use crate::domain::catalogue::{HP506, HP507};
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::counters::{Counters, NodeCounters};
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::map::Fill;
 
@@ -44,26 +44,26 @@ const TRIES: u32 = 3;
 /// NUMA nodes asked at most: what is told of them must fit a part.
 const MOST_NODES: usize = 128;
 
-/// Asks each node and tells HP506 and HP507.
+/// Asks each node and reports HP506 and HP507.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone; no machine has the length.
-pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone; no machine has the length.
+pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let len = HugeLen::new(size, 1).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    tell.step(HP506, "read the NUMA nodes")?;
-    let meter = Meter::new(task, size);
-    let start = match meter.read() {
+    output.step(HP506, "read the NUMA nodes")?;
+    let counters = PoolCounters::new(task, size);
+    let start = match counters.read() {
         Ok(start) if start.numa.len() > 1 => start,
         Ok(_) => {
-            tell.found(Finding::skip(HP506, size, "one NUMA node"))?;
-            return tell.found(Finding::skip(HP507, size, "one NUMA node"));
+            output.found(Finding::skip(HP506, size, "one NUMA node"))?;
+            return output.found(Finding::skip(HP507, size, "one NUMA node"));
         }
         Err(why) => {
             for id in [HP506, HP507] {
                 let because = Because::new("the pool's counters per NUMA node", why.as_str());
                 let summary = "the counters cannot be read";
-                tell.found(Finding::not_pass(id, size, Outcome::Unknown, summary, because))?;
+                output.found(Finding::not_pass(id, size, Outcome::Unknown, summary, because))?;
             }
             return Ok(());
         }
@@ -72,14 +72,14 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
     for node in start.numa.iter().take(MOST_NODES) {
         let mut landing = Landing::Empty;
         for round in 1..=TRIES {
-            let now = meter.read().unwrap_or_else(|_| start.clone());
+            let now = counters.read().unwrap_or_else(|_| start.clone());
             landing = match of_node(&now, node.node) {
                 Some(node) if node.free == 0 => Landing::Empty,
                 Some(node) if node.free <= now.reserved => Landing::HeldBack,
                 _ => {
                     let again = if round > 1 { format!(" (try {round})") } else { String::new() };
-                    tell.step(HP506, &format!("take one page of node{}{again}", node.node))?;
-                    ask(node.node, len, &meter)
+                    output.step(HP506, &format!("take one page of node{}{again}", node.node))?;
+                    ask(node.node, len, &counters)
                 }
             };
             if !matches!(landing, Landing::Elsewhere(_)) {
@@ -95,12 +95,12 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
         })
         .collect();
     let left_out = start.numa.len().saturating_sub(MOST_NODES);
-    tell.found(where_asked(size, &landings).with("nodes", &nodes).with("left_out", left_out))?;
-    tell.found(each_gives(size, &landings).with("nodes", &nodes).with("pool", pool(&start)))
+    output.found(where_asked(size, &landings).with("nodes", &nodes).with("left_out", left_out))?;
+    output.found(each_gives(size, &landings).with("nodes", &nodes).with("pool", pool(&start)))
 }
 
 /// Takes one page of a node and gives it back.
-fn ask(node: u32, len: HugeLen, meter: &Meter) -> Landing {
+fn ask(node: u32, len: HugeLen, counters: &PoolCounters) -> Landing {
     let held = match Backing::Anonymous.map(len, Fill::OnTouch) {
         Ok(held) => held,
         Err(error) => return Landing::NotAsked(error.to_string()),
@@ -109,15 +109,15 @@ fn ask(node: u32, len: HugeLen, meter: &Meter) -> Landing {
         Ok(way) => way,
         Err(NoWay::Refused(why) | NoWay::Unasked(why)) => return Landing::NotAsked(why),
     };
-    let before = meter.read();
+    let before = counters.read();
     if let Err(error) = touch(&held.mapping, 0, len.size()) {
         return Landing::Refused(error_name(&error));
     }
-    let landed = match held.look().numa.known().map(Vec::as_slice) {
-        Some([(landed, 1)]) => Ok(*landed),
+    let landed = match held.observe().numa() {
+        [(landed, 1)] => Ok(*landed),
         _ => held.mapping.node_of(0),
     };
-    let after = meter.read();
+    let after = counters.read();
     let method = way.name();
     drop(way);
     if let Err(error) = held.release() {

@@ -248,6 +248,12 @@ impl<'a> Backend<'a> {
         &self.table
     }
 
+    /// The frontend's memory, once nothing is served any more.
+    #[must_use]
+    pub fn into_table(self) -> Table {
+        self.table
+    }
+
     // --- the rings ---
 
     /// Moves frames; how many.

@@ -26,7 +26,7 @@ use super::role::Source;
 use super::socket::{SocketError, accept, connect};
 use crate::domain::catalogue::{HP612, HP613, HP614, HP615};
 use crate::domain::check::{CheckId, Outcome};
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::peer::Peer as UnderTest;
 use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
@@ -92,8 +92,8 @@ impl Task {
 /// # Errors
 ///
 /// Whoever listens is gone. Nothing is held any more.
-pub fn run(task: &Task, listener: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut account = Account::new(task.size, tell);
+pub fn run(task: &Task, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
+    let mut account = Account::new(task.size, output);
     match session(task, listener, &mut account) {
         Ok(()) => {}
         Err(Stop::Found(id, bad)) => account.bad(id, *bad)?,

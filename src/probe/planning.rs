@@ -6,7 +6,7 @@ mod pages;
 
 use std::time::Duration;
 
-use crate::allocation::Task;
+use crate::allocation::AllocationTask;
 use crate::domain::catalogue::HP407;
 use crate::domain::check::CheckId;
 use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
@@ -117,7 +117,7 @@ pub fn plan_in_pod(
 fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
     if not_run.is_none() {
         let need = request.needs().copied().collect();
-        jobs.push(Job::alone(Task { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
+        jobs.push(Job::alone(AllocationTask { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
     }
     let duty = Duty { role: Role::Syscalls, weight: Weight::Full, not_run };
     plan.items.push(item(HP407, None, false, vec![duty]));
@@ -156,13 +156,13 @@ pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> b
 }
 
 impl Job {
-    fn alone(task: Task, time: Duration) -> Self {
+    fn alone(task: AllocationTask, time: Duration) -> Self {
         Self { workers: vec![Work::Allocation(task)], time }
     }
 }
 
-fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Task {
-    Task {
+fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> AllocationTask {
+    AllocationTask {
         role,
         size,
         pages,
