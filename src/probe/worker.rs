@@ -100,19 +100,21 @@ struct StepwisePart<W> {
 
 impl<W> StepwisePart<W> {
     fn wait(&self) -> io::Result<()> {
+        if !self.stepwise {
+            return Ok(());
+        }
         let mut byte = [0];
-        while self.stepwise {
+        loop {
             match nix::unistd::read(io::stdout().as_fd(), &mut byte) {
                 Ok(0) => {
                     let why = "the step was not allowed to be tried";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
                 }
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
     }
 }
 
