@@ -9,7 +9,6 @@ use nix::sys::stat::{major, minor};
 use vm_memory::Bytes as _;
 
 use crate::domain::inventory::HugeMount;
-use crate::domain::movement::Placed;
 use crate::domain::reading::Reading;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::errno::{is_not_offered, named};
@@ -56,13 +55,13 @@ pub(super) enum MapError {
     },
 }
 
-/// What the kernel says of a mapping of ours.
+/// What the kernel shows of a mapping of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sight {
-    /// smaps.
-    pub(super) facts: Reading<MappingFacts>,
-    /// numa_maps: (NUMA node, pages).
-    pub(super) numa: Reading<Vec<(u32, u64)>>,
+pub(super) struct Observed {
+    /// Page size and huge pages held.
+    pub(super) smaps: Reading<MappingFacts>,
+    /// (NUMA node, pages).
+    pub(super) numa_maps: Reading<Vec<(u32, u64)>>,
 }
 
 // === impl Backing ===
@@ -128,9 +127,9 @@ impl Held {
         Self { mapping, file }
     }
 
-    /// What the kernel says of it.
-    pub(super) fn look(&self) -> Sight {
-        Sight::of(&self.mapping)
+    /// What the kernel shows of it.
+    pub(super) fn observe(&self) -> Observed {
+        Observed::of(&self.mapping)
     }
 
     /// Unmaps it and closes the file.
@@ -142,32 +141,34 @@ impl Held {
     }
 }
 
-// === impl Sight ===
+// === impl Observed ===
 
-impl Sight {
+impl Observed {
     pub(super) fn of(mapping: &Mapping) -> Self {
-        Self {
-            facts: smaps::mapping_at(mapping.address()),
-            numa: numa_maps::nodes_of_mapping_at(mapping.address()),
-        }
+        let smaps = smaps::mapping_at(mapping.address());
+        let numa_maps = match &smaps {
+            // Pages that are not there are on no node.
+            Reading::Known(facts) if facts.held_bytes() == 0 => Reading::Known(Vec::new()),
+            _ => numa_maps::nodes_of_mapping_at(mapping.address()),
+        };
+        Self { smaps, numa_maps }
     }
 
     /// How many pages it holds, if that is known.
     pub(super) fn pages(&self, size: PageSize) -> Option<u64> {
-        self.facts.known().map(|facts| facts.held_bytes() / size.bytes())
+        self.smaps.known().map(|facts| facts.held_bytes() / size.bytes())
     }
 
-    /// `pages` pages, on the nodes that are known.
-    pub(super) fn placed(&self, pages: u64) -> Placed {
-        Placed { pages, numa: self.numa.known().cloned().unwrap_or_default() }
+    /// (NUMA node, pages) as far as known.
+    pub(super) fn numa(&self) -> &[(u32, u64)] {
+        self.numa_maps.known().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// What is newly placed since `before`, `pages` in all.
-    pub(super) fn placed_since(&self, before: &Self, pages: u64) -> Placed {
-        let (now, then) = (self.placed(pages).numa, before.placed(0).numa);
-        let had = |node: u32| then.iter().filter(|(n, _)| *n == node).map(|(_, pages)| *pages).sum::<u64>();
-        let new = now.iter().map(|(node, pages)| (*node, pages.saturating_sub(had(*node))));
-        Placed { pages, numa: new.filter(|(_, pages)| *pages > 0).collect() }
+    /// (NUMA node, pages) of what was added since `before`.
+    pub(super) fn numa_since(&self, before: &Self) -> Vec<(u32, u64)> {
+        let had = |node: u32| before.numa().iter().filter(|(n, _)| *n == node).map(|(_, n)| *n).sum::<u64>();
+        let new = self.numa().iter().map(|(node, pages)| (*node, pages.saturating_sub(had(*node))));
+        new.filter(|(_, pages)| *pages > 0).collect()
     }
 }
 
@@ -185,23 +186,22 @@ pub(super) fn touch(mapping: &Mapping, page: u64, size: PageSize) -> io::Result<
 mod tests {
     use super::*;
 
-    fn sight(numa: Reading<Vec<(u32, u64)>>) -> Sight {
+    fn observed(numa_maps: Reading<Vec<(u32, u64)>>) -> Observed {
         let facts = MappingFacts { page_bytes: 2 << 20, private_bytes: 2 << 20, shared_bytes: 4 << 20 };
-        Sight { facts: Reading::Known(facts), numa }
+        Observed { smaps: Reading::Known(facts), numa_maps }
     }
 
     #[test]
     fn a_touch_is_placed_on_the_node_that_has_one_page_more() {
-        let before = sight(Reading::Known(vec![(0, 2)]));
-        let after = sight(Reading::Known(vec![(0, 2), (1, 1)]));
-        assert_eq!(after.placed_since(&before, 1), Placed { pages: 1, numa: vec![(1, 1)] });
-        let blind = sight(Reading::Absent);
-        assert_eq!(blind.placed_since(&before, 1), Placed::somewhere(1));
+        let before = observed(Reading::Known(vec![(0, 2)]));
+        let after = observed(Reading::Known(vec![(0, 2), (1, 1)]));
+        assert_eq!(after.numa_since(&before), [(1, 1)]);
+        assert_eq!(observed(Reading::Absent).numa_since(&before), []);
     }
 
     #[test]
     fn pages_are_counted_shared_or_not() {
-        assert_eq!(sight(Reading::Absent).pages(PageSize::from_bytes(2 << 20).unwrap()), Some(3));
+        assert_eq!(observed(Reading::Absent).pages(PageSize::from_bytes(2 << 20).unwrap()), Some(3));
     }
 
     #[test]

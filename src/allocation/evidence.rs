@@ -2,28 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::backing::Sight;
-use super::trial::Trial;
+use super::attempts::Attempts;
+use super::backing::Observed;
 use crate::domain::check::Finding;
 use crate::domain::counters::{Counters, Movement, NodeCounters};
-use crate::domain::size::PageSize;
 
 /// NUMA nodes shown at most, of those whose counters moved.
 const NODES_SHOWN: usize = 8;
 
-/// Adds the steps of `trials` to a finding: counters before, expected and after, and the mapping as it was last seen.
-pub(super) fn with_trials(mut finding: Finding, trials: &[&Trial], size: PageSize) -> Finding {
-    let shown: Vec<_> = trials.iter().filter_map(|trial| trial.shown(size)).collect();
+/// Adds what the steps showed to a finding: counters before, expected and after, and the mapping as it was last seen.
+pub(super) fn with_attempts(mut finding: Finding, attempts: &[&Attempts]) -> Finding {
+    let shown: Vec<_> = attempts.iter().filter_map(|attempts| attempts.shown()).collect();
     let steps: Vec<_> = shown.iter().filter_map(|done| done.movement.as_ref().ok()).map(movement).collect();
     if !steps.is_empty() {
         finding = finding.with("steps", steps);
     }
-    if let Some((sight, _)) = shown.last().and_then(|done| done.mapping.as_ref()) {
-        finding = finding.with("mapping", mapping(sight));
+    if let Some(observed) = shown.last().and_then(|done| done.mapping.as_ref()) {
+        finding = finding.with("mapping", mapping(observed));
     }
-    let tries = trials.iter().map(|trial| trial.tries()).max().unwrap_or(0);
+    let tries = attempts.iter().map(|attempts| attempts.tries()).max().unwrap_or(0);
     if tries > 1 {
-        let off: Vec<_> = trials.iter().flat_map(|trial| trial.deviations()).collect();
+        let off: Vec<_> = attempts.iter().flat_map(|attempts| attempts.off_by()).collect();
         finding = finding.with("tries", tries);
         if !off.is_empty() {
             finding = finding.with("off_by", off);
@@ -33,14 +32,14 @@ pub(super) fn with_trials(mut finding: Finding, trials: &[&Trial], size: PageSiz
 }
 
 /// What the kernel says of a mapping of ours.
-pub(super) fn mapping(sight: &Sight) -> Value {
-    let numa = sight.numa.clone().map(|nodes| {
+pub(super) fn mapping(observed: &Observed) -> Value {
+    let numa = observed.numa_maps.clone().map(|nodes| {
         nodes
             .iter()
             .map(|(node, pages)| (format!("node{node}"), Value::from(*pages)))
             .collect::<serde_json::Map<_, _>>()
     });
-    json!({ "smaps": sight.facts, "numa_maps": numa })
+    json!({ "smaps": observed.smaps, "numa_maps": numa })
 }
 
 /// The machine's counters, without the NUMA nodes.

@@ -5,22 +5,22 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
+use super::attempts::Refusal;
 use super::backing::MapError;
-use super::meter::Reservable;
 use super::nodes::AllowedNodes;
-use super::trial::Refusal;
+use super::pool::Reservable;
 use crate::domain::check::{Because, Outcome};
 use crate::domain::size::HugeLen;
 use crate::linux::errno::named;
 use crate::linux::hugefile::HugeFileError;
 use crate::linux::root::HostRoot;
 
-/// A mapping that was refused; `room` is what could be reserved before and after the attempt, as far as known.
+/// A mapping that was refused; `reservable` is what could be reserved before and after it, as far as known.
 pub(super) fn map_refused(
     error: &MapError,
     len: HugeLen,
     how: &str,
-    room: [Option<Reservable>; 2],
+    reservable: [Option<Reservable>; 2],
 ) -> Refusal {
     let (pages, size) = (len.pages(), len.size());
     let expected = format!("{} of {size} {how} reserved", counted(pages));
@@ -48,12 +48,13 @@ pub(super) fn map_refused(
         };
         return fail(error_text.clone(), because(error_text, remedy));
     }
-    let [before, after] =
-        room.map(|room| room.map_or_else(|| "?".to_owned(), |room| room.pages().to_string()));
+    let [before, after] = reservable.map(|reservable| {
+        reservable.map_or_else(|| "?".to_owned(), |reservable| reservable.pages().to_string())
+    });
     let seen = format!("{error_text}; pages that could be promised: {before} before, {after} after");
-    if room.iter().all(|room| room.is_some_and(|room| room.pages() >= pages)) {
+    if reservable.iter().all(|reservable| reservable.is_some_and(|reservable| reservable.pages() >= pages)) {
         let summary = format!("reservation refused: ENOMEM, pages to be had: {after}");
-        let refusal = fail(summary, because(seen, reservation_limits(pages, room[1])));
+        let refusal = fail(summary, because(seen, reservation_limits(pages, reservable[1])));
         return Refusal { again: true, ..refusal };
     }
     Refusal {
@@ -94,8 +95,8 @@ pub(super) fn touch_remedy(error: &io::Error) -> String {
 }
 
 /// Everything that makes mmap answer ENOMEM though the pool has pages.
-pub(super) fn reservation_limits(pages: u64, room: Option<Reservable>) -> String {
-    if room.is_some_and(|room| room.available < pages) {
+pub(super) fn reservation_limits(pages: u64, reservable: Option<Reservable>) -> String {
+    if reservable.is_some_and(|reservable| reservable.free < pages) {
         return "the pool would have to grow (overcommit) and did not: memory is short or in pieces; make the pool itself \
                 large enough (HP106)"
             .to_owned();
@@ -152,33 +153,33 @@ mod tests {
     use super::*;
     use crate::domain::size::PageSize;
 
-    fn refusal(errno: Errno, room: [Option<u64>; 2]) -> Refusal {
-        let room = room.map(|pages| pages.map(|available| Reservable { available, growable: 0 }));
+    fn refusal(errno: Errno, reservable: [Option<u64>; 2]) -> Refusal {
+        let reservable = reservable.map(|pages| pages.map(|free| Reservable { free, overcommit: 0 }));
         let len = HugeLen::new(PageSize::from_bytes(2 << 20).unwrap(), 2).unwrap();
-        map_refused(&MapError::mmap(errno.into()), len, "MAP_HUGETLB", room)
+        map_refused(&MapError::mmap(errno.into()), len, "MAP_HUGETLB", reservable)
     }
 
     #[test]
     fn enomem_is_a_limit_only_if_there_was_room_before_and_after() {
-        for (room, outcome, part) in [
+        for (reservable, outcome, part) in [
             ([Some(2), Some(9)], Outcome::Fail, "HP402"),
             ([Some(2), Some(1)], Outcome::Unknown, "HP105"),
             ([Some(0), Some(2)], Outcome::Unknown, "HP105"),
             ([None, Some(2)], Outcome::Unknown, "HP105"),
             ([None, None], Outcome::Unknown, "HP105"),
         ] {
-            let refusal = refusal(Errno::ENOMEM, room);
-            assert_eq!(refusal.outcome, outcome, "{room:?}");
-            assert!(refusal.again && refusal.because.remedy.contains(part), "{room:?}: {refusal:?}");
+            let refusal = refusal(Errno::ENOMEM, reservable);
+            assert_eq!(refusal.outcome, outcome, "{reservable:?}");
+            assert!(refusal.again && refusal.because.remedy.contains(part), "{reservable:?}: {refusal:?}");
             assert!(refusal.because.seen.contains("ENOMEM"), "{refusal:?}");
         }
     }
 
     #[test]
     fn a_pool_that_cannot_grow_is_told_from_a_limit() {
-        let room = |available, growable| Some(Reservable { available, growable });
-        assert!(reservation_limits(2, room(2, 0)).contains("HP402"));
-        assert!(reservation_limits(2, room(1, 9)).contains("HP106"));
+        let reservable = |free, overcommit| Some(Reservable { free, overcommit });
+        assert!(reservation_limits(2, reservable(2, 0)).contains("HP402"));
+        assert!(reservation_limits(2, reservable(1, 9)).contains("HP106"));
     }
 
     #[test]

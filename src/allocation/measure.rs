@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use vm_memory::{VolatileMemory as _, VolatileSlice};
 
-use super::Task;
+use super::AllocationTask;
 use super::backing::touch;
-use super::meter::Meter;
+use super::pool::PoolCounters;
 use crate::domain::catalogue::{HP701, HP702};
 use crate::domain::check::{CheckId, Finding};
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::size::{HugeLen, PageSize, human_bytes};
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::{FileSource, HugeFile};
@@ -31,32 +31,34 @@ const CHUNK: usize = 64 << 10;
 /// "Several" threads, at most: memory is the limit long before that.
 const THREADS: usize = 4;
 
-/// Measures and tells HP701 and HP702.
+/// Measures and reports HP701 and HP702.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone; no machine has the length.
-pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone; no machine has the length.
+pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let pages = (SPAN as u64).div_ceil(size.bytes());
     let len = HugeLen::new(size, pages).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let skip = |tell: &mut dyn Telling, id: CheckId, why: &str| tell.found(Finding::skip(id, size, why));
-    let available = Meter::new(task, size).read().map(|now| now.available());
+    let skip =
+        |output: &mut dyn WorkerOutput, id: CheckId, why: &str| output.found(Finding::skip(id, size, why));
+    let available = PoolCounters::new(task, size).read().map(|now| now.available());
     match available {
         Ok(available) if available >= pages => {}
         Ok(available) => {
             let why = format!("{pages} pages are measured on, {available} are to be had");
-            skip(tell, HP701, &why)?;
-            return skip(tell, HP702, &why);
+            skip(output, HP701, &why)?;
+            return skip(output, HP702, &why);
         }
         Err(why) => {
-            skip(tell, HP701, &why)?;
-            return skip(tell, HP702, &why);
+            skip(output, HP701, &why)?;
+            return skip(output, HP702, &why);
         }
     }
-    let finding = bandwidth(len, tell)?.unwrap_or_else(|error| Finding::skip(HP701, size, named(&error)));
-    tell.found(finding)?;
-    let finding = random_reads(len, tell)?.unwrap_or_else(|error| Finding::skip(HP702, size, named(&error)));
-    tell.found(finding)
+    let finding = bandwidth(len, output)?.unwrap_or_else(|error| Finding::skip(HP701, size, named(&error)));
+    output.found(finding)?;
+    let finding =
+        random_reads(len, output)?.unwrap_or_else(|error| Finding::skip(HP702, size, named(&error)));
+    output.found(finding)
 }
 
 // === HP701 ===
@@ -64,9 +66,9 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
 /// Populates, writes and reads `len`, by one thread and by several.
 ///
 /// The first populate is a figure of its own: in a virtual machine the host may have to find the memory only then.
-fn bandwidth(len: HugeLen, tell: &mut dyn Telling) -> io::Result<io::Result<Finding>> {
+fn bandwidth(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Result<Finding>> {
     let several = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    tell.step(HP701, &format!("populate {} pages for the first time", len.pages()))?;
+    output.step(HP701, &format!("populate {} pages for the first time", len.pages()))?;
     let first = match once(len, 1) {
         Ok([populate, ..]) => per_second(len.bytes(), populate),
         Err(error) => return Ok(Err(error)),
@@ -76,7 +78,7 @@ fn bandwidth(len: HugeLen, tell: &mut dyn Telling) -> io::Result<io::Result<Find
         .with("bytes", len.bytes())
         .with("first_populate_gb_per_s", rounded(first));
     for threads in if several > 1 { vec![1, several] } else { vec![1] } {
-        tell.step(HP701, &format!("populate, write and read {} pages, threads: {threads}", len.pages()))?;
+        output.step(HP701, &format!("populate, write and read {} pages, threads: {threads}", len.pages()))?;
         let speeds = match once(len, threads) {
             Ok(speeds) => speeds,
             Err(error) => return Ok(Err(error)),
@@ -161,8 +163,8 @@ fn copy(
 // === HP702 ===
 
 /// Reads that each depend on the one before, on ordinary and on huge pages in turn; the better of two rounds counts.
-fn random_reads(len: HugeLen, tell: &mut dyn Telling) -> io::Result<io::Result<Finding>> {
-    tell.step(HP702, &format!("random reads over {}", human_bytes(SPAN as u64)))?;
+fn random_reads(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Result<Finding>> {
+    output.step(HP702, &format!("random reads over {}", human_bytes(SPAN as u64)))?;
     let measured = || -> io::Result<[Duration; 2]> {
         let huge = Mapping::anonymous(len, Fill::OnTouch)?;
         populate(&huge, 0..usize::try_from(len.pages()).map_err(io::Error::other)?, len.size())?;

@@ -1,25 +1,24 @@
-//! Takes real pages, step by step, and tells how it went: HP5xx, `--need`, and what is measured.
+//! Takes real pages, step by step: HP5xx, `--need`, and what is measured.
 //!
-//! Runs in a worker process of its own. Every step is announced before it is tried, because a page that cannot be had
-//! may kill whoever touches it; the parent then knows what did. The rule for each page: map it (that reserves), then
+//! Runs in a worker process. Every step is announced before it is tried: a page that cannot be had may kill the process
+//! that touches it, and the parent then knows which step it was. The rule for each page: map it (that reserves), then
 //! MADV_POPULATE_WRITE, then write. Whatever is held is given back on every way out, a kill included.
 //!
-//! `sequence` is the heart; `trial` decides what a step that others may have disturbed amounts to.
+//! `sequence` has HP501 to HP505; `attempts` judges each step.
 
+mod attempts;
 mod backing;
 mod evidence;
 mod explain;
 mod measure;
-mod meter;
 mod need;
 mod nodes;
 mod numa;
 mod placement;
+mod pool;
 mod sequence;
-mod stage;
 mod syscalls;
 mod sysv;
-mod trial;
 
 use std::io;
 use std::path::PathBuf;
@@ -27,7 +26,7 @@ use std::path::PathBuf;
 use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::plan::Role;
 use crate::domain::request::{PageCount, Workload};
 use crate::domain::size::PageSize;
@@ -36,7 +35,7 @@ use backing::Backing;
 
 /// What one worker is to do. Travels to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
+pub struct AllocationTask {
     /// Which work.
     pub role: Role,
     /// The page size; `None` for [`Role::Syscalls`] alone.
@@ -72,12 +71,12 @@ pub struct RoleNeed {
     pub need: Vec<PageCount>,
 }
 
-/// Does the work of `task` and tells every finding of its role, each once.
+/// Does the work of `task` and reports every finding of its role once.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone, or the task is none (a length that no machine has, no size). Nothing is held any more.
-pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone, or the task cannot be done (no size, or more pages than an address space holds). Nothing is held any more.
+pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
     // Beyond RLIMIT_FSIZE ftruncate raises a signal that kills; blocked, it answers EFBIG, which can be told.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
@@ -87,14 +86,14 @@ pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
         io::Error::new(io::ErrorKind::InvalidInput, format!("the {} worker needs a page size", task.role))
     });
     match task.role {
-        Role::Anonymous => sequence::run(task, size?, Backing::Anonymous, tell),
-        Role::Memfd => sequence::run(task, size?, Backing::Memfd, tell),
-        Role::Hugetlbfs => sequence::run(task, size?, Backing::hugetlbfs(task.directory.as_deref()), tell),
-        Role::Placement => placement::run(task, size?, tell),
-        Role::SysV => sysv::run(task, size?, tell),
-        Role::Need => need::run(task, size?, tell),
-        Role::Syscalls => syscalls::run(task, tell),
-        Role::Measure => measure::run(task, size?, tell),
+        Role::Anonymous => sequence::run(task, size?, Backing::Anonymous, output),
+        Role::Memfd => sequence::run(task, size?, Backing::Memfd, output),
+        Role::Hugetlbfs => sequence::run(task, size?, Backing::hugetlbfs(task.directory.as_deref()), output),
+        Role::Placement => placement::run(task, size?, output),
+        Role::SysV => sysv::run(task, size?, output),
+        Role::Need => need::run(task, size?, output),
+        Role::Syscalls => syscalls::run(task, output),
+        Role::Measure => measure::run(task, size?, output),
         Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("the {} role is not an allocation worker's", task.role),
@@ -102,7 +101,7 @@ pub fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
     }
 }
 
-impl Task {
+impl AllocationTask {
     /// The tree that counters are read from.
     fn root(&self) -> HostRoot {
         self.root.as_ref().map_or_else(HostRoot::default, HostRoot::new)

@@ -11,16 +11,16 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Task;
+use super::AllocationTask;
 use super::backing::{Backing, Held, MapError, touch};
 use super::evidence::{mapping, pool};
 use super::explain::{counted, error_name, file_remedy, reservation_limits, touch_remedy};
-use super::meter::{Meter, Reservable};
 use super::numa::{NodeBinding, NodeBindingError};
+use super::pool::{PoolCounters, Reservable};
 use crate::domain::catalogue::HP509;
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::counters::Counters;
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
 use crate::linux::cgroup::Group;
@@ -50,30 +50,31 @@ struct Unmet {
     remedy: String,
 }
 
-/// Takes all and tells HP509.
+/// Takes all and reports HP509.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone.
-pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone.
+pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let needs = wanted(task, size);
     if needs.is_empty() {
-        return tell.found(Finding::skip(HP509, size, "no --need"));
+        return output.found(Finding::skip(HP509, size, "no --need"));
     }
     let pages = needs.iter().map(|wanted| wanted.need.pages).fold(0, u64::saturating_add);
     let asked: Vec<_> = needs.iter().map(ToString::to_string).collect();
     let backing = task.directory.as_deref().map_or(Backing::Memfd, |path| Backing::hugetlbfs(Some(path)));
-    let mut attempt = Attempt { size, backing, meter: Meter::new(task, size), tell, taken: Vec::new() };
-    let before = attempt.meter.read();
+    let mut attempt =
+        Attempt { size, backing, counters: PoolCounters::new(task, size), output, taken: Vec::new() };
+    let before = attempt.counters.read();
     let outcome = attempt.all(needs)?;
     // As it stands while everything is held: that is what explains a need that is not met.
-    let held = attempt.meter.read();
+    let held = attempt.counters.read();
     let shown: Vec<_> = attempt
         .taken
         .iter()
-        .map(|t| json!({ "need": t.wanted.need, "mapping": mapping(&t.held.look()) }))
+        .map(|t| json!({ "need": t.wanted.need, "mapping": mapping(&t.held.observe()) }))
         .collect();
-    attempt.tell.step(HP509, "give all back")?;
+    attempt.output.step(HP509, "give all back")?;
     let taken = std::mem::take(&mut attempt.taken);
     let given_back = taken.into_iter().map(|taken| taken.held.release()).collect::<io::Result<Vec<_>>>();
     let outcome = outcome.and_then(|()| {
@@ -81,7 +82,7 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
             .map(drop)
             .map_err(|error| Unmet::new("not all was given back", named(&error), String::new()))
     });
-    let after = attempt.meter.read();
+    let after = attempt.counters.read();
     let finding = match outcome {
         Ok(()) => Finding::pass(HP509, size, format!("{} mapped, populated and given back", counted(pages))),
         Err(unmet) => {
@@ -95,14 +96,14 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
         counters.as_ref().map_or_else(|why| Value::from(why.as_str()), pool)
     };
     let pools = json!({ "before": show(&before), "held": show(&held), "after": show(&after) });
-    attempt.tell.found(finding.with("need", asked).with("taken", shown).with("pool", pools))
+    attempt.output.found(finding.with("need", asked).with("taken", shown).with("pool", pools))
 }
 
 struct Attempt<'a> {
     size: PageSize,
     backing: Backing<'a>,
-    meter: Meter,
-    tell: &'a mut dyn Telling,
+    counters: PoolCounters,
+    output: &'a mut dyn WorkerOutput,
     taken: Vec<Taken>,
 }
 
@@ -130,15 +131,15 @@ impl Attempt<'_> {
     /// Maps one need.
     fn reserve(&mut self, wanted: Wanted) -> io::Result<Result<(), Unmet>> {
         let need = wanted.need;
-        self.tell.step(HP509, &format!("map {wanted} {}", self.backing.describe()))?;
+        self.output.step(HP509, &format!("map {wanted} {}", self.backing.describe()))?;
         if let Err(unmet) = wanted.join() {
             return Ok(Err(unmet));
         }
-        let room = self.meter.read().ok().map(|now| self.meter.room(&now));
+        let reservable = self.counters.read().ok().map(|now| self.counters.reservable(&now));
         let Some(len) = need.len() else { return Ok(Err(Unmet::too_long(&need))) };
         match self.backing.map(len, Fill::OnTouch) {
             Ok(held) => self.taken.push(Taken { wanted, held }),
-            Err(error) => return Ok(Err(self.not_promised(&need, &error, room))),
+            Err(error) => return Ok(Err(self.not_promised(&need, &error, reservable))),
         }
         Ok(Ok(()))
     }
@@ -150,7 +151,7 @@ impl Attempt<'_> {
             return Ok(Err(unmet));
         }
         let need = &wanted.need;
-        let allowed = self.meter.allowed();
+        let allowed = self.counters.allowed();
         let binding = match need.node.map(|node| NodeBinding::new(node, &held.mapping, allowed)) {
             None => None,
             Some(Ok(binding)) => Some(binding),
@@ -166,7 +167,7 @@ impl Attempt<'_> {
         while first < need.pages {
             let slice = first..first.saturating_add(step).min(need.pages);
             first = slice.end;
-            self.tell
+            self.output
                 .step(HP509, &format!("populate pages {} to {} of {wanted}", slice.start, slice.end - 1))?;
             if let Err(error) = take(held, slice.clone(), self.size) {
                 return Ok(Err(self.refused(need, held, &slice, &error)));
@@ -177,9 +178,9 @@ impl Attempt<'_> {
 
     /// Whether a need that was populated holds what it should, where it should.
     fn look(&self, need: &PageCount, held: &Held, binding: Option<&NodeBinding>) -> Result<(), Unmet> {
-        let sight = held.look();
-        if let Some(facts) = sight.facts.known()
-            && (facts.page_bytes != self.size.bytes() || sight.pages(self.size) != Some(need.pages))
+        let observed = held.observe();
+        if let Some(facts) = observed.smaps.known()
+            && (facts.page_bytes != self.size.bytes() || observed.pages(self.size) != Some(need.pages))
         {
             let seen = format!(
                 "the mapping of {need} holds {} bytes in pages of {}",
@@ -189,7 +190,7 @@ impl Attempt<'_> {
             return Err(Unmet::new("the mapping is not as asked for", seen, String::new()));
         }
         let (Some(node), Some(binding)) = (need.node, binding) else { return Ok(()) };
-        let numa = sight.numa.known().map(Vec::as_slice).unwrap_or_default();
+        let numa = observed.numa();
         let on = |wanted: &dyn Fn(u32) -> bool| {
             numa.iter().filter(|(on, _)| wanted(*on)).map(|(_, pages)| *pages).sum::<u64>()
         };
@@ -209,16 +210,19 @@ impl Attempt<'_> {
         Err(Unmet::new(&summary, seen, node_remedy(node, self.size)))
     }
 
-    fn not_promised(&self, need: &PageCount, error: &MapError, room: Option<Reservable>) -> Unmet {
-        let to_be_had = room.map_or_else(|| "? pages".to_owned(), |room| counted(room.pages()));
+    fn not_promised(&self, need: &PageCount, error: &MapError, reservable: Option<Reservable>) -> Unmet {
+        let to_be_had =
+            reservable.map_or_else(|| "? pages".to_owned(), |reservable| counted(reservable.pages()));
         let remedy = match error {
             MapError::File(error) => file_remedy(error),
-            MapError::Map { .. } if room.is_some_and(|room| room.pages() < need.pages) => format!(
-                "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
-                need.pages.saturating_sub(room.map_or(0, Reservable::pages)),
-                self.size.sysfs_name()
-            ),
-            MapError::Map { .. } => reservation_limits(need.pages, room),
+            MapError::Map { .. } if reservable.is_some_and(|reservable| reservable.pages() < need.pages) => {
+                format!(
+                    "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
+                    need.pages.saturating_sub(reservable.map_or(0, Reservable::pages)),
+                    self.size.sysfs_name()
+                )
+            }
+            MapError::Map { .. } => reservation_limits(need.pages, reservable),
         };
         let (name, seen) = match error {
             MapError::File(error) => (error.to_string(), error.to_string()),
@@ -232,12 +236,12 @@ impl Attempt<'_> {
 
     /// Free pages of a NUMA node, if known.
     fn free_on(&self, node: u32) -> Option<u64> {
-        self.meter.read().ok()?.numa.iter().find(|other| other.node == node).map(|other| other.free)
+        self.counters.read().ok()?.numa.iter().find(|other| other.node == node).map(|other| other.free)
     }
 
     /// A slice that was refused half-way: what was taken of it shows in smaps.
     fn refused(&self, need: &PageCount, held: &Held, slice: &Range<u64>, error: &io::Error) -> Unmet {
-        let at = held.look().pages(self.size).unwrap_or(slice.start);
+        let at = held.observe().pages(self.size).unwrap_or(slice.start);
         let node_free = need.node.and_then(|node| Some((node, self.free_on(node)?)));
         let remedy = match node_free {
             Some((node, 0)) => node_remedy(node, self.size),
@@ -250,7 +254,7 @@ impl Attempt<'_> {
 }
 
 /// What is needed of `size`: on NUMA nodes first, those of the roles last.
-fn wanted(task: &Task, size: PageSize) -> Vec<Wanted> {
+fn wanted(task: &AllocationTask, size: PageSize) -> Vec<Wanted> {
     let here = task.need.iter().map(|need| Wanted { need: *need, cgroup: None });
     let of_roles = task
         .need_of_roles

@@ -8,16 +8,16 @@ use std::io;
 
 use serde_json::json;
 
-use super::Task;
+use super::AllocationTask;
 use super::backing::{Backing, touch};
 use super::evidence::pool;
 use super::explain::error_name;
-use super::meter::Meter;
 use super::numa::{NodeBinding, NodeBindingError};
+use super::pool::PoolCounters;
 use crate::domain::catalogue::{HP506, HP507};
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::counters::{Counters, NodeCounters};
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::reading::Reading;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::list::format_list;
@@ -60,39 +60,39 @@ const TRIES: u32 = 3;
 /// NUMA nodes asked at most: what is told of them must fit a part.
 const MOST_NODES: usize = 128;
 
-/// Asks each node and tells HP506 and HP507.
+/// Asks each node and reports HP506 and HP507.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone; no machine has the length.
-pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone; no machine has the length.
+pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let len = HugeLen::new(size, 1).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    tell.step(HP506, "read the NUMA nodes")?;
-    let meter = Meter::new(task, size);
-    let start = match meter.read() {
+    output.step(HP506, "read the NUMA nodes")?;
+    let counters = PoolCounters::new(task, size);
+    let start = match counters.read() {
         Ok(start) if start.numa.len() > 1 => start,
         Ok(_) => {
-            tell.found(Finding::skip(HP506, size, "one NUMA node"))?;
-            return tell.found(Finding::skip(HP507, size, "one NUMA node"));
+            output.found(Finding::skip(HP506, size, "one NUMA node"))?;
+            return output.found(Finding::skip(HP507, size, "one NUMA node"));
         }
         Err(why) => {
             for id in [HP506, HP507] {
                 let because = Because::new("the pool's counters per NUMA node", why.as_str());
                 let summary = "the counters cannot be read";
-                tell.found(Finding::not_pass(id, size, Outcome::Unknown, summary, because))?;
+                output.found(Finding::not_pass(id, size, Outcome::Unknown, summary, because))?;
             }
             return Ok(());
         }
     };
     let root = task.root();
     let mut nodes = Vec::new();
-    for (index, counters) in start.numa.iter().enumerate() {
+    for (index, of_node) in start.numa.iter().enumerate() {
         let landing = if index < MOST_NODES {
-            ask_again(*counters, len, &meter, &start, tell)?
+            ask_again(*of_node, len, &counters, &start, output)?
         } else {
             Landing::NotAsked(format!("more than {MOST_NODES} NUMA nodes"))
         };
-        nodes.push(Node { counters: *counters, has_no_cpu: has_no_cpu(&root, counters.node), landing });
+        nodes.push(Node { counters: *of_node, has_no_cpu: has_no_cpu(&root, of_node.node), landing });
     }
     let shown: Vec<_> = nodes
         .iter()
@@ -102,34 +102,34 @@ pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Re
         })
         .collect();
     let left_out = nodes.len().saturating_sub(MOST_NODES);
-    tell.found(
-        where_asked(size, &nodes, &meter.allowed().to_string())
+    output.found(
+        where_asked(size, &nodes, &counters.allowed().to_string())
             .with("nodes", &shown)
             .with("left_out", left_out),
     )?;
-    tell.found(each_gives(size, &nodes).with("nodes", &shown).with("pool", pool(&start)))
+    output.found(each_gives(size, &nodes).with("nodes", &shown).with("pool", pool(&start)))
 }
 
 /// Asks one node, and asks again while its page lands elsewhere.
 fn ask_again(
     node: NodeCounters,
     len: HugeLen,
-    meter: &Meter,
+    counters: &PoolCounters,
     start: &Counters,
-    tell: &mut dyn Telling,
+    output: &mut dyn WorkerOutput,
 ) -> io::Result<Landing> {
     let mut landing = Landing::Empty;
     for round in 1..=TRIES {
-        let now = meter.read().unwrap_or_else(|_| start.clone());
+        let now = counters.read().unwrap_or_else(|_| start.clone());
         landing = match of_node(&now, node.node) {
             Some(node) if node.total == 0 => Landing::Empty,
-            _ if !meter.allowed().has(node.node) => Landing::NotAllowed(meter.allowed().to_string()),
+            _ if !counters.allowed().has(node.node) => Landing::NotAllowed(counters.allowed().to_string()),
             Some(node) if node.free == 0 => Landing::Empty,
             Some(node) if node.free <= now.reserved => Landing::HeldBack,
             _ => {
                 let again = if round > 1 { format!(" (try {round})") } else { String::new() };
-                tell.step(HP506, &format!("take one page of node{}{again}", node.node))?;
-                ask(node.node, len, meter)
+                output.step(HP506, &format!("take one page of node{}{again}", node.node))?;
+                ask(node.node, len, counters)
             }
         };
         if !matches!(landing, Landing::Elsewhere(_)) {
@@ -140,26 +140,26 @@ fn ask_again(
 }
 
 /// Takes one page of a node and gives it back.
-fn ask(node: u32, len: HugeLen, meter: &Meter) -> Landing {
+fn ask(node: u32, len: HugeLen, counters: &PoolCounters) -> Landing {
     let held = match Backing::Anonymous.map(len, Fill::OnTouch) {
         Ok(held) => held,
         Err(error) => return Landing::Unknown(error.to_string()),
     };
-    let binding = match NodeBinding::new(node, &held.mapping, meter.allowed()) {
+    let binding = match NodeBinding::new(node, &held.mapping, counters.allowed()) {
         Ok(binding) => binding,
         Err(NodeBindingError::NotAllowed(why)) => return Landing::NotAllowed(why),
         Err(NodeBindingError::NoMeans(why)) => return Landing::NotAsked(why),
         Err(NodeBindingError::Refused(why)) => return Landing::Unknown(why),
     };
-    let before = meter.read();
+    let before = counters.read();
     if let Err(error) = touch(&held.mapping, 0, len.size()) {
         return Landing::Refused(error_name(&error));
     }
-    let landed = match held.look().numa.known().map(Vec::as_slice) {
-        Some([(landed, 1)]) => Ok(*landed),
+    let landed = match held.observe().numa() {
+        [(landed, 1)] => Ok(*landed),
         _ => held.mapping.node_of(0),
     };
-    let after = meter.read();
+    let after = counters.read();
     let (method, is_strict) = (binding.name(), matches!(binding, NodeBinding::Mbind));
     drop(binding);
     if let Err(error) = held.release() {

@@ -10,10 +10,10 @@ use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::{Map, Value};
 
-use super::Task;
+use super::AllocationTask;
 use crate::domain::catalogue::HP407;
 use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::request::Workload;
 use crate::linux::errno::named;
 use crate::linux::map::{Mapping, memory_policy, reset_memory_policy};
@@ -45,12 +45,12 @@ struct Asked {
     on_node: bool,
 }
 
-/// Tries them all and tells HP407.
+/// Tries them all and reports HP407.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone; not even ordinary memory is to be had.
-pub(super) fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone; not even ordinary memory is to be had.
+pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let memory = Mapping::ordinary(4096)?;
     let asked = Asked {
         workload: task.workload,
@@ -60,7 +60,7 @@ pub(super) fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
     let mut answers = Map::new();
     let mut matters: Vec<(Outcome, String)> = Vec::new();
     for (call, name) in CALLS {
-        tell.step(HP407, &format!("call {name}"))?;
+        output.step(HP407, &format!("call {name}"))?;
         let answer = attempt(call, &memory);
         let text = match &answer {
             Ok(()) => "let through".to_owned(),
@@ -83,7 +83,7 @@ pub(super) fn run(task: &Task, tell: &mut dyn Telling) -> io::Result<()> {
             Finding::not_pass(HP407, None, outcome, summary, because)
         }
     };
-    tell.found(finding.with("answers", answers).with("workload", task.workload))
+    output.found(finding.with("answers", answers).with("workload", task.workload))
 }
 
 fn attempt(call: Call, memory: &Mapping) -> io::Result<()> {

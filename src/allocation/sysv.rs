@@ -8,17 +8,16 @@ use std::io;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 
-use super::Task;
-use super::backing::{MapError, Sight, touch};
-use super::evidence::with_trials;
+use super::AllocationTask;
+use super::attempts::{Attempts, Refusal, Steps, conclude, rounds, with_note};
+use super::backing::{MapError, Observed, touch};
+use super::evidence::with_attempts;
 use super::explain::{error_name, map_refused, touch_refused};
-use super::meter::Meter;
-use super::stage::Stage;
-use super::trial::{Patience, Refusal, Trial, Try};
+use super::pool::PoolCounters;
 use crate::domain::catalogue::HP508;
 use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::movement::{Placed, Step};
-use crate::domain::part::Telling;
+use crate::domain::movement::Step;
+use crate::domain::part::WorkerOutput;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::linux::errno::{is, named};
 use crate::linux::map::Segment;
@@ -27,74 +26,72 @@ use crate::linux::root::HostRoot;
 const SHM_GROUP: &str = "/proc/sys/vm/hugetlb_shm_group";
 const SHM_MAX: &str = "/proc/sys/kernel/shmmax";
 
-/// Does it and tells HP508.
+/// Does it and reports HP508.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone; the task asks for no pages.
-pub(super) fn run(task: &Task, size: PageSize, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone; the task asks for no pages.
+pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let len = HugeLen::new(size, task.pages).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if len.pages() < 2 {
-        return tell.found(Finding::skip(HP508, size, "only one page to be had"));
+        return output.found(Finding::skip(HP508, size, "only one page to be had"));
     }
-    tell.step(HP508, "make an IPC namespace of our own")?;
+    output.step(HP508, "make an IPC namespace of our own")?;
     // A namespace that is new has no limit: what counts is that of the one we come from.
     let shmmax = HostRoot::default().number(SHM_MAX);
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWIPC) {
         let reason = format!("no right to make an IPC namespace (unshare: {errno:?}; CAP_SYS_ADMIN)");
-        return tell.found(Finding::skip(HP508, size, reason));
+        return output.found(Finding::skip(HP508, size, reason));
     }
-    let mut rounds = Rounds {
+    let mut segment = SegmentSteps {
         len,
-        stage: Stage { meter: Meter::new(task, size), tell },
-        reserve: Trial::default(),
-        touch: Trial::default(),
-        release: Trial::default(),
+        steps: Steps { counters: PoolCounters::new(task, size), output },
+        reserve: Attempts::default(),
+        touch: Attempts::default(),
+        release: Attempts::default(),
     };
-    let mut patience = Patience::new();
-    loop {
-        rounds.round(patience.tries())?;
-        let settled = rounds.trials().iter().all(|trial| trial.tries() == 0 || trial.is_settled(size));
-        if settled || !patience.goes_on(&rounds.stage.meter) {
-            break;
-        }
-    }
-    let trials = rounds.trials();
-    let tried: Vec<&Trial> = trials.into_iter().filter(|trial| trial.tries() > 0).collect();
-    let wrong = tried.iter().find_map(|trial| trial.conclude(size, patience.quiet()).err());
-    let finding = match wrong {
-        Some(refusal) => Refusal { outcome: Outcome::Warn, ..refusal }.finding(HP508, size),
-        None if shmmax.get().is_some_and(|most| most < len.bytes()) => {
+    rounds(|round| segment.round(round))?;
+    let tried: Vec<&Attempts> =
+        segment.attempts().into_iter().filter(|attempts| attempts.tries() > 0).collect();
+    let finding = match conclude(&tried, segment.steps.counters.moved_by_others()) {
+        Err(refusal) => Refusal { outcome: Outcome::Warn, ..refusal }.finding(HP508, size),
+        Ok(_) if shmmax.get().is_some_and(|most| most < len.bytes()) => {
             let seen = format!("{SHM_MAX} is {}", shmmax.get().unwrap_or_default());
             let because = Because::new(format!("segments of {} bytes are allowed", len.bytes()), seen)
                 .remedy(format!("sysctl -w kernel.shmmax={}", len.bytes()));
             Finding::not_pass(HP508, size, Outcome::Warn, "kernel.shmmax is too small for the pages", because)
         }
-        None => Finding::pass(HP508, size, "shmget, shmat, touch and remove: all given back"),
+        Ok(note) => {
+            let summary = "shmget, shmat, touch and remove: all given back";
+            Finding::pass(HP508, size, with_note(summary, note))
+        }
     };
-    let finding = with_trials(finding, &tried, size)
+    let finding = with_attempts(finding, &tried)
         .with("hugetlb_shm_group", HostRoot::default().number(SHM_GROUP))
         .with("shmmax", shmmax);
-    rounds.stage.tell.found(finding)
+    segment.steps.output.found(finding)
 }
 
-struct Rounds<'a> {
+/// The steps on a segment.
+struct SegmentSteps<'a> {
     len: HugeLen,
-    stage: Stage<'a>,
-    reserve: Trial,
-    touch: Trial,
-    release: Trial,
+    steps: Steps<'a>,
+    reserve: Attempts,
+    touch: Attempts,
+    release: Attempts,
 }
 
-impl Rounds<'_> {
-    const fn trials(&self) -> [&Trial; 3] {
+impl SegmentSteps<'_> {
+    const fn attempts(&self) -> [&Attempts; 3] {
         [&self.reserve, &self.touch, &self.release]
     }
 
-    fn round(&mut self, round: u32) -> io::Result<()> {
-        let (len, pages) = (self.len, self.len.pages());
+    /// One round. Whether another is needed.
+    fn round(&mut self, round: u32) -> io::Result<bool> {
+        let (len, size, pages) = (self.len, self.len.size(), self.len.pages());
         let name = format!("shmget(SHM_HUGETLB) of {pages} pages, and shmat");
-        let (around, made) = self.stage.around(HP508, &name, round, || {
+        let step = Step::Reserve { pages, held: 0 };
+        let (around, made) = self.steps.around(HP508, &name, round, step, || {
             let segment = Segment::new(len).map_err(|error| ("shmget", error))?;
             let mapping = segment.attach().map_err(|error| ("shmat", error))?;
             // Marked at once: it goes with its mapping.
@@ -105,51 +102,43 @@ impl Rounds<'_> {
             Ok(mapping) => mapping,
             Err((call, source)) if is(&source, Errno::ENOMEM) => {
                 let error = MapError::Map { call, source };
-                let refusal = map_refused(&error, len, "by shmget", self.stage.room(&around));
-                self.reserve.push(Try::Refused(refusal));
-                return Ok(());
+                let refusal = map_refused(&error, len, "by shmget", self.steps.reservable(&around));
+                self.reserve.add(Err(refusal), 0, size);
+                return Ok(self.reserve.needs_another());
             }
             Err((call, error)) => {
                 let because = Because::new(
-                    format!("{call} of {pages} pages of {} is allowed", len.size()),
+                    format!("{call} of {pages} pages of {size} is allowed"),
                     format!("{call}: {}", named(&error)),
                 );
                 let summary = format!("{call} refused: {}", error_name(&error));
-                self.reserve.push(Try::Refused(Refusal {
-                    outcome: Outcome::Warn,
-                    summary,
-                    because,
-                    again: false,
-                }));
-                return Ok(());
+                let refusal = Refusal { outcome: Outcome::Warn, summary, because, again: false };
+                self.reserve.add(Err(refusal), 0, size);
+                return Ok(false);
             }
         };
-        let step = Step::Reserve { pages, held: 0 };
-        let done = self.stage.done(&around, &step, Some((Sight::of(&mapping), 0)))?;
-        self.reserve.push(done);
+        self.reserve.add(Ok(around.done(Some(Observed::of(&mapping)), &[])), 0, size);
 
-        let (around, answer) = self
-            .stage
-            .around(HP508, "write one byte of the first page", round, || touch(&mapping, 0, len.size()))?;
-        let sight = Sight::of(&mapping);
+        let (name, step) = ("write one byte of the first page", Step::Touch { pages: 1 });
+        let (around, answer) = self.steps.around(HP508, name, round, step, || touch(&mapping, 0, size))?;
         let touched = u64::from(answer.is_ok());
-        let one = match answer {
-            Ok(()) => self.stage.done(&around, &Step::Touch(sight.placed(1)), Some((sight.clone(), 1)))?,
+        let observed = Observed::of(&mapping);
+        let attempt = match answer {
+            Ok(()) => Ok(around.done(Some(observed.clone()), observed.numa())),
             Err(error) => {
                 let expected = "the touch takes the page that was reserved for it";
-                Try::Refused(touch_refused(&error, "the first byte", expected, around.free()))
+                Err(touch_refused(&error, "the first byte", expected, around.free()))
             }
         };
-        self.touch.push(one);
+        self.touch.add(attempt, touched, size);
 
-        let placed = if touched == 1 { sight.placed(1) } else { Placed::default() };
-        let step = Step::Release { placed, unused: pages - touched, held: 0 };
-        let (around, answer) = self.stage.around(HP508, "shmdt", round, || mapping.unmap())?;
-        let one = match answer {
-            Ok(()) => self.stage.done(&around, &step, None)?,
-            Err(error) => Try::Refused(Refusal::not_unmapped("shmdt", &error)),
+        let step = Step::Release { touched, unused: pages - touched, held: 0 };
+        let (around, answer) = self.steps.around(HP508, "shmdt", round, step, || mapping.unmap())?;
+        let attempt = match answer {
+            Ok(()) => Ok(around.done(None, observed.numa())),
+            Err(error) => Err(Refusal::not_unmapped("shmdt", &error)),
         };
-        self.release.push(one);
-        Ok(())
+        self.release.add(attempt, 0, size);
+        Ok(self.attempts().into_iter().any(Attempts::needs_another))
     }
 }

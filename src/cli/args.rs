@@ -110,7 +110,7 @@ pub struct Walk {
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
-    /// Wait for Return after each step, so that you can look with grep in another terminal
+    /// Wait for Enter before each step, so that you can look with grep in another terminal
     #[arg(long)]
     pub pause: bool,
 

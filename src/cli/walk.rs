@@ -1,9 +1,9 @@
 //! `hugeprobe walk`.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use crate::domain::check::Outcome;
-use crate::probe::walk::{self, Shown, Walk, WalkError, name};
+use crate::probe::walk::{self, Shown, Walk, WalkError};
 use crate::render::walk as show;
 
 use super::args;
@@ -11,7 +11,7 @@ use super::check::trouble;
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 
-/// Goes through the steps and shows each as it is done.
+/// Goes through the steps and shows each when it is done.
 pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
     let args::Walk { size, pages, dir, pause, reserve, reserve_over_half, frontend_cgroup, backend_cgroup } =
         options;
@@ -36,28 +36,25 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
                 let nodes = pool.numa.iter().map(|node| node.node).collect();
                 show::opening(&show::Walk { size: pool.size, pages: *pages, nodes }, out, style)
             }
-            Shown::Step(movement) => {
+            Shown::Step(movement, figures) => {
                 steps += 1;
-                astray += usize::from(!show::as_documented(movement));
-                show::step(steps, movement, out, style).and_then(|()| {
-                    if !pause {
-                        return Ok(());
-                    }
-                    write!(out, "\n    Return goes on ")?;
-                    out.flush()
-                })
+                astray += usize::from(!movement.is_as_expected());
+                show::step(steps, movement, figures, out, style)
             }
-            Shown::Sharing(first) => show::sharing(name(*first), out, style),
-            Shown::Process(side, pid) => show::process(name(*side), *pid, out),
+            Shown::Pause => show::pause(out),
+            Shown::Sharing { backend_first } => {
+                show::sharing(if *backend_first { "backend" } else { "frontend" }, out, style)
+            }
+            Shown::Process(name, pid) => show::process(name, *pid, out),
         });
     })
     .map_err(|error| match error {
         WalkError::Check(error) => trouble(error),
         error @ WalkError::NoPage(_) => Trouble { exit: Exit::Fail, text: error.to_string() },
     })?;
-    print(|out| show::closing(steps, astray, out, style))?;
-    let worst = walked.part.findings.iter().map(|finding| finding.outcome).max();
-    for finding in walked.part.findings.iter().filter(|finding| finding.outcome > Outcome::Pass) {
+    print(|out| show::closing(steps, astray, walked.stopped.is_some(), out, style))?;
+    let worst = walked.findings.iter().map(|finding| finding.outcome).max();
+    for finding in walked.findings.iter().filter(|finding| finding.outcome > Outcome::Pass) {
         let text = format!(
             "{} {}: {}: expected {}; seen {}",
             finding.id, finding.outcome, finding.summary, finding.expected, finding.seen
@@ -67,7 +64,7 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
     if let Some(why) = walked.stopped.into_iter().chain(walked.owed).next() {
         return Err(Trouble::unknown(&format!("the walk did not end as it should: {why}")));
     }
-    // Counters are the whole machine's: what moved them otherwise cannot be told here.
+    // The counters are the whole machine's: who moved them otherwise cannot be told here.
     if astray > 0 && worst != Some(Outcome::Fail) {
         return Ok(Exit::Unknown);
     }

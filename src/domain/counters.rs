@@ -1,9 +1,9 @@
 //! A pool's counters at one moment, and how they moved in one step.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// One size's counters at one moment, in pages.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
     /// `nr_hugepages`.
     pub total: u64,
@@ -18,7 +18,7 @@ pub struct Counters {
 }
 
 /// One size's counters on one NUMA node, in pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct NodeCounters {
     /// The NUMA node's number.
     pub node: u32,
@@ -31,7 +31,7 @@ pub struct NodeCounters {
 }
 
 /// A step and the counters before and after it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
     /// What was done: "write one byte of the first page".
     pub step: String,
@@ -43,20 +43,15 @@ pub struct Movement {
     pub expected: Counters,
     /// After it.
     pub after: Counters,
-    /// What else the kernel counts, of processes and cgroups.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub figures: Vec<Figure>,
 }
 
-/// A figure of a process or a cgroup around a step, bytes; `None` where it cannot be read or nothing is expected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What the kernel counts of a process or a cgroup before and after a step, bytes; `None` where it cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Whose, and in the kernel's words which: "frontend maps".
+    /// Whose, and which: "frontend maps".
     pub name: String,
     /// Before the step.
     pub before: Option<u64>,
-    /// What was expected after it.
-    pub expected: Option<u64>,
     /// After it.
     pub after: Option<u64>,
 }

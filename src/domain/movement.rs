@@ -1,21 +1,23 @@
-//! What the kernel documents that a step does to a pool's counters, and what a series of tries amounts to.
+//! What the kernel documents that a step does to a pool's counters.
 //!
-//! Stated over used (total less free), persistent (total less surplus) and surplus pages, not over the files as they
-//! stand: with overcommit a reservation grows the pool, and releasing shrinks it again. Where the kernel has a choice
-//! that cannot be known (the NUMA node of a surplus page, what a mount with `min_size=` pays for), the choice that was
-//! seen is taken if it is one that the kernel may make; everything else must be met to the page.
+//! Three counts tell it: pages in use (total less free), reserved pages and persistent pages (total less surplus). With
+//! overcommit a reservation adds surplus pages and a release removes some. How many, and on which NUMA node, is the
+//! kernel's choice, so surplus is taken as it was seen, and total and free are expected to agree with it.
 //!
 //! Sources: Documentation/mm/hugetlbfs_reserv.rst; `hugetlb_acct_memory()`, `gather_surplus_pages()`,
 //! `return_unused_surplus_pages()` and `free_huge_folio()` in the kernel's `mm/hugetlb.c`.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
 
 use super::counters::{Counters, Movement, NodeCounters};
 
-/// What a step does. `held` is how many pages at most a mount with `min_size=` may have reserved beforehand: those are
-/// not reserved twice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a step does to a pool. `held` is how many pages at most a mount with `min_size=` may have reserved beforehand:
+/// those are not reserved twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// Takes no page and gives none back.
+    Nothing,
     /// mmap or shmget: so many pages are reserved, none is allocated.
     Reserve {
         /// Pages asked for.
@@ -24,18 +26,21 @@ pub enum Step {
         held: u64,
     },
     /// The first touch of reserved pages.
-    Touch(Placed),
+    Touch {
+        /// Pages touched.
+        pages: u64,
+    },
     /// mmap with MAP_POPULATE: reserved and touched at once.
     Populate {
         /// Pages asked for.
-        placed: Placed,
+        pages: u64,
         /// See [`Step`].
         held: u64,
     },
     /// The end of a mapping and its file.
     Release {
         /// Pages that were touched.
-        placed: Placed,
+        touched: u64,
         /// Pages that were reserved and never touched.
         unused: u64,
         /// See [`Step`].
@@ -43,246 +48,95 @@ pub enum Step {
     },
 }
 
-/// Allocated pages, and the NUMA nodes that they are on as far as known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Placed {
-    /// How many.
-    pub pages: u64,
-    /// (NUMA node, pages); believed only if it adds up to `pages`.
-    pub numa: Vec<(u32, u64)>,
-}
-
-/// What a series of tries of one step amounts to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judgement {
-    /// At least one try went as documented.
-    AsDocumented,
-    /// Every try went wrong by the same pages, while between the tries nothing moved: it is not somebody else.
-    Otherwise(Deviation),
-    /// No try went as documented, and others may be the reason.
-    Disturbed,
-}
-
-/// By how many pages counters differ from what was expected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deviation {
-    total: i64,
-    free: i64,
-    reserved: i64,
-    surplus: i64,
-    /// Per NUMA node: total, free, surplus.
-    numa: Vec<(u32, [i64; 3])>,
-}
-
-/// Fewer tries than this prove nothing about the kernel.
-pub const TRIES_TO_JUDGE: usize = 3;
-
-/// What a series of tries of one step amounts to. `quiet` says that no counter moved while nothing was done here,
-/// between the tries, for about as long as they took themselves.
-#[must_use]
-pub fn judge(tries: &[Movement], quiet: bool) -> Judgement {
-    if tries.iter().any(Movement::is_as_expected) {
-        return Judgement::AsDocumented;
-    }
-    let mut deviations = tries.iter().map(Movement::deviation);
-    match deviations.next() {
-        Some(first) if quiet && tries.len() >= TRIES_TO_JUDGE && deviations.all(|other| other == first) => {
-            Judgement::Otherwise(first)
-        }
-        _ => Judgement::Disturbed,
-    }
+/// By how many pages a step changes the counts.
+struct Change {
+    used: i64,
+    /// The fewest and the most: which it is depends on what a mount holds.
+    reserved: [i64; 2],
 }
 
 // === impl Step ===
 
 impl Step {
-    /// The counters after the step, if they are `before` beforehand; `seen` decides where the kernel has a choice.
+    /// The counters after the step, if they are `before` beforehand and `seen` afterwards: `seen` decides where the kernel
+    /// has a choice. `numa` is where the pages are that the step takes or gives back: (NUMA node, pages). If that does not
+    /// add up to all of them, the counters of several nodes are not judged.
     #[must_use]
-    pub fn expect(&self, before: &Counters, seen: &Counters) -> Counters {
-        let mut after = before.clone();
-        let mut known = Some(before.numa.clone());
-        match self {
-            Self::Reserve { pages, held } => {
-                let newly = seen.reserved.saturating_sub(before.reserved);
-                let prepaid = pages.saturating_sub(newly).min(*held);
-                let grown = after.reserve(pages.saturating_sub(prepaid));
-                known = known.filter(|_| grown == 0);
-            }
-            Self::Touch(placed) => {
-                after.take(placed.pages);
-                known = placed.taken_from(&before.numa);
-            }
-            Self::Populate { placed, held } => {
-                let prepaid = before.reserved.saturating_sub(seen.reserved).min(*held).min(placed.pages);
-                let grown = after.reserve(placed.pages.saturating_sub(prepaid));
-                after.take(placed.pages);
-                known = placed.taken_from(&before.numa).filter(|_| grown == 0);
-            }
-            Self::Release { placed, unused, held } => {
-                let least = less(before.reserved, *unused);
-                let returned = placed.pages.saturating_add(*unused);
-                let prepaid = seen.reserved.saturating_sub(least).min(*held).min(returned);
-                let (fewest, most) = surplus_given_back(before, placed, *unused);
-                let gone = before.surplus.saturating_sub(seen.surplus).clamp(fewest, most);
-                after.surplus = less(before.surplus, gone);
-                after.total = less(before.total, gone);
-                after.free = less(before.free.saturating_add(placed.pages), gone);
-                after.reserved = least.saturating_add(prepaid);
-                known = placed.returned_to(&before.numa);
-            }
+    pub fn expect(self, before: &Counters, seen: &Counters, numa: &[(u32, u64)]) -> Counters {
+        let Change { used, reserved: [fewest, most] } = self.change();
+        let moved = seen.reserved.wrapping_sub(before.reserved).cast_signed();
+        let [total, free] = expected([before.total, before.free, before.surplus], seen.surplus, used);
+        let placed = numa.iter().map(|(_, pages)| *pages).fold(0, u64::saturating_add);
+        let is_placed = placed == used.unsigned_abs();
+        let node = |node: &NodeCounters| {
+            let seen = seen.numa.iter().find(|other| other.node == node.node).unwrap_or(node);
+            let pages = numa.iter().filter(|(other, _)| *other == node.node).map(|(_, pages)| *pages);
+            let pages = pages.fold(0, u64::saturating_add).cast_signed();
+            let used = match before.numa.len() {
+                1 => used,
+                _ if is_placed => pages.wrapping_mul(used.signum()),
+                _ => return *seen,
+            };
+            let [total, free] = expected([node.total, node.free, node.surplus], seen.surplus, used);
+            NodeCounters { node: node.node, total, free, surplus: seen.surplus }
+        };
+        Counters {
+            total,
+            free,
+            reserved: before.reserved.wrapping_add_signed(moved.min(most).max(fewest)),
+            surplus: seen.surplus,
+            numa: before.numa.iter().map(node).collect(),
         }
-        after.numa = settle(before, &after, known, seen);
-        after
     }
 
     /// What it does, for a person.
     #[must_use]
-    pub fn documented(&self) -> String {
+    pub fn documented(self) -> String {
         match self {
+            Self::Nothing => "no page is taken, none is given back".to_owned(),
             Self::Reserve { pages, .. } => format!("reserved +{pages}, no page is used"),
-            Self::Touch(placed) => format!("free -{0}, reserved -{0}", placed.pages),
-            Self::Populate { placed, .. } => format!("free -{} at once", placed.pages),
-            Self::Release { placed, unused: 0, .. } => format!("free +{}: all as before", placed.pages),
-            Self::Release { placed: Placed { pages: 0, .. }, unused, .. } => {
-                format!("reserved -{unused}: all as before")
-            }
-            Self::Release { placed, unused, .. } => {
-                format!("free +{}, reserved -{unused}: all as before", placed.pages)
+            Self::Touch { pages } => format!("free -{pages}, reserved -{pages}"),
+            Self::Populate { pages, .. } => format!("free -{pages} at once"),
+            Self::Release { touched, unused: 0, .. } => format!("free +{touched}: all as before"),
+            Self::Release { touched: 0, unused, .. } => format!("reserved -{unused}: all as before"),
+            Self::Release { touched, unused, .. } => {
+                format!("free +{touched}, reserved -{unused}: all as before")
             }
         }
     }
-}
 
-impl Counters {
-    /// Reserves `pages`; what is not free and unreserved is added as surplus. Tells how many pages that is.
-    fn reserve(&mut self, pages: u64) -> u64 {
-        self.reserved = self.reserved.saturating_add(pages);
-        let grown = self.reserved.saturating_sub(self.free);
-        self.total = self.total.saturating_add(grown);
-        self.free = self.free.saturating_add(grown);
-        self.surplus = self.surplus.saturating_add(grown);
-        grown
-    }
-
-    /// Allocates `pages` that were reserved.
-    fn take(&mut self, pages: u64) {
-        self.free = less(self.free, pages);
-        self.reserved = less(self.reserved, pages);
-    }
-}
-
-/// What is left of a counter. One that would fall below zero contradicts itself; it wraps round, to where none can be.
-const fn less(count: u64, pages: u64) -> u64 {
-    count.wrapping_sub(pages)
-}
-
-/// The fewest and the most surplus pages that a release gives back. A page that is freed goes if its NUMA node has
-/// surplus; then, for each unused reservation, one surplus page that is free.
-fn surplus_given_back(before: &Counters, placed: &Placed, unused: u64) -> (u64, u64) {
-    let of_the_freed = match before.numa.as_slice() {
-        [] | [_] => Some(placed.pages.min(before.surplus)),
-        nodes if placed.adds_up() => {
-            Some(nodes.iter().map(|node| placed.on(node.node).min(node.surplus)).fold(0, u64::saturating_add))
+    fn change(self) -> Change {
+        let signed = u64::cast_signed;
+        match self {
+            Self::Nothing => Change { used: 0, reserved: [0, 0] },
+            Self::Reserve { pages, held } => {
+                Change { used: 0, reserved: [signed(pages.saturating_sub(held)), signed(pages)] }
+            }
+            Self::Touch { pages } => {
+                let fewer = signed(pages).wrapping_neg();
+                Change { used: signed(pages), reserved: [fewer, fewer] }
+            }
+            Self::Populate { pages, held } => {
+                Change { used: signed(pages), reserved: [signed(held.min(pages)).wrapping_neg(), 0] }
+            }
+            Self::Release { touched, unused, held } => {
+                let fewest = signed(unused).wrapping_neg();
+                let kept = signed(held.min(touched.saturating_add(unused)));
+                Change { used: signed(touched).wrapping_neg(), reserved: [fewest, fewest.wrapping_add(kept)] }
+            }
         }
-        _ => None,
-    };
-    let most_of_the_unused = |left: u64| unused.min(left);
-    match of_the_freed {
-        Some(freed) if before.numa.len() <= 1 => {
-            let free = before.free.saturating_add(placed.pages.saturating_sub(freed));
-            let exactly =
-                freed.saturating_add(most_of_the_unused(before.surplus.saturating_sub(freed)).min(free));
-            (exactly, exactly)
-        }
-        Some(freed) => {
-            (freed, freed.saturating_add(most_of_the_unused(before.surplus.saturating_sub(freed))))
-        }
-        None => (0, placed.pages.saturating_add(unused).min(before.surplus)),
     }
 }
 
-/// The NUMA nodes' counters: as known, if that adds up to what the machine's do; else as seen, if that does; else none,
-/// which no machine with nodes shows.
-fn settle(
-    before: &Counters,
-    after: &Counters,
-    known: Option<Vec<NodeCounters>>,
-    seen: &Counters,
-) -> Vec<NodeCounters> {
-    if let [only] = before.numa.as_slice() {
-        let moved = |value: u64, from: u64, to: u64| value.wrapping_add(to).wrapping_sub(from);
-        return vec![NodeCounters {
-            node: only.node,
-            total: moved(only.total, before.total, after.total),
-            free: moved(only.free, before.free, after.free),
-            surplus: moved(only.surplus, before.surplus, after.surplus),
-        }];
-    }
-    let adds_up = |numa: &[NodeCounters]| {
-        let of = |counters: &Counters, numa: &[NodeCounters]| {
-            let rest =
-                |of_all: u64, count: fn(&NodeCounters) -> u64| numa.iter().map(count).fold(of_all, less);
-            [
-                rest(counters.total, |n| n.total),
-                rest(counters.free, |n| n.free),
-                rest(counters.surplus, |n| n.surplus),
-            ]
-        };
-        let same_nodes = numa.iter().map(|n| n.node).eq(before.numa.iter().map(|n| n.node));
-        same_nodes && of(before, &before.numa) == of(after, numa)
-    };
-    match known {
-        Some(known) if adds_up(&known) => known,
-        _ if adds_up(&seen.numa) => seen.numa.clone(),
-        _ => Vec::new(),
-    }
+/// Total and free of a pool or of a NUMA node when `used` pages more are in use and its surplus is now `surplus`. A count
+/// that would fall below zero contradicts itself: it wraps round, to where no counter can be.
+const fn expected([total, free, before]: [u64; 3], surplus: u64, used: i64) -> [u64; 2] {
+    let after = total.wrapping_sub(before).wrapping_add(surplus);
+    let in_use = total.wrapping_sub(free).wrapping_add_signed(used);
+    [after, after.wrapping_sub(in_use)]
 }
 
-// === impl Placed ===
-
-impl Placed {
-    /// `pages` pages, nobody knows where.
-    #[must_use]
-    pub const fn somewhere(pages: u64) -> Self {
-        Self { pages, numa: Vec::new() }
-    }
-
-    fn adds_up(&self) -> bool {
-        self.numa.iter().map(|(_, pages)| *pages).fold(0, u64::saturating_add) == self.pages
-    }
-
-    fn on(&self, node: u32) -> u64 {
-        self.numa.iter().filter(|(n, _)| *n == node).map(|(_, pages)| *pages).fold(0, u64::saturating_add)
-    }
-
-    /// The nodes' counters once these pages were taken; `None` if it is not known from where.
-    fn taken_from(&self, nodes: &[NodeCounters]) -> Option<Vec<NodeCounters>> {
-        self.adds_up().then(|| {
-            let take =
-                |node: &NodeCounters| NodeCounters { free: less(node.free, self.on(node.node)), ..*node };
-            nodes.iter().map(take).collect()
-        })
-    }
-
-    /// The nodes' counters once these pages were given back; a node with surplus keeps none.
-    fn returned_to(&self, nodes: &[NodeCounters]) -> Option<Vec<NodeCounters>> {
-        self.adds_up().then(|| {
-            let give = |node: &NodeCounters| {
-                let pages = self.on(node.node);
-                let gone = pages.min(node.surplus);
-                NodeCounters {
-                    node: node.node,
-                    total: node.total.saturating_sub(gone),
-                    free: node.free.saturating_add(pages.saturating_sub(gone)),
-                    surplus: node.surplus.saturating_sub(gone),
-                }
-            };
-            nodes.iter().map(give).collect()
-        })
-    }
-}
-
-// === impl Movement, Deviation ===
+// === impl Movement ===
 
 impl Movement {
     /// Whether every counter is where it was expected, on every NUMA node.
@@ -291,61 +145,32 @@ impl Movement {
         self.expected == self.after
     }
 
-    /// By how much it is not.
+    /// By how much it is not: `free -1, reserved -1, node0 free -1`. Empty if it is.
     #[must_use]
-    pub fn deviation(&self) -> Deviation {
-        Deviation::between(&self.expected, &self.after)
-    }
-}
-
-impl Deviation {
-    /// From one moment to another.
-    #[must_use]
-    pub fn between(from: &Counters, to: &Counters) -> Self {
-        let less = |to: u64, from: u64| less(to, from).cast_signed();
-        let zero = |node| NodeCounters { node, ..NodeCounters::default() };
-        let mut nodes: Vec<u32> = from.numa.iter().chain(&to.numa).map(|node| node.node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        let at = |counters: &Counters, number| {
-            counters.numa.iter().find(|node| node.node == number).copied().unwrap_or(zero(number))
-        };
-        let numa = nodes.into_iter().map(|number| {
-            let (from, to) = (at(from, number), at(to, number));
-            (number, [less(to.total, from.total), less(to.free, from.free), less(to.surplus, from.surplus)])
-        });
-        Self {
-            total: less(to.total, from.total),
-            free: less(to.free, from.free),
-            reserved: less(to.reserved, from.reserved),
-            surplus: less(to.surplus, from.surplus),
-            numa: numa.filter(|(_, by)| *by != [0; 3]).collect(),
-        }
-    }
-}
-
-impl fmt::Display for Deviation {
-    /// `free -1, reserved -1, node0 free -1`; `nothing` if there is none.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub fn off_by(&self) -> String {
         let mut parts = Vec::new();
-        let mut add = |prefix: &str, fields: &[(&str, i64)]| {
-            parts.extend(
-                fields.iter().filter(|(_, by)| *by != 0).map(|(name, by)| format!("{prefix}{name} {by:+}")),
-            );
+        let mut compare = |name: String, expected: u64, seen: u64| {
+            let difference = seen.wrapping_sub(expected).cast_signed();
+            if difference != 0 {
+                parts.push(format!("{name} {difference:+}"));
+            }
         };
-        add(
-            "",
-            &[
-                ("total", self.total),
-                ("free", self.free),
-                ("reserved", self.reserved),
-                ("surplus", self.surplus),
-            ],
-        );
-        for (node, [total, free, surplus]) in &self.numa {
-            add(&format!("node{node} "), &[("total", *total), ("free", *free), ("surplus", *surplus)]);
+        let (expected, after) = (&self.expected, &self.after);
+        compare("total".to_owned(), expected.total, after.total);
+        compare("free".to_owned(), expected.free, after.free);
+        compare("reserved".to_owned(), expected.reserved, after.reserved);
+        let nodes = |one: &Counters| one.numa.iter().map(|node| node.node).collect::<Vec<_>>();
+        let mut all = [nodes(expected), nodes(after)].concat();
+        all.sort_unstable();
+        all.dedup();
+        for number in all {
+            let [expected, after] = [expected, after].map(|counters| {
+                counters.numa.iter().find(|node| node.node == number).copied().unwrap_or_default()
+            });
+            compare(format!("node{number} total"), expected.total, after.total);
+            compare(format!("node{number} free"), expected.free, after.free);
         }
-        f.pad(&if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") })
+        parts.join(", ")
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::check::{CheckId, Finding};
-use super::counters::Movement;
+use super::movement::Step;
 use super::plan::Role;
 use super::size::PageSize;
 
@@ -20,29 +20,29 @@ pub const PART_LIMIT: usize = 64 << 10;
 const VERSION: u8 = 1;
 
 /// What the work says as it goes. Implemented by [`PartWriter`] for a worker's standard output.
-pub trait Telling {
+pub trait WorkerOutput {
     /// Announces what is about to be tried, for which check.
     ///
     /// # Errors
     ///
-    /// Whoever listens is gone: stop and give back what is held.
+    /// The reader is gone: stop and give back what is held.
     fn step(&mut self, id: CheckId, what: &str) -> io::Result<()>;
 
-    /// Shows how the counters moved in the step just done. Only `walk` listens.
+    /// Announces a step whose effect on the pool is documented. `walk` shows these, with the counters before and after.
     ///
     /// # Errors
     ///
-    /// As [`Telling::step`].
-    fn moved(&mut self, movement: &Movement) -> io::Result<()> {
-        let _ = movement;
-        Ok(())
+    /// As [`WorkerOutput::step`].
+    fn page_step(&mut self, id: CheckId, what: &str, effect: Step) -> io::Result<()> {
+        let _ = effect;
+        self.step(id, what)
     }
 
     /// Reports a finding.
     ///
     /// # Errors
     ///
-    /// As [`Telling::step`].
+    /// As [`WorkerOutput::step`].
     fn found(&mut self, finding: Finding) -> io::Result<()>;
 }
 
@@ -124,9 +124,8 @@ enum Line {
         size: Option<PageSize>,
         id: CheckId,
         step: String,
-    },
-    Moved {
-        movement: Movement,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        effect: Option<Step>,
     },
     Found {
         v: u8,
@@ -151,22 +150,18 @@ impl<W: Write> PartWriter<W> {
         Self { out, run: run.into(), role, size }
     }
 
-    /// Writes how the counters moved: for `walk`, which listens by [`hear`]; a part may hold them.
-    ///
-    /// # Errors
-    ///
-    /// Whoever listened is gone.
-    pub fn movement(&mut self, movement: &Movement) -> io::Result<()> {
-        self.line(&Line::Moved { movement: movement.clone() })
-    }
-
     /// Writes the last line.
     ///
     /// # Errors
     ///
-    /// Whoever listened is gone.
+    /// The reader is gone.
     pub fn end(mut self) -> io::Result<()> {
         self.line(&Line::End(End { end: true }))
+    }
+
+    fn announce(&mut self, id: CheckId, what: &str, effect: Option<Step>) -> io::Result<()> {
+        let (run, role, size) = (self.run.clone(), self.role, self.size);
+        self.line(&Line::Step { v: VERSION, run, role, size, id, step: what.to_owned(), effect })
     }
 
     /// One line, in one write and flushed: the next thing may kill this process.
@@ -178,10 +173,13 @@ impl<W: Write> PartWriter<W> {
     }
 }
 
-impl<W: Write> Telling for PartWriter<W> {
+impl<W: Write> WorkerOutput for PartWriter<W> {
     fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
-        let (run, role, size) = (self.run.clone(), self.role, self.size);
-        self.line(&Line::Step { v: VERSION, run, role, size, id, step: what.to_owned() })
+        self.announce(id, what, None)
+    }
+
+    fn page_step(&mut self, id: CheckId, what: &str, effect: Step) -> io::Result<()> {
+        self.announce(id, what, Some(effect))
     }
 
     fn found(&mut self, finding: Finding) -> io::Result<()> {
@@ -190,21 +188,21 @@ impl<W: Write> Telling for PartWriter<W> {
     }
 }
 
-/// What a single line of a worker says while it works: the step that it announces, or how the counters moved.
+/// A step that a worker is about to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// What it is about to try.
-    Step(String),
-    /// How the counters moved in the step before.
-    Moved(Box<Movement>),
+pub struct Announced {
+    /// What it is.
+    pub step: String,
+    /// What it does to the pool, where that is documented.
+    pub effect: Option<Step>,
 }
 
-/// Listens to one line, for progress and for `walk`; `None` for every other line. Nothing is decided by it.
+/// The step that one line of a part announces; `None` for every other line. For progress and for `walk`: no finding
+/// depends on it.
 #[must_use]
-pub fn hear(line: &[u8]) -> Option<Heard> {
+pub fn announced(line: &[u8]) -> Option<Announced> {
     match serde_json::from_slice(line).ok()? {
-        Line::Step { step, .. } => Some(Heard::Step(step)),
-        Line::Moved { movement } => Some(Heard::Moved(Box::new(movement))),
+        Line::Step { step, effect, .. } => Some(Announced { step, effect }),
         Line::End(_) | Line::Found { .. } => None,
     }
 }
@@ -247,11 +245,10 @@ impl Part {
             };
             match parsed {
                 Line::End(End { end: true }) => part.ended = true,
-                Line::Moved { .. } => {}
                 Line::End(_) => {
                     return Err(PartError::Malformed { line, why: "an end that is none".to_owned() });
                 }
-                Line::Step { v, run, role, size, id, step } => {
+                Line::Step { v, run, role, size, id, step, effect: _ } => {
                     check_head(v, &run, role, size)?;
                     part.last_step = Some((id, step));
                 }
@@ -302,6 +299,21 @@ mod tests {
         assert!(part.ended);
         assert_eq!(part.last_step, Some((HP502, "write one byte".to_owned())));
         assert_eq!(part.findings, [Finding::pass(HP501, size(), "reserve +2").with("pages", 2)]);
+    }
+
+    #[test]
+    fn a_step_is_announced_with_its_effect_on_the_pool() {
+        let mut out = Vec::new();
+        let mut writer = PartWriter::new(&mut out, RUN, Role::Memfd, size());
+        let effect = Step::Release { touched: 1, unused: 1, held: 0 };
+        writer.step(HP501, "look").unwrap();
+        writer.page_step(HP502, "unmap", effect).unwrap();
+        writer.found(Finding::pass(HP501, size(), "reserve +2")).unwrap();
+        writer.end().unwrap();
+        let heard: Vec<_> = out.split(|byte| *byte == b'\n').map(announced).collect();
+        let step = |step: &str, effect| Some(Announced { step: step.to_owned(), effect });
+        assert_eq!(heard, [step("look", None), step("unmap", Some(effect)), None, None, None]);
+        assert_eq!(parse(&out).unwrap().last_step, Some((HP502, "unmap".to_owned())));
     }
 
     #[test]

@@ -256,6 +256,12 @@ impl<'a> Backend<'a> {
         &self.table
     }
 
+    /// The frontend's memory, once nothing is served any more.
+    #[must_use]
+    pub fn into_table(self) -> Table {
+        self.table
+    }
+
     // --- the rings ---
 
     /// Moves frames; how many. For each pair at most [`TURNS`] batches, of at most as many descriptors as its queues

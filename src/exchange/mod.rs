@@ -17,7 +17,6 @@ pub mod peer;
 pub mod ring;
 pub mod role;
 pub mod socket;
-pub mod steps;
 pub mod table;
 
 pub use role::{Source, Task, run};

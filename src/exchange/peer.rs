@@ -26,7 +26,7 @@ use super::role::Source;
 use super::socket::{SocketError, accept, connect};
 use crate::domain::catalogue::{HP612, HP613, HP614, HP615};
 use crate::domain::check::Outcome;
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::peer::Peer as UnderTest;
 use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
@@ -97,8 +97,8 @@ impl Task {
 /// # Errors
 ///
 /// Whoever listens is gone. Nothing is held any more.
-pub fn run(task: &Task, listener: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut findings = Findings::new(task.size, tell);
+pub fn run(task: &Task, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
+    let mut findings = Findings::new(task.size, output);
     let ended = session(task, listener, &mut findings);
     finish(ended, findings)
 }
@@ -126,8 +126,8 @@ fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Resul
 /// # Errors
 ///
 /// As [`run`].
-pub fn run_over(task: &Task, memory: &Memory, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
-    let mut findings = Findings::new(task.size, tell);
+pub fn run_over(task: &Task, memory: &Memory, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
+    let mut findings = Findings::new(task.size, output);
     let ended = converse(task, memory, socket, &mut findings);
     finish(ended, findings)
 }

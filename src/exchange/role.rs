@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
 use crate::domain::catalogue::HP601;
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::plan::{Role, time_for_steps};
 use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
@@ -49,6 +49,9 @@ pub struct Task {
     /// The cgroups that frontend and backend join before they do anything.
     #[serde(default)]
     pub cgroups: Cgroups,
+    /// Whether it may take as long as it likes: a person may wait between two steps of `walk`.
+    #[serde(default)]
+    pub no_deadline: bool,
 }
 
 /// Directories of cgroups; `None` for where the process is started.
@@ -75,18 +78,20 @@ pub enum Source {
 
 /// What is left of a phase for a worker to say that its time was up.
 const MARGIN: Duration = Duration::from_secs(1);
+/// What a session without a deadline gets.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Does the work of `task` over `socket` and tells every finding of its session, each once.
 ///
 /// # Errors
 ///
-/// Whoever listens is gone, or the task is none. Nothing is held any more.
-pub fn run(task: &Task, socket: OwnedFd, tell: &mut dyn Telling) -> io::Result<()> {
+/// The reader of `output` is gone, or the task is none. Nothing is held any more.
+pub fn run(task: &Task, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let (Role::Frontend(session) | Role::Backend(session)) = task.role else {
         let why = format!("{} is no role of a session", task.role);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     };
-    let mut ledger = Ledger::new(session, task.size, tell);
+    let mut ledger = Ledger::new(session, task.size, output);
     let channel = Channel::new(socket);
     match (payers::join(task), task.role) {
         (Err(bad), _) => ledger.bad(HP601, bad)?,
@@ -102,7 +107,10 @@ impl Task {
     /// When everything has to be over: a moment before the phase is, so that a worker whose time is up still says so.
     fn deadline(&self) -> Instant {
         let now = Instant::now();
-        let time = time_for_steps(self.size, self.pages).saturating_sub(MARGIN);
+        let time = match self.no_deadline {
+            true => A_YEAR,
+            false => time_for_steps(self.size, self.pages).saturating_sub(MARGIN),
+        };
         now.checked_add(time).unwrap_or(now)
     }
 
@@ -121,6 +129,14 @@ impl Task {
 
     fn page_bytes(&self) -> usize {
         usize::try_from(self.size.bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Pages that a mount with `min_size=` may have reserved beforehand.
+    const fn held_by_mount(&self) -> u64 {
+        match self.memory {
+            Source::Directory(_) => self.pages,
+            Source::Memfd | Source::Unattached => 0,
+        }
     }
 
     /// The files that the frontend makes: pages, and regions of each. Two regions in all.

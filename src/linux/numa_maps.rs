@@ -10,7 +10,7 @@ use crate::domain::reading::Reading;
 /// no NUMA.
 #[must_use]
 pub fn nodes_of_mapping_at(address: u64) -> Reading<Vec<(u32, u64)>> {
-    match HostRoot::default().table("/proc/self/numa_maps") {
+    match HostRoot::default().entry("/proc/self/numa_maps", |line| begins_at(line, address), |_| true) {
         Reading::Known(text) => parse(&text, address),
         Reading::Absent => Reading::Absent,
         Reading::Unreadable(why) => Reading::Unreadable(why),
@@ -21,10 +21,7 @@ pub fn nodes_of_mapping_at(address: u64) -> Reading<Vec<(u32, u64)>> {
 /// (NUMA node, pages) of the mapping in a text of numa_maps that begins at `address`.
 #[must_use]
 pub fn parse(text: &str, address: u64) -> Reading<Vec<(u32, u64)>> {
-    let begins = |line: &&str| {
-        line.split(' ').next().and_then(|start| u64::from_str_radix(start, 16).ok()) == Some(address)
-    };
-    let Some(line) = text.lines().find(begins) else { return Reading::Absent };
+    let Some(line) = text.lines().find(|line| begins_at(line, address)) else { return Reading::Absent };
     // Blanks and equal signs in a file's name are escaped, so every word with one is a fact.
     let on_node = |word: &str| {
         let (name, pages) = word.split_once('=')?;
@@ -36,6 +33,10 @@ pub fn parse(text: &str, address: u64) -> Reading<Vec<(u32, u64)>> {
         || Reading::Malformed(format!("/proc/self/numa_maps holds {}", quoted(line))),
         Reading::Known,
     )
+}
+
+fn begins_at(line: &str, address: u64) -> bool {
+    line.split(' ').next().and_then(|start| u64::from_str_radix(start, 16).ok()) == Some(address)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! and captured trees can stand in for a machine.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,38 @@ impl HostRoot {
         self.text(path.as_ref(), TABLE_LIMIT)
     }
 
+    /// One entry of a table, read no further than its end: from the first line that is `wanted` to the next one that
+    /// `begins` an entry. Absent: there is no such entry, or no such file.
+    #[must_use]
+    pub fn entry(
+        &self,
+        path: impl AsRef<Path>,
+        wanted: impl Fn(&str) -> bool,
+        begins: impl Fn(&str) -> bool,
+    ) -> Reading<String> {
+        let path = path.as_ref();
+        let read = self.open(path).and_then(|file| {
+            let mut lines = BufReader::new(file.take(TABLE_LIMIT));
+            let (mut entry, mut line) = (String::new(), Vec::new());
+            while lines.read_until(b'\n', &mut line)? > 0 {
+                let text = String::from_utf8_lossy(&line);
+                if !entry.is_empty() && begins(&text) {
+                    break;
+                }
+                if !entry.is_empty() || wanted(&text) {
+                    entry.push_str(&text);
+                }
+                line.clear();
+            }
+            Ok(entry)
+        });
+        match read {
+            Ok(entry) if entry.is_empty() => Reading::Absent,
+            Ok(entry) => Reading::Known(entry),
+            Err(error) => trouble(path, "read", &error),
+        }
+    }
+
     /// A number in a value file, read by `parse`; what it refuses is `Malformed`.
     #[must_use]
     pub fn parsed<T>(&self, path: impl AsRef<Path>, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
@@ -102,14 +134,14 @@ impl HostRoot {
         }
     }
 
+    fn open(&self, path: &Path) -> io::Result<File> {
+        // O_NONBLOCK: a captured tree may hold a fifo, and opening one must not wait for a writer.
+        File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(self.path(path))
+    }
+
     fn text(&self, path: &Path, limit: u64) -> Reading<String> {
         let mut bytes = Vec::new();
-        // O_NONBLOCK: a captured tree may hold a fifo, and opening one must not wait for a writer.
-        let read = File::options()
-            .read(true)
-            .custom_flags(nix::libc::O_NONBLOCK)
-            .open(self.path(path))
-            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+        let read = self.open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
         match read {
             Ok(length) if length as u64 > limit => {
                 Reading::Malformed(format!("{} is longer than {limit} bytes", path.display()))
@@ -164,6 +196,20 @@ mod tests {
         for name in ["/empty", "/text", "/signed", "/plus", "/huge", "/overflow"] {
             assert!(matches!(root.number(name), Reading::Malformed(why) if why.contains(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn an_entry_is_read_to_its_end_and_no_further() {
+        let (directory, root) = tree();
+        std::fs::write(directory.path().join("table"), b"a:\n 1\n\xff\nb:\n 2\nc:\n 3").unwrap();
+        let begins = |line: &str| line.trim_end().ends_with(':');
+        let entry = |name: &str| root.entry("/table", |line| line.trim_end() == name, begins);
+        assert_eq!(entry("a:"), Reading::Known("a:\n 1\n\u{fffd}\n".to_owned()));
+        assert_eq!(entry("b:"), Reading::Known("b:\n 2\n".to_owned()));
+        assert_eq!(entry("c:"), Reading::Known("c:\n 3".to_owned()));
+        assert_eq!(entry("d:"), Reading::Absent);
+        assert_eq!(root.entry("/none", |_| true, begins), Reading::Absent);
+        assert!(matches!(root.entry("/", |_| true, begins), Reading::Unreadable(_)));
     }
 
     #[test]

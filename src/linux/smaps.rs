@@ -30,7 +30,8 @@ pub struct MappingFacts {
 /// The mapping of this process that `address` lies in. Absent: there is none, or the kernel has no smaps.
 #[must_use]
 pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
-    match HostRoot::default().table("/proc/self/smaps") {
+    let wanted = |line: &str| is_around(line, address);
+    match HostRoot::default().entry("/proc/self/smaps", wanted, |line| bounds(line).is_some()) {
         Reading::Known(text) => parse(&text, address),
         Reading::Absent => Reading::Absent,
         Reading::Unreadable(why) => Reading::Unreadable(why),
@@ -65,9 +66,7 @@ impl MappingFacts {
 /// The mapping in a text of smaps that `address` lies in.
 #[must_use]
 pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
-    let mut lines = text
-        .lines()
-        .skip_while(|line| !bounds(line).is_some_and(|(start, end)| (start..end).contains(&address)));
+    let mut lines = text.lines().skip_while(|line| !is_around(line, address));
     if lines.next().is_none() {
         return Reading::Absent;
     }
@@ -94,6 +93,11 @@ pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
             "/proc/self/smaps lacks KernelPageSize, Private_Hugetlb or Shared_Hugetlb".to_owned(),
         ),
     }
+}
+
+/// Whether `line` is the first of the mapping that `address` lies in.
+fn is_around(line: &str, address: u64) -> bool {
+    bounds(line).is_some_and(|(start, end)| (start..end).contains(&address))
 }
 
 /// The bounds of a mapping, if `line` is the first of one: `7f0000000000-7f0000200000 rw-p …`. The lines about it begin

@@ -107,11 +107,12 @@ fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
     let start = Start {
         arguments: vec![VERB.to_owned(), text],
         stdin: Stdio::from(socket),
+        control: None,
         time: left.map(|left| left.saturating_add(GRACE)),
         keep: false,
     };
     let mut end = None;
-    let ended = supervisor.run(vec![start], &mut |line| match serde_json::from_slice(line) {
+    let ended = supervisor.run(vec![start], &mut |line: &[u8]| match serde_json::from_slice(line) {
         Ok(Said::Ended { outcome, text }) => end = Some(End { outcome, text }),
         Ok(said) => news(News::Said(said)),
         // Nothing, as time passes; anything else would be a mistake of the worker's, and its end tells.

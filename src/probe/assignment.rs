@@ -4,9 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::allocation;
 use crate::domain::plan::Role;
-use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
-use crate::exchange::steps::{self, Side};
 use crate::exchange::{peer, role as exchange};
 
 /// The hidden verb that a worker is started with.
@@ -20,9 +18,10 @@ pub struct Assignment {
     pub run: String,
     /// The process that started this one; if it is gone already, so is the worker.
     pub parent: i32,
-    /// How the worker speaks.
+    /// Whether the worker waits, after each step that it announces, to be told to go on: by a byte that comes on its
+    /// standard output, a socket then. For `walk`.
     #[serde(default)]
-    pub manner: Manner,
+    pub stepwise: bool,
     /// What to do.
     pub work: Work,
 }
@@ -32,26 +31,11 @@ pub struct Assignment {
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     /// Takes pages, alone.
-    Allocation(allocation::Task),
+    Allocation(allocation::AllocationTask),
     /// Shares pages with another worker, at the other end of its standard input.
     Exchange(exchange::Task),
-    /// The same, one thing at a time, as the other end of its standard input says.
-    Steps(steps::Task),
     /// Shares pages with a peer under test.
     Peer(peer::Task),
-}
-
-/// How a worker speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Manner {
-    /// Steps and findings: a part.
-    #[default]
-    Part,
-    /// Also how the counters moved in each step.
-    Walk,
-    /// The same, and wait for a line on standard input after each.
-    Pause,
 }
 
 // === impl Work ===
@@ -63,10 +47,6 @@ impl Work {
         match self {
             Self::Allocation(task) => task.role,
             Self::Exchange(task) => task.role,
-            Self::Steps(task) => match task.side {
-                Side::Frontend => Role::Frontend(Session::FrontendFirst),
-                Side::Backend => Role::Backend(Session::FrontendFirst),
-            },
             Self::Peer(_) => Role::Peer,
         }
     }
@@ -77,7 +57,6 @@ impl Work {
         match self {
             Self::Allocation(task) => task.size,
             Self::Exchange(task) => Some(task.size),
-            Self::Steps(task) => Some(task.size),
             Self::Peer(task) => Some(task.size),
         }
     }

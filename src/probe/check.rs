@@ -16,7 +16,7 @@ use crate::domain::inspect;
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::judge;
 use crate::domain::merge::{Ending, WorkerReport, merge};
-use crate::domain::part::{Heard, Part, hear};
+use crate::domain::part::{Part, announced};
 use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
 use crate::domain::reserve::Replayed;
@@ -26,7 +26,7 @@ use crate::linux::limits;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
-use super::assignment::{Assignment, Manner, VERB, Work};
+use super::assignment::{Assignment, VERB, Work};
 use super::gather::{self, RoleCgroupError};
 use super::guardian::{Guardian, GuardianError, Options, replay_dead};
 use super::planning::{self, Job};
@@ -151,12 +151,12 @@ fn work(
     listener: Option<&Listener>,
     progress: &mut dyn Progress,
 ) -> Vec<WorkerReport> {
-    let ended = match starts(run, job, listener) {
+    let ended = match starts(run, job, listener, false) {
         Ok(starts) => {
             let about = about(job);
-            let mut hear = |line: &[u8]| match hear(line) {
-                Some(Heard::Step(step)) => progress.step(&format!("{about}: {step}")),
-                Some(Heard::Moved(_)) | None => progress.tick(),
+            let mut hear = |line: &[u8]| match announced(line) {
+                Some(announced) => progress.step(&format!("{about}: {}", announced.step)),
+                None => progress.tick(),
             };
             supervisor.run(starts, &mut hear)
         }
@@ -166,23 +166,35 @@ fn work(
 }
 
 /// How the workers of a phase are started. Of a pair, each has one end of a socket as its standard input; who is to
-/// accept a peer, the socket that listens.
-fn starts(run: &str, job: &Job, listener: Option<&Listener>) -> io::Result<Vec<Start>> {
+/// accept a peer, the socket that listens. `stepwise` as in [`Assignment`].
+pub(super) fn starts(
+    run: &str,
+    job: &Job,
+    listener: Option<&Listener>,
+    stepwise: bool,
+) -> io::Result<Vec<Start>> {
     let mut inputs: Vec<OwnedFd> = match (job.workers.as_slice(), listener) {
         ([_, _], _) => UnixStream::pair().map(|(one, other)| vec![one.into(), other.into()])?,
         ([Work::Peer(_)], Some(listener)) => vec![listener.share()?],
         _ => Vec::new(),
     };
-    job.workers.iter().map(|work| start(run, work, inputs.pop(), job.time)).collect()
+    job.workers.iter().map(|work| start(run, work, inputs.pop(), job.time, stepwise)).collect()
 }
 
 /// How a worker is started that says its part within `time`; `socket` is where its peer is.
-pub(super) fn start(run: &str, work: &Work, socket: Option<OwnedFd>, time: Duration) -> io::Result<Start> {
+pub(super) fn start(
+    run: &str,
+    work: &Work,
+    socket: Option<OwnedFd>,
+    time: Duration,
+    stepwise: bool,
+) -> io::Result<Start> {
     let parent = getpid().as_raw();
-    let assignment = Assignment { run: run.to_owned(), parent, manner: Manner::Part, work: work.clone() };
+    let assignment = Assignment { run: run.to_owned(), parent, stepwise, work: work.clone() };
     let arguments = vec![VERB.to_owned(), serde_json::to_string(&assignment)?];
     let stdin = socket.map_or_else(Stdio::null, Stdio::from);
-    Ok(Start { arguments, stdin, time: Some(time), keep: true })
+    let control = if stepwise { Some(UnixStream::pair()?) } else { None };
+    Ok(Start { arguments, stdin, control, time: Some(time), keep: true })
 }
 
 /// What came of a worker.
@@ -201,7 +213,7 @@ fn about(job: &Job) -> String {
     let Some(work) = job.workers.first() else { return String::new() };
     let what = match work {
         Work::Allocation(task) => task.role.to_string(),
-        Work::Exchange(_) | Work::Steps(_) => "sharing".to_owned(),
+        Work::Exchange(_) => "sharing".to_owned(),
         Work::Peer(_) => "peer".to_owned(),
     };
     work.size().map_or_else(|| what.clone(), |size| format!("{} {what}", size.resource_name()))

@@ -5,7 +5,7 @@ mod job;
 mod one_size;
 mod pages;
 
-use crate::allocation::Task;
+use crate::allocation::AllocationTask;
 use crate::domain::catalogue::HP407;
 use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
 use crate::domain::plan::{Duty, Item, NotRun, PHASE, Plan, Role, Weight};
@@ -97,7 +97,7 @@ pub fn plan_in_pod(
 fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
     if not_run.is_none() {
         let need = request.needs().copied().collect();
-        jobs.push(Job::alone(Task { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
+        jobs.push(Job::alone(AllocationTask { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
     }
     let duty = Duty { role: Role::Syscalls, weight: Weight::Full, not_run };
     plan.items.push(item(HP407, None, false, vec![duty]));

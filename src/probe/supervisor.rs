@@ -4,10 +4,12 @@
 //! All waiting happens in one poll(2) over the workers' pipes, a signalfd and the guardian's pipe. SIGINT, SIGTERM and
 //! SIGHUP are blocked and arrive there, so that a run that is broken off still gives back, merges and prints.
 
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -21,7 +23,7 @@ use crate::domain::part::PART_LIMIT;
 /// How much of a worker's log is kept: the end of it, in bytes.
 const LOG_LIMIT: usize = 2 << 10;
 
-/// How often whoever listens is told that time passes.
+/// How often [`Follower::tick`] is called, at least.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Sees workers through. One per process: it takes over signals.
@@ -40,6 +42,8 @@ pub struct Start {
     pub arguments: Vec<String>,
     /// Its standard input.
     pub stdin: Stdio,
+    /// Its standard output, if that is to be a socket instead of a pipe: our end, and the worker's.
+    pub control: Option<(UnixStream, UnixStream)>,
     /// How long it may take; `None` for as long as a person likes.
     pub time: Option<Duration>,
     /// Whether its output is kept, up to [`PART_LIMIT`], or only heard: for a worker that speaks as long as it lives.
@@ -57,9 +61,29 @@ pub struct Ended {
     pub ending: Ending,
 }
 
+/// Follows workers while they run. A closure is one: it gets each line, and an empty one at each tick.
+pub trait Follower {
+    /// The worker at this place of the list was started.
+    fn started(&mut self, worker: usize, pid: u32) {
+        let _ = (worker, pid);
+    }
+    /// It wrote a line to its standard output.
+    fn line(&mut self, worker: usize, line: &[u8]);
+    /// It has ended; whether with exit code 0.
+    fn ended(&mut self, worker: usize, success: bool) {
+        let _ = (worker, success);
+    }
+    /// Time passes: a few times a second, and whenever something happens.
+    fn tick(&mut self);
+    /// What else to wake up for when it is readable.
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
 struct Worker {
     child: Child,
-    output: Stream<ChildStdout>,
+    output: Stream<File>,
     log: Stream<ChildStderr>,
     shown: usize,
     keep: bool,
@@ -115,9 +139,8 @@ impl<'g> Supervisor<'g> {
         self.signals.as_fd()
     }
 
-    /// Starts all of `starts` side by side and waits until each has ended and was reaped. `hear` gets each line of
-    /// their standard outputs as it comes, and an empty one a few times a second while nothing comes.
-    pub fn run(&mut self, starts: Vec<Start>, hear: &mut dyn FnMut(&[u8])) -> Vec<Ended> {
+    /// Starts all of `starts` side by side and waits until each has ended and was reaped.
+    pub fn run(&mut self, starts: Vec<Start>, follower: &mut dyn Follower) -> Vec<Ended> {
         self.take_signals();
         let begin = Instant::now();
         let mut workers: Vec<Result<Worker, Ending>> = starts
@@ -127,20 +150,31 @@ impl<'g> Supervisor<'g> {
                 None => Worker::start(start, begin).map_err(|error| Ending::NotStarted(error.to_string())),
             })
             .collect();
+        for (index, worker) in workers.iter().enumerate() {
+            match worker {
+                Ok(worker) => follower.started(index, worker.child.id()),
+                Err(_) => follower.ended(index, false),
+            }
+        }
         while workers.iter().flatten().any(|worker| !worker.is_done()) {
-            self.wait(workers.iter().flatten());
+            self.wait(workers.iter().flatten(), follower.input());
             let now = Instant::now();
-            hear(b"");
-            for worker in workers.iter_mut().flatten() {
+            follower.tick();
+            for (index, worker) in workers.iter_mut().enumerate() {
+                let Ok(worker) = worker else { continue };
+                let was_done = worker.is_done();
                 worker.attend(now, self.broken_off.as_deref());
-                worker.say(hear);
+                worker.pass_lines(&mut |line| follower.line(index, line));
+                if let Some(status) = worker.status.filter(|_| !was_done) {
+                    follower.ended(index, worker.killed.is_none() && status.success());
+                }
             }
         }
         workers.into_iter().map(Ended::from).collect()
     }
 
     /// Waits until something happens to `workers`, a signal comes, the next deadline, or the next tick.
-    fn wait<'a>(&mut self, workers: impl Iterator<Item = &'a Worker>) {
+    fn wait<'a>(&mut self, workers: impl Iterator<Item = &'a Worker>, input: Option<BorrowedFd<'_>>) {
         let now = Instant::now();
         let mut next = now + TICK;
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
@@ -157,6 +191,7 @@ impl<'g> Supervisor<'g> {
             fds.extend(worker.output.from.iter().map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
             fds.extend(worker.log.from.iter().map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
         }
+        fds.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
         // Rounded up: a wait that ends a moment before the deadline would only be made again.
         let left = next.saturating_duration_since(now) + Duration::from_millis(1);
         // EINTR and a failing poll are both answered by looking at everything again.
@@ -185,13 +220,21 @@ impl<'g> Supervisor<'g> {
 
 impl Worker {
     fn start(start: Start, begin: Instant) -> io::Result<Self> {
+        let (output, stdout): (OwnedFd, Stdio) = match start.control {
+            Some((ours, theirs)) => (ours.into(), OwnedFd::from(theirs).into()),
+            None => {
+                let (reader, writer) = io::pipe()?;
+                (reader.into(), writer.into())
+            }
+        };
+        let output = Stream::new(Some(File::from(output)))?;
         let mut child = Command::new("/proc/self/exe")
             .args(start.arguments)
             .stdin(start.stdin)
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()?;
-        let streams = (|| Ok((Stream::new(child.stdout.take())?, Stream::new(child.stderr.take())?)))();
+        let streams = Stream::new(child.stderr.take()).map(|log| (output, log));
         let (output, log) = match streams {
             Ok(streams) => streams,
             Err(error) => {
@@ -250,7 +293,7 @@ impl Worker {
     }
 
     /// Passes on each whole line that was not passed on yet.
-    fn say(&mut self, hear: &mut dyn FnMut(&[u8])) {
+    fn pass_lines(&mut self, hear: &mut dyn FnMut(&[u8])) {
         while let Some(rest) = self.output.bytes.get(self.shown..)
             && let Some(length) = rest.iter().position(|byte| *byte == b'\n')
         {
@@ -305,6 +348,16 @@ impl Ended {
     #[must_use]
     pub fn not_started(why: String) -> Self {
         Self { output: Vec::new(), log: String::new(), ending: Ending::NotStarted(why) }
+    }
+}
+
+impl<F: FnMut(&[u8])> Follower for F {
+    fn line(&mut self, _: usize, line: &[u8]) {
+        self(line);
+    }
+
+    fn tick(&mut self) {
+        self(b"");
     }
 }
 

@@ -1,48 +1,44 @@
-//! `walk`: the same steps as `check`, with the counters shown before and after each: those of one process first, then
-//! how two share pages.
+//! `walk`: the workers of `check`, one step at a time, with the counters shown before and after each step: one process
+//! first, then two that share pages, the frontend touching them first, then the backend.
 
-mod scenes;
-mod sharing;
+mod director;
 
 use std::io;
-use std::os::fd::BorrowedFd;
-use std::process::Stdio;
-use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::unistd::getpid;
-
-use crate::allocation::Task;
-use crate::domain::counters::Movement;
+use crate::allocation;
+use crate::domain::check::Finding;
+use crate::domain::counters::{Figure, Movement};
 use crate::domain::inventory::Pool;
-use crate::domain::merge::Ending;
-use crate::domain::part::{Heard, Part, hear};
+use crate::domain::merge::{Ending, WorkerReport};
 use crate::domain::plan::{Role, time_for_steps};
 use crate::domain::request::{PageCount, Request, Workload};
 use crate::domain::reserve::Replayed;
+use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
-use crate::exchange::steps::Side;
+use crate::exchange::Source;
+use crate::exchange::role::{self as exchange, Cgroups};
+use crate::linux::counters::CounterFiles;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-pub use scenes::name;
-
-use super::assignment::{Assignment, Manner, VERB, Work};
-use super::check::{CheckError, nonce, reserve};
+use super::assignment::Work;
+use super::check::{CheckError, nonce, reserve, seed, starts, worker_report};
 use super::gather;
 use super::guardian::Guardian;
-use super::supervisor::{Ended, Start, Supervisor};
+use super::planning::Job;
+use super::supervisor::Supervisor;
+use director::Director;
 
 /// What to walk through.
 #[derive(Debug, Clone)]
 pub struct Walk {
-    /// The size; the smallest with a page to be had if `None`.
+    /// The size; the smallest with enough pages to be had if `None`.
     pub size: Option<PageSize>,
     /// How many pages.
     pub pages: u64,
     /// The hugetlbfs to use; anonymous memory if `None`, and a memfd where pages are shared.
     pub directory: Option<String>,
-    /// Wait for a line on standard input after each step.
+    /// Wait for a line on standard input before each step.
     pub pause: bool,
     /// `--reserve`.
     pub reserve: Vec<PageCount>,
@@ -61,20 +57,25 @@ pub enum Shown<'a> {
     Replayed(&'a Replayed),
     /// The pool that is about to be used.
     Pool(&'a Pool),
-    /// A step was done.
-    Step(&'a Movement),
-    /// Two processes share pages from here on; this one touches them first.
-    Sharing(Side),
-    /// Which process plays it.
-    Process(Side, u32),
+    /// Two processes share pages from here on; whether the backend touches them first.
+    Sharing {
+        /// Whether it is the backend.
+        backend_first: bool,
+    },
+    /// A process was started, by its name.
+    Process(&'a str, u32),
+    /// The next step waits for a line on standard input.
+    Pause,
+    /// A step was done; what processes and cgroups have is beside it.
+    Step(&'a Movement, &'a [Figure]),
 }
 
-/// What came of it.
+/// The result of a walk.
 #[derive(Debug, Clone)]
 pub struct Walked {
-    /// What the steps proved.
-    pub part: Part,
-    /// Why the worker stopped before its end, if it did.
+    /// What the workers found, as in `check`.
+    pub findings: Vec<Finding>,
+    /// Why it stopped before its end, if it did.
     pub stopped: Option<String>,
     /// What of `--reserve` could not be given back: nothing, as a rule.
     pub owed: Vec<String>,
@@ -91,7 +92,10 @@ pub enum WalkError {
     NoPage(String),
 }
 
-/// Goes through the steps, and shows each as it is done: those of one process, then how two share.
+/// What frontend and backend send through the rings: enough to see that they work.
+const FRAMES: u64 = 64;
+
+/// Goes through the steps, and shows each when it is done.
 ///
 /// # Errors
 ///
@@ -113,29 +117,31 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
         supervisor.watch_guardian(guardian.as_fd());
     }
     let pool = choose(&root, walk.size, walk.pages)?;
+    let counters =
+        CounterFiles::open(&root, pool.size).map_err(|error| WalkError::NoPage(error.to_string()))?;
     show(&Shown::Pool(&pool));
-    let mut walked = allocation(walk, pool.size, &run, &mut supervisor, show)?;
-    for first in [Side::Frontend, Side::Backend] {
-        if walked.stopped.is_none() {
-            show(&Shown::Sharing(first));
-            walked.stopped = sharing::run(walk, pool.size, &run, first, &mut supervisor, show).err();
+    let mut walked = Walked { findings: Vec::new(), stopped: None, owed: Vec::new() };
+    for job in jobs(walk, pool.size, seed(&run)) {
+        if walked.stopped.is_some() {
+            break;
         }
+        if let [Work::Exchange(task), _] = job.workers.as_slice() {
+            let backend_first = task.role == Role::Frontend(Session::BackendFirst);
+            show(&Shown::Sharing { backend_first });
+        }
+        let director = Director::new(walk, pool.size, &counters, show);
+        walked.stopped = stepwise(walk, &run, &job, director, &mut supervisor, &mut walked.findings)
+            .unwrap_or_else(|error| Some(format!("the workers cannot be started: {error}")));
     }
     walked.owed = guardian.map(Guardian::release).unwrap_or_default();
     Ok(walked)
 }
 
-/// The steps of one process.
-fn allocation(
-    walk: &Walk,
-    size: PageSize,
-    run: &str,
-    supervisor: &mut Supervisor<'_>,
-    show: &mut dyn FnMut(&Shown<'_>),
-) -> Result<Walked, WalkError> {
-    let role = if walk.directory.is_some() { Role::Hugetlbfs } else { Role::Anonymous };
-    let task = Task {
-        role,
+/// The workers that are walked through: one, then two pairs.
+fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
+    let time = time_for_steps(size, walk.pages);
+    let alone = allocation::AllocationTask {
+        role: if walk.directory.is_some() { Role::Hugetlbfs } else { Role::Anonymous },
         size: Some(size),
         pages: walk.pages,
         need: Vec::new(),
@@ -144,64 +150,81 @@ fn allocation(
         workload: Workload::default(),
         root: None,
     };
-    let manner = if walk.pause { Manner::Pause } else { Manner::Walk };
-    let start = Start {
-        arguments: arguments(run, manner, Work::Allocation(task))?,
-        // The worker itself waits for Return: while it does, nothing else happens.
-        stdin: if walk.pause { Stdio::inherit() } else { Stdio::null() },
-        keep: true,
-        time: time(walk, size),
+    let cgroups = Cgroups { frontend: walk.frontend_cgroup.clone(), backend: walk.backend_cgroup.clone() };
+    let memory = walk.directory.clone().map_or(Source::Memfd, Source::Directory);
+    let pair = |session| {
+        let task = |role| {
+            Work::Exchange(exchange::Task {
+                role,
+                size,
+                pages: walk.pages,
+                memory: memory.clone(),
+                seed,
+                frames: FRAMES,
+                cgroups: cgroups.clone(),
+                no_deadline: walk.pause,
+            })
+        };
+        Job { workers: vec![task(Role::Frontend(session)), task(Role::Backend(session))], time }
     };
-    let mut listen = |line: &[u8]| {
-        if let Some(Heard::Moved(movement)) = hear(line) {
-            show(&Shown::Step(&movement));
+    [
+        Job { workers: vec![Work::Allocation(alone)], time },
+        pair(Session::FrontendFirst),
+        pair(Session::BackendFirst),
+    ]
+}
+
+/// Runs the workers of a job, step by step. Why they stopped before their end, if they did.
+fn stepwise(
+    walk: &Walk,
+    run: &str,
+    job: &Job,
+    mut director: Director<'_>,
+    supervisor: &mut Supervisor<'_>,
+    findings: &mut Vec<Finding>,
+) -> io::Result<Option<String>> {
+    let mut starts = starts(run, job, None, true)?;
+    for (start, work) in starts.iter_mut().zip(&job.workers) {
+        if walk.pause {
+            start.time = None;
         }
-    };
-    let ended = supervisor.run(vec![start], &mut listen).pop();
-    let Some(ended) = ended else { return Err(WalkError::NoPage("no worker was started".to_owned())) };
-    let part = Part::parse(&ended.output, run, role, Some(size));
-    let stopped = match &part {
-        Ok(part) if part.ended && ended.ending == Ending::Exited(0) => None,
-        Ok(_) => Some(why_stopped("the worker", &ended)),
-        Err(error) => Some(format!("the worker's part is invalid: {error}")),
-    };
-    Ok(Walked { part: part.unwrap_or_default(), stopped, owed: Vec::new() })
-}
-
-fn arguments(run: &str, manner: Manner, work: Work) -> Result<Vec<String>, WalkError> {
-    let assignment = Assignment { run: run.to_owned(), parent: getpid().as_raw(), manner, work };
-    let text = serde_json::to_string(&assignment).map_err(|error| WalkError::NoPage(error.to_string()))?;
-    Ok(vec![VERB.to_owned(), text])
-}
-
-/// How long a worker may take: as long as a person likes where one is waited for.
-fn time(walk: &Walk, size: PageSize) -> Option<Duration> {
-    (!walk.pause).then(|| time_for_steps(size, walk.pages))
-}
-
-fn why_stopped(who: &str, ended: &Ended) -> String {
-    match &ended.ending {
-        Ending::Exited(code) => format!("{who} exited with code {code}: {}", ended.log.trim()),
-        Ending::Signalled { name, .. } => format!("{who} was killed by {name}"),
-        Ending::Deadline => format!("{who}'s time was up"),
-        Ending::BrokenOff(by) => format!("broken off by {by}"),
-        Ending::NotStarted(why) => format!("{who} could not be started: {why}"),
+        if let Some((ours, _)) = &start.control {
+            director.add(work.role(), ours.try_clone()?);
+        }
     }
+    let ended = supervisor.run(starts, &mut director);
+    let reports: Vec<_> =
+        job.workers.iter().zip(ended).map(|(work, ended)| worker_report(run, work, ended)).collect();
+    findings.extend(
+        reports.iter().filter_map(|report| report.part.as_ref().ok()).flat_map(|part| part.findings.clone()),
+    );
+    // Who dies takes the other along, which then has less to say.
+    let by_itself = |report: &&WorkerReport| matches!(report.ending, Ending::Exited(_));
+    let (exited, killed): (Vec<_>, Vec<_>) = reports.iter().partition(by_itself);
+    Ok(director.problem().or_else(|| killed.into_iter().chain(exited).find_map(why_stopped)))
 }
 
-/// Waits for Return. Byte by byte: what follows it is for whoever waits next.
-pub(super) fn pause(input: BorrowedFd<'_>) -> io::Result<()> {
-    let mut byte = [0];
-    loop {
-        match nix::unistd::read(input, &mut byte) {
-            Ok(0) => {
-                let why = "standard input was closed at a pause";
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
-            }
-            Ok(_) if byte == *b"\n" => return Ok(()),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// Why a worker stopped before its end, if it did.
+fn why_stopped(report: &WorkerReport) -> Option<String> {
+    let who = name(report.role);
+    let why = match (&report.ending, &report.part) {
+        (Ending::Exited(0), Ok(part)) if part.ended => return None,
+        (Ending::Exited(_), Err(error)) => format!("reports what cannot be read: {error}"),
+        (Ending::Exited(code), _) => format!("exited with code {code}: {}", report.log.trim()),
+        (Ending::Signalled { name, .. }, _) => format!("was killed by {name}"),
+        (Ending::Deadline, _) => "did not end in time".to_owned(),
+        (Ending::BrokenOff(by), _) => return Some(format!("interrupted by {by}")),
+        (Ending::NotStarted(why), _) => format!("could not be started: {why}"),
+    };
+    Some(format!("the {who} {why}"))
+}
+
+/// What a worker is called here.
+const fn name(role: Role) -> &'static str {
+    match role {
+        Role::Frontend(_) => "frontend",
+        Role::Backend(_) => "backend",
+        _ => "process",
     }
 }
 

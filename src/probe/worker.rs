@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -12,14 +13,13 @@ use nix::unistd::{Pid, getppid};
 use crate::allocation;
 use crate::domain::alone::Said;
 use crate::domain::check::{CheckId, Finding};
-use crate::domain::counters::Movement;
-use crate::domain::part::{PartWriter, Telling};
+use crate::domain::movement::Step;
+use crate::domain::part::{PartWriter, WorkerOutput};
 
 use crate::exchange;
-use crate::exchange::steps::Answer;
 
-use super::assignment::{Assignment, Manner, Work};
-use super::{alone, walk};
+use super::alone;
+use super::assignment::{Assignment, Work};
 
 /// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
 pub fn main(argument: &str) -> ExitCode {
@@ -63,23 +63,16 @@ pub fn role(argument: &str) -> ExitCode {
 fn work(assignment: &Assignment) -> io::Result<()> {
     tie_to(Pid::from_raw(assignment.parent))?;
     let work = &assignment.work;
-    if let Work::Steps(task) = work {
-        let mut out = io::stdout().lock();
-        let say = &mut |answer: &Answer| writeln!(out, "{}", serde_json::to_string(answer)?);
-        return exchange::steps::play(task, io::stdin().as_fd().try_clone_to_owned()?, say);
-    }
     let part = PartWriter::new(io::stdout(), assignment.run.clone(), work.role(), work.size());
-    let mut teller = Teller { part, manner: assignment.manner };
+    let mut report = StepwisePart { part, stepwise: assignment.stepwise };
     match work {
-        Work::Allocation(task) => allocation::run(task, &mut teller)?,
-        Work::Exchange(task) => exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut teller)?,
-        // It says nothing of checks: see above.
-        Work::Steps(_) => {}
+        Work::Allocation(task) => allocation::run(task, &mut report)?,
+        Work::Exchange(task) => exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?,
         Work::Peer(task) => {
-            exchange::peer::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut teller)?;
+            exchange::peer::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?;
         }
     }
-    teller.part.end()
+    report.part.end()
 }
 
 /// Ends this process with its parent, and leaves no core behind.
@@ -99,23 +92,41 @@ fn tie_to(parent: Pid) -> io::Result<()> {
     Ok(())
 }
 
-/// A part, with the movements in between when somebody watches.
-struct Teller<W> {
+/// A part. Stepwise, each step is tried when the process that started this one says so.
+struct StepwisePart<W> {
     part: PartWriter<W>,
-    manner: Manner,
+    stepwise: bool,
 }
 
-impl<W: Write> Telling for Teller<W> {
-    fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
-        self.part.step(id, what)
-    }
-
-    fn moved(&mut self, movement: &Movement) -> io::Result<()> {
-        if self.manner == Manner::Part {
+impl<W> StepwisePart<W> {
+    fn wait(&self) -> io::Result<()> {
+        if !self.stepwise {
             return Ok(());
         }
-        self.part.movement(movement)?;
-        if self.manner == Manner::Pause { walk::pause(io::stdin().as_fd()) } else { Ok(()) }
+        let mut byte = [0];
+        loop {
+            match nix::unistd::read(io::stdout().as_fd(), &mut byte) {
+                Ok(0) => {
+                    let why = "the step was not allowed to be tried";
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+                }
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl<W: Write> WorkerOutput for StepwisePart<W> {
+    fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
+        self.part.step(id, what)?;
+        self.wait()
+    }
+
+    fn page_step(&mut self, id: CheckId, what: &str, effect: Step) -> io::Result<()> {
+        self.part.page_step(id, what, effect)?;
+        self.wait()
     }
 
     fn found(&mut self, finding: Finding) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! `hugeprobe walk`: the experiment, told step by step: what is done, what the kernel documents, and the counters
-//! before and after, in total and per NUMA node.
+//! `hugeprobe walk`: for each step what is done, what the kernel documents, and the counters before and after, in total
+//! and per NUMA node.
 
 use std::io::{self, Write};
 
@@ -32,7 +32,7 @@ struct Row {
     expected: Cell,
 }
 
-/// What stands at one place: pages, free and total of a NUMA node, or bytes.
+/// One cell: pages, free and total of a NUMA node, or bytes.
 #[derive(PartialEq, Eq)]
 enum Cell {
     Nothing,
@@ -71,13 +71,19 @@ pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()>
     Ok(())
 }
 
-/// Writes step `number`, counted from 1: the counters before and after it. A number that moved has its difference
-/// beside it; one that is not where it was expected is marked and says where that was.
+/// Writes step `number`, counted from 1: the counters before and after it, and `figures` below them. A number that moved
+/// has its difference beside it; a counter that is not where it was expected is marked and says where that was.
 ///
 /// # Errors
 ///
 /// What `out` answered.
-pub fn step(number: usize, movement: &Movement, out: &mut dyn Write, style: Style) -> io::Result<()> {
+pub fn step(
+    number: usize,
+    movement: &Movement,
+    figures: &[Figure],
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
     let room = style.columns().saturating_sub(INDENT);
     writeln!(out)?;
     let mut margin = style.paint(BOLD, &format!("{number:>2}  ")).to_string();
@@ -91,7 +97,17 @@ pub fn step(number: usize, movement: &Movement, out: &mut dyn Write, style: Styl
         }
     }
     writeln!(out)?;
-    counters(&rows(movement), out, style)
+    counters(&rows(movement, figures), out, style)
+}
+
+/// Writes that the next step waits for Enter.
+///
+/// # Errors
+///
+/// What `out` answered.
+pub fn pause(out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "\n{:INDENT$}press Enter to continue ", "")?;
+    out.flush()
 }
 
 /// Writes that two processes share the pages from here on, the one named `first` touching them first.
@@ -104,7 +120,7 @@ pub fn sharing(first: &str, out: &mut dyn Write, style: Style) -> io::Result<()>
     writeln!(out, "\n{}", style.paint(BOLD, &title))
 }
 
-/// Writes which process is which, and where its own figures stand.
+/// Writes which process is which, and where its own figures are.
 ///
 /// # Errors
 ///
@@ -113,14 +129,23 @@ pub fn process(role: &str, pid: u32, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{role:<8} is process {pid}: grep Hugetlb /proc/{pid}/smaps_rollup", "")
 }
 
-/// Writes how the walk ended: `steps` done, of which `astray` did not move the counters as documented.
+/// Writes how the walk ended: `steps` done, of which `astray` did not move the counters as documented. A walk that
+/// `stopped` before its end shows nothing as good.
 ///
 /// # Errors
 ///
 /// What `out` answered.
-pub fn closing(steps: usize, astray: usize, out: &mut dyn Write, style: Style) -> io::Result<()> {
+pub fn closing(
+    steps: usize,
+    astray: usize,
+    stopped: bool,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
     let (outcome, text) = match (steps, astray) {
         (0, _) => (Outcome::Unknown, "no step was done".to_owned()),
+        (1, _) if stopped => (Outcome::Unknown, "stopped after 1 step".to_owned()),
+        (steps, _) if stopped => (Outcome::Unknown, format!("stopped after {steps} steps")),
         (steps, 0) => (Outcome::Pass, format!("{steps} steps, the counters moved as documented")),
         (steps, astray) => (
             Outcome::Unknown,
@@ -132,12 +157,6 @@ pub fn closing(steps: usize, astray: usize, out: &mut dyn Write, style: Style) -
     };
     let mark = style.marks.of(outcome);
     writeln!(out, "\n{} {text}", style.paint(outcome_color(outcome), mark))
-}
-
-/// Whether the counters after a step are where they were expected.
-#[must_use]
-pub fn as_documented(movement: &Movement) -> bool {
-    rows(movement).iter().all(Row::is_expected)
 }
 
 fn counters(rows: &[Row], out: &mut dyn Write, style: Style) -> io::Result<()> {
@@ -171,8 +190,8 @@ fn counters(rows: &[Row], out: &mut dyn Write, style: Style) -> io::Result<()> {
     Ok(())
 }
 
-fn rows(movement: &Movement) -> Vec<Row> {
-    let Movement { before, expected, after, figures, .. } = movement;
+fn rows(movement: &Movement, figures: &[Figure]) -> Vec<Row> {
+    let Movement { before, expected, after, .. } = movement;
     let total = |name: &str, get: fn(&Counters) -> u64| Row {
         name: name.to_owned(),
         before: Cell::One(get(before)),
@@ -194,10 +213,9 @@ fn rows(movement: &Movement) -> Vec<Row> {
         after: Cell::of(&after.numa, node),
         expected: Cell::of(&expected.numa, node),
     }));
-    rows.extend(figures.iter().map(|Figure { name, before, expected, after }| {
-        let [before, expected, after] =
-            [before, expected, after].map(|bytes| bytes.map_or(Cell::Nothing, Cell::Bytes));
-        Row { name: clean(name, Marks::Unicode), before, after, expected }
+    rows.extend(figures.iter().map(|Figure { name, before, after }| {
+        let [before, after] = [before, after].map(|bytes| bytes.map_or(Cell::Nothing, Cell::Bytes));
+        Row { name: clean(name, Marks::Unicode), before, after, expected: Cell::Nothing }
     }));
     rows
 }

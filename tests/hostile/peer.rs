@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use hugeprobe::domain::check::{CheckId, Finding, Outcome};
-use hugeprobe::domain::part::Telling;
+use hugeprobe::domain::part::WorkerOutput;
 use hugeprobe::domain::peer::{PEER, Peer};
 use hugeprobe::domain::size::{HugeLen, PageSize};
 use hugeprobe::exchange::frontend::Memory;
@@ -22,7 +22,7 @@ use super::*;
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
-impl Telling for Findings {
+impl WorkerOutput for Findings {
     fn step(&mut self, _: CheckId, _: &str) -> io::Result<()> {
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use hugeprobe::domain::catalogue::{HP601, HP602, HP603, HP604, HP606, HP607, HP608, HP609};
 use hugeprobe::domain::check::{CheckId, Finding, Outcome};
 use hugeprobe::domain::merge::{Ending, WorkerReport, merge};
-use hugeprobe::domain::part::{Part, Telling};
+use hugeprobe::domain::part::{Part, WorkerOutput};
 use hugeprobe::domain::plan::{Duty, Item, Plan, Role, Weight};
 use hugeprobe::domain::sharing::Session;
 use hugeprobe::domain::size::PageSize;
@@ -40,7 +40,7 @@ struct Heard {
     last_step: Option<(CheckId, String)>,
 }
 
-impl Telling for Heard {
+impl WorkerOutput for Heard {
     fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
         self.last_step = Some((id, what.to_owned()));
         Ok(())
@@ -61,6 +61,7 @@ fn task(role: Role, size: PageSize, pages: u64) -> Task {
         seed: 42,
         frames: 4096,
         cgroups: Cgroups::default(),
+        no_deadline: false,
     }
 }
 

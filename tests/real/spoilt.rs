@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use hugeprobe::domain::catalogue::{HP604, HP610, HP611};
 use hugeprobe::domain::check::{CheckId, Finding, Outcome};
-use hugeprobe::domain::part::Telling;
+use hugeprobe::domain::part::WorkerOutput;
 use hugeprobe::domain::plan::Role;
 use hugeprobe::domain::sharing::Session;
 use hugeprobe::domain::size::HugeLen;
@@ -112,7 +112,7 @@ fn places_of_frames(memory: &VolatileSlice<'_>) -> Vec<usize> {
 #[derive(Default)]
 struct Heard(Vec<Finding>);
 
-impl Telling for Heard {
+impl WorkerOutput for Heard {
     fn step(&mut self, _: CheckId, _: &str) -> std::io::Result<()> {
         Ok(())
     }
@@ -134,6 +134,7 @@ fn findings(spoils: Spoils) -> Vec<Finding> {
         seed: 42,
         frames: 1 << 15,
         cgroups: Cgroups::default(),
+        no_deadline: false,
     };
     let (ours, theirs) = UnixStream::pair().unwrap();
     let over = Arc::new(AtomicBool::new(false));

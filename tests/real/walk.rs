@@ -11,14 +11,14 @@ use crate::context::{LARGE, Machine, Missing, SMALL};
 pub(crate) const CASES: &[Case] = &[
     ("walk: one process, then two, either of them first, 2Mi", small),
     ("walk: the same with 1Gi", large),
-    ("walk: whoever touches first has its cgroup pay, and goes on paying when it is gone", payers),
+    ("walk: who touches first has its cgroup pay, and goes on paying when it is gone", payers),
     ("walk: --dir shares files of that mount", mount),
-    ("walk: --pause waits for Return after each step, of two processes too", pause),
+    ("walk: --pause waits for Enter before each step, of two processes too", pause),
     ("walk: a closed standard input ends a pause, and everything is given back", closed),
 ];
 
-/// Steps of one process, and of two: twice.
-const STEPS: usize = 6 + 2 * 6;
+/// Steps of one process; of two, the frontend first; and of two, the backend first.
+const STEPS: usize = 7 + 8 + 9;
 
 fn walk(arguments: &[&str]) -> Run {
     run(Command::new(PROGRAM).arg("walk").args(arguments).env("LC_ALL", "C.UTF-8"))
@@ -47,17 +47,26 @@ fn walks(size: PageSize) {
         assert!(run.stdout.contains(text), "no {text} in {}", run.stdout);
     }
     assert!(run.stdout.contains(&format!("✔ {STEPS} steps, the counters moved as documented")), "{run:?}");
-    let both = if size == SMALL { "4 MiB" } else { "2 GiB" };
-    for (nth, first, second) in [(0, "frontend", "backend"), (1, "backend", "frontend")] {
-        let maps = |role: &str| format!("{role} maps");
-        let touch = step(&run, &format!("{first}: write one byte of each page"), 0);
-        assert_moves(touch, &maps(first), "0 B", both);
-        assert_moves(touch, &maps(second), "0 B", "0 B");
-        let read = step(&run, &format!("{second}: read that byte of each page"), 0);
-        assert_moves(read, &maps(first), both, both);
-        assert_moves(read, &maps(second), "0 B", both);
-        let map = step(&run, "frontend: map 2 pages of a file, MAP_SHARED", nth);
-        assert_moves(map, &maps("frontend"), "0 B", "0 B");
+    let (one, both) = if size == SMALL { ("2 MiB", "4 MiB") } else { ("1 GiB", "2 GiB") };
+    let alone = step(&run, "write one byte of the first page", 0);
+    assert_moves(alone, "process maps", "0 B", one);
+    for nth in 0..2 {
+        let map = step(&run, "frontend: make the files and map them", nth);
+        assert_moves(map, "frontend maps", "0 B", "0 B");
+    }
+    let touch = step(&run, "frontend: take the pages and write to them", 0);
+    assert_moves(touch, "frontend maps", "0 B", both);
+    assert_moves(touch, "backend maps", "0 B", "0 B");
+    for (nth, before, after) in [(0, "0 B", one), (1, one, both)] {
+        let read = step(&run, "backend: read what the frontend wrote", nth);
+        assert_moves(read, "frontend maps", both, both);
+        assert_moves(read, "backend maps", before, after);
+        let take = step(&run, "backend: take the pages of a region", nth);
+        assert_moves(take, "backend maps", before, after);
+        assert_moves(take, "frontend maps", before, before);
+        let read = step(&run, "frontend: read what the backend wrote", nth);
+        assert_moves(read, "backend maps", after, after);
+        assert_moves(read, "frontend maps", before, after);
     }
 }
 
@@ -79,15 +88,19 @@ fn payers(machine: &Machine) -> Result<(), Missing> {
     let [frontend, backend] = groups.each_ref().map(|group| group.path().to_str().unwrap());
     let run = walk(&["--size", "2Mi", "--frontend-cgroup", frontend, "--backend-cgroup", backend]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    for (first, second) in [("frontend", "backend"), ("backend", "frontend")] {
-        let (mine, others) = (format!("{first}'s cgroup pays"), format!("{second}'s cgroup pays"));
-        let touch = step(&run, &format!("{first}: write one byte of each page"), 0);
-        assert_moves(touch, &mine, "0 B", "4 MiB");
-        assert_moves(touch, &others, "0 B", "0 B");
-        let gone = step(&run, &format!("{first}: unmap and close\n"), 0);
-        assert_moves(gone, &mine, "4 MiB", "4 MiB");
-        let end = step(&run, &format!("{second}: unmap and close, the last"), 0);
-        assert_moves(end, &mine, "4 MiB", "0 B");
+    let touch = step(&run, "frontend: take the pages and write to them", 0);
+    assert_moves(touch, "frontend's cgroup pays", "0 B", "4 MiB");
+    assert_moves(touch, "backend's cgroup pays", "0 B", "0 B");
+    for (nth, before, after) in [(0, "0 B", "2 MiB"), (1, "2 MiB", "4 MiB")] {
+        let take = step(&run, "backend: take the pages of a region", nth);
+        assert_moves(take, "backend's cgroup pays", before, after);
+        assert_moves(take, "frontend's cgroup pays", "0 B", "0 B");
+    }
+    for (nth, payer) in [(0, "frontend's cgroup pays"), (1, "backend's cgroup pays")] {
+        let gone = step(&run, "frontend: unmap and close", nth);
+        assert_moves(gone, payer, "4 MiB", "4 MiB");
+        let end = step(&run, "backend: unmap and close", nth);
+        assert_moves(end, payer, "4 MiB", "0 B");
     }
     assert!(!run.stdout.contains('✘'), "{}", run.stdout);
     Ok(())
@@ -105,6 +118,8 @@ fn mount(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
+const PROMPT: &str = "press Enter to continue";
+
 fn pausing(returns: &'static [u8]) -> Run {
     let mut command = Command::new(PROGRAM);
     command.args(["walk", "--size", "2Mi", "--pause"]);
@@ -120,7 +135,7 @@ fn pause(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let run = pausing(&[b'\n'; STEPS]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(run.stdout.matches("Return goes on").count(), STEPS, "{run:?}");
+    assert_eq!(run.stdout.matches(PROMPT).count(), STEPS, "{run:?}");
     Ok(())
 }
 
@@ -129,7 +144,8 @@ fn closed(machine: &Machine) -> Result<(), Missing> {
     for returns in [&[b'\n'; 2][..], &[b'\n'; 8][..]] {
         let run = pausing(returns);
         assert_eq!(run.code, Some(3), "{run:?}");
-        assert_eq!(run.stdout.matches("Return goes on").count(), returns.len() + 1, "{run:?}");
+        assert_eq!(run.stdout.matches(PROMPT).count(), returns.len() + 1, "{run:?}");
+        assert!(!run.stdout.contains('✔'), "{run:?}");
         assert!(run.stderr.contains("standard input was closed at a pause"), "{run:?}");
     }
     Ok(())

@@ -72,7 +72,7 @@ struct Told {
     findings: Vec<Finding>,
 }
 
-impl Telling for Told {
+impl WorkerOutput for Told {
     fn step(&mut self, _id: CheckId, step: &str) -> io::Result<()> {
         self.steps.push(step.to_owned());
         Ok(())

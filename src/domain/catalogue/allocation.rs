@@ -5,8 +5,9 @@ checks! {
         reason: "ReservationFailed",
         title: "mmap reserves the pages and allocates none",
         why: "The reservation is the promise that a later touch will not be a SIGBUS.",
-        how: "map N pages: reserved grows by N, used pages stay. fail: mmap is refused, or the counters move otherwise though \
-              nobody else moves them. unknown: others move the counters too, try after try.",
+        how: "map N pages: reserved grows by N, used pages stay. fail: mmap is refused, or the counters move otherwise three \
+              times though nothing else moves them. unknown: others have the pages. Counters that others moved are noted in a \
+              pass.",
         remedy: "ENOMEM with free pages at hand is a limit: see HP402, HP303 and the cpuset of this process",
         per_size: true,
         mandatory: true,

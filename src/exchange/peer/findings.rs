@@ -6,13 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::part::Telling;
+use crate::domain::part::WorkerOutput;
 use crate::domain::peer::PEER;
 use crate::domain::size::PageSize;
 
 /// The findings of one session.
 pub(super) struct Findings<'a> {
-    tell: &'a mut dyn Telling,
+    output: &'a mut dyn WorkerOutput,
     size: PageSize,
     reported: Vec<CheckId>,
     /// Why nothing further is looked at.
@@ -39,13 +39,13 @@ pub(super) struct Bad {
 // === impl Findings ===
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(size: PageSize, tell: &'a mut dyn Telling) -> Self {
-        Self { tell, size, reported: Vec::new(), stopped: None }
+    pub(super) fn new(size: PageSize, output: &'a mut dyn WorkerOutput) -> Self {
+        Self { output, size, reported: Vec::new(), stopped: None }
     }
 
     /// Announces what is about to be tried.
     pub(super) fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
-        self.tell.step(id, what)
+        self.output.step(id, what)
     }
 
     pub(super) fn pass(&mut self, id: CheckId, summary: String, evidence: Value) -> io::Result<()> {
@@ -85,7 +85,7 @@ impl<'a> Findings<'a> {
             return Ok(());
         }
         self.reported.push(finding.id);
-        self.tell.found(finding)
+        self.output.found(finding)
     }
 }
 

@@ -11,7 +11,9 @@ use super::payers::Payers;
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
 use crate::domain::cgroup::AccountKind;
 use crate::domain::check::{CheckId, Outcome};
+use crate::domain::movement::Step;
 use crate::domain::sharing::Session;
+use crate::domain::size::PageSize;
 use crate::exchange::backend::{
     Backend, BackendError, End, FEATURES, Options, PROTOCOL_FEATURES, Traffic, Watch, Work,
 };
@@ -48,7 +50,13 @@ pub(super) fn run(
     };
     let mut backend = Backend::new(channel, options, &mut look);
     let end = backend.serve(task.deadline());
-    drop(backend);
+    let table = backend.into_table();
+    if matches!(end, Ok(End::Closed)) && look.regions.len() > 1 {
+        let touched = task.files(session).iter().map(|(pages, _)| pages).sum();
+        let effect = Step::Release { touched, unused: 0, held: task.held_by_mount() };
+        look.ledger.page_step(HP610, "unmap and close: the last to have the files", effect)?;
+    }
+    drop(table);
     look.conclude(end)
 }
 
@@ -219,7 +227,8 @@ impl Look<'_, '_> {
         let (_, ours) = self.task.seeds();
         let payers = self.payers.get_or_insert_with(|| Payers::now(self.task));
         if self.session.is_backend_first() {
-            self.ledger.step(HP605, "take the pages of a region and write to them")?;
+            let effect = Step::Touch { pages: first_pages(region, self.task.size) };
+            self.ledger.page_step(HP605, "take the pages of a region and write to them", effect)?;
             populate(region).map_err(|error| {
                 let bad = payers.limit(AccountKind::Fault).map_or_else(
                     || cannot_touch(Outcome::Fail, &error),
@@ -239,7 +248,11 @@ impl Look<'_, '_> {
     fn read(&mut self, region: &Region) -> Result<(), Refuse> {
         let is_main = self.phase == Phase::Memory;
         let id = if is_main { HP603 } else { self.phase.check() };
-        self.ledger.step(id, "read what the frontend wrote")?;
+        let what = "read what the frontend wrote";
+        match self.session.is_backend_first() {
+            true => self.ledger.step(id, what)?,
+            false => self.ledger.page_step(id, what, Step::Nothing)?,
+        }
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();
         let looked_at = pattern::compare(&memory, page_bytes, theirs).map_err(|lost| {
@@ -356,6 +369,13 @@ impl Look<'_, '_> {
 
 fn memory_of(region: &Region) -> Result<vm_memory::VolatileSlice<'_>, Refuse> {
     region.volatile().ok_or_else(|| Refuse::Gone(io::Error::other("a region without memory")))
+}
+
+/// How many pages begin in a region: one that begins half-way in a page leaves that to the region before.
+fn first_pages(region: &Region, size: PageSize) -> u64 {
+    let given = region.given();
+    let pages_before = |bytes: u64| bytes.div_ceil(size.bytes());
+    pages_before(given.offset.saturating_add(given.bytes)).saturating_sub(pages_before(given.offset))
 }
 
 /// Takes every page of a region. On a kernel without MADV_POPULATE_WRITE the touch that follows does.

@@ -14,6 +14,7 @@ use super::payers::Payers;
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
 use crate::domain::cgroup::AccountKind;
 use crate::domain::check::CheckId;
+use crate::domain::movement::Step;
 use crate::domain::sharing::Session;
 use crate::domain::size::HugeLen;
 use crate::exchange::channel::Channel;
@@ -62,7 +63,8 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     let backend_first = session.is_backend_first();
     let payers = Payers::now(task);
     if !backend_first {
-        ledger.step(HP605, "take the pages and write to them")?;
+        let pages = task.files(session).iter().map(|(pages, _)| pages).sum();
+        ledger.page_step(HP605, "take the pages and write to them", Step::Touch { pages })?;
         for mapping in memory.mappings() {
             populate(mapping).map_err(|error| match payers.limit(AccountKind::Fault) {
                 Some(limit) => Stop::Bad(HP605, limit.bad("frontend", &error, &payers)),
@@ -108,6 +110,10 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     told.frontend.start(&pair).map_err(|error| ended(HP610, error))?;
     told.frames(HP610, 2, &mut pair, deadline, ledger)?;
     told.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
+    drop(pair);
+    ledger.page_step(HP610, "unmap and close: the backend still has the files", Step::Nothing)?;
+    // Before the connection ends, which is what the backend waits for.
+    drop(memory);
     Ok(())
 }
 
@@ -133,7 +139,11 @@ struct Bytes {
 
 impl Told<'_> {
     fn hand_over(&mut self, id: CheckId, regions: usize, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
-        ledger.step(id, &format!("hand over a table of {regions} region(s)"))?;
+        ledger.page_step(id, &format!("hand over a table of {regions} region(s)"), Step::Nothing)?;
+        self.set_table(id, regions)
+    }
+
+    fn set_table(&mut self, id: CheckId, regions: usize) -> Result<(), Stop> {
         let (table, fds) = self.memory.table(regions);
         self.frontend.set_memory(&table, &fds).map_err(|error| ended(id, error))
     }
@@ -147,7 +157,9 @@ impl Told<'_> {
         id: CheckId,
         ledger: &mut Ledger<'_>,
     ) -> Result<Bytes, Stop> {
-        ledger.step(id, "read what the backend wrote")?;
+        let what = "read what the backend wrote";
+        // The first time that this side uses the pages, if the backend was first.
+        if backend_first { ledger.page_step(id, what, Step::Nothing) } else { ledger.step(id, what) }?;
         let page_bytes = self.task.page_bytes();
         let memory = region_of(self.memory, region)?;
         let (ours, theirs) = self.task.seeds();
@@ -163,7 +175,8 @@ impl Told<'_> {
         let of_frontend = pattern::digest_of(memory.len(), page_bytes, ours);
         if backend_first {
             write(self.memory, region, self.task)?;
-            self.hand_over(id, regions, ledger)?;
+            ledger.step(id, "hand over the same table again")?;
+            self.set_table(id, regions)?;
         }
         Ok(Bytes { of_frontend, of_backend, looked_at })
     }
@@ -224,7 +237,9 @@ fn take_memory(
     sharing: Sharing,
     ledger: &mut Ledger<'_>,
 ) -> Result<Memory, Stop> {
-    ledger.step(HP601, "make the files and map them")?;
+    let pages = task.files(session).iter().map(|(pages, _)| pages).sum();
+    let effect = Step::Reserve { pages, held: task.held_by_mount() };
+    ledger.page_step(HP601, "make the files and map them", effect)?;
     let refused = |seen: String| {
         // Whether pages can be had at all is judged elsewhere: HP501.
         Stop::Bad(

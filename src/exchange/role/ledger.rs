@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::domain::catalogue::HP605;
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::part::Telling;
+use crate::domain::movement::Step;
+use crate::domain::part::WorkerOutput;
 use crate::domain::reading::Reading;
 use crate::domain::sharing::{AGREED, Session};
 use crate::domain::size::PageSize;
@@ -17,7 +18,7 @@ use crate::linux::smaps::MappingFacts;
 
 /// The findings of one worker.
 pub(super) struct Ledger<'a> {
-    tell: &'a mut dyn Telling,
+    output: &'a mut dyn WorkerOutput,
     session: Session,
     size: PageSize,
     reported: Vec<CheckId>,
@@ -64,14 +65,19 @@ pub(super) struct Advice {
 // === impl Ledger ===
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(session: Session, size: PageSize, tell: &'a mut dyn Telling) -> Self {
+    pub(super) fn new(session: Session, size: PageSize, output: &'a mut dyn WorkerOutput) -> Self {
         let (reported, single) = (Vec::new(), Single::default());
-        Self { tell, session, size, reported, single, stopped: None }
+        Self { output, session, size, reported, single, stopped: None }
     }
 
     /// Announces what is about to be tried.
     pub(super) fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
-        self.tell.step(self.own(id), what)
+        self.output.step(self.own(id), what)
+    }
+
+    /// Announces what is about to be tried, and what it does to the pool.
+    pub(super) fn page_step(&mut self, id: CheckId, what: &str, effect: Step) -> io::Result<()> {
+        self.output.page_step(self.own(id), what, effect)
     }
 
     /// One thing was as it should be.
@@ -155,7 +161,7 @@ impl<'a> Ledger<'a> {
 
     fn report(&mut self, finding: Finding) -> io::Result<()> {
         self.reported.push(finding.id);
-        self.tell.found(finding)
+        self.output.found(finding)
     }
 }
 
@@ -235,7 +241,7 @@ mod tests {
     #[derive(Default)]
     struct Heard(Vec<Finding>);
 
-    impl Telling for Heard {
+    impl WorkerOutput for Heard {
         fn step(&mut self, _: CheckId, _: &str) -> io::Result<()> {
             Ok(())
         }

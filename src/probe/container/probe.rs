@@ -235,7 +235,7 @@ mod tests {
                     let taken = match work {
                         Work::Allocation(task) => task.pages,
                         Work::Exchange(task) => task.pages,
-                        Work::Steps(_) | Work::Peer(_) => continue,
+                        Work::Peer(_) => continue,
                     };
                     assert!((1..=pages.min(2)).contains(&taken), "{taken} of {pages}");
                 }

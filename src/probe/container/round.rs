@@ -119,8 +119,8 @@ impl Round<'_> {
             _ => None,
         };
         let left = deadline.saturating_duration_since(Instant::now()).min(job.time);
-        let start = start(run, work, socket, left).map_err(|error| not_started(&error))?;
-        supervisor.run(vec![start], &mut |_| ()).pop().ok_or_else(time_is_up)
+        let start = start(run, work, socket, left, false).map_err(|error| not_started(&error))?;
+        supervisor.run(vec![start], &mut |_: &[u8]| ()).pop().ok_or_else(time_is_up)
     }
 
     /// What this container can tell of its own mount and limits, before it takes a page.
@@ -152,8 +152,6 @@ impl Round<'_> {
                 }
                 Work::Exchange(task) => task.pages,
                 Work::Peer(task) => task.pages,
-                // Of `walk`: no container has them.
-                Work::Steps(_) => 0,
             });
         works.max().unwrap_or(1).max(1)
     }

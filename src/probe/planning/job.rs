@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::assignment::Work;
-use crate::allocation::Task;
+use crate::allocation::AllocationTask;
 use crate::domain::check::CheckId;
 use crate::domain::plan::{Duty, Item, NotRun, Role};
 use crate::domain::request::Request;
@@ -30,13 +30,13 @@ pub struct PodPages {
 }
 
 impl Job {
-    pub(super) fn alone(task: Task, time: Duration) -> Self {
+    pub(super) fn alone(task: AllocationTask, time: Duration) -> Self {
         Self { workers: vec![Work::Allocation(task)], time }
     }
 }
 
-pub(super) fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> Task {
-    Task {
+pub(super) fn task(request: &Request, role: Role, size: Option<PageSize>, pages: u64) -> AllocationTask {
+    AllocationTask {
         role,
         size,
         pages,

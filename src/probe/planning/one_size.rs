@@ -6,7 +6,7 @@ use super::super::assignment::Work;
 use super::facts::SizeFacts;
 use super::job::{Job, item, task};
 use super::pages::PAGES;
-use crate::allocation::{RoleNeed, Task};
+use crate::allocation::{AllocationTask, RoleNeed};
 use crate::domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
     HP606, HP607, HP608, HP609, HP610, HP611, HP615, HP701, HP702,
@@ -134,7 +134,8 @@ impl<'a> SizePlan<'a> {
         let not_run = self.facts.captured.clone().or_else(|| self.facts.directory_unfit.clone());
         let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
-            let task = Task { need: needs, need_of_roles: of_roles, ..self.task(Role::Need, PAGES) };
+            let task =
+                AllocationTask { need: needs, need_of_roles: of_roles, ..self.task(Role::Need, PAGES) };
             self.jobs.push(Job::alone(task, time_for(self.facts.size, pages)));
         }
         self.duties.push((vec![HP509], true, vec![duty]));
@@ -185,6 +186,7 @@ impl<'a> SizePlan<'a> {
                     seed: self.seed,
                     frames: FRAMES,
                     cgroups: self.facts.cgroups.clone(),
+                    no_deadline: false,
                 })
             };
             let workers = vec![task(Role::Frontend(session)), task(Role::Backend(session))];
@@ -261,7 +263,7 @@ impl<'a> SizePlan<'a> {
         Duty { role, weight, not_run }
     }
 
-    fn task(&self, role: Role, pages: u64) -> Task {
+    fn task(&self, role: Role, pages: u64) -> AllocationTask {
         task(self.request, role, Some(self.facts.size), pages)
     }
 }

@@ -87,10 +87,10 @@ fn planned(inventory: &Inventory, request: &Request) -> (Plan, Vec<Job>) {
     plan(inventory, request, &sizes(inventory, request), true, 7)
 }
 
-fn tasks(jobs: &[Job]) -> impl Iterator<Item = &Task> {
+fn tasks(jobs: &[Job]) -> impl Iterator<Item = &AllocationTask> {
     jobs.iter().flat_map(|job| &job.workers).filter_map(|work| match work {
         Work::Allocation(task) => Some(task),
-        Work::Exchange(_) | Work::Steps(_) | Work::Peer(_) => None,
+        Work::Exchange(_) | Work::Peer(_) => None,
     })
 }
 
@@ -333,7 +333,7 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
     let directory = |work: &Work| match work {
         Work::Exchange(task) => task.memory == Source::Directory("/dev/hugepages".to_owned()),
-        Work::Allocation(_) | Work::Steps(_) | Work::Peer(_) => false,
+        Work::Allocation(_) | Work::Peer(_) => false,
     };
     assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
     assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));

@@ -182,8 +182,9 @@ fn paused(machine: &Machine) -> Result<(), Missing> {
     })
 }
 
-/// Steps of a walk at which it waits: reserve, touch, touch, release, populate, release.
-const PAUSES: usize = 6;
+/// Steps of a walk before which it waits: those of one process (reserve, touch, touch, release, populate, verify, release),
+/// and of two the first four (reserve, touch, hand over, read).
+const PAUSES: usize = 7 + 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -221,7 +222,7 @@ fn end_walk(scene: &Scene, arguments: &[String], pauses: usize, end: End) {
 
 /// Reads up to the next prompt, byte by byte: it ends no line.
 fn wait_for_pause(output: &mut impl Read) {
-    const PROMPT: &[u8] = b"Return goes on ";
+    const PROMPT: &[u8] = b"press Enter to continue ";
     let mut said = Vec::new();
     while !said.ends_with(PROMPT) {
         let mut byte = [0];
