@@ -6,6 +6,7 @@
 
 mod findings;
 mod process;
+mod task;
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -13,7 +14,6 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::alone::{features, protocol_features};
@@ -22,14 +22,13 @@ use super::frontend::{
     Frontend, FrontendError, Job, Memory, Negotiated, Outcome as Done, Pair, Peer, Waiting,
 };
 use super::message::protocol;
-use super::role::Source;
 use super::socket::{SocketError, accept, connect};
 use crate::domain::catalogue::{HP612, HP613, HP614, HP615};
 use crate::domain::check::Outcome;
 use crate::domain::part::WorkerOutput;
 use crate::domain::peer::Peer as UnderTest;
 use crate::domain::sharing::Session;
-use crate::domain::size::{HugeLen, PageSize};
+use crate::domain::size::HugeLen;
 use crate::linux::cgroup::Group;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::HugeFile;
@@ -39,58 +38,8 @@ use crate::linux::{pattern, unix_sockets};
 
 use findings::{Findings, Stop, unknown};
 use process::PeerProcess;
-
-/// What the worker is to do. Travels to it as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Task {
-    /// The page size.
-    pub size: PageSize,
-    /// How many pages are handed over: one at least. From two on, two files.
-    pub pages: u64,
-    /// Where they come from.
-    pub memory: Source,
-    /// Seed of all that is written and sent.
-    pub seed: u64,
-    /// The cgroup that pays for them: the frontend's, if it has one of its own.
-    pub cgroup: Option<String>,
-    /// The peer. Where it connects, the standard input of the worker is the socket that listens.
-    pub peer: UnderTest,
-}
-
-/// How long somebody may take to listen: next to nothing, as QEMU and virtio_user give up at once.
-const TO_LISTEN: Duration = Duration::from_secs(1);
-/// How long somebody may take to connect: DPDK's vhost library tries once a second.
-const TO_CONNECT: Duration = Duration::from_secs(5);
-/// How long one answer may take: a real one locks all that it is handed.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long frames may take to be taken, beside [`PER_FRAME`]: a vswitch may have other queues to look after.
-const TO_TAKE: Duration = Duration::from_secs(3);
-const PER_FRAME: Duration = Duration::from_micros(50);
-/// How long is waited for what comes back, and for a sign that the rings are looked at: a peer that polls takes less.
-const LINGER: Duration = Duration::from_millis(100);
-/// The length of a frame, bytes, without its checksum.
-const FRAME_BYTES: usize = 64;
-
-// === impl Task ===
-
-impl Task {
-    /// How long all of it may take, beside taking the pages.
-    #[must_use]
-    pub fn time(&self) -> Duration {
-        TO_CONNECT + self.time_of_session()
-    }
-
-    /// How long the session may take, from the connection to its end, however many answers come late.
-    fn time_of_session(&self) -> Duration {
-        PATIENCE * 2 + self.time_of_frames() + LINGER * 2
-    }
-
-    fn time_of_frames(&self) -> Duration {
-        TO_TAKE
-            .saturating_add(PER_FRAME.saturating_mul(u32::try_from(self.peer.transmit).unwrap_or(u32::MAX)))
-    }
-}
+pub use task::Task;
+use task::{FRAME_BYTES, LINGER, PATIENCE, TO_CONNECT, TO_LISTEN};
 
 /// Does the work of `task`, and tells every finding of it, each once.
 ///
@@ -126,7 +75,12 @@ fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Resul
 /// # Errors
 ///
 /// As [`run`].
-pub fn run_over(task: &Task, memory: &Memory, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
+pub fn run_over(
+    task: &Task,
+    memory: &Memory,
+    socket: OwnedFd,
+    output: &mut dyn WorkerOutput,
+) -> io::Result<()> {
     let mut findings = Findings::new(task.size, output);
     let ended = converse(task, memory, socket, &mut findings);
     finish(ended, findings)

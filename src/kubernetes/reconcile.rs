@@ -8,6 +8,7 @@
 //! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the agent before left on the Node;
 //! [`publishing`] holds what is decided against what the Node shows.
 
+mod action;
 mod adoption;
 mod clock;
 mod inspection;
@@ -16,184 +17,25 @@ mod probing;
 mod publishing;
 pub mod refusal;
 mod size_state;
+mod state;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::events::v1::Event;
-use serde_json::Value;
 
-use super::config::{Config, Mode};
 pub use super::probe_pod::Identity;
-use crate::domain::check::Finding;
 pub use crate::domain::inspect::kubernetes::PodUse;
-use crate::domain::inventory::Inventory;
-use crate::domain::size::PageSize;
-use clock::{Clock, Moment};
-use inspection::Judged;
+pub use action::{Action, Done, Observation};
+use clock::{LONGEST_SLEEP_MS, Moment};
 use node::NodeView;
-use probing::Probing;
-use publishing::Publishing;
 pub use publishing::{HOLD_MS, OUTAGE};
 use refusal::Refusal;
 pub use size_state::AFTER_HINDRANCE_MS;
-use size_state::SizeState;
+pub use state::Reconciler;
 pub use view::{ProbeView, View};
 
-/// Something that has been seen.
-#[derive(Debug, Clone)]
-pub enum Observation {
-    /// Nothing but time.
-    Tick,
-    /// What the machine has.
-    Machine(Box<Inventory>),
-    /// The Node as the API server has it; none: there is no such Node.
-    Node(Option<Box<Node>>),
-    /// All probe pods of this node that there are.
-    Pods(Vec<Pod>),
-    /// One of them is new, or has changed.
-    Pod(Box<Pod>),
-    /// One of them is gone.
-    PodGone {
-        /// Its uid.
-        uid: String,
-    },
-    /// Who uses pages.
-    Usage(PodUse),
-    /// What came of an action.
-    Done(Done),
-    /// Resident mode: the parts that both roles left of a round; none that did not come in time.
-    Round {
-        /// The size.
-        size: PageSize,
-        /// The round's nonce.
-        run: String,
-        /// What the frontend left.
-        frontend: Option<String>,
-        /// What the backend left.
-        backend: Option<String>,
-    },
-}
-
-/// What came of an action.
-#[derive(Debug, Clone)]
-pub enum Done {
-    /// Of `CreatePod`.
-    Created {
-        /// The pod's name.
-        name: String,
-        /// The pod as it was created.
-        result: Result<Box<Pod>, Refusal>,
-    },
-    /// Of `DeletePod`; that it was gone already, or another one, is as good.
-    Deleted {
-        /// Its uid.
-        uid: String,
-        /// How it went.
-        result: Result<(), Refusal>,
-    },
-    /// `ListPods` was refused.
-    Listed(Refusal),
-    /// Of `Apply`: the Node as it is now.
-    Applied(Result<Box<Node>, Refusal>),
-    /// Of `Emit`; that it was there already is as good.
-    Emitted {
-        /// The event's name.
-        name: String,
-        /// How it went.
-        result: Result<(), Refusal>,
-    },
-}
-
-/// Something to be done. Whoever does it answers once, and repeats nothing by itself.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Create this pod.
-    CreatePod(Box<Pod>),
-    /// Delete this pod, if it is still the one of this uid.
-    DeletePod {
-        /// Its name.
-        name: String,
-        /// Its uid.
-        uid: String,
-    },
-    /// List the probe pods of this node.
-    ListPods,
-    /// Server-side apply on `nodes/status`, by force, as [`MANAGER`](super::names::MANAGER).
-    Apply(Value),
-    /// Create this event.
-    Emit(Box<Event>),
-    /// Resident mode: have both roles do a round.
-    Round {
-        /// The size.
-        size: PageSize,
-        /// The round's nonce.
-        run: String,
-        /// Pages, at most.
-        pages: u64,
-        /// How long it may take.
-        seconds: u64,
-    },
-    /// Call again at this time, if nothing was seen before.
-    WakeAt(Timestamp),
-}
-
-/// Decides what the agent does.
-#[derive(Debug)]
-pub struct Reconciler {
-    identity: Identity,
-    config: Config,
-    clock: Clock,
-    observed: Observed,
-    /// The findings that stand, about the machine and all sizes.
-    findings: Vec<Finding>,
-    /// The pools as they are configured.
-    configured: Inventory,
-    judged: Option<Judged>,
-    sizes: BTreeMap<PageSize, SizeState>,
-    probing: Probing,
-    publishing: Publishing,
-}
-
-/// What has been seen last.
-#[derive(Debug, Default)]
-struct Observed {
-    inventory: Option<Inventory>,
-    /// None: not looked yet. `Some(None)`: there is none.
-    node: Option<Option<NodeView>>,
-    /// Whether the probe pods were listed once.
-    pods: bool,
-    usage: Option<PodUse>,
-}
-
-/// The longest that nothing is done at all.
-const LONGEST_SLEEP_MS: u64 = 3_600_000;
-
-// === impl Reconciler ===
-
 impl Reconciler {
-    /// An agent that has seen nothing yet.
-    #[must_use]
-    pub fn new(identity: Identity, config: Config) -> Self {
-        let pods = config.mode == Mode::Resident;
-        Self {
-            identity,
-            config,
-            clock: Clock::default(),
-            observed: Observed { pods, ..Observed::default() },
-            findings: Vec::new(),
-            configured: Inventory::default(),
-            judged: None,
-            sizes: BTreeMap::new(),
-            probing: Probing::default(),
-            publishing: Publishing::default(),
-        }
-    }
-
     /// Takes in what was seen, and says what is to be done, in this order; the last is always [`Action::WakeAt`].
     ///
     /// `now` may step back and forth. `random` is a number that nobody else has: it spreads what all agents would otherwise do
@@ -252,11 +94,6 @@ impl Reconciler {
                 self.emitted(&name, &result);
             }
         }
-    }
-
-    /// The Node, if there is one.
-    fn node(&self) -> Option<&NodeView> {
-        self.observed.node.as_ref()?.as_ref()
     }
 
     /// When something is to be decided again though nothing was seen.

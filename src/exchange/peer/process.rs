@@ -6,8 +6,8 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Task;
 use super::findings::{Findings, Stop};
+use super::task::Task;
 use crate::domain::catalogue::{HP614, HP615};
 use crate::domain::check::{CheckId, Outcome};
 use crate::exchange::channel::ChannelError;

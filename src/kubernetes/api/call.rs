@@ -1,22 +1,22 @@
 //! One request: sent, answered within a deadline and a length, or an error.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, Request, Response};
+use http::header::{HeaderValue, USER_AGENT};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Collected, Limited};
 use kube::client::Body;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::error::{ApiError, Attempt};
+use super::meter::Meter;
+use super::refusal::{Status, no_answer, retry_after};
 use super::requests::ApiRequest;
-use super::{Meter, Watch};
+use super::watch::Watch;
 
 /// How long a connection may take to stand.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
@@ -26,11 +26,6 @@ pub const ANSWER: Duration = Duration::from_secs(15);
 const LENGTH: usize = 32 << 20;
 /// The longest answer that says no.
 const REFUSAL: usize = 64 << 10;
-/// The most that is kept of what it says, in characters.
-const MESSAGE: usize = 1024;
-/// The longest that a server is let ask us to wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
-
 const AGENT: &str = concat!("hugeprobe/", env!("CARGO_PKG_VERSION"));
 
 /// The API server. Clones share the connection.
@@ -38,22 +33,6 @@ const AGENT: &str = concat!("hugeprobe/", env!("CARGO_PKG_VERSION"));
 pub struct Api {
     client: kube::Client,
     meter: Arc<dyn Meter>,
-}
-
-/// The part of a `Status` that is looked at.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct Status {
-    code: u16,
-    reason: String,
-    message: String,
-    details: Details,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Details {
-    retry_after_seconds: u64,
 }
 
 // === impl Api ===
@@ -178,45 +157,4 @@ impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Api").finish_non_exhaustive()
     }
-}
-
-// === impl Status ===
-
-impl Status {
-    /// What it amounts to; the status line and the header, where there are some, go before what it says itself.
-    pub(super) fn refusal(self, attempt: Attempt, code: Option<u16>, wait: Option<Duration>) -> ApiError {
-        let details = Duration::from_secs(self.details.retry_after_seconds);
-        ApiError::Refused {
-            attempt,
-            code: code.unwrap_or(self.code),
-            reason: self.reason.chars().take(MESSAGE).collect(),
-            message: self.message.chars().take(MESSAGE).collect(),
-            retry_after: wait.or((!details.is_zero()).then_some(details)).map(|wait| wait.min(LONGEST_WAIT)),
-        }
-    }
-}
-
-/// Seconds: the API server sends no dates.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-/// No answer, with the whole chain of causes: hyper's first sentence never says more than "error trying to connect".
-pub(super) fn no_answer(attempt: &Attempt, error: &(dyn Error + 'static)) -> ApiError {
-    const DEEPEST: usize = 8;
-    let mut why = String::new();
-    let mut cause = Some(error);
-    for _ in 0..DEEPEST {
-        let Some(error) = cause else { break };
-        let text = error.to_string();
-        if !why.contains(&text) {
-            if !why.is_empty() {
-                why.push_str(": ");
-            }
-            why.push_str(&text);
-        }
-        cause = error.source();
-    }
-    ApiError::NoAnswer { attempt: attempt.clone(), why }
 }

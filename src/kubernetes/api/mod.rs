@@ -7,6 +7,8 @@
 
 mod call;
 mod error;
+mod meter;
+mod refusal;
 pub mod requests;
 mod watch;
 
@@ -17,22 +19,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 pub use call::{ANSWER, Api};
 pub use error::{ApiError, Attempt, Resource, Verb};
+pub use meter::{Meter, Unmetered};
 pub use watch::{Event, Watch};
-
-/// Told of every request that ended: what it was, and the status of the answer, if there was one.
-pub trait Meter: Send + Sync {
-    /// Counts one request.
-    fn request(&self, verb: Verb, resource: Resource, code: Option<u16>);
-
-    /// A request succeeded, and its answer was understood.
-    fn succeeded(&self, verb: Verb, resource: Resource) {
-        let _ = (verb, resource);
-    }
-}
-
-/// Nobody counts.
-#[derive(Debug, Clone, Copy)]
-pub struct Unmetered;
 
 /// There is no way to the API server that could be tried.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +90,4 @@ fn connect(mut config: kube::Config, meter: Arc<dyn Meter>) -> Result<Api, Conne
     config.read_timeout = Some(watch::SILENCE);
     config.write_timeout = Some(call::ANSWER);
     Ok(Api::new(kube::Client::try_from(config).map_err(ConnectError::Client)?, meter))
-}
-
-impl Meter for Unmetered {
-    fn request(&self, _: Verb, _: Resource, _: Option<u16>) {}
 }

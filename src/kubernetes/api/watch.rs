@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::call::{Status, no_answer};
 use super::error::{ApiError, Attempt};
+use super::refusal::{Status, no_answer};
 
 /// How long a watch is asked to last, in seconds; the API server then ends it, and another begins where it stood.
 pub(super) const SECONDS: u32 = 290;

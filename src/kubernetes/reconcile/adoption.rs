@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Reconciler;
 use super::node::NodeView;
 use super::size_state::ProbeResult;
+use super::state::Reconciler;
 use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use crate::domain::size::PageSize;
 use crate::domain::text::line;

@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::LONGEST_SLEEP_MS;
 use super::refusal::Refusal;
 use crate::kubernetes::backoff::{Backoff, jittered, next_random};
 
@@ -19,6 +18,9 @@ pub(super) struct Clock {
     counted: Option<Timestamp>,
     random: u64,
 }
+
+/// The longest that nothing is done at all.
+pub(super) const LONGEST_SLEEP_MS: u64 = 3_600_000;
 
 /// What passes at most from one observation to the next: the pools are read more often than that, so more is a clock that was
 /// set, or a machine that slept.

@@ -7,16 +7,15 @@ use serde_json::json;
 
 use super::node::NodeView;
 use super::size_state::About;
-use super::{PodUse, Reconciler};
+use super::state::{Judged, Reconciler};
 use crate::domain::catalogue::{HP102, HP105};
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::domain::inspect;
-use crate::domain::inspect::kubernetes as cluster;
+use crate::domain::inspect::kubernetes::{self as cluster, PodUse};
 use crate::domain::inventory::{HugeMount, Inventory, Pool};
 use crate::domain::judge;
 use crate::domain::plan::{Item, Plan};
 use crate::domain::reading::Reading;
-use crate::domain::report::SizeVerdict;
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
 use crate::kubernetes::config::Profile;
@@ -28,13 +27,6 @@ const OUTSIDE_MS: u64 = 60_000;
 
 /// What a probe of a changed pool waits after the last one: a pool that is being set is read in between.
 const SOONEST_MS: u64 = 2_000;
-
-/// What the verdict is, and about what.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Judged {
-    pub(super) verdict: Verdict,
-    pub(super) sizes: Vec<SizeVerdict>,
-}
 
 impl Reconciler {
     /// Looks at everything anew.

@@ -1,42 +1,20 @@
 //! When a probe is due, and what came of it. One pod at a time on a node; what is left over is removed.
 
 mod ending;
-mod pods;
+mod observed_pods;
+pub(super) mod pods;
 mod resident;
 
+use super::action::Action;
 use super::clock::Moment;
-use super::size_state::Kind;
-use super::{Action, Reconciler, Refusal};
+use super::refusal::Refusal;
+use super::size_state::{Kind, SizeState};
+use super::state::{Reconciler, RunningProbe};
 use crate::domain::size::PageSize;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Mode;
 use crate::kubernetes::pod_outcome::{self, End, Stage};
 use crate::kubernetes::probe_pod::{Asked, probe_pod};
-use pods::Pods;
-
-/// What is under way.
-#[derive(Debug, Default)]
-pub(super) struct Probing {
-    running: Option<RunningProbe>,
-    pods: Pods,
-    /// Rounds of resident mode so far.
-    rounds: u64,
-}
-
-/// The probe that is running.
-#[derive(Debug)]
-struct RunningProbe {
-    asked: Asked,
-    /// [`About`](super::size_state::About) when it was made.
-    about: super::size_state::About,
-    /// The pod's name; the round's nonce in resident mode.
-    name: String,
-    /// The pod's uid, once it is made.
-    uid: Option<String>,
-    since: Moment,
-    /// That it is gone.
-    gone: bool,
-}
 
 /// After an answer that says nothing about the probe.
 const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
@@ -188,7 +166,7 @@ impl Reconciler {
         let renew = self.renew_ms();
         let Some(state) = self.sizes.get_mut(&size) else { return };
         let settle =
-            |state: &mut super::SizeState| state.tried = state.about.as_ref().map(|about| about.due.clone());
+            |state: &mut SizeState| state.tried = state.about.as_ref().map(|about| about.due.clone());
         let backoff = match refusal {
             // One of ours is left over under this name, and was not seen yet.
             Refusal::Exists => {

@@ -1,61 +1,21 @@
 //! What is decided, held against what the Node shows: one apply if they differ, and one when it is time to renew.
 
-mod events;
-mod node_state;
+pub(super) mod events;
+pub(super) mod node_state;
 
 use jiff::Timestamp;
 
+use super::action::Action;
 use super::clock::Moment;
 use super::node::NodeView;
 use super::refusal::Refusal;
-use super::size_state::{Kind, ProbeResult};
-use super::{Action, Reconciler};
+use super::size_state::{Kind, ProbeResult, SizeState};
+use super::state::{Applied, Reconciler, Sent};
 use crate::domain::check::Verdict;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
-use events::EventRecorder;
 use node_state::{NodeState, with_scrub};
-
-/// What was written, and what is on its way.
-#[derive(Debug, Default)]
-pub(super) struct Publishing {
-    /// Whether the Node was looked at for what the agent before left.
-    pub(super) adopted: bool,
-    /// Whether a verdict of this agent, or of the one before, has been on the Node.
-    pub(super) first_out: bool,
-    /// Whether what is decided may be shown; not while the first probe is under way.
-    pub(super) decided: bool,
-    /// What was sent and is not answered.
-    sent: Option<Sent>,
-    not_before: Moment,
-    failures: u32,
-    /// When the verdict is made again; none before it was published once.
-    renew_at: Option<Moment>,
-    /// Whether that is under way.
-    renewing: bool,
-    unsettled_since: Option<Moment>,
-    /// The last apply that was taken.
-    applied: Option<Applied>,
-    recorder: EventRecorder,
-}
-
-#[derive(Debug)]
-struct Sent {
-    uid: String,
-    desired: NodeState,
-    /// Whether other people's keys were overwritten, to be removed by the next one.
-    scrubs: bool,
-    event: Option<events::PendingEvent>,
-}
-
-#[derive(Debug)]
-struct Applied {
-    uid: String,
-    at: Moment,
-    /// What was sent and what the Node showed then, if they differ: there is no use in sending it again.
-    futile: Option<(NodeState, NodeState)>,
-}
 
 /// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
 /// after a change, is one write.
@@ -206,7 +166,7 @@ impl Reconciler {
     }
 
     fn is_settled(&self) -> bool {
-        self.sizes.values().all(super::SizeState::is_settled)
+        self.sizes.values().all(SizeState::is_settled)
     }
 
     /// Whether to wait for a probe that is under way, or about to be, before anything is written.
@@ -291,14 +251,10 @@ impl Reconciler {
         };
         Some((Content::of(&facts), text))
     }
-}
 
-impl Publishing {
-    /// The Node shows what the agent before wrote: it is known, and its events are told.
-    pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
-        self.first_out = true;
-        self.renew_at = Some(renew_at);
-        self.recorder.take_over(node);
+    /// The answer to `Emit`.
+    pub(super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
+        self.publishing.recorder.answered(name, result, &mut self.clock);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::Reconciler;
+use super::state::Reconciler;
 use crate::domain::check::{Finding, Verdict};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;

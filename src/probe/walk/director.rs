@@ -15,7 +15,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Shown, Walk, name};
+use super::options::{Shown, Walk, name};
 use crate::domain::counters::{Counters, Figure, Movement};
 use crate::domain::movement::Step;
 use crate::domain::part::{Announced, announced};

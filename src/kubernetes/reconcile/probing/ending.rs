@@ -1,7 +1,7 @@
 //! What the end of a probe means for its size.
 
-use super::super::Reconciler;
 use super::super::size_state::{Kind, ProbeResult, share};
+use super::super::state::Reconciler;
 use super::RunningProbe;
 use crate::domain::check::{Finding, Outcome, Verdict};
 use crate::kubernetes::pod_outcome::End;

@@ -4,38 +4,38 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::super::action::Action;
 use super::super::clock::Moment;
-use super::super::{Action, Reconciler, Refusal};
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::pod_outcome::{Stage, is_over, stage};
 
 /// Every probe pod of this node that has been seen and is not gone, by uid.
 #[derive(Debug, Default)]
-pub(super) struct Pods {
-    known: BTreeMap<String, Known>,
+pub(in super::super) struct Pods {
+    pub(in super::super) known: BTreeMap<String, Known>,
     /// Whether they are to be listed, and when that was asked for.
-    look: bool,
-    asked: Option<Moment>,
-    not_before: Moment,
-    failures: u32,
+    pub(in super::super) look: bool,
+    pub(in super::super) asked: Option<Moment>,
+    pub(in super::super) not_before: Moment,
+    pub(in super::super) failures: u32,
 }
 
 #[derive(Debug)]
-struct Known {
-    name: String,
-    stage: Stage,
+pub(in super::super) struct Known {
+    pub(in super::super) name: String,
+    pub(in super::super) stage: Stage,
     /// Whether its containers hold nothing any more.
-    over: bool,
+    pub(in super::super) over: bool,
     /// When it was made here; a list may be older than that.
-    made: Option<Moment>,
-    removal: Removal,
+    pub(in super::super) made: Option<Moment>,
+    pub(in super::super) removal: Removal,
     /// How often that was refused.
-    refused: u32,
+    pub(in super::super) refused: u32,
 }
 
 /// How far it is with its removal.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Removal {
+pub(in super::super) enum Removal {
     NotAsked,
     /// Asked for, and not answered.
     Asked,
@@ -45,46 +45,46 @@ enum Removal {
     Refused(Moment),
 }
 
-const REFUSED: Backoff = Backoff { first: 2_000, most: 300_000 };
-const LISTING: Backoff = Backoff { first: 1_000, most: 60_000 };
+pub(in super::super) const REFUSED: Backoff = Backoff { first: 2_000, most: 300_000 };
+pub(in super::super) const LISTING: Backoff = Backoff { first: 1_000, most: 60_000 };
 
 /// A pod that was deleted and is not seen to go: its going was missed.
 const GOES_WITHIN_MS: u64 = 30_000;
 
 /// A list that was made before a pod does not have it.
-const LISTS_LAG_MS: u64 = 5_000;
+pub(in super::super) const LISTS_LAG_MS: u64 = 5_000;
 
 // === impl Pods ===
 
 impl Pods {
     /// Whether one of this name is there.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in super::super) fn has(&self, name: &str) -> bool {
         self.known.values().any(|pod| pod.name == name)
     }
 
     /// Whether one may still hold pages.
-    pub(super) fn any_alive(&self) -> bool {
+    pub(in super::super) fn any_alive(&self) -> bool {
         self.known.values().any(|pod| !pod.over)
     }
 
-    pub(super) fn stage(&self, uid: &str) -> Option<&Stage> {
+    pub(in super::super) fn stage(&self, uid: &str) -> Option<&Stage> {
         self.known.get(uid).map(|pod| &pod.stage)
     }
 
     /// They are to be listed.
-    pub(super) const fn look(&mut self) {
+    pub(in super::super) const fn look(&mut self) {
         self.look = true;
     }
 
     /// This one was just made.
-    pub(super) fn made(&mut self, pod: &Pod, now: Moment) {
+    pub(in super::super) fn made(&mut self, pod: &Pod, now: Moment) {
         self.see(pod);
         if let Some(known) = pod.metadata.uid.as_ref().and_then(|uid| self.known.get_mut(uid)) {
             known.made = Some(now);
         }
     }
 
-    fn see(&mut self, pod: &Pod) {
+    pub(in super::super) fn see(&mut self, pod: &Pod) {
         let (Some(name), Some(uid)) = (&pod.metadata.name, &pod.metadata.uid) else { return };
         let (stage, over) = (stage(pod), is_over(pod));
         match self.known.get_mut(uid) {
@@ -106,7 +106,7 @@ impl Pods {
     }
 
     /// Asks for the removal of all but the one that is running, and for a list if one is wanted.
-    pub(super) fn remove(
+    pub(in super::super) fn remove(
         &mut self,
         running: Option<(&str, Option<&str>)>,
         now: Moment,
@@ -138,78 +138,12 @@ impl Pods {
         }
     }
 
-    pub(super) fn times(&self) -> impl Iterator<Item = Moment> {
+    pub(in super::super) fn times(&self) -> impl Iterator<Item = Moment> {
         let removals = self.known.values().filter_map(|pod| match pod.removal {
             Removal::Granted(when) => Some(when.after(GOES_WITHIN_MS)),
             Removal::Refused(again) => Some(again),
             Removal::NotAsked | Removal::Asked => None,
         });
         removals.chain(self.look.then_some(self.not_before))
-    }
-}
-
-// === what is seen ===
-
-impl Reconciler {
-    /// All probe pods that there are.
-    pub(in super::super) fn see_pods(&mut self, pods: &[Pod]) {
-        let now = self.clock.now();
-        let is_listed = |uid: &String| pods.iter().any(|pod| pod.metadata.uid.as_ref() == Some(uid));
-        let missing: Vec<_> = (self.probing.pods.known.iter())
-            .filter(|(uid, known)| {
-                !is_listed(uid) && known.made.is_none_or(|made| now.since(made) >= LISTS_LAG_MS)
-            })
-            .map(|(uid, _)| uid.clone())
-            .collect();
-        missing.iter().for_each(|uid| self.see_gone(uid));
-        pods.iter().for_each(|pod| self.probing.pods.see(pod));
-        self.probing.pods.asked = None;
-        self.probing.pods.failures = 0;
-    }
-
-    /// One of them is new, or has changed.
-    pub(in super::super) fn see_pod(&mut self, pod: &Pod) {
-        self.probing.pods.see(pod);
-    }
-
-    /// One of them is gone.
-    pub(in super::super) fn see_gone(&mut self, uid: &str) {
-        let known = self.probing.pods.known.remove(uid);
-        let Some(running) =
-            self.probing.running.as_mut().filter(|running| running.uid.as_deref() == Some(uid))
-        else {
-            return;
-        };
-        // One that ended, and was removed before its end was looked at, has still ended.
-        match known {
-            Some(ended) if matches!(ended.stage, Stage::Ended(_)) => {
-                self.probing
-                    .pods
-                    .known
-                    .insert(uid.to_owned(), Known { removal: Removal::Granted(self.clock.now()), ..ended });
-            }
-            _ => running.gone = true,
-        }
-    }
-
-    /// The answer to `DeletePod`.
-    pub(in super::super) fn deleted(&mut self, uid: &str, result: &Result<(), Refusal>) {
-        let Some(pod) = self.probing.pods.known.get_mut(uid) else { return };
-        pod.removal = match result {
-            Ok(()) | Err(Refusal::Gone(_) | Refusal::Conflict(_)) => Removal::Granted(self.clock.now()),
-            Err(refusal) => {
-                pod.refused = pod.refused.saturating_add(1);
-                Removal::Refused(self.clock.after_refusal(REFUSED, pod.refused, refusal))
-            }
-        };
-    }
-
-    /// The answer to `ListPods`, if there is no list.
-    pub(in super::super) fn not_listed(&mut self, refusal: &Refusal) {
-        let pods = &mut self.probing.pods;
-        pods.asked = None;
-        pods.failures = pods.failures.saturating_add(1);
-        pods.look = !matches!(refusal, Refusal::Forbidden(_));
-        pods.not_before = self.clock.after_refusal(LISTING, pods.failures, refusal);
     }
 }

@@ -1,6 +1,7 @@
 //! Resident mode: two containers beside the agent serve rounds, and leave what a pod would leave.
 
-use super::super::{Action, Reconciler};
+use super::super::action::Action;
+use super::super::state::Reconciler;
 use crate::domain::size::PageSize;
 use crate::kubernetes::names;
 use crate::kubernetes::pod_outcome::End;

@@ -5,18 +5,19 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 
+use super::super::action::Action;
 use super::super::clock::{Clock, Moment};
 use super::super::node::NodeView;
 use super::super::refusal::Refusal;
-use super::super::{Action, Identity, Reconciler};
 use crate::domain::check::Verdict;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::event::{VerdictChange, event};
 use crate::kubernetes::names;
+use crate::kubernetes::probe_pod::Identity;
 
 /// Records events: one at a time, each tried again while the API server is away.
 #[derive(Debug, Default)]
-pub(super) struct EventRecorder {
+pub(in super::super) struct EventRecorder {
     /// The verdict and reason of the last event, and its Node.
     recorded: Option<Recorded>,
     queue: VecDeque<Event>,
@@ -28,15 +29,15 @@ pub(super) struct EventRecorder {
 
 /// The content of an event.
 #[derive(Debug, Clone)]
-pub(super) struct EventText {
-    pub(super) verdict: Verdict,
-    pub(super) reason: String,
-    pub(super) note: String,
+pub(in super::super) struct EventText {
+    pub(in super::super) verdict: Verdict,
+    pub(in super::super) reason: String,
+    pub(in super::super) note: String,
 }
 
 /// An event that is recorded once the Node shows its verdict.
 #[derive(Debug)]
-pub(super) struct PendingEvent {
+pub(in super::super) struct PendingEvent {
     recorded: Recorded,
     event: Option<Box<Event>>,
 }
@@ -57,7 +58,7 @@ const BACKOFF: Backoff = Backoff { first: 2_000, most: 300_000 };
 
 impl EventRecorder {
     /// The agent before recorded what the Node shows.
-    pub(super) fn take_over(&mut self, node: &NodeView) {
+    pub(in super::super) fn take_over(&mut self, node: &NodeView) {
         self.recorded = Some(Recorded {
             uid: node.uid.clone(),
             verdict: node.annotations.get(names::VERDICT).cloned().unwrap_or_default(),
@@ -67,7 +68,7 @@ impl EventRecorder {
 
     /// The event about a change of the verdict or its reason; `None` if the last event said the same, or if the Node never had huge
     /// pages.
-    pub(super) fn pending(
+    pub(in super::super) fn pending(
         &self,
         uid: &str,
         identity: &Identity,
@@ -95,7 +96,7 @@ impl EventRecorder {
     }
 
     /// The Node shows it.
-    pub(super) fn record(&mut self, pending: PendingEvent) {
+    pub(in super::super) fn record(&mut self, pending: PendingEvent) {
         self.recorded = Some(pending.recorded);
         self.queue.extend(pending.event.map(|event| *event));
         while self.queue.len() > KEPT {
@@ -105,7 +106,7 @@ impl EventRecorder {
     }
 
     /// The next event, if one is due.
-    pub(super) fn emit(&mut self, now: Moment) -> Option<Action> {
+    pub(in super::super) fn emit(&mut self, now: Moment) -> Option<Action> {
         if self.sent || now < self.not_before {
             return None;
         }
@@ -114,11 +115,11 @@ impl EventRecorder {
         Some(Action::Emit(Box::new(event)))
     }
 
-    pub(super) fn time(&self) -> Option<Moment> {
+    pub(in super::super) fn time(&self) -> Option<Moment> {
         (!self.sent && !self.queue.is_empty()).then_some(self.not_before)
     }
 
-    fn answered(&mut self, name: &str, result: &Result<(), Refusal>, clock: &mut Clock) {
+    pub(in super::super) fn answered(&mut self, name: &str, result: &Result<(), Refusal>, clock: &mut Clock) {
         if !self.sent || self.queue.front().and_then(|event| event.metadata.name.as_deref()) != Some(name) {
             return;
         }
@@ -139,10 +140,3 @@ impl EventRecorder {
 
 /// The reason of a Node that has no condition.
 const NOTHING: &str = "HugepagesGone";
-
-impl Reconciler {
-    /// The answer to `Emit`.
-    pub(in super::super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
-        self.publishing.recorder.answered(name, result, &mut self.clock);
-    }
-}

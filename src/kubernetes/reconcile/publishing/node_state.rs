@@ -11,7 +11,7 @@ use crate::kubernetes::publication::Content;
 
 /// Everything under hugeprobe's prefix save the times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NodeState {
+pub(in super::super) struct NodeState {
     annotations: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     /// Status, reason, message.
@@ -25,7 +25,7 @@ const OVERWRITTEN: &str = "unknown";
 
 impl NodeState {
     /// The state that the Node is to have.
-    pub(super) fn desired(content: &Content) -> Self {
+    pub(in super::super) fn desired(content: &Content) -> Self {
         Self {
             annotations: without_times(&content.annotations),
             labels: content.labels.clone(),
@@ -37,7 +37,7 @@ impl NodeState {
     }
 
     /// The state that the Node has. Labels that hugeprobe does not use are left alone: admission does not let it write them.
-    pub(super) fn observed(node: &NodeView) -> Self {
+    pub(in super::super) fn observed(node: &NodeView) -> Self {
         let labels = node.own_labels().filter(|(key, _)| is_label(key));
         Self {
             annotations: without_times(&node.annotations),
@@ -52,7 +52,7 @@ impl NodeState {
 
 /// The content, and what it takes to get rid of keys under the prefix that somebody else wrote: an apply takes away only what
 /// is its own, so they are overwritten first, and left out by the next apply. Whether there are any.
-pub(super) fn with_scrub(mut content: Content, node: &NodeView) -> (Content, bool) {
+pub(in super::super) fn with_scrub(mut content: Content, node: &NodeView) -> (Content, bool) {
     let mut scrubs = false;
     for key in node.annotations.keys() {
         let is_time = [names::CHECKED_AT, names::VALID_UNTIL].contains(&key.as_str());
@@ -71,7 +71,7 @@ pub(super) fn with_scrub(mut content: Content, node: &NodeView) -> (Content, boo
 }
 
 /// Since when the condition has the status that it is to have.
-pub(super) fn same_status_since(content: &Content, node: &NodeView) -> Option<Timestamp> {
+pub(in super::super) fn same_status_since(content: &Content, node: &NodeView) -> Option<Timestamp> {
     let (desired, observed) = (content.condition.as_ref()?, node.condition.as_ref()?);
     observed.since.filter(|_| desired.status == observed.status)
 }

@@ -9,15 +9,19 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 
 use super::super::*;
+// Every test of the reconciler uses these.
 use crate::domain::catalogue::{self, HP501, HP603};
-use crate::domain::check::{Because, CheckId, Outcome};
+use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::compact::{Container, Message};
+pub(in super::super) use crate::domain::inventory::Inventory;
 use crate::domain::inventory::{Host, NumaPool, Pool};
 use crate::domain::merge::{Ending, WorkerReport};
 use crate::domain::part::Part;
 use crate::domain::plan::Role;
 use crate::domain::reading::Reading;
 use crate::domain::sharing::AGREED;
+pub(in super::super) use crate::domain::size::PageSize;
+pub(in super::super) use crate::kubernetes::config::Config;
 use crate::kubernetes::probe_pod::Asked;
 use crate::kubernetes::{names, pod_outcome};
 

@@ -1,0 +1,72 @@
+//! The probe pods as they are seen: listed, changed, gone, or refused.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::super::refusal::Refusal;
+use super::super::state::Reconciler;
+use super::pods::{Known, LISTING, LISTS_LAG_MS, REFUSED, Removal};
+use crate::kubernetes::pod_outcome::Stage;
+
+impl Reconciler {
+    /// All probe pods that there are.
+    pub(in super::super) fn see_pods(&mut self, pods: &[Pod]) {
+        let now = self.clock.now();
+        let is_listed = |uid: &String| pods.iter().any(|pod| pod.metadata.uid.as_ref() == Some(uid));
+        let missing: Vec<_> = (self.probing.pods.known.iter())
+            .filter(|(uid, known)| {
+                !is_listed(uid) && known.made.is_none_or(|made| now.since(made) >= LISTS_LAG_MS)
+            })
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        missing.iter().for_each(|uid| self.see_gone(uid));
+        pods.iter().for_each(|pod| self.probing.pods.see(pod));
+        self.probing.pods.asked = None;
+        self.probing.pods.failures = 0;
+    }
+
+    /// One of them is new, or has changed.
+    pub(in super::super) fn see_pod(&mut self, pod: &Pod) {
+        self.probing.pods.see(pod);
+    }
+
+    /// One of them is gone.
+    pub(in super::super) fn see_gone(&mut self, uid: &str) {
+        let known = self.probing.pods.known.remove(uid);
+        let Some(running) =
+            self.probing.running.as_mut().filter(|running| running.uid.as_deref() == Some(uid))
+        else {
+            return;
+        };
+        // One that ended, and was removed before its end was looked at, has still ended.
+        match known {
+            Some(ended) if matches!(ended.stage, Stage::Ended(_)) => {
+                self.probing
+                    .pods
+                    .known
+                    .insert(uid.to_owned(), Known { removal: Removal::Granted(self.clock.now()), ..ended });
+            }
+            _ => running.gone = true,
+        }
+    }
+
+    /// The answer to `DeletePod`.
+    pub(in super::super) fn deleted(&mut self, uid: &str, result: &Result<(), Refusal>) {
+        let Some(pod) = self.probing.pods.known.get_mut(uid) else { return };
+        pod.removal = match result {
+            Ok(()) | Err(Refusal::Gone(_) | Refusal::Conflict(_)) => Removal::Granted(self.clock.now()),
+            Err(refusal) => {
+                pod.refused = pod.refused.saturating_add(1);
+                Removal::Refused(self.clock.after_refusal(REFUSED, pod.refused, refusal))
+            }
+        };
+    }
+
+    /// The answer to `ListPods`, if there is no list.
+    pub(in super::super) fn not_listed(&mut self, refusal: &Refusal) {
+        let pods = &mut self.probing.pods;
+        pods.asked = None;
+        pods.failures = pods.failures.saturating_add(1);
+        pods.look = !matches!(refusal, Refusal::Forbidden(_));
+        pods.not_before = self.clock.after_refusal(LISTING, pods.failures, refusal);
+    }
+}
