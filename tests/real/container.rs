@@ -28,6 +28,7 @@ pub(crate) const CASES: &[Case] = &[
     ("container: who waits in vain says so at --seconds", nobody_came),
     ("container: SIGTERM leaves what is known", terminated),
     ("container: --need takes all of it, and fails beyond the frontend's limit", need),
+    ("container: after one session without a peer there are no others", missed),
     ("container: --judge-syscalls judges what the container may call", syscalls),
     ("container: when everything fails the message still fits", everything_fails),
     ("container: rounds are answered once each, and again by one that was restarted", rounds),
@@ -243,6 +244,27 @@ fn need(machine: &Machine) -> Result<(), Missing> {
     expect(&findings, "HP509", Outcome::Fail);
     expect(&findings, "HP401", Outcome::Fail);
     assert_eq!(pod.verdict(&findings), Verdict::Fail);
+    Ok(())
+}
+
+/// A backend that is started again finds a frontend that waits for another session: neither may wait for the deadline.
+fn missed(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let pod = pod(machine, SMALL, 2)?;
+    pod.play();
+    // The lock of the backend that has ended is there, and nobody holds it.
+    let frontend = pod.start(Container::Frontend, false);
+    wait_for("the frontend to miss its first session", || {
+        std::fs::read_to_string(pod.path("log/frontend")).ok()?.contains("is gone").then_some(())
+    });
+    let began = Instant::now();
+    let backend = pod.start(Container::Backend, false);
+    for container in [frontend, backend] {
+        assert_eq!(container.end().code(), Some(0));
+    }
+    let took = began.elapsed().as_secs();
+    assert!(took < pod.seconds / 2, "{took} s of {}: one of them waited for the deadline", pod.seconds);
+    assert_eq!(pod.verdict(&pod.conclude()), Verdict::Unknown);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! One run of one container: reads, starts workers one after another, and knows at any time what to say.
 
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use crate::domain::merge::{Ending, WorkerReport};
 use crate::domain::part::Part;
 use crate::domain::plan::Role;
 use crate::domain::request::{PageCount, Request, Selector};
+use crate::domain::sharing::Session;
 use crate::exchange::socket::Listener;
 use crate::linux::root::HostRoot;
 
@@ -30,6 +33,9 @@ pub(super) struct Round<'a> {
     pub(super) meeting: &'a Meeting,
     /// How long everything may take.
     pub(super) time: Duration,
+    /// Whether a session had no peer. Both containers go through the sessions in the same order; after a missed one each
+    /// would wait for the other at another session until the deadline.
+    pub(super) missed: Cell<bool>,
 }
 
 /// What is said of a worker that has not been started when the container is killed.
@@ -113,7 +119,7 @@ impl Round<'_> {
         };
         let socket = match (work.role(), &listener) {
             (Role::Frontend(session) | Role::Backend(session), _) => {
-                Some(self.meeting.meet(session, deadline, supervisor)?)
+                Some(self.meet(session, deadline, supervisor)?)
             }
             (_, Some(listener)) => Some(listener.share().map_err(|error| not_started(&error))?),
             _ => None,
@@ -121,6 +127,24 @@ impl Round<'_> {
         let left = deadline.saturating_duration_since(Instant::now()).min(job.time);
         let start = start(run, work, socket, left, false).map_err(|error| not_started(&error))?;
         supervisor.run(vec![start], &mut |_: &[u8]| ()).pop().ok_or_else(time_is_up)
+    }
+
+    /// The socket to the other container's worker of `session`. After a session without a peer there is no other.
+    fn meet(
+        &self,
+        session: Session,
+        deadline: Instant,
+        supervisor: &mut Supervisor<'_>,
+    ) -> Result<OwnedFd, Ending> {
+        if self.missed.get() {
+            let peer = self.container.peer();
+            return Err(Ending::NotStarted(format!(
+                "an earlier session with the {peer} container did not start"
+            )));
+        }
+        let met = self.meeting.meet(session, deadline, supervisor);
+        self.missed.set(met.is_err());
+        met
     }
 
     /// What this container can tell of its own mount and limits, before it takes a page.

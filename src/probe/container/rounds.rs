@@ -2,6 +2,7 @@
 //!
 //! Both come by rename, so that nobody reads half of one. A container that was started again does not answer twice.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -127,7 +128,7 @@ fn answer(
     // Never more than the container's limit is good for.
     let pages = asked.pages.unwrap_or(rounds.probe.pages).clamp(1, rounds.probe.pages.max(1));
     let probe = Probe { pages, ..rounds.probe.clone() };
-    let round = Round { container, probe: &probe, run: &asked.nonce, meeting, time };
+    let round = Round { container, probe: &probe, run: &asked.nonce, meeting, time, missed: Cell::default() };
     let message = round.play(supervisor, &mut |_| ());
     ignore(log::write(&message, out, err));
     let path = directory.join(part(container));

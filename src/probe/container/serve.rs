@@ -1,5 +1,6 @@
 //! The orchestrator of a container: one run and its message, or rounds for as long as they are asked for.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -60,7 +61,14 @@ pub fn serve(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> Res
     match mode {
         Mode::Once { run, report } => {
             let mut left = Ok(());
-            let round = Round { container: *container, probe, run, meeting: &meeting, time: *time };
+            let round = Round {
+                container: *container,
+                probe,
+                run,
+                meeting: &meeting,
+                time: *time,
+                missed: Cell::default(),
+            };
             let message = round.play(&mut supervisor, &mut |so_far| left = leave(report, &so_far.write()));
             ignore(log::write(&message, out, err));
             left.map_err(|source| ServeError::Report { path: report.clone(), source })

@@ -31,6 +31,8 @@ pub(crate) const WITHOUT_FS_GROUP: &str = "mode=0755";
 
 /// What a container of the chart may have beside its pages.
 const MEMORY: u64 = 32 << 20;
+/// How long the containers of a pod may take for everything, if a case does not say otherwise.
+const SECONDS: u64 = 120;
 
 const RUN: &str = "0b5e4f0e-6c0f-4a6c-9f49-6b8a0c0f3a51";
 
@@ -127,7 +129,7 @@ impl Pod {
             peer: None,
         };
         let memory = Container::ALL.map(memory_group);
-        Ok(Self { probe, seconds: 120, filter: Filter::Container, directory, keeper, groups, memory })
+        Ok(Self { probe, seconds: SECONDS, filter: Filter::Container, directory, keeper, groups, memory })
     }
 
     /// The hugetlb cgroup of a container.
@@ -188,6 +190,11 @@ impl Pod {
 
     /// Runs both containers to their ends, which must be good ones, and concludes.
     pub(crate) fn play(&self) -> Vec<Finding> {
+        // A pod is new each time: without this, a container that is fast finds the lock of an earlier peer and takes it for
+        // one that is gone.
+        for container in Container::ALL {
+            let _ = fs::remove_file(self.path(&format!("run/{container}.alive")));
+        }
         let running = Container::ALL.map(|container| self.start(container, false));
         for container in running {
             assert_eq!(container.end().code(), Some(0), "a container that wrote its message exits 0");
@@ -294,12 +301,14 @@ impl Running {
 
     /// Waits for its end.
     pub(crate) fn end(mut self) -> ExitStatus {
+        // Longer than the containers may take for everything.
+        let limit = Duration::from_secs(SECONDS + 30);
         let begin = Instant::now();
         loop {
             if let Some(status) = self.outer.try_wait().unwrap() {
                 return status;
             }
-            assert!(begin.elapsed() < Duration::from_secs(90), "a container does not end");
+            assert!(begin.elapsed() < limit, "a container does not end within {limit:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
