@@ -3,6 +3,8 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,9 +22,9 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// What a worker is started with.
-fn arguments(task: &Value, manner: &str) -> [String; 2] {
+fn arguments(task: &Value, stepwise: bool) -> [String; 2] {
     let assignment = json!({
-        "run": "by-hand", "parent": std::process::id(), "manner": manner, "work": {"allocation": task},
+        "run": "by-hand", "parent": std::process::id(), "stepwise": stepwise, "work": {"allocation": task},
     });
     ["worker".to_owned(), assignment.to_string()]
 }
@@ -38,26 +40,27 @@ fn lines(run: &Run) -> Vec<Value> {
     run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A worker waits after each step. While it holds its pages, its file is opened a second time: then they stay when it
-/// lets go of them, each time anew.
+/// A worker waits before each step. Before it lets go of its pages, its file is opened a second time: then they stay, each
+/// time anew.
 fn kept(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 16)?;
     let task = json!({"role": "memfd", "size": "2Mi", "pages": 2});
+    // What the worker writes comes out here, and a byte allows the next step.
+    let (mut ours, its) = UnixStream::pair().unwrap();
     let mut worker = Command::new(PROGRAM)
-        .args(arguments(&task, "pause"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .args(arguments(&task, true))
+        .stdin(Stdio::null())
+        .stdout(OwnedFd::from(its))
         .spawn()
         .unwrap();
-    let mut go_on = worker.stdin.take().unwrap();
     let (mut lines, mut kept) = (Vec::new(), Vec::new());
-    for line in BufReader::new(worker.stdout.take().unwrap()).lines() {
+    for line in BufReader::new(ours.try_clone().unwrap()).lines() {
         let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-        if let Some(step) = line["movement"]["step"].as_str() {
-            if step.contains("second page") {
+        if let Some(step) = line["step"].as_str() {
+            if step.starts_with("unmap and close") {
                 kept.push(memfd_of(worker.id()));
             }
-            go_on.write_all(b"\n").unwrap();
+            ours.write_all(b"\n").unwrap();
         }
         lines.push(line);
     }
@@ -102,7 +105,7 @@ fn astray(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let tree = two_nodes([4, 4]);
     let task = json!({"role": "placement", "size": "2Mi", "pages": 1, "root": tree.path()});
-    let arguments = arguments(&task, "part");
+    let arguments = arguments(&task, false);
     let run = child::under(Filter::DeafMbind, &arguments.each_ref().map(String::as_str));
     let finding = found(&lines(&run), "HP506");
     assert_eq!(finding["outcome"], "fail", "{finding:#}");
@@ -114,7 +117,7 @@ fn empty_node(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let tree = two_nodes([4, 0]);
     let task = json!({"role": "placement", "size": "2Mi", "pages": 1, "root": tree.path()});
-    let run = run(Command::new(PROGRAM).args(arguments(&task, "part")));
+    let run = run(Command::new(PROGRAM).args(arguments(&task, false)));
     let finding = found(&lines(&run), "HP507");
     assert_eq!(finding["outcome"], "warn", "{finding:#}");
     assert!(finding["remedy"].as_str().unwrap().contains("node1/hugepages"), "{finding:#}");

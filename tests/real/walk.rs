@@ -58,11 +58,12 @@ fn walks(size: PageSize) {
     assert_moves(touch, "frontend maps", "0 B", both);
     assert_moves(touch, "backend maps", "0 B", "0 B");
     for (nth, before, after) in [(0, "0 B", one), (1, one, both)] {
+        // The backend maps the regions anew for each table, as DPDK's vhost library does.
         let read = step(&run, "backend: read what the frontend wrote", nth);
         assert_moves(read, "frontend maps", both, both);
-        assert_moves(read, "backend maps", before, after);
+        assert_moves(read, "backend maps", "0 B", after);
         let take = step(&run, "backend: take the pages of a region", nth);
-        assert_moves(take, "backend maps", before, after);
+        assert_moves(take, "backend maps", "0 B", after);
         assert_moves(take, "frontend maps", before, before);
         let read = step(&run, "frontend: read what the backend wrote", nth);
         assert_moves(read, "backend maps", after, after);
