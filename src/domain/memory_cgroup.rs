@@ -61,13 +61,30 @@ impl MemoryCgroup {
     pub fn not_known(&self) -> Vec<String> {
         self.levels.iter().filter_map(MemoryLevel::not_known).collect()
     }
+
+    /// Why it is not known how much a limited level can reclaim, if so: [`Self::tightest`] then takes all of it for reclaimable.
+    #[must_use]
+    pub fn reclaimable_not_known(&self) -> Option<String> {
+        self.levels.iter().find_map(MemoryLevel::reclaimable_not_known)
+    }
 }
 
 impl MemoryLevel {
+    /// Why it is not known how much of the usage can be reclaimed, if there is a limit.
+    fn reclaimable_not_known(&self) -> Option<String> {
+        self.limit.get().flatten()?;
+        [&self.cache, &self.swappable].into_iter().find_map(|reading| match reading {
+            Reading::Known(_) => None,
+            Reading::Absent => Some(format!("{}/memory.stat is not there", self.directory)),
+            Reading::Unreadable(why) | Reading::Malformed(why) => Some(why.clone()),
+        })
+    }
+
     fn room(&self, reclaim: Reclaim) -> Option<Room> {
         let limit = self.limit.get().flatten()?;
         let usage = self.usage.get();
-        let reclaimable = |reading: &Reading<u64>| reading.get().unwrap_or(0);
+        // What is not known may be all of it: a limit counts as too low only where it is too low in any case.
+        let reclaimable = |reading: &Reading<u64>| reading.get().or(usage).unwrap_or(0);
         let reclaimed = match reclaim {
             Reclaim::Nothing => 0,
             Reclaim::Cache => reclaimable(&self.cache),

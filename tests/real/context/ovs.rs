@@ -143,7 +143,7 @@ fn daemon(directory: &Path, program: &str, name: &str, tell: impl FnOnce(&mut Co
 
 /// Has a program of Open vSwitch's keep its files there.
 pub(crate) fn in_directory<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
-    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "XDG_RUNTIME_DIR"] {
+    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "RUNTIME_DIRECTORY"] {
         command.env(variable, directory);
     }
     command

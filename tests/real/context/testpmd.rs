@@ -58,7 +58,8 @@ impl Testpmd {
             .args(told.arguments)
             // It throws away what it receives in its first moments otherwise, and reads its commands without a period.
             .args(["--no-flush-rx", "--stats-period=1"])
-            .env("XDG_RUNTIME_DIR", directory)
+            // DPDK leaves its runtime files there (eal_create_runtime_dir); without it, root leaves them in /var/run/dpdk.
+            .env("RUNTIME_DIRECTORY", directory)
             .stdin(Stdio::null())
             .stderr(log.try_clone().unwrap())
             .stdout(log)

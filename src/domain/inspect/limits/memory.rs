@@ -69,6 +69,9 @@ fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Box<F
     }
     let pages = |reclaim| left(reclaim) / size.bytes();
     if left(Reclaim::Nothing) < wanted {
+        if let Some(why) = cgroup.reclaimable_not_known() {
+            return Err(Box::new(not_known(question, why)));
+        }
         let summary = format!(
             "memory.max has room for {} only after the kernel has reclaimed other memory of the cgroup",
             human_bytes(wanted)

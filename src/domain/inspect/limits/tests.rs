@@ -200,6 +200,15 @@ fn memory(limit_pages: Option<u64>, used: u64, cache: u64, swappable: u64) -> Re
     Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true })
 }
 
+/// The same with a `memory.stat` that cannot be read.
+fn memory_without_stat(limit_pages: u64, used: u64) -> Reading<MemoryCgroup> {
+    let Reading::Known(mut cgroup) = memory(Some(limit_pages), used, 0, 0) else { unreachable!() };
+    for level in &mut cgroup.levels {
+        level.cache = Reading::Unreadable("memory.stat: EACCES".into());
+    }
+    Reading::Known(cgroup)
+}
+
 #[test]
 fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
     let unlimited = || group(account(None, 0), account(None, 0), true);
@@ -223,6 +232,10 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
         (memory(Some(32), 0, 0, 0), 0, None, Warn, "room for 32 of the 64 free pages"),
         (memory(Some(65), 0, 0, 0), 0, None, Pass, "memory.max has room for 65 pages"),
         (Reading::Unreadable("EACCES".into()), 0, None, Unknown, "EACCES"),
+        // How much of the usage is cache decides here, and is not known.
+        (memory_without_stat(64, 20), 0, Some("2Mi=48"), Unknown, "memory.stat: EACCES"),
+        (memory_without_stat(64, 16), 0, Some("2Mi=48"), Pass, "memory.max has room for 48 pages"),
+        (memory_without_stat(32, 16), 0, Some("2Mi=48"), Fail, "room for 64 MiB of the 96 MiB"),
     ] {
         let mut inventory = inventory(64, unlimited());
         inventory.memory_cgroup = memory;
