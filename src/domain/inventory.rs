@@ -192,6 +192,8 @@ pub enum WriteAttempt {
     Denied(String),
     /// ENOSPC: permitted, but `nr_inodes=` is used up.
     NoInode(String),
+    /// One file can be created; a second one beside it was refused with ENOSPC.
+    LastInode(String),
     /// Anything else, which says neither yes nor no.
     Failed(String),
 }

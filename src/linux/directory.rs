@@ -89,14 +89,18 @@ fn inodes_of(files: u64, free: u64) -> Option<(u64, u64)> {
     (files != u64::MAX && files != 0).then_some((files, free))
 }
 
-/// Creates a file without a name.
+/// Creates a file without a name, and a second one beside it: with `nr_inodes=` there may be room for one alone.
 fn try_to_create(directory: impl AsFd) -> WriteAttempt {
-    match unnamed_file::create(directory) {
-        Ok(_file) => WriteAttempt::Allowed,
-        Err(Refused { call: "unlink", errno }) => {
+    let first = unnamed_file::create(&directory);
+    match (&first, unnamed_file::create(&directory)) {
+        (Ok(_), Err(Refused { call, errno: Errno::ENOSPC })) => {
+            WriteAttempt::LastInode(format!("{call} of a second file answered: {}", Errno::ENOSPC))
+        }
+        (Ok(_), _) => WriteAttempt::Allowed,
+        (Err(Refused { call: "unlink", errno }), _) => {
             WriteAttempt::Failed(format!("a file was created, but unlink answered: {errno}"))
         }
-        Err(Refused { call, errno }) => refusal(call, errno),
+        (Err(Refused { call, errno }), _) => refusal(call, *errno),
     }
 }
 

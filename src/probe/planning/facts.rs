@@ -3,8 +3,9 @@
 
 use super::job::{PodPages, captured, prevented};
 use super::pages::{PAGES, pages_to_take, room_in, room_in_memory};
-use crate::domain::inventory::{DirectoryKind, Inventory};
+use crate::domain::inventory::{DirectoryKind, Inventory, WriteAttempt};
 use crate::domain::plan::NotRun;
+use crate::domain::reading::Reading;
 use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::domain::size::PageSize;
 use crate::exchange::role::Cgroups;
@@ -47,7 +48,8 @@ impl SizeFacts {
         Self {
             size,
             pages: pages(0),
-            pages_in_directory: pages(inventory.kept_for_directory(size)),
+            pages_in_directory: pages(inventory.kept_for_directory(size))
+                .map(|pages| pages.min(files_in_directory(inventory))),
             captured: (!live).then(captured),
             one_node: inventory.pool(size).map_or(0, |pool| pool.numa.len()) < 2,
             directory_unfit: directory_unfit(inventory, size),
@@ -83,6 +85,14 @@ impl SizeFacts {
             room_of_roles: u64::MAX,
             never_backend_first: pod.frontend_pays.then(never),
         }
+    }
+}
+
+/// How many files there is room for in `--dir`: the roles make a file for each page that they share.
+fn files_in_directory(inventory: &Inventory) -> u64 {
+    match inventory.directory.as_ref().map(|directory| &directory.writable) {
+        Some(Reading::Known(WriteAttempt::LastInode(_))) => 1,
+        _ => u64::MAX,
     }
 }
 

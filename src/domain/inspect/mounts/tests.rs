@@ -250,6 +250,7 @@ fn too_small_a_mount_is_to_be_mounted_anew_by_its_own_path() {
 #[test]
 fn inodes_are_judged_also_where_the_kernel_does_not_tell_them() {
     let used_up = || WriteAttempt::NoInode("ENOSPC".into());
+    let last = || WriteAttempt::LastInode("ENOSPC".into());
     for (inodes, shown, writable, need, qemu, outcome) in [
         (None, None, WriteAttempt::Allowed, &[][..], false, Pass),
         (None, Some(10), WriteAttempt::Allowed, &[], false, Pass),
@@ -260,6 +261,9 @@ fn inodes_are_judged_also_where_the_kernel_does_not_tell_them() {
         (Some((3, 2)), Some(3), used_up(), &[], false, Fail),
         (Some((3, 2)), Some(3), WriteAttempt::Allowed, &["2Mi=4"], false, Warn),
         (Some((3, 2)), Some(3), WriteAttempt::Allowed, &["2Mi=4"], true, Pass),
+        (None, Some(2), last(), &[], false, Warn),
+        (None, Some(2), last(), &["2Mi=4"], false, Warn),
+        (Some((2, 1)), Some(2), last(), &["2Mi=4"], true, Warn),
     ] {
         let directory = directory(Reading::Known(hugetlbfs("2Mi", None, inodes)), Reading::Known(writable));
         let mut mounted = mount(DIR, "2Mi");
@@ -268,5 +272,21 @@ fn inodes_are_judged_also_where_the_kernel_does_not_tell_them() {
         request.workload = if qemu { Workload::Qemu } else { Workload::Dpdk };
         let found = findings(&inventory(vec![mounted], Some(directory)), &request);
         assert_eq!(found[3].outcome, outcome, "{inodes:?} {shown:?} {need:?}");
+    }
+}
+
+#[test]
+fn each_side_of_a_dpdk_pair_takes_an_inode() {
+    let last = Reading::Known(WriteAttempt::LastInode("ENOSPC".into()));
+    let directory = directory(Reading::Known(hugetlbfs("2Mi", None, None)), last);
+    let pair = |workload| Request {
+        frontend_need: vec!["2Mi=8".parse().unwrap()],
+        backend_need: vec!["2Mi=8".parse().unwrap()],
+        workload,
+        ..request(true, &[])
+    };
+    for (workload, outcome) in [(Workload::Dpdk, Fail), (Workload::Qemu, Warn)] {
+        let inventory = inventory(vec![mount(DIR, "2Mi")], Some(directory.clone()));
+        assert_eq!(findings(&inventory, &pair(workload))[3].outcome, outcome);
     }
 }

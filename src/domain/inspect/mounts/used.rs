@@ -6,7 +6,10 @@ use super::super::super::inventory::{Directory, DirectoryKind, HugeMount, Invent
 use super::super::super::reading::Reading;
 use super::super::super::request::{Request, Workload};
 use super::super::super::size::{PageSize, human_bytes};
-use super::super::common::{PAGES_OF_ALL_STEPS, count, needed};
+use super::super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
+
+/// Files that the checks of sharing make where there is room for them: a region each.
+const FILES_OF_SHARING: u64 = 2;
 
 /// The directory of `--dir`, and what is asked of it.
 pub(super) struct Used<'a> {
@@ -70,7 +73,9 @@ impl Used<'_> {
         let (uid, gid) = (privileges.uid, privileges.gid);
         let expected = format!("uid {uid} and gid {gid} may create files in {}", self.path);
         let (outcome, seen, remedy) = match &self.directory.writable {
-            Reading::Known(WriteAttempt::Allowed) => return Finding::pass(HP302, self.size, expected),
+            Reading::Known(WriteAttempt::Allowed | WriteAttempt::LastInode(_)) => {
+                return Finding::pass(HP302, self.size, expected);
+            }
             Reading::Known(WriteAttempt::NoInode(_)) => {
                 return Finding::pass(HP302, self.size, format!("{expected}, were an inode left: see HP304"));
             }
@@ -137,31 +142,35 @@ impl Used<'_> {
     pub(super) fn inodes(&self, inodes: Option<(u64, u64)>) -> Finding {
         let shown = self.mount().and_then(|mount| mount.inodes);
         let used_up = matches!(self.directory.writable, Reading::Known(WriteAttempt::NoInode(_)));
+        let is_last = matches!(self.directory.writable, Reading::Known(WriteAttempt::LastInode(_)));
         let (limit, free) = match inodes {
             _ if used_up => (inodes.map(|(limit, _)| limit).or(shown), 0),
+            _ if is_last => (inodes.map(|(limit, _)| limit).or(shown), 1),
             Some((limit, free)) => (Some(limit), free),
             None => {
                 // The kernel counts the free ones for fstatfs only where size= or min_size= is set.
                 let summary = shown.map_or("no limit on inodes (nr_inodes=)".to_owned(), |limit| {
-                    format!("at least one inode left of nr_inodes={limit}")
+                    format!("at least two inodes left of nr_inodes={limit}")
                 });
                 return Finding::pass(HP304, self.size, summary);
             }
         };
         let limit = limit.map_or(String::new(), |limit| format!(" of nr_inodes={limit}"));
         let summary = format!("{} left{limit}", count(free, "inode"));
-        let files = match self.request.workload {
-            Workload::Dpdk => needed(self.request, self.size).unwrap_or(1),
-            Workload::Qemu => 1,
+        let least = self.sides().max(1);
+        let (files, why) = match (self.request.workload, needed(self.request, self.size).unwrap_or(1)) {
+            (Workload::Dpdk, pages) if pages > FILES_OF_SHARING => {
+                (pages, " (DPDK makes a file per page, one in all with --single-file-segments)")
+            }
+            _ => (FILES_OF_SHARING, " (the checks of sharing make two)"),
         };
         if free >= files {
             return Finding::pass(HP304, self.size, summary);
         }
-        let outcome = if free == 0 { Outcome::Fail } else { Outcome::Warn };
-        let why = if files > 1 {
-            " (DPDK makes a file per page, one in all with --single-file-segments)"
+        let (outcome, files, why) = if free < least {
+            (Outcome::Fail, least, if least > 1 { " (one of each side)" } else { "" })
         } else {
-            ""
+            (Outcome::Warn, files, why)
         };
         let because = Because::new(format!("room for {}{why}", count(files, "file")), summary.clone())
             .remedy(format!(
@@ -170,6 +179,19 @@ impl Used<'_> {
                 self.mount_anew("")
             ));
         Finding::not_pass(HP304, self.size, outcome, summary, because)
+    }
+
+    /// How many sides of the workload make files in the directory, each one at least.
+    fn sides(&self) -> u64 {
+        let Request { frontend_need, backend_need, workload, .. } = self.request;
+        match workload {
+            Workload::Dpdk => {
+                let sides = [frontend_need, backend_need];
+                sides.into_iter().filter(|need| sum(need.iter(), self.size).is_some()).count() as u64
+            }
+            // The guest's memory is the only file.
+            Workload::Qemu => 1,
+        }
     }
 
     /// hugetlbfs takes no new options: `mount -o remount,size=` answers success and changes nothing (seen on 6.18).
