@@ -28,8 +28,11 @@ pub fn raise_nofile() {
 /// The limits of this process, or of the one whose tree was captured.
 #[must_use]
 pub fn read(root: &HostRoot) -> Limits {
-    let inherited_files = if root.is_live() { inherited_files(root) } else { Reading::Absent };
-    Limits { inherited_files, swap_bytes: memory::swap_total(root), ..read_process(root) }
+    Limits {
+        inherited_files: inherited_files(root),
+        swap_bytes: memory::swap_total(root),
+        ..read_process(root)
+    }
 }
 
 fn read_process(root: &HostRoot) -> Limits {
@@ -81,8 +84,13 @@ pub fn parse_limits(text: &str) -> Limits {
     }
 }
 
-/// Descriptors of this process that stay open across execve: whoever started it left them, this program opens none such.
-fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
+/// Descriptors of this process that stay open across execve. Until a guardian is started, they are those that this process
+/// inherited. Absent in a captured tree.
+#[must_use]
+pub fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
+    if !root.is_live() {
+        return Reading::Absent;
+    }
     root.names(OPEN_FILES).and_then(|names| {
         let mut inherited = Vec::new();
         for number in names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2) {

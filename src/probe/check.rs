@@ -83,13 +83,16 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         progress.replayed(&one);
         replayed.push(one);
     };
+    // Before the guardian: every worker inherits its pipe, and no workload does.
+    let inherited_files = limits::inherited_files(root);
     let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }
 
     progress.step("reading pools, mounts and limits");
-    let inventory = Inventory { role_cgroups, ..gather::inventory(root, request) };
+    let mut inventory = Inventory { role_cgroups, ..gather::inventory(root, request) };
+    inventory.limits.inherited_files = inherited_files;
     if root.is_live() {
         limits::raise_nofile();
     }

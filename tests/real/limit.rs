@@ -94,6 +94,15 @@ fn rlimits(machine: &Machine) -> Result<(), Missing> {
     for id in ["HP404", "HP405", "HP406"] {
         run.expect(id, "pass");
     }
+    // The guardian of --reserve has a pipe that every worker inherits, and no workload does.
+    let judged = |more: &[&str]| {
+        let only = ["check", "-o", "json", "--size", "2Mi", "--only", "HP404"];
+        let mut command = Command::new("prlimit");
+        program::run(command.args(["--nofile=20:20", PROGRAM]).args(only).args(more)).expect("HP404", "fail")
+            ["expected"]
+            .clone()
+    };
+    assert_eq!(judged(&["--reserve", "2Mi=1"]), judged(&[]));
     Ok(())
 }
 
