@@ -1,12 +1,12 @@
 //! The reconciler: observations in, actions out, without clock or I/O.
 //!
-//! It is driven by level, not by edge: each observation changes what is known, and then everything is decided anew from
+//! It is driven by level, not by edge: each observation changes what is known, and then everything is decided again from
 //! what is known. So it does not matter which observation was lost, came twice or came late, and after an outage the latest
 //! state is published, once.
 //!
-//! [`inspection`] says what the machine's facts amount to; [`probing`] decides when a probe is due and what came of it;
-//! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the agent before left on the Node;
-//! [`publishing`] holds what is decided against what the Node shows.
+//! [`inspection`] judges the machine's facts; [`probing`] decides when a probe is due and takes its result;
+//! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the previous agent left on the Node;
+//! [`publishing`] compares the decision with what the Node shows.
 
 mod adoption;
 mod clock;
@@ -64,7 +64,7 @@ pub enum Observation {
     },
     /// Who uses pages.
     Usage(PodUse),
-    /// What came of an action.
+    /// The result of an action.
     Done(Done),
     /// Resident mode: the parts that both roles left of a round; none that did not come in time.
     Round {
@@ -79,7 +79,7 @@ pub enum Observation {
     },
 }
 
-/// What came of an action.
+/// The result of an action.
 #[derive(Debug, Clone)]
 pub enum Done {
     /// Of `CreatePod`.
@@ -109,7 +109,7 @@ pub enum Done {
     },
 }
 
-/// Something to be done. Whoever does it answers once, and repeats nothing by itself.
+/// An action to execute. The executor answers once, and does not retry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Create this pod.
@@ -196,8 +196,8 @@ impl Reconciler {
 
     /// Takes in what was seen, and says what is to be done, in this order; the last is always [`Action::WakeAt`].
     ///
-    /// `now` may step back and forth. `random` is a number that nobody else has: it spreads what all agents would otherwise do
-    /// at once.
+    /// `now` may step back and forth. `random` is a number that differs between agents: it spreads what all agents
+    /// would otherwise do at once.
     pub fn step(&mut self, now: Timestamp, random: u64, observation: Observation) -> Vec<Action> {
         self.clock.advance(now, random);
         self.observe(observation);
@@ -241,7 +241,7 @@ impl Reconciler {
                 self.deleted(&uid, &result);
             }
             Done::Listed(refusal) => {
-                // Whoever may not look has nothing left over to remove; the name of a pod that is there tells when one is made.
+                // Without permission to list there are no leftovers to remove; a name conflict shows a pod that exists.
                 self.observed.pods |= matches!(refusal, Refusal::Forbidden(_));
                 self.not_listed(&refusal);
             }

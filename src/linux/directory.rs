@@ -34,7 +34,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
     let file = match opened {
         Ok(file) => file,
         Err(error) => {
-            let answer = format!("opening {} answered: {error}", path.display());
+            let answer = format!("cannot open {}: {error}", path.display());
             directory.kind = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                     Reading::Known(DirectoryKind::NotADirectory(what_is_at(path)))
@@ -51,7 +51,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
         file.metadata().ok().map(|data| format!("{}:{}", major(data.dev()), minor(data.dev())));
     directory.kind = match fstatfs(&file) {
         Ok(answer) => kind_of(&answer),
-        Err(errno) => Reading::Unreadable(format!("fstatfs of {} answered: {errno}", path.display())),
+        Err(errno) => Reading::Unreadable(format!("fstatfs of {} failed: {errno}", path.display())),
     };
     if matches!(directory.kind, Reading::Known(DirectoryKind::Hugetlbfs { .. })) {
         directory.writable = Reading::Known(try_to_create(&file));
@@ -94,14 +94,14 @@ fn try_to_create(directory: impl AsFd) -> WriteAttempt {
     match unnamed_file::create(directory) {
         Ok(_file) => WriteAttempt::Allowed,
         Err(Refused { call: "unlink", errno }) => {
-            WriteAttempt::Failed(format!("a file was created, but unlink answered: {errno}"))
+            WriteAttempt::Failed(format!("a file was created, but unlink failed: {errno}"))
         }
         Err(Refused { call, errno }) => refusal(call, errno),
     }
 }
 
 fn refusal(call: &str, errno: Errno) -> WriteAttempt {
-    let answer = format!("{call} answered: {errno}");
+    let answer = format!("{call} failed: {errno}");
     match errno {
         Errno::EROFS => WriteAttempt::ReadOnly(answer),
         Errno::EACCES | Errno::EPERM => WriteAttempt::Denied(answer),
@@ -123,12 +123,12 @@ fn what_is_at(path: &Path) -> String {
         } else if kind.is_block_device() || kind.is_char_device() {
             "a device"
         } else {
-            "something that is no directory"
+            "not a directory"
         };
         return name.to_owned();
     }
     match std::fs::read_link(path) {
-        Ok(target) => format!("a symbolic link to {}, which leads nowhere", target.display()),
+        Ok(target) => format!("a symbolic link to {}, which does not exist", target.display()),
         Err(_) => "nothing".to_owned(),
     }
 }
@@ -198,7 +198,7 @@ mod tests {
             ("file/below", "nothing"),
             ("to-file", "a regular file"),
             ("fifo", "a named pipe"),
-            ("dangling", "a symbolic link to /nowhere/at/all, which leads nowhere"),
+            ("dangling", "a symbolic link to /nowhere/at/all, which does not exist"),
         ] {
             assert_eq!(kind(&at(name)), DirectoryKind::NotADirectory(what.into()), "{name}");
         }

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use rustix::io::ReadWriteFlags;
 
-/// The read offset that means "where it stands": preadv2(2).
+/// The read offset that means "the current position": preadv2(2).
 const WHERE_IT_STANDS: u64 = u64::MAX;
 
 /// An eventfd, or what can stand in for one: a pipe, a socket.

@@ -81,7 +81,7 @@ pub fn parse_limits(text: &str) -> Limits {
     }
 }
 
-/// Descriptors of this process that stay open across execve: whoever started it left them, this program opens none such.
+/// Descriptors of this process that stay open across execve: its parent left them, this program opens none such.
 fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
     root.names(OPEN_FILES).and_then(|names| {
         let mut inherited = Vec::new();
@@ -119,7 +119,7 @@ fn live(resource: Resource) -> Reading<Limit> {
     let finite = |value| (value != RLIM_INFINITY).then_some(value);
     match getrlimit(resource) {
         Ok((soft, hard)) => Reading::Known(Limit { soft: finite(soft), hard: finite(hard) }),
-        Err(errno) => Reading::Unreadable(format!("getrlimit({resource:?}) answered: {errno}")),
+        Err(errno) => Reading::Unreadable(format!("getrlimit({resource:?}) failed: {errno}")),
     }
 }
 

@@ -183,7 +183,7 @@ impl Locked {
     ///
     /// It cannot be made, or a run of that name has one.
     pub fn create(&self, run: &str) -> Result<JournalFile, RunDirectoryError> {
-        let failed = |source: io::Error| call("make the journal of a run in", &self.path, source);
+        let failed = |source: io::Error| call("create the journal of a run in", &self.path, source);
         let journal = JournalFile::create(&self.directory, run).map_err(failed)?;
         journal.lock().map_err(failed)?;
         Ok(journal)
@@ -226,7 +226,7 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Not empty: others have journals there. Any other failure leaves an empty directory, which harms nobody.
+        // Not empty: others have journals there. Any other failure leaves an empty directory, which does no harm.
         let _ = rustix::fs::rmdir(&self.path);
     }
 }
