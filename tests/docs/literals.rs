@@ -25,6 +25,18 @@ pub(crate) fn of(file: &str) -> Vec<Literal> {
     literals(&text(file))
 }
 
+/// The help that clap makes of doc comments: their lines, with their numbers.
+pub(crate) fn help(file: &str) -> Vec<Literal> {
+    if !file.starts_with("src/cli/args") {
+        return Vec::new();
+    }
+    let content = text(file);
+    let lines = content.lines().enumerate();
+    let comments =
+        lines.filter_map(|(index, line)| Some((index + 1, line.trim_start().strip_prefix("/// ")?)));
+    comments.map(|(line, text)| Literal { line, text: text.to_owned() }).collect()
+}
+
 /// What stands at one place of the source.
 enum Token<'a> {
     /// A literal, without its quotes.
