@@ -146,12 +146,12 @@ impl From<io::Error> for Stop {
 
 // === helpers ===
 
-#[allow(clippy::needless_pass_by_value)] // errors come by value, to be told and dropped
+#[allow(clippy::needless_pass_by_value)] // errors come by value, to be reported and dropped
 fn fail(text: impl ToString) -> Stop {
     Stop::Because(Outcome::Fail, text.to_string())
 }
 
-#[allow(clippy::needless_pass_by_value)] // errors come by value, to be told and dropped
+#[allow(clippy::needless_pass_by_value)] // errors come by value, to be reported and dropped
 fn unknown(text: impl ToString) -> Stop {
     Stop::Because(Outcome::Unknown, text.to_string())
 }

@@ -15,8 +15,8 @@ const OPEN_FILES: &str = "/proc/self/fdinfo";
 /// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
 const CLOSE_ON_EXEC: u64 = 0o2_000_000;
 
-/// Lifts the soft limit of descriptors to the hard one, as DPDK does at its start. Whoever is started from here has it so;
-/// where it is refused, a step that lacks descriptors tells.
+/// Raises the soft limit of descriptors to the hard one, as DPDK does at its start. Child processes inherit it;
+/// if the kernel refuses, a step that lacks descriptors reports that.
 pub fn raise_nofile() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard

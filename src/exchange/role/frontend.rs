@@ -307,9 +307,8 @@ fn identities(memory: &Memory) -> Result<Vec<[u64; 2]>, Stop> {
 }
 
 fn facts(file: &impl std::os::fd::AsFd) -> Result<FileFacts, Stop> {
-    let unknown = |seen| {
-        Stop::Bad(HP601, Bad::unknown("cannot read the facts of the file", "fstat and fstatfs answer", seen))
-    };
+    let unknown =
+        |seen| Stop::Bad(HP601, Bad::unknown("cannot examine the file", "fstat and fstatfs succeed", seen));
     match FileFacts::of(file) {
         Ok(Some(facts)) => Ok(facts),
         Ok(None) => Err(unknown("not a regular file".to_owned())),

@@ -127,7 +127,7 @@ impl Reconciler {
             (Profile::Restricted, false) => {
                 "no permission to list the pods of the node: set podAccounting, or use the privileged profile"
             }
-            _ => "use by pods has not been read yet",
+            _ => "the pages used by pods are not known yet",
         };
         let usage = self.observed.usage.clone().unwrap_or_else(|| PodUse::NotSeen(unseen().to_owned()));
         cluster::outside(inventory, size, &node.capacity(size), &usage)

@@ -31,7 +31,7 @@ struct Relative<'a> {
 enum Relation<'a> {
     /// Below it, by these names.
     Below(Vec<&'a str>),
-    /// Below it, by so many names that lie above the namespace and are not told, and then these.
+    /// Below it, by so many names that are above the namespace and not shown, and then these.
     Unnamed(usize, Vec<&'a str>),
     /// Not below it.
     Elsewhere,

@@ -1,8 +1,8 @@
 //! The hugetlb cgroup limits that apply to this process: cgroup v1, v2, and both at once.
 //!
 //! `/proc/self/cgroup` shows which hierarchy the controller is on: a v1 hierarchy names it, else it is on v2.
-//! Where that hierarchy is visible is told by mountinfo. From the own group every directory up to the top that is
-//! visible is read, because each has its say.
+//! mountinfo shows where that hierarchy is visible. From the own group every directory up to the top that is
+//! visible is read, because each may have a limit.
 
 mod group;
 mod level;

@@ -1,5 +1,5 @@
 //! What users read on a Node and in its events, situation by situation, against texts.txt beside this file.
-//! `make docs` writes it anew.
+//! `make docs` renews it.
 
 use std::fmt::Write as _;
 
