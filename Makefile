@@ -48,9 +48,10 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	.github/lint
 
-## Regenerate the pages and tables that are made from the source (docs/reference, tests/render)
+## Regenerate the pages, tables and lists of texts that are made from the source (docs/reference, tests/render, tests/docs, src)
 docs:
-	UPDATE=1 $(CARGO) test --locked --test render
+	UPDATE=1 $(CARGO) test --locked --test render --test docs
+	UPDATE=1 $(CARGO) test --locked --lib read_as_kept
 
 mdbook := target/tools/mdbook/bin/mdbook
 ## Build the documentation as a book in target/book (builds mdBook first: about two minutes)

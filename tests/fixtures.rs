@@ -103,7 +103,7 @@ fn the_two_socket_server_has_16_pages_on_each_node_and_two_of_node_0_are_touched
         let owners = if free == 32 {
             "HP105 pass no page in use".to_owned()
         } else {
-            "HP105 skip not every owner could be seen: a captured tree has no descriptors".to_owned()
+            "HP105 skip not every owner is visible: a captured tree has no descriptors".to_owned()
         };
         assert_eq!(
             found(&inventory, &request, "1Gi"),
@@ -111,7 +111,7 @@ fn the_two_socket_server_has_16_pages_on_each_node_and_two_of_node_0_are_touched
                 "HP101 pass 32 pages".to_owned(),
                 format!("HP102 pass {counted}"),
                 "HP103 pass as expected (1Gi>=32, 1Gi@numa0>=16, 1Gi@numa1=16)".to_owned(),
-                "HP104 pass 16 on node0, 16 on node1 at boot, and there".to_owned(),
+                "HP104 pass requested 16 on node0, 16 on node1 at boot, all present".to_owned(),
                 owners,
                 "HP106 pass no surplus".to_owned(),
                 "HP107 pass the CPU has pdpe1gb".to_owned(),
@@ -150,10 +150,10 @@ fn a_boot_that_gave_the_pages_to_another_node_is_seen_though_the_total_is_right(
         ]
     );
     let booted = |request: &Request, of: &str| found(&inventory, request, of).remove(3);
-    let asked = "asked for 1 on node0, 1 on node1, 1 on node2 at boot, got 0 on node0";
+    let asked = "requested 1 on node0, 1 on node1, 1 on node2 at boot, got 0 on node0";
     assert_eq!(booted(&Request::default(), "1Gi"), format!("HP104 fail {asked}"));
     assert_eq!(booted(&expect(&["1Gi@numa2>=2"]), "1Gi"), format!("HP104 warn {asked}"));
-    assert_eq!(booted(&Request::default(), "2Mi"), "HP104 pass 32 pages at boot, and there");
+    assert_eq!(booted(&Request::default(), "2Mi"), "HP104 pass requested 32 pages at boot, all present");
     assert_eq!(
         found(&inventory, &expect(&["1Gi>=3", "1Gi@numa0>=1"]), "1Gi")[2],
         "HP103 fail not as expected (1Gi@numa0>=1): 0 on node0"
@@ -174,8 +174,14 @@ fn arm64_has_other_sizes_and_no_question_of_pdpe1gb() {
     );
     assert_eq!(inventory.cpu_1gi, Reading::Absent);
     // hugepages=64 stands before any size: the default size's.
-    assert_eq!(found(&inventory, &Request::default(), "2Mi")[3], "HP104 pass 64 pages at boot, and there");
-    assert_eq!(found(&inventory, &Request::default(), "32Mi")[3], "HP104 pass 4 pages at boot, and there");
+    assert_eq!(
+        found(&inventory, &Request::default(), "2Mi")[3],
+        "HP104 pass requested 64 pages at boot, all present"
+    );
+    assert_eq!(
+        found(&inventory, &Request::default(), "32Mi")[3],
+        "HP104 pass requested 4 pages at boot, all present"
+    );
 
     let inventory = machine("arm64-64k");
     assert_eq!(
@@ -184,10 +190,10 @@ fn arm64_has_other_sizes_and_no_question_of_pdpe1gb() {
     );
     assert_eq!(inventory.default_size, Reading::Known(size("512Mi")));
     assert_eq!(inventory.holders.as_ref().unwrap().untraced, [(size("512Mi"), 2)]);
-    assert_eq!(inspect_machine(&inventory)[0].summary, "128 KiB put aside as broken");
+    assert_eq!(inspect_machine(&inventory)[0].summary, "128 KiB set aside as broken");
     assert_eq!(
         found(&inventory, &expect(&["1Gi>=1"]), "1Gi")[0],
-        "HP101 fail the kernel does not offer 1Gi (it offers 2Mi, 512Mi, 16Gi), though --expect 1Gi>=1 asks for it"
+        "HP101 fail the kernel does not offer 1Gi (it offers 2Mi, 512Mi, 16Gi), although --expect 1Gi>=1 requires pages"
     );
 }
 
@@ -200,7 +206,10 @@ fn a_kernel_without_huge_pages_has_none_and_hides_none() {
     let of = |request: &Request| found(&inventory, request, "2Mi");
     assert!(of(&Request::default()).iter().all(|finding| finding.contains(" skip ")));
     let expected = of(&expect(&["2Mi>=4"]));
-    assert_eq!(expected[0], "HP101 fail the kernel has no huge pages, though --expect 2Mi>=4 asks for it");
+    assert_eq!(
+        expected[0],
+        "HP101 fail the kernel has no huge pages, although --expect 2Mi>=4 requires pages"
+    );
     assert_eq!(expected[2], "HP103 fail not as expected (2Mi>=4): 0 pages");
 }
 

@@ -154,7 +154,7 @@ fn a_container_sees_its_own_limits_and_knows_that_there_may_be_more() {
     assert_eq!(outcomes("v2-container", "1Gi=1"), (Fail, Fail));
     assert_eq!(
         judged("v2-container", "2Mi=14")[0].summary,
-        "room for 14 pages, as far up as can be seen from here"
+        "room for 14 pages, as far as parent cgroups are visible from here"
     );
 
     let tree = tree("v2-container");
@@ -179,7 +179,9 @@ fn a_parents_limit_is_tighter_than_the_own_group_without_one() {
     let findings = judged("v2-parent", "2Mi=3");
     assert_eq!(findings[0].summary, "this cgroup may use 2 of the 3 pages needed");
     assert_eq!(findings[0].seen, "/sys/fs/cgroup/work.slice/hugetlb.2MB.max is 16 MiB, with 12 MiB in use");
-    assert!(findings[0].remedy.starts_with("raise /sys/fs/cgroup/work.slice/hugetlb.2MB.max to 18874368;"));
+    assert!(
+        findings[0].remedy.starts_with("raise /sys/fs/cgroup/work.slice/hugetlb.2MB.max to 18874368 bytes;")
+    );
 
     let mounts = mounts::read(&tree("v2-parent").root);
     let mounts = mounts.known().unwrap();
@@ -285,9 +287,9 @@ fn garbage_is_unknown_and_named() {
 fn what_cannot_be_seen_is_unknown_and_never_no_limit() {
     for (name, part) in [
         ("files-missing", "/sys/fs/cgroup/w has no hugetlb files"),
-        ("group-missing", "/sys/fs/cgroup/gone (deleted) is not there"),
+        ("group-missing", "/sys/fs/cgroup/gone (deleted) does not exist"),
         ("not-mounted", "the cgroup v1 hierarchy of the hugetlb controller is not mounted"),
-        ("covered", "cgroup v2 is not mounted where this process could see it"),
+        ("covered", "cgroup v2 is not mounted where this process can see it"),
         ("other-subtree", "no mount of cgroup v2 shows this process's group /"),
         ("contradiction", "on hierarchy 10, which /proc/self/cgroup does not list"),
         ("no-mountinfo", "/proc/self/mountinfo is empty"),

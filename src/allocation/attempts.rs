@@ -191,7 +191,7 @@ impl Attempts {
             ([off_by], Ok(movement)) if is_each_time && !moved_by_others => {
                 Err(contradiction(movement, off_by))
             }
-            _ => Ok(Some("others moved the counters".to_owned())),
+            _ => Ok(Some("other processes moved the counters".to_owned())),
         }
     }
 
@@ -219,19 +219,19 @@ pub(super) fn with_note(summary: impl Into<String>, note: Option<String>) -> Str
 
 /// The mapping is ours alone: what it shows decides.
 fn judge(mapping: &Observed, pages: u64, size: PageSize) -> Result<(), Refusal> {
-    let expected = format!("the mapping holds {pages} pages of the size");
+    let expected = format!("the mapping has {pages} pages of the size");
     let wrong = |seen: String| Refusal {
         outcome: Outcome::Fail,
-        summary: format!("the mapping is not as asked for: {seen}"),
+        summary: format!("the mapping is not as requested: {seen}"),
         because: Because::new(expected.as_str(), seen),
         again: false,
     };
     match &mapping.smaps {
         Reading::Known(facts) if facts.page_bytes != size.bytes() => {
-            Err(wrong(format!("its pages are of {}", human_bytes(facts.page_bytes))))
+            Err(wrong(format!("its pages are {} each", human_bytes(facts.page_bytes))))
         }
         Reading::Known(facts) if facts.held_bytes() != pages.saturating_mul(size.bytes()) => {
-            Err(wrong(format!("it holds {} of huge pages", human_bytes(facts.held_bytes()))))
+            Err(wrong(format!("it has {} of huge pages", human_bytes(facts.held_bytes()))))
         }
         Reading::Known(_) => Ok(()),
         other => Err(Refusal {
@@ -247,14 +247,14 @@ fn judge(mapping: &Observed, pages: u64, size: PageSize) -> Result<(), Refusal> 
 fn contradiction(movement: &Movement, off_by: &str) -> Refusal {
     let documented = format!("{}: {}", movement.step, movement.documented);
     let seen = format!(
-        "off by {off_by}, {ATTEMPTS} times in a row, while nothing else moved and the mapping itself is as it should be"
+        "off by {off_by}, {ATTEMPTS} times in a row, while nothing else moved and the mapping itself was correct"
     );
     Refusal {
         outcome: Outcome::Fail,
-        summary: format!("the counters moved otherwise: {off_by}"),
+        summary: format!("the counters did not move as documented: {off_by}"),
         because: Because::new(documented, seen).remedy(
-            "the kernel's counters contradict its own mapping: look for a kernel update, and trust no number of this pool \
-             (in a container: see that /sys is the machine's own)",
+            "the kernel's counters contradict its own mapping: look for a kernel update, and do not rely on the \
+             counters of this pool (in a container: check that /sys is the machine's own)",
         ),
         again: false,
     }

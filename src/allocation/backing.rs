@@ -42,7 +42,7 @@ pub(super) struct Held {
 /// Why nothing could be mapped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MapError {
-    /// The file was not to be had; no page was asked for yet.
+    /// The file could not be opened or created; no page was requested yet.
     #[error(transparent)]
     File(#[from] HugeFileError),
     /// The kernel said no.
@@ -105,7 +105,7 @@ impl<'a> Backing<'a> {
             Self::Anonymous => "MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB".to_owned(),
             Self::Memfd => "of a memfd, MAP_SHARED".to_owned(),
             Self::Directory(path) => format!("of a file in {}, MAP_SHARED", path.display()),
-            Self::Unattached => "of a file in a hugetlbfs of our own, MAP_SHARED".to_owned(),
+            Self::Unattached => "of a file in a private hugetlbfs, MAP_SHARED".to_owned(),
         }
     }
 }
@@ -122,7 +122,7 @@ impl MapError {
 
 impl Held {
     fn new(mapping: Mapping, file: Option<HugeFile>) -> Self {
-        // A core dump of huge pages helps nobody; one that holds them all the same does no harm.
+        // A core dump of huge pages is useless; one that has them all the same does no harm.
         let _ = mapping.keep_out_of_dumps();
         Self { mapping, file }
     }

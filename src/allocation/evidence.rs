@@ -1,4 +1,4 @@
-//! What stands behind a finding, short: a whole part is 64 KiB at most, on machines with many NUMA nodes too.
+//! The evidence of a finding, short: a whole part is 64 KiB at most, on machines with many NUMA nodes too.
 
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ pub(super) fn counters(counters: &Counters) -> Value {
     })
 }
 
-/// A pool as it stands, NUMA nodes included as far as they are few.
+/// The counters of a pool, NUMA nodes included as far as they are few.
 pub(super) fn pool(now: &Counters) -> Value {
     let mut value = counters(now);
     if let Some(object) = value.as_object_mut() {

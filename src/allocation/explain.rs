@@ -51,18 +51,19 @@ pub(super) fn map_refused(
     let [before, after] = reservable.map(|reservable| {
         reservable.map_or_else(|| "?".to_owned(), |reservable| reservable.pages().to_string())
     });
-    let seen = format!("{error_text}; pages that could be promised: {before} before, {after} after");
+    let seen = format!("{error_text}; pages that could be reserved: {before} before, {after} after");
     if reservable.iter().all(|reservable| reservable.is_some_and(|reservable| reservable.pages() >= pages)) {
-        let summary = format!("reservation refused: ENOMEM, pages to be had: {after}");
+        let summary = format!("reservation refused: ENOMEM, pages available: {after}");
         let refusal = fail(summary, because(seen, reservation_limits(pages, reservable[1])));
         return Refusal { again: true, ..refusal };
     }
     Refusal {
         outcome: Outcome::Unknown,
-        summary: "reservation refused: ENOMEM, the pages are taken".to_owned(),
+        summary: "reservation refused: ENOMEM, other processes took the pages".to_owned(),
         because: because(
             seen,
-            "the pages are held or reserved by others: find them (HP105), or say what is needed with --need"
+            "other processes hold or reserved the pages: find them (HP105), or state with --need how many pages are \
+             needed"
                 .to_owned(),
         ),
         again: true,
@@ -87,7 +88,7 @@ pub(super) fn touch_remedy(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EHWPOISON) => "the page is broken memory: see HP108 and the kernel's log".to_owned(),
         _ => format!(
-            "a limit on touching pages: the hugetlb fault limit of the cgroup (HP401), or no free page on the NUMA nodes \
+            "a limit was reached: the hugetlb fault limit of the cgroup (HP401), or no free page on the NUMA nodes \
              that this process may use ({})",
             mems_allowed()
         ),
@@ -97,8 +98,8 @@ pub(super) fn touch_remedy(error: &io::Error) -> String {
 /// Everything that makes mmap answer ENOMEM though the pool has pages.
 pub(super) fn reservation_limits(pages: u64, reservable: Option<Reservable>) -> String {
     if reservable.is_some_and(|reservable| reservable.free < pages) {
-        return "the pool would have to grow (overcommit) and did not: memory is short or in pieces; make the pool itself \
-                large enough (HP106)"
+        return "the pool would have to grow (overcommit) and did not: memory is short or fragmented; make the pool \
+                itself large enough (HP106)"
             .to_owned();
     }
     let mut places = vec![
@@ -109,7 +110,7 @@ pub(super) fn reservation_limits(pages: u64, reservable: Option<Reservable>) -> 
         places.push("RLIMIT_AS, which is set (HP405)".to_owned());
     }
     places.push(format!("free pages on the NUMA nodes that this process may use ({})", mems_allowed()));
-    format!("a limit stands before the pool; look at {}", places.join(", "))
+    format!("a limit other than the size of the pool was reached; check {}", places.join(", "))
 }
 
 /// `1 page`, `2 pages`.
@@ -122,7 +123,7 @@ pub(super) fn error_name(error: &io::Error) -> String {
     named(error).split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// What to do about a file that was not to be had.
+/// What to do about a file that could not be opened or created.
 pub(super) fn file_remedy(error: &HugeFileError) -> String {
     let HugeFileError::Refused { call, .. } = error else {
         return "name a directory of a hugetlbfs of this page size: see HP301".to_owned();
@@ -130,9 +131,9 @@ pub(super) fn file_remedy(error: &HugeFileError) -> String {
     match (*call, error.errno()) {
         (_, Some(Errno::EACCES)) => "this uid and gid may not create files there: see HP302",
         (_, Some(Errno::EROFS)) => "the mount is read-only: see HP302",
-        (_, Some(Errno::ENOSPC)) => "the mount has no inode left: see HP304",
+        (_, Some(Errno::ENOSPC)) => "the mount has no free inode: see HP304",
         (_, Some(Errno::EFBIG)) => "RLIMIT_FSIZE is too low: see HP406",
-        (_, Some(Errno::EMFILE | Errno::ENFILE)) => "no descriptor left: see HP404",
+        (_, Some(Errno::EMFILE | Errno::ENFILE)) => "no free file descriptor: see HP404",
         ("memfd_create", Some(Errno::EPERM | Errno::ENOSYS)) => "memfd_create is forbidden: see HP407",
         ("memfd_create", Some(Errno::EINVAL | Errno::ENODEV)) => {
             "this kernel has no memfd of this page size: see /sys/kernel/mm/hugepages"

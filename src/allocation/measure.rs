@@ -1,6 +1,6 @@
 //! HP701 and HP702, for information and with `--measure` only: how fast huge pages are, and what they buy.
 //!
-//! Takes more pages than the other steps, as many as 128 MiB are: that is why nobody is measured unasked.
+//! Takes more pages than the other steps, as many as 128 MiB are: so it runs only on request.
 
 use std::io;
 use std::ops::Range;
@@ -45,7 +45,7 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
     match available {
         Ok(available) if available >= pages => {}
         Ok(available) => {
-            let why = format!("{pages} pages are measured on, {available} are to be had");
+            let why = format!("measuring needs {pages} pages; only {available} are available");
             skip(output, HP701, &why)?;
             return skip(output, HP702, &why);
         }
@@ -65,7 +65,7 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
 
 /// Populates, writes and reads `len`, by one thread and by several.
 ///
-/// The first populate is a figure of its own: in a virtual machine the host may have to find the memory only then.
+/// The first populate is a separate figure: in a virtual machine the host may have to find the memory only then.
 fn bandwidth(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Result<Finding>> {
     let several = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     output.step(HP701, &format!("populate {} pages for the first time", len.pages()))?;

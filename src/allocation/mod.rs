@@ -77,7 +77,7 @@ pub struct RoleNeed {
 ///
 /// The reader of `output` is gone, or the task cannot be done (no size, or more pages than an address space holds). Nothing is held any more.
 pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
-    // Beyond RLIMIT_FSIZE ftruncate raises a signal that kills; blocked, it answers EFBIG, which can be told.
+    // Beyond RLIMIT_FSIZE ftruncate raises a signal that kills; blocked, it fails with EFBIG, which can be reported.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     signals.thread_block()?;
@@ -96,7 +96,7 @@ pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<(
         Role::Measure => measure::run(task, size?, output),
         Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            format!("the {} role is not an allocation worker's", task.role),
+            format!("the {} role is not an allocation role", task.role),
         )),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All is mapped first, so that what cannot be promised is known before a page is taken; then bound, then populated,
 //! NUMA nodes first: pages that may be anywhere must not eat those of a node that was asked for by name. What a role needs
-//! in a cgroup of its own comes last: this process joins the group for that, and the group pays.
+//! in a separate cgroup comes last: this process joins the group for that, and the group pays.
 
 use std::fmt;
 use std::io;
@@ -27,7 +27,7 @@ use crate::linux::cgroup::Group;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::map::Fill;
 
-/// Progress is told this often for each need, at most.
+/// Progress is reported this often for each need, at most.
 const SLICES: u64 = 16;
 
 /// A need, and the directory of the cgroup that pays for it; `None` for where this process started.
@@ -67,20 +67,20 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
         Attempt { size, backing, counters: PoolCounters::new(task, size), output, taken: Vec::new() };
     let before = attempt.counters.read();
     let outcome = attempt.all(needs)?;
-    // As it stands while everything is held: that is what explains a need that is not met.
+    // The counters while everything is held: they explain a need that is not met.
     let held = attempt.counters.read();
     let shown: Vec<_> = attempt
         .taken
         .iter()
         .map(|t| json!({ "need": t.wanted.need, "mapping": mapping(&t.held.observe()) }))
         .collect();
-    attempt.output.step(HP509, "give all back")?;
+    attempt.output.step(HP509, "give all pages back")?;
     let taken = std::mem::take(&mut attempt.taken);
     let given_back = taken.into_iter().map(|taken| taken.held.release()).collect::<io::Result<Vec<_>>>();
     let outcome = outcome.and_then(|()| {
         given_back
             .map(drop)
-            .map_err(|error| Unmet::new("not all was given back", named(&error), String::new()))
+            .map_err(|error| Unmet::new("some pages were not given back", named(&error), String::new()))
     });
     let after = attempt.counters.read();
     let finding = match outcome {
@@ -158,8 +158,8 @@ impl Attempt<'_> {
             Some(Err(NodeBindingError::NoMeans(why))) => return Ok(Err(Unmet::not_asked(need, &why))),
             Some(Err(NodeBindingError::NotAllowed(why) | NodeBindingError::Refused(why))) => {
                 let remedy =
-                    "name a NUMA node that is there, or change the cpuset of this process (cpuset.mems)";
-                return Ok(Err(Unmet::new("not from that NUMA node", why, remedy.to_owned())));
+                    "name a NUMA node that exists, or change the cpuset of this process (cpuset.mems)";
+                return Ok(Err(Unmet::new("this process cannot use the NUMA node", why, remedy.to_owned())));
             }
         };
         let step = need.pages.div_ceil(SLICES).max(1);
@@ -187,7 +187,7 @@ impl Attempt<'_> {
                 facts.held_bytes(),
                 facts.page_bytes
             );
-            return Err(Unmet::new("the mapping is not as asked for", seen, String::new()));
+            return Err(Unmet::new("the mapping is not as requested", seen, String::new()));
         }
         let (Some(node), Some(binding)) = (need.node, binding) else { return Ok(()) };
         let numa = observed.numa();
@@ -199,14 +199,19 @@ impl Attempt<'_> {
             return Ok(());
         }
         if anywhere != need.pages {
-            return Err(Unmet::not_asked(need, "the kernel does not say on which NUMA node the pages are"));
+            return Err(Unmet::not_asked(
+                need,
+                "the kernel does not report on which NUMA node the pages are",
+            ));
         }
         if self.free_on(node).is_some_and(|free| free > 0) {
-            let why = format!("pages landed elsewhere though node{node} has free ones: a memory policy");
+            let why = format!(
+                "pages are on other nodes although node{node} has free ones: a memory policy may be the cause"
+            );
             return Err(Unmet::not_asked(need, &why));
         }
         let seen = format!("by {} only {here} of {} pages came from node{node}", binding.name(), need.pages);
-        let summary = format!("node{node} gave {here} of {} pages", need.pages);
+        let summary = format!("node{node} provided {here} of {} pages", need.pages);
         Err(Unmet::new(&summary, seen, node_remedy(node, self.size)))
     }
 
@@ -217,7 +222,8 @@ impl Attempt<'_> {
             MapError::File(error) => file_remedy(error),
             MapError::Map { .. } if reservable.is_some_and(|reservable| reservable.pages() < need.pages) => {
                 format!(
-                    "enlarge the pool by {}: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find who holds the pages (HP105)",
+                    "enlarge the pool by {} pages: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find the process \
+                     that holds the pages (HP105)",
                     need.pages.saturating_sub(reservable.map_or(0, Reservable::pages)),
                     self.size.sysfs_name()
                 )
@@ -227,8 +233,8 @@ impl Attempt<'_> {
         let (name, seen) = match error {
             MapError::File(error) => (error.to_string(), error.to_string()),
             MapError::Map { source, .. } => (
-                format!("reservation refused: {} with {to_be_had} to be had", error_name(source)),
-                format!("mmap of {need}: {}, with {to_be_had} to be had", named(source)),
+                format!("reservation refused: {} with {to_be_had} available", error_name(source)),
+                format!("mmap of {need}: {}, with {to_be_had} available", named(source)),
             ),
         };
         Unmet::new(&name, seen, remedy)
@@ -274,7 +280,7 @@ impl Wanted {
             .and_then(|group| group.join().map_err(|error| format!("{directory}: {}", named(&error))));
         joined.map_err(|why| {
             let remedy = "name a cgroup that this user may write to".to_owned();
-            Unmet { outcome: Outcome::Unknown, ..Unmet::new("the cgroup cannot be joined", why, remedy) }
+            Unmet { outcome: Outcome::Unknown, ..Unmet::new("cannot join the cgroup", why, remedy) }
         })
     }
 }
@@ -292,14 +298,18 @@ impl Unmet {
     }
 
     fn too_long(need: &PageCount) -> Self {
-        Self::new("more than an address space holds", need.to_string(), "ask for fewer pages".to_owned())
+        Self::new("the pages exceed the address space", need.to_string(), "request fewer pages".to_owned())
     }
 
-    /// It could not be told whether the node would give them.
+    /// Inconclusive: the node could not be tried.
     fn not_asked(need: &PageCount, why: &str) -> Self {
-        let remedy =
-            "allow mbind in the seccomp profile; see the cpuset and memory policy of this process".to_owned();
-        let unmet = Self::new("the NUMA node could not be asked", format!("{need}: {why}"), remedy);
+        let remedy = "allow mbind in the seccomp profile; check the cpuset and memory policy of this process"
+            .to_owned();
+        let unmet = Self::new(
+            "cannot determine whether the NUMA node has the pages",
+            format!("{need}: {why}"),
+            remedy,
+        );
         Self { outcome: Outcome::Unknown, ..unmet }
     }
 }
@@ -321,9 +331,9 @@ fn node_remedy(node: u32, size: PageSize) -> String {
     )
 }
 
-/// `the pool stands at 14 free, 2 reserved, node0 14 free`
+/// `the pool then had 14 free, 2 reserved, node0 14 free`
 fn stands(now: &Counters) -> String {
     let nodes: String =
         now.numa.iter().take(8).map(|node| format!(", node{} {} free", node.node, node.free)).collect();
-    format!("the pool then stood at {} free, {} reserved{nodes}", now.free, now.reserved)
+    format!("the pool then had {} free, {} reserved{nodes}", now.free, now.reserved)
 }

@@ -1,4 +1,4 @@
-//! The NUMA nodes that this process may use: a page of another one is not to be had here, however many are free.
+//! The NUMA nodes that this process may use: pages of other nodes are not available here, however many are free.
 
 use std::fmt;
 

@@ -50,7 +50,7 @@ impl NodeBinding {
         allowed: &AllowedNodes,
     ) -> Result<Self, NodeBindingError> {
         if !allowed.has(node) {
-            let why = format!("no memory of node{node} for this process: {allowed}");
+            let why = format!("this process may not use memory of node{node}: {allowed}");
             return Err(NodeBindingError::NotAllowed(why));
         }
         match mapping.bind(node) {
@@ -64,7 +64,7 @@ impl NodeBinding {
                 })
             }
             Err(error) => Err(NodeBindingError::Refused(format!(
-                "no memory of node{node} for this process: mbind: {}; {allowed}",
+                "this process may not use memory of node{node}: mbind: {}; {allowed}",
                 named(&error)
             ))),
         }

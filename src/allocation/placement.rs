@@ -57,7 +57,7 @@ struct Node {
 
 /// Others may take a node's last page in between: a page that lands elsewhere is tried again.
 const TRIES: u32 = 3;
-/// NUMA nodes asked at most: what is told of them must fit a part.
+/// NUMA nodes tried at most: their report must fit a part.
 const MOST_NODES: usize = 128;
 
 /// Asks each node and reports HP506 and HP507.
@@ -169,13 +169,13 @@ fn ask(node: u32, len: HugeLen, counters: &PoolCounters) -> Landing {
         counters.as_ref().ok().and_then(|now| of_node(now, node)).is_some_and(|node| node.free > 0)
     };
     match landed {
-        Err(_) => Landing::Unknown("the kernel does not say where the page landed".to_owned()),
+        Err(_) => Landing::Unknown("the kernel does not report where the page is".to_owned()),
         Ok(landed) if landed == node => Landing::There(method),
         Ok(_) if !had_some(&before) || !had_some(&after) => Landing::Taken,
         Ok(landed) if is_strict => Landing::Elsewhere(landed),
         // A memory policy of the caller's would do the same, and get_mempolicy may be forbidden along with mbind.
         Ok(landed) => Landing::Unknown(format!(
-            "mbind is forbidden, and by {method} the page landed on node{landed}: a memory policy may say so"
+            "mbind is forbidden, and with {method} the page is on node{landed}: a memory policy may be the cause"
         )),
     }
 }
@@ -190,19 +190,21 @@ fn has_no_cpu(root: &HostRoot, node: u32) -> bool {
 
 /// HP506.
 fn where_asked(size: PageSize, nodes: &[Node], mems: &str) -> Finding {
-    let expected = "a page lands on the NUMA node that it is asked of, as long as that has one";
+    let expected = "a page comes from the requested NUMA node if that node has a free page";
     let astray: Vec<_> = nodes
         .iter()
         .filter_map(|node| match node.landing {
             Landing::Elsewhere(other) => {
-                Some(format!("asked of node{}, landed on node{other}", node.counters.node))
+                Some(format!("requested from node{}, got node{other}", node.counters.node))
             }
             _ => None,
         })
         .collect();
     if !astray.is_empty() {
         let because = Because::new(expected, format!("{}, {TRIES} times in a row", astray.join("; ")))
-            .remedy(format!("see the memory policy (numactl --show) and the cpuset of this process: {mems}"));
+            .remedy(format!(
+                "check the memory policy (numactl --show) and the cpuset of this process: {mems}"
+            ));
         return Finding::not_pass(HP506, size, Outcome::Fail, astray.join("; "), because);
     }
     let unknown = texts(nodes, |landing| matches!(landing, Landing::Unknown(_)));
@@ -225,7 +227,7 @@ fn where_asked(size: PageSize, nodes: &[Node], mems: &str) -> Finding {
     let left_out = texts(nodes, |landing| !matches!(landing, Landing::There(_)));
     let Some((_, method)) = there.first() else { return Finding::skip(HP506, size, left_out) };
     let numbers: Vec<_> = there.iter().map(|(node, _)| *node).collect();
-    let summary = format!("pages land on node{} by {method}", format_list(&numbers));
+    let summary = format!("pages come from the requested node{} by {method}", format_list(&numbers));
     let summary = if left_out.is_empty() { summary } else { format!("{summary}; {left_out}") };
     if nodes.iter().any(Node::was_left_out) {
         Finding::skip(HP506, size, summary)
@@ -236,12 +238,12 @@ fn where_asked(size: PageSize, nodes: &[Node], mems: &str) -> Finding {
 
 /// HP507.
 fn each_gives(size: PageSize, nodes: &[Node]) -> Finding {
-    let expected = "each NUMA node that has a pool can give a page";
+    let expected = "each NUMA node that has a pool can provide a page";
     let none: Vec<_> = nodes.iter().filter(|node| node.gives_none()).collect();
     let mut notes: Vec<String> = none
         .iter()
         .map(|Node { counters, landing, .. }| {
-            format!("node{} gives none of its {}: {landing}", counters.node, counters.total)
+            format!("node{} provides none of its {}: {landing}", counters.node, counters.total)
         })
         .collect();
     let unknown = texts(nodes, |landing| matches!(landing, Landing::Unknown(_)));
@@ -328,12 +330,12 @@ impl fmt::Display for Landing {
         match self {
             Self::There(method) => write!(f, "there, by {method}"),
             Self::Elsewhere(node) => write!(f, "on node{node}"),
-            Self::Taken => f.write_str("its last page was taken by others"),
+            Self::Taken => f.write_str("other processes took its last page"),
             Self::Refused(errno) => write!(f, "the touch was refused with {errno}: see HP401"),
             Self::Empty => f.write_str("no free page"),
-            Self::HeldBack => f.write_str("not asked: its free pages may be reserved by others"),
-            Self::NotAllowed(why) => write!(f, "not for this process ({why})"),
-            Self::NotAsked(why) => write!(f, "not asked: {why}"),
+            Self::HeldBack => f.write_str("not tried: its free pages may be reserved by others"),
+            Self::NotAllowed(why) => write!(f, "not allowed for this process ({why})"),
+            Self::NotAsked(why) => write!(f, "not tried: {why}"),
             Self::Unknown(why) => write!(f, "unknown: {why}"),
         }
     }

@@ -103,8 +103,9 @@ impl Sequence<'_> {
         let mapped = match mapped {
             Ok(mapped) => mapped,
             Err(MapError::File(error)) if backing == Backing::Unattached && is_forbidden(&error) => {
-                return self
-                    .skip_all(&format!("no --dir, and no right to make a hugetlbfs of our own ({error})"));
+                return self.skip_all(&format!(
+                    "no --dir, and no permission to create a private hugetlbfs ({error})"
+                ));
             }
             Err(error) => {
                 let reservable = self.steps.reservable(&around);
@@ -136,7 +137,8 @@ impl Sequence<'_> {
                     Ok(around.done(Some(now), &numa))
                 }
                 Err(error) => {
-                    let what = if index == 0 { "the first byte" } else { "one byte of the second page" };
+                    let what =
+                        if index == 0 { "write to the first page" } else { "write to the second page" };
                     let expected = "the touch takes the page that was reserved for it";
                     Err(touch_refused(&error, what, expected, around.free()))
                 }
@@ -189,18 +191,18 @@ impl Sequence<'_> {
     /// MAP_POPULATE reports no failure: asks for the pages again, by the call that does.
     fn fewer_than_asked(&mut self, mapped: &Held, held: u64, round: u32) -> io::Result<Refusal> {
         let pages = self.len.pages();
-        let name = "ask for the pages that MAP_POPULATE left out";
+        let name = "populate the pages that MAP_POPULATE left out";
         let step = Step::Touch { pages: pages.saturating_sub(held) };
         let (around, answer) =
             self.steps.around(HP505, name, round, step, || mapped.mapping.populate_write(0..pages))?;
-        let what = format!("MAP_POPULATE took {held} of {pages}, the rest");
+        let what = format!("MAP_POPULATE took {held} of {pages}; the rest was");
         let expected = format!("MAP_POPULATE takes {} at once", counted(pages));
         Ok(match answer {
             Err(error) if !is_not_offered(&error) => touch_refused(&error, &what, &expected, around.free()),
             _ => Refusal {
                 outcome: Outcome::Fail,
                 summary: format!("MAP_POPULATE took {held} of {}", counted(pages)),
-                because: Because::new(expected, format!("the mapping holds {held}")),
+                because: Because::new(expected, format!("the mapping has {held}")),
                 again: true,
             },
         })
@@ -223,8 +225,8 @@ impl Sequence<'_> {
         })?;
         Ok(match answer {
             Err(error) => {
-                let expected = "a page that MAP_POPULATE took is there";
-                Some(touch_refused(&error, "a page that was populated", expected, None))
+                let expected = "a page that MAP_POPULATE took is present";
+                Some(touch_refused(&error, "access to a populated page", expected, None))
             }
             Ok(Ok(bytes)) => {
                 self.verified = Some(bytes);
@@ -235,9 +237,9 @@ impl Sequence<'_> {
                 summary: format!("page {} did not keep what was written", lost.page),
                 because: Because::new(
                     "each page keeps what is written",
-                    format!("other bytes came back from byte {} of page {}", lost.offset, lost.page),
+                    format!("different bytes were read from byte {} of page {}", lost.offset, lost.page),
                 )
-                .remedy("the memory is broken: see HP108, and test it"),
+                .remedy("the memory is broken: see HP108, and run a memory test"),
                 again: false,
             }),
         })
@@ -297,7 +299,7 @@ impl Sequence<'_> {
         };
         let tried: Vec<_> = attempts.into_iter().filter(|attempts| attempts.tries() > 0).collect();
         let finding = if tried.is_empty() {
-            let reason = if id == HP503 && pages < 2 { "only one page to be had" } else { "not reached" };
+            let reason = if id == HP503 && pages < 2 { "only one page is available" } else { "not reached" };
             Finding::skip(id, size, reason)
         } else {
             conclude(&tried, moved_by_others).map_or_else(

@@ -49,7 +49,7 @@ struct Asked {
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone; not even ordinary memory is to be had.
+/// The reader of `output` is gone; not even ordinary memory is available.
 pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let memory = Mapping::ordinary(4096)?;
     let asked = Asked {
@@ -70,15 +70,17 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
         if let Some(errno) = answer.err().and_then(|error| forbidden(&error))
             && let Some((outcome, then)) = meaning(call, errno, &asked)
         {
-            matters.push((outcome, format!("{name} is answered with {errno:?}: {then}")));
+            matters.push((outcome, format!("{name} returns {errno:?}: {then}")));
         }
     }
     let finding = match matters.iter().map(|(outcome, _)| *outcome).max() {
-        None => Finding::pass(HP407, None, format!("none is forbidden that {} needs", task.workload)),
+        None => {
+            Finding::pass(HP407, None, format!("every system call that {} needs is allowed", task.workload))
+        }
         Some(outcome) => {
             let seen: Vec<_> = matters.iter().map(|(_, text)| text.as_str()).collect();
             let names: Vec<_> = seen.iter().filter_map(|text| text.split(' ').next()).collect();
-            let because = Because::new("the kernel itself answers each call", seen.join("; "));
+            let because = Because::new("the kernel answers each call, not seccomp", seen.join("; "));
             let summary = format!("seccomp forbids {}", names.join(", "));
             Finding::not_pass(HP407, None, outcome, summary, because)
         }
@@ -97,8 +99,8 @@ fn attempt(call: Call, memory: &Mapping) -> io::Result<()> {
     }
 }
 
-/// The answer of somebody who stands before the kernel. Others, such as EINVAL for a NUMA node that is not there, are its
-/// own.
+/// The error of seccomp or a security module. Others, such as EINVAL for a NUMA node that does not exist, come from the
+/// kernel itself.
 fn forbidden(error: &io::Error) -> Option<Errno> {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(errno @ (Errno::EPERM | Errno::ENOSYS | Errno::EACCES)) => Some(errno),
@@ -110,25 +112,27 @@ fn forbidden(error: &io::Error) -> Option<Errno> {
 fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static str)> {
     let has_directory = asked.has_directory;
     match (call, asked.workload) {
-        // With ENOSYS libnuma takes it that there is no NUMA, and DPDK goes on.
+        // With ENOSYS libnuma concludes that there is no NUMA, and DPDK continues.
         (Call::GetMempolicy, Workload::Dpdk) if errno != Errno::ENOSYS => Some((
             Outcome::Fail,
             "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",
         )),
-        (Call::SetMempolicy, Workload::Dpdk) => {
-            Some((Outcome::Warn, "DPDK starts, and its pages land on whatever NUMA node it runs on"))
-        }
+        (Call::SetMempolicy, Workload::Dpdk) => Some((
+            Outcome::Warn,
+            "DPDK starts, and takes pages from the NUMA node on which it happens to run",
+        )),
         (Call::Mbind, Workload::Qemu) => Some((
             if asked.on_node { Outcome::Fail } else { Outcome::Warn },
             "QEMU stops with \"cannot bind memory to host NUMA nodes\" if host-nodes= is given",
         )),
         (Call::MemfdCreate, Workload::Dpdk) if !has_directory => Some((
             Outcome::Fail,
-            "DPDK with --in-memory, as OVS runs it, stops at start; --huge-dir does without",
+            "DPDK with --in-memory, as OVS runs it, stops at start; with --huge-dir it does not need the call",
         )),
-        (Call::MemfdCreate, Workload::Qemu) if !has_directory => {
-            Some((Outcome::Fail, "QEMU has no memory-backend-memfd; memory-backend-file does without"))
-        }
+        (Call::MemfdCreate, Workload::Qemu) if !has_directory => Some((
+            Outcome::Fail,
+            "QEMU cannot use memory-backend-memfd; memory-backend-file does not need the call",
+        )),
         (Call::Madvise, Workload::Qemu) => {
             Some((Outcome::Fail, "QEMU with prealloc=on stops with \"preallocating memory failed\""))
         }

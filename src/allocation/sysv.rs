@@ -34,13 +34,13 @@ const SHM_MAX: &str = "/proc/sys/kernel/shmmax";
 pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let len = HugeLen::new(size, task.pages).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if len.pages() < 2 {
-        return output.found(Finding::skip(HP508, size, "only one page to be had"));
+        return output.found(Finding::skip(HP508, size, "only one page is available"));
     }
-    output.step(HP508, "make an IPC namespace of our own")?;
+    output.step(HP508, "create a private IPC namespace")?;
     // A namespace that is new has no limit: what counts is that of the one we come from.
     let shmmax = HostRoot::default().number(SHM_MAX);
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWIPC) {
-        let reason = format!("no right to make an IPC namespace (unshare: {errno:?}; CAP_SYS_ADMIN)");
+        let reason = format!("no permission to create an IPC namespace (unshare: {errno:?}; CAP_SYS_ADMIN)");
         return output.found(Finding::skip(HP508, size, reason));
     }
     let mut segment = SegmentSteps {
@@ -62,7 +62,7 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
             Finding::not_pass(HP508, size, Outcome::Warn, "kernel.shmmax is too small for the pages", because)
         }
         Ok(note) => {
-            let summary = "shmget, shmat, touch and remove: all given back";
+            let summary = "shmget, shmat, touch and remove: all pages given back";
             Finding::pass(HP508, size, with_note(summary, note))
         }
     };
@@ -127,7 +127,7 @@ impl SegmentSteps<'_> {
             Ok(()) => Ok(around.done(Some(observed.clone()), observed.numa())),
             Err(error) => {
                 let expected = "the touch takes the page that was reserved for it";
-                Err(touch_refused(&error, "the first byte", expected, around.free()))
+                Err(touch_refused(&error, "write to the first page", expected, around.free()))
             }
         };
         self.touch.add(attempt, touched, size);

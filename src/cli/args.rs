@@ -1,4 +1,4 @@
-//! What can be typed. Validation of each value is its type's; of values together, [`Request::validate`]'s.
+//! The command line. Each type validates its value; [`Request::validate`] validates values together.
 
 mod check;
 
@@ -32,7 +32,7 @@ const VERSION: &str = concat!(
     ")"
 );
 
-/// Tells whether this machine's huge pages will carry a vhost-user workload, by doing what the workload does.
+/// Checks whether a vhost-user workload can use this machine's huge pages, by doing what the workload does.
 #[derive(Debug, Parser)]
 #[command(name = "hugeprobe", version, long_version = VERSION, propagate_version = true, arg_required_else_help = true)]
 pub struct Args {
@@ -44,42 +44,42 @@ pub struct Args {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Check the pools of this machine here and now, and give a verdict
+    /// Check the huge page pools of this machine now, and give a verdict
     #[command(after_long_help = AFTER_CHECK)]
     Check(Check),
     /// Show step by step how the counters move as pages are reserved, touched and released
     Walk(Walk),
-    /// Own the memory of a vhost-user session, as QEMU and net_virtio_user do, and see what becomes of frames
+    /// Run the vhost-user frontend, the role of QEMU and net_virtio_user, and count the frames that come back
     #[command(after_long_help = AFTER_FRONTEND)]
     Frontend(Frontend),
-    /// Be handed the memory of a vhost-user session, as OVS-DPDK and net_vhost are
+    /// Run the vhost-user backend, the role of OVS-DPDK and net_vhost
     #[command(after_long_help = AFTER_BACKEND)]
     Backend(Backend),
     #[cfg(feature = "cluster")]
-    /// Watch this node's pools, have them probed, and write the verdict on the Node: the DaemonSet's process
+    /// Watch this node's pools, probe them, and write the verdict on the Node: the process of the DaemonSet
     Agent(cluster::Agent),
     #[cfg(feature = "cluster")]
-    /// Show what stands on the nodes of a cluster; a verdict of another boot, or out of date, is no pass
+    /// Show the verdict of each node of a cluster; a verdict that is stale or from another boot does not count as a pass
     #[command(after_long_help = AFTER_NODES)]
     Nodes(cluster::Nodes),
     #[cfg(feature = "cluster")]
-    /// Remove what hugeprobe wrote on Nodes, and the probe pods it left, and nothing else
+    /// Remove only what hugeprobe wrote on Nodes, and the probe pods that it left
     Cleanup(cluster::Cleanup),
-    /// Say what a check is about, why it matters and what to do, or what a log tells of; without either, list all checks
+    /// Explain a check: why it matters, how it is decided, what to do; or explain the messages of a log; or list all checks
     #[command(after_long_help = AFTER_EXPLAIN)]
     Explain(Explain),
-    /// Print the JSON schema of what `check -o json` prints
+    /// Print the JSON schema of the output of `check -o json`
     Schema,
     /// A worker process of `check` or `walk`
     #[command(hide = true)]
     Worker {
-        /// JSON
+        /// The assignment, as JSON
         assignment: String,
     },
     /// The worker process of `frontend` or `backend`
     #[command(hide = true)]
     Role {
-        /// JSON
+        /// The assignment, as JSON
         assignment: String,
     },
     /// One of the two containers of a probe pod
@@ -88,7 +88,7 @@ pub enum Verb {
     /// The process that gives back the pages of --reserve
     #[command(hide = true)]
     Guardian {
-        /// Tells this run from others
+        /// The id of this run
         id: String,
         /// What to reserve
         counts: Vec<PageCount>,
@@ -106,7 +106,7 @@ pub struct Walk {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
     pub pages: u64,
 
-    /// Use files of this hugetlbfs [default: anonymous memory, and a memfd to share]
+    /// Use files of this hugetlbfs [default: anonymous memory, and a memfd for sharing]
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
@@ -114,7 +114,7 @@ pub struct Walk {
     #[arg(long)]
     pub pause: bool,
 
-    /// Add pages to the pool for the run, and give them back however it ends (root, on the host)
+    /// Add pages to the pool for the run, and give them back afterwards, even after kill -9 (requires root, on the host)
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
 
@@ -122,7 +122,7 @@ pub struct Walk {
     #[arg(long, requires = "reserve")]
     pub reserve_over_half: bool,
 
-    /// The cgroup that the frontend joins, to see who pays for which page: a directory with hugetlb files
+    /// The cgroup that the frontend joins, to see which pages are charged to it: a directory with hugetlb files
     #[arg(long, value_name = "DIR")]
     pub frontend_cgroup: Option<String>,
 
@@ -131,18 +131,18 @@ pub struct Walk {
     pub backend_cgroup: Option<String>,
 }
 
-/// Where a role and its peer meet, and until when.
+/// The socket of a role and its peer, and the deadline.
 #[derive(Debug, Arguments)]
 pub struct Meeting {
-    /// The socket where the two meet
+    /// The vhost-user socket
     #[arg(long, value_name = "PATH")]
     pub socket: PathBuf,
 
-    /// Make the socket and wait there for the peer [default: connect to it, waiting until somebody listens]
+    /// Create the socket and wait for the peer to connect [default: connect, and wait until a process listens]
     #[arg(long)]
     pub listen: bool,
 
-    /// Give up after so many seconds, waiting for the peer included; 0 for never
+    /// Stop after this many seconds, including the wait for the peer; 0 means no deadline
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=31_536_000))]
     pub deadline: u64,
 }
@@ -154,23 +154,23 @@ pub struct Frontend {
     #[command(flatten)]
     pub meeting: Meeting,
 
-    /// The page size [default: the smallest with as many pages to be had]
+    /// The page size [default: the smallest of which enough pages are available]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<PageSize>,
 
-    /// How many pages to share, in two regions from two on
+    /// How many pages to share; two or more are split into two regions
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=16))]
     pub pages: u64,
 
-    /// Take the pages from this hugetlbfs, as QEMU's memory-backend-file does [default: memfd]
+    /// Allocate the pages from this hugetlbfs, as QEMU's memory-backend-file does [default: memfd]
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
-    /// How many frames to send; with --peer source and bounce, to wait for
+    /// How many frames to send; with --peer source and bounce, how many to wait for
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: u64,
 
-    /// The length of a frame, bytes, without its checksum
+    /// The length of a frame in bytes, without its checksum
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
     pub frame_size: u16,
 
@@ -178,7 +178,7 @@ pub struct Frontend {
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub peer: Mode,
 
-    /// How many frames may be under way at once; with 1, round trips are timed
+    /// How many frames may be in flight at once; with 1, round trips are timed
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub window: u16,
 
@@ -198,15 +198,15 @@ pub struct Backend {
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub mode: Mode,
 
-    /// The page size to insist on [default: huge pages of any size]
+    /// The page size to require [default: huge pages of any size]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<PageSize>,
 
-    /// End after so many frames [default: when the frontend hangs up]
+    /// Stop after this many frames [default: when the frontend closes the connection]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
 
-    /// The length of a frame that is made here, bytes, without its checksum
+    /// The length of a frame that the backend sends, in bytes, without its checksum
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
     pub frame_size: u16,
 
@@ -218,36 +218,36 @@ pub struct Backend {
 /// `--wait`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Wait {
-    /// Look for a moment, then sleep until notified
+    /// Poll for a moment, then sleep until notified
     #[default]
     Both,
-    /// Look over and over: the fastest, and a CPU's work
+    /// Poll all the time: the fastest, and uses a whole CPU
     Poll,
     /// Sleep until notified
     Sleep,
 }
 
-/// `--mode` of a backend, and what a frontend is told of it by `--peer`.
+/// `--mode` of a backend; `--peer` gives it to a frontend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Mode {
-    /// Each frame is sent back
+    /// Send each frame back
     #[default]
     Echo,
-    /// Frames are taken, and looked at if they are hugeprobe's
+    /// Accept frames, and verify those that are hugeprobe's
     Sink,
-    /// Frames are made and sent
+    /// Create and send frames
     Source,
-    /// Frames are made and sent, and the frontend sends each back
+    /// Create and send frames, and the frontend sends each back
     Bounce,
 }
 
 /// `explain`.
 #[derive(Debug, Arguments)]
 pub struct Explain {
-    /// A check's id: HP105
+    /// The id of a check, such as HP105
     pub check: Option<CheckId>,
 
-    /// Say what a log tells of: what DPDK, QEMU, Open vSwitch or the kernel printed; `-` reads standard input
+    /// Explain the messages of DPDK, QEMU, Open vSwitch or the kernel in this log; `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     pub log: Option<PathBuf>,
 }
@@ -265,9 +265,9 @@ pub enum WorkloadName {
 /// `--fail-on`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum FailOn {
-    /// Warnings exit 1 as well
+    /// Exit with 1 on warnings too
     Warn,
-    /// Warnings exit 0
+    /// Exit with 0 on warnings
     #[default]
     Fail,
 }

@@ -28,7 +28,7 @@ pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
     Ok(Exit::of(report.verdict, options.fail_on == FailOn::Warn))
 }
 
-/// What was asked for by name and takes root is a matter of what was typed.
+/// Options that need root are a usage error for other users.
 pub(super) fn trouble(error: CheckError) -> Trouble {
     match error {
         CheckError::Reserve(error) if error.is_usage() => Trouble::usage(&error),

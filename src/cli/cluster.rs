@@ -17,7 +17,7 @@ use crate::kubernetes::cleanup::{self, Scope};
 use crate::kubernetes::nodes as fleet;
 use crate::render::{self, Format};
 
-/// Runs the agent until it is told to end.
+/// Runs the agent until a signal ends it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
     let Agent { config, listen } = options;
     runtime()?.block_on(agent::main(config, *listen)).map_err(|error| match error {
@@ -33,7 +33,7 @@ pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
     let Nodes { cluster, selector, wait, timeout, output } = options;
     if *output == Format::Junit {
-        return Err(Trouble::usage(&"-o junit is a form for checks: write table, short or json"));
+        return Err(Trouble::usage(&"-o junit is for checks only: use table, short or json"));
     }
     let selector = selector.as_deref();
     let read = runtime()?.block_on(async {
@@ -58,7 +58,7 @@ pub(super) fn cleanup(options: &Cleanup) -> Result<Exit, Trouble> {
         (false, Some(name)) => Scope::Node(name),
         (false, None) => {
             return Err(Trouble::usage(
-                &"say --all-nodes, or set NODE_NAME to the node that is to be cleaned",
+                &"no node given: use --all-nodes, or set NODE_NAME to the node to be cleaned",
             ));
         }
     };
@@ -78,10 +78,10 @@ async fn connect(cluster: &Cluster) -> Result<(Api, String), Trouble> {
     of_user(&user).await.map_err(|error| Trouble::usage(&error))
 }
 
-/// A line on standard error while waiting, whoever looks: a pipeline's log is where it is missed most.
+/// A line on standard error while waiting, even if it is not a terminal: the log of a pipeline needs it most.
 fn tell(fleet: &Fleet) {
     let counts: Vec<_> = fleet.counts().into_iter().map(|(word, count)| format!("{count} {word}")).collect();
-    // Standard error may be closed; the wait goes on.
+    // Standard error may be closed; the wait continues.
     let _ = writeln!(io::stderr(), "waiting for {} nodes: {}", fleet.nodes.len(), counts.join(", "));
 }
 

@@ -1,4 +1,4 @@
-//! `hugeprobe container`: one of the two containers of a probe pod. Nobody types this; the agent writes it into a pod.
+//! `hugeprobe container`: one of the two containers of a probe pod. Not for users; the agent writes it into a pod.
 
 use std::io;
 use std::time::Duration;
@@ -42,12 +42,12 @@ fn container_options(options: &Container) -> Result<Options, Trouble> {
         judge_syscalls,
     } = options;
     if let Some(other) = need.iter().find(|need| need.size != *size) {
-        return Err(Trouble::usage(&format!("--need {other} is about a size that --size {size} leaves out")));
+        return Err(Trouble::usage(&format!("--need {other} names a size that --size {size} excludes")));
     }
     let mode = match (rounds, run, report) {
         (Some(directory), ..) => Mode::Rounds(directory.clone()),
         (None, Some(run), Some(report)) => Mode::Once { run: run.clone(), report: report.clone() },
-        _ => return Err(Trouble::usage(&"--run and --report, or --rounds")),
+        _ => return Err(Trouble::usage(&"missing option: use --run and --report, or --rounds")),
     };
     let probe = Probe {
         size: *size,

@@ -11,9 +11,9 @@ pub enum Exit {
     Pass,
     /// 1: fail, or nothing found to check.
     Fail,
-    /// 2: what was typed cannot be done.
+    /// 2: usage error.
     Usage,
-    /// 3: it could not be told.
+    /// 3: inconclusive.
     Unknown,
 }
 

@@ -43,7 +43,7 @@ fn log(path: &Path) -> Result<Exit, Trouble> {
     if found.is_empty() {
         let limit = LOG_LIMIT >> 20;
         let text = format!(
-            "no known failure in the first {limit} MiB of the log; run `hugeprobe check` where the program ran"
+            "no known message in the first {limit} MiB of the log; run `hugeprobe check` where the program ran"
         );
         return Err(Trouble::unknown(&text));
     }

@@ -1,4 +1,4 @@
-//! The command line: what was typed, what it means, and the exit code.
+//! The command line: parsing, dispatch, and the exit code.
 //!
 //! One file per verb; [`args`] declares them all, [`exit`] holds what a script relies on.
 
@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Turns what came of a verb into an exit code, and says what was wrong.
+/// Turns the result of a verb into an exit code, and prints the error.
 fn finish(outcome: Result<Exit, Trouble>) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
@@ -76,8 +76,8 @@ impl Trouble {
     }
 }
 
-/// Writes through `show` to standard output. Whoever reads may stop at any line (`| head`): that is no trouble of ours,
-/// and the verdict stands.
+/// Writes through `show` to standard output. The reader may stop at any line (`| head`): that is not an error of hugeprobe,
+/// and the verdict remains.
 fn print(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Trouble> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match show(&mut out).and_then(|()| out.flush()) {

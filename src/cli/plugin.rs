@@ -28,7 +28,7 @@ pub(super) fn parse(typed: impl Iterator<Item = OsString>) -> Args {
     }
 }
 
-/// Whether an option stands where a verb would, or nothing does.
+/// Whether an option comes where a verb would, or nothing does.
 fn means_nodes(typed: &[OsString]) -> bool {
     let first = typed.get(1).and_then(|word| word.to_str());
     match first {

@@ -56,15 +56,15 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
     let worst = walked.findings.iter().map(|finding| finding.outcome).max();
     for finding in walked.findings.iter().filter(|finding| finding.outcome > Outcome::Pass) {
         let text = format!(
-            "{} {}: {}: expected {}; seen {}",
+            "{} {}: {}: expected: {}; actual: {}",
             finding.id, finding.outcome, finding.summary, finding.expected, finding.seen
         );
         print(|out| writeln!(out, "{}", text.escape_debug()))?;
     }
     if let Some(why) = walked.stopped.into_iter().chain(walked.owed).next() {
-        return Err(Trouble::unknown(&format!("the walk did not end as it should: {why}")));
+        return Err(Trouble::unknown(&format!("the walk failed: {why}")));
     }
-    // The counters are the whole machine's: who moved them otherwise cannot be told here.
+    // The counters are the whole machine's: which process moved them is not known here.
     if astray > 0 && worst != Some(Outcome::Fail) {
         return Ok(Exit::Unknown);
     }

@@ -1,6 +1,6 @@
 //! What a role says that runs alone: line by line, as things happen, for a person to follow.
 //!
-//! A worker writes each as a line of JSON to its standard output; whoever started it shows it. Frames are counted as the
+//! A worker writes each as a line of JSON to its standard output; the process that started it shows it. Frames are counted as
 //! role sees them: `sent` is what it gave to its peer, `received` what it took.
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub enum Said {
     RoundTrips(RoundTrips),
     /// How it ended, in a sentence: the last line.
     Ended {
-        /// `pass`: it worked. `fail`: the peer, or the memory, is at fault. `unknown`: it could not be told.
+        /// `pass`: it worked. `fail`: the peer, or the memory, is wrong. `unknown`: inconclusive.
         outcome: Outcome,
         /// The sentence.
         text: String,
@@ -122,7 +122,7 @@ pub struct Looked {
     pub altered: u64,
     /// hugeprobe's, come before.
     pub doubled: u64,
-    /// Somebody else's.
+    /// Frames that hugeprobe did not send.
     pub foreign: u64,
 }
 
@@ -139,7 +139,7 @@ impl Traffic {
 // === impl Looked ===
 
 impl Looked {
-    /// Whether a frame came that was not as it was sent.
+    /// Whether a frame came back altered or more than once.
     #[must_use]
     pub const fn is_bad(&self) -> bool {
         self.altered > 0 || self.doubled > 0

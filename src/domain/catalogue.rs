@@ -29,7 +29,9 @@ pub struct Check {
 
 /// A text that names no check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no check: they are named HP and three digits, `hugeprobe explain` lists them")]
+#[error(
+    "unknown check '{text}'; an id is HP and three digits, such as HP501 (`hugeprobe explain` lists them)"
+)]
 pub struct CheckIdError {
     text: String,
 }
@@ -59,9 +61,14 @@ pub const GROUPS: &[Group] = &[
         name: "allocation",
         title: "Allocation: the counters move as the kernel documents",
     },
-    Group { digit: 6, ids: (600, 611), name: "sharing", title: "Sharing, as vhost-user does it" },
-    Group { digit: 6, ids: (612, 699), name: "peer", title: "A peer of yours takes these pages (--peer)" },
-    Group { digit: 7, ids: (700, 799), name: "measured", title: "Measured, for information" },
+    Group { digit: 6, ids: (600, 611), name: "sharing", title: "Sharing memory as vhost-user does" },
+    Group {
+        digit: 6,
+        ids: (612, 699),
+        name: "peer",
+        title: "Your own vhost-user peer accepts these pages (--peer)",
+    },
+    Group { digit: 7, ids: (700, 799), name: "measured", title: "Measurements, for information only" },
 ];
 
 macro_rules! checks {

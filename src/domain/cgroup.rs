@@ -1,7 +1,7 @@
 //! The hugetlb cgroup of this process, and how much room its limits leave: pure, read by `linux::cgroup`.
 //!
-//! A page is charged to the group of whoever touches it and to every group above; the tightest limit decides. The same
-//! holds, in an account of its own, for the reservation that mmap makes.
+//! A page is charged to the group of the process that touches it and to all its parents; the tightest limit decides. The same
+//! holds, in a separate account, for the reservation that mmap makes.
 //! Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
 
 use serde::Serialize;
@@ -16,7 +16,7 @@ pub struct HugetlbCgroup {
     pub version: CgroupVersion,
     /// The process's cgroup as `/proc/self/cgroup` has it.
     pub path: String,
-    /// The groups on the way up, own group first, as far as they are visible: each has its say.
+    /// The group and its parents, own group first, as far as they are visible: each may have a limit.
     pub levels: Vec<CgroupLevel>,
     /// Whether the last level is the root of the hierarchy. If not, tighter limits may stand above what is visible.
     pub complete: bool,
@@ -35,7 +35,7 @@ pub struct Charges {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CgroupVersion {
-    /// cgroup v1: the controller has a hierarchy of its own, or shares one with other v1 controllers.
+    /// cgroup v1: the controller has a separate hierarchy, or shares one with other v1 controllers.
     V1,
     /// cgroup v2.
     V2,
@@ -81,7 +81,7 @@ pub enum AccountKind {
     Reservation,
 }
 
-/// What the groups on the way up leave of one size, in one account.
+/// The room for one size that a group and its parents leave, in one account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Headroom {
     /// The tightest limit that could be read; `None` if there was none.
@@ -106,7 +106,7 @@ pub struct Room {
 // === impl ===
 
 impl HugetlbCgroup {
-    /// What the groups on the way up leave of `size`.
+    /// The room for `size` that the group and its parents leave.
     #[must_use]
     pub fn headroom(&self, size: PageSize, kind: AccountKind) -> Headroom {
         let mut headroom = Headroom::default();
@@ -114,7 +114,7 @@ impl HugetlbCgroup {
             let sizes = match &level.sizes {
                 Reading::Known(sizes) => sizes,
                 Reading::Absent => {
-                    headroom.not_known.push(format!("{} is not there", level.directory));
+                    headroom.not_known.push(format!("{} does not exist", level.directory));
                     continue;
                 }
                 Reading::Unreadable(why) | Reading::Malformed(why) => {
@@ -199,7 +199,7 @@ impl Headroom {
             // Neither file: kernels before 5.7 keep no account of reservations. Every kernel keeps one of faults.
             (Reading::Absent, Reading::Absent) if kind == AccountKind::Reservation => return,
             (Reading::Known(Some(limit)), _) => *limit,
-            (Reading::Absent, _) => return self.not_known.push(format!("{file} is not there")),
+            (Reading::Absent, _) => return self.not_known.push(format!("{file} does not exist")),
             (Reading::Unreadable(why) | Reading::Malformed(why), _) => {
                 return self.not_known.push(why.clone());
             }
@@ -208,7 +208,7 @@ impl Headroom {
             Reading::Known(_) => {}
             Reading::Absent => {
                 let file = version.usage_file(size, kind);
-                self.not_known.push(format!("{directory}/{file} is not there"));
+                self.not_known.push(format!("{directory}/{file} does not exist"));
             }
             Reading::Unreadable(why) | Reading::Malformed(why) => self.not_known.push(why.clone()),
         }
@@ -281,13 +281,13 @@ mod tests {
     fn what_could_not_be_read_is_said_and_never_taken_for_no_limit() {
         let broken = |limit, usage| level("/c", Account { limit, usage }, Account::default());
         for (level, part) in [
-            (broken(Reading::Absent, Reading::Absent), "/c/hugetlb.2MB.max is not there"),
-            (broken(Reading::Absent, Reading::Known(0)), "/c/hugetlb.2MB.max is not there"),
+            (broken(Reading::Absent, Reading::Absent), "/c/hugetlb.2MB.max does not exist"),
+            (broken(Reading::Absent, Reading::Known(0)), "/c/hugetlb.2MB.max does not exist"),
             (broken(Reading::Malformed("garbage".into()), Reading::Known(0)), "garbage"),
             (broken(Reading::Unreadable("EACCES".into()), Reading::Known(0)), "EACCES"),
-            (broken(Reading::Known(Some(2 * MI)), Reading::Absent), "/c/hugetlb.2MB.current is not there"),
+            (broken(Reading::Known(Some(2 * MI)), Reading::Absent), "/c/hugetlb.2MB.current does not exist"),
             (broken(Reading::Known(Some(2 * MI)), Reading::Malformed("x".into())), "x"),
-            (CgroupLevel { directory: "/c".into(), sizes: Reading::Absent }, "/c is not there"),
+            (CgroupLevel { directory: "/c".into(), sizes: Reading::Absent }, "/c does not exist"),
             (CgroupLevel { directory: "/c".into(), sizes: Reading::Unreadable("no".into()) }, "no"),
         ] {
             assert_eq!(group(vec![level]).headroom(size(), AccountKind::Fault).not_known, [part]);

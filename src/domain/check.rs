@@ -19,9 +19,9 @@ pub enum Outcome {
     Skip,
     /// Run, and as expected.
     Pass,
-    /// Works, and somebody should look at it.
+    /// Works, but needs attention.
     Warn,
-    /// It could not be told.
+    /// Inconclusive.
     Unknown,
     /// Run, and a workload that needs this would fail.
     Fail,
@@ -37,7 +37,7 @@ pub enum Verdict {
     Pass,
     /// As pass, and something deserves a look.
     Warn,
-    /// It could not be told; never to be read as pass.
+    /// Inconclusive; never to be read as pass.
     Unknown,
     /// The workload would fail.
     Fail,
@@ -71,7 +71,7 @@ pub struct Finding {
     pub evidence: Map<String, Value>,
 }
 
-/// The three things that a finding which is no pass must say.
+/// The three texts of a finding that is not a pass.
 #[derive(Debug, Clone)]
 pub struct Because {
     /// What was expected.
@@ -172,7 +172,7 @@ impl Finding {
 }
 
 impl Because {
-    /// The catalogue's remedy stands.
+    /// Keeps the remedy of the catalogue.
     pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { expected: expected.into(), seen: seen.into(), remedy: String::new() }
     }

@@ -70,7 +70,7 @@ pub struct Message {
 
 /// A text that names no run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a run is named by 1 to 64 letters, digits and hyphens")]
+#[error("a run id has 1 to 64 letters, digits and hyphens")]
 pub struct RunError;
 
 const FRONTEND_INSPECTIONS: &[CheckId] =

@@ -65,7 +65,7 @@ impl Counters {
         self.total.saturating_sub(self.free)
     }
 
-    /// Pages that nobody has and nobody was promised: free less reserved.
+    /// Available pages: free minus reserved.
     #[must_use]
     pub const fn available(&self) -> u64 {
         self.free.saturating_sub(self.reserved)

@@ -21,9 +21,9 @@ pub struct Inventory {
     pub boot: Reading<BootRequest>,
     /// The size that the kernel takes where none is named (`Hugepagesize` of `/proc/meminfo`).
     pub default_size: Reading<PageSize>,
-    /// Whether the CPU has 1 GiB pages (`pdpe1gb`). Absent where that is no question: not an x86.
+    /// Whether the CPU has 1 GiB pages (`pdpe1gb`). Absent on other CPUs than x86.
     pub cpu_1gi: Reading<bool>,
-    /// Bytes of memory that the kernel has put aside as broken (`HardwareCorrupted`).
+    /// Bytes of memory that the kernel has set aside as broken (`HardwareCorrupted`).
     pub hardware_corrupted_bytes: Reading<u64>,
     /// The hugetlbfs mounts of this mount namespace, in mount order.
     pub mounts: Reading<Vec<HugeMount>>,
@@ -39,7 +39,7 @@ pub struct Inventory {
     pub limits: Limits,
     /// What this process may do.
     pub privileges: Privileges,
-    /// Who holds the pages in use; `None` if nobody looked, because none is in use.
+    /// The owners of the pages in use; `None` if they were not looked up, because none is in use.
     pub holders: Option<Holders>,
 }
 
@@ -158,7 +158,7 @@ pub struct Directory {
     pub device: Option<String>,
     /// What it is.
     pub kind: Reading<DirectoryKind>,
-    /// What creating a file there answered; the file is gone. Absent: not tried, because it is no hugetlbfs.
+    /// The result of creating a file there; the file is removed. Absent: not tried, because it is not hugetlbfs.
     pub writable: Reading<WriteAttempt>,
 }
 
@@ -172,7 +172,7 @@ pub enum DirectoryKind {
         /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`. A reservation counts as used.
         pages: Option<(u64, u64)>,
         /// `f_files` and `f_ffree`; `None` if the mount has no `nr_inodes=`, or neither `size=` nor `min_size=`: without
-        /// them the kernel keeps to `nr_inodes=` and tells nobody (seen on 6.18).
+        /// them the kernel enforces `nr_inodes=` but does not report it (seen on 6.18).
         inodes: Option<(u64, u64)>,
     },
     /// Another file system; its name if it is well known, else its magic number in hex.
@@ -249,7 +249,7 @@ pub struct Holders {
     /// SysV segments with huge pages that no process is attached to, by id.
     pub segments: Vec<LeakedSegment>,
     /// Pages in use that nothing above accounts for; sizes without any are left out. Pages that are only reserved
-    /// belong to nobody that the kernel would name, and are not counted.
+    /// have no owner that the kernel names, and are not counted.
     pub untraced: Vec<(PageSize, u64)>,
     /// Why the answer may be incomplete: the missing right, by name. Empty: all was seen.
     pub blind_spots: Vec<String>,
@@ -266,7 +266,7 @@ pub struct Holder {
     pub pages: Vec<(PageSize, u64)>,
 }
 
-/// A file on hugetlbfs that holds pages though nobody has it open.
+/// A file on hugetlbfs that has pages although no process has it open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeakedFile {
     /// Its path, through `/proc/PID/root` if it lies on a mount that only another mount namespace has.
@@ -336,7 +336,7 @@ impl HugeMount {
 }
 
 impl BootRequest {
-    /// What was asked for `size`, `default` being the kernel's default size.
+    /// What was requested for `size`, where `default` is the kernel's default size.
     #[must_use]
     pub fn asked(&self, size: PageSize, default: Option<PageSize>) -> Option<&BootPool> {
         let implicit = self.pools.iter().find(|pool| pool.size.is_none() && default == Some(size));
@@ -351,7 +351,7 @@ impl BootRequest {
 }
 
 impl Pool {
-    /// Pages that nobody has and nobody was promised: free less reserved.
+    /// Available pages: free minus reserved.
     #[must_use]
     pub fn available(&self) -> Option<u64> {
         Some(self.free.get()?.saturating_sub(self.reserved.get()?))

@@ -38,7 +38,7 @@ fn judge_size(plan: &Plan, request: &Request, findings: &[Finding], size: PageSi
     let about =
         |finding: &&Finding| finding.size.is_none_or(|its| its == size) && request.reports(finding.id);
     let worst = findings.iter().filter(about).map(|finding| finding.outcome).max().unwrap_or(Outcome::Skip);
-    // Fail and unknown stand before "nothing there": an unreadable pool is no absent one.
+    // Fail and unknown come before an empty pool: a pool that cannot be read is not an empty one.
     let pass = match worst {
         Outcome::Fail => return Verdict::Fail,
         Outcome::Unknown => return Verdict::Unknown,

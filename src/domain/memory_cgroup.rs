@@ -15,7 +15,7 @@ use super::reading::Reading;
 pub struct MemoryCgroup {
     /// The group as `/proc/self/cgroup` has it.
     pub path: String,
-    /// The groups on the way up, own group first: the tightest decides.
+    /// The group and its parents, own group first: the tightest limit decides.
     pub levels: Vec<MemoryLevel>,
     /// Whether the last level is the root of the hierarchy. If not, tighter limits may stand above what is visible.
     pub complete: bool,
@@ -98,9 +98,9 @@ impl MemoryLevel {
     fn not_known(&self) -> Option<String> {
         match (&self.limit, &self.usage) {
             (Reading::Known(None), _) | (Reading::Known(_), Reading::Known(_)) => None,
-            (Reading::Absent, _) => Some(format!("{}/memory.max is not there", self.directory)),
+            (Reading::Absent, _) => Some(format!("{}/memory.max does not exist", self.directory)),
             (Reading::Unreadable(why) | Reading::Malformed(why), _) => Some(why.clone()),
-            (_, Reading::Absent) => Some(format!("{}/memory.current is not there", self.directory)),
+            (_, Reading::Absent) => Some(format!("{}/memory.current does not exist", self.directory)),
             (_, Reading::Unreadable(why) | Reading::Malformed(why)) => Some(why.clone()),
         }
     }
@@ -147,9 +147,9 @@ mod tests {
     fn what_cannot_be_read_is_never_taken_for_no_limit() {
         let limited = level("/c", Some(MI), 0, 0, 0);
         for (level, part) in [
-            (MemoryLevel { limit: Reading::Absent, ..limited.clone() }, "/c/memory.max is not there"),
+            (MemoryLevel { limit: Reading::Absent, ..limited.clone() }, "/c/memory.max does not exist"),
             (MemoryLevel { limit: Reading::Malformed("garbage".into()), ..limited.clone() }, "garbage"),
-            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "/c/memory.current is not there"),
+            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "/c/memory.current does not exist"),
             (MemoryLevel { usage: Reading::Unreadable("EACCES".into()), ..limited.clone() }, "EACCES"),
         ] {
             let cgroup = MemoryCgroup { path: "/a".into(), levels: vec![level], complete: true };

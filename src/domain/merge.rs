@@ -12,7 +12,7 @@ use super::plan::{Duty, Item, NotRun, Plan, Role, Weight};
 use super::sharing;
 use super::size::PageSize;
 
-/// What came of one worker.
+/// The report of one worker, and how the worker ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerReport {
     /// Its role.
@@ -33,16 +33,16 @@ pub struct WorkerReport {
 pub enum Ending {
     /// By itself, with this exit code.
     Exited(i32),
-    /// By a signal that nobody here sent; its name, and whether a limit or a mapping raises it.
+    /// By a signal that this program did not send; its name, and whether a limit or a mapping raises it.
     Signalled {
         /// `SIGBUS`
         name: String,
         /// True for SIGBUS, SIGSEGV, SIGXFSZ, SIGXCPU and SIGSYS: the kernel's answer to what the worker did.
         raised_by_kernel: bool,
     },
-    /// Killed here, because its time was up.
+    /// Killed by this program, because it exceeded its time limit.
     Deadline,
-    /// Killed here, or never started, because the run was broken off; by what.
+    /// Killed by this program, or never started, because the run was interrupted; by what.
     BrokenOff(String),
     /// It could not be started.
     NotStarted(String),
@@ -68,7 +68,7 @@ fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Find
     match &duty.not_run {
         Some(NotRun::Skipped(why)) => return Finding::skip(item.id, item.size, why.clone()),
         Some(NotRun::Prevented { why, remedy }) => {
-            let because = Because::new("the check is run", why.clone()).remedy(remedy.clone());
+            let because = Because::new("the check runs", why.clone()).remedy(remedy.clone());
             return Finding::not_pass(item.id, item.size, Outcome::Unknown, why.clone(), because);
         }
         None => {}
@@ -77,36 +77,36 @@ fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Find
     let Some(worker) = matching.next() else {
         return unknown(
             item,
-            format!("no word from the {} worker", duty.role),
-            "the worker was not run".to_owned(),
+            format!("no report from the {} worker", duty.role),
+            "the worker did not run".to_owned(),
         );
     };
     if matching.next().is_some() {
         return unknown(
             item,
-            format!("two {} workers", duty.role),
+            format!("two reports from the {} worker", duty.role),
             "two processes claim the same role".to_owned(),
         );
     }
     let part = match &worker.part {
         Ok(part) => part,
         Err(error @ PartError::OtherRun { .. }) => {
-            let because = Because::new("a part of this run", error.to_string());
+            let because = Because::new("a report of this run", error.to_string());
             return Finding::not_pass(
                 item.id,
                 item.size,
                 Outcome::Fail,
-                "a part of another run was handed in",
+                "received the report of another run",
                 because,
             );
         }
         Err(PartError::NotHeard(why)) => {
-            return unknown(item, format!("no word from the {} worker", duty.role), why.clone());
+            return unknown(item, format!("no report from the {} worker", duty.role), why.clone());
         }
         Err(error) => {
             return unknown(
                 item,
-                format!("the part of the {} worker is invalid", duty.role),
+                format!("the report of the {} worker is invalid", duty.role),
                 error.to_string(),
             );
         }
@@ -114,8 +114,8 @@ fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Find
     if let Some(stray) =
         part.findings.iter().find(|finding| !is_planned(plan, duty.role, item.size, finding.id))
     {
-        let seen = format!("{} was reported, which was not asked for", stray.id);
-        return unknown(item, format!("the part of the {} worker is invalid", duty.role), seen);
+        let seen = format!("{} was reported but not requested", stray.id);
+        return unknown(item, format!("the report of the {} worker is invalid", duty.role), seen);
     }
     let said = part.findings.iter().find(|finding| finding.id == item.id);
     let all_said = plan.items.iter().all(|other| {
@@ -142,23 +142,26 @@ fn silence(item: &Item, worker: &WorkerReport, part: &Part) -> Finding {
     let here = died_at == Some(item.id);
     with_log(match &worker.ending {
         Ending::Signalled { name, raised_by_kernel: true } if here => {
-            let expected = format!("the {role} worker does the step and lives");
+            let expected = format!("the {role} worker survives the step");
             let because = Because::new(expected, format!("{name} killed it {step}"));
             Finding::not_pass(item.id, item.size, Outcome::Fail, format!("{name} {step}"), because)
         }
-        // That worker waits for nobody but the peer, and has its own patience.
+        // That worker waits only for the peer, and has a separate time limit.
         Ending::Deadline if here && role == Role::Peer => {
-            let because = Because::new("the peer answers", format!("it had not when time was up, {step}"));
+            let because =
+                Because::new("the peer answers", format!("no answer before the time limit, {step}"));
             Finding::not_pass(item.id, item.size, Outcome::Fail, "the peer does not answer", because)
         }
         Ending::Signalled { name, .. } => {
             unknown(item, format!("the {role} worker was killed"), format!("{name} killed it {step}"))
         }
-        Ending::Deadline => {
-            unknown(item, format!("the {role} worker ran out of time"), format!("its time was up {step}"))
-        }
+        Ending::Deadline => unknown(
+            item,
+            format!("the {role} worker exceeded its time limit"),
+            format!("its time limit expired {step}"),
+        ),
         Ending::BrokenOff(by) => {
-            unknown(item, "broken off".to_owned(), format!("broken off by {by}, {step}"))
+            unknown(item, "interrupted".to_owned(), format!("interrupted by {by}, {step}"))
         }
         Ending::NotStarted(why) => {
             unknown(item, format!("the {role} worker could not be started"), why.clone())
@@ -166,7 +169,7 @@ fn silence(item: &Item, worker: &WorkerReport, part: &Part) -> Finding {
         Ending::Exited(code) => unknown(
             item,
             format!("the {role} worker did not finish"),
-            format!("it exited with code {code} {step} and left out the end of its part, or this check"),
+            format!("it exited with code {code} {step}; its report is incomplete or lacks this check"),
         ),
     })
 }
@@ -227,11 +230,15 @@ fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
             finding.evidence = evidence;
             finding
         }
-        None => unknown(item, "nobody was asked".to_owned(), "the plan names no worker for it".to_owned()),
+        None => unknown(
+            item,
+            "no worker was assigned".to_owned(),
+            "the plan has no worker for this check".to_owned(),
+        ),
     }
 }
 
-/// Whether a word takes the place of an earlier one: it is worse, or it is a failure that the earlier one knows by hearsay.
+/// Whether a finding replaces an earlier one: it is worse, or it is the more specific report of the same failure.
 fn outweighs((role, finding): (Role, &Finding), (earlier, other): &(Role, Finding)) -> bool {
     // Of a refusal the frontend knows no more than that it was refused.
     let knows_better =
@@ -249,8 +256,9 @@ fn is_planned_item(item: &Item, role: Role, size: Option<PageSize>) -> bool {
 }
 
 fn unknown(item: &Item, summary: String, seen: String) -> Finding {
-    let because = Because::new("a report of this check", seen).remedy(
-        "run it again; if it stays so, look at the evidence of this check (-o json) and at the kernel's log",
+    let because = Because::new("a result for this check", seen).remedy(
+        "run it again; if the result is the same, look at the evidence of this check (-o json) and at the kernel's \
+         log",
     );
     Finding::not_pass(item.id, item.size, Outcome::Unknown, summary, because)
 }

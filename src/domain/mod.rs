@@ -1,6 +1,6 @@
 //! What hugeprobe knows and decides: pure, without I/O, clock or async. Everything else feeds it or shows it.
 //!
-//! Reading order: [`size`], [`reading`] and [`inventory`] are the facts; [`request`] is what was asked;
+//! Reading order: [`size`], [`reading`] and [`inventory`] are the facts; [`request`] is the request;
 //! [`check`] and [`catalogue`] are the words of a result; [`inspect`] judges facts.
 
 pub mod alone;

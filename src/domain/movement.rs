@@ -93,14 +93,14 @@ impl Step {
     #[must_use]
     pub fn documented(self) -> String {
         match self {
-            Self::Nothing => "no page is taken, none is given back".to_owned(),
+            Self::Nothing => "no page is taken or given back".to_owned(),
             Self::Reserve { pages, .. } => format!("reserved +{pages}, no page is used"),
             Self::Touch { pages } => format!("free -{pages}, reserved -{pages}"),
             Self::Populate { pages, .. } => format!("free -{pages} at once"),
-            Self::Release { touched, unused: 0, .. } => format!("free +{touched}: all as before"),
-            Self::Release { touched: 0, unused, .. } => format!("reserved -{unused}: all as before"),
+            Self::Release { touched, unused: 0, .. } => format!("free +{touched}: all counters as before"),
+            Self::Release { touched: 0, unused, .. } => format!("reserved -{unused}: all counters as before"),
             Self::Release { touched, unused, .. } => {
-                format!("free +{touched}, reserved -{unused}: all as before")
+                format!("free +{touched}, reserved -{unused}: all counters as before")
             }
         }
     }

@@ -72,8 +72,8 @@ pub enum PartError {
     /// It is longer than [`PART_LIMIT`].
     #[error("longer than {PART_LIMIT} bytes")]
     TooLong,
-    /// A line is no line of a part.
-    #[error("line {line} is none of a part: {why}")]
+    /// A line cannot be parsed.
+    #[error("line {line} is malformed: {why}")]
     Malformed {
         /// Counted from 1.
         line: usize,
@@ -81,7 +81,7 @@ pub enum PartError {
         why: String,
     },
     /// It speaks for another worker.
-    #[error("line {line} speaks for {role} {size}, another worker")]
+    #[error("line {line} is from another worker ({role} {size})")]
     Foreign {
         /// Counted from 1.
         line: usize,
@@ -90,7 +90,7 @@ pub enum PartError {
         /// The size that it speaks of.
         size: String,
     },
-    /// It belongs to another run: somebody else's part was handed in.
+    /// It belongs to another run.
     #[error("line {line} belongs to another run")]
     OtherRun {
         /// Counted from 1.
@@ -99,16 +99,16 @@ pub enum PartError {
     /// One check is reported twice.
     #[error("{0} is reported twice")]
     Twice(CheckId),
-    /// Something stands after the end.
-    #[error("line {line} stands after the end")]
+    /// Something follows the end.
+    #[error("line {line} comes after the end")]
     AfterEnd {
         /// Counted from 1.
         line: usize,
     },
-    /// Whoever read it says that it is invalid, and why: a container, of the part of its worker.
+    /// The reader of the part, a container, found it invalid, and why.
     #[error("{0}")]
     Told(String),
-    /// No word of it has come: the message of the container that it was to come in is missing, or was refused; why.
+    /// No part arrived: the message of the container that contains it is missing, or was rejected; why.
     #[error("{0}")]
     NotHeard(String),
 }
@@ -233,7 +233,7 @@ impl Part {
                 .map_err(|error| PartError::Malformed { line, why: error.to_string() })?;
             let check_head = |v: u8, its_run: &str, its_role: Role, its_size: Option<PageSize>| {
                 if v != VERSION {
-                    Err(PartError::Malformed { line, why: format!("version {v}, not {VERSION}") })
+                    Err(PartError::Malformed { line, why: format!("version {v} instead of {VERSION}") })
                 } else if its_run != run {
                     Err(PartError::OtherRun { line })
                 } else if (its_role, its_size) != (role, size) {
@@ -246,7 +246,7 @@ impl Part {
             match parsed {
                 Line::End(End { end: true }) => part.ended = true,
                 Line::End(_) => {
-                    return Err(PartError::Malformed { line, why: "an end that is none".to_owned() });
+                    return Err(PartError::Malformed { line, why: "end is false".to_owned() });
                 }
                 Line::Step { v, run, role, size, id, step, effect: _ } => {
                     check_head(v, &run, role, size)?;
@@ -340,15 +340,15 @@ mod tests {
     fn anything_that_does_not_fit_makes_the_part_invalid() {
         let with = |line: &str| [&written(false)[..], line.as_bytes(), b"\n{\"end\":true}\n"].concat();
         for (line, error) in [
-            ("", "line 4 is none"),
-            ("null", "line 4 is none"),
-            ("{}", "line 4 is none"),
-            (r#"{"end":false}"#, "line 4 is none"),
+            ("", "line 4 is malformed"),
+            ("null", "line 4 is malformed"),
+            ("{}", "line 4 is malformed"),
+            (r#"{"end":false}"#, "line 4 is malformed"),
             (r#"{"end":true}"#, "after the end"),
             (r#"{"v":2,"run":"a-run","role":"memfd","size":"2Mi","id":"HP503","step":"x"}"#, "version 2"),
             (
                 r#"{"v":1,"run":"a-run","role":"memfd","size":"2Mi","id":"HP999","step":"x"}"#,
-                "line 4 is none",
+                "line 4 is malformed",
             ),
             (
                 r#"{"v":1,"run":"a-run","role":"memfd","size":"2Mi","id":"HP501","outcome":"pass","summary":"x"}"#,

@@ -67,7 +67,7 @@ pub struct Item {
     pub size: Option<PageSize>,
     /// Who reports it: all of them, or the check is `unknown`.
     pub roles: Vec<Duty>,
-    /// Whether the size can pass without it, in this run: HP503 is not mandatory where only one page is to be had.
+    /// Whether a size can pass without it, in this run: HP503 is not mandatory where only one page is available.
     pub mandatory: bool,
 }
 
@@ -85,9 +85,9 @@ pub struct Duty {
 /// What a worker's word counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// As it stands.
+    /// The outcome counts as it is.
     Full,
-    /// `warn` at most: with `--dir`, memory from elsewhere is not what was asked about.
+    /// `warn` at most: with `--dir`, memory from elsewhere was not requested.
     Advisory,
 }
 
@@ -183,7 +183,7 @@ impl TryFrom<String> for Role {
     fn try_from(text: String) -> Result<Self, String> {
         Self::all()
             .find(|role| role.to_string() == text)
-            .ok_or_else(|| format!("'{text}' is no role of a worker"))
+            .ok_or_else(|| format!("unknown worker role '{text}'"))
     }
 }
 

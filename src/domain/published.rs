@@ -1,5 +1,5 @@
-//! What an agent left on a Node, as a reader has to take it: a verdict counts for the boot it was made in, and until its
-//! time is up. Whoever wrote it may be long gone, and anybody with the right may have written it by hand.
+//! What an agent wrote on a Node, and how a reader judges it: a verdict counts for the boot it was made in, and until it
+//! expires. The agent may be long gone, and anyone with permission may have written it by hand.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ pub type Texts = BTreeMap<String, String>;
 /// How far the clocks of a node and of a reader may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
-/// What stands on a Node. A text that says nothing sensible is as if it were not there.
+/// The texts that hugeprobe wrote on a Node. A malformed text is treated as missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
     /// `verdict`.
@@ -50,7 +50,7 @@ pub enum Standing {
     Missing,
     /// It was made in another boot.
     OtherBoot,
-    /// Its time was up at this moment: the agent no longer renews it.
+    /// It expired at this moment: the agent no longer renews it.
     Expired(Timestamp),
     /// It lacks something without which it cannot be weighed, or contradicts itself; the text says what.
     Doubtful(&'static str),
@@ -63,7 +63,7 @@ pub struct FleetNode {
     pub name: String,
     /// `.status.nodeInfo.bootID`.
     pub boot_id: String,
-    /// What stands on it.
+    /// What is written on it.
     pub published: Published,
     /// What that is worth.
     pub standing: Standing,
@@ -123,7 +123,7 @@ impl Published {
             return Standing::Doubtful("boot-id, checked-at or valid-until is missing or malformed");
         };
         if boot_id.is_empty() {
-            return Standing::Doubtful("the Node does not say which boot it is in");
+            return Standing::Doubtful("the Node does not report its boot ID");
         }
         if boot != boot_id {
             return Standing::OtherBoot;
@@ -132,7 +132,7 @@ impl Published {
             return Standing::Expired(until);
         }
         if checked > now.saturating_add(SKEW).unwrap_or(Timestamp::MAX) {
-            return Standing::Doubtful("it was made in the future: a clock is wrong");
+            return Standing::Doubtful("the verdict is from the future: a clock is wrong");
         }
         Standing::Fresh(verdict)
     }
@@ -181,10 +181,12 @@ impl Standing {
     pub fn why(&self) -> Option<String> {
         match self {
             Self::Fresh(_) => None,
-            Self::Missing => Some("no verdict: no agent runs there, or it has not told yet".to_owned()),
-            Self::OtherBoot => Some("the verdict is of another boot".to_owned()),
+            Self::Missing => {
+                Some("no verdict: no agent runs on the node, or it has not reported yet".to_owned())
+            }
+            Self::OtherBoot => Some("the verdict is from another boot".to_owned()),
             Self::Expired(until) => {
-                Some(format!("valid until {until}, and not renewed: no agent runs there"))
+                Some(format!("expired at {until} and not renewed: no agent runs on the node"))
             }
             Self::Doubtful(why) => Some((*why).to_owned()),
         }

@@ -1,4 +1,4 @@
-//! What came of reading one value: absent, unreadable, malformed and zero are four different things.
+//! The result of reading one value: absent, unreadable, malformed and zero are four different things.
 
 use serde::{Serialize, Serializer};
 
@@ -40,7 +40,7 @@ impl<T> Reading<T> {
     #[must_use]
     pub fn why_unknown(&self) -> Option<&str> {
         match self {
-            Self::Absent => Some("the kernel does not have it"),
+            Self::Absent => Some("the kernel does not provide it"),
             Self::Unreadable(why) | Self::Malformed(why) => Some(why),
             Self::Known(_) => None,
         }
@@ -63,7 +63,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// What `read` makes of this value, which may be trouble of its own.
+    /// The result of `read` on this value, which may fail too.
     #[must_use]
     pub fn and_then<U>(self, read: impl FnOnce(T) -> Reading<U>) -> Reading<U> {
         match self {

@@ -1,4 +1,4 @@
-//! The report of one run: what was found and what it amounts to. `-o json` prints it as it stands here; its schema is
+//! The report of one run: the findings and the verdict. `-o json` prints it in this form; its schema is
 //! docs/reference/report.schema.json.
 
 use serde::Serialize;
@@ -67,13 +67,13 @@ pub struct Entry {
     pub outcome: Outcome,
     /// The fact in a few words.
     pub summary: String,
-    /// What was expected, if it is no pass.
+    /// What was expected, unless it is a pass.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub expected: String,
-    /// What was seen instead, if it is no pass.
+    /// What was seen instead, unless it is a pass.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub seen: String,
-    /// What to do, if it is no pass.
+    /// What to do, unless it is a pass.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
     /// The facts behind it.

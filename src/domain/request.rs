@@ -1,4 +1,4 @@
-//! What was asked for: sizes, expectations, needs, reservations. Parsed here, so that chart values, annotations and
+//! The request: sizes, expectations, needs, reservations. Parsed here, so that chart values, annotations and
 //! the command line mean the same by the same text.
 
 use std::fmt;
@@ -106,9 +106,9 @@ pub enum RequestError {
     #[error(transparent)]
     Size(#[from] PageSizeError),
     /// No such form.
-    #[error("'{text}' is no {what}: write {form}")]
+    #[error("invalid {what} '{text}': use {form}")]
     Form {
-        /// What was typed.
+        /// The text as given.
         text: String,
         /// What it should have been.
         what: &'static str,
@@ -337,10 +337,7 @@ impl Request {
             {
                 if !self.sizes.contains(&size) {
                     let sizes: Vec<_> = self.sizes.iter().map(|size| format!("--size {size}")).collect();
-                    return contradiction(format!(
-                        "{option} is about a size that {} leaves out",
-                        sizes.join(" ")
-                    ));
+                    return contradiction(format!("{option} names a size that {} excludes", sizes.join(" ")));
                 }
             }
         }
@@ -369,7 +366,7 @@ impl Request {
                     counts.iter().skip(index + 1).find(|o| (o.size, o.node) == (one.size, one.node))
                 {
                     return contradiction(format!(
-                        "{option} {one} and {option} {other} are about the same pool: give one"
+                        "{option} {one} and {option} {other} name the same pool: give only one"
                     ));
                 }
             }

@@ -35,7 +35,7 @@ pub struct PoolCount {
 /// The pages that one `--reserve` got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
-    /// What was asked.
+    /// The request.
     pub asked: PageCount,
     /// Persistent pages gained, on all nodes together.
     pub got: u64,
@@ -105,7 +105,7 @@ impl PoolCount {
         self.total.saturating_sub(self.surplus)
     }
 
-    /// What the pool has gained by `after`, of `asked` pages. More than was asked was somebody else's doing.
+    /// The pages that the pool has gained by `after`, at most `asked`: another process may have added more.
     #[must_use]
     pub fn gained(self, after: Self, asked: u64) -> u64 {
         after.persistent().saturating_sub(self.persistent()).min(asked)

@@ -21,7 +21,7 @@ pub enum Session {
     MemfdBackendFirst,
     /// Shows that the test can fail: the frontend maps its file privately, so nothing may be seen.
     Private,
-    /// Shows that the test can fail: the frontend hands over 4 KiB pages, which must be refused.
+    /// Shows that the test can fail: the frontend passes 4 KiB pages, which must be refused.
     Small,
 }
 

@@ -1,4 +1,4 @@
-//! What one finding tells about another: a limit that could not be read, and pages that were had in spite of it. Pure.
+//! Findings that settle others: a limit that could not be read does not matter if the pages were allocated. Pure.
 
 use super::catalogue::{HP401, HP402, HP509};
 use super::check::{Finding, Outcome};
@@ -14,7 +14,7 @@ pub fn settle(findings: &mut [Finding]) {
     let limits = findings.iter_mut().filter(|finding| [HP401, HP402].contains(&finding.id));
     for limit in limits.filter(|limit| limit.outcome == Outcome::Unknown && had.contains(&limit.size)) {
         limit.outcome = Outcome::Warn;
-        limit.summary.push_str("; yet all that is needed was had (HP509)");
+        limit.summary.push_str("; all needed pages were allocated nevertheless (HP509)");
     }
 }
 

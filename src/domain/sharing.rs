@@ -19,17 +19,17 @@ pub fn disagreement(words: &[(Role, Finding)]) -> Option<(Outcome, String, Becau
         if frontend.outcome != Outcome::Pass || backend.outcome != Outcome::Pass {
             return None;
         }
-        let expected = "frontend and backend see the same";
+        let expected = "frontend and backend see the same values";
         match (frontend.evidence.get(AGREED), backend.evidence.get(AGREED)) {
             (Some(frontend), Some(backend)) if frontend == backend => None,
             (Some(frontend), Some(backend)) => {
                 let seen = first_difference(frontend, backend);
-                let summary = "frontend and backend see different things".to_owned();
+                let summary = "frontend and backend see different values".to_owned();
                 Some((Outcome::Fail, summary, Because::new(expected, seen)))
             }
             (frontend, _) => {
                 let silent = if frontend.is_none() { "frontend" } else { "backend" };
-                let seen = format!("the {silent} reports a pass without saying of what");
+                let seen = format!("the {silent} reports a pass without evidence");
                 Some((Outcome::Unknown, seen.clone(), Because::new(expected, seen)))
             }
         }
@@ -74,7 +74,7 @@ mod tests {
             (json!({"device": 17}), Outcome::Fail, "inode: 5 at the frontend, nothing at the backend"),
             (json!({"device": 17, "inode": 5, "more": 1}), Outcome::Fail, "more: nothing at the frontend"),
             (json!([]), Outcome::Fail, "at the backend"),
-            (Value::Null, Outcome::Unknown, "the backend reports a pass without saying of what"),
+            (Value::Null, Outcome::Unknown, "the backend reports a pass without evidence"),
         ] {
             let (found, _, because) = disagreement(&words(one.clone(), other)).unwrap();
             assert_eq!(found, outcome);

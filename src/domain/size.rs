@@ -18,7 +18,7 @@ pub struct PageSize(NonZeroU64);
 
 /// A text that names no huge page size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no huge page size: {why} (write it as Kubernetes does: 2Mi, 1Gi, 64Ki)")]
+#[error("invalid huge page size '{text}': {why} (write it as Kubernetes does: 2Mi, 1Gi, 64Ki)")]
 pub struct PageSizeError {
     text: String,
     why: &'static str,
@@ -26,7 +26,7 @@ pub struct PageSizeError {
 
 /// A whole number of huge pages of one size: the only length that mmap, munmap and ftruncate of huge pages accept.
 ///
-/// munmap of a length that is no multiple of the page is EINVAL on hugetlbfs (seen on 6.18), so a length is
+/// munmap of a length that is not a multiple of the page is EINVAL on hugetlbfs (seen on 6.18), so a length is
 /// made from pages, never from bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HugeLen {
@@ -156,7 +156,7 @@ impl From<PageSize> for String {
 }
 
 /// A byte count in one of the spellings that [`PageSize`] accepts, of any value: mount options `size=` and cgroup
-/// limits are no page sizes. `None` if it is no such number or does not fit 64 bits.
+/// limits are not page sizes. `None` if it is not such a number or does not fit 64 bits.
 #[must_use]
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

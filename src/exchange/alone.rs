@@ -29,7 +29,7 @@ use crate::linux::numa_maps;
 pub enum Task {
     /// To own the memory.
     Frontend(Frontend),
-    /// To be handed it.
+    /// As the backend.
     Backend(Backend),
 }
 
@@ -105,7 +105,7 @@ pub enum Wait {
 /// To whom a role speaks.
 pub type Say<'a> = &'a mut dyn FnMut(&Said) -> io::Result<()>;
 
-/// Longer than any session; an [`Instant`] cannot be told what for ever is.
+/// Longer than any session; an [`Instant`] has no value for "never".
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Of the frames of a role that runs alone: either side knows the other's, as there is nobody to tell it.
@@ -115,7 +115,7 @@ const SEED: u64 = 0x6875_6765_7072_6f62;
 ///
 /// # Errors
 ///
-/// Whoever listens is gone. Nothing is held any more.
+/// The reader of the output is gone. Nothing is held any more.
 pub fn run(task: &Task, socket: OwnedFd, say: Say<'_>) -> io::Result<()> {
     let channel = Channel::new(socket);
     let end = match task {
@@ -134,7 +134,7 @@ pub fn run(task: &Task, socket: OwnedFd, say: Say<'_>) -> io::Result<()> {
 enum Stop {
     /// `fail` or `unknown`, and a sentence.
     Because(Outcome, String),
-    /// Whoever listens is gone.
+    /// The reader of the output is gone.
     Gone(io::Error),
 }
 
@@ -146,12 +146,12 @@ impl From<io::Error> for Stop {
 
 // === helpers ===
 
-#[allow(clippy::needless_pass_by_value)] // errors come by value, to be told and dropped
+#[allow(clippy::needless_pass_by_value)] // errors come by value, to be reported and dropped
 fn fail(text: impl ToString) -> Stop {
     Stop::Because(Outcome::Fail, text.to_string())
 }
 
-#[allow(clippy::needless_pass_by_value)] // errors come by value, to be told and dropped
+#[allow(clippy::needless_pass_by_value)] // errors come by value, to be reported and dropped
 fn unknown(text: impl ToString) -> Stop {
     Stop::Because(Outcome::Unknown, text.to_string())
 }

@@ -48,7 +48,7 @@ pub const PROTOCOL_FEATURES: u64 = protocol::MQ
     | protocol::STATUS
     | protocol::RESET_DEVICE;
 
-/// Somebody who looks on: the checks do.
+/// An observer of the session: the checks are one.
 pub trait Watch {
     /// A table was taken, or a region added: it is mapped, and not answered yet. `Err` refuses it, with the reason.
     ///
@@ -71,7 +71,7 @@ pub trait Watch {
     }
 }
 
-/// Nobody looks on.
+/// Observes nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Nobody;
 
@@ -85,7 +85,7 @@ pub enum End {
     Closed,
     /// The frontend hung up while vrings ran.
     Abandoned,
-    /// The time was up.
+    /// The deadline passed.
     Deadline,
 }
 
@@ -104,7 +104,7 @@ pub enum BackendError {
         source: TableError,
     },
     /// A file of the table has become shorter.
-    #[error("the memory was taken away: {0}")]
+    #[error("the memory became inaccessible: {0}")]
     Shrunk(TableError),
     /// A vring.
     #[error("vring {index}: {source}")]

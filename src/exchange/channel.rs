@@ -47,7 +47,7 @@ pub enum ChannelError {
     #[error("the peer closed the connection after {0} bytes of a message")]
     ClosedWithin(usize),
     /// The deadline passed without a message.
-    #[error("the peer was silent for {0:.1?}, waiting for {1}")]
+    #[error("the peer sent nothing for {0:.1?} while this side waited for {1}")]
     Silent(Duration, String),
     /// The peer stopped within a message.
     #[error("the peer stopped after {0} bytes of a message")]
@@ -62,7 +62,8 @@ pub enum ChannelError {
     },
     /// The conversation has reached its deadline; no answer alone took too long.
     #[error(
-        "the session's time was up, waiting for {what}; the slowest answer before, to {request}, took {took:.1?}"
+        "the session's deadline passed while waiting for {what}; the slowest answer before that, to {request}, took \
+         {took:.1?}"
     )]
     TimeUp {
         /// What was waited for.
@@ -73,19 +74,19 @@ pub enum ChannelError {
         took: Duration,
     },
     /// The peer does not read what is sent to it.
-    #[error("the peer took no byte of {0} until the deadline")]
+    #[error("the peer read no byte of {0} before the deadline")]
     NotReading(Request),
     /// More descriptors than any message has.
-    #[error("{0} descriptors with one message, more than {REGIONS_LIMIT}")]
+    #[error("{0} descriptors in one message, more than {REGIONS_LIMIT}")]
     TooManyFds(usize),
     /// The kernel could not give this process all the descriptors that were sent.
-    #[error("descriptors of a message are missing: RLIMIT_NOFILE of this process is reached")]
+    #[error("descriptors of a message are missing: this process has reached its RLIMIT_NOFILE")]
     FdsMissing,
-    /// What came is no message.
+    /// The bytes that arrived are not a message.
     #[error(transparent)]
     Message(#[from] MessageError),
     /// An answer to something else, or something else than an answer.
-    #[error("{expected} was expected, {got} came")]
+    #[error("expected {expected}, received {got}")]
     Unexpected {
         /// What this end waited for.
         expected: String,
@@ -244,7 +245,7 @@ impl Channel {
             Message { request, is_reply: true, .. } if *request == message.request => {
                 match answer.fds.len() {
                     0 => return Ok(answer.message.payload),
-                    count => format!("that and {count} descriptors"),
+                    count => format!("that, with {count} descriptors"),
                 }
             }
             Message { request, is_reply: true, .. } => format!("the answer to {request}"),

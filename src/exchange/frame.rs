@@ -1,4 +1,4 @@
-//! Frames that can be told apart: lost, doubled, altered, or somebody else's.
+//! Frames that are recognized as lost, duplicated, altered or foreign.
 //!
 //! Each frame is Ethernet of a local experimental type (IEEE 802, 0x88B5) with a sequence number, the run's seed, a
 //! digest over everything else, and a filling that depends on both. A real switch in between may carry them.
@@ -48,13 +48,13 @@ pub struct Tracker {
 /// What came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tally {
-    /// Frames of ours, each counted once, with every byte as it was sent.
+    /// Frames of this run, each counted once, with every byte unchanged.
     pub intact: u64,
     /// Bytes of those.
     pub bytes: u64,
     /// Frames of ours with other bytes.
     pub altered: u64,
-    /// Frames of ours that had come before, or so late that it cannot be told.
+    /// Frames of this run that had arrived before, or so late that this is not known.
     pub doubled: u64,
     /// Frames of another type: a switch's or a guest's own.
     pub foreign: u64,

@@ -69,7 +69,7 @@ pub enum FrontendError {
     /// An answer of the wrong kind.
     #[error("the answer to {request} is {answer}")]
     BadAnswer {
-        /// What was asked.
+        /// The request.
         request: Request,
         /// What came.
         answer: String,
@@ -81,7 +81,7 @@ pub enum FrontendError {
     #[error("the backend offers no queue pair: it answers 0 to GET_QUEUE_NUM")]
     NoQueuePair,
     /// The memory has more regions than the backend takes.
-    #[error("the backend takes {slots} memory regions, {needed} are needed (GET_MAX_MEM_SLOTS)")]
+    #[error("the backend accepts {slots} memory regions; {needed} are needed (GET_MAX_MEM_SLOTS)")]
     TooFewSlots {
         /// How many it takes.
         slots: u64,
@@ -271,7 +271,7 @@ impl Frontend {
         self.negotiated.protocol_features & bit != 0
     }
 
-    /// Sends a request that has no answer of its own, and waits for the acknowledgement where there is one.
+    /// Sends a request without an answer, and waits for the acknowledgement where there is one.
     fn tell(
         &mut self,
         request: Request,

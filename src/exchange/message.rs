@@ -100,7 +100,7 @@ pub enum Payload {
     Log {
         /// Bytes.
         size: u64,
-        /// Where it begins in the file handed over.
+        /// Where it begins in the file that is passed.
         offset: u64,
     },
     /// A part of the device's configuration space.
@@ -163,7 +163,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// The version is not 1.
-    #[error("{request} with flags {flags:#x}: version {}, not {VERSION}", flags & VERSION_MASK)]
+    #[error("{request} with flags {flags:#x}: version {} instead of {VERSION}", flags & VERSION_MASK)]
     Version {
         /// The request.
         request: Request,
@@ -179,7 +179,7 @@ pub enum MessageError {
         size: u32,
     },
     /// Its payload is not as long as the request says.
-    #[error("{request} with {size} bytes, not {expected}")]
+    #[error("{request} with {size} bytes instead of {expected}")]
     Size {
         /// The request.
         request: Request,

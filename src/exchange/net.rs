@@ -7,7 +7,7 @@ use super::ring::{Chain, Device, RingError};
 
 /// The longest frame that is taken, bytes: what a packet of 64 KiB and its headers may have.
 pub const LONGEST_FRAME: usize = 65_550;
-/// Where `num_buffers` stands in a header of 12 bytes.
+/// The offset of `num_buffers` in a header of 12 bytes.
 const BUFFERS_AT: usize = 10;
 /// The header of virtio 1.0, and of earlier devices where frames may span buffers.
 const LONG_HEADER: usize = 12;

@@ -1,8 +1,8 @@
 //! The frontend of a peer under test, `check --peer`: what a workload's frontend would do with this very vswitch.
 //!
-//! Three rules keep it from doing harm. The pages are taken and written to before they are handed over, so that they are
-//! charged to this process and the peer is not killed for want of one. No frame is sent unless frames were asked for. And
-//! a port that somebody uses is left alone: a vswitch gives its port to whoever connected last.
+//! Three rules keep it from doing harm. The pages are taken and written to before they are sent, so that they are
+//! charged to this process and the peer is not killed because there is no page left. No frame is sent unless frames
+//! were requested. And a port that is in use is left alone: a vswitch gives its port to the client that connected last.
 
 mod findings;
 mod process;
@@ -45,7 +45,7 @@ use task::{FRAME_BYTES, LINGER, PATIENCE, TO_CONNECT, TO_LISTEN};
 ///
 /// # Errors
 ///
-/// Whoever listens is gone. Nothing is held any more.
+/// The reader of the output is gone. Nothing is held any more.
 pub fn run(task: &Task, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let mut findings = Findings::new(task.size, output);
     let ended = session(task, listener, &mut findings);
@@ -53,7 +53,7 @@ pub fn run(task: &Task, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io:
 }
 
 fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
-    findings.step(HP613, "take the pages to hand over")?;
+    findings.step(HP613, "take the pages to share")?;
     join(task)?;
     let memory = memory(task)?;
 
@@ -108,11 +108,11 @@ fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findin
     findings.pass(HP612, in_short(who.name(), &agreed), evidence)?;
     let acknowledges = agreed.protocol_features & protocol::REPLY_ACK != 0;
 
-    findings.step(HP613, "hand over the memory table")?;
+    findings.step(HP613, "send the memory table")?;
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).map_err(|error| who.ended(HP613, &error))?;
     let pages = if task.pages == 1 { "page" } else { "pages" };
-    let table = format!("took {} {pages} of {}", task.pages, task.size);
+    let table = format!("accepted {} {pages} of {}", task.pages, task.size);
     if acknowledges {
         findings.pass(HP613, table.clone(), json!({ "proof": "acknowledged" }))?;
     }
@@ -134,7 +134,7 @@ fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findin
         taken = done.sent;
         who.judge_frames(task, &done, findings)?;
     } else {
-        findings.skip(HP615, "no frame was sent: --peer-transmit sends some")?;
+        findings.skip(HP615, "no frame was sent: use --peer-transmit to send some")?;
     }
 
     findings.step(HP614, "stop the queues")?;
@@ -153,7 +153,7 @@ fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findin
                 findings.pass(HP613, table, json!({ "proof": proof }))?;
             }
             let evidence = json!({ "proof": proof, "bases": bases, "rings_written_to": written });
-            findings.pass(HP614, "and both queues".to_owned(), evidence)?;
+            findings.pass(HP614, "accepted both queues".to_owned(), evidence)?;
         }
         None => {
             findings.skip(HP613, nothing)?;
@@ -163,12 +163,13 @@ fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findin
     Ok(())
 }
 
-/// Leaves the queues of a device of another type alone, or of one that cannot be told.
+/// Leaves the queues of a device of another or an unknown type alone.
 /// Starting one could end the process that serves it.
 fn only_memory(frontend: &Frontend, acknowledges: bool, findings: &mut Findings<'_>) -> Result<(), Stop> {
     let offered = frontend.offered();
-    let why =
-        format!("not a network device, or its features ({offered:#x}) do not tell: no queue was started");
+    let why = format!(
+        "not a network device, or its features ({offered:#x}) do not show that it is: no queue was started"
+    );
     if !acknowledges {
         findings.skip(HP613, &format!("the peer acknowledges nothing (no REPLY_ACK); {why}"))?;
     }
@@ -186,8 +187,8 @@ fn join(task: &Task) -> Result<(), Stop> {
     group.and_then(|group| group.join().map_err(|error| named(&error))).map_err(|why| {
         unknown(
             HP613,
-            "the cgroup cannot be joined",
-            format!("{directory}/cgroup.procs takes this process"),
+            "cannot join the cgroup",
+            format!("{directory}/cgroup.procs accepts this process"),
             why,
         )
     })
@@ -196,8 +197,8 @@ fn join(task: &Task) -> Result<(), Stop> {
 /// Pages, mapped, taken and written to.
 fn memory(task: &Task) -> Result<Memory, Stop> {
     let no_pages = |seen: String| {
-        // Whether pages can be had at all is judged elsewhere.
-        unknown(HP613, "no pages to hand over: see HP501, HP502 and HP605", "pages for the table", seen)
+        // HP501 checks whether pages are available at all.
+        unknown(HP613, "no pages to share: see HP501, HP502 and HP605", "pages for the table", seen)
     };
     let files = match task.pages {
         0 | 1 => vec![1],
@@ -220,7 +221,7 @@ fn memory(task: &Task) -> Result<Memory, Stop> {
             Err(error) if is_not_offered(&error) => {}
             taken => taken.map_err(|error| no_pages(format!("MADV_POPULATE_WRITE: {}", named(&error))))?,
         }
-        // A place outside of memory is a mistake of this program's own; nobody compares these bytes.
+        // A place outside the memory is a bug of this program; these bytes are not compared.
         let _ = pattern::write(&mapping.volatile(), page_bytes, task.seed);
     }
     Ok(memory)
@@ -253,13 +254,13 @@ fn frames(task: &Task, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<D
 
 // === helpers ===
 
-/// Stops if somebody is connected there, and goes on being so: a session that has just ended takes its time.
+/// Stops if another client stays connected there: a session that has just ended needs some time to disappear.
 fn leave_alone(path: &Path) -> Result<(), Stop> {
     let until = Instant::now() + TO_LISTEN;
-    // What cannot be told is no reason to stop: the option says that the port is to be nobody's.
+    // Not knowing is not a reason to stop: by the description of the option no workload uses the port.
     while unix_sockets::connected_at(&HostRoot::default(), path).get().is_some_and(|others| others > 0) {
         if Instant::now() >= until {
-            let summary = "somebody uses this port: left alone";
+            let summary = "the port is in use by another client and was left alone";
             let seen = format!("another connection to {}", path.display());
             return Err(unknown(HP612, summary, "a port that no workload uses", seen));
         }
@@ -268,15 +269,21 @@ fn leave_alone(path: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Nobody to talk to: a workload would find just as much.
+/// No peer: a workload would find none either.
 fn nobody(peer: &UnderTest, error: &SocketError) -> Stop {
     let expected = match peer.listen {
         true => format!("a peer that connects to {}", peer.socket),
         false => format!("a peer that listens on {}", peer.socket),
     };
     match error {
-        SocketError::Refused { .. } => unknown(HP612, "the socket could not be used", expected, error),
-        _ => Stop::found(HP612, Outcome::Fail, "nobody is there", expected, error.to_string()),
+        SocketError::Refused { .. } => unknown(HP612, "cannot use the socket", expected, error),
+        _ => Stop::found(
+            HP612,
+            Outcome::Fail,
+            "no process is at the other end of the socket",
+            expected,
+            error.to_string(),
+        ),
     }
 }
 

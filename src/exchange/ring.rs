@@ -3,7 +3,7 @@
 //! Source: virtio 1.1, 2.6 "Split Virtqueues". Not offered, and refused if used: indirect descriptors, EVENT_IDX.
 //!
 //! Ordering. Each index has one writer. The writer stores it with Release after everything that it announces; the
-//! reader loads it with Acquire before it reads any of that. Before either side asks whether the other wants to be told
+//! reader loads it with Acquire before it reads any of that. Before either side checks whether the other wants to be notified
 //! (`flags`), it puts a full fence between its own index and that question: store then load of two places is the one
 //! order that Release and Acquire do not give, and without it both could go to sleep.
 //!
@@ -26,7 +26,7 @@ pub const LARGEST: u16 = 32768;
 /// A descriptor's bytes.
 pub const DESCRIPTOR_BYTES: usize = 16;
 
-/// The chain goes on at `next`.
+/// The chain continues at `next`.
 const NEXT: u16 = 1;
 /// The device writes; otherwise it reads.
 const WRITE: u16 = 2;
@@ -38,7 +38,7 @@ const NO_NOTIFICATION: u16 = 1;
 /// What is wrong with a ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
-    /// The size is no power of two, or too large.
+    /// The size is not a power of two, or too large.
     #[error("a vring of {0} descriptors: not a power of two, or more than {LARGEST}")]
     Size(u32),
     /// A part of the ring, or a buffer, is not in memory.
@@ -55,9 +55,7 @@ pub enum RingError {
         alignment: u64,
     },
     /// An index is ahead by more than can be outstanding.
-    #[error(
-        "the index of the {ring} ring jumped to {to}, {most} entries at most being possible from {from} on"
-    )]
+    #[error("the index of the {ring} ring jumped to {to}; from {from}, at most {most} entries are possible")]
     Jumped {
         /// `available` or `used`.
         ring: &'static str,
@@ -76,8 +74,8 @@ pub enum RingError {
         /// How many there are.
         size: u16,
     },
-    /// A chain goes on at a descriptor that the queue does not have.
-    #[error("descriptor {from} goes on at {next} of {size}")]
+    /// A chain continues at a descriptor that the queue does not have.
+    #[error("descriptor {from} continues at {next} of {size}")]
     NoSuchNext {
         /// The descriptor.
         from: u16,
@@ -107,8 +105,8 @@ pub enum RingError {
         /// Its flags.
         flags: u16,
     },
-    /// A buffer to read stands after one to write.
-    #[error("the chain at descriptor {0} has a buffer to read after one to write")]
+    /// A readable buffer follows a writable one.
+    #[error("the chain at descriptor {0} has a readable buffer after a writable one")]
     Order(u16),
     /// A buffer is too short for what has to be in it.
     #[error("the chain at descriptor {head} has {bytes} bytes, fewer than {least}")]
@@ -131,7 +129,7 @@ pub enum RingError {
         most: u64,
     },
     /// The used ring gives back what is not with the device.
-    #[error("the used ring gives back buffer {0}, which the device did not have")]
+    #[error("the used ring returns buffer {0}, which the device did not have")]
     NeverOffered(u32),
     /// The used ring claims more bytes than the buffer has.
     #[error("the used ring claims {claimed} bytes in buffer {id} of {bytes}")]
@@ -144,10 +142,10 @@ pub enum RingError {
         bytes: u32,
     },
     /// The ring was in memory that the table does not have any more.
-    #[error("its memory was taken away while it runs: the table has no region")]
+    #[error("the memory table has no region while the ring runs")]
     NoMemory,
     /// The memory of a ring is shorter than the ring. A mistake of this program's own.
-    #[error("a ring lies outside of its memory: {0}")]
+    #[error("a ring lies outside its memory: {0}")]
     Memory(String),
 }
 
@@ -187,7 +185,7 @@ pub const fn used_bytes(size: u16) -> usize {
 ///
 /// # Errors
 ///
-/// It is no power of two, or more than [`LARGEST`].
+/// It is not a power of two, or more than [`LARGEST`].
 pub fn checked_size(num: u32) -> Result<u16, RingError> {
     u16::try_from(num)
         .ok()
@@ -267,7 +265,7 @@ fn suppress_notifications(ring: &VolatileSlice<'_>, quiet: bool) -> Result<(), R
     Ok(())
 }
 
-/// Whether the other side wants to be told of what was just published.
+/// Whether the other side wants to be notified of what was just published.
 fn wants_notification(its_ring: &VolatileSlice<'_>) -> Result<bool, RingError> {
     fence(Ordering::SeqCst);
     Ok(u16::from_le(flags(its_ring)?.load(Ordering::Relaxed)) & NO_NOTIFICATION == 0)

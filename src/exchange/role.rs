@@ -4,8 +4,8 @@
 //! table is the sign that the other side has done its part with the memory. Each reports every check of the session as
 //! it saw it; `domain::sharing` holds the two against each other.
 //!
-//! Order of a session. The table has one region: whoever is first takes the pages and writes, the other reads and writes
-//! its own. Then frames; then a table of two regions while the rings run, and frames again; then rings anew, with
+//! Order of a session. The table has one region: the first side takes the pages and writes, the other reads and writes
+//! its bytes. Then frames; then a table of two regions while the rings run, and frames again; then rings again, with
 //! buffers in both regions.
 
 mod backend;
@@ -76,7 +76,7 @@ pub enum Source {
     Directory(String),
 }
 
-/// What is left of a phase for a worker to say that its time was up.
+/// The time of a phase that is kept for a worker to report that its deadline passed.
 const MARGIN: Duration = Duration::from_secs(1);
 /// What a session without a deadline gets.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -88,7 +88,7 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The reader of `output` is gone, or the task is none. Nothing is held any more.
 pub fn run(task: &Task, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let (Role::Frontend(session) | Role::Backend(session)) = task.role else {
-        let why = format!("{} is no role of a session", task.role);
+        let why = format!("{} is not a role of a session", task.role);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     };
     let mut ledger = Ledger::new(session, task.size, output);

@@ -26,7 +26,7 @@ pub struct Listener {
 /// A meeting that did not come about.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Nobody listened until the deadline.
+    /// No process listened before the deadline.
     #[error("cannot connect to {} within {waited:.1?}: {}", path.display(), named(.source))]
     Connect {
         /// Where.
@@ -36,19 +36,19 @@ pub enum SocketError {
         /// The last answer.
         source: io::Error,
     },
-    /// Nobody connected until the deadline.
-    #[error("nobody connected to {} within {waited:.1?}", path.display())]
+    /// No peer connected before the deadline.
+    #[error("no peer connected to {} within {waited:.1?}", path.display())]
     Nobody {
         /// Where.
         path: PathBuf,
         /// How long was waited.
         waited: Duration,
     },
-    /// Somebody else listens there.
-    #[error("somebody else listens on {}", .0.display())]
+    /// Another process listens there.
+    #[error("another process listens on {}", .0.display())]
     InUse(PathBuf),
     /// What is there is no socket, and is left alone.
-    #[error("{} is there and is no socket", .0.display())]
+    #[error("{} exists and is not a socket", .0.display())]
     NoSocket(PathBuf),
     /// A system call was refused.
     #[error("{call} {}: {}", path.display(), named(.source))]
@@ -65,11 +65,11 @@ pub enum SocketError {
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Connects, trying until the deadline while nobody listens there.
+/// Connects, and retries until the deadline while no process listens there.
 ///
 /// # Errors
 ///
-/// Nobody listened, or the path cannot be used.
+/// No process listened, or the path cannot be used.
 pub fn connect(path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
     let began = Instant::now();
     loop {
@@ -99,7 +99,7 @@ fn try_connect(path: &Path) -> Result<OwnedFd, Errno> {
 // === impl Listener ===
 
 impl Listener {
-    /// Listens on a path. A socket that a killed process left there is replaced, one that somebody listens on is not.
+    /// Listens on a path. The socket of a killed process is replaced, one on which a process listens is not.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// Nobody did until the deadline.
+    /// No peer did before the deadline.
     pub fn accept(&self, deadline: Instant) -> Result<OwnedFd, SocketError> {
         accept(&self.socket, &self.path, deadline)
     }
@@ -142,7 +142,7 @@ impl Listener {
 ///
 /// # Errors
 ///
-/// Nobody did until the deadline.
+/// No peer did before the deadline.
 pub fn accept(socket: &UnixListener, path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
     let began = Instant::now();
     let refused = |call, source| SocketError::Refused { call, path: path.to_owned(), source };
@@ -150,7 +150,7 @@ pub fn accept(socket: &UnixListener, path: &Path, deadline: Instant) -> Result<O
         match socket.accept() {
             Ok((stream, _)) => return Ok(stream.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // Whoever it was has gone again.
+            // The peer has gone again.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(refused("accept", error)),
@@ -166,13 +166,13 @@ pub fn accept(socket: &UnixListener, path: &Path, deadline: Instant) -> Result<O
 impl Drop for Listener {
     fn drop(&mut self) {
         if self.path.symlink_metadata().is_ok_and(|stat| (stat.dev(), stat.ino()) == self.made) {
-            // Nobody is left to tell; the next one replaces it.
+            // The error cannot be reported; the next listener replaces the socket.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a socket that nobody listens on.
+/// Removes a socket on which no process listens.
 fn remove_stale(path: &Path) -> Result<(), SocketError> {
     let refused = |call| move |source| SocketError::Refused { call, path: path.to_owned(), source };
     if !path.symlink_metadata().map_err(refused("stat"))?.file_type().is_socket() {

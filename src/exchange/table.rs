@@ -55,8 +55,8 @@ pub enum TableError {
     /// A region of no bytes.
     #[error("region {0} is empty")]
     Empty(usize),
-    /// Something about a region is no multiple of 4 KiB.
-    #[error("region {index}: its {what} {number:#x} is no multiple of 4096")]
+    /// A number of a region is not a multiple of 4 KiB.
+    #[error("region {index}: its {what} {number:#x} is not a multiple of 4096")]
     Unaligned {
         /// Which region.
         index: usize,
@@ -66,7 +66,7 @@ pub enum TableError {
         number: u64,
     },
     /// A region goes beyond the end of an address space.
-    #[error("region {index}: its {what} {number:#x} and its {bytes:#x} bytes go beyond 64 bits")]
+    #[error("region {index}: its {what} {number:#x} and its {bytes:#x} bytes exceed 64 bits")]
     Wraps {
         /// Which region.
         index: usize,
@@ -88,7 +88,7 @@ pub enum TableError {
         space: &'static str,
     },
     /// The descriptor is a socket, an eventfd, a directory…
-    #[error("region {0}: its descriptor is no regular file")]
+    #[error("region {0}: its descriptor is not a regular file")]
     NotAFile(usize),
     /// The file has ordinary pages.
     #[error("region {index}: its file is not on hugetlbfs, its pages are of {page_bytes} bytes")]
@@ -99,13 +99,13 @@ pub enum TableError {
         page_bytes: u64,
     },
     /// The file has huge pages of another size.
-    #[error("region {index}: its file has pages of {found}, not of {wanted}")]
+    #[error("region {index}: its file has pages of {found} instead of {wanted}")]
     OtherSize {
         /// Which region.
         index: usize,
         /// What it has.
         found: String,
-        /// What was asked for.
+        /// The end of the region.
         wanted: PageSize,
     },
     /// The file ends before the region does.
@@ -233,7 +233,7 @@ impl Table {
             .ok_or(Outside { space: "guest", address, bytes: bytes as u64 })
     }
 
-    /// Looks whether every file still reaches as far as its region does. That a moment later it does too, nobody knows.
+    /// Checks whether every file still covers its region. It may shrink a moment later.
     ///
     /// # Errors
     ///

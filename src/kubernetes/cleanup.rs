@@ -1,5 +1,5 @@
 //! `hugeprobe cleanup`: removes what hugeprobe wrote on Nodes and the probe pods it left, and nothing else. The chart's
-//! uninstall hook runs it under an account of its own; run twice, it finds nothing the second time.
+//! uninstall hook runs it under a separate account; run twice, it finds nothing the second time.
 //!
 //! ## Rights
 //!
@@ -51,8 +51,8 @@ pub enum CleanupError {
     /// The API server.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// Whoever reads went away.
-    #[error("cannot tell what was done: {0}")]
+    /// The reader closed the output.
+    #[error("cannot write the report: {0}")]
     Write(#[from] io::Error),
 }
 
@@ -72,7 +72,7 @@ pub async fn run(
         if pass > 0 {
             sleep(PAUSE).await;
         }
-        // Pods first: nobody is to probe while the Node is swept.
+        // Pods first: no probe may run while the Node is swept.
         let pods = sweep_pods(api, scope, namespace, out, &mut done).await?;
         let nodes = sweep_nodes(api, scope, out, &mut done).await?;
         if !pods && !nodes {
@@ -165,7 +165,9 @@ async fn sweep_nodes(
                     done.nodes += 1;
                     writeln!(out, "node {}: {removed}", node.name())?;
                 }
-                Err(error) if is_gone(&error) => writeln!(out, "node {}: gone meanwhile", node.name())?,
+                Err(error) if is_gone(&error) => {
+                    writeln!(out, "node {}: deleted in the meantime", node.name())?;
+                }
                 Err(error) => failed(&error, out, done)?,
             }
         }

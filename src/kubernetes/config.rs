@@ -1,4 +1,4 @@
-//! What the agent is told: agent.json, which the chart renders from its values. What makes no sense is refused with a
+//! The agent's configuration: agent.json, which the chart renders from its values. An invalid value is refused with a
 //! sentence that names the value, before anything is done.
 
 #[cfg(test)]
@@ -28,11 +28,11 @@ pub struct Config {
     pub watch_node: bool,
     /// How often the pools are read; sysfs does not notify.
     pub tick_seconds: u64,
-    /// How long a verdict stands before it is made again, 20 % more or less.
+    /// How long a verdict is valid before it is renewed, 20 % more or less.
     pub renew_minutes: u64,
     /// The sizes looked at; empty: every one that has pages or is expected.
     pub sizes: Vec<PageSize>,
-    /// What nodes should have. All entries that match a node add up; where none does, the boot command line stands.
+    /// What nodes should have. All entries that match a node add up; if none does, the boot command line counts.
     pub expectations: Vec<NodeExpectation>,
     /// Whether the pods of the node may be listed, in all namespaces.
     pub pod_accounting: bool,
@@ -127,7 +127,7 @@ pub struct ProbeConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeerConfig {
     /// Its socket on the node: an absolute path, of `A-Z a-z 0-9 . _ -` and two components at least, none of which begins
-    /// with a dot. The directory is what a probe pod gets, as the socket may be made anew.
+    /// with a dot. A probe pod gets the directory, because the socket may be created again.
     pub host_path: String,
     /// Whether it connects, and the socket is made for it (OVS: dpdkvhostuserclient).
     #[serde(default)]
@@ -157,8 +157,8 @@ pub struct ResidentConfig {
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It is no such JSON.
-    #[error("the configuration is not understood: {0}")]
+    /// The JSON cannot be parsed.
+    #[error("the configuration cannot be parsed: {0}")]
     Form(#[from] serde_json::Error),
     /// A value that makes no sense.
     #[error("the configuration's {key} {why}")]
@@ -204,8 +204,8 @@ impl Config {
         Ok(config)
     }
 
-    /// What is asked of a node with these labels: every entry that matches, added up. Of two needs of the same pool the
-    /// larger one stands.
+    /// The request for a node with these labels: every entry that matches, added up. Of two needs of the same pool the
+    /// larger one counts.
     #[must_use]
     pub fn request(&self, labels: &BTreeMap<String, String>) -> Request {
         let mut request =
@@ -240,7 +240,8 @@ impl Config {
         if let Some(peer) = &self.peer {
             peer.validate()?;
             if (self.profile, self.mode) != (Profile::Privileged, Mode::ProbePods) {
-                let why = "takes profile privileged and mode probePods: a path of the host is mounted";
+                let why =
+                    "requires profile privileged and mode probePods, because a path of the host is mounted";
                 return Err(refused("peer", &why));
             }
         }
@@ -248,7 +249,7 @@ impl Config {
             Mode::ProbePods => self.probe.validate(self.profile),
             Mode::Resident if !self.resident.directory.starts_with('/') => Err(refused(
                 "resident.directory",
-                &format!("'{}' is no absolute path", self.resident.directory),
+                &format!("'{}' is not an absolute path", self.resident.directory),
             )),
             Mode::Resident => self.probe.validate_pages(),
         }
@@ -288,7 +289,13 @@ impl PeerConfig {
             return Ok(());
         }
         let path = self.host_path.escape_debug();
-        Err(refused("peer.hostPath", &format!("'{path}' is no plain path of a socket in a directory")))
+        Err(refused(
+            "peer.hostPath",
+            &format!(
+                "'{path}' is not the path of a socket in a directory (each part may have only letters, digits, '.', \
+                 '_' and '-', and may not begin with '.')"
+            ),
+        ))
     }
 }
 
@@ -340,7 +347,10 @@ impl ProbeConfig {
             ("probe.memory", &self.memory),
         ] {
             if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-                return Err(refused(key, &format!("'{}' is empty or has white space", text.escape_debug())));
+                return Err(refused(
+                    key,
+                    &format!("'{}' is empty or contains white space", text.escape_debug()),
+                ));
             }
         }
         for (key, id) in [
@@ -350,7 +360,7 @@ impl ProbeConfig {
         ] {
             match id {
                 Some(id) if !(0..=i64::from(u32::MAX)).contains(&id) => {
-                    return Err(refused(key, &format!("{id} is no id")));
+                    return Err(refused(key, &format!("{id} is not a valid id")));
                 }
                 Some(0) if profile == Profile::Restricted && key == "probe.runAsUser" => {
                     return Err(refused(key, &"0 is root, which the restricted profile does not allow"));
@@ -376,7 +386,7 @@ fn within(key: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), Confi
     if range.contains(&value) {
         return Ok(());
     }
-    Err(refused(key, &format!("is {value}: from {} to {} makes sense", range.start(), range.end())))
+    Err(refused(key, &format!("is {value}, but must be from {} to {}", range.start(), range.end())))
 }
 
 fn refused(key: &str, why: &impl ToString) -> ConfigError {

@@ -3,8 +3,9 @@
 //! A pure reconciler takes observations in and gives actions out; a thin runtime around it makes the calls. Nothing here maps
 //! a page: that is done by the probe pods.
 //!
-//! [`config`] and [`names`] are what it is told and how things are called; [`reconcile`] decides; [`probe_pod`] is what it asks
-//! for, [`pod_outcome`] what came of it; [`publication`] and [`event`] are what the Node shows of it.
+//! [`config`] and [`names`] are its configuration and the names of its keys; [`reconcile`] decides;
+//! [`probe_pod`] is the pod that it creates, [`pod_outcome`] the result; [`publication`] and [`event`] are what the Node
+//! shows of it.
 
 pub mod agent;
 pub mod api;

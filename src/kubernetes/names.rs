@@ -7,7 +7,7 @@ use crate::domain::size::PageSize;
 /// The field manager of every apply, the same for all agents.
 pub const MANAGER: &str = "hugeprobe";
 
-/// What all annotations and labels begin with. Whatever stands under it on a Node is hugeprobe's.
+/// The prefix of all annotations and labels. Every key on a Node with this prefix is hugeprobe's.
 pub const PREFIX: &str = "hugeprobe.io/";
 
 /// `pass`, `warn`, `fail`, `unknown` or `none`: annotation (exact) and label (`pass` includes warnings; no label for none).
@@ -43,7 +43,7 @@ pub const CONDITION: &str = "hugeprobe.io/HugepagesReady";
 /// Events' `reportingController`.
 pub const CONTROLLER: &str = "hugeprobe.io/agent";
 
-/// Where events about Nodes live: with a namespace of its own, `kubectl describe node` would not find one.
+/// The namespace of events about Nodes: in any other, `kubectl describe node` would not find them.
 pub const EVENT_NAMESPACE: &str = "default";
 
 /// Label of a probe pod: the application.
@@ -64,7 +64,7 @@ pub fn pool(size: PageSize) -> String {
     format!("{PREFIX}pool.{size}")
 }
 
-/// Annotation: what came of the sharing of a size.
+/// Annotation: the result of sharing for a size.
 #[must_use]
 pub fn share(size: PageSize) -> String {
     format!("{PREFIX}share.{size}")
@@ -76,7 +76,7 @@ pub fn probe(size: PageSize) -> String {
     format!("{PREFIX}probe.{size}")
 }
 
-/// Annotation: what a check found that is no pass.
+/// Annotation: the result of a check that does not pass.
 #[must_use]
 pub fn check(id: CheckId, size: Option<PageSize>) -> String {
     match size {

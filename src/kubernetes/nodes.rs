@@ -1,4 +1,4 @@
-//! `hugeprobe nodes`: what stands on the nodes of a cluster, weighed against their boots and the clock. Reads, and
+//! `hugeprobe nodes`: the verdict of each node of a cluster, judged by its boot and the clock. Reads, and
 //! nothing else.
 //!
 //! ## Rights
@@ -20,11 +20,11 @@ const PIECE: u32 = 200;
 /// Between two looks, at least.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What stands on the nodes of `selector`, by name.
+/// Reads the verdicts of the nodes of `selector`, by name.
 ///
 /// # Errors
 ///
-/// See [`ApiError`]; what was read before is not told.
+/// See [`ApiError`]; what was read before is dropped.
 pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> {
     let mut slim = Vec::new();
     let mut token = None;

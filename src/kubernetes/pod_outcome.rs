@@ -1,8 +1,8 @@
 //! What a probe pod's status says: whether it waits, runs or has ended, and how.
 //!
-//! Three ends are told apart. It ran, and its containers left a report or did not: that is evidence. It could not run
-//! because somebody else has the pages, the CPU or the place: the node is busy, which says nothing about it. It could not
-//! run for any other reason: nobody knows.
+//! There are three kinds of end. It ran, and its containers left a report or did not: that is evidence. It could not run
+//! because another pod has the pages, the CPU or the place: the node is busy, which says nothing about it. It could not
+//! run for any other reason: the result is unknown.
 //!
 //! Reasons are short and the same for the same cause: they are published, and a Node is written only when something changed.
 
@@ -18,7 +18,7 @@ use crate::probe::container::Terminated;
 /// What a pod is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
-    /// Not scheduled, for want of something; it may still be.
+    /// Not scheduled, because something is lacking; it may still be scheduled.
     Pending {
         /// What that means if it lasts.
         if_it_lasts: End,
@@ -39,13 +39,13 @@ pub enum Stage {
 pub enum End {
     /// Both containers ran and ended; frontend first.
     Reported(Box<[Terminated; 2]>),
-    /// Somebody else has what it takes; why.
+    /// Other pods have the resources that it needs; why.
     Busy(String),
     /// It could not run to its end, for another reason.
     Unknown(String),
 }
 
-/// What is kept of a reason that somebody else worded, characters.
+/// How much is kept of a reason from another program, in characters.
 const KEPT: usize = 80;
 
 /// What a pod is doing, by its status.
@@ -61,7 +61,7 @@ pub fn stage(pod: &Pod) -> Stage {
         return Stage::Ended(End::Reported(Box::new(both)));
     }
     if matches!(status.and_then(|status| status.phase.as_deref()), Some("Failed" | "Succeeded")) {
-        return Stage::Ended(End::Unknown("it ended without its containers having run".to_owned()));
+        return Stage::Ended(End::Unknown("the pod ended before its containers ran".to_owned()));
     }
     if let Some(end) = unscheduled(status) {
         return Stage::Pending { if_it_lasts: end };
@@ -72,7 +72,7 @@ pub fn stage(pod: &Pod) -> Stage {
     Stage::Starting { stuck: containers::stuck(status) }
 }
 
-/// What it means that a pod is gone before it was seen to end, and nobody here deleted it.
+/// What it means that a pod is gone before it was seen to end, and this agent did not delete it.
 #[must_use]
 pub fn gone() -> End {
     // A pod that was preempted before it ran leaves no trace but this.
@@ -86,7 +86,7 @@ fn pushed_out(pod: &Pod, status: Option<&PodStatus>) -> Option<End> {
         "Preempting" | "Preempted" => return Some(End::Busy("preempted".to_owned())),
         "Evicted" => return Some(End::Busy("evicted".to_owned())),
         "NodeShutdown" | "Shutdown" | "Terminated" | "NodeLost" => {
-            return Some(End::Unknown(format!("the node goes down ({reason})")));
+            return Some(End::Unknown(format!("the node is shutting down ({reason})")));
         }
         _ => {}
     }
@@ -109,9 +109,9 @@ fn refused(status: Option<&PodStatus>) -> Option<End> {
         reason if reason.starts_with("OutOf") => End::Busy(line(reason, KEPT)),
         // What is left does not fit on one NUMA node.
         "TopologyAffinityError" => {
-            End::Busy("TopologyAffinityError: not to be had on one NUMA node now".to_owned())
+            End::Busy("TopologyAffinityError: no single NUMA node has the resources now".to_owned())
         }
-        "DeadlineExceeded" => End::Unknown("DeadlineExceeded: it did not end in its time".to_owned()),
+        "DeadlineExceeded" => End::Unknown("DeadlineExceeded: the pod exceeded its time limit".to_owned()),
         // UnexpectedAdmissionError, NodeAffinity, AppArmor, SysctlForbidden, ...
         reason => End::Unknown(line(&format!("{reason}: refused by the kubelet"), KEPT)),
     })
@@ -123,7 +123,7 @@ fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
     let Some(scheduled) = scheduled else {
         // Not seen by any scheduler yet.
         return (!containers::any_known(status))
-            .then(|| End::Unknown("no scheduler has looked at it".to_owned()));
+            .then(|| End::Unknown("no scheduler has processed the pod".to_owned()));
     };
     if scheduled.status == "True" {
         return None;
@@ -136,7 +136,7 @@ fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
         End::Busy("Too many pods".to_owned())
     } else {
         let reason = scheduled.reason.as_deref().unwrap_or("not scheduled");
-        End::Unknown(line(&format!("{reason}: the scheduler finds no place"), KEPT))
+        End::Unknown(line(&format!("{reason}: the scheduler finds no suitable node"), KEPT))
     })
 }
 

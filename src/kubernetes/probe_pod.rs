@@ -1,6 +1,7 @@
 //! The probe pod: one per node and size, as like a workload's as can be, and out of everybody's way.
 //!
-//! The admission policy of the chart holds every agent to exactly this shape; whoever changes one changes the other.
+//! The admission policy of the chart restricts every agent to exactly this shape; a change of one requires a change
+//! of the other.
 
 #[cfg(test)]
 mod tests;
@@ -86,7 +87,7 @@ impl Asked {
     }
 }
 
-/// The node's vswitch, as the frontend sees it. It gets no frame: the port may be somebody's.
+/// The node's vswitch, as the frontend sees it. It gets no frame: a workload may use the port.
 fn peer(peer: &PeerConfig) -> Peer {
     Peer { socket: format!("{PEER}/{}", peer.name()), listen: peer.listen, transmit: 0 }
 }
@@ -239,7 +240,7 @@ pub fn judges_syscalls(config: &Config) -> bool {
     config.workload_seccomp == WorkloadSeccomp::RuntimeDefault && config.profile == Profile::Restricted
 }
 
-/// Requests and limits are the same, for every resource: QoS class Guaranteed, as a workload with CPUs of its own has it.
+/// Requests and limits are the same, for every resource: QoS class Guaranteed, as of a workload with exclusive CPUs.
 fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequirements {
     let probe = &config.probe;
     let mut amounts = BTreeMap::from([

@@ -1,6 +1,6 @@
 //! What a Node shows of a verdict: annotations, labels and a condition, and the one server-side apply that carries them.
 //!
-//! Whoever applies sends everything: what is left out is taken away by the API server. Texts are bounded and printable,
+//! An apply sends everything: the API server removes what is left out. Texts are bounded and printable,
 //! wherever they come from; of free pages there is none, since they change without anything having changed.
 
 #[cfg(test)]
@@ -25,7 +25,7 @@ pub const ANNOTATION_CHARS: usize = 140;
 /// What a condition's message and an event's note may have, bytes.
 pub const MESSAGE_BYTES: usize = 1024;
 
-/// Everything that a verdict is told by.
+/// The facts that a verdict is published with.
 #[derive(Debug)]
 pub struct Facts<'a> {
     /// Of the node.
@@ -66,7 +66,7 @@ pub struct Condition {
     pub status: String,
     /// CamelCase: the catalogue's reason of what is wrong.
     pub reason: String,
-    /// What stands behind it.
+    /// The findings behind it.
     pub message: String,
 }
 
@@ -206,7 +206,7 @@ impl Facts<'_> {
     /// `2Mi pass, 1Gi fail: HP105 no free page`.
     fn summary(&self) -> String {
         if self.sizes.is_empty() && self.verdict == Verdict::None {
-            return "no huge pages, and none expected".to_owned();
+            return "pools are empty and none were required".to_owned();
         }
         let sizes: Vec<_> = self.sizes.iter().map(|one| format!("{} {}", one.size, one.verdict)).collect();
         let sizes = sizes.join(", ");
@@ -225,19 +225,19 @@ impl Facts<'_> {
                 format!("{message}. {} ({}). hugeprobe explain {}", check.remedy, check.reason, check.id);
         }
         message = match self.unseen() {
-            Some(unseen) => format!("{message}. Profile {}, which does not see {unseen}", self.profile),
+            Some(unseen) => format!("{message}. Profile {}, which does not cover {unseen}", self.profile),
             None => format!("{message}. Profile {}", self.profile),
         };
         line(&message, MESSAGE_BYTES)
     }
 
-    /// What nobody looked at for want of a right.
+    /// What could not be checked without a permission.
     fn unseen(&self) -> Option<String> {
         let blind = |id| {
             let mut about = self.findings.iter().filter(|finding| finding.id == id).peekable();
             about.peek().is_some() && about.all(|finding| finding.outcome == Outcome::Skip)
         };
-        let unseen: Vec<_> = [(catalogue::HP105, "who holds pages"), (catalogue::HP202, "use outside pods")]
+        let unseen: Vec<_> = [(catalogue::HP105, "owners of pages"), (catalogue::HP202, "use outside pods")]
             .into_iter()
             .filter(|(id, _)| blind(*id))
             .map(|(id, what)| format!("{what} ({id})"))

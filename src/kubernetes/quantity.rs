@@ -11,7 +11,10 @@ pub fn in_pages(resource: &str, amount: &str) -> Option<(PageSize, Reading<u64>)
         Some(bytes) if bytes % size.bytes() == 0 => Reading::Known(bytes / size.bytes()),
         _ => {
             let text: String = amount.chars().take(40).collect();
-            Reading::Malformed(format!("{resource}: '{}' is no whole number of pages", text.escape_debug()))
+            Reading::Malformed(format!(
+                "{resource}: '{}' is not a whole number of pages",
+                text.escape_debug()
+            ))
         }
     };
     Some((size, pages))

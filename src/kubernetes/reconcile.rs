@@ -1,12 +1,12 @@
 //! The reconciler: observations in, actions out, without clock or I/O.
 //!
-//! It is driven by level, not by edge: each observation changes what is known, and then everything is decided anew from
+//! It is driven by level, not by edge: each observation changes what is known, and then everything is decided again from
 //! what is known. So it does not matter which observation was lost, came twice or came late, and after an outage the latest
 //! state is published, once.
 //!
-//! [`inspection`] says what the machine's facts amount to; [`probing`] decides when a probe is due and what came of it;
-//! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the agent before left on the Node;
-//! [`publishing`] holds what is decided against what the Node shows.
+//! [`inspection`] judges the machine's facts; [`probing`] decides when a probe is due and takes its result;
+//! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the previous agent left on the Node;
+//! [`publishing`] compares the decision with what the Node shows.
 
 mod action;
 mod adoption;
@@ -38,8 +38,8 @@ pub use view::{ProbeView, View};
 impl Reconciler {
     /// Takes in what was seen, and says what is to be done, in this order; the last is always [`Action::WakeAt`].
     ///
-    /// `now` may step back and forth. `random` is a number that nobody else has: it spreads what all agents would otherwise do
-    /// at once.
+    /// `now` may step back and forth. `random` is a number that differs between agents: it spreads what all agents
+    /// would otherwise do at once.
     pub fn step(&mut self, now: Timestamp, random: u64, observation: Observation) -> Vec<Action> {
         self.clock.advance(now, random);
         self.observe(observation);
@@ -83,7 +83,7 @@ impl Reconciler {
                 self.deleted(&uid, &result);
             }
             Done::Listed(refusal) => {
-                // Whoever may not look has nothing left over to remove; the name of a pod that is there tells when one is made.
+                // Without permission to list there are no leftovers to remove; a name conflict shows a pod that exists.
                 self.observed.pods |= matches!(refusal, Refusal::Forbidden(_));
                 self.not_listed(&refusal);
             }

@@ -22,7 +22,7 @@ pub struct SlimPod(pub Pod);
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
 pub struct List<T> {
-    /// Where it stands.
+    /// Its identity.
     #[serde(default)]
     pub metadata: ListMeta,
     /// What is in it.
@@ -34,7 +34,7 @@ pub struct List<T> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ListMeta {
-    /// From where a watch goes on.
+    /// The version from which a watch continues.
     pub resource_version: String,
     /// Where the next piece begins; empty at the end.
     pub r#continue: String,

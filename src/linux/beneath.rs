@@ -1,8 +1,8 @@
 //! Opens what lies below a directory, and follows no symbolic link on the way.
 //!
-//! A process with more rights than the owner of a directory must not be led elsewhere: whoever may write there can swap a
+//! A process with more rights than the owner of a directory must not be redirected: a user who may write there can swap a
 //! directory for a link at any moment. openat2(2) does the same with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, and is not
-//! there before Linux 5.6, nor where an older seccomp profile answers EPERM to it.
+//! available before Linux 5.6, nor where an older seccomp profile answers EPERM to it.
 
 use std::fs::File;
 use std::io;

@@ -1,6 +1,6 @@
 //! What the boot command line asks for: `hugepagesz=`, `hugepages=`, `default_hugepagesz=` in `/proc/cmdline`.
 //!
-//! The kernel's own rules, which are not what one would guess: the first `hugepages=` of a size stands and a later one is
+//! The kernel's own rules, which are not what one would guess: the first `hugepages=` of a size counts and a later one is
 //! ignored, and `hugepages=` before any size beats what is asked for the default size by name.
 //!
 //! Source: Documentation/admin-guide/kernel-parameters.txt and `hugepages_setup()` and its neighbours in `mm/hugetlb.c`
@@ -105,7 +105,7 @@ impl Line {
             return false;
         }
         let Some(size) = parse_size(value) else { return false };
-        // A size that was named before stays where it is: `hugepages=` goes on to mean the size named last.
+        // A size that was named before keeps its value: `hugepages=` still refers to the size named last.
         if !self.sizes.contains(&size) {
             self.sizes.push(size);
             self.current = Some(size);

@@ -108,7 +108,7 @@ impl CounterFiles {
         })
     }
 
-    /// Reads them all. They are no snapshot: somebody else's page may move between two of them.
+    /// Reads them all. They are not a snapshot: another process's page may move between two of them.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use super::root::HostRoot;
 use crate::domain::reading::Reading;
 
-/// Whether the CPU has pages of 1 GiB (`pdpe1gb`). `Absent` where that is no question: not an x86.
+/// Whether the CPU has pages of 1 GiB (`pdpe1gb`). `Absent` on other CPUs than x86.
 #[must_use]
 pub fn has_1gi(root: &HostRoot) -> Reading<bool> {
     root.table("/proc/cpuinfo").and_then(|text| parse_cpuinfo(&text).map_or(Reading::Absent, Reading::Known))

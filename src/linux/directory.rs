@@ -34,7 +34,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
     let file = match opened {
         Ok(file) => file,
         Err(error) => {
-            let answer = format!("opening {} answered: {error}", path.display());
+            let answer = format!("cannot open {}: {error}", path.display());
             directory.kind = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                     Reading::Known(DirectoryKind::NotADirectory(what_is_at(path)))
@@ -51,7 +51,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
         file.metadata().ok().map(|data| format!("{}:{}", major(data.dev()), minor(data.dev())));
     directory.kind = match fstatfs(&file) {
         Ok(answer) => kind_of(&answer),
-        Err(errno) => Reading::Unreadable(format!("fstatfs of {} answered: {errno}", path.display())),
+        Err(errno) => Reading::Unreadable(format!("fstatfs of {} failed: {errno}", path.display())),
     };
     if matches!(directory.kind, Reading::Known(DirectoryKind::Hugetlbfs { .. })) {
         directory.writable = Reading::Known(try_to_create(&file));
@@ -94,18 +94,18 @@ fn try_to_create(directory: impl AsFd) -> WriteAttempt {
     let first = unnamed_file::create(&directory);
     match (&first, unnamed_file::create(&directory)) {
         (Ok(_), Err(Refused { call, errno: Errno::ENOSPC })) => {
-            WriteAttempt::LastInode(format!("{call} of a second file answered: {}", Errno::ENOSPC))
+            WriteAttempt::LastInode(format!("{call} of a second file failed: {}", Errno::ENOSPC))
         }
         (Ok(_), _) => WriteAttempt::Allowed,
         (Err(Refused { call: "unlink", errno }), _) => {
-            WriteAttempt::Failed(format!("a file was created, but unlink answered: {errno}"))
+            WriteAttempt::Failed(format!("a file was created, but unlink failed: {errno}"))
         }
         (Err(Refused { call, errno }), _) => refusal(call, *errno),
     }
 }
 
 fn refusal(call: &str, errno: Errno) -> WriteAttempt {
-    let answer = format!("{call} answered: {errno}");
+    let answer = format!("{call} failed: {errno}");
     match errno {
         Errno::EROFS => WriteAttempt::ReadOnly(answer),
         Errno::EACCES | Errno::EPERM => WriteAttempt::Denied(answer),
@@ -127,12 +127,12 @@ fn what_is_at(path: &Path) -> String {
         } else if kind.is_block_device() || kind.is_char_device() {
             "a device"
         } else {
-            "something that is no directory"
+            "not a directory"
         };
         return name.to_owned();
     }
     match std::fs::read_link(path) {
-        Ok(target) => format!("a symbolic link to {}, which leads nowhere", target.display()),
+        Ok(target) => format!("a symbolic link to {}, which does not exist", target.display()),
         Err(_) => "nothing".to_owned(),
     }
 }
@@ -202,7 +202,7 @@ mod tests {
             ("file/below", "nothing"),
             ("to-file", "a regular file"),
             ("fifo", "a named pipe"),
-            ("dangling", "a symbolic link to /nowhere/at/all, which leads nowhere"),
+            ("dangling", "a symbolic link to /nowhere/at/all, which does not exist"),
         ] {
             assert_eq!(kind(&at(name)), DirectoryKind::NotADirectory(what.into()), "{name}");
         }

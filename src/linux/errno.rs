@@ -24,7 +24,7 @@ pub fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
 }
 
-/// Whether the kernel does not offer what was asked of it, or does not let this process: EINVAL, ENOSYS, EPERM.
+/// Whether the kernel does not offer a request, or does not allow it to this process: EINVAL, ENOSYS, EPERM.
 #[must_use]
 pub fn is_not_offered(error: &io::Error) -> bool {
     [Errno::EINVAL, Errno::ENOSYS, Errno::EPERM].iter().any(|errno| is(error, *errno))

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use rustix::io::ReadWriteFlags;
 
-/// The read offset that means "where it stands": preadv2(2).
+/// The read offset that means "the current position": preadv2(2).
 const WHERE_IT_STANDS: u64 = u64::MAX;
 
 /// An eventfd, or what can stand in for one: a pipe, a socket.
@@ -47,7 +47,7 @@ impl Event {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(()),
             // Pipes before 6.4. Poll has said that it is readable; a peer that empties its own pipe in between waits
-            // for us, and whoever started us ends that.
+            // for us, and our parent ends that.
             Err(rustix::io::Errno::OPNOTSUPP) => {
                 rustix::io::read(&self.0, &mut count).map(drop).map_err(Into::into)
             }

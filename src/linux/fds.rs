@@ -11,10 +11,10 @@ use nix::libc::{self, c_int};
 /// `F_SETSIG` in `include/uapi/asm-generic/fcntl.h`.
 const F_SETSIG: c_int = 10;
 
-/// Whether anybody but `file` has the file open or mapped: any process of the machine, in whatever namespace, and a
-/// descriptor on its way through a socket too. `file` must be open for reading alone.
+/// Whether any other descriptor or mapping of the file exists: of any process of the machine, in any namespace, or a
+/// descriptor in transit through a socket. `file` must be open for reading only.
 ///
-/// The kernel grants a write lease (fcntl(2), F_SETLEASE) in the other case only. The lease is given back at once; whoever
+/// The kernel grants a write lease (fcntl(2), F_SETLEASE) only if there is none. The lease is given back at once; a process that
 /// opens the file in between waits for that.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ const F_SETSIG: c_int = 10;
 /// must say that it has them).
 pub fn is_used_elsewhere(file: &File) -> io::Result<bool> {
     let fd = file.as_raw_fd();
-    // Whoever waits for the lease has a signal sent, by default SIGIO, which kills. This one is ignored by default.
+    // A process that waits for the lease makes the kernel send a signal, by default SIGIO, which kills. This one is ignored.
     // SAFETY: fcntl with an integer argument touches no memory of this process; `fd` is open as long as `file` is.
     Errno::result(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) })?;
     // SAFETY: as above.

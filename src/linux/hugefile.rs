@@ -32,11 +32,11 @@ pub enum FileSource<'a> {
     Memfd,
     /// A directory of a hugetlbfs that is mounted.
     Directory(&'a Path),
-    /// A hugetlbfs of its own that is never attached to a path and goes with the file. Takes CAP_SYS_ADMIN, kernel 5.2.
+    /// A private hugetlbfs that is never attached to a path and goes with the file. Requires CAP_SYS_ADMIN, kernel 5.2.
     Unattached,
 }
 
-/// A file that was not to be had.
+/// A file that could not be opened or created.
 #[derive(Debug, thiserror::Error)]
 pub enum HugeFileError {
     /// A system call was refused.
@@ -50,10 +50,10 @@ pub enum HugeFileError {
         source: io::Error,
     },
     /// The directory is on another file system.
-    #[error("{0} is no hugetlbfs")]
+    #[error("{0} is not a hugetlbfs")]
     NotHugetlbfs(String),
     /// The directory is hugetlbfs of another page size.
-    #[error("{path} has pages of {}, not of {wanted}", human_bytes(*.found))]
+    #[error("{path} has pages of {} instead of {wanted}", human_bytes(*.found))]
     OtherSize {
         /// The directory.
         path: String,

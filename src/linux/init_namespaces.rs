@@ -47,7 +47,7 @@ fn locate(root: &HostRoot, table: &str, directory: &str) -> Result<Directory, St
         .filter_map(|mount| Some((mount, below(&mount.path)?)))
         .min_by_key(|(_, rest)| rest.len())
         .map(|(mount, rest)| (mount.device.to_owned(), format!("{}{rest}", mount.root.trim_end_matches('/'))))
-        .ok_or_else(|| format!("{table} has no mount that {directory} is on"))
+        .ok_or_else(|| format!("{table} has no mount for {directory}"))
 }
 
 #[cfg(test)]

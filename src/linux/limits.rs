@@ -15,8 +15,8 @@ const OPEN_FILES: &str = "/proc/self/fdinfo";
 /// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
 const CLOSE_ON_EXEC: u64 = 0o2_000_000;
 
-/// Lifts the soft limit of descriptors to the hard one, as DPDK does at its start. Whoever is started from here has it so;
-/// where it is refused, a step that lacks descriptors tells.
+/// Raises the soft limit of descriptors to the hard one, as DPDK does at its start. Child processes inherit it;
+/// if the kernel refuses, a step that lacks descriptors reports that.
 pub fn raise_nofile() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
@@ -85,12 +85,8 @@ pub fn parse_limits(text: &str) -> Limits {
 }
 
 /// Descriptors of this process that stay open across execve. Until a guardian is started, they are those that this process
-/// inherited. Absent in a captured tree.
-#[must_use]
-pub fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
-    if !root.is_live() {
-        return Reading::Absent;
-    }
+/// inherited.
+fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
     root.names(OPEN_FILES).and_then(|names| {
         let mut inherited = Vec::new();
         for number in names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2) {
@@ -127,7 +123,7 @@ fn live(resource: Resource) -> Reading<Limit> {
     let finite = |value| (value != RLIM_INFINITY).then_some(value);
     match getrlimit(resource) {
         Ok((soft, hard)) => Reading::Known(Limit { soft: finite(soft), hard: finite(hard) }),
-        Err(errno) => Reading::Unreadable(format!("getrlimit({resource:?}) answered: {errno}")),
+        Err(errno) => Reading::Unreadable(format!("getrlimit({resource:?}) failed: {errno}")),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::digits::parse_digits;
 /// garbage, and `0-4294967295` must not become gigabytes.
 pub const MOST: usize = 65_536;
 
-/// The numbers of a list, ascending and each once; `None` if it is no list, or names more than [`MOST`] numbers.
+/// The numbers of a list, ascending and each once; `None` if it is not a list, or names more than [`MOST`] numbers.
 ///
 /// An empty text is the empty list: a NUMA node without CPUs has it. The form `0-31:1/2` (of each two the first one) is
 /// taken too: the kernel reads it, though it never prints it.

@@ -46,7 +46,7 @@ pub struct Mapping {
 pub enum Fill {
     /// At the first touch of each.
     OnTouch,
-    /// In mmap itself, as far as they can be had: MAP_POPULATE fails without a word.
+    /// In mmap itself, as far as they are available: MAP_POPULATE does not report failure.
     AtOnce,
 }
 
@@ -99,7 +99,7 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// mmap(2): ENOMEM if the reservation is refused, EINVAL if the offset is no multiple of the file's page size.
+    /// mmap(2): ENOMEM if the reservation is refused, EINVAL if the offset is not a multiple of the file's page size.
     pub fn file(
         fd: BorrowedFd<'_>,
         len: HugeLen,
@@ -144,7 +144,7 @@ impl Mapping {
     #[must_use]
     pub fn volatile(&self) -> VolatileSlice<'_> {
         // SAFETY: the range is mapped readable and writable for as long as `self` is borrowed. A file that shrinks under
-        // it raises SIGBUS, which is no access to other memory.
+        // it raises SIGBUS, which is not an access to other memory.
         unsafe { VolatileSlice::new(self.start.as_ptr().cast(), self.bytes) }
     }
 
@@ -245,10 +245,10 @@ impl Mapping {
             )
         };
         checked(answer)?;
-        u32::try_from(node).map_err(|_| io::Error::other("the kernel names no node"))
+        u32::try_from(node).map_err(|_| io::Error::other("the kernel reports no node"))
     }
 
-    /// Gives the memory back. Dropping does the same and has nobody to tell of a failure.
+    /// Gives the memory back. Dropping does the same but cannot report a failure.
     ///
     /// # Errors
     ///
@@ -259,7 +259,7 @@ impl Mapping {
 
     fn release(&mut self) -> io::Result<()> {
         match self.kind {
-            // SAFETY: the range is what mmap gave, and nobody can hold a slice of it: `self` is borrowed exclusively,
+            // SAFETY: the range is what mmap gave, and no slice of it can exist: `self` is borrowed exclusively,
             // and either being dropped or never used again.
             Kind::Mmap => unsafe { mman::munmap(self.start, self.bytes) }.map_err(Into::into),
             // SAFETY: as above, with what shmat gave.

@@ -7,7 +7,7 @@ use crate::domain::size::PageSize;
 
 const MEMINFO: &str = "/proc/meminfo";
 
-/// Bytes of memory that the kernel has put aside as broken. `Absent`: built without CONFIG_MEMORY_FAILURE.
+/// Bytes of memory that the kernel has set aside as broken. `Absent`: built without CONFIG_MEMORY_FAILURE.
 #[must_use]
 pub fn hardware_corrupted(root: &HostRoot) -> Reading<u64> {
     field(root, "HardwareCorrupted", parse_kilobytes)

@@ -83,7 +83,7 @@ pub fn options(list: &str) -> impl Iterator<Item = &str> {
     .filter(|option| !option.is_empty())
 }
 
-/// Undoes the kernel's octal escapes (`\040` for a space); a backslash that begins none stands for itself.
+/// Undoes the kernel's octal escapes (`\040` for a space); a backslash that begins none is kept.
 ///
 /// Source: `mangle_path()` in `fs/seq_file.c` escapes space, tab, newline, backslash, and `#` in the source, all ASCII.
 #[must_use]

@@ -1,6 +1,6 @@
 //! The hugetlbfs mounts that this process sees, with their options.
 //!
-//! What the kernel shows is not what was typed (seen on 6.18): `size=50%` and `size=3M` show as bytes, rounded down to
+//! The kernel does not show options as they were given (seen on 6.18): `size=50%` and `size=3M` show as bytes, rounded down to
 //! whole pages; `pagesize=1G` as `1024M`.
 //! Source: `hugetlbfs_show_options()` in `fs/hugetlbfs/inode.c`.
 

@@ -58,7 +58,7 @@ pub enum PoolError {
         source: io::Error,
     },
     /// No thread could be bound to the node with set_mempolicy(2), as is necessary while other nodes have surplus pages.
-    #[error("cannot set the pool of NUMA node {node} alone, as other nodes have surplus pages: {source}")]
+    #[error("cannot set the pool of NUMA node {node} alone because other nodes have surplus pages: {source}")]
     Unbound {
         /// The node.
         node: u32,

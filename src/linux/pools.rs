@@ -19,7 +19,7 @@ const NODES: &str = "/sys/devices/system/node";
 /// Every pool that the kernel offers, smallest size first.
 ///
 /// `Absent`: a kernel without hugetlb. `Unreadable`: the sizes cannot be listed. A counter that cannot be had is so in
-/// its own pool and spoils no other. A directory whose name is no size is ignored.
+/// that pool only. A directory whose name is not a size is ignored.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<Vec<Pool>> {
     root.names(POOLS).map(|names| {

@@ -53,7 +53,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
 ///
 /// # Errors
 ///
-/// sendmsg(2): EAGAIN (`WouldBlock`) if there is no room, EPIPE if nobody reads any more; never SIGPIPE. EINVAL for more
+/// sendmsg(2): EAGAIN (`WouldBlock`) if there is no room, EPIPE if no process reads any more; never SIGPIPE. EINVAL for more
 /// descriptors than the kernel sends at once.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];

@@ -108,7 +108,7 @@ impl RunDirectory {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(self.failed("open", errno)),
         };
-        let own = rustix::fs::fstat(&directory).map_err(|errno| self.failed("look at", errno))?;
+        let own = rustix::fs::fstat(&directory).map_err(|errno| self.failed("examine", errno))?;
         let mode = own.st_mode & 0o7777;
         if own.st_uid != nix::unistd::geteuid().as_raw() || mode & 0o077 != 0 {
             return Err(RunDirectoryError::NotOurs { path: self.0.clone(), uid: own.st_uid, mode });
@@ -117,7 +117,7 @@ impl RunDirectory {
         let there = match rustix::fs::statat(CWD, &self.0, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(there) => there,
             Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(self.failed("look at", errno)),
+            Err(errno) => return Err(self.failed("examine", errno)),
         };
         if (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino) {
             Ok(Some(Locked { path: self.0.clone(), directory }))
@@ -183,7 +183,7 @@ impl Locked {
     ///
     /// It cannot be made, or a run of that name has one.
     pub fn create(&self, run: &str) -> Result<JournalFile, RunDirectoryError> {
-        let failed = |source: io::Error| call("make the journal of a run in", &self.path, source);
+        let failed = |source: io::Error| call("create the journal of a run in", &self.path, source);
         let journal = JournalFile::create(&self.directory, run).map_err(failed)?;
         journal.lock().map_err(failed)?;
         Ok(journal)
@@ -226,7 +226,7 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Not empty: others have journals there. Any other failure leaves an empty directory, which harms nobody.
+        // Not empty: others have journals there. Any other failure leaves an empty directory, which does no harm.
         let _ = rustix::fs::rmdir(&self.path);
     }
 }

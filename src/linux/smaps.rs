@@ -1,6 +1,6 @@
 //! What the kernel says about one of this process's own mappings: its page size, and how many huge pages it holds.
 //!
-//! Nobody else moves these numbers, so they tell our own pages from everybody's counters.
+//! Other processes do not change these numbers, so they show our own pages, unlike the counters of the machine.
 //! Source: `/proc/self/smaps`, Documentation/filesystems/proc.rst.
 
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `/proc/net/unix`: whether somebody is connected at a path. Of this network namespace alone.
+//! `/proc/net/unix`: whether a process is connected at a path. Of this network namespace only.
 //!
 //! A socket that was accepted bears the path of the one that listens (`unix_stream_connect()`), and tells its state
 //! (`unix_seq_show()`).

@@ -42,9 +42,9 @@ pub struct Alone {
 /// What is being done, for a person to follow.
 #[derive(Debug)]
 pub enum News<'a> {
-    /// The socket is there, and nobody has come yet.
+    /// The socket exists, and no peer has connected yet.
     Listening(&'a Path),
-    /// Nobody listens there yet, as far as is known.
+    /// No process listens on it yet, as far as is known.
     Connecting(&'a Path),
     /// The peer is there.
     Met,
@@ -71,12 +71,12 @@ pub(super) struct Assignment {
     pub(super) task: Task,
 }
 
-/// How often signals are looked for while nobody has come.
+/// How often signals are checked while no peer has connected.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
-/// How long the worker has to say by itself that its time was up.
+/// How long the worker has to report by itself that its deadline passed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The size of a frontend's pages: the one asked for, or the smallest with as many pages to be had.
+/// The size of a frontend's pages: the requested one, or the smallest of which enough pages are available.
 ///
 /// # Errors
 ///
@@ -93,7 +93,7 @@ pub fn run(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> End {
 fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
     let deadline = alone.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
     let mut supervisor = Supervisor::new()
-        .map_err(|error| unknown(format!("cannot take over signals (signalfd): {error}")))?;
+        .map_err(|error| unknown(format!("cannot set up signal handling (signalfd): {error}")))?;
     let socket = meet(alone, deadline, &mut supervisor, news)?;
     news(News::Met);
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -118,26 +118,26 @@ fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
         // Nothing, as time passes; anything else would be a mistake of the worker's, and its end tells.
         Err(_) => {}
     });
-    let ended = ended.into_iter().next().ok_or_else(|| unknown("no worker was started".to_owned()))?;
+    let ended = ended.into_iter().next().ok_or_else(|| unknown("no worker started".to_owned()))?;
     // A worker in the foreground is hit by the same Ctrl-C, and may have died of it before it was ended.
     if let Some(by) = supervisor.broken_off() {
-        return Err(unknown(format!("broken off by {by}")));
+        return Err(unknown(format!("interrupted by {by}")));
     }
     match (end, ended.ending) {
         (Some(end), Ending::Exited(0)) => Ok(end),
         (_, Ending::Signalled { name, raised_by_kernel: true }) => Err(End {
             outcome: Outcome::Fail,
             text: format!(
-                "killed by {name}: the memory is not what it was said to be, or a limit was reached"
+                "killed by {name}: the memory is not what the peer announced, or a limit was reached"
             ),
         }),
         (_, Ending::Signalled { name, .. }) => Err(unknown(format!("the worker was killed by {name}"))),
         (_, Ending::Exited(code)) => {
             Err(unknown(format!("the worker exited with code {code}: {}", ended.log.trim())))
         }
-        (_, Ending::Deadline) => Err(unknown("the worker did not end when its time was up".to_owned())),
-        (_, Ending::BrokenOff(by)) => Err(unknown(format!("broken off by {by}"))),
-        (_, Ending::NotStarted(why)) => Err(unknown(format!("the worker could not be started: {why}"))),
+        (_, Ending::Deadline) => Err(unknown("the worker exceeded its time limit".to_owned())),
+        (_, Ending::BrokenOff(by)) => Err(unknown(format!("interrupted by {by}"))),
+        (_, Ending::NotStarted(why)) => Err(unknown(format!("the worker could not start: {why}"))),
     }
 }
 
@@ -167,14 +167,14 @@ fn meet(
             Err(error) => error,
         };
         if let Some(by) = supervisor.look() {
-            return Err(unknown(format!("broken off by {by}")));
+            return Err(unknown(format!("interrupted by {by}")));
         }
         let time_is_up = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if time_is_up || !is_passing(&error) {
             if let SocketError::Connect { waited, .. } | SocketError::Nobody { waited, .. } = &mut error {
                 *waited = began.elapsed();
             }
-            // Somebody is there, with whom no vhost-user can be spoken: that is told.
+            // A process is there that does not speak vhost-user: that is reported.
             let outcome = if is_of_another_kind(&error) { Outcome::Fail } else { Outcome::Unknown };
             return Err(End { outcome, text: error.to_string() });
         }

@@ -1,4 +1,4 @@
-//! What a worker process is told: one JSON argument, so that `ps` shows what it is about.
+//! The assignment of a worker process: one JSON argument, so that `ps` shows what it is about.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +14,11 @@ pub const VERB: &str = "worker";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
-    /// The run's nonce: a part that does not carry it belongs to somebody else.
+    /// The run's nonce: a part without it belongs to another run.
     pub run: String,
     /// The process that started this one; if it is gone already, so is the worker.
     pub parent: i32,
-    /// Whether the worker waits, after each step that it announces, to be told to go on: by a byte that comes on its
+    /// Whether the worker waits for permission after each step that it announces: for a byte that comes on its
     /// standard output, a socket then. For `walk`.
     #[serde(default)]
     pub stepwise: bool,

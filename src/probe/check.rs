@@ -45,17 +45,17 @@ pub enum CheckError {
     #[error("--peer-listen: {0}")]
     Listen(#[from] SocketError),
     /// Signals could not be taken over.
-    #[error("cannot take over signals (signalfd): {0}")]
+    #[error("cannot set up signal handling (signalfd): {0}")]
     Signals(io::Error),
-    /// No nonce to be had.
-    #[error("cannot make a nonce for this run: {0}")]
+    /// No nonce is available.
+    #[error("cannot create a nonce for this run: {0}")]
     Nonce(io::Error),
 }
 
 /// How long a run waits for another one that is replaying the journals of killed runs.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Who follows a run while it goes on.
+/// Follows a run while it lasts.
 pub trait Progress {
     /// This is being done now.
     fn step(&mut self, what: &str);
@@ -65,7 +65,7 @@ pub trait Progress {
     fn replayed(&mut self, replayed: &Replayed);
 }
 
-/// Makes one run on the machine under `root` and reports it. `progress` hears what is being done.
+/// Makes one run on the machine under `root` and reports it. `progress` gets each step.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     let begin = Instant::now();
     let run = nonce().map_err(CheckError::Nonce)?;
     let role_cgroups = gather::role_cgroups(request)?;
-    // Before all else: somebody else may have the path.
+    // First of all: another process may have the path.
     let peer = request.peer.as_ref().filter(|peer| peer.listen && root.is_live());
     let listener = peer.map(|peer| Listener::new(Path::new(&peer.socket))).transpose()?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
@@ -84,7 +84,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         replayed.push(one);
     };
     // Before the guardian: every worker inherits its pipe, and no workload does.
-    let inherited_files = limits::inherited_files(root);
+    let inherited_files = limits::read(root).inherited_files;
     let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
@@ -200,7 +200,7 @@ pub(super) fn start(
     Ok(Start { arguments, stdin, control, time: Some(time), keep: true })
 }
 
-/// What came of a worker.
+/// The report of a worker.
 pub(super) fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerReport {
     let (role, size) = (work.role(), work.size());
     let Ended { output, log, ending } = ended;
@@ -211,7 +211,7 @@ pub(super) fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerRepor
     WorkerReport { role, size, part, ending, log }
 }
 
-/// What a phase is about, for whoever follows the run.
+/// The name of a phase, for the progress line.
 fn about(job: &Job) -> String {
     let Some(work) = job.workers.first() else { return String::new() };
     let what = match work {
@@ -274,12 +274,12 @@ fn measurements(findings: &[Finding]) -> Map<String, serde_json::Value> {
     measurements
 }
 
-/// A name for this run that nobody else has.
+/// A unique name for this run.
 pub(super) fn nonce() -> io::Result<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/uuid").map(|uuid| uuid.trim().to_owned())
 }
 
-/// A seed that differs from run to run: stale bytes of another are told from those of this one.
+/// A seed that differs from run to run, so that stale bytes of another run are recognized.
 pub(super) fn seed(run: &str) -> u64 {
     run.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))

@@ -1,7 +1,7 @@
 //! What runs in the two containers of a probe pod, and what the agent makes of what they leave behind.
 //!
 //! Each container is an orchestrator like `check`: it reads its own mount and limits, starts one worker after another, and
-//! says in the end what came of them. For a session each starts one of the pair, and the two meet at a socket in a
+//! reports their results at the end. For a session each starts one of the pair, and the two meet at a socket in a
 //! directory that both see, one socket for each session. A session's socket is there only once the backend's worker of
 //! the session before has been reaped, and a worker is started only when the two have met: so never more than one
 //! session holds pages, whatever happened in the last.

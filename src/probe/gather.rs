@@ -61,7 +61,7 @@ pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, RoleCgroupError> {
     })
 }
 
-/// Whether somebody holds pages of this pool, as far as can be told: a counter that cannot be read may hide some.
+/// Whether any process holds pages of this pool, as far as is known: a counter that cannot be read may hide some.
 fn has_pages_in_use(pool: &Pool) -> bool {
     match (&pool.total, &pool.free) {
         (Reading::Known(total), Reading::Known(free)) => total > free,

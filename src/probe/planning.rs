@@ -1,4 +1,4 @@
-//! From what is there and what was asked for: which sizes are looked at, which checks each gets, and which workers run.
+//! The plan, from the inventory and the request: which sizes are checked, which checks each gets, and which workers run.
 
 mod facts;
 mod job;
@@ -76,7 +76,7 @@ pub fn plan(
 }
 
 /// The plan for `size` in a probe pod whose containers may take `pages`, and the workers that it takes, the
-/// same for both containers and for whoever reads what they say. `--dir` of the request is the pod's hugetlbfs.
+/// same for both containers and for the reader of their messages. `--dir` of the request is the pod's hugetlbfs.
 /// `no_syscalls` says why HP407 is not tried there, if so.
 #[must_use]
 pub fn plan_in_pod(

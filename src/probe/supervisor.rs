@@ -2,7 +2,7 @@
 //! off, and reaps every one.
 //!
 //! All waiting happens in one poll(2) over the workers' pipes, a signalfd and the guardian's pipe. SIGINT, SIGTERM and
-//! SIGHUP are blocked and arrive there, so that a run that is broken off still gives back, merges and prints.
+//! SIGHUP are blocked and arrive there, so that a run that is interrupted still gives back, merges and prints.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -46,11 +46,11 @@ pub struct Start {
     pub control: Option<(UnixStream, UnixStream)>,
     /// How long it may take; `None` for as long as a person likes.
     pub time: Option<Duration>,
-    /// Whether its output is kept, up to [`PART_LIMIT`], or only heard: for a worker that speaks as long as it lives.
+    /// Whether its output is kept, up to [`PART_LIMIT`], or only read: for a worker that writes as long as it lives.
     pub keep: bool,
 }
 
-/// What came of it.
+/// How it ended.
 #[derive(Debug)]
 pub struct Ended {
     /// What it wrote to standard output, at most one byte more than [`PART_LIMIT`].
@@ -104,7 +104,7 @@ impl<'g> Supervisor<'g> {
     ///
     /// # Errors
     ///
-    /// No descriptor to be had for them.
+    /// No descriptor is available for them.
     pub fn new() -> io::Result<Self> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
@@ -121,19 +121,19 @@ impl<'g> Supervisor<'g> {
         self.guardian = Some(guardian);
     }
 
-    /// By what the run was broken off, if it was.
+    /// What interrupted the run, if anything.
     #[must_use]
     pub fn broken_off(&self) -> Option<&str> {
         self.broken_off.as_deref()
     }
 
-    /// By what the run was broken off, if a signal has come by now: for whoever waits for something else meanwhile.
+    /// What interrupted the run, if a signal has come by now: for callers that wait for something else meanwhile.
     pub fn look(&mut self) -> Option<&str> {
         self.take_signals();
         self.broken_off()
     }
 
-    /// Readable when a signal has come that breaks the run off: for whoever waits for something else meanwhile.
+    /// Readable when a signal has come that interrupts the run: for callers that wait for something else meanwhile.
     #[must_use]
     pub fn signals(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
@@ -275,7 +275,7 @@ impl Worker {
         let ended = match self.child.try_wait() {
             Ok(Some(status)) => Some(status),
             Ok(None) => None,
-            // ECHILD: it is dead, and somebody else has reaped it. What it wrote tells whether it came to its end.
+            // ECHILD: it is dead, and another thread has reaped it. Its output shows whether it completed.
             Err(_) => Some(ExitStatus::default()),
         };
         if ended.is_some() {
@@ -314,7 +314,7 @@ impl From<Result<Worker, Ending>> for Ended {
                 let ending = match (worker.killed, worker.status) {
                     (Some(ending), _) => ending,
                     (None, Some(status)) => ending_of(status),
-                    (None, None) => Ending::NotStarted("it was not waited for".to_owned()),
+                    (None, None) => Ending::NotStarted("its exit status was not collected".to_owned()),
                 };
                 Self {
                     output: worker.output.bytes,

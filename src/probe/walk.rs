@@ -69,7 +69,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
         backend_cgroup: walk.backend_cgroup.clone(),
         ..Request::default()
     };
-    // Sooner than anything is taken: what was typed may be none.
+    // Before any page is taken: the arguments may be invalid.
     gather::role_cgroups(&request).map_err(CheckError::Cgroup)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let mut note = |one: Replayed| show(&Shown::Replayed(&one));
@@ -170,12 +170,12 @@ fn why_stopped(report: &WorkerReport) -> Option<String> {
     let who = name(report.role);
     let why = match (&report.ending, &report.part) {
         (Ending::Exited(0), Ok(part)) if part.ended => return None,
-        (Ending::Exited(_), Err(error)) => format!("reports what cannot be read: {error}"),
+        (Ending::Exited(_), Err(error)) => format!("sent a report that cannot be read: {error}"),
         (Ending::Exited(code), _) => format!("exited with code {code}: {}", report.log.trim()),
         (Ending::Signalled { name, .. }, _) => format!("was killed by {name}"),
-        (Ending::Deadline, _) => "did not end in time".to_owned(),
+        (Ending::Deadline, _) => "exceeded its time limit".to_owned(),
         (Ending::BrokenOff(by), _) => return Some(format!("interrupted by {by}")),
-        (Ending::NotStarted(why), _) => format!("could not be started: {why}"),
+        (Ending::NotStarted(why), _) => format!("could not start: {why}"),
     };
     Some(format!("the {who} {why}"))
 }
@@ -185,7 +185,7 @@ pub(super) fn choose(root: &HostRoot, size: Option<PageSize>, pages: u64) -> Res
     let pools = pools::read(root);
     let Some(known) = pools.known() else {
         let why = pools.why_unknown().unwrap_or_default();
-        return Err(WalkError::NoPage(format!("cannot tell what pools there are: {why}")));
+        return Err(WalkError::NoPage(format!("cannot list the pools: {why}")));
     };
     let obtainable = |pool: &Pool| Some(pool.available()?.saturating_add(pool.growable().unwrap_or(0)));
     let help = "set nr_hugepages, or try --reserve 2Mi=16 as root";
@@ -194,7 +194,7 @@ pub(super) fn choose(root: &HostRoot, size: Option<PageSize>, pages: u64) -> Res
             match known.iter().find(|pool| pool.size == size).map(|pool| (pool, obtainable(pool))) {
                 Some((pool, Some(there))) if there >= pages => Ok(pool.clone()),
                 Some((_, Some(there))) => Err(WalkError::NoPage(format!(
-                    "{pages} pages of {size} are wanted and {there} can be had: {help}"
+                    "{pages} pages of {size} are needed, {there} are available: {help}"
                 ))),
                 _ => Err(WalkError::NoPage(format!("no pool of {size} whose counters can be read: {help}"))),
             }
@@ -202,7 +202,7 @@ pub(super) fn choose(root: &HostRoot, size: Option<PageSize>, pages: u64) -> Res
         None => {
             let pool = known.iter().find(|pool| obtainable(pool).is_some_and(|there| there >= pages));
             pool.cloned()
-                .ok_or_else(|| WalkError::NoPage(format!("no pool has {pages} pages to be had: {help}")))
+                .ok_or_else(|| WalkError::NoPage(format!("no pool has {pages} available pages: {help}")))
         }
     }
 }

@@ -27,8 +27,8 @@ pub fn main(argument: &str) -> ExitCode {
     let assignment: Assignment = match serde_json::from_str(argument) {
         Ok(assignment) => assignment,
         Err(error) => {
-            // Nobody but hugeprobe itself types this verb; if the log is closed too, the exit code is all there is.
-            let _ = writeln!(log, "hugeprobe: this is no assignment of a worker: {error}");
+            // Only hugeprobe itself runs this verb; if the log is closed too, the exit code is all there is.
+            let _ = writeln!(log, "hugeprobe: invalid assignment of a worker: {error}");
             return ExitCode::from(2);
         }
     };
@@ -41,7 +41,7 @@ pub fn main(argument: &str) -> ExitCode {
     }
 }
 
-/// Runs the role that `argument` describes, over the socket that is its standard input. Exit 0 once its end was told.
+/// Runs the role that `argument` describes, over the socket that is its standard input. Exit 0 once its end was reported.
 pub fn role(argument: &str) -> ExitCode {
     let mut log = io::stderr();
     let played = serde_json::from_str(argument).map_err(io::Error::other).and_then(|assignment| {
@@ -81,7 +81,7 @@ fn work(assignment: &Assignment) -> io::Result<()> {
 fn tie_to(parent: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
-        return Err(io::Error::other(format!("process {parent}, which started it, is gone")));
+        return Err(io::Error::other(format!("process {parent}, which started this one, has ended")));
     }
     // A SIGBUS is an expected way to die here, and a core would hold gigabytes of pages. One byte: the kernel dumps
     // neither to a file (too small) nor to a pipe (`do_coredump()` takes 1 for "never").
@@ -107,7 +107,7 @@ impl<W> StepwisePart<W> {
         loop {
             match nix::unistd::read(io::stdout().as_fd(), &mut byte) {
                 Ok(0) => {
-                    let why = "the step was not allowed to be tried";
+                    let why = "the step was not allowed";
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
                 }
                 Ok(_) => return Ok(()),

@@ -16,7 +16,7 @@ const LABEL: usize = 12;
 pub struct Teller<W> {
     out: W,
     style: Style,
-    /// Frames were last told of like this.
+    /// The counts that were last shown.
     traffic: Option<Traffic>,
     page_bytes: Vec<u64>,
 }
@@ -110,17 +110,17 @@ fn region(told: &Region) -> String {
         Some(size) => format!("{} in pages of {size}", human_bytes(*bytes)),
         None => format!("{} in pages of {page_bytes} bytes", human_bytes(*bytes)),
     };
-    let kind = if *is_hugetlbfs { "hugetlbfs" } else { "no hugetlbfs" };
+    let kind = if *is_hugetlbfs { "hugetlbfs" } else { "not hugetlbfs" };
     format!("{pages}, {kind}, inode {inode}, guest address {guest:#x}, table {table}")
 }
 
 fn placed(told: &Placed) -> String {
     match (&told.unknown, told.nodes.as_slice()) {
         (Some(why), _) => format!("NUMA node not known: {why}"),
-        (None, []) => "no page of it was touched here".to_owned(),
+        (None, []) => "no page of it was touched by this process".to_owned(),
         (None, nodes) => {
             let nodes: Vec<_> = nodes.iter().map(|(node, pages)| format!("{pages} on node{node}")).collect();
-            format!("pages touched here: {}", nodes.join(", "))
+            format!("pages touched by this process: {}", nodes.join(", "))
         }
     }
 }
@@ -148,7 +148,7 @@ fn traffic(told: &Traffic) -> String {
         }
     }
     if *discarded > 0 {
-        text += &format!("; {discarded} thrown away, the ring being disabled");
+        text += &format!("; {discarded} discarded because the ring is disabled");
     }
     if let Some(rate) = rate((*sent).max(*received), *nanos) {
         text += &format!("; {} s, {rate} frames/s", seconds(*nanos));
@@ -229,7 +229,7 @@ mod tests {
             "\
 negotiated  VERSION_1; protocol none, 8 queue pairs
 region 0    2 x 2Mi, hugetlbfs, inode 7, guest address 0x100000000, table 1
-region 0    pages touched here: 1 on node0, 1 on node1
+region 0    pages touched by this process: 1 on node0, 1 on node1
 vring 0     runs, backend to frontend
 frames      1000000 sent (61 MiB), 1000000 received (61 MiB): 999999 intact, 1 altered; 0.23 s, 4.34 million frames/s
 round trip  p50 1.95 us, p99 12.34 us, of 1000

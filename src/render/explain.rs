@@ -56,7 +56,7 @@ pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
         }
         writeln!(out)?;
     }
-    let hint = "hugeprobe explain HP501 says why a check matters, how it is decided and what to do.";
+    let hint = "`hugeprobe explain HP501` explains why a check matters, how it is decided and what to do.";
     for line in wrap(hint, style.columns(), style.columns()) {
         writeln!(out, "{line}")?;
     }
@@ -172,16 +172,16 @@ mod tests {
         assert_eq!(
             shown(|out| explain(check, out, Style { width: 60, ..Style::default() })),
             "\
-HP503  one byte of the next page takes a whole page
+HP503  writing one byte of the second page takes another whole page
 once per page size, mandatory for a pass
 
 reason    SecondTouchFailed
 
 why       Proves that memory comes in whole pages of the
-          size, not in the 4 KiB of a fallback.
+          size, and not in 4 KiB pages as a fallback.
 
 how       write one byte of the second page: used +1 again.
-          skip: only one page to be had.
+          skip: only one page is available.
 
 remedy    see HP502
 "

@@ -1,4 +1,4 @@
-//! `-o json`: the report as it is, for whoever wants all of it. docs/reference/report.schema.json describes it.
+//! `-o json`: the complete report. docs/reference/report.schema.json describes it.
 
 use std::io::{self, Write};
 

@@ -73,11 +73,11 @@ fn case(suite: &str, entry: &Entry) -> TestCase {
     case
 }
 
-/// The three answers of a finding that is no pass, a line each.
+/// The three texts of a finding that is not a pass, a line each.
 fn body(entry: &Entry) -> String {
     let remedy: Vec<_> = entry.remedy.lines().map(|line| clean(line, Marks::Unicode)).collect();
     format!(
-        "expected: {}\nseen: {}\nremedy: {}\nhugeprobe explain {}",
+        "expected: {}\nactual: {}\nremedy: {}\nhugeprobe explain {}",
         clean(&entry.expected, Marks::Unicode),
         clean(&entry.seen, Marks::Unicode),
         remedy.join("\n"),
@@ -98,13 +98,13 @@ fn verdicts(report: &Report) -> TestSuite {
         };
         status.set_message(match verdict {
             Verdict::None => "nothing to check",
-            Verdict::Unknown => "it could not be told",
+            Verdict::Unknown => "inconclusive",
             Verdict::Pass | Verdict::Warn | Verdict::Fail => "the workload would fail",
         });
         let mut case = TestCase::new(name, status);
         case.set_classname(NAME);
         if let Some(only) = only(report, ", ") {
-            case.set_system_out(format!("about {only} alone (--only)"));
+            case.set_system_out(format!("covers {only} only (--only)"));
         }
         suite.add_test_case(case);
     };

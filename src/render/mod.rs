@@ -43,7 +43,7 @@ pub enum Format {
 
 /// A text that names no form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no form of output: write table, short, json or junit")]
+#[error("unknown output format '{text}': use table, short, json or junit")]
 pub struct FormatError {
     text: String,
 }

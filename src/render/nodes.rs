@@ -235,9 +235,9 @@ node-a  pass     pass     3 min ago
 node-b  fail     fail     3 min ago
   1Gi HP105 no free page: 14 of 16 are held\\u{1b}[2J by nobody
 node-c  stale    unknown  3 min ago
-  the verdict is of another boot
+  the verdict is from another boot
 node-d  missing  -        -
-  no verdict: no agent runs there, or it has not told yet
+  no verdict: no agent runs on the node, or it has not reported yet
 
 verdict  fail     4 nodes: 1 fail, 1 missing, 1 pass, 1 stale
 "

@@ -1,5 +1,5 @@
-//! What is going on, while it takes long: one line on a terminal's standard error, rewritten in place and gone at the
-//! end. Nothing for a run that is over before one could read it, and nothing where nobody reads.
+//! The current step of a long run: one line on a terminal's standard error, rewritten in place and removed at the
+//! end. A short run shows nothing, and so does a run without a terminal.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ mod tests {
         begun + Duration::from_millis(milliseconds)
     }
 
-    /// What stands on the line once all of `bytes` was written to a terminal.
+    /// The text on the line once all of `bytes` was written to a terminal.
     fn screen(bytes: &[u8]) -> String {
         let mut cells: Vec<char> = Vec::new();
         let mut at = 0;

@@ -6,13 +6,13 @@
 //! 2Mi verdict pass total=512 free=508 reserved=0 surplus=0 overcommit=0 numa0=254/256 numa1=254/256
 //! 2Mi HP401 warn CgroupFaultLimit this cgroup may use 8 of the 508 free pages
 //! 1Gi verdict fail total=16 free=0 reserved=0 surplus=0 overcommit=-
-//! 1Gi HP105 fail PagesHeldByNobody no free page: 14 of 16 are held by files that nobody has open
+//! 1Gi HP105 fail PagesHeldByNobody no free page: 14 of 16 are held by files that no process has open
 //! ```
 //!
 //! The fields are divided by one space: what it is about (`all`, a size, `machine`), `verdict` or a check's id, the
 //! verdict or outcome, and the rest. A count is a number, `-` if the kernel does not have it, `?` if it could not be
-//! read; per NUMA node it is free/total. A finding is listed unless it is a pass, or a skip that stands in nobody's
-//! way. With `--only`, the first line ends with what the verdict is about: `all verdict pass only=HP1,HP503`.
+//! read; per NUMA node it is free/total. A finding is listed unless it is a pass, or a skip of a check that is
+//! not mandatory. With `--only`, the first line ends with what the verdict is about: `all verdict pass only=HP1,HP503`.
 
 use std::io::{self, Write};
 

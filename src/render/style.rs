@@ -10,9 +10,9 @@ use crate::domain::check::{Outcome, Verdict};
 /// How a person's text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Whether ANSI colours may be used: a terminal, and nobody said NO_COLOR.
+    /// Whether ANSI colours may be used: the output is a terminal, and NO_COLOR is not set.
     pub color: bool,
-    /// The terminal's width in columns. Text is laid out for [`NARROWEST`] to [`WIDEST`], whatever stands here.
+    /// The terminal's width in columns. Text is laid out for [`NARROWEST`] to [`WIDEST`], whatever the value.
     pub width: usize,
     /// Which marks the locale can show.
     pub marks: Marks,
@@ -139,7 +139,7 @@ impl Marks {
         }
     }
 
-    /// What stands for something left out.
+    /// The mark for something left out.
     #[must_use]
     pub const fn ellipsis(self) -> &'static str {
         match self {

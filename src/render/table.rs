@@ -21,7 +21,7 @@ const LONGEST_NAME: usize = 64;
 
 /// Writes `report` as a table.
 ///
-/// Passes are one line per group, and those of the whole machine one line in all. Skips that are no news (`--need`
+/// Passes are one line per group, and those of the whole machine one line in all. Expected skips (`--need`
 /// was not given, so it was not tried) are left out where the group has anything else to show. What is folded,
 /// shortened or left out is in `-o json` in full.
 ///
@@ -35,7 +35,7 @@ pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<(
         pool::line(size, report.pools.iter().find(|pool| pool.size == size), out, style)?;
         let verdict = report.sizes.iter().find(|one| one.size == size).map(|one| one.verdict);
         if verdict == Some(Verdict::None) {
-            writeln!(out, "  {}", style.paint(DIM, "nothing there, and nothing expected"))?;
+            writeln!(out, "  {}", style.paint(DIM, "pool is empty and none was required"))?;
         }
         for one in GROUPS {
             let mut entries: Vec<_> = report.group(Some(size), one).collect();
@@ -88,7 +88,7 @@ fn seconds(milliseconds: u64) -> String {
     }
 }
 
-/// What is no size's: one quiet line, unless something is wrong, or `--only` asked for just that.
+/// Findings about the whole machine: one quiet line, unless something is wrong, or `--only` selects only these.
 fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let entries: Vec<&Entry> = report.checks.iter().filter(|entry| entry.size.is_none()).collect();
     if entries.is_empty() {
@@ -127,7 +127,7 @@ fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::R
     let (name, directory) = size.map_or_else(Default::default, |size| (size.to_string(), size.sysfs_name()));
     let pages = if size.is_some_and(|size| size.bytes() >= GIGANTIC) { 2 } else { 16 };
     let why = format!(
-        "Nothing to check: no pool has a page{}, and none was expected.",
+        "Nothing to check: no pool has pages{}, and none were required.",
         match report.sizes.len() {
             0 => "",
             1 => " of this size",
@@ -138,10 +138,11 @@ fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::R
     for line in wrap(&why, style.columns(), style.columns()) {
         writeln!(out, "{}", style.paint(BOLD, &line))?;
     }
-    writeln!(out, "To lend some for one run, as root:\n  hugeprobe check --reserve {name}={pages}")?;
+    writeln!(out, "To add pages for one run, as root:\n  hugeprobe check --reserve {name}={pages}")?;
     writeln!(
         out,
-        "To set a pool until the next boot:\n  echo {pages} > /sys/kernel/mm/hugepages/{directory}/nr_hugepages"
+        "To set a pool until the next boot:\n  echo {pages} > \
+         /sys/kernel/mm/hugepages/{directory}/nr_hugepages"
     )
 }
 
@@ -181,7 +182,7 @@ fn verdict(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()>
         margin = " ".repeat(INDENT);
     }
     if let Some(only) = only(report, ", ") {
-        let note = format!("about {only} alone (--only): no word about the workload");
+        let note = format!("covers {only} only (--only), not the whole workload");
         let room = style.columns().saturating_sub(9);
         for line in wrap(&note, room, room) {
             writeln!(out, "         {line}")?;

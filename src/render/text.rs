@@ -60,7 +60,7 @@ pub(crate) fn shorten(text: &str, most: usize, marks: Marks) -> String {
 }
 
 /// `text` broken at spaces: the first line at most `first` columns, the others `rest`. A word is never broken, so
-/// that a path can be copied; one that is too long stands alone and sticks out. At least one line.
+/// that a path can be copied; one that is too long has a line to itself and exceeds the width. At least one line.
 pub(crate) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

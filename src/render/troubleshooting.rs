@@ -39,7 +39,7 @@ pub fn found(all: &[Found<'_>], out: &mut dyn Write, style: Style) -> io::Result
             notes.push("often harmless".to_owned());
         }
         if one.times > 1 {
-            notes.push(format!("{} lines like this", one.times));
+            notes.push(format!("{} similar lines", one.times));
         }
         if let Some(number) = one.follows {
             notes.push(format!("follows from line {number}"));
@@ -189,7 +189,7 @@ mod tests {
             text,
             "\
 line 2    EAL: Cannot get a virtual area: Cannot allocate memory
-          2 lines like this
+          2 similar lines
 cause     EAL reserves tens to hundreds of gigabytes of address space
           when it starts. RLIMIT_AS is lower than that, or the program
           is a 32-bit build, which has 4 GiB in all.
@@ -221,7 +221,7 @@ checks    HP405 AddressSpaceLimit
                 MetAs::Symptom(_) => None,
             })
             .collect();
-        // A word is never broken: one that is too long stands alone and sticks out.
+        // A word is never broken: one that is too long has a line to itself and exceeds the width.
         let one_word = |line: &str| line.chars().skip(10).collect::<String>().split_whitespace().count() <= 1;
         for width in [40, 80] {
             let mut out = Vec::new();

@@ -9,7 +9,7 @@ use crate::domain::check::Outcome;
 use crate::domain::counters::{Counters, Figure, Movement, NodeCounters};
 use crate::domain::size::{PageSize, human_bytes};
 
-/// Columns before what is told about a step.
+/// Columns before the text of a step.
 const INDENT: usize = 4;
 
 /// What a walk is about.
@@ -143,7 +143,7 @@ pub fn closing(
     style: Style,
 ) -> io::Result<()> {
     let (outcome, text) = match (steps, astray) {
-        (0, _) => (Outcome::Unknown, "no step was done".to_owned()),
+        (0, _) => (Outcome::Unknown, "no step ran".to_owned()),
         (1, _) if stopped => (Outcome::Unknown, "stopped after 1 step".to_owned()),
         (steps, _) if stopped => (Outcome::Unknown, format!("stopped after {steps} steps")),
         (steps, 0) => (Outcome::Pass, format!("{steps} steps, the counters moved as documented")),

@@ -112,7 +112,11 @@ async fn without_the_right_to_watch_pods_they_are_listed() {
     let began = tokio::time::Instant::now();
     let stage = Stage::begin(world, Machine::new(8), &json!({}));
     stage.until_verdict("pass").await;
-    assert!(stage.page("/readyz").1.contains("missing right, watch pods"), "{}", stage.page("/readyz").1);
+    assert!(
+        stage.page("/readyz").1.contains("missing permission, watch pods"),
+        "{}",
+        stage.page("/readyz").1
+    );
     // At the start, and then at that pace.
     let [shortest, _] = jittered(POLL);
     let most = 1 + tries(std::iter::repeat(shortest), began.elapsed());

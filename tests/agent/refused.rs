@@ -30,7 +30,7 @@ async fn without(rights: &[&str], pages: u64) -> Stage {
     stage.pass(5 * MINUTE).await;
     for right in rights {
         let (_, text) = stage.page("/readyz");
-        assert!(text.contains(&format!("missing right, {right}")), "{right}: {text}");
+        assert!(text.contains(&format!("missing permission, {right}")), "{right}: {text}");
     }
     stage
 }
@@ -131,7 +131,7 @@ async fn an_apply_to_a_node_that_is_gone_is_waited_out() {
         stage.world.fault("patch nodes/status", fault);
         stage.world.change_node(|node| node["metadata"]["annotations"] = json!({}));
         stage.pass(10 * MINUTE).await;
-        assert!(!stage.page("/readyz").1.contains("missing right"), "{}", stage.page("/readyz").1);
+        assert!(!stage.page("/readyz").1.contains("missing permission"), "{}", stage.page("/readyz").1);
         stage.world.mend("patch nodes/status");
         stage.until_verdict("none").await;
     }

@@ -1,8 +1,11 @@
-//! The pages for readers: every link leads somewhere, lines fit, and the language is plain.
+//! The texts for readers: every link leads somewhere, lines fit, and the language is plain, in pages and in what the
+//! program prints.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy.toml exempts functions marked #[test], not their helpers
 
 mod links;
+mod literals;
 mod phrases;
+mod texts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,18 +40,19 @@ fn pages() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec();
-    collect(&root().join("docs"), &mut pages);
+    collect(&root().join("docs"), "md", &mut pages);
     pages.sort();
     pages
 }
 
-fn collect(directory: &Path, pages: &mut Vec<String>) {
+/// Adds the files below `directory` whose names have this extension, as paths from the repository's root.
+fn collect(directory: &Path, extension: &str, files: &mut Vec<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, pages);
-        } else if path.extension().is_some_and(|its| its == "md") {
-            pages.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+            collect(&path, extension, files);
+        } else if path.extension().is_some_and(|its| its == extension) {
+            files.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Texts for users contain none of the phrases of phrases.txt.
+//! Texts for users contain none of the phrases of phrases.txt: pages, string literals of the source, and help.
 //!
 //! To hold another text to the list, add its file to `TEXTS`.
 
-use super::{GENERATED, pages, prose, text};
+use super::{GENERATED, literals, pages, prose, text};
 
 /// The phrases, and what to write instead.
 const PHRASES: &str = include_str!("phrases.txt");
@@ -60,6 +60,28 @@ fn texts_for_users_are_plain() {
         }
     }
     assert!(bad.is_empty(), "phrases that readers stumble over:\n{bad}");
+}
+
+#[test]
+fn what_the_program_prints_is_plain() {
+    let mut bad = String::new();
+    for file in literals::sources() {
+        for literal in literals::of(&file).into_iter().chain(literals::help(&file)) {
+            // A placeholder is no word.
+            let text = without_placeholders(&literal.text);
+            for (phrase, instead) in found(&text) {
+                bad += &format!("{file}:{}: '{phrase}': write {instead}\n", literal.line);
+            }
+        }
+    }
+    assert!(bad.is_empty(), "phrases that readers stumble over:\n{bad}");
+}
+
+/// The text of a format string with `{}` for each placeholder.
+fn without_placeholders(text: &str) -> String {
+    let mut pieces = text.split('{');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| text + "{}" + piece.split_once('}').map_or("", |(_, after)| after))
 }
 
 #[test]

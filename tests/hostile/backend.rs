@@ -81,23 +81,23 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             let owner = Message::request(Request::SetOwner, Payload::None).to_bytes();
             while f.raw.write_all(&owner).is_ok() {}
         }),
-        ("asks and never reads", "took no byte of GET_FEATURES", |f| {
+        ("asks and never reads", "read no byte of GET_FEATURES", |f| {
             let get = Message::request(Request::GetFeatures, Payload::None).to_bytes();
             // Until the backend has had enough of it.
             while f.raw.write_all(&get).is_ok() {}
         }),
-        ("answers", "an answer that nobody asked for", |f| {
+        ("answers", "an answer without a request", |f| {
             let answer = Message::reply(Request::GetFeatures, Payload::U64(0));
             f.channel.send(&answer, &[], Instant::now() + LATEST).unwrap();
         }),
         // Sizes and descriptors.
-        ("a payload where none belongs", "GET_FEATURES with 8 bytes, not 0", |f| {
+        ("a payload where none belongs", "GET_FEATURES with 8 bytes instead of 0", |f| {
             f.raw.write_all(&[1, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
         }),
-        ("nine descriptors", "9 descriptors with one message", |f| {
+        ("nine descriptors", "9 descriptors in one message", |f| {
             f.send(Request::SetOwner, Payload::None, &Vec::from_iter((0..9).map(|_| eventfd())));
         }),
-        ("two hundred descriptors", "200 descriptors with one message", |f| {
+        ("two hundred descriptors", "200 descriptors in one message", |f| {
             f.send(Request::SetOwner, Payload::None, &Vec::from_iter((0..200).map(|_| eventfd())));
         }),
         ("a descriptor where none belongs", "SET_OWNER: 1 descriptors, not 0", |f| {
@@ -153,7 +153,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
         ("too many descriptors", "1 regions with 2 descriptors", |f| {
             f.table(vec![region()], &[memfd(BYTES), memfd(BYTES)]);
         }),
-        ("an eventfd for memory", "region 0: its descriptor is no regular file", |f| {
+        ("an eventfd for memory", "region 0: its descriptor is not a regular file", |f| {
             f.table(vec![region()], &[eventfd()]);
         }),
         ("a file that is too short", "ends at 0x100000 of its file, which has 0x1000", |f| {
@@ -162,7 +162,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
         ("an empty region", "region 0 is empty", |f| {
             f.table(vec![MemoryRegion { bytes: 0, ..region() }], &[memfd(BYTES)]);
         }),
-        ("a region that wraps", "go beyond 64 bits", |f| {
+        ("a region that wraps", "exceed 64 bits", |f| {
             f.table(vec![MemoryRegion { user: u64::MAX - 0xfff, ..region() }], &[memfd(BYTES)]);
         }),
         ("regions that overlap", "regions 0 and 1 overlap", |f| {
@@ -227,12 +227,12 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             f.rings();
             f.table(vec![MemoryRegion { user: 0, ..region() }], &[memfd(BYTES)]);
         }),
-        ("no memory under rings that run", "vring 0: its memory was taken away", |f| {
+        ("no memory under rings that run", "vring 0: the memory table has no region", |f| {
             f.rings();
             one_frame(f);
             f.table(vec![], &[]);
         }),
-        ("the memory of rings that run removed", "vring 0: its memory was taken away", |f| {
+        ("the memory of rings that run removed", "vring 0: the memory table has no region", |f| {
             f.rings();
             one_frame(f);
             f.send(Request::RemMemReg, Payload::Region(region()), &[]);
@@ -327,7 +327,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             f.descriptor(1, 0, GUEST, 64, 0, 0);
             f.available(1, 1, 0);
         }),
-        ("a file that shrinks", "the memory was taken away: region 0", |f| {
+        ("a file that shrinks", "the memory became inaccessible: region 0", |f| {
             f.memory();
             assert_eq!(f.ask(Request::SetOwner, Payload::None, &[]), Some(Payload::U64(0)));
             ftruncate(&f.memory, 4096).unwrap();
@@ -367,7 +367,7 @@ fn the_backend_takes_huge_pages_alone() {
 #[test]
 fn descriptors_that_cannot_be_had_are_an_error_and_none_is_lost() {
     let _one = one_at_a_time();
-    row("no descriptors left", "RLIMIT_NOFILE of this process is reached", |time| {
+    row("no descriptors left", "this process has reached its RLIMIT_NOFILE", |time| {
         against(
             Pages::Any,
             |f| {

@@ -153,7 +153,7 @@ fn against(script: Script, time: Duration) -> String {
 fn the_frontend_has_an_outcome_for_every_conversation() {
     let _one = one_at_a_time();
     let rows: &[(&str, &str, Script)] = &[
-        ("says nothing", "silent for", Backend::stay),
+        ("says nothing", "sent nothing for", Backend::stay),
         ("hangs up at once", "the backend hangs up on", Backend::hang_up),
         ("stops within an answer", "stopped after 4 bytes", |b| {
             b.obey_until(Request::GetFeatures);
@@ -173,7 +173,7 @@ fn the_frontend_has_an_outcome_for_every_conversation() {
                 }
             }
         }),
-        ("has room for fewer regions", "takes 1 memory regions, 2 are needed", |b| {
+        ("has room for fewer regions", "accepts 1 memory regions; 2 are needed", |b| {
             (b.protocol_features, b.memory_slots) = (protocol::CONFIGURE_MEM_SLOTS | protocol::REPLY_ACK, 1);
             b.obey_until(Request::ResetOwner);
         }),
@@ -185,24 +185,24 @@ fn the_frontend_has_an_outcome_for_every_conversation() {
             b.obey_until(Request::GetFeatures);
             b.raw.write_all(&[0xff; 64]).unwrap();
         }),
-        ("answers something else", "the answer to GET_QUEUE_NUM came", |b| {
+        ("answers something else", "received the answer to GET_QUEUE_NUM", |b| {
             b.obey_until(Request::GetFeatures);
             b.answer(Request::GetQueueNum, Payload::U64(1), &[]);
         }),
-        ("asks instead of answering", "the request GET_FEATURES came", |b| {
+        ("asks instead of answering", "received the request GET_FEATURES", |b| {
             b.obey_until(Request::GetFeatures);
             let request = Message::request(Request::GetFeatures, Payload::None);
             b.channel.send(&request, &[], Instant::now() + LATEST).unwrap();
         }),
-        ("answers with a descriptor", "that and 1 descriptors came", |b| {
+        ("answers with a descriptor", "received that, with 1 descriptors", |b| {
             b.obey_until(Request::GetFeatures);
             b.answer(Request::GetFeatures, Payload::U64(FEATURES), &[eventfd()]);
         }),
-        ("answers too short", "GET_FEATURES with 4 bytes, not 8", |b| {
+        ("answers too short", "GET_FEATURES with 4 bytes instead of 8", |b| {
             b.obey_until(Request::GetFeatures);
             b.raw.write_all(&[1, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4]).unwrap();
         }),
-        ("answers for ever", "the answer to GET_FEATURES came", |b| {
+        ("answers for ever", "received the answer to GET_FEATURES", |b| {
             b.obey_until(Request::GetFeatures);
             let answer = Message::reply(Request::GetFeatures, Payload::U64(FEATURES)).to_bytes();
             while b.raw.write_all(&answer).is_ok() {}
@@ -215,7 +215,7 @@ fn the_frontend_has_an_outcome_for_every_conversation() {
             b.obey_until(Request::SetMemTable);
             b.hang_up();
         }),
-        ("goes silent on the memory", "silent for 1.5", |b| {
+        ("goes silent on the memory", "sent nothing for 1.5", |b| {
             b.obey_until(Request::SetMemTable);
             b.stay();
         }),
@@ -231,7 +231,7 @@ fn the_frontend_has_an_outcome_for_every_conversation() {
             b.started();
             b.hang_up();
         }),
-        ("speaks while frames are under way", "GET_FEATURES out of turn came", |b| {
+        ("speaks while frames are under way", "expected frames, received unexpected GET_FEATURES", |b| {
             b.started();
             b.answer(Request::GetFeatures, Payload::U64(0), &[]);
             b.stay();
@@ -246,7 +246,7 @@ fn the_frontend_has_an_outcome_for_every_conversation() {
             b.use_up(1, 999, 0, 0);
             b.stay();
         }),
-        ("a buffer that it never had", "vring 0: the used ring gives back buffer 8", |b| {
+        ("a buffer that it never had", "vring 0: the used ring returns buffer 8", |b| {
             b.started();
             b.use_up(0, 1, 8, 64);
             b.stay();

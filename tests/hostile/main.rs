@@ -43,7 +43,7 @@ fn open_fds() -> usize {
 /// How a session ends that ends by its deadline: the backend's; the frontend's, and the frontend's that stops its rings then
 /// because no frame passes.
 const AT_DEADLINE: [&str; 4] =
-    ["Deadline", "silent for", "0 of 0, [0, 0]", "the answer to GET_VRING_BASE is"];
+    ["Deadline", "sent nothing for", "0 of 0, [0, 0]", "the answer to GET_VRING_BASE is"];
 
 /// How long a session may take that should end so.
 fn time_of(expected: &str) -> Duration {

@@ -75,7 +75,10 @@ fn a_backend_whose_memory_goes_says_so_or_dies_of_sigbus() {
         row("cut while rings run", "", |_| {
             let (theirs, ours) = UnixStream::pair().unwrap();
             let outcome = run("backend", ours.into(), || super::script::run_rings_and_cut(theirs));
-            assert!(outcome == "SIGBUS" || outcome.starts_with("the memory was taken away"), "{outcome}");
+            assert!(
+                outcome == "SIGBUS" || outcome.starts_with("the memory became inaccessible"),
+                "{outcome}"
+            );
             said += usize::from(outcome != "SIGBUS");
             outcome
         });

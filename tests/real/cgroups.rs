@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ("cgroups: HP605 and HP606 fail when the frontend's may reserve nothing", no_reservation),
     ("cgroups: a limit of one page is enough for one page", one_page),
     ("cgroups: one role's alone is told of alone", one_role),
-    ("cgroups: what is no cgroup, or has no hugetlb files, exits 2", no_group),
+    ("cgroups: what is not a cgroup, or has no hugetlb files, exits 2", no_group),
 ];
 
 /// The roles' groups.
@@ -196,7 +196,7 @@ fn no_group(machine: &Machine) -> Result<(), Missing> {
     let root = group.path().parent().unwrap();
     let missing = directory.path().join("none");
     for (path, says) in
-        [(directory.path(), "is no cgroup"), (&missing, "ENOENT"), (root, "has no hugetlb files")]
+        [(directory.path(), "is not a cgroup"), (&missing, "ENOENT"), (root, "has no hugetlb files")]
     {
         for option in ["--frontend-cgroup", "--backend-cgroup"] {
             let run = check(&[option, path.to_str().unwrap()]);

@@ -162,7 +162,7 @@ fn frontend_killed(machine: &Machine) -> Result<(), Missing> {
         assert!(killed.elapsed() < HANGS, "the backend waited {:?}", killed.elapsed());
         let text = pod.message(Container::Backend);
         assert!(
-            text.contains("the frontend container is gone") || text.contains("the frontend is gone"),
+            text.contains("the frontend container has ended") || text.contains("the frontend disconnected"),
             "{text}"
         );
         // It had written what it knew.
@@ -186,7 +186,7 @@ fn backend_killed(machine: &Machine) -> Result<(), Missing> {
     assert_eq!(frontend.end().code(), Some(0));
     assert!(killed.elapsed() < HANGS, "the frontend waited {:?}", killed.elapsed());
     let text = pod.message(Container::Frontend);
-    assert!(text.contains("the backend container is gone"), "{text}");
+    assert!(text.contains("the backend container has ended"), "{text}");
     let findings = pod.conclude();
     expect(&findings, "HP501", Outcome::Pass);
     assert_eq!(pod.verdict(&findings), Verdict::Unknown, "{findings:#?}");

@@ -109,7 +109,7 @@ fn astray(machine: &Machine) -> Result<(), Missing> {
     let run = child::under(Filter::DeafMbind, &arguments.each_ref().map(String::as_str));
     let finding = found(&lines(&run), "HP506");
     assert_eq!(finding["outcome"], "fail", "{finding:#}");
-    assert!(finding["summary"].as_str().unwrap().contains("landed on node"), "{finding:#}");
+    assert!(finding["summary"].as_str().unwrap().contains("got node"), "{finding:#}");
     Ok(())
 }
 

@@ -84,7 +84,7 @@ fn nobody(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
-    for (arguments, seen) in [(&[][..], "ENOENT"), (&["--peer-listen"], "nobody connected")] {
+    for (arguments, seen) in [(&[][..], "ENOENT"), (&["--peer-listen"], "no peer connected")] {
         let run = check_peer(SMALL, &socket, arguments);
         assert_eq!(run.code, Some(1), "{run:?}");
         let entry = run.expect("HP612", "fail");
@@ -115,7 +115,7 @@ fn nobody(machine: &Machine) -> Result<(), Missing> {
     let run = check_peer(SMALL, &directory.path().join("taken"), &["--peer-listen"]);
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(
-        run.stderr.contains("somebody else listens") && directory.path().join("taken").exists(),
+        run.stderr.contains("another process listens") && directory.path().join("taken").exists(),
         "{run:?}"
     );
     Ok(())
@@ -288,7 +288,7 @@ fn in_use(machine: &Machine) -> Result<(), Missing> {
     let run = check_peer(SMALL, &socket, &[]);
     assert_eq!(run.code, Some(3), "{run:?}");
     let entry = run.expect("HP612", "unknown");
-    assert!(entry["summary"].as_str().unwrap().contains("somebody uses this port"), "{entry:#}");
+    assert!(entry["summary"].as_str().unwrap().contains("the port is in use"), "{entry:#}");
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "it has not even connected");
     drop((workload, server));

@@ -129,7 +129,10 @@ fn other_size(machine: &Machine) -> Result<(), Missing> {
     let [frontend, backend] =
         both(&task(Role::Frontend(which), SMALL, 2), task(Role::Backend(which), LARGE, 2));
     let said = word(&backend, HP602);
-    assert!(said.outcome == Outcome::Fail && said.seen.contains("has pages of 2Mi, not of 1Gi"), "{said:?}");
+    assert!(
+        said.outcome == Outcome::Fail && said.seen.contains("has pages of 2Mi instead of 1Gi"),
+        "{said:?}"
+    );
     assert_eq!(word(&frontend, HP601).outcome, Outcome::Fail);
     Ok(())
 }

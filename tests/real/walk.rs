@@ -51,7 +51,7 @@ fn walks(size: PageSize) {
     let alone = step(&run, "write one byte of the first page", 0);
     assert_moves(alone, "process maps", "0 B", one);
     for nth in 0..2 {
-        let map = step(&run, "frontend: make the files and map them", nth);
+        let map = step(&run, "frontend: create the files and map them", nth);
         assert_moves(map, "frontend maps", "0 B", "0 B");
     }
     let touch = step(&run, "frontend: take the pages and write to them", 0);

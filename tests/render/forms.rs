@@ -27,7 +27,7 @@ all verdict fail
 2Mi verdict warn total=512 free=508 reserved=0 surplus=0 overcommit=0 numa0=254/256 numa1=254/256
 2Mi HP401 warn CgroupFaultLimit this cgroup may use 8 of the 508 free pages
 1Gi verdict fail total=16 free=0 reserved=0 surplus=0 overcommit=0 numa0=0/8 numa1=0/8
-1Gi HP105 fail PagesHeldByNobody no free page: 14 of 16 are held by files that nobody has open
+1Gi HP105 fail PagesHeldByNobody no free page: 14 of 16 are held by files that no process has open
 ",
         ),
         (
@@ -60,7 +60,7 @@ all verdict pass only=HP1,HP501,HP403
 #[test]
 fn a_skipped_mandatory_check_is_listed_and_others_are_not() {
     let text = shown(&sample("one_page_of_1gi"), Format::Short);
-    assert!(text.contains("\n1Gi HP503 skip SecondTouchFailed only one page to be had\n"), "{text}");
+    assert!(text.contains("\n1Gi HP503 skip SecondTouchFailed only one page is available\n"), "{text}");
     assert!(!text.contains("HP506"), "{text}");
 }
 

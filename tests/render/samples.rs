@@ -104,8 +104,8 @@ fn not_pass(id: CheckId, about: &str, outcome: Outcome, summary: &str, because: 
 /// What an option would have called for.
 fn not_asked(about: &str) -> Vec<Finding> {
     vec![
-        skip(HP103, about, "nothing expected"),
-        skip(HP104, about, "the command line asks for none"),
+        skip(HP103, about, "no --expect"),
+        skip(HP104, about, "the boot command line requests no page of this size"),
         skip(HP109, about, "no --reserve"),
         skip(HP509, about, "no --need"),
     ]
@@ -122,7 +122,7 @@ fn no_directory(about: &str) -> Vec<Finding> {
 fn sharing_not_built(about: &str) -> Vec<Finding> {
     [HP601, HP602, HP603, HP604]
         .map(|id| {
-            let because = Because::new("the check is run", "this version does not have it");
+            let because = Because::new("the check runs", "this version does not have it");
             not_pass(id, about, Outcome::Unknown, "not built yet", because)
         })
         .into()

@@ -55,23 +55,23 @@ fn attempts(list: impl IntoIterator<Item = Result<Done, Refusal>>) -> Attempts {
 
 #[test]
 fn what_the_call_and_the_mapping_show_decides_and_counters_are_noted() {
-    const OTHERS: Result<&str, (Outcome, &str)> = Ok("others moved the counters");
+    const OTHERS: Result<&str, (Outcome, &str)> = Ok("other processes moved the counters");
     let four_kib = Reading::Known(MappingFacts { page_bytes: 4096, private_bytes: PAGE, shared_bytes: 0 });
     for (list, moved_by_others, expected) in [
         (vec![good()], false, Ok("")),
         (vec![off(1), off(2), good()], true, Ok("")),
         (vec![refused(Outcome::Unknown, true), good()], true, Ok("")),
         // The counters contradict the mapping, and nobody else moves them.
-        (vec![off(1), off(1), off(1)], false, Err((Outcome::Fail, "moved otherwise: free -1"))),
+        (vec![off(1), off(1), off(1)], false, Err((Outcome::Fail, "not move as documented: free -1"))),
         // Others do, or it cannot be told.
         (vec![off(1), off(1), off(1)], true, OTHERS),
         (vec![off(1), off(2), off(1)], false, OTHERS),
         (vec![off(1)], false, OTHERS),
         (vec![refused(Outcome::Fail, true), off(1), off(1)], false, OTHERS),
         // Our own mapping, whatever the counters say.
-        (vec![done(15, 15, holds(0))], false, Err((Outcome::Fail, "holds 0 B"))),
-        (vec![done(15, 15, holds(2 * PAGE))], false, Err((Outcome::Fail, "holds 4 MiB"))),
-        (vec![done(15, 15, four_kib)], false, Err((Outcome::Fail, "pages are of 4 KiB"))),
+        (vec![done(15, 15, holds(0))], false, Err((Outcome::Fail, "has 0 B"))),
+        (vec![done(15, 15, holds(2 * PAGE))], false, Err((Outcome::Fail, "has 4 MiB"))),
+        (vec![done(15, 15, four_kib)], false, Err((Outcome::Fail, "pages are 4 KiB"))),
         (vec![done(15, 15, Reading::Absent)], false, Err((Outcome::Unknown, "cannot be read"))),
         // Counters that cannot be read are no evidence, and the step worked.
         (vec![blind()], false, Ok("the counters cannot be read: no such file")),

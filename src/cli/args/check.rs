@@ -1,4 +1,4 @@
-//! What `check` takes, and the request that it makes of it.
+//! The options of `check`, and the request that is made of them.
 
 use std::path::PathBuf;
 
@@ -13,27 +13,27 @@ use crate::render::Format;
 /// `check`.
 #[derive(Debug, Arguments)]
 pub struct Check {
-    /// Look at this size only [default: every size with pages, or that another option names]
+    /// Check only this size [default: every size that has pages or that another option names]
     #[arg(long, value_name = "SIZE")]
     pub size: Vec<PageSize>,
 
-    /// What should be configured, in total or on a NUMA node: 2Mi>=512, 2Mi=512, 1Gi@numa0>=4
+    /// The expected size of the pool, in total or on a NUMA node: 2Mi>=512, 2Mi=512, 1Gi@numa0>=4
     #[arg(long, value_name = "SIZE[@numaN]>=PAGES")]
     pub expect: Vec<Expectation>,
 
-    /// What a workload needs here and now: all of it is taken and given back, in total or on a NUMA node
+    /// What a workload needs now, in total or on a NUMA node: all of it is allocated and given back
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub need: Vec<PageCount>,
 
-    /// Whose limits are judged, see docs/reference/workloads.md
+    /// The workload for which the limits are judged, see docs/reference/workloads.md
     #[arg(long, value_enum, default_value_t)]
     pub workload: WorkloadName,
 
-    /// Use files of this hugetlbfs, and of no other
+    /// Use only files of this hugetlbfs
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: Option<String>,
 
-    /// Add pages to the pool for the run, and give them back however it ends (root, on the host)
+    /// Add pages to the pool for the run, and give them back afterwards, even after kill -9 (requires root, on the host)
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub reserve: Vec<PageCount>,
 
@@ -41,7 +41,7 @@ pub struct Check {
     #[arg(long, requires = "reserve")]
     pub reserve_over_half: bool,
 
-    /// The cgroup that the frontend joins, that of --peer too, to see who pays for which page: a directory with hugetlb files
+    /// The cgroup that the frontend joins, also with --peer, to see which pages are charged to it: a directory with hugetlb files
     #[arg(long, value_name = "DIR")]
     pub frontend_cgroup: Option<String>,
 
@@ -49,43 +49,43 @@ pub struct Check {
     #[arg(long, value_name = "DIR")]
     pub backend_cgroup: Option<String>,
 
-    /// Ask this vhost-user backend whether it takes such pages: the socket of a vswitch's port that no workload uses now
-    #[arg(long, value_name = "SOCKET", help_heading = "A vswitch of yours")]
+    /// Check whether this vhost-user backend accepts such pages: the socket of a vswitch port that no workload uses now
+    #[arg(long, value_name = "SOCKET", help_heading = "Your vswitch")]
     pub peer: Option<String>,
 
-    /// Make the socket of --peer and wait until the vswitch connects (OVS: dpdkvhostuserclient)
-    #[arg(long, requires = "peer", help_heading = "A vswitch of yours")]
+    /// Create the socket of --peer and wait until the vswitch connects (OVS: dpdkvhostuserclient)
+    #[arg(long, requires = "peer", help_heading = "Your vswitch")]
     pub peer_listen: bool,
 
-    /// Send it so many frames of the local experimental EtherType 0x88B5; without it, none
+    /// Send this many frames of the local experimental EtherType 0x88B5 to the peer [default: none]
     #[arg(long, value_name = "N", requires = "peer", value_parser = clap::value_parser!(u64).range(1..=1_000_000),
-          help_heading = "A vswitch of yours")]
+          help_heading = "Your vswitch")]
     pub peer_transmit: Option<u64>,
-    /// What the frontend needs of its own, in its cgroup, beside what else is needed
+    /// Additional pages that the frontend needs, in its cgroup
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub frontend_need: Vec<PageCount>,
 
-    /// What the backend needs of its own, in its cgroup
+    /// Additional pages that the backend needs, in its cgroup
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub backend_need: Vec<PageCount>,
 
-    /// Report these checks or groups alone: HP105, HP5. The verdict is then about them, not about the workload
+    /// Report only these checks or groups: HP105, HP5. The verdict is then about them, not about the workload
     #[arg(long, value_name = "CHECK")]
     pub only: Vec<Selector>,
 
-    /// Also measure bandwidth and what huge pages buy; takes seconds and more pages
+    /// Also measure bandwidth and how much faster huge pages are; takes some seconds and more pages
     #[arg(long)]
     pub measure: bool,
 
-    /// How to print the report: table, short, json (see `hugeprobe schema`) or junit
+    /// The format of the report: table, short, json (see `hugeprobe schema`) or junit
     #[arg(short, long, value_name = "FORM", default_value_t)]
     pub output: Format,
 
-    /// From which verdict on the exit code is not 0
+    /// The least verdict with a nonzero exit code
     #[arg(long, value_enum, value_name = "VERDICT", default_value_t)]
     pub fail_on: FailOn,
 
-    /// Judge the tree of /proc and /sys under this directory instead of this machine; nothing is tried then
+    /// Judge the tree of /proc and /sys under this directory instead of this machine; no allocation is tried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["reserve", "dir", "measure", "frontend_cgroup", "backend_cgroup", "peer"])]
     pub root: Option<PathBuf>,
 }
@@ -94,7 +94,7 @@ pub struct Check {
 
 impl From<&Check> for Request {
     fn from(options: &Check) -> Self {
-        // Taken apart, so that an option that nobody reads does not compile.
+        // Destructured, so that an option that is not read does not compile.
         let Check {
             size,
             expect,

@@ -1,4 +1,4 @@
-//! The verbs that speak to a cluster.
+//! The options of the verbs that talk to a cluster.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use crate::render::Format;
 /// `agent`.
 #[derive(Debug, Arguments)]
 pub struct Agent {
-    /// The configuration, JSON, as the chart writes it
+    /// The configuration as JSON, as the chart writes it
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 
-    /// Where /metrics, /healthz and /readyz are served
+    /// The address that serves /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:9595")]
     pub listen: SocketAddr,
 }
@@ -22,7 +22,7 @@ pub struct Agent {
 /// Which cluster.
 #[derive(Debug, Arguments)]
 pub struct Cluster {
-    /// The kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's own account]
+    /// The kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the service account of the pod]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 
@@ -42,7 +42,7 @@ pub struct Nodes {
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
 
-    /// Wait until every one of them has a verdict that counts and is not unknown
+    /// Wait until every node has a verdict that is neither stale nor unknown
     #[arg(long)]
     pub wait: bool,
 
@@ -50,7 +50,7 @@ pub struct Nodes {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
 
-    /// How to print it: table, short or json
+    /// The format of the output: table, short or json
     #[arg(short, long, value_name = "FORM", default_value_t)]
     pub output: Format,
 }
@@ -62,11 +62,11 @@ pub struct Cleanup {
     #[command(flatten)]
     pub cluster: Cluster,
 
-    /// Every node of the cluster [default: the one that NODE_NAME names]
+    /// Clean every node of the cluster [default: the one that NODE_NAME names]
     #[arg(long)]
     pub all_nodes: bool,
 
-    /// Where the probe pods are [default: POD_NAMESPACE, else that of the context]
+    /// The namespace of the probe pods [default: POD_NAMESPACE, else that of the context]
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 }

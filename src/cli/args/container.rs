@@ -1,4 +1,4 @@
-//! What `container` takes.
+//! The options of `container`.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::domain::size::PageSize;
 /// `container`.
 #[derive(Debug, Arguments)]
 pub struct Container {
-    /// Which of the two
+    /// Which of the two containers this is
     #[arg(value_enum)]
     pub role: Role,
 
@@ -24,7 +24,7 @@ pub struct Container {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub pages: u64,
 
-    /// Only the frontend may have pages: there is but one
+    /// Only the frontend may have pages: the pod has only one
     #[arg(long)]
     pub frontend_pays: bool,
 
@@ -32,7 +32,7 @@ pub struct Container {
     #[arg(long, value_name = "HUGETLBFS")]
     pub dir: String,
 
-    /// The directory where the two meet
+    /// The directory with the socket of the two
     #[arg(long, value_name = "DIR")]
     pub rendezvous: PathBuf,
 
@@ -44,11 +44,11 @@ pub struct Container {
     #[arg(long, value_name = "FILE", required_unless_present = "rounds", conflicts_with = "rounds")]
     pub report: Option<PathBuf>,
 
-    /// Stay, and do a round whenever one is asked for in this directory
+    /// Keep running, and do a round whenever one is requested in this directory
     #[arg(long, value_name = "DIR")]
     pub rounds: Option<PathBuf>,
 
-    /// Whose limits are judged
+    /// The workload for which the limits are judged
     #[arg(long, value_enum, default_value_t)]
     pub workload: WorkloadName,
 
@@ -56,19 +56,19 @@ pub struct Container {
     #[arg(long, value_name = "SECONDS", default_value_t = 55, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
 
-    /// What a workload needs: all of it is taken and given back
+    /// What a workload needs: all of it is allocated and given back
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub need: Vec<PageCount>,
 
-    /// The socket of the node's vswitch, which the frontend asks too
+    /// The socket of the node's vswitch, which the frontend checks too
     #[arg(long, value_name = "SOCKET")]
     pub peer: Option<String>,
 
-    /// Make that socket, and wait until the vswitch connects
+    /// Create that socket, and wait until the vswitch connects
     #[arg(long, requires = "peer")]
     pub peer_listen: bool,
 
-    /// The pod runs under the seccomp profile that the workload runs under
+    /// The pod runs under the same seccomp profile as the workload
     #[arg(long)]
     pub judge_syscalls: bool,
 }
@@ -76,8 +76,8 @@ pub struct Container {
 /// Which of the two containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
-    /// Takes the pages and owns the memory
+    /// Allocates the pages and owns the memory
     Frontend,
-    /// Is handed the memory
+    /// Receives the memory
     Backend,
 }

@@ -1,26 +1,26 @@
-//! What stands below the options in the long help of a verb: exit codes, and commands to begin with.
+//! Text below the options in the long help of a verb: exit codes and examples.
 
 pub(super) const AFTER_CHECK: &str = "\
 Exit codes:
   0  pass, warnings included (but see --fail-on)
   1  fail, or nothing found to check
-  2  what was typed cannot be done
-  3  it could not be told
+  2  usage error
+  3  inconclusive
 
 Examples:
-  hugeprobe check                                  whatever is there
-  hugeprobe check --need 2Mi=512@numa0             could a workload of 512 pages on NUMA node 0 start now?
-  hugeprobe check --expect '1Gi@numa1>=4' -o json  is the pool what it should be? for a script
-  hugeprobe check --dir /dev/hugepages             with files of that mount, as DPDK's --huge-dir would
-  hugeprobe check --peer /run/openvswitch/vhu0     does this vswitch take such pages? (it listens there)
-  hugeprobe check --peer /run/vhu1 --peer-listen   the same, for a port that connects there (dpdkvhostuserclient)
-  sudo hugeprobe check --reserve 2Mi=16            add 16 pages for the run, and give them back";
+  hugeprobe check                                  check every pool of this machine
+  hugeprobe check --need 2Mi=512@numa0             can a workload get 512 pages of NUMA node 0 now?
+  hugeprobe check --expect '1Gi@numa1>=4' -o json  is the pool as large as expected? For scripts
+  hugeprobe check --dir /dev/hugepages             use files of that mount, as DPDK's --huge-dir
+  hugeprobe check --peer /run/openvswitch/vhu0     does this vswitch, which listens, accept pages?
+  hugeprobe check --peer /run/vhu1 --peer-listen   the same for a port of type dpdkvhostuserclient
+  sudo hugeprobe check --reserve 2Mi=16            add 16 pages for the duration of the run";
 
 pub(super) const AFTER_EXPLAIN: &str = "\
 Exit codes:
-  0  it was explained
-  2  there is no such check, or no such file
-  3  no line of the log is known
+  0  the check was explained, or a line of the log was recognized
+  2  unknown check, or the file cannot be read
+  3  no line of the log was recognized
 
 Examples:
   hugeprobe explain HP401
@@ -29,24 +29,25 @@ Examples:
 
 pub(super) const AFTER_FRONTEND: &str = "\
 Exit codes:
-  0  every frame came back, once and as it was sent (with --peer sink: was taken)
-  1  the backend is none, refused, broke the protocol, or frames are missing or altered
-  2  what was typed cannot be done
-  3  it could not be told: no pages, nobody there, interrupted
+  0  every frame came back exactly once and unchanged (with --peer sink: was accepted)
+  1  not a vhost-user backend, request refused, protocol broken, or frames missing or altered
+  2  usage error
+  3  inconclusive: no pages, no peer, or interrupted
 
 Examples:
   hugeprobe frontend --socket /run/vhost --listen                with `hugeprobe backend --socket /run/vhost`
-  hugeprobe frontend --socket /run/vhost --dir /dev/hugepages    with files of that mount
+  hugeprobe frontend --socket /run/vhost --dir /dev/hugepages    use files of that mount
   hugeprobe frontend --socket /run/vhost                         with testpmd, which listens:
     dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_vhost0,iface=/run/vhost \\
       -- --total-num-mbufs=2048 --no-flush-rx --forward-mode=io --auto-start --stats-period 1";
 
 pub(super) const AFTER_BACKEND: &str = "\
 Exit codes:
-  0  as many frames as --frames says; without it, at least one before the frontend hung up or the time was up
-  1  the frontend broke the protocol, its memory is not what it should be, or frames are missing or altered
-  2  what was typed cannot be done
-  3  it could not be told: nobody there, no frame, interrupted
+  0  the number of frames of --frames; without it, at least one before the frontend closed the
+     connection or the deadline passed
+  1  protocol broken, memory not of huge pages of the size, or frames missing or altered
+  2  usage error
+  3  inconclusive: no peer, no frame, or interrupted
 
 Examples:
   hugeprobe backend --socket /run/vhost                                 with `hugeprobe frontend --listen`
@@ -56,13 +57,13 @@ Examples:
 
 #[cfg(feature = "cluster")]
 pub(super) const AFTER_NODES: &str = "\
-Exit codes, of the worst of the nodes:
+Exit codes, for the worst verdict of the nodes:
   0  pass, warnings included
   1  fail, or no node matches, or none has huge pages
-  2  what was typed cannot be done
-  3  it could not be told: no verdict, a stale one, or the API server does not answer
+  2  usage error
+  3  inconclusive: no verdict, a stale one, or the API server does not answer
 
 Examples:
-  hugeprobe nodes                            the whole cluster
-  hugeprobe nodes -l pool=nfv --wait         until all of these are told, as in a pipeline
+  hugeprobe nodes                            show the whole cluster
+  hugeprobe nodes -l pool=nfv --wait         wait until all have a verdict, as in a pipeline
   kubectl hugeprobe -l pool=nfv -o json      the same program under the name kubectl-hugeprobe";

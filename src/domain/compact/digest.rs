@@ -32,7 +32,7 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-/// FNV-1a. It is not cryptographic: whoever can forge a digest can forge the whole message.
+/// FNV-1a. It is not cryptographic: an attacker who can forge a digest can forge the whole message.
 fn fnv64(bytes: &[u8]) -> u64 {
     bytes
         .iter()

@@ -166,7 +166,7 @@ fn what_a_worker_has_not_to_report_makes_its_part_invalid() {
     message.workers[1].part = Err(PartError::Twice(HP501));
     let read = parse(&message.write(), Container::Frontend).unwrap();
     let told = |why: &str| Err(PartError::Told(why.to_owned()));
-    assert_eq!(*part(&read, one), told("HP601 was reported, which was not asked for"));
+    assert_eq!(*part(&read, one), told("HP601 was reported but not requested"));
     assert_eq!(*part(&read, other), told("HP501 is reported twice"));
     assert_eq!(read.verdict(), Outcome::Unknown);
 }

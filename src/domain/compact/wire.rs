@@ -39,10 +39,10 @@ pub enum CompactError {
     #[error("it belongs to another run")]
     OtherRun,
     /// It is from the other container, or about another size.
-    #[error("it is from another container, or about another size")]
+    #[error("it is from another container or about another size")]
     Other,
     /// It reports what its container has not to report, or in a way that no container does.
-    #[error("it has a report that this container does not make")]
+    #[error("it contains a report that this container does not produce")]
     Stray,
     /// Its verdict does not follow from its outcomes.
     #[error("its verdict contradicts its outcomes")]
@@ -162,7 +162,7 @@ impl Worker {
     fn of(report: &WorkerReport, cut: Cut) -> Self {
         let part = report.part.as_ref().map_err(ToString::to_string).and_then(|part| {
             match stray(part, report.role) {
-                Some(id) => Err(format!("{id} was reported, which was not asked for")),
+                Some(id) => Err(format!("{id} was reported but not requested")),
                 None => Ok(part),
             }
         });

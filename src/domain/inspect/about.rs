@@ -19,14 +19,15 @@ pub(super) struct About<'a> {
 pub(super) enum NoPool<'a> {
     /// The kernel has none; in a few words.
     None(String),
-    /// It could not be told; why.
+    /// It is unknown whether there is one; why.
     Untold(&'a str),
 }
 
-/// What could not be told, for the reason that the reading gives: the same for every check that needs it.
+/// An unknown finding, for the reason that the reading gives: the same for every check that needs the reading.
 pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) -> Finding {
-    let because = Because::new("a file of the kernel's with its value", why)
-        .remedy("let this process read the file; if it can, the file is not as the kernel writes it");
+    let because = Because::new("a kernel file with a valid value", why).remedy(
+        "make the file readable for this process; if it is readable, its content is not what the kernel writes",
+    );
     Finding::not_pass(id, size, Outcome::Unknown, why, because)
 }
 
@@ -34,7 +35,7 @@ pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) 
 /// not there.
 pub(super) fn trouble<'a>(readings: &[&'a Reading<u64>]) -> &'a str {
     let unreadable = readings.iter().find(|reading| reading.is_trouble());
-    unreadable.and_then(|reading| reading.why_unknown()).unwrap_or("a file of the pool is not there")
+    unreadable.and_then(|reading| reading.why_unknown()).unwrap_or("a file of the pool does not exist")
 }
 
 /// The pool's numbers as evidence.
@@ -59,11 +60,11 @@ impl<'a> About<'a> {
         Self { inventory, request, size, pool: find(inventory, size) }
     }
 
-    /// Who wants pages of this size, in words that follow "though"; `None` if nobody does.
+    /// Which option requires pages of this size, in words that follow "although"; `None` if none does.
     pub(super) fn wanted(&self) -> Option<String> {
         let request = self.request;
         let expect =
-            self.expectations().find(|one| one.pages > 0).map(|one| format!("--expect {one} asks for it"));
+            self.expectations().find(|one| one.pages > 0).map(|one| format!("--expect {one} requires pages"));
         let of_size = |counts: &[_], option: &str| named(counts, self.size, option);
         expect
             .or_else(|| of_size(&request.need, "--need"))
@@ -74,7 +75,7 @@ impl<'a> About<'a> {
                 let boot = self.inventory.boot.known()?;
                 let asked = boot.asked(self.size, self.inventory.default_size.get())?;
                 (asked.pages > 0)
-                    .then(|| format!("the boot command line asks for {}", count(asked.pages, "page")))
+                    .then(|| format!("the boot command line requests {}", count(asked.pages, "page")))
             })
     }
 
@@ -135,7 +136,7 @@ impl NoPool<'_> {
 }
 
 fn named(counts: &[PageCount], size: PageSize, option: &str) -> Option<String> {
-    counts.iter().find(|count| count.size == size).map(|count| format!("{option} {count} asks for it"))
+    counts.iter().find(|count| count.size == size).map(|count| format!("{option} {count} requires pages"))
 }
 
 fn find(inventory: &Inventory, size: PageSize) -> Result<&Pool, NoPool<'_>> {

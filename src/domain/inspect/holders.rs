@@ -27,7 +27,7 @@ pub(super) fn owned(about: &About<'_>) -> Finding {
     let used = total.saturating_sub(free);
     let finding = match &about.inventory.holders {
         _ if used == 0 => Finding::pass(HP105, size, "no page in use"),
-        None => Finding::skip(HP105, size, "nobody looked who holds the pages"),
+        None => Finding::skip(HP105, size, "the owners of the pages were not looked up"),
         Some(holders) => {
             let leaks = Leaks::of(holders, size);
             let finding =
@@ -38,7 +38,7 @@ pub(super) fn owned(about: &About<'_>) -> Finding {
     with_counters(finding, pool)
 }
 
-/// What nobody uses and yet holds pages of one size.
+/// Files and segments that have pages of one size although no process uses them.
 struct Leaks<'a> {
     files: Vec<&'a LeakedFile>,
     segments: Vec<&'a LeakedSegment>,
@@ -60,12 +60,12 @@ fn traced(holders: &Holders, size: PageSize, used: u64) -> Finding {
     }
     if let [first, rest @ ..] = holders.blind_spots.as_slice() {
         let more = if rest.is_empty() { String::new() } else { format!("; and {} more", rest.len()) };
-        return Finding::skip(HP105, size, format!("not every owner could be seen: {first}{more}"));
+        return Finding::skip(HP105, size, format!("not every owner is visible: {first}{more}"));
     }
-    let summary = format!("{untraced} of {} in use have no owner that could be found", count(used, "page"));
+    let summary = format!("no owner was found for {untraced} of {} in use", count(used, "page"));
     let because = Because::new("an owner for every page in use", summary.clone()).remedy(
-        "run again; if they stay, look for a descriptor on its way through a socket, a hugetlbfs that is mounted in no \
-         process's namespace, or a SysV segment of another IPC namespace",
+        "run again; if the pages remain, look for a descriptor in transit through a socket, a hugetlbfs that is not \
+         mounted in the namespace of any process, or a SysV segment of another IPC namespace",
     );
     Finding::not_pass(HP105, size, Outcome::Warn, summary, because)
 }
@@ -73,9 +73,9 @@ fn traced(holders: &Holders, size: PageSize, used: u64) -> Finding {
 fn leaked(leaks: &Leaks<'_>, pool: &Pool, total: u64) -> Finding {
     let pages = leaks.pages();
     let whom = match (leaks.files.is_empty(), leaks.segments.is_empty()) {
-        (false, true) => "files that nobody has open",
-        (true, _) => "SysV segments that nobody is attached to",
-        (false, false) => "files and SysV segments that nobody uses",
+        (false, true) => "files that no process has open",
+        (true, _) => "SysV segments that no process has attached",
+        (false, false) => "files and SysV segments that no process uses",
     };
     let are = if pages == 1 { "is" } else { "are" };
     let busy = pool.available() == Some(0) && !matches!(pool.growable(), Some(1..));
@@ -152,7 +152,7 @@ impl<'a> Leaks<'a> {
         }
         lines.extend(self.files.iter().take(SHOWN).map(|file| format!("  rm {}", shell_word(&file.path))));
         if let Some(more @ 1..) = self.files.len().checked_sub(SHOWN) {
-            lines.push(format!("and {more} more, which -o json names"));
+            lines.push(format!("and {more} more, listed by -o json"));
         }
         match self.segments.as_slice() {
             [] => {}
@@ -161,7 +161,7 @@ impl<'a> Leaks<'a> {
         }
         lines.extend(self.segments.iter().take(SHOWN).map(|segment| format!("  ipcrm -m {}", segment.id)));
         if let Some(more @ 1..) = self.segments.len().checked_sub(SHOWN) {
-            lines.push(format!("and {more} more, which -o json names"));
+            lines.push(format!("and {more} more, listed by -o json"));
         }
         lines.join("\n")
     }

@@ -22,11 +22,11 @@ pub enum PodUse {
     Requested(Vec<(PageSize, u64)>),
     /// Pages that processes outside pods hold, likewise.
     Outside(Vec<(PageSize, u64)>),
-    /// Nobody may look; which right is missing.
+    /// The pods could not be listed; which permission is missing.
     NotSeen(String),
 }
 
-/// How it stands with the probe pod of a size.
+/// The state of the probe pod of a size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// The last one ran.
@@ -35,7 +35,7 @@ pub enum Admission {
     NotYet,
     /// None ran that would tell, and why.
     Never(String),
-    /// The last one could not run, and the verdict of one before it stands.
+    /// The last one could not run, and the verdict of the previous one still applies.
     Stands {
         /// Why not.
         why: String,
@@ -75,20 +75,20 @@ pub fn capacity(
             0 if wanted == 0 => Finding::skip(HP201, size, "neither node nor kernel has a page of this size"),
             0 => {
                 let because =
-                    Because::new(count(wanted, "page"), "none: the kubelet counts no surplus pages")
+                    Because::new(count(wanted, "page"), "none: the kubelet does not count surplus pages")
                         .remedy("set nr_hugepages of the size, then restart the kubelet");
                 Finding::not_pass(
                     HP201,
                     size,
                     Outcome::Fail,
-                    "the node has no page of this size to give to a pod",
+                    "the node has no page of this size for pods",
                     because,
                 )
             }
             _ => Finding::pass(
                 HP201,
                 size,
-                format!("the node's capacity is the pool: {}", count(there, "page")),
+                format!("the node's capacity matches the pool: {}", count(there, "page")),
             ),
         }
     } else {
@@ -96,7 +96,7 @@ pub fn capacity(
         let summary = format!("the node's capacity is {told} pages, the kernel has {there}");
         let because = Because::new(
             format!("{there} pages as {resource} in .status.capacity"),
-            format!("{told} pages: the kubelet has not counted since the pool changed"),
+            format!("{told} pages: the kubelet has not counted again since the pool changed"),
         );
         Finding::not_pass(HP201, size, outcome, summary, because)
     };
@@ -128,12 +128,12 @@ pub fn outside(inventory: &Inventory, size: PageSize, capacity: &Reading<u64>, p
             capacity.get().zip(requested).map_or(0, |(capacity, asked)| capacity.saturating_sub(asked));
         let left = pool.available().unwrap_or(0).saturating_add(pool.growable().unwrap_or(0));
         let (outcome, summary) = if promised > 0 && left == 0 {
-            (Outcome::Fail, "the scheduler has pages to give away that processes outside pods hold")
+            (Outcome::Fail, "the scheduler still assigns pages that processes outside pods hold")
         } else {
             (Outcome::Warn, "pages are in use that no pod has requested")
         };
         let seen = format!("at least {} in use outside pods", count(outside, "page"));
-        Finding::not_pass(HP202, size, outcome, summary, Because::new("pages in use by pods alone", seen))
+        Finding::not_pass(HP202, size, outcome, summary, Because::new("pages in use by pods only", seen))
     };
     finding.with("used", used).with("requested", requested).with("outside", outside)
 }
@@ -141,40 +141,40 @@ pub fn outside(inventory: &Inventory, size: PageSize, capacity: &Reading<u64>, p
 /// HP203.
 #[must_use]
 pub fn admission(size: PageSize, admission: &Admission) -> Finding {
-    let because = |why: &str| Because::new("a probe pod that runs to its end", why);
+    let because = |why: &str| Because::new("a probe pod that runs to completion", why);
     match admission {
         Admission::Ran => Finding::pass(HP203, size, "a pod with pages of this size was admitted and ran"),
         Admission::NotYet => {
-            let why = "no probe has ended yet";
+            let why = "no probe has finished yet";
             Finding::not_pass(
                 HP203,
                 size,
                 Outcome::Unknown,
                 why,
-                because(why).remedy("wait: it is under way"),
+                because(why).remedy("wait until the first probe finishes"),
             )
         }
         Admission::Never(why) => Finding::not_pass(
             HP203,
             size,
             Outcome::Unknown,
-            format!("no probe has told: {why}"),
+            format!("no probe has reported: {why}"),
             because(why),
         ),
         Admission::Stands { why, ordinary: true } => {
-            Finding::pass(HP203, size, format!("{why}: the verdict of the probe before stands"))
+            Finding::pass(HP203, size, format!("{why}: the verdict of the previous probe still applies"))
         }
         Admission::Stands { why, ordinary: false } => Finding::not_pass(
             HP203,
             size,
             Outcome::Warn,
-            format!("the last probe could not run, the verdict before stands: {why}"),
+            format!("the last probe could not run, the previous verdict still applies: {why}"),
             because(why),
         ),
     }
 }
 
-/// Pages that somebody counts on: the largest of what expectations, needs and, without expectations, the boot command line
+/// Pages that are required: the largest of what expectations, needs and, without expectations, the boot command line
 /// say.
 fn wanted(inventory: &Inventory, request: &Request, size: PageSize) -> u64 {
     let expected = request.expect.iter().filter(|one| one.size == size).map(|one| one.pages);

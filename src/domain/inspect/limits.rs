@@ -15,7 +15,7 @@ use super::super::size::{PageSize, human_bytes};
 use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 use super::workload;
 
-/// HP401 and HP402 about `size`, one finding each: the worst of what stands before those who pay.
+/// HP401 and HP402 about `size`, one finding each: the worst of the cgroups that pages are charged to.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
     [(HP401, AccountKind::Fault), (HP402, AccountKind::Reservation)]
@@ -51,7 +51,7 @@ struct Question<'a> {
 /// Whose cgroup pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Payer {
-    /// This process's: for what nobody else pays for.
+    /// That of this process: for everything that the other two do not pay for.
     This,
     /// That of `--frontend-cgroup`, for `--frontend-need`.
     Frontend,
@@ -102,7 +102,7 @@ impl Question<'_> {
         sum(self.needs(), self.size)
     }
 
-    /// All that this payer has to pay for, of every size. A role without a cgroup of its own is in this process's.
+    /// All that this payer has to pay for, of every size. A role without a separate cgroup is in that of this process.
     fn needs(&self) -> impl Iterator<Item = &PageCount> {
         let roles = [Payer::Frontend, Payer::Backend].into_iter();
         let here = roles
@@ -113,7 +113,7 @@ impl Question<'_> {
 
     fn answer(&self) -> Finding {
         if needed(self.request, self.size).is_none() && self.nothing_there() {
-            return Finding::skip(self.id, self.size, "no page of this size to be limited");
+            return Finding::skip(self.id, self.size, "there is no page of this size");
         }
         let of_hugetlb = self.answer_of_hugetlb();
         match self.kind {
@@ -137,7 +137,7 @@ impl Question<'_> {
         let cgroup = match (self.payer.cgroup(self.inventory), &self.inventory.cgroup) {
             (Some(cgroup), _) | (None, Reading::Known(cgroup)) => cgroup,
             (None, Reading::Absent) => {
-                return Finding::pass(self.id, self.size, "no hugetlb controller, so no limit");
+                return Finding::pass(self.id, self.size, "no hugetlb cgroup controller, so no limit");
             }
             (None, Reading::Unreadable(why) | Reading::Malformed(why)) => return self.unknown(why.clone()),
         };
@@ -165,9 +165,9 @@ impl Question<'_> {
         if let Some(why) = headroom.not_known.first() {
             return self.unknown(why.clone());
         }
-        let above = if cgroup.complete { "" } else { ", as far up as can be seen from here" };
+        let above = if cgroup.complete { "" } else { ", as far as parent cgroups are visible from here" };
         let Some((room, pages)) = room else {
-            return Finding::pass(self.id, self.size, format!("no limit on the way up{above}"));
+            return Finding::pass(self.id, self.size, format!("no cgroup limit{above}"));
         };
         let free = self.inventory.pool(self.size).and_then(Pool::available);
         if need.is_none() && pages < PAGES_OF_ALL_STEPS {
@@ -184,7 +184,7 @@ impl Question<'_> {
     }
 
     fn short(&self, outcome: Outcome, summary: String, room: &Room, wanted: u64) -> Finding {
-        let usage = room.usage.map_or("an amount that is not known".to_owned(), human_bytes);
+        let usage = room.usage.map_or("an unknown amount".to_owned(), human_bytes);
         let enough =
             room.limit.saturating_sub(room.left).saturating_add(wanted.saturating_mul(self.size.bytes()));
         let because = Because::new(
@@ -192,7 +192,7 @@ impl Question<'_> {
             format!("{} is {}, with {usage} in use", room.file, human_bytes(room.limit)),
         )
         .remedy(format!(
-            "raise {} to {enough}; for a container, its limit of {}",
+            "raise {} to {enough} bytes; for a container, raise its limit of {}",
             room.file,
             self.size.resource_name()
         ));
@@ -201,8 +201,13 @@ impl Question<'_> {
 
     fn unknown(&self, why: String) -> Finding {
         let summary = format!("the {} limit is not known: {why}", self.noun());
-        let because = Because::new(format!("to read every {} limit on the way up", self.noun()), why)
-            .remedy("mount the cgroup hierarchy (a container: /sys/fs/cgroup, read-only) where this process can read it");
+        let because = Because::new(
+            format!("every {} limit of the cgroup and its parents can be read", self.noun()),
+            why,
+        )
+        .remedy(
+            "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
+        );
         Finding::not_pass(self.id, self.size, Outcome::Unknown, summary, because)
     }
 

@@ -28,7 +28,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
     }
     let Some(directory) = &inventory.directory else {
         return [HP301, HP302, HP303, HP304, HP305]
-            .map(|id| not_known(id, size, "--dir was not looked at"))
+            .map(|id| not_known(id, size, "--dir was not examined"))
             .into();
     };
     let used = Used { inventory, request, directory, size, path: &directory.path };
@@ -42,7 +42,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
                 Finding::skip(
                     id,
                     size,
-                    format!("{} is not known to be hugetlbfs of {size}: see HP301", used.path),
+                    format!("{} is not known to be a hugetlbfs of {size}: see HP301", used.path),
                 )
             };
             // Who cannot even reach the directory cannot write there, whatever it is.
@@ -95,11 +95,11 @@ fn hidden(inventory: &Inventory, size: PageSize, concerns: impl Fn(&HugeMount) -
         }
         Some((mount, hider)) => {
             let because = Because::new(
-                format!("the hugetlbfs at {} is what a look-up of its path reaches", mount.path),
+                format!("a lookup of {} reaches the hugetlbfs that is mounted there", mount.path),
                 format!("another mount at {hider} hides it"),
             )
             .remedy(format!(
-                "umount {hider}, if that mount is not needed; or the hugetlbfs at {} below it",
+                "run umount {hider} if that mount is not needed, or unmount the hidden hugetlbfs at {}",
                 mount.path
             ));
             Finding::not_pass(

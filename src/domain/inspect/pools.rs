@@ -1,4 +1,4 @@
-//! HP101 to HP108: the kernel's pools. What is there, what was asked for, and what became of the rest.
+//! HP101 to HP108: the kernel's pools, compared with what is required, and what is left of them.
 
 mod asked;
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
 pub(super) fn unlisted(inventory: &Inventory, sizes: &[PageSize]) -> Option<Finding> {
     let why = inventory.pools.why_unknown().filter(|_| sizes.is_empty() && inventory.pools.is_trouble())?;
     let because = Because::new("a directory per size that the kernel offers", why)
-        .remedy("run it where /sys/kernel/mm/hugepages can be read, or name the size with --size");
+        .remedy("run hugeprobe where /sys/kernel/mm/hugepages can be read, or name the size with --size");
     Some(Finding::not_pass(HP101, None, Outcome::Unknown, "the pools cannot be listed", because))
 }
 
@@ -42,9 +42,9 @@ pub(super) fn unlisted(inventory: &Inventory, sizes: &[PageSize]) -> Option<Find
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory) -> Vec<Finding> {
     let finding = match &inventory.hardware_corrupted_bytes {
-        Reading::Known(0) => Finding::pass(HP108, None, "no memory put aside as broken"),
+        Reading::Known(0) => Finding::pass(HP108, None, "no memory set aside as broken"),
         Reading::Known(bytes) => {
-            let seen = format!("{} put aside as broken", human_bytes(*bytes));
+            let seen = format!("{} set aside as broken", human_bytes(*bytes));
             Finding::not_pass(HP108, None, Outcome::Warn, seen.clone(), Because::new("none", seen))
                 .with("hardware_corrupted_bytes", bytes)
         }
@@ -61,14 +61,14 @@ fn present(about: &About<'_>) -> Finding {
         None => Finding::skip(HP101, size, seen),
         Some(wanted) => {
             let because = Because::new(format!("pages of {size}: {wanted}"), seen).remedy(remedy);
-            Finding::not_pass(HP101, size, Outcome::Fail, format!("{seen}, though {wanted}"), because)
+            Finding::not_pass(HP101, size, Outcome::Fail, format!("{seen}, although {wanted}"), because)
         }
     };
     let pool = match &about.pool {
         Ok(pool) => *pool,
         Err(NoPool::Untold(why)) => return untold(HP101, size, why),
         Err(NoPool::None(why)) => {
-            return none(why, "ask for a size that the kernel offers, or run a kernel that offers this one");
+            return none(why, "request a size that the kernel offers, or run a kernel that offers this one");
         }
     };
     let finding = match (&pool.total, &pool.overcommit) {
@@ -76,13 +76,13 @@ fn present(about: &About<'_>) -> Finding {
         (Reading::Known(0), Reading::Known(0)) => {
             let file = pool_file(size, "nr_hugepages");
             let remedy = format!(
-                "reserve them at boot (hugepagesz={} hugepages=PAGES), or now:\n  echo PAGES > {file}",
+                "reserve pages at boot (hugepagesz={} hugepages=PAGES), or now:\n  echo PAGES > {file}",
                 size.mount_option()
             );
             none("the pool is empty", &remedy)
         }
         (Reading::Known(0), Reading::Known(more)) => {
-            Finding::pass(HP101, size, format!("no page of its own, up to {more} by overcommit"))
+            Finding::pass(HP101, size, format!("no persistent page, up to {more} by overcommit"))
         }
         (total, overcommit) => untold(HP101, size, trouble(&[total, overcommit])),
     };
@@ -104,27 +104,29 @@ fn free(about: &About<'_>) -> Finding {
     let summary = match (free, reserved) {
         (0, _) => format!("no free page: {} in use", count(total, "page")),
         (_, 0) => format!("{free} of {total} free"),
-        _ if available == 0 => format!("no free page: {free} of {total} are free, and all of them reserved"),
+        _ if available == 0 => {
+            format!("no available page: {free} of {total} are free, and all of those are reserved")
+        }
         _ => format!("{free} of {total} free, {reserved} of them reserved"),
     };
     let kept = about.inventory.kept_for_directory(size);
     let finding = match (available, pool.growable()) {
         (0, Some(0)) if total == 0 => Finding::skip(HP102, size, "the pool is empty"),
         (0, _) if needed(about.request, size).is_some() => {
-            Finding::skip(HP102, size, format!("{summary}; --need tells more (HP509)"))
+            Finding::skip(HP102, size, format!("{summary}; HP509 checks --need"))
         }
         _ if kept > 0 => {
             Finding::pass(HP102, size, format!("{summary}; min_size= keeps {kept} for this mount"))
         }
         (0, None) => untold(HP102, size, trouble(&[&pool.overcommit, &pool.surplus])),
         (0, Some(0)) => {
-            let because = Because::new("a free page that nobody has reserved", summary.clone());
+            let because = Because::new("a free page that is not reserved", summary.clone());
             Finding::not_pass(HP102, size, Outcome::Unknown, summary, because)
         }
         (0, Some(more)) => Finding::pass(HP102, size, format!("none free, up to {more} more by overcommit")),
         (_, more) if available.saturating_add(more.unwrap_or(0)) < PAGES_OF_ALL_STEPS => {
             let because = Because::new(count(PAGES_OF_ALL_STEPS, "page"), count(available, "page"))
-                .remedy("free or add one page more: some steps take two");
+                .remedy("free or add one more page: some steps need two");
             Finding::not_pass(
                 HP102,
                 size,
@@ -147,23 +149,24 @@ fn persistent(about: &About<'_>) -> Finding {
     };
     let warn = |summary: String| {
         let remedy = format!(
-            "make the pool as large as the workloads need, and let it not grow by itself:\n  echo PAGES > {}\n  echo 0 > {}",
+            "make the pool as large as the workloads need, and do not let it grow by itself:\n  echo PAGES > {}\n  \
+             echo 0 > {}",
             pool_file(size, "nr_hugepages"),
             pool_file(size, "nr_overcommit_hugepages"),
         );
-        let because = Because::new("persistent pages alone", summary.clone()).remedy(remedy);
+        let because = Because::new("persistent pages only", summary.clone()).remedy(remedy);
         Finding::not_pass(HP106, size, Outcome::Warn, summary, because)
     };
     let finding = match (pool.total.get(), pool.surplus.get(), pool.overcommit.get()) {
         (Some(0), Some(_), Some(0)) => Finding::skip(HP106, size, "the pool is empty"),
         (Some(total), Some(surplus @ 1..), _) => {
-            warn(format!("{surplus} of {} surplus", count(total, "page")))
+            warn(format!("surplus: {surplus} of {}", count(total, "page")))
         }
         (Some(0), Some(0), Some(more)) => {
             warn(format!("no persistent page, only up to {more} by overcommit"))
         }
         (Some(_), Some(0), Some(more @ 1..)) if pool.available() == Some(0) => {
-            warn(format!("no persistent page is to be had, only up to {more} by overcommit"))
+            warn(format!("no persistent page is available, only up to {more} by overcommit"))
         }
         (Some(1..), Some(0), _) => Finding::pass(HP106, size, "no surplus"),
         _ => untold(HP106, size, trouble(&[&pool.total, &pool.surplus, &pool.overcommit])),
@@ -175,19 +178,19 @@ fn persistent(about: &About<'_>) -> Finding {
 fn cpu(about: &About<'_>) -> Finding {
     let size = about.size;
     if size.bytes() != 1 << 30 {
-        return Finding::skip(HP107, size, "about 1Gi alone");
+        return Finding::skip(HP107, size, "applies to 1Gi only");
     }
     match &about.inventory.cpu_1gi {
         Reading::Known(true) => Finding::pass(HP107, size, "the CPU has pdpe1gb"),
         Reading::Known(false) => match about.wanted() {
-            None => Finding::skip(HP107, size, "the CPU has no pdpe1gb, and nobody asked for 1Gi"),
+            None => Finding::skip(HP107, size, "the CPU has no pdpe1gb, and 1Gi is not required"),
             Some(wanted) => {
                 let because = Because::new("the CPU flag pdpe1gb", "no such flag in /proc/cpuinfo");
                 Finding::not_pass(
                     HP107,
                     size,
                     Outcome::Fail,
-                    format!("the CPU has no pdpe1gb, though {wanted}"),
+                    format!("the CPU has no pdpe1gb, although {wanted}"),
                     because,
                 )
             }

@@ -39,7 +39,7 @@ fn inspect_size(size: PageSize, granted: &[&Granted], owed: &[String]) -> Findin
             because,
         )
     } else {
-        Finding::pass(HP109, size, format!("{got} pages lent by --reserve"))
+        Finding::pass(HP109, size, format!("{got} pages added by --reserve"))
     };
     finding.with("asked", asked).with("got", got).with("granted", granted)
 }

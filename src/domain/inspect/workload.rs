@@ -16,7 +16,7 @@ use super::common::count;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Descriptors of a DPDK backend with one file of its own and one of its peer, and how many more with `--huge-dir`, beside the
+/// Descriptors of a DPDK backend with one file itself and one of its peer, and how many more with `--huge-dir`, beside the
 /// files that describe its lists of pages.
 const DPDK_FILES: u64 = 25;
 const DPDK_FILES_MORE_WITH_DIR: u64 = 3;
@@ -65,7 +65,7 @@ struct Judge<'a> {
     memory: Memory,
 }
 
-/// Why a limit is no pass.
+/// Why a limit does not pass.
 struct Short {
     outcome: Outcome,
     summary: String,
@@ -74,23 +74,23 @@ struct Short {
 }
 
 impl Judge<'_> {
-    /// Never a failure: testpmd goes on without locked memory, and huge pages are never swapped.
+    /// Never a failure: testpmd continues without locked memory, and huge pages are never swapped.
     fn memlock(&self, limit: &Reading<Limit>) -> Finding {
         if self.request.workload == Workload::Qemu {
             return Finding::pass(
                 HP403,
                 None,
-                "QEMU locks no memory unless it is told to (-overcommit mem-lock=on)",
+                "QEMU does not lock memory by default (only with -overcommit mem-lock=on)",
             );
         }
         judge(HP403, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let shown = human_bytes(soft);
             if self.has(CAP_IPC_LOCK) == Some(true) {
-                return Ok(format!("{shown}, and CAP_IPC_LOCK lifts it"));
+                return Ok(format!("{shown}, but CAP_IPC_LOCK exempts this process"));
             }
             if self.inventory.limits.swap_bytes.get() == Some(0) {
-                return Ok(format!("{shown}: mlockall fails, which is no harm without swap"));
+                return Ok(format!("{shown}: mlockall fails, which does no harm without swap"));
             }
             let reserved = self.reserved_addresses().unwrap_or(DPDK_RESERVED_AT_MOST);
             if soft >= reserved {
@@ -100,7 +100,8 @@ impl Judge<'_> {
                 self.has(CAP_IPC_LOCK).is_none() || self.inventory.limits.swap_bytes.get().is_none();
             Err(Short {
                 outcome: if unknown { Outcome::Unknown } else { Outcome::Warn },
-                summary: format!("{shown} of locked memory: mlockall fails, and what is no huge page may be swapped"),
+                summary: format!("RLIMIT_MEMLOCK is {shown}: mlockall fails, and memory outside huge pages may be \
+                                  swapped out"),
                 expected: format!("{}, CAP_IPC_LOCK, or no swap", human_bytes(reserved)),
                 remedy: "ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, CAP_IPC_LOCK, or swapoff -a".into(),
             })
@@ -118,8 +119,11 @@ impl Judge<'_> {
             match inherited.why_unknown().filter(|_| inherited.is_trouble() && enforced != u64::MAX) {
                 Some(why) if judged.is_ok() => Err(Short {
                     outcome: Outcome::Unknown,
-                    summary: format!("{}, and how many are inherited is not known", descriptors(enforced)),
-                    expected: "to know the inherited descriptors".to_owned(),
+                    summary: format!(
+                        "RLIMIT_NOFILE is {}, and the number of inherited descriptors is not known",
+                        descriptors(enforced)
+                    ),
+                    expected: "the inherited descriptors can be counted".to_owned(),
                     remedy: format!("let this process read its own descriptors: {why}"),
                 }),
                 _ => judged,
@@ -134,8 +138,8 @@ impl Judge<'_> {
         }
         Err(Short {
             outcome: Outcome::Fail,
-            summary: format!("{}, and QEMU takes {least}", descriptors(soft)),
-            expected: format!("{least} or more, {} inherited ones among them", self.inherited(soft)),
+            summary: format!("RLIMIT_NOFILE is {}; QEMU needs at least {least}", descriptors(soft)),
+            expected: format!("{least} or more, including {} inherited ones", self.inherited(soft)),
             remedy: format!("ulimit -n {least}, LimitNOFILE={least} in a systemd unit"),
         })
     }
@@ -160,13 +164,13 @@ impl Judge<'_> {
         };
         Err(Short {
             outcome,
-            summary: format!("{}, and DPDK takes {takes}{when}", descriptors(has)),
-            expected: format!("{takes} or more{when}, {} inherited ones among them", self.inherited(hard)),
+            summary: format!("RLIMIT_NOFILE is {}; DPDK needs at least {takes}{when}", descriptors(has)),
+            expected: format!("{takes} or more{when}, including {} inherited ones", self.inherited(hard)),
             remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
         })
     }
 
-    /// Descriptors that the workload gets from whoever starts it, as this process did: those that a limit counts, which
+    /// Descriptors that the workload inherits from its parent, as this process did: those that a limit counts, which
     /// is one on numbers.
     fn inherited(&self, limit: u64) -> u64 {
         let inherited = self.inventory.limits.inherited_files.known().map(Vec::as_slice).unwrap_or_default();
@@ -204,7 +208,7 @@ impl Judge<'_> {
             Err(Short {
                 outcome,
                 summary: format!(
-                    "{} of address space, and it takes {}",
+                    "RLIMIT_AS is {}; at least {} is needed",
                     human_bytes(soft),
                     human_bytes(wanted)
                 ),
@@ -236,12 +240,12 @@ impl Judge<'_> {
             Err(Short {
                 outcome: if soft < least { Outcome::Fail } else { Outcome::Unknown },
                 summary: format!(
-                    "files may be {}, and it makes one of {}",
+                    "RLIMIT_FSIZE is {}; the workload creates a file of {}",
                     human_bytes(soft),
                     human_bytes(least)
                 ),
                 expected: format!(
-                    "{} or more: beyond the limit SIGXFSZ kills without a word",
+                    "{} or more: beyond the limit, SIGXFSZ kills the process without a message",
                     human_bytes(least)
                 ),
                 remedy: "ulimit -f unlimited, LimitFSIZE=infinity in a systemd unit".into(),
@@ -250,10 +254,11 @@ impl Judge<'_> {
     }
 
     fn capabilities(&self) -> Finding {
-        let name = |bit| self.has(bit).map(|has| if has { "has" } else { "has not" });
+        let name = |bit| self.has(bit).map(|has| if has { "has" } else { "lacks" });
         let (Some(lock), Some(nice)) = (name(CAP_IPC_LOCK), name(CAP_SYS_NICE)) else {
             let why = self.inventory.privileges.capabilities.why_unknown().unwrap_or_default();
-            let because = Because::new("to know the capabilities of this process", why).remedy("mount /proc");
+            let because =
+                Because::new("the capabilities of this process can be read", why).remedy("mount /proc");
             return Finding::not_pass(HP408, None, Outcome::Unknown, format!("not known: {why}"), because);
         };
         Finding::pass(HP408, None, format!("none is needed ({lock} CAP_IPC_LOCK, {nice} CAP_SYS_NICE)"))
@@ -307,7 +312,7 @@ fn judge(
 ) -> Finding {
     let Some(limit) = limit.get() else {
         let why = limit.why_unknown().unwrap_or_default();
-        let because = Because::new("to know the limit", why).remedy("mount /proc, or see getrlimit(2)");
+        let because = Because::new("the limit can be read", why).remedy("mount /proc, or see getrlimit(2)");
         return Finding::not_pass(id, None, Outcome::Unknown, format!("not known: {why}"), because);
     };
     let finding = match decide(limit) {

@@ -102,7 +102,7 @@ fn no_kind_of_silence_is_a_pass() {
         ),
         ("past its deadline", vec![with(worker(&FIRST, false), Ending::Deadline)], [Pass, Unknown]),
         (
-            "broken off",
+            "interrupted",
             vec![with(worker(&[], false), Ending::BrokenOff("SIGINT".into()))],
             [Unknown, Unknown],
         ),

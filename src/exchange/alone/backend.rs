@@ -1,4 +1,4 @@
-//! The backend alone: serves whoever is there until enough was done, the time is up or the frontend has hung up.
+//! The backend alone: serves one frontend until enough was done, the deadline passed or the frontend closed the connection.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const SLICE: Duration = Duration::from_millis(20);
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long the frontend has to hang up, once enough was done: what is in its rings may not be looked at yet.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Tables that are told of; a frontend may send one after the other.
+/// Tables that are reported; a frontend may send one after the other.
 const TABLES: u64 = 16;
 
 /// Serves a session. The sentence that it ended with, if it went well.
@@ -107,24 +107,24 @@ fn judge(task: &super::Backend, end: End, report: &Report) -> Result<String, Sto
     let count = done(task, report);
     let what = match task.mode {
         Mode::Echo => "frames sent back",
-        Mode::Sink => "frames taken",
+        Mode::Sink => "frames received",
         Mode::Source => "frames sent",
-        Mode::Bounce => "frames sent and come back",
+        Mode::Bounce => "frames sent and received back",
     };
     let how = match end {
-        End::Closed => "the frontend stopped its rings and hung up",
+        End::Closed => "the frontend stopped its rings and closed the connection",
         End::Abandoned => "the frontend hung up while its rings ran",
-        End::Deadline => "the time was up",
+        End::Deadline => "the deadline passed",
     };
     if let Some(tally) = report.tally.filter(|tally| looked(*tally).is_bad()) {
-        return Err(fail(format!("{} frames came altered, {} twice", tally.altered, tally.doubled)));
+        return Err(fail(format!("{} frames arrived altered, {} twice", tally.altered, tally.doubled)));
     }
     match task.frames {
         Some(frames) if count >= frames => Ok(format!("{count} {what}")),
         Some(frames) => Err(fail(format!("{count} of {frames} {what}: {how}"))),
-        None if report.tables == 0 => Err(unknown(format!("no memory was shared: {how}"))),
+        None if report.tables == 0 => Err(unknown(format!("the frontend shared no memory: {how}"))),
         None if report.regions == 0 => Err(unknown(format!("the memory table has no region: {how}"))),
-        None if count == 0 => Err(unknown(format!("no frame came: {how}"))),
+        None if count == 0 => Err(unknown(format!("no frame arrived: {how}"))),
         None => Ok(format!("{count} {what}: {how}")),
     }
 }

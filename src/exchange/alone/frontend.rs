@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a session. The sentence that it ended with, if it went well.
 pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let deadline = deadline(task.millis);
-    // Before a word is said to the backend: whether there are pages is no business of its.
+    // Before the backend gets any message: it does not need to know whether there are pages.
     let memory = memory(task)?;
     channel.set_deadline(deadline);
     let mut frontend = Frontend::new(channel, PATIENCE).map_err(ended)?;
@@ -39,8 +39,8 @@ pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) ->
     if !frontend.is_network() {
         let offered = frontend.offered();
         return Err(unknown(format!(
-            "the backend took the memory; it is not a network device, or its features ({offered:#x}) do not tell: \
-             no queue was started"
+            "the backend accepted the memory; it is not a network device, or its features ({offered:#x}) do not \
+             show that it is: no queue was started"
         )));
     }
     let mut areas = memory.areas(memory.regions());
@@ -93,7 +93,7 @@ fn memory(task: &super::Frontend) -> Result<Memory, Stop> {
     };
     for pages in files {
         let len = HugeLen::new(task.size, pages)
-            .ok_or_else(|| unknown(format!("{pages} pages of {} are more than there can be", task.size)))?;
+            .ok_or_else(|| unknown(format!("{pages} pages of {} exceed the address space", task.size)))?;
         let place = task.memory.place(Session::FrontendFirst);
         let file = HugeFile::new(place, len).map_err(unknown)?;
         memory.add(file.as_fd(), len, Sharing::Shared, 1).map_err(|error| {
@@ -106,7 +106,7 @@ fn memory(task: &super::Frontend) -> Result<Memory, Stop> {
             Err(error) if is_not_offered(&error) => {}
             Err(error) => {
                 return Err(unknown(format!(
-                    "the reserved pages cannot be taken: MADV_POPULATE_WRITE: {}",
+                    "the reserved pages cannot be allocated: MADV_POPULATE_WRITE: {}",
                     named(&error)
                 )));
             }
@@ -143,19 +143,24 @@ fn judge(task: &super::Frontend, outcome: &Outcome) -> Result<String, Stop> {
     let bad = tally.altered + tally.doubled;
     let foreign = match tally.foreign {
         0 => String::new(),
-        foreign => format!("; {foreign} frames came that are not hugeprobe's"),
+        foreign => format!("; {foreign} frames arrived that are not hugeprobe's"),
     };
     match task.peer {
-        Mode::Sink if outcome.finished => Ok(format!("the backend took {frames} frames")),
-        Mode::Sink => Err(fail(format!("the backend took {} of {frames} frames in time", outcome.sent))),
-        _ if tally.is_whole(frames) => Ok(format!("{frames} frames came, each once and as it was sent")),
+        Mode::Sink if outcome.finished => Ok(format!("the backend accepted {frames} frames")),
+        Mode::Sink => Err(fail(format!("the backend accepted {} of {frames} frames in time", outcome.sent))),
+        _ if tally.is_whole(frames) => {
+            Ok(format!("{frames} frames came back, each exactly once and unchanged"))
+        }
         _ if bad > 0 => Err(fail(format!(
-            "of {frames} frames, {} came altered, {} twice, {} not at all{foreign}",
+            "of {frames} frames, {} came back altered, {} twice, {} not at all{foreign}",
             tally.altered,
             tally.doubled,
             tally.lost(frames)
         ))),
-        _ => Err(fail(format!("of {frames} frames, {} did not come in time{foreign}", tally.lost(frames)))),
+        _ => Err(fail(format!(
+            "of {frames} frames, {} did not come back in time{foreign}",
+            tally.lost(frames)
+        ))),
     }
 }
 
@@ -198,19 +203,19 @@ mod tests {
     fn an_altered_frame_has_come_and_a_foreign_one_is_named() {
         let nothing = Tally::default();
         for (tally, expected) in [
-            (Tally { intact: 10, ..nothing }, "10 frames came, each once and as it was sent"),
-            (nothing, "of 10 frames, 10 did not come in time"),
+            (Tally { intact: 10, ..nothing }, "10 frames came back, each exactly once and unchanged"),
+            (nothing, "of 10 frames, 10 did not come back in time"),
             (
                 Tally { foreign: 3, ..nothing },
-                "of 10 frames, 10 did not come in time; 3 frames came that are not hugeprobe's",
+                "of 10 frames, 10 did not come back in time; 3 frames arrived that are not hugeprobe's",
             ),
             (
                 Tally { intact: 8, altered: 2, ..nothing },
-                "of 10 frames, 2 came altered, 0 twice, 0 not at all",
+                "of 10 frames, 2 came back altered, 0 twice, 0 not at all",
             ),
             (
                 Tally { altered: 1, foreign: 1, ..nothing },
-                "of 10 frames, 1 came altered, 0 twice, 9 not at all; 1 frames came that are not hugeprobe's",
+                "of 10 frames, 1 came back altered, 0 twice, 9 not at all; 1 frames arrived that are not hugeprobe's",
             ),
         ] {
             assert_eq!(said(Mode::Source, tally), expected);

@@ -56,7 +56,7 @@ fn a_peer_that_hangs_up_at_once_is_told_of() {
     .unwrap();
     let Some(Said::Ended { outcome, text }) = said.last() else { panic!("{said:?}") };
     assert_eq!(*outcome, Outcome::Unknown);
-    assert!(text.starts_with("no memory was shared: the frontend"), "{text}");
+    assert!(text.starts_with("the frontend shared no memory: the frontend"), "{text}");
 }
 
 #[test]

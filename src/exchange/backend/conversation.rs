@@ -51,7 +51,7 @@ impl Backend<'_> {
         let request = message.request;
         let wants_answer = message.needs_reply && self.protocol_features & protocol::REPLY_ACK != 0;
         let result = match message.is_reply {
-            true => Err(refuse(request, "an answer that nobody asked for")),
+            true => Err(refuse(request, "an answer without a request")),
             false => self.handle(request, message.payload, fds),
         };
         let payload = match &result {
@@ -68,7 +68,7 @@ impl Backend<'_> {
             }
         }
         match result {
-            // The frontend was told, and may do without.
+            // The frontend was informed, and may continue without it.
             Err(BackendError::Refused { request: Request::Unknown(_), .. }) if wants_answer => Ok(()),
             result => result.map(drop),
         }
@@ -139,7 +139,7 @@ impl Backend<'_> {
         }
     }
 
-    /// Lets somebody look at a new table before it is answered.
+    /// Lets the observer see a new table before it is answered.
     fn look(&mut self, request: Request) -> Result<Answer, BackendError> {
         self.tables += 1;
         self.watch.table(&self.table, self.worker.traffic()).map_err(|why| refuse(request, why))?;

@@ -45,7 +45,7 @@ pub struct Traffic {
     pub discarded: u64,
 }
 
-/// The work, and what came of it.
+/// The work, and its result.
 #[derive(Debug)]
 pub(super) struct Worker {
     work: Work,
@@ -105,7 +105,7 @@ impl Worker {
         }
     }
 
-    /// Whether it has to be looked every [`KNOCKS`] what the driver does, who may tell nothing of its own accord.
+    /// Whether the rings have to be polled every [`KNOCKS`], because the driver may send no notification by itself.
     pub(super) const fn is_knocking(&self) -> bool {
         matches!(self.work, Work::Source { returns: Some(_), .. }) && !self.knocks.is_answered
     }
@@ -143,7 +143,7 @@ impl Worker {
                 queues.drain(BATCH, &mut self.buffer, |frame| {
                     traffic.received += 1;
                     traffic.received_bytes += frame.len() as u64;
-                    // Full, or nobody takes them any more: then they are counted.
+                    // Full, or the driver takes them no more: then they are counted.
                     let _ = to.try_send(frame.to_vec());
                 })?;
             }
@@ -292,7 +292,7 @@ impl Queues<'_, '_> {
     }
 }
 
-/// Shows the driver what was done, and tells it if it wants to be told.
+/// Publishes the used buffers, and notifies the driver if it wants that.
 fn publish(device: &Device<'_>, vring: &mut Vring, at: Progress) -> Result<(), RingError> {
     vring.taken = at.taken;
     vring.given = at.given;

@@ -71,7 +71,7 @@ impl Vring {
         }
     }
 
-    /// Tells the driver. One that cannot be told is not told again.
+    /// Notifies the driver. After a failure it is not notified again.
     pub(super) fn signal(&mut self) {
         if self.call.as_ref().is_some_and(|call| call.signal().is_err()) {
             self.call = None;

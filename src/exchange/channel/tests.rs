@@ -78,9 +78,9 @@ fn what_is_no_message_has_its_own_error() {
             "closed the connection after 19 bytes",
             Box::new(with_bytes(set_features().to_bytes()[..19].to_vec())),
         ),
-        ("9 descriptors with one message", Box::new(with_fds(9))),
-        ("253 descriptors with one message", Box::new(with_fds(253))),
-        ("version 3, not 1", Box::new(with_bytes([1_u32, 7, 0].map(u32::to_le_bytes).concat()))),
+        ("9 descriptors in one message", Box::new(with_fds(9))),
+        ("253 descriptors in one message", Box::new(with_fds(253))),
+        ("version 3 instead of 1", Box::new(with_bytes([1_u32, 7, 0].map(u32::to_le_bytes).concat()))),
         (
             "announces 4294967295 bytes",
             Box::new(with_bytes([1_u32, 1, u32::MAX].map(u32::to_le_bytes).concat())),
@@ -100,7 +100,7 @@ fn silence_ends_at_the_deadline() {
     let began = Instant::now();
     let error = ours.receive("its features", soon()).unwrap_err();
     assert!(matches!(error, ChannelError::Silent(..)), "{error}");
-    assert!(error.to_string().contains("waiting for its features"));
+    assert!(error.to_string().contains("waited for its features"));
     assert!(began.elapsed() >= Duration::from_millis(30));
 }
 
@@ -149,7 +149,7 @@ fn nothing_is_waited_for_after_the_deadline_of_the_conversation() {
     let ask = Message::request(Request::GetFeatures, Payload::None);
     let error = (0..50).find_map(|_| ours.ask(&ask, &[], late()).err()).map(|error| error.to_string());
     let error = error.unwrap_or_default();
-    for fact in ["the session's time was up", "the answer to GET_FEATURES", "the slowest answer"] {
+    for fact in ["the session's deadline passed", "the answer to GET_FEATURES", "the slowest answer"] {
         assert!(error.contains(fact), "{error}");
     }
     drop(ours);
@@ -169,9 +169,9 @@ fn only_the_answer_is_an_answer() {
     let ask = Message::request(Request::GetFeatures, Payload::None);
     let answer = |request| Message::reply(request, Payload::U64(1));
     for (message, count, why) in [
-        (answer(Request::GetQueueNum), 0, "the answer to GET_QUEUE_NUM came"),
-        (set_features(), 0, "the request SET_FEATURES came"),
-        (answer(Request::GetFeatures), 1, "that and 1 descriptors came"),
+        (answer(Request::GetQueueNum), 0, "received the answer to GET_QUEUE_NUM"),
+        (set_features(), 0, "received the request SET_FEATURES"),
+        (answer(Request::GetFeatures), 1, "received that, with 1 descriptors"),
     ] {
         let (peer, mut ours) = pair();
         let stderr = io::stderr();

@@ -1,4 +1,4 @@
-//! The frontend's memory: files of whole pages, mapped, and divided into the regions that the backend is told of.
+//! The frontend's memory: files of whole pages, mapped, and divided into the regions of the memory table.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,7 +24,7 @@ struct Mapped {
     mapping: Mapping,
 }
 
-/// A part of a file, as the backend is told of it.
+/// A part of a file, as the memory table describes it.
 #[derive(Debug, Clone, Copy)]
 struct Region {
     file: usize,
@@ -61,7 +61,7 @@ impl Memory {
     /// Maps a file of `len`, all of it, as `regions` regions of equal length.
     ///
     /// The regions end at multiples of 4 KiB; at whole pages where their number allows it. The file is sealed against
-    /// shrinking where it can be, as QEMU does: whoever is handed it may otherwise take the memory away again.
+    /// shrinking where possible, as QEMU does: otherwise a peer that receives it can truncate it.
     ///
     /// # Errors
     ///

@@ -119,7 +119,7 @@ impl<'m> Pair<'m> {
     ///
     /// # Errors
     ///
-    /// The backend hung up, spoke out of turn, or broke a ring.
+    /// The backend closed the connection, sent an unexpected message, or broke a ring.
     pub fn run(
         &mut self,
         job: &Job,
@@ -151,7 +151,7 @@ impl<'m> Pair<'m> {
             match channel.try_receive() {
                 Ok(None) => {}
                 Ok(Some(envelope)) => {
-                    let got = format!("{} out of turn", envelope.message.request);
+                    let got = format!("unexpected {}", envelope.message.request);
                     return Err(ChannelError::Unexpected { expected: "frames".to_owned(), got }.into());
                 }
                 Err(error) => return Err(error.into()),

@@ -113,7 +113,7 @@ impl Shape {
             Self::Config => fields
                 .config()
                 .map(Payload::Config)
-                .ok_or_else(|| wrong("12 and as many as it says, 256 at most")),
+                .ok_or_else(|| wrong("12 and as many as its size field says, 256 at most")),
             Self::Raw => Ok(Payload::Raw(bytes.to_vec())),
         }
     }

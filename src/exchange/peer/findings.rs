@@ -1,4 +1,4 @@
-//! What the worker has told so far of its peer, and what it never came to.
+//! What the worker has reported about its peer, and the checks that it did not reach.
 
 use std::io;
 
@@ -23,7 +23,7 @@ pub(super) struct Findings<'a> {
 pub(super) enum Stop {
     /// This was found.
     Found(CheckId, Box<Bad>),
-    /// Whoever listens is gone.
+    /// The reader of the output is gone.
     Gone(io::Error),
 }
 
@@ -70,16 +70,19 @@ impl<'a> Findings<'a> {
     /// Reports what was not reported yet.
     pub(super) fn close(mut self) -> io::Result<()> {
         for id in PEER {
-            let why = self.stopped.clone().unwrap_or_else(|| "the session ended before it".to_owned());
-            let because = Because::new("the session comes to this check", format!("it did not: {why}"))
-                .remedy("see what failed before it");
+            let why = self.stopped.clone().unwrap_or_else(|| "the session ended earlier".to_owned());
+            let because = Because::new(
+                "the session reaches this check",
+                format!("the session stopped before it: {why}"),
+            )
+            .remedy("see what failed before it");
             let summary = format!("not reached: {why}");
             self.report(Finding::not_pass(id, self.size, Outcome::Unknown, summary, because))?;
         }
         Ok(())
     }
 
-    /// The first word about a check stands.
+    /// The first finding about a check counts.
     fn report(&mut self, finding: Finding) -> io::Result<()> {
         if self.reported.contains(&finding.id) {
             return Ok(());
@@ -118,8 +121,8 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// It cannot be told, for a reason that is not the peer's.
-#[allow(clippy::needless_pass_by_value, reason = "errors come by value, to be told and dropped")]
+/// Inconclusive, for a reason that is not the peer's.
+#[allow(clippy::needless_pass_by_value, reason = "errors come by value, to be reported and dropped")]
 pub(super) fn unknown(id: CheckId, summary: &str, expected: impl Into<String>, seen: impl ToString) -> Stop {
     Stop::found(id, Outcome::Unknown, summary, expected, seen.to_string())
 }

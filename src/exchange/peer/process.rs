@@ -52,20 +52,20 @@ impl PeerProcess {
             }
             FrontendError::NoQueuePair => (Outcome::Fail, format!("{name} has no queue")),
             FrontendError::TooFewSlots { .. } => {
-                (Outcome::Fail, format!("{name} takes fewer memory regions"))
+                (Outcome::Fail, format!("{name} accepts too few memory regions"))
             }
             FrontendError::Channel(ChannelError::Closed | ChannelError::ClosedWithin(_)) => {
                 (Outcome::Fail, format!("{name} hangs up"))
             }
             FrontendError::Channel(ChannelError::FdsMissing | ChannelError::Socket { .. })
             | FrontendError::TooLittleMemory { .. }
-            | FrontendError::Event(_) => (Outcome::Unknown, "the session could not go on".to_owned()),
+            | FrontendError::Event(_) => (Outcome::Unknown, "the session cannot continue".to_owned()),
             FrontendError::BadAnswer { .. }
             | FrontendError::Lacks(_)
             | FrontendError::Ring { .. }
             | FrontendError::Channel(_) => (Outcome::Fail, format!("{name} breaks the protocol")),
         };
-        Stop::found(id, outcome, summary, "the session goes on", error.to_string()).with("peer", self)
+        Stop::found(id, outcome, summary, "the session continues", error.to_string()).with("peer", self)
     }
 
     pub(super) fn judge_frames(
@@ -81,21 +81,21 @@ impl PeerProcess {
         };
         let found = if done.sent < frames {
             let seen = format!("{} of {frames} in time", done.sent);
-            stop(Outcome::Fail, format!("{} takes no frames", self.name()), "every frame is taken", seen)
-        } else if tally.altered > 0 {
-            let seen = format!("{} altered, or another hugeprobe's", tally.altered);
             stop(
-                Outcome::Warn,
-                "frames came back altered".to_owned(),
-                "what comes back is as it was sent",
+                Outcome::Fail,
+                format!("{} does not accept frames", self.name()),
+                "every frame is accepted",
                 seen,
             )
+        } else if tally.altered > 0 {
+            let seen = format!("{} altered, or sent by another hugeprobe", tally.altered);
+            stop(Outcome::Warn, "frames came back altered".to_owned(), "frames come back unchanged", seen)
         } else {
             let back = match tally.intact {
                 0 => String::new(),
                 intact => format!(", {intact} came back"),
             };
-            findings.pass(HP615, format!("{frames} frames taken{back}"), evidence)?;
+            findings.pass(HP615, format!("{frames} frames accepted{back}"), evidence)?;
             return Ok(());
         };
         match found {
@@ -111,7 +111,7 @@ impl PeerProcess {
         if u64::from(transmit) == expected {
             return Ok(());
         }
-        let summary = format!("{} stopped elsewhere than it was", self.name());
+        let summary = format!("{} reports the wrong position for a stopped queue", self.name());
         let expected = format!("GET_VRING_BASE of the transmit queue: {expected}");
         Err(Stop::found(HP614, Outcome::Fail, summary, expected, transmit.to_string()).with("peer", self))
     }

@@ -14,21 +14,21 @@ use crate::exchange::role::Source;
 pub struct Task {
     /// The page size.
     pub size: PageSize,
-    /// How many pages are handed over: one at least. From two on, two files.
+    /// How many pages are shared: at least one. From two on, two files.
     pub pages: u64,
     /// Where they come from.
     pub memory: Source,
     /// Seed of all that is written and sent.
     pub seed: u64,
-    /// The cgroup that pays for them: the frontend's, if it has one of its own.
+    /// The cgroup that pays for them: the frontend's, if it has a separate one.
     pub cgroup: Option<String>,
     /// The peer. Where it connects, the standard input of the worker is the socket that listens.
     pub peer: UnderTest,
 }
 
-/// How long somebody may take to listen: next to nothing, as QEMU and virtio_user give up at once.
+/// How long a peer may take to listen: almost no time, as QEMU and virtio_user give up at once.
 pub(super) const TO_LISTEN: Duration = Duration::from_secs(1);
-/// How long somebody may take to connect: DPDK's vhost library tries once a second.
+/// How long a peer may take to connect: DPDK's vhost library tries once a second.
 pub(super) const TO_CONNECT: Duration = Duration::from_secs(5);
 /// How long one answer may take: a real one locks all that it is handed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@ const LINE: usize = 64;
 const FETCHED: usize = 2 * LINE;
 
 /// A ring of the peer's, found in its memory. How far it has been worked through is kept by the caller: a ring is
-/// looked up anew whenever the memory may have changed.
+/// looked up again whenever the memory may have changed.
 #[derive(Debug)]
 pub struct Device<'m> {
     table: &'m Table,
@@ -147,7 +147,7 @@ impl<'m> Device<'m> {
         Ok(())
     }
 
-    /// Shows the driver everything up to `slot`, which is not included. Whether it wants to be told.
+    /// Publishes everything up to `slot`, which is not included. Returns whether the driver wants to be notified.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl<'m> Device<'m> {
         wants_notification(&self.parts.available)
     }
 
-    /// Where the used ring stands: after a reconnect a device goes on from there.
+    /// The index of the used ring: after a reconnect a device continues from there.
     ///
     /// # Errors
     ///
@@ -181,7 +181,7 @@ impl<'m> Device<'m> {
         while left > 0 {
             let piece = self.table.guest(at, left)?;
             left = left.saturating_sub(piece.len());
-            // Regions end within 64 bits; what goes on beyond them is in none.
+            // Regions end within 64 bits; a buffer that extends beyond is in none.
             at = at.saturating_add(piece.len() as u64);
             into.push(piece);
         }

@@ -1,4 +1,4 @@
-//! The driver's side of a virtqueue: offers buffers of its own memory, takes back what the device has used.
+//! The driver's side of a virtqueue: offers buffers of its memory, and takes back what the device has used.
 //!
 //! One descriptor, one buffer: a chain is never needed for what is sent here.
 
@@ -82,7 +82,7 @@ impl<'m> Driver<'m> {
         !self.free.is_empty()
     }
 
-    /// Shows the device everything offered. Whether it wants to be told.
+    /// Publishes everything offered. Returns whether the device wants to be notified.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl<'m> Driver<'m> {
         Ok(Some(Used { id: index, bytes: claimed }))
     }
 
-    /// Makes an id free again, that came back: one that is offered anew at once never was.
+    /// Frees an id that came back: one that is offered again at once was never free.
     pub fn give_back(&mut self, id: u16) {
         self.free.push(id);
     }

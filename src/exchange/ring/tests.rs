@@ -101,12 +101,12 @@ fn each_side_can_ask_the_other_to_be_quiet() {
 fn what_a_hostile_driver_puts_into_a_ring_has_its_own_error() {
     type Script = fn(&Table);
     let rows: &[(&str, Script)] = &[
-        ("jumped to 9, 8 entries at most", |t| put(t, AT.available + 2, 9_u16.to_le_bytes())),
+        ("jumped to 9; from 0, at most 8 entries", |t| put(t, AT.available + 2, 9_u16.to_le_bytes())),
         ("jumped to 65535", |t| put(t, AT.available + 2, u16::MAX.to_le_bytes())),
         ("names descriptor 8 of 8", |t| put(t, AT.available + 4, 8_u16.to_le_bytes())),
         ("names descriptor 65535 of 8", |t| put(t, AT.available + 4, u16::MAX.to_le_bytes())),
-        ("descriptor 0 goes on at 8 of 8", |t| put_descriptor(t, 0, GUEST, 1, NEXT, 8)),
-        ("descriptor 0 goes on at 65535", |t| put_descriptor(t, 0, GUEST, 1, NEXT, u16::MAX)),
+        ("descriptor 0 continues at 8 of 8", |t| put_descriptor(t, 0, GUEST, 1, NEXT, 8)),
+        ("descriptor 0 continues at 65535", |t| put_descriptor(t, 0, GUEST, 1, NEXT, u16::MAX)),
         ("the chain at descriptor 0 has a loop", |t| put_descriptor(t, 0, GUEST, 1, NEXT, 0)),
         ("the chain at descriptor 0 has a loop", |t| {
             for index in 0..SIZE {
@@ -114,7 +114,7 @@ fn what_a_hostile_driver_puts_into_a_ring_has_its_own_error() {
             }
         }),
         ("flags 0x4, which were not offered", |t| put_descriptor(t, 0, GUEST, 16, INDIRECT, 0)),
-        ("a buffer to read after one to write", |t| {
+        ("a readable buffer after a writable one", |t| {
             put_descriptor(t, 0, GUEST, 1, NEXT | WRITE, 1);
             put_descriptor(t, 1, GUEST, 1, 0, 0);
         }),
@@ -184,12 +184,12 @@ fn a_ring_that_is_not_where_it_says_is_refused() {
 fn what_a_hostile_device_puts_into_a_ring_has_its_own_error() {
     let entry = |id: u32, bytes: u32| (u64::from(id) | u64::from(bytes) << 32).to_le_bytes();
     for (why, index, used) in [
-        ("the used ring jumped to 3, 2 entries at most", 3_u16, entry(0, 0)),
+        ("the used ring jumped to 3; from 0, at most 2 entries", 3_u16, entry(0, 0)),
         ("the used ring jumped to 65535", u16::MAX, entry(0, 0)),
-        ("gives back buffer 2, which", 1, entry(2, 0)),
-        ("gives back buffer 8, which", 1, entry(8, 0)),
-        ("gives back buffer 65536, which", 1, entry(65536, 0)),
-        ("gives back buffer 4294967295, which", 1, entry(u32::MAX, 0)),
+        ("returns buffer 2, which", 1, entry(2, 0)),
+        ("returns buffer 8, which", 1, entry(8, 0)),
+        ("returns buffer 65536, which", 1, entry(65536, 0)),
+        ("returns buffer 4294967295, which", 1, entry(u32::MAX, 0)),
         ("claims 65 bytes in buffer 1 of 64", 1, entry(1, 65)),
         ("claims 4294967295 bytes", 1, entry(1, u32::MAX)),
     ] {

@@ -54,7 +54,7 @@ pub(super) fn run(
     if matches!(end, Ok(End::Closed)) && look.regions.len() > 1 {
         let touched = task.files(session).iter().map(|(pages, _)| pages).sum();
         let effect = Step::Release { touched, unused: 0, held: task.held_by_mount() };
-        look.ledger.page_step(HP610, "unmap and close: the last to have the files", effect)?;
+        look.ledger.page_step(HP610, "unmap and close, as the last user of the files", effect)?;
     }
     drop(table);
     look.conclude(end)
@@ -72,7 +72,7 @@ struct Look<'a, 'b> {
     payers: Option<Payers>,
     /// Frames counted to a phase that is over.
     frames: u64,
-    /// Whoever listens is gone.
+    /// The reader of the output is gone.
     gone: Option<io::Error>,
 }
 
@@ -113,8 +113,11 @@ impl Watch for Look<'_, '_> {
     fn table(&mut self, table: &Table, so_far: &Traffic) -> Result<(), String> {
         let taken = match self.session {
             Session::Small => {
-                let seen = "it had the pages asked for, by the kernel's word";
-                Err(Refuse::Bad(HP609, Bad::fail("memory of 4 KiB pages is taken", "it is refused", seen)))
+                let seen = "the kernel reported pages of the requested size";
+                Err(Refuse::Bad(
+                    HP609,
+                    Bad::fail("the backend accepts memory of 4 KiB pages", "the backend refuses it", seen),
+                ))
             }
             Session::Private => self.look_at_private(table),
             _ => self.look_at(table, so_far),
@@ -208,12 +211,12 @@ impl Look<'_, '_> {
         let seen = smaps::mapping_at(region.mapping().address()).map(|facts| facts.page_bytes);
         if facts.page_bytes != wanted || seen.get().is_some_and(|seen| seen != wanted) {
             let text = format!("fstatfs: {}, smaps: {seen:?}", facts.page_bytes);
-            let bad = Bad::fail("pages of another size arrive", format!("pages of {wanted} bytes"), text);
+            let bad = Bad::fail("pages of another size arrived", format!("pages of {wanted} bytes"), text);
             return Err(Refuse::Bad(HP602, bad));
         }
         if seen.get().is_none() {
             let text = seen.why_unknown().unwrap_or_default().to_owned();
-            let bad = Bad::unknown("smaps does not tell", "KernelPageSize of the mapping", text);
+            let bad = Bad::unknown("smaps shows no page size", "KernelPageSize of the mapping", text);
             return Err(Refuse::Bad(HP602, bad));
         }
         let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": facts.is_hugetlbfs });
@@ -256,7 +259,7 @@ impl Look<'_, '_> {
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();
         let looked_at = pattern::compare(&memory, page_bytes, theirs).map_err(|lost| {
-            let seen = format!("other bytes from byte {} of page {} of a region", lost.offset, lost.page);
+            let seen = format!("different bytes from byte {} of page {} of a region", lost.offset, lost.page);
             let expected = "the bytes that the frontend wrote";
             Refuse::Bad(id, Bad::fail("the frontend's bytes are not seen", expected, seen))
         })?;
@@ -283,7 +286,7 @@ impl Look<'_, '_> {
     fn look_at_private(&mut self, table: &Table) -> Result<(), Refuse> {
         let Some(region) = table.regions().first() else { return Ok(()) };
         self.ledger.step(HP608, "take the file's page and read it")?;
-        // What is looked at here cannot be told then; whether the backend may touch is judged as HP606.
+        // This check is inconclusive then; HP606 judges whether the backend may touch.
         populate(region).map_err(|error| Refuse::Bad(HP608, cannot_touch(Outcome::Unknown, &error)))?;
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();
@@ -296,13 +299,13 @@ impl Look<'_, '_> {
         }
         if !pattern::is_zero(&memory, page_bytes) {
             let bad =
-                Bad::unknown("the file holds something else", "an untouched file", "bytes of somebody's");
+                Bad::unknown("the file has unexpected bytes", "an untouched file", "bytes of neither side");
             return Err(Refuse::Bad(HP608, bad));
         }
         let _ = pattern::write(&memory, page_bytes, ours);
         let facts = region.facts();
         let agreed = json!({ "files": [[facts.device, facts.inode]] });
-        let summary = "what was written to a private mapping is not here".to_owned();
+        let summary = "the bytes of a private mapping were not seen".to_owned();
         Ok(self.ledger.good(HP608, Good { summary, agreed, evidence: json!({ "file": facts }) })?)
     }
 
@@ -311,13 +314,15 @@ impl Look<'_, '_> {
             return Err(error);
         }
         let id = self.phase.check();
-        let expected = "the session goes on to its end";
+        let expected = "the session completes";
         let bad = match end {
             Ok(End::Closed) => return Ok(()),
             Ok(End::Abandoned) => {
-                (id, Bad::unknown("the frontend is gone", expected, "it hung up while rings ran"))
+                (id, Bad::unknown("the frontend disconnected", expected, "it disconnected while rings ran"))
             }
-            Ok(End::Deadline) => (id, Bad::unknown("time was up", expected, "it was still going on")),
+            Ok(End::Deadline) => {
+                (id, Bad::unknown("the session timed out", expected, "it was still running"))
+            }
             Err(error) => {
                 let seen = error.to_string();
                 match error {
@@ -333,7 +338,7 @@ impl Look<'_, '_> {
                         ..
                     } => {
                         let expected = format!("pages of {}", self.task.size);
-                        (HP602, Bad::fail("pages of another size arrive", expected, seen))
+                        (HP602, Bad::fail("pages of another size arrived", expected, seen))
                     }
                     // The file's own page is reserved here first, and others may have it by now.
                     BackendError::Table { source: TableError::Refused { .. }, .. }
@@ -342,24 +347,26 @@ impl Look<'_, '_> {
                         (HP608, Bad::unknown("no page for the file", "a page reserved for it", seen))
                     }
                     BackendError::Table { source: TableError::Refused { .. }, .. } => {
-                        (HP603, Bad::fail("the backend cannot map the memory", "both sides map it", seen))
+                        (HP603, Bad::fail("the backend cannot map the memory", "both sides can map it", seen))
                     }
                     BackendError::Table { .. } => {
                         (HP601, Bad::fail("the memory table is wrong", "a table that can be mapped", seen))
                     }
                     BackendError::Shrunk(_) => (
                         HP603,
-                        Bad::fail("the memory was taken away", "the files stay as long as they are", seen),
+                        Bad::fail("the memory became inaccessible", "the files keep their size", seen),
                     ),
                     BackendError::Ring { .. } => {
-                        (id, Bad::fail("a vring is broken", "a ring as virtio has it", seen))
+                        (id, Bad::fail("a vring is broken", "a valid virtio ring", seen))
                     }
-                    // Already told, if it was this side that refused.
+                    // Reported already, if this side refused.
                     BackendError::Refused { .. } if self.ledger.is_stopped() => return Ok(()),
                     BackendError::Refused { .. } => {
                         (id, Bad::fail("the frontend breaks the protocol", expected, seen))
                     }
-                    BackendError::Channel(_) => (id, Bad::unknown("the frontend is gone", expected, seen)),
+                    BackendError::Channel(_) => {
+                        (id, Bad::unknown("the frontend disconnected", expected, seen))
+                    }
                 }
             }
         };

@@ -26,7 +26,7 @@ use crate::linux::hugefile::HugeFile;
 use crate::linux::map::{Mapping, Sharing};
 use crate::linux::{numa_maps, pattern, smaps};
 
-/// Something ended the session: a finding, or whoever listens is gone.
+/// Something ended the session: a finding, or the reader of the output is gone.
 enum Stop {
     Bad(CheckId, Bad),
     Gone(io::Error),
@@ -98,7 +98,7 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     told.frontend.start(&pair).map_err(|error| ended(HP604, error))?;
     told.frames(HP604, 0, &mut pair, deadline, ledger)?;
 
-    ledger.step(HP611, "hand over a table with a region more while the rings run")?;
+    ledger.step(HP611, "send a table with one more region while the rings run")?;
     told.hand_over(HP611, 2, ledger)?;
     told.exchange_bytes(1, 2, backend_first, HP611, ledger)?;
     told.frames(HP611, 1, &mut pair, deadline, ledger)?;
@@ -111,7 +111,7 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     told.frames(HP610, 2, &mut pair, deadline, ledger)?;
     told.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
     drop(pair);
-    ledger.page_step(HP610, "unmap and close: the backend still has the files", Step::Nothing)?;
+    ledger.page_step(HP610, "unmap and close while the backend still has the files", Step::Nothing)?;
     // Before the connection ends, which is what the backend waits for.
     drop(memory);
     Ok(())
@@ -123,7 +123,7 @@ fn begin(mut channel: Channel, deadline: Instant) -> Result<Frontend, FrontendEr
     Frontend::new(channel, deadline.saturating_duration_since(Instant::now()))
 }
 
-/// What the backend was told of.
+/// The regions that the backend has.
 struct Told<'a> {
     task: &'a Task,
     memory: &'a Memory,
@@ -139,7 +139,7 @@ struct Bytes {
 
 impl Told<'_> {
     fn hand_over(&mut self, id: CheckId, regions: usize, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
-        ledger.page_step(id, &format!("hand over a table of {regions} region(s)"), Step::Nothing)?;
+        ledger.page_step(id, &format!("send a table of {regions} region(s)"), Step::Nothing)?;
         self.set_table(id, regions)
     }
 
@@ -165,7 +165,7 @@ impl Told<'_> {
         let (ours, theirs) = self.task.seeds();
         let looked_at = pattern::compare(&memory, page_bytes, theirs).map_err(|lost| {
             let seen =
-                format!("other bytes from byte {} of page {} of region {region}", lost.offset, lost.page);
+                format!("different bytes from byte {} of page {} of region {region}", lost.offset, lost.page);
             Stop::Bad(
                 id,
                 Bad::fail("the backend's bytes are not seen", "the bytes that the backend wrote", seen),
@@ -175,7 +175,7 @@ impl Told<'_> {
         let of_frontend = pattern::digest_of(memory.len(), page_bytes, ours);
         if backend_first {
             write(self.memory, region, self.task)?;
-            ledger.step(id, "hand over the same table again")?;
+            ledger.step(id, "send the same table again")?;
             self.set_table(id, regions)?;
         }
         Ok(Bytes { of_frontend, of_backend, looked_at })
@@ -204,22 +204,19 @@ impl Told<'_> {
                 "of {frames} frames {} came back intact, {} altered, {} twice",
                 tally.intact, tally.altered, tally.doubled
             );
-            let expected = "every frame comes back once, as it was";
+            let expected = "every frame comes back once and unchanged";
             if tally.altered + tally.doubled > 0 {
-                return Err(Stop::Bad(id, Bad::fail("frames come back wrong", expected, seen)));
+                return Err(Stop::Bad(id, Bad::fail("frames came back wrong", expected, seen)));
             }
             if !outcome.finished || !tally.is_whole(frames) {
-                return Err(Stop::Bad(
-                    id,
-                    Bad::unknown("frames had not come back when time was up", expected, seen),
-                ));
+                return Err(Stop::Bad(id, Bad::unknown("frames did not come back in time", expected, seen)));
             }
             total += frames;
             evidence.push(json!({ "length": length, "frames": frames, "nanos": outcome.nanos }));
         }
         let summary = match id {
             HP610 => "two regions".to_owned(),
-            HP611 => "new table live".to_owned(),
+            HP611 => "new table while running".to_owned(),
             _ => format!("{total} frames intact"),
         };
         Ok(ledger.good(
@@ -239,9 +236,9 @@ fn take_memory(
 ) -> Result<Memory, Stop> {
     let pages = task.files(session).iter().map(|(pages, _)| pages).sum();
     let effect = Step::Reserve { pages, held: task.held_by_mount() };
-    ledger.page_step(HP601, "make the files and map them", effect)?;
+    ledger.page_step(HP601, "create the files and map them", effect)?;
     let refused = |seen: String| {
-        // Whether pages can be had at all is judged elsewhere: HP501.
+        // HP501 checks whether pages are available at all.
         Stop::Bad(
             HP601,
             Bad::unknown("no pages to share: see HP501", "pages reserved for the frontend", seen),
@@ -275,7 +272,7 @@ fn populate(mapping: &Mapping) -> io::Result<()> {
     }
 }
 
-/// Whether pages can be had at all is judged elsewhere.
+/// HP501 checks whether pages are available at all.
 fn no_pages(error: &io::Error) -> Stop {
     let seen = format!("MADV_POPULATE_WRITE: {}", named(error));
     Stop::Bad(HP605, Bad::unknown("the frontend has no pages: see HP502", "the reserved pages", seen))
@@ -310,12 +307,11 @@ fn identities(memory: &Memory) -> Result<Vec<[u64; 2]>, Stop> {
 }
 
 fn facts(file: &impl std::os::fd::AsFd) -> Result<FileFacts, Stop> {
-    let unknown = |seen| {
-        Stop::Bad(HP601, Bad::unknown("the file cannot be looked at", "fstat and fstatfs answer", seen))
-    };
+    let unknown =
+        |seen| Stop::Bad(HP601, Bad::unknown("cannot examine the file", "fstat and fstatfs succeed", seen));
     match FileFacts::of(file) {
         Ok(Some(facts)) => Ok(facts),
-        Ok(None) => Err(unknown("no regular file".to_owned())),
+        Ok(None) => Err(unknown("not a regular file".to_owned())),
         Err((call, errno)) => Err(unknown(format!("{call}: {}", named(&errno.into())))),
     }
 }
@@ -370,11 +366,11 @@ pub(super) fn hex(number: u64) -> String {
 
 // === errors ===
 
-/// What a session that ended means for the check at hand.
+/// What the end of a session means for the current check.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn ended(id: CheckId, error: FrontendError) -> Stop {
     let seen = error.to_string();
-    let expected = "the session goes on";
+    let expected = "the session continues";
     Stop::Bad(
         id,
         match error {
@@ -388,10 +384,10 @@ fn ended(id: CheckId, error: FrontendError) -> Stop {
             | FrontendError::Ring { .. } => Bad::fail("the backend breaks the protocol", expected, seen),
             // The backend's own part says why it went, or its death does.
             FrontendError::Channel(_) | FrontendError::HungUp(_) => {
-                Bad::unknown("the backend is gone", expected, seen)
+                Bad::unknown("the backend disconnected", expected, seen)
             }
             FrontendError::TooLittleMemory { .. } | FrontendError::Event(_) => {
-                Bad::unknown("the session could not go on", expected, seen)
+                Bad::unknown("the session cannot continue", expected, seen)
             }
         },
     )

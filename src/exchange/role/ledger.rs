@@ -134,9 +134,11 @@ impl<'a> Ledger<'a> {
                     finding
                 }
                 (stopped, _) => {
-                    let why = stopped.clone().unwrap_or_else(|| "the session ended before it".to_owned());
-                    let because =
-                        Because::new("the session comes to this check", format!("it did not: {why}"));
+                    let why = stopped.clone().unwrap_or_else(|| "the session ended earlier".to_owned());
+                    let because = Because::new(
+                        "the session reaches this check",
+                        format!("the session stopped before it: {why}"),
+                    );
                     Finding::not_pass(
                         *id,
                         self.size,
@@ -187,7 +189,7 @@ impl Bad {
         Self { outcome: Outcome::Fail, summary, expected, seen, advice: None }
     }
 
-    /// It cannot be told.
+    /// Inconclusive.
     pub(super) fn unknown(
         summary: impl Into<String>,
         expected: impl Into<String>,

@@ -1,6 +1,6 @@
 //! Who pays: what the roles' cgroups are charged while the pages are touched.
 //!
-//! A shared page is charged to the cgroup of whoever touches it first, and to nobody else until its file goes. So a limit
+//! A shared page is charged to the cgroup that touches it first, and to no other one until its file is gone. So a limit
 //! may be enough for one role and not for the other, and which of them it has to be enough for is a matter of order.
 //! Source: Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
 
@@ -47,7 +47,7 @@ pub(super) struct Paid {
 #[derive(Debug, Clone, Serialize)]
 struct Bill {
     directory: String,
-    /// Pages charged meanwhile; `None` if that cannot be told.
+    /// Pages charged meanwhile; `None` if that is not known.
     pages: Option<i64>,
     before: Charges,
     after: Charges,
@@ -66,14 +66,14 @@ pub(super) struct Limit {
 pub(super) fn join(task: &Task) -> Result<(), Bad> {
     let Some(directory) = task.own_cgroup() else { return Ok(()) };
     let bad = |seen: String| {
-        let expected = format!("{directory}/cgroup.procs takes this process");
-        Bad::unknown("the cgroup cannot be joined", expected, seen)
+        let expected = format!("{directory}/cgroup.procs accepts this process");
+        Bad::unknown("cannot join the cgroup", expected, seen)
     };
     let group = Group::open(Path::new(directory)).map_err(|error| bad(error.to_string()))?;
     group.join().map_err(|error| {
         let remedy =
-            "name a cgroup that this user may write to; on cgroup v2, one that hands no controllers on to \
-                      groups below it"
+            "name a cgroup that this user may write to; on cgroup v2, one that does not enable controllers for \
+             child cgroups"
                 .to_owned();
         Bad { advice: Some(Box::new(Advice { remedy, evidence: Value::Null })), ..bad(named(&error)) }
     })
@@ -113,7 +113,7 @@ impl Payers {
     }
 
     /// The limit that leaves this role not one page more in an account; `None` if there is none, or the role has no
-    /// cgroup of its own.
+    /// separate cgroup.
     pub(super) fn limit(&self, kind: AccountKind) -> Option<Limit> {
         let room = self.own.as_ref()?.limits().headroom(self.size, kind).tightest?;
         (room.left < self.size.bytes()).then_some(Limit { room, kind, size: self.size })
@@ -154,21 +154,22 @@ impl Limit {
     pub(super) fn bad(&self, role: &str, error: &io::Error, payers: &Payers) -> Bad {
         let Room { file, limit, usage, .. } = &self.room;
         let usage = usage.map_or_else(|| "an unknown number".to_owned(), |usage| usage.to_string());
-        let seen = format!("{}, and {file} is {limit} with {usage} bytes charged", named(error));
+        let seen = format!("{}; {file} is {limit} bytes, with {usage} bytes charged", named(error));
         let remedy = match self.kind {
             AccountKind::Fault => format!(
-                "raise {file}: pages are charged to the cgroup of whoever touches them first, here the {role}"
+                "raise {file}: a page is charged to the cgroup of the process that touches it first, here the {role}"
             ),
             AccountKind::Reservation => format!(
-                "raise {file}: a reservation is charged to the cgroup of whoever maps the file first, the {role}"
+                "raise {file}: a reservation is charged to the cgroup of the process that maps the file first, here \
+                 the {role}"
             ),
         };
         let evidence = json!({ "cgroups": payers.paid(), "limit": self.room });
         Bad {
             advice: Some(Box::new(Advice { remedy, evidence })),
             ..Bad::fail(
-                format!("the {role}'s cgroup leaves no page of {} more", self.size),
-                format!("the {role}, who is first, gets the pages"),
+                format!("the {role}'s cgroup has no room for another page of {}", self.size),
+                format!("the {role}, which is first, gets the pages"),
                 seen,
             )
         }

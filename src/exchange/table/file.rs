@@ -42,7 +42,7 @@ pub struct FileFacts {
 // === impl FileFacts ===
 
 impl FileFacts {
-    /// Asks the kernel about a descriptor; `None` if it is no regular file.
+    /// Asks the kernel about a descriptor; `None` if it is not a regular file.
     ///
     /// # Errors
     ///

@@ -37,10 +37,13 @@ fn what_is_wrong_with_a_table_is_named() {
     let rows: Vec<(&str, Vec<MemoryRegion>)> = vec![
         ("region 0 is empty", vec![MemoryRegion { bytes: 0, ..good() }]),
         ("more than 8 regions", many),
-        ("its guest address 0x10000001 is no multiple", vec![MemoryRegion { guest: 0x1000_0001, ..good() }]),
-        ("its user address 0x5 is no multiple", vec![MemoryRegion { user: 5, ..good() }]),
-        ("its offset 0x800 is no multiple", vec![MemoryRegion { offset: 0x800, ..good() }]),
-        ("its length 0xfff is no multiple", vec![MemoryRegion { bytes: 0xfff, ..good() }]),
+        (
+            "its guest address 0x10000001 is not a multiple",
+            vec![MemoryRegion { guest: 0x1000_0001, ..good() }],
+        ),
+        ("its user address 0x5 is not a multiple", vec![MemoryRegion { user: 5, ..good() }]),
+        ("its offset 0x800 is not a multiple", vec![MemoryRegion { offset: 0x800, ..good() }]),
+        ("its length 0xfff is not a multiple", vec![MemoryRegion { bytes: 0xfff, ..good() }]),
         (
             "its guest address 0xfffffffffffff000 and",
             vec![MemoryRegion { guest: u64::MAX - 0xfff, ..good() }],
@@ -77,8 +80,8 @@ fn a_descriptor_that_is_no_file_of_huge_pages_is_refused() {
     let null = || OwnedFd::from(File::options().read(true).write(true).open("/dev/null").unwrap());
     let pipe = || OwnedFd::from(std::io::pipe().unwrap().0);
     for pages in [Pages::Any, Pages::Huge, Pages::Of(two)] {
-        assert!(refuse(&[good()], vec![null()], pages).contains("no regular file"));
-        assert!(refuse(&[good()], vec![pipe()], pages).contains("no regular file"));
+        assert!(refuse(&[good()], vec![null()], pages).contains("not a regular file"));
+        assert!(refuse(&[good()], vec![pipe()], pages).contains("not a regular file"));
     }
     for pages in [Pages::Huge, Pages::Of(two)] {
         let error = refuse(&[good()], vec![memfd(MIB)], pages);

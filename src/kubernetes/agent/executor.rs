@@ -41,7 +41,7 @@ pub struct Executor {
     pub identity: Identity,
     /// Lists pods.
     pub pods: PodWatcher,
-    /// Told what fails.
+    /// Reports failures.
     pub health: Arc<Health>,
 }
 
@@ -88,7 +88,7 @@ impl Executor {
                 Answer::Done(Done::Listed(Refusal::Throttled { after_seconds })) => *after_seconds,
                 _ => None,
             };
-            // Nobody listens once the agent ends.
+            // The receiver is gone once the agent ends.
             let _ = tell.send(answer).await;
             if known {
                 return;
@@ -124,7 +124,7 @@ impl Executor {
             Action::Emit(event) => {
                 let name = event.metadata.name.clone().unwrap_or_default();
                 let result = match self.emit(&name, &event).await {
-                    // Told before; the answer was lost.
+                    // The event was recorded before; the answer was lost.
                     Err(error) if error.is_conflict() => Ok(()),
                     other => other.map_err(|error| self.refusal(Call::Emit, &error)),
                 };
@@ -172,14 +172,14 @@ impl Executor {
         let request = requests::create_event(EVENT_NAMESPACE, name, event)?;
         self.api.done(request).await?;
         let reason = event.reason.as_deref().unwrap_or_default();
-        say(format_args!("told of it in an event: {reason}"));
+        say(format_args!("recorded an event: {reason}"));
         Ok(())
     }
 
-    /// What the reconciler is told of an error, which the log and `/readyz` have too.
+    /// The error as the reconciler gets it, which the log and `/readyz` have too.
     fn refusal(&self, call: Call, error: &ApiError) -> Refusal {
         let refusal = refusal(call, error);
-        // What is in the order of things is no trouble: a name that is taken, a quota that is used up, a Node that is gone.
+        // Expected answers are not errors: a name that exists, a quota that is used up, a Node that is gone.
         if !matches!(refusal, Refusal::Exists | Refusal::Conflict(_) | Refusal::Quota(_) | Refusal::Gone(_)) {
             self.health.failed(error);
         }

@@ -1,5 +1,5 @@
-//! Whether the agent lives and has told something: `/healthz` and `/readyz`. Neither says a word about the node's pages:
-//! an agent that reports a broken node is in the best of health.
+//! Whether the agent runs and has published: `/healthz` and `/readyz`. Neither depends on the node's pages:
+//! an agent that reports a broken node is healthy.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ impl Health {
     /// A loop that ticks every `tick`, and has just begun.
     #[must_use]
     pub fn new(tick: Duration) -> Self {
-        // Three ticks, and never less than a minute: a node that is short of CPU is no reason to start anew.
+        // Three ticks, and never less than a minute: a node that is short of CPU is not a reason to restart.
         let patience = (tick * 3).max(Duration::from_secs(60));
         let state = State { last_tick: Instant::now(), published: false, failing: BTreeMap::new() };
         Self { metrics: Metrics::new(), patience, state: Mutex::new(state) }
@@ -104,8 +104,11 @@ impl Health {
             "not ready: no verdict is on the Node yet\n".to_owned()
         };
         for ((verb, resource), Failing { since, forbidden, text: why }) in &state.failing {
-            let label =
-                if *forbidden { format!("missing right, {verb} {resource}") } else { "trouble".to_owned() };
+            let label = if *forbidden {
+                format!("missing permission, {verb} {resource}")
+            } else {
+                "trouble".to_owned()
+            };
             // A String takes everything.
             let _ = writeln!(text, "{label}: {why} (for {} s)", since.elapsed().as_secs());
         }
@@ -174,7 +177,7 @@ mod tests {
         assert!(!page.well);
         let metrics = health.metrics.text();
         assert!(metrics.contains(r#"api_denied_total{verb="patch",resource="nodes/status"} 1"#), "{metrics}");
-        let line = "missing right, patch nodes/status: cannot patch nodes/status node-a: 403 Forbidden: no such right";
+        let line = "missing permission, patch nodes/status: cannot patch nodes/status node-a: 403 Forbidden: no such right";
         assert!(page.text.contains(line), "{}", page.text);
         health.succeeded(Verb::Patch, Resource::NodesStatus);
         health.published();

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Connections at a time; whoever comes next waits in the kernel's queue.
+/// Connections at a time; the next ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
 /// The kernel's queue.
 const BACKLOG: u32 = 64;
@@ -30,7 +30,7 @@ const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may last in all: a scrape takes milliseconds.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// What stands at a path.
+/// The page at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Whether all is well: 200, else 503.
@@ -62,7 +62,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // The port is to be had at once when the agent starts again.
+    // The port must be available at once when the agent restarts.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -108,12 +108,12 @@ async fn converse(stream: TcpStream, site: Arc<dyn Site>) -> hyper::Result<()> {
 fn answer(request: &Request<Incoming>, site: &dyn Site) -> Response<Full<Bytes>> {
     const PLAIN: &str = "text/plain; charset=utf-8";
     let (status, content_type, text) = if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is served\n".to_owned())
+        (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is supported\n".to_owned())
     } else if let Some(page) = site.page(request.uri().path()) {
         let status = if page.well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, page.content_type, page.text)
     } else {
-        (StatusCode::NOT_FOUND, PLAIN, "here are /metrics, /healthz and /readyz\n".to_owned())
+        (StatusCode::NOT_FOUND, PLAIN, "not found: use /metrics, /healthz or /readyz\n".to_owned())
     };
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;

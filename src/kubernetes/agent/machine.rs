@@ -88,7 +88,7 @@ impl Reader {
         self.search.as_ref().map(|search| PodUse::Outside(search.outside.clone()))
     }
 
-    /// Who holds the pages in use; `None` if none is in use. Looked at anew when the pools changed, and now and then.
+    /// The owners of pages in use; `None` if none is in use. Looked up again when the pools changed, and periodically.
     fn search(&mut self, pools: &Reading<Vec<Pool>>) -> Option<&Search> {
         if !pools.known().into_iter().flatten().any(is_in_use) {
             self.search = None;
@@ -126,8 +126,8 @@ fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
     }
 }
 
-/// Pages of processes that belong to no pod. Their cgroup tells: the kubelet keeps all pods below one that is named
-/// `kubepods`, whichever driver it uses. A process that cannot be placed is taken for a pod's: nobody is accused unseen.
+/// Pages of processes that belong to no pod, by their cgroup: the kubelet keeps all pods below one that is named
+/// `kubepods`, whichever driver it uses. A process without a known cgroup is taken for a pod's.
 fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
     let mut outside: Vec<(PageSize, u64)> = Vec::new();
     for holder in &holders.processes {

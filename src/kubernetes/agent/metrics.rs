@@ -1,6 +1,6 @@
 //! What `/metrics` tells. Names and units as Prometheus has them; docs/reference/metrics.md lists them for people.
 //!
-//! The text is OpenMetrics: counters end in `_total`, and a series that is no more is gone, not zero.
+//! The text is OpenMetrics: counters end in `_total`, and a series that no longer applies is removed, not set to zero.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,10 +70,11 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         let build = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
-        registry.register("build", "The program", Info::new(build));
+        registry.register("build", "The version of the program", Info::new(build));
         registry.register(
             "pool_pages",
-            "Huge pages by state, of each NUMA node; reserved ones are known of the machine alone: numa_node=\"\"",
+            "Huge pages by state, for each NUMA node; reserved pages are known only for the whole machine: \
+             numa_node=\"\"",
             self.pool_pages.clone(),
         );
         registry.register(
@@ -84,12 +85,12 @@ impl Metrics {
         registry.register("verdict", "1 for the size's verdict, 0 for the others", self.verdict.clone());
         registry.register(
             "check_outcome",
-            "1 for what came of the check when it was last made; size=\"\": the machine",
+            "1 for the result of the last run of the check, 0 for the others; size=\"\": the machine",
             self.check_outcome.clone(),
         );
         registry.register(
             "last_probe_timestamp_seconds",
-            "When the last probe of the size that could run had ended",
+            "When the last probe of the size that could run ended",
             self.last_probe.clone(),
         );
         registry.register(
@@ -99,18 +100,19 @@ impl Metrics {
         );
         registry.register(
             "probe_busy_since_timestamp_seconds",
-            "Since when no probe of the size could run, and an older verdict stands; no series while they can",
+            "Since when no probe of the size could run while an older verdict is still used; no series while probes \
+             run",
             self.busy_since.clone(),
         );
         registry.register("probes", "Probes by how they ended", self.probes.clone());
         registry.register(
             "api_requests",
-            "Requests to the API server that ended; code=\"none\": without an answer",
+            "Completed requests to the API server; code=\"none\": without an answer",
             self.api_requests.clone(),
         );
         registry.register(
             "api_denied",
-            "Requests that a missing right or an admission policy forbade",
+            "Requests that RBAC or an admission policy denied",
             self.api_denied.clone(),
         );
     }
@@ -152,13 +154,13 @@ impl Metrics {
         }
     }
 
-    /// A request was forbidden, and not for want of quota or of a Node.
+    /// Counts a request that was forbidden, except by a quota or because the Node is gone.
     pub fn denied(&self, verb: Verb, resource: Resource) {
         let labels = vec![("verb", verb.to_string()), ("resource", resource.to_string())];
         self.api_denied.get_or_create(&labels).inc();
     }
 
-    /// The verdict that stands.
+    /// Sets the current verdict.
     pub fn verdicts(&self, node: Verdict, sizes: &[SizeVerdict]) {
         self.verdict.clear();
         for verdict in VERDICTS {
@@ -171,7 +173,7 @@ impl Metrics {
         }
     }
 
-    /// What came of each check.
+    /// Sets the outcome of each check.
     pub fn outcomes(&self, outcomes: impl IntoIterator<Item = (CheckId, Option<PageSize>, Outcome)>) {
         self.check_outcome.clear();
         for (id, size, outcome) in outcomes {

@@ -61,7 +61,7 @@ pub enum AgentError {
         source: ConfigError,
     },
     /// The pod does not tell who it is.
-    #[error("{0} is not set: the DaemonSet has to tell it by the downward API")]
+    #[error("{0} is not set: the DaemonSet has to set it through the downward API")]
     Variable(&'static str),
     /// There is no API server.
     #[error(transparent)]
@@ -117,7 +117,7 @@ pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
         }
     })
     .await;
-    say(format_args!("told to end"));
+    say(format_args!("received a signal to terminate"));
     Ok(())
 }
 

@@ -38,9 +38,9 @@ pub struct NodeWatcher {
     pub api: Api,
     /// The Node's name.
     pub name: String,
-    /// Told what fails.
+    /// Reports failures.
     pub health: Arc<Health>,
-    /// Told what the Node is now; `None`: it is not there.
+    /// Gets the current Node; `None` if it does not exist.
     pub tell: Sender<Option<Box<Node>>>,
     /// For the waits.
     pub random: Random,
@@ -118,7 +118,7 @@ impl NodeWatcher {
         Ok(there)
     }
 
-    /// Tells what the Node is; the version from which a watch goes on.
+    /// Sends the current Node; returns the version from which a watch continues.
     async fn list(&self) -> Result<String, ApiError> {
         let request = requests::list_node(&self.name)?;
         let list: List<SlimNode> = self.api.object(request).await?;
@@ -159,7 +159,7 @@ impl NodeWatcher {
     }
 
     async fn tell(&self, node: Option<Box<Node>>) {
-        // Nobody listens once the agent ends.
+        // The receiver is gone once the agent ends.
         let _ = self.tell.send(node).await;
     }
 }

@@ -24,7 +24,7 @@ pub const POLL: Duration = Duration::from_secs(2);
 const BREATH: Duration = Duration::from_millis(500);
 /// Between two tries to list and watch.
 const WATCHING: Backoff = Backoff { first: 500, most: 30_000 };
-/// There is one pod per size; more is somebody's mischief, and the rest is seen once these are gone.
+/// There is one pod per size; more were created by another client, and the rest is seen once these are gone.
 const MOST: u32 = 50;
 
 /// A change of the probe pods.
@@ -47,9 +47,9 @@ pub struct PodWatcher {
     pub namespace: String,
     /// Which they are.
     pub selector: String,
-    /// Told what fails.
+    /// Reports failures.
     pub health: Arc<Health>,
-    /// Told what happens.
+    /// Gets the changes.
     pub tell: Sender<PodEvent>,
     /// For the waits.
     pub random: Random,
@@ -82,7 +82,7 @@ impl PodWatcher {
         }
     }
 
-    /// All there are, and the version from which a watch goes on.
+    /// All pods, and the version from which a watch continues.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl PodWatcher {
     }
 
     async fn tell(&self, event: PodEvent) {
-        // Nobody listens once no probe is out.
+        // The receiver is gone once no probe is running.
         let _ = self.tell.send(event).await;
     }
 }

@@ -40,7 +40,7 @@ impl Reporter {
         self.hindrances(view);
         if self.has_node.is_none_or(|had| had != view.has_node) {
             if self.has_node.is_some() {
-                say(format_args!("the Node is {}", if view.has_node { "there" } else { "not there" }));
+                say(format_args!("the Node is {}", if view.has_node { "there" } else { "missing" }));
             }
             self.has_node = Some(view.has_node);
         }

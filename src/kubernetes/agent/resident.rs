@@ -49,7 +49,7 @@ pub async fn hold(directory: &Path, round: Round) -> Observation {
                 backend = backend.or_else(|| part(&directory, Container::Backend, &round));
             }
         }
-        Err(error) => say(format_args!("cannot ask for a round in {}: {error}", directory.display())),
+        Err(error) => say(format_args!("cannot request a round in {}: {error}", directory.display())),
     }
     Observation::Round { size: round.size, run: round.run, frontend, backend }
 }

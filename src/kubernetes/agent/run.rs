@@ -53,7 +53,7 @@ pub struct Agent {
     pub clock: Box<dyn Fn() -> Timestamp + Send>,
     /// For all waits, so that agents do not act in step.
     pub random: Random,
-    /// Told how it goes.
+    /// Reports the state of the loop.
     pub health: Arc<Health>,
 }
 
@@ -146,7 +146,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
 // === impl Loop ===
 
 impl Loop {
-    /// Comes round until it is told to stop.
+    /// Loops until it is stopped.
     async fn turn(
         &mut self,
         tick: Duration,
@@ -186,7 +186,7 @@ impl Loop {
                 let tell = self.answers.clone();
                 self.tasks.spawn(async move {
                     if let Some(usage) = usage.await {
-                        // Nobody listens once the agent ends, here and below.
+                        // The receiver is gone once the agent ends, here and below.
                         let _ = tell.send(Observation::Usage(usage)).await;
                     }
                 });

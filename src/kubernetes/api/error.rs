@@ -78,7 +78,7 @@ pub enum ApiError {
         after: Duration,
     },
     /// An answer that is none.
-    #[error("cannot {attempt}: the answer is not understood: {}", shown(.why))]
+    #[error("cannot {attempt}: the answer cannot be parsed: {}", shown(.why))]
     Garbled {
         /// What was attempted.
         attempt: Attempt,
@@ -180,7 +180,7 @@ impl ApiError {
         self.code() == Some(409)
     }
 
-    /// What the watch wants to go on from is forgotten: it begins anew.
+    /// The version from which the watch should continue is no longer stored: it starts again.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.code() == Some(410)

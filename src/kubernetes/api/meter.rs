@@ -2,7 +2,7 @@
 
 use super::error::{Resource, Verb};
 
-/// Told of every request that ended: what it was, and the status of the answer, if there was one.
+/// Gets every completed request: what it was, and the status of the answer, if there was one.
 pub trait Meter: Send + Sync {
     /// Counts one request.
     fn request(&self, verb: Verb, resource: Resource, code: Option<u16>);
@@ -13,7 +13,7 @@ pub trait Meter: Send + Sync {
     }
 }
 
-/// Nobody counts.
+/// Counts nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Unmetered;
 

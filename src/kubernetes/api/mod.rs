@@ -2,8 +2,8 @@
 //! length, and an error that says what was attempted on what and what came back.
 //!
 //! kube's client carries the requests (TLS, tokens that are renewed); its `Api` and watcher are not used, for their errors
-//! lose `Retry-After` and the verb, and their objects are whole. What is read here is cut to the fields that somebody
-//! looks at, while it is parsed.
+//! lose `Retry-After` and the verb, and their objects are whole. What is read here is cut to the fields that are
+//! used, while it is parsed.
 
 mod call;
 mod error;
@@ -25,17 +25,17 @@ pub use watch::{Event, Watch};
 /// There is no way to the API server that could be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The pod has no service account's token, or this is no pod.
-    #[error("no API server is known here: this process is in no pod ({0})")]
+    /// The service account's token is missing, or this process is not in a pod.
+    #[error("no API server is configured: this process is not in a pod ({0})")]
     NoPod(#[source] kube::config::InClusterError),
     /// The kubeconfig is missing, cannot be read, or has no such context.
-    #[error("no API server is known here: {0}")]
+    #[error("no API server is configured: {0}")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
     /// Neither a kubeconfig nor a pod's service account.
-    #[error("no API server is known here: {0}")]
+    #[error("no API server is configured: {0}")]
     Neither(#[source] kube::config::InferConfigError),
     /// The certificates or the credentials cannot be used.
-    #[error("the API server's address is known, its certificates or credentials cannot be used: {0}")]
+    #[error("cannot use the certificates or credentials for the API server: {0}")]
     Client(#[source] kube::Error),
 }
 
@@ -44,7 +44,7 @@ pub enum ConnectError {
 ///
 /// # Errors
 ///
-/// This is no pod, or its service account is not mounted.
+/// This process is not in a pod, or its service account is not mounted.
 pub fn in_cluster(meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
     connect(kube::Config::incluster_env().map_err(ConnectError::NoPod)?, meter)
 }

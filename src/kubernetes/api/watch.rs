@@ -1,4 +1,4 @@
-//! Changes as they happen: a body that goes on for minutes, one JSON object per line.
+//! Changes as they happen: a body that lasts for minutes, one JSON object per line.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::error::{ApiError, Attempt};
 use super::refusal::{Status, no_answer};
 
-/// How long a watch is asked to last, in seconds; the API server then ends it, and another begins where it stood.
+/// How long a watch should last, in seconds; the API server then ends it, and another continues from its last version.
 pub(super) const SECONDS: u32 = 290;
-/// A watch that is silent for longer than it was to last is dead: the peer went away without a word.
+/// A watch without an event for longer than it should last is dead: the connection was lost silently.
 pub(super) const SILENCE: Duration = Duration::from_secs(305);
 /// The longest line: etcd keeps no object over 1.5 MiB, and JSON may spell it longer.
 const LONGEST: usize = 8 << 20;
@@ -109,7 +109,7 @@ impl Watch {
         }
     }
 
-    /// The resource version of the last event, from which another watch goes on.
+    /// The resource version of the last event, from which another watch continues.
     #[must_use]
     pub fn into_version(self) -> Option<String> {
         self.version

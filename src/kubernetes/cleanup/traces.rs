@@ -47,7 +47,7 @@ struct Condition {
     r#type: String,
 }
 
-/// What stands under hugeprobe's prefix.
+/// The keys with hugeprobe's prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Untidy {
     annotations: BTreeSet<String>,
@@ -109,7 +109,7 @@ impl Traces {
         Some(Value::Object(patch))
     }
 
-    /// What stands here under our prefix, whoever wrote it.
+    /// All keys with our prefix, including those of other writers.
     pub(super) fn untidy(&self) -> Untidy {
         let ours = |texts: &Option<BTreeMap<String, String>>| {
             texts

@@ -73,20 +73,23 @@ fn all_entries_that_match_add_up() {
 #[test]
 fn what_makes_no_sense_is_refused_with_a_sentence() {
     for (text, why) in [
-        ("", "is not understood"),
+        ("", "cannot be parsed"),
         ("{}", "probe.image '' is empty"),
         (r#"{"probes": {}}"#, "unknown field `probes`"),
         (r#"{"probe": {"image": "x", "cpus": 1}}"#, "unknown field `cpus`"),
-        (r#"{"probe": {"image": "x y"}}"#, "probe.image 'x y' is empty or has white space"),
-        (r#"{"tickSeconds": 0, "probe": {"image": "x"}}"#, "tickSeconds is 0: from 1 to 3600 makes sense"),
+        (r#"{"probe": {"image": "x y"}}"#, "probe.image 'x y' is empty or contains white space"),
+        (r#"{"tickSeconds": 0, "probe": {"image": "x"}}"#, "tickSeconds is 0, but must be from 1 to 3600"),
         (r#"{"renewMinutes": 100000, "probe": {"image": "x"}}"#, "renewMinutes is 100000"),
         (r#"{"profile": "root", "probe": {"image": "x"}}"#, "unknown variant `root`"),
         (r#"{"sizes": ["3Mi"], "probe": {"image": "x"}}"#, "not a power of two"),
         (r#"{"probe": {"image": "x", "pages": {"2Mi": 0}}}"#, "probe.pages.2Mi is 0"),
-        (r#"{"probe": {"image": "x", "pages": {"huge": 1}}}"#, "no huge page size"),
+        (r#"{"probe": {"image": "x", "pages": {"huge": 1}}}"#, "invalid huge page size"),
         (r#"{"probe": {"image": "x", "runAsUser": 0}}"#, "0 is root"),
-        (r#"{"probe": {"image": "x", "fsGroup": -1}}"#, "probe.fsGroup -1 is no id"),
-        (r#"{"expectations": [{"expect": ["1Gi=x"]}], "probe": {"image": "x"}}"#, "no expectation"),
+        (r#"{"probe": {"image": "x", "fsGroup": -1}}"#, "probe.fsGroup -1 is not a valid id"),
+        (
+            r#"{"expectations": [{"expect": ["1Gi=x"]}], "probe": {"image": "x"}}"#,
+            "invalid expectation '1Gi=x'",
+        ),
         (
             r#"{"sizes": ["2Mi"], "expectations": [{"need": ["1Gi=1"]}], "probe": {"image": "x"}}"#,
             "expectations[0] --need 1Gi=1",
@@ -95,28 +98,31 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
             r#"{"expectations": [{}, {"expect": ["1Gi=1", "1Gi>=2"]}], "probe": {"image": "x"}}"#,
             "expectations[1] --expect",
         ),
-        (r#"{"peer": {"hostPath": "/run/o/v"}, "probe": {"image": "x"}}"#, "peer takes profile privileged"),
+        (
+            r#"{"peer": {"hostPath": "/run/o/v"}, "probe": {"image": "x"}}"#,
+            "peer requires profile privileged",
+        ),
         (
             r#"{"profile": "privileged", "mode": "resident", "peer": {"hostPath": "/run/o/v"}}"#,
-            "peer takes profile privileged and mode probePods",
+            "peer requires profile privileged and mode probePods",
         ),
         (
             r#"{"profile": "privileged", "peer": {"hostPath": "/v"}, "probe": {"image": "x"}}"#,
-            "'/v' is no plain path",
+            "'/v' is not the path",
         ),
         (
             r#"{"profile": "privileged", "peer": {"hostPath": "r/v"}, "probe": {"image": "x"}}"#,
-            "'r/v' is no plain",
+            "'r/v' is not the path",
         ),
         (
             r#"{"profile": "privileged", "peer": {"hostPath": "/r/../v"}, "probe": {"image": "x"}}"#,
-            "is no plain path",
+            "is not the path",
         ),
         (
             r#"{"profile": "privileged", "peer": {"hostPath": "/r//v"}, "probe": {"image": "x"}}"#,
-            "is no plain path",
+            "is not the path",
         ),
-        (r#"{"mode": "resident", "resident": {"directory": "run"}}"#, "'run' is no absolute path"),
+        (r#"{"mode": "resident", "resident": {"directory": "run"}}"#, "'run' is not an absolute path"),
     ] {
         let error = Config::parse(text).unwrap_err().to_string();
         assert!(error.contains(why), "{text}: {error}");

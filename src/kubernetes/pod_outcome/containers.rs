@@ -24,7 +24,7 @@ pub(super) fn any_known(status: Option<&PodStatus>) -> bool {
     Container::ALL.iter().any(|side| state(status, *side).is_some())
 }
 
-/// Why a container does not start, where the kubelet gives a reason that is no mere step on the way.
+/// Why a container does not start, if the kubelet gives a reason that is not just a step of a normal start.
 pub(super) fn stuck(status: Option<&PodStatus>) -> Option<String> {
     let waiting =
         Container::ALL.iter().filter_map(|side| state(status, *side)?.waiting.as_ref()?.reason.as_deref());

@@ -67,7 +67,7 @@ fn each_status_has_its_meaning() {
         (
             "just made",
             json!({"phase": "Pending"}),
-            pending(End::Unknown("no scheduler has looked at it".into())),
+            pending(End::Unknown("no scheduler has processed the pod".into())),
         ),
         ("no pages", unscheduled(lack), pending(End::Busy("Insufficient hugepages-1Gi".into()))),
         (
@@ -81,9 +81,9 @@ fn each_status_has_its_meaning() {
             pending(End::Busy("Too many pods".into())),
         ),
         (
-            "no place",
+            "no suitable node",
             unscheduled("0/3 nodes are available: 3 node(s) had volume node affinity conflict."),
-            pending(End::Unknown("Unschedulable: the scheduler finds no place".into())),
+            pending(End::Unknown("Unschedulable: the scheduler finds no suitable node".into())),
         ),
         (
             "on its way",
@@ -113,7 +113,7 @@ fn each_status_has_its_meaning() {
         (
             "no NUMA node",
             failed("TopologyAffinityError"),
-            busy("TopologyAffinityError: not to be had on one NUMA node now"),
+            busy("TopologyAffinityError: no single NUMA node has the resources now"),
         ),
         (
             "not admitted",
@@ -125,10 +125,18 @@ fn each_status_has_its_meaning() {
         ("preempted by the kubelet", failed("Preempting"), busy("preempted")),
         ("preempted", disrupted("PreemptionByScheduler"), busy("preempted")),
         ("evicted by the API", disrupted("EvictionByEvictionAPI"), busy("evicted")),
-        ("the node goes down", failed("NodeShutdown"), unknown("the node goes down (NodeShutdown)")),
-        ("never ready", failed("DeadlineExceeded"), unknown("DeadlineExceeded: it did not end in its time")),
-        ("no reason", json!({"phase": "Failed"}), unknown("it ended without its containers having run")),
-        ("empty", json!({}), pending(End::Unknown("no scheduler has looked at it".into()))),
+        (
+            "the node is shutting down",
+            failed("NodeShutdown"),
+            unknown("the node is shutting down (NodeShutdown)"),
+        ),
+        (
+            "never ready",
+            failed("DeadlineExceeded"),
+            unknown("DeadlineExceeded: the pod exceeded its time limit"),
+        ),
+        ("no reason", json!({"phase": "Failed"}), unknown("the pod ended before its containers ran")),
+        ("empty", json!({}), pending(End::Unknown("no scheduler has processed the pod".into()))),
     ] {
         assert_eq!(stage_of(json!({"name": "p"}), status), expected, "{name}");
     }

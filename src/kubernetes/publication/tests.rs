@@ -95,7 +95,7 @@ fn the_worst_finding_leads_and_only_what_is_no_pass_is_shown() {
     assert_eq!(shown("hugeprobe.io/check.HP403"), Some("warn: tight"));
     assert_eq!((shown("hugeprobe.io/check.HP103.2Mi"), shown("hugeprobe.io/check.HP105.2Mi")), (None, None));
     assert_eq!(shown(names::SUMMARY), Some("2Mi warn, 1Gi fail: HP603 not shared?[2J"));
-    assert_eq!(shown(names::UNSEEN), Some("who holds pages (HP105), use outside pods (HP202)"));
+    assert_eq!(shown(names::UNSEEN), Some("owners of pages (HP105), use outside pods (HP202)"));
     assert_eq!(shown("hugeprobe.io/pool.2Mi"), Some("512 (numa0 256, numa1 ?)"));
     assert_eq!(shown("hugeprobe.io/pool.1Gi"), Some("512"));
     assert_eq!(shown("hugeprobe.io/share.2Mi"), Some("pass: 11 of 11"));
@@ -103,7 +103,7 @@ fn the_worst_finding_leads_and_only_what_is_no_pass_is_shown() {
     assert_eq!(condition.reason, "BytesNotShared");
     assert!(
         condition.message.contains("hugeprobe explain HP603")
-            && condition.message.contains("does not see who holds")
+            && condition.message.contains("does not cover owners of")
     );
     assert_eq!(shown(names::PROFILE), Some("restricted"));
 }

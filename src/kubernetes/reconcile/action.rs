@@ -30,7 +30,7 @@ pub enum Observation {
     },
     /// Who uses pages.
     Usage(PodUse),
-    /// What came of an action.
+    /// The result of an action.
     Done(Done),
     /// Resident mode: the parts that both roles left of a round; none that did not come in time.
     Round {
@@ -45,7 +45,7 @@ pub enum Observation {
     },
 }
 
-/// What came of an action.
+/// The result of an action.
 #[derive(Debug, Clone)]
 pub enum Done {
     /// Of `CreatePod`.
@@ -75,7 +75,7 @@ pub enum Done {
     },
 }
 
-/// Something to be done. Whoever does it answers once, and repeats nothing by itself.
+/// An action to execute. The executor answers once, and does not retry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Create this pod.

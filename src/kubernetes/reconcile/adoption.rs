@@ -43,7 +43,7 @@ impl Reconciler {
         self.inspect();
     }
 
-    /// Whether the Node shows what an agent wrote on this boot, and nobody else has touched it.
+    /// Whether the Node shows what an agent wrote on this boot, unchanged by other writers.
     pub(super) fn is_trusted(&self, node: &NodeView) -> bool {
         self.is_of_this_boot(node) && node.owned.contains(names::VERDICT)
     }
@@ -96,7 +96,7 @@ fn kept(
 }
 
 /// What a probe found, from its annotation: `hugeprobe.io/check.HP601.2Mi: "fail: another inode"`. What facts alone tell
-/// (HP1xx, HP2xx) is looked at anew.
+/// (HP1xx, HP2xx) is checked again.
 fn finding(key: &str, value: &str, size: PageSize) -> Option<Finding> {
     let rest = key.strip_prefix(names::PREFIX)?.strip_prefix("check.")?;
     let (id, its) = match rest.split_once('.') {

@@ -9,7 +9,7 @@ use crate::kubernetes::backoff::{Backoff, jittered, next_random};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Moment(u64);
 
-/// The agent's time, the clock's, and a number that nobody else has.
+/// The agent's time, the clock's, and a number that differs between agents.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Moment,
@@ -63,7 +63,7 @@ impl Clock {
         self.shown.unwrap_or_default()
     }
 
-    /// What the clock will show then, if nobody sets it.
+    /// What the clock will show then, if it is not set.
     pub(super) fn at(&self, moment: Moment) -> Timestamp {
         let ahead = SignedDuration::from_millis(i64::try_from(moment.since(self.now)).unwrap_or(i64::MAX));
         self.shown().checked_add(ahead).unwrap_or(Timestamp::MAX)

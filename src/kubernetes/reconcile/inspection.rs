@@ -29,7 +29,7 @@ const OUTSIDE_MS: u64 = 60_000;
 const SOONEST_MS: u64 = 2_000;
 
 impl Reconciler {
-    /// Looks at everything anew.
+    /// Inspects everything again.
     pub(super) fn inspect(&mut self) {
         let Some((inventory, node)) =
             self.observed.inventory.as_ref().zip(self.observed.node.as_ref().and_then(Option::as_ref))
@@ -79,8 +79,8 @@ impl Reconciler {
         self.configured = configured;
     }
 
-    /// A size passes by a conclusive probe that stands (HP203 is the evidence of it, and mandatory), unless anything else is
-    /// worse.
+    /// A size passes by a conclusive probe that is still valid (HP203 is the evidence of it, and mandatory), unless
+    /// anything else is worse.
     fn judge(&self, sizes: Vec<PageSize>, nothing_there: Vec<PageSize>, findings: &[Finding]) -> Judged {
         let evidence = |&size: &PageSize| Item {
             id: crate::domain::catalogue::HP203,
@@ -93,7 +93,7 @@ impl Reconciler {
         let mut verdicts = judge::judge(&plan, &Request::default(), findings);
         for one in &mut verdicts {
             let Some(state) = self.sizes.get(&one.size).filter(|state| state.may_be_tried) else { continue };
-            // Whatever else is in order: without a probe that stands nobody knows.
+            // Without a valid probe the verdict is unknown, even if everything else passes.
             let probed =
                 state.valid_result(self.clock.now()).map_or(Verdict::Unknown, |result| result.verdict);
             one.verdict = one.verdict.max(probed);
@@ -102,10 +102,10 @@ impl Reconciler {
         Judged { verdict, sizes: verdicts }
     }
 
-    /// HP105: by who looked, if somebody did.
+    /// HP105: a skip unless the owners were looked up.
     fn holders(&self, inventory: &Inventory, request: &Request, size: PageSize) -> Finding {
         let skipped =
-            || Finding::skip(HP105, size, "who holds pages is seen by the privileged profile alone");
+            || Finding::skip(HP105, size, "only the privileged profile can look up the owners of pages");
         if self.config.profile == Profile::Restricted {
             return skipped();
         }
@@ -117,9 +117,9 @@ impl Reconciler {
     fn outside(&self, inventory: &Inventory, node: &NodeView, size: PageSize) -> Finding {
         let unseen = || match (self.config.profile, self.config.pod_accounting) {
             (Profile::Restricted, false) => {
-                "the right to list the pods of the node is missing: podAccounting, or the privileged profile"
+                "no permission to list the pods of the node: set podAccounting, or use the privileged profile"
             }
-            _ => "nobody has looked yet",
+            _ => "the pages used by pods are not known yet",
         };
         let usage = self.observed.usage.clone().unwrap_or_else(|| PodUse::NotSeen(unseen().to_owned()));
         cluster::outside(inventory, size, &node.capacity(size), &usage)
@@ -220,5 +220,5 @@ fn lasting(finding: Finding, since: &mut Option<super::clock::Moment>, now: supe
     if now.since(begin) >= OUTSIDE_MS {
         return finding;
     }
-    Finding::pass(finding.id, finding.size, "pages in use outside pods have not been seen for long")
+    Finding::pass(finding.id, finding.size, "pages have been in use outside pods only for a short time")
 }

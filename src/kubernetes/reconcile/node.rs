@@ -16,7 +16,7 @@ use crate::kubernetes::quantity::in_pages;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct NodeView {
     pub(super) uid: String,
-    /// Grows with every write; none if it is no number.
+    /// Grows with every write; `None` if it is not a number.
     pub(super) version: Option<u128>,
     /// All labels: expectations select by them.
     pub(super) labels: BTreeMap<String, String>,
@@ -78,7 +78,7 @@ impl NodeView {
         self.labels.iter().filter(|(key, _)| key.starts_with(names::PREFIX))
     }
 
-    /// Whether anything under hugeprobe's prefix stands here.
+    /// Whether the Node has any key with hugeprobe's prefix.
     pub(super) fn shows_anything(&self) -> bool {
         !self.annotations.is_empty() || self.own_labels().next().is_some() || self.condition.is_some()
     }
@@ -95,7 +95,7 @@ impl ShownCondition {
     }
 }
 
-/// The annotations under the prefix that managedFields gives to hugeprobe's applies. Whoever else writes another value takes
+/// The annotations under the prefix that managedFields gives to hugeprobe's applies. A client that writes another value takes
 /// the key away from there.
 fn owned(metadata: &ObjectMeta) -> BTreeSet<String> {
     let entries = metadata.managed_fields.iter().flatten().filter(|entry| is_ours(entry));

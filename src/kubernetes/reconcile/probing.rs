@@ -1,4 +1,4 @@
-//! When a probe is due, and what came of it. One pod at a time on a node; what is left over is removed.
+//! When a probe is due, and its result. One pod at a time on a node; leftovers are removed.
 
 mod ending;
 mod observed_pods;
@@ -57,7 +57,7 @@ impl Reconciler {
         times
     }
 
-    /// The first size whose probe is due and whose pod's name is free: those that were never told of come first.
+    /// The first size whose probe is due and whose pod's name is free: those without any result come first.
     fn next_size(&self) -> Option<PageSize> {
         let now = self.clock.now();
         let due = self.sizes.iter().filter(|(_, state)| state.due(now).is_some_and(|time| time <= now));
@@ -107,7 +107,7 @@ impl Reconciler {
         let now = self.clock.now();
         if self.config.mode == Mode::Resident {
             let late = now >= self.over_by(running);
-            return late.then(|| End::Unknown("neither role answered in its time".to_owned()));
+            return late.then(|| End::Unknown("neither role answered in time".to_owned()));
         }
         let uid = running.uid.as_ref()?;
         if running.gone {
@@ -115,7 +115,7 @@ impl Reconciler {
         }
         let too_late = || {
             (now >= self.over_by(running))
-                .then(|| End::Unknown("the probe pod did not end in its time".into()))
+                .then(|| End::Unknown("the probe pod exceeded its time limit".into()))
         };
         match self.probing.pods.stage(uid) {
             Some(Stage::Ended(end)) => Some(end.clone()),
@@ -126,7 +126,7 @@ impl Reconciler {
                 Some(End::Unknown(why.clone()))
             }
             Some(Stage::Starting { stuck: None }) if now >= self.over_by(running) => {
-                Some(End::Unknown("the probe pod's containers did not start in their time".to_owned()))
+                Some(End::Unknown("the probe pod's containers did not start in time".to_owned()))
             }
             Some(_) | None => too_late(),
         }

@@ -24,7 +24,7 @@ pub const HOLD_MS: u64 = 20_000;
 /// A watch may lag behind one's own write by this; an older Node that comes later is another's.
 const LAG_MS: u64 = 60_000;
 
-/// Two applies are so far apart at least, whoever else writes to the Node.
+/// The least time between two applies, even if other clients write to the Node.
 const APART_MS: u64 = 2_000;
 
 /// Between two applies that were not answered, or by an error of the server.
@@ -145,8 +145,8 @@ impl Reconciler {
         publishing.not_before = self.clock.after_refusal(backoff, publishing.failures, refusal);
     }
 
-    /// Begins to renew, when it is time: every size is probed again, save those whose probes are kept from running. A verdict
-    /// that stands because the node is busy is good for another while.
+    /// Begins to renew, when it is time: every size is probed again, except those whose probes cannot run. A verdict
+    /// that is kept because the node is busy is valid for another period.
     fn renew(&mut self) {
         let now = self.clock.now();
         if self.publishing.renewing || self.publishing.renew_at.is_none_or(|at| now < at) {
@@ -178,7 +178,7 @@ impl Reconciler {
         let now = self.clock.now();
         let since = *self.publishing.unsettled_since.get_or_insert(now);
         let Some(node) = self.node() else { return true };
-        // What somebody else wrote, or another boot, is not left to stand.
+        // What another client wrote, or an agent of another boot, is overwritten.
         let may_stand = !node.shows_anything() || self.is_trusted(node);
         let fails = self.judged.as_ref().is_some_and(|judged| judged.verdict == Verdict::Fail);
         now.since(since) < HOLD_MS && may_stand && !(fails && node.shows_anything())
@@ -200,7 +200,7 @@ impl Reconciler {
         is_over || checked.duration_since(now) > longest || until.duration_since(now) > longest
     }
 
-    /// For how long what stands is valid from now on, milliseconds.
+    /// For how long the current verdict is valid from now on, in milliseconds.
     fn valid_for(&self) -> u64 {
         let now = self.clock.now();
         let results = self

@@ -19,7 +19,7 @@ pub enum Call {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 409 on POST: an object of that name is there.
-    #[error("an object of that name is there already")]
+    #[error("an object with this name already exists")]
     Exists,
     /// 409: the object is not the one that was meant.
     #[error("conflict: {0}")]
@@ -34,12 +34,12 @@ pub enum Refusal {
     #[error("gone: {0}")]
     Gone(String),
     /// 429.
-    #[error("the API server asks to wait")]
+    #[error("the API server throttles requests")]
     Throttled {
         /// `Retry-After`, if it was sent.
         after_seconds: Option<u64>,
     },
-    /// 400, 413, 415, 422: it will not be taken as it stands.
+    /// 400, 413, 415, 422: it will not be accepted in this form.
     #[error("refused as invalid: {0}")]
     Invalid(String),
     /// 5xx, a connection that failed, an answer that did not come.

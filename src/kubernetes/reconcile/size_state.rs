@@ -56,9 +56,9 @@ pub(super) struct ProbeResult {
     pub(super) configuration: String,
     /// Pass, warn or fail.
     pub(super) verdict: Verdict,
-    /// What was found that is no pass.
+    /// The findings that do not pass.
     pub(super) findings: Vec<Finding>,
-    /// What came of the sharing.
+    /// The result of sharing.
     pub(super) share: Option<String>,
     /// When.
     pub(super) at: Timestamp,
@@ -77,7 +77,7 @@ pub(super) struct Hindrance {
 /// Of what kind it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Somebody else has the pages.
+    /// Other pods have the pages.
     Busy,
     /// It waits for its turn.
     Waiting,
@@ -96,7 +96,7 @@ const AFTER_QUOTA: Backoff = Backoff { first: 5_000, most: 60_000 };
 // === impl SizeState ===
 
 impl SizeState {
-    /// The verdict that stands for what is there now; none if there was no conclusive probe, or if it was too long ago.
+    /// The verdict that applies to the current state; `None` without a conclusive probe, or if it was too long ago.
     pub(super) fn valid_result(&self, now: Moment) -> Option<&ProbeResult> {
         let about = self.about.as_ref()?;
         let busy = self.hindrance.as_ref().is_some_and(|hindrance| hindrance.kind == Kind::Busy);
@@ -168,7 +168,7 @@ impl SizeState {
         }
     }
 
-    /// What the probe says that can be relied on: what stands, or why nothing does.
+    /// The result of the probe that can be relied on: the valid verdict, or why there is none.
     pub(super) fn findings(&self, now: Moment) -> &[Finding] {
         match self.valid_result(now) {
             Some(probe_result) => &probe_result.findings,
@@ -227,7 +227,7 @@ impl Kind {
     }
 }
 
-/// What came of the sharing, in a line; none if nothing of it was tried.
+/// The result of sharing, in a line; `None` if none of it was tried.
 pub(super) fn share(findings: &[Finding]) -> Option<String> {
     let about = || findings.iter().rev().filter(|finding| finding.id.number() / 100 == 6);
     let tried = about().filter(|finding| finding.outcome != Outcome::Skip).count();
@@ -239,9 +239,9 @@ pub(super) fn share(findings: &[Finding]) -> Option<String> {
         return None;
     }
     Some(match worst {
-        None => format!("pass: {hold} of {tried} checks between two containers"),
+        None => format!("pass: {hold} of {tried} checks between two containers passed"),
         Some(worst) => {
-            format!("{}: {hold} of {tried} checks between two containers, {}", worst.outcome, worst.id)
+            format!("{}: {hold} of {tried} checks between two containers passed, {}", worst.outcome, worst.id)
         }
     })
 }

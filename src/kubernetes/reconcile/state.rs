@@ -143,7 +143,7 @@ impl Reconciler {
 }
 
 impl Publishing {
-    /// The Node shows what the agent before wrote: it is known, and its events are told.
+    /// The Node shows what the previous agent wrote: it is known, and its events were recorded.
     pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
         self.first_out = true;
         self.renew_at = Some(renew_at);

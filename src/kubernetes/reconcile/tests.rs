@@ -4,5 +4,6 @@ mod adoption;
 mod life;
 mod probes;
 mod properties;
+mod texts;
 mod world;
 mod writes;

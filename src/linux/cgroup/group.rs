@@ -1,4 +1,4 @@
-//! A group that somebody named: joined, and read from outside.
+//! A group that an option names: joined, and read from outside.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -24,7 +24,7 @@ pub struct Group {
     directory: PathBuf,
 }
 
-/// A directory that is no such group.
+/// A directory that is not such a group.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
     /// It cannot be looked at.
@@ -36,12 +36,12 @@ pub enum GroupError {
         source: io::Error,
     },
     /// It is on another file system, or the top of what systemd and others mount groups in.
-    #[error("{0} is no cgroup")]
+    #[error("{0} is not a cgroup")]
     NotCgroup(String),
     /// It has no hugetlb files.
     #[error(
-        "{0} has no hugetlb files: name a group below the root, where the hugetlb controller is on \
-         (on cgroup v2, +hugetlb in its parent's cgroup.subtree_control)"
+        "{0} has no hugetlb files: name a group below the root in which the hugetlb controller is enabled (on \
+         cgroup v2, +hugetlb in its parent's cgroup.subtree_control)"
     )]
     NoFiles(String),
 }
@@ -86,7 +86,7 @@ impl Group {
     /// The kernel's answer: EACCES or EPERM without the right to, EBUSY where a group of v2 hands controllers on to
     /// groups below it.
     pub fn join(&self) -> io::Result<()> {
-        // 0 is whoever writes, in whatever pid namespace.
+        // 0 is the process that writes, in any PID namespace.
         fs::OpenOptions::new().write(true).open(self.directory.join("cgroup.procs"))?.write_all(b"0")
     }
 
@@ -171,7 +171,7 @@ mod tests {
     fn what_is_no_group_is_said_to_be_none() {
         let directory = tempfile::tempdir().unwrap();
         let error = Group::open(directory.path()).unwrap_err().to_string();
-        assert!(error.ends_with("is no cgroup"), "{error}");
+        assert!(error.ends_with("is not a cgroup"), "{error}");
         let error = Group::open(&directory.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("ENOENT"), "{error}");
     }

@@ -18,7 +18,7 @@ pub(super) fn read_group(root: &HostRoot, version: CgroupVersion, directory: Str
     let names = match root.names(&directory) {
         Reading::Known(names) => names,
         Reading::Absent => {
-            let sizes = Reading::Unreadable(format!("the cgroup {directory} is not there"));
+            let sizes = Reading::Unreadable(format!("the cgroup {directory} does not exist"));
             return Group { level: CgroupLevel { directory, sizes }, is_root: false };
         }
         Reading::Unreadable(why) | Reading::Malformed(why) => {
@@ -38,7 +38,7 @@ pub(super) fn read_group(root: &HostRoot, version: CgroupVersion, directory: Str
     Group { level: CgroupLevel { directory, sizes }, is_root }
 }
 
-/// A limit file's number for `size`; `Some(None)` is no limit.
+/// A limit file's number for `size`; `Some(None)` means no limit.
 ///
 /// No limit is `max` on v2, and on either version a number that a group cannot reach: the counter's end, whole or
 /// rounded down to the page size (6.18 shows 9223372036854771712 for a new group of v2).
@@ -73,7 +73,7 @@ fn without_files(
     is_root: bool,
 ) -> Reading<Vec<CgroupLimit>> {
     let missing =
-        || Reading::Malformed(format!("the cgroup {directory} has no hugetlb files, though it should"));
+        || Reading::Malformed(format!("the cgroup {directory} has no hugetlb files, although it should"));
     match version {
         CgroupVersion::V1 => missing(),
         CgroupVersion::V2 if is_root => Reading::Known(Vec::new()),
@@ -83,7 +83,7 @@ fn without_files(
             }
             Reading::Known(_) => Reading::Known(Vec::new()),
             Reading::Absent => {
-                Reading::Malformed(format!("{directory} has no cgroup.controllers: it is no cgroup"))
+                Reading::Malformed(format!("{directory} has no cgroup.controllers: it is not a cgroup"))
             }
             Reading::Unreadable(why) | Reading::Malformed(why) => Reading::Unreadable(why),
         },

@@ -7,7 +7,7 @@ use crate::domain::cgroup::CgroupVersion;
 use crate::linux::mountinfo::{Mount, MountTable, options};
 use crate::linux::root::HostRoot;
 
-/// How many directories are looked through for the own group where its name is not to be had.
+/// How many directories are searched for the own group where its name is not available.
 const SEARCHED: usize = 20_000;
 
 /// A group below a mount.
@@ -31,7 +31,7 @@ struct Relative<'a> {
 enum Relation<'a> {
     /// Below it, by these names.
     Below(Vec<&'a str>),
-    /// Below it, by so many names that lie above the namespace and are not told, and then these.
+    /// Below it, by so many names that are above the namespace and not shown, and then these.
     Unnamed(usize, Vec<&'a str>),
     /// Not below it.
     Elsewhere,
@@ -52,14 +52,14 @@ pub(super) fn find(
         CgroupVersion::V1 => "the cgroup v1 hierarchy of the hugetlb controller",
         CgroupVersion::V2 => "cgroup v2",
     };
-    let own = Relative::parse(path).ok_or_else(|| format!("'{path}' is no path of a cgroup"))?;
+    let own = Relative::parse(path).ok_or_else(|| format!("'{path}' is not the path of a cgroup"))?;
     let mut mounts: Vec<(Relative<'_>, &Mount<'_>)> = table
         .iter()
         .filter(|mount| is_mount_of(mount, version) && table.hider(mount).is_none())
         .filter_map(|mount| Some((Relative::parse(&mount.root)?, mount)))
         .collect();
     if mounts.is_empty() {
-        return Err(format!("{what} is not mounted where this process could see it"));
+        return Err(format!("{what} is not mounted where this process can see it"));
     }
     mounts.sort_by_key(|(top, _)| (std::cmp::Reverse(top.up), top.down.len()));
     let reached = mounts.iter().find_map(|(top, mount)| {

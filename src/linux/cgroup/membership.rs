@@ -30,7 +30,7 @@ pub struct Controller<'a> {
     pub enabled: bool,
 }
 
-/// Reads `/proc/self/cgroup`. No line at all is what a kernel shows on which nobody ever mounted a hierarchy.
+/// Reads `/proc/self/cgroup`. A kernel on which no hierarchy was ever mounted shows no line at all.
 ///
 /// # Errors
 ///

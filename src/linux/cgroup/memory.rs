@@ -19,7 +19,7 @@ pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
     with_accounting(root, |table| {
         let text = match root.table(MEMBERSHIPS) {
             Reading::Known(text) => text,
-            Reading::Absent => return Reading::Unreadable(format!("{MEMBERSHIPS} is not there")),
+            Reading::Absent => return Reading::Unreadable(format!("{MEMBERSHIPS} does not exist")),
             Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
         };
         let memberships = match parse_memberships(&text) {
@@ -84,7 +84,7 @@ fn read_level(root: &HostRoot, directory: String, names: &Reading<Vec<String>>) 
     let names = match names {
         Reading::Known(names) => names,
         Reading::Absent => {
-            let limit = Reading::Unreadable(format!("the cgroup {directory} is not there"));
+            let limit = Reading::Unreadable(format!("the cgroup {directory} does not exist"));
             return MemoryLevel { directory, limit, ..MemoryLevel::default() };
         }
         Reading::Unreadable(why) | Reading::Malformed(why) => {

@@ -1,8 +1,8 @@
 //! The hugetlb cgroup limits that apply to this process: cgroup v1, v2, and both at once.
 //!
-//! Which hierarchy the controller sits on is told by `/proc/self/cgroup`: a v1 hierarchy names it, else it is on v2.
-//! Where that hierarchy is visible is told by mountinfo. From the own group every directory up to the top that is
-//! visible is read, because each has its say.
+//! `/proc/self/cgroup` shows which hierarchy the controller is on: a v1 hierarchy names it, else it is on v2.
+//! mountinfo shows where that hierarchy is visible. From the own group every directory up to the top that is
+//! visible is read, because each may have a limit.
 
 mod group;
 mod level;
@@ -26,7 +26,7 @@ const HUGETLB: &str = "hugetlb";
 const STATUS: &str = "/proc/self/status";
 
 /// The hugetlb cgroup of this process. Absent: no limit can apply, because the kernel has no such controller, or has it
-/// switched off, or nobody ever mounted a hierarchy.
+/// switched off, or no hierarchy was ever mounted.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
     match root.table(MEMBERSHIPS) {
@@ -40,7 +40,7 @@ pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
         {
             Reading::Absent
         }
-        Reading::Absent => Reading::Unreadable(format!("{MEMBERSHIPS} is not there")),
+        Reading::Absent => Reading::Unreadable(format!("{MEMBERSHIPS} does not exist")),
         Reading::Unreadable(why) | Reading::Malformed(why) => Reading::Unreadable(why),
     }
 }
@@ -67,9 +67,7 @@ fn read_for(root: &HostRoot, memberships: &[Membership<'_>]) -> Reading<HugetlbC
         (_, Some(membership)) => read_groups(root, CgroupVersion::V2, membership.path),
         // No hierarchy was ever mounted that could hold a limit.
         (Some(_), None) if controllers.iter().all(|controller| controller.hierarchy == 0) => Reading::Absent,
-        (_, None) => Reading::Malformed(format!(
-            "{MEMBERSHIPS} names no group that the hugetlb controller could be on"
-        )),
+        (_, None) => Reading::Malformed(format!("{MEMBERSHIPS} names no group for the hugetlb controller")),
     }
 }
 
@@ -77,7 +75,7 @@ fn read_groups(root: &HostRoot, version: CgroupVersion, path: &str) -> Reading<H
     let text = match mountinfo::read(root) {
         Reading::Known(text) => text,
         // The group is known and only its place is not: never to be taken for "no limit".
-        Reading::Absent => return Reading::Unreadable(format!("{MOUNTINFO} is not there")),
+        Reading::Absent => return Reading::Unreadable(format!("{MOUNTINFO} does not exist")),
         Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
     };
     let table = match parse_mountinfo(&text) {

@@ -46,7 +46,7 @@ impl Budget {
     pub(super) fn has_time(&mut self) -> bool {
         let left = Instant::now() < self.until;
         if !left {
-            self.exhausted.get_or_insert("time ran out before every process was looked at");
+            self.exhausted.get_or_insert("the time limit expired before every process was examined");
         }
         left
     }
@@ -57,12 +57,12 @@ impl Budget {
         if self.descriptors.is_multiple_of(4096) && !self.has_time() {
             return false;
         }
-        take(&mut self.descriptors, &mut self.exhausted, "too many open descriptors to look at them all")
+        take(&mut self.descriptors, &mut self.exhausted, "too many open descriptors to examine all of them")
     }
 
     /// Takes one file, or says that there is none left.
     pub(super) fn file(&mut self) -> bool {
-        take(&mut self.files, &mut self.exhausted, "too many files on hugetlbfs to look at them all")
+        take(&mut self.files, &mut self.exhausted, "too many files on hugetlbfs to examine all of them")
     }
 
     /// What was left out, if anything.

@@ -50,12 +50,12 @@ pub(super) struct NamedFile {
     used_at: i64,
 }
 
-/// Whether somebody uses a file.
+/// Whether any process uses a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Somebody does.
+    /// One does.
     Used,
-    /// Nobody does.
+    /// None does.
     Unused,
     /// It is gone.
     Gone,
@@ -63,7 +63,7 @@ pub(super) enum Use {
     Unknown,
 }
 
-/// Directories deeper than this are not entered. Nobody nests hugetlbfs; a loop cannot be, and a hostile tree can.
+/// Directories deeper than this are not entered. A real hugetlbfs is never nested; there are no loops, but hostile trees.
 const DEEPEST: usize = 16;
 /// `st_blocks` counts these, whatever the page size (stat(3type)).
 const BLOCK: u64 = 512;
@@ -109,7 +109,7 @@ fn open_one(device: &str, mounts: &[MountPoint], owners: &mut Owners) -> Option<
         }
     }
     if let Some(path) = hidden {
-        owners.not_seen(format!("the hugetlbfs on {} lies hidden under another mount", path.display()));
+        owners.not_seen(format!("the hugetlbfs on {} is hidden under another mount", path.display()));
     } else if let Some((path, error)) = failed {
         owners.not_seen(format!("cannot open {}: {error}", path.display()));
     }
@@ -207,7 +207,7 @@ impl NamedFile {
         self.asked(|file| is_used_elsewhere(&file))
     }
 
-    /// Whether somebody holds a lock on the file. DPDK holds one on each of its files for as long as it lives, and takes a
+    /// Whether any process holds a lock on the file. DPDK holds one on each of its files for as long as it lives, and takes a
     /// file whose lock it can have for left behind. The lock is given back at once.
     pub(super) fn lock(&self) -> Use {
         self.asked(|file| match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -226,7 +226,7 @@ impl NamedFile {
         }
     }
 
-    /// Opens it for reading. `None` for another file by the same name, or one that was emptied: somebody uses it.
+    /// Opens it for reading. `None` for another file by the same name, or one that was emptied: a process uses it.
     fn open(&self) -> io::Result<Option<File>> {
         let found = File::from(open_beneath(&self.mount.directory, &self.below, OFlag::O_PATH)?);
         let metadata = found.metadata()?;
@@ -240,7 +240,7 @@ impl NamedFile {
         reopen_to_read(&found).map(Some)
     }
 
-    /// The same file, as one that nobody uses.
+    /// The same file, as one that no process uses.
     pub(super) fn into_leaked(self) -> LeakedFile {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         LeakedFile {

@@ -1,4 +1,4 @@
-//! Who holds the pages in use: processes, and files and SysV segments that nobody uses any more.
+//! The owners of pages in use: processes, and files and SysV segments that no process uses any more.
 //!
 //! Three sources are brought together by device and inode: what processes map (smaps) and have open (`/proc/PID/fd`), what
 //! lies on the hugetlbfs of every mount namespace, and the pools' own counters, which tell whether something is still
@@ -125,7 +125,7 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
         let (_directory, root) =
             tree(&[("proc/4/status", status), ("proc/4/smaps/no-file", ""), ("proc/5/status", status)]);
         let holders = read(&root, &Privileges::default());
-        assert!(holders.blind_spots.iter().any(|why| why == "the mappings of pid 4 (x) could not be seen"));
+        assert!(holders.blind_spots.iter().any(|why| why == "the mappings of pid 4 (x) could not be read"));
         assert_eq!(holders.blind_spots.len(), 2);
     }
 
@@ -134,7 +134,7 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
         let (_directory, root) = tree(&[("proc/4/status/no-file", "")]);
         let holders = read(&root, &Privileges::default());
         assert!(
-            holders.blind_spots.iter().any(|why| why == "the status of pid 4 could not be seen"),
+            holders.blind_spots.iter().any(|why| why == "the status of pid 4 could not be read"),
             "{holders:?}"
         );
     }
@@ -159,7 +159,7 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
             tree(&[("proc/4/status", "Name:\tx\nVmSize:\t9 kB\nHugetlbPages:\t2048 kB\n")]);
         let limits = SearchLimits { time: std::time::Duration::ZERO, ..SearchLimits::default() };
         let holders = read_within(&root, &Privileges::default(), &limits);
-        assert!(holders.blind_spots.iter().any(|why| why.contains("time ran out")));
+        assert!(holders.blind_spots.iter().any(|why| why.contains("the time limit expired")));
     }
 
     #[test]

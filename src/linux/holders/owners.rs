@@ -73,12 +73,12 @@ impl Owners {
         }
     }
 
-    /// Enters a file as used by somebody, with the pages allocated to it.
+    /// Enters a file as used, with the pages allocated to it.
     pub(super) fn enter_file(&mut self, file: FileId, size: PageSize, pages: u64) {
         self.files.entry((file, false)).or_default().file(size, pages);
     }
 
-    /// Enters a file as used by somebody, of whatever kind it is.
+    /// Enters a file as used, of whatever kind it is.
     pub(super) fn note(&mut self, file: FileId) {
         self.files.entry((file, false)).or_default();
     }
@@ -88,7 +88,7 @@ impl Owners {
         self.files.contains_key(&(file, false)) || self.files.contains_key(&(file, true))
     }
 
-    /// Pages of one size that somebody holds.
+    /// Pages of one size that have an owner.
     pub(super) fn pages(&self, size: PageSize) -> u64 {
         let of_size = self.files.values().filter(|pages_of_file| pages_of_file.size == Some(size));
         of_size.map(FilePages::pages).fold(0, u64::saturating_add)
@@ -99,8 +99,8 @@ impl Owners {
         let mut holders = self.holders;
         holders.sort_unstable_by_key(|holder| holder.pid);
         let about = self.not_seen_of.into_iter().map(|(what, (count, first))| match count {
-            1 => format!("the {what} {first} could not be seen"),
-            _ => format!("the {what} {first} and {} more could not be seen", count - 1),
+            1 => format!("the {what} {first} could not be read"),
+            _ => format!("the {what} {first} and {} more could not be read", count - 1),
         });
         (holders, self.not_seen.into_iter().chain(about).collect())
     }
@@ -209,8 +209,8 @@ mod tests {
             owners.into_parts().1,
             [
                 "CAP_SYS_PTRACE is missing",
-                "the mappings of pid 1 and 2 more could not be seen",
-                "the users of /a could not be seen"
+                "the mappings of pid 1 and 2 more could not be read",
+                "the users of /a could not be read"
             ]
         );
     }

@@ -71,7 +71,7 @@ fn read(
         Reading::Known(text) => parse_process(&text),
         Reading::Absent => return None,
         Reading::Unreadable(_) | Reading::Malformed(_) => {
-            // One that has ended answers ESRCH to whoever has the file open.
+            // One that has ended answers ESRCH to readers of the file.
             if root.path(&directory).exists() {
                 owners.not_seen_of("status of", &format!("pid {pid}"));
             }

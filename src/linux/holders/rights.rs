@@ -18,15 +18,16 @@ pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, owners: &mu
     match privileges.host_pids.get() {
         Some(true) => {}
         Some(false) => {
-            owners
-                .not_seen("processes outside this PID namespace are not seen (hostPID in a pod)".to_owned());
+            owners.not_seen(
+                "processes outside this PID namespace are not visible (set hostPID in a pod)".to_owned(),
+            );
         }
-        None => owners.not_seen("whether this is the machine's PID namespace is not known".to_owned()),
+        None => owners.not_seen("it is not known whether this is the machine's PID namespace".to_owned()),
     }
     match privileges.capabilities.get() {
         Some(capabilities) if capabilities & (1 << CAP_SYS_PTRACE) != 0 => {}
         Some(_) => owners.not_seen("CAP_SYS_PTRACE is missing".to_owned()),
-        None => owners.not_seen("whether CAP_SYS_PTRACE is held is not known".to_owned()),
+        None => owners.not_seen("it is not known whether this process has CAP_SYS_PTRACE".to_owned()),
     }
     // In another one, capabilities do not reach the machine's processes.
     let namespace = std::fs::read_link(root.path("/proc/self/ns/user"));

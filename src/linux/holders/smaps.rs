@@ -12,7 +12,7 @@ use crate::linux::fields::parse_kilobytes;
 pub struct Area {
     /// Its addresses as `/proc/PID/map_files` has them: `7f00-7f20`.
     pub range: String,
-    /// The file mapped; the kernel has one of its own for anonymous memory.
+    /// The file mapped; the kernel has an internal one for anonymous memory.
     pub file: FileId,
     /// A SysV segment: its inode is the segment's id, which is unique in one IPC namespace only.
     pub is_sysv: bool,

@@ -47,7 +47,7 @@ pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budg
     Holders { processes, leaked, segments, untraced, blind_spots }
 }
 
-/// Named files with pages, by whether somebody uses them.
+/// Named files with pages, by whether any process uses them.
 struct Sorted {
     used: Vec<NamedFile>,
     unused: Vec<NamedFile>,
@@ -74,7 +74,7 @@ fn less<'a>(
     before.iter().filter_map(move |(size, pages)| Some((*size, (*pages).min(find(*size)?))))
 }
 
-/// Pages in use that neither processes nor files that nobody uses account for.
+/// Pages in use that belong neither to processes nor to files that no process uses.
 fn missing<'a>(
     used: &'a [(PageSize, u64)],
     owners: &'a Owners,
@@ -110,8 +110,8 @@ impl Sorted {
         sorted
     }
 
-    /// Files about which the kernel did not say: nobody uses one if no process has it open or mapped, all were seen, and
-    /// nobody holds its lock.
+    /// Files about which the kernel did not say: one is unused if no process has it open or mapped, all were seen, and
+    /// no process holds its lock.
     fn tell_apart(
         &mut self,
         root: &HostRoot,

@@ -60,7 +60,7 @@ impl Segment {
         }
     }
 
-    /// Marks it for removal, which happens when nobody maps it any more.
+    /// Marks it for removal, which happens once no process maps it.
     ///
     /// # Errors
     ///

@@ -69,9 +69,9 @@ fn receive(probe: &Probe, run: &Run, container: Container, terminated: &Terminat
             Ok(message)
         }
         Err(CompactError::OtherRun) => Err(PartError::OtherRun { line: 1 }),
-        Err(error) => {
-            Err(PartError::NotHeard(format!("the message of the {container} container is refused: {error}")))
-        }
+        Err(error) => Err(PartError::NotHeard(format!(
+            "the message of the {container} container was rejected: {error}"
+        ))),
     }
 }
 
@@ -133,7 +133,10 @@ fn inspection(id: CheckId, received: &[(Container, Received); 2]) -> Option<Find
 
 fn not_reported(id: CheckId, container: Container, message: &Message) -> Finding {
     let size = crate::domain::catalogue::find(id).filter(|check| check.per_size).map(|_| message.size);
-    let because = Because::new("a report of this check", format!("the {container} container left it out"));
+    let because = Because::new(
+        "a result for this check",
+        format!("the message of the {container} container does not have it"),
+    );
     Finding::not_pass(id, size, Outcome::Unknown, "not reported", because)
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Signals could not be taken over.
-    #[error("cannot take over signals (signalfd): {0}")]
+    #[error("cannot set up signal handling (signalfd): {0}")]
     Signals(io::Error),
     /// The message could not be left.
     #[error("cannot write {}: {source}", path.display())]
@@ -19,5 +19,5 @@ pub enum ServeError {
     },
 }
 
-/// A log that nobody reads stops nothing: the message tells.
+/// An error of the log is ignored: the message has the result.
 pub(super) fn ignore<T>(_: io::Result<T>) {}

@@ -63,8 +63,8 @@ fn died(container: Container, worker: &WorkerReport) -> Option<Died<'_>> {
         ending: match &worker.ending {
             Ending::Exited(code) => format!("exited with code {code}"),
             Ending::Signalled { name, .. } => format!("killed by {name}"),
-            Ending::Deadline => "its time was up".to_owned(),
-            Ending::BrokenOff(by) => format!("broken off by {by}"),
+            Ending::Deadline => "exceeded its time limit".to_owned(),
+            Ending::BrokenOff(by) => format!("interrupted by {by}"),
             Ending::NotStarted(why) => format!("not started: {why}"),
         },
         invalid: worker.part.as_ref().err().map(ToString::to_string),

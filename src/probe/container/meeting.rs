@@ -1,8 +1,8 @@
 //! Where the two containers meet: a directory that both see, with a socket for each session.
 //!
 //! Either container may come late, be killed, or never come. So each says there that it is alive, by a lock that goes with
-//! its process: a file that nobody holds locked any more belongs to a container that is gone, and whoever waits for it need
-//! wait no longer.
+//! its process: a file that no process holds locked any more belongs to a container that has ended, and the other container
+//! does not wait for it.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,7 +25,7 @@ use crate::exchange::socket::{Listener, SocketError, connect};
 pub(super) struct Meeting {
     directory: PathBuf,
     container: Container,
-    /// Why nobody can see that this container is alive, if so: then its death is not seen either, and waited out.
+    /// Why this container cannot be seen alive, if so: then its death is not seen either, and the peer waits for its deadline.
     alive: io::Result<Flock<File>>,
 }
 
@@ -46,7 +46,8 @@ impl Meeting {
     ///
     /// # Errors
     ///
-    /// Nobody came until the deadline, the other container is gone, the socket could not be made, or the run is broken off.
+    /// No peer connected before the deadline, the other container has ended, the socket could not be created, or the
+    /// run is interrupted.
     pub(super) fn meet(
         &self,
         session: Session,
@@ -61,7 +62,7 @@ impl Meeting {
         };
         let began = Instant::now();
         loop {
-            // Looked at before the socket is: whoever came and went in between is met all the same.
+            // Checked before the socket: a peer that came and went in between is still met.
             let gone = self.peer_is_gone();
             let until = deadline.min(Instant::now() + SLICE);
             let answer = match &listener {
@@ -76,7 +77,7 @@ impl Meeting {
                 return Err(Ending::BrokenOff(by.to_owned()));
             }
             if gone {
-                return Err(Ending::NotStarted(format!("the {} container is gone", self.container.peer())));
+                return Err(Ending::NotStarted(format!("the {} container has ended", self.container.peer())));
             }
             if Instant::now() >= deadline || !is_passing(&error) {
                 if let SocketError::Connect { waited, .. } | SocketError::Nobody { waited, .. } = &mut error {
@@ -94,7 +95,7 @@ impl Meeting {
     }
 }
 
-/// Makes the file that says so. It is locked before it has its name: nobody finds it unlocked while this process lives.
+/// Creates the lock file. It is locked before it has its name: no process finds it unlocked while this process lives.
 fn live(directory: &Path, container: Container) -> io::Result<Flock<File>> {
     let made = directory.join(format!(".{container}.alive"));
     // Of a container that was killed at this very place.

@@ -44,7 +44,7 @@ pub struct Place {
 }
 
 /// Why HP407 is a skip, if it is.
-const OTHER_PROFILE: &str = "the probe pod runs under another seccomp profile than the workload";
+const OTHER_PROFILE: &str = "the probe pod does not run under the workload's seccomp profile";
 
 // === impl Probe ===
 

@@ -44,8 +44,8 @@ const SUDDEN_END: &str = "the sudden end of its container";
 // === impl Round ===
 
 impl Round<'_> {
-    /// Does it all. `so_far` gets what there is to say before the first worker and after each: should nothing more be said,
-    /// that stands.
+    /// Does it all. `so_far` gets the message before the first worker and after each: if the container is killed,
+    /// the last one counts.
     pub(super) fn play(&self, supervisor: &mut Supervisor<'_>, so_far: &mut dyn FnMut(&Message)) -> Message {
         let began = Instant::now();
         let deadline = began.checked_add(self.time).unwrap_or(began);
@@ -104,7 +104,8 @@ impl Round<'_> {
         deadline: Instant,
         supervisor: &mut Supervisor<'_>,
     ) -> Result<Ended, Ending> {
-        let time_is_up = || Ending::NotStarted(format!("the {:.0?} for everything were over", self.time));
+        let time_is_up =
+            || Ending::NotStarted(format!("the time limit of {:.0?} for all workers expired", self.time));
         if Instant::now() >= deadline {
             return Err(time_is_up());
         }
@@ -147,7 +148,7 @@ impl Round<'_> {
         met
     }
 
-    /// What this container can tell of its own mount and limits, before it takes a page.
+    /// What this container reports about its own mount and limits, before it takes a page.
     fn inspect(&self) -> Vec<Finding> {
         let (size, request) = (self.probe.size, self.probe.request());
         // Its hugetlb limits are for the pages that it takes here: those of the workload are in the workload's pod.
@@ -159,7 +160,7 @@ impl Round<'_> {
         findings.extend(if self.probe.pages_of(self.container) > 0 {
             limits::inspect(&inventory, &of_pages, size)
         } else {
-            let why = "the frontend pays for the pod's only page";
+            let why = "only the frontend uses the pod's single page";
             [HP401, HP402].map(|id| Finding::skip(id, size, why)).into()
         });
         findings.extend(limits::inspect_machine(&inventory, &request));

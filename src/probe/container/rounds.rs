@@ -1,6 +1,6 @@
 //! Rounds on demand, for a container that stays: a round is asked for by a file, and answered by another.
 //!
-//! Both come by rename, so that nobody reads half of one. A container that was started again does not answer twice.
+//! Both come by rename, so that a reader never sees half of one. A container that was restarted does not answer twice.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ use super::probe::Probe;
 use super::round::Round;
 use crate::domain::compact::{Container, Message, Run};
 
-/// What a container that stays is told.
+/// The request for a round.
 pub(super) struct Rounds<'a> {
     pub(super) container: Container,
     pub(super) probe: &'a Probe,
@@ -36,12 +36,12 @@ pub(super) struct Rounds<'a> {
 struct Asked {
     /// The name of the run.
     nonce: Run,
-    /// How many pages to try with, where fewer are to be had than the containers may have.
+    /// How many pages to try with, where fewer are available than the containers may have.
     #[serde(default)]
     pages: Option<u64>,
 }
 
-/// How often is looked whether a round is asked for: the file system of a pod tells nobody cheaper.
+/// How often the request for a round is looked for: no cheaper way works on the file system of a pod.
 const EVERY_MILLIS: u16 = 500;
 /// The longest request that is read, in bytes.
 const LONGEST: u64 = 4 << 10;
@@ -69,7 +69,7 @@ pub(super) fn serve(
                 if why != complained {
                     ignore(writeln!(
                         err,
-                        "hugeprobe: no round is asked for by {}/round: {why}",
+                        "hugeprobe: cannot read a request for a round from {}/round: {why}",
                         rounds.directory.display()
                     ));
                     complained = why;
@@ -101,11 +101,11 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut text = Vec::new();
     if file.take(LONGEST + 1).read_to_end(&mut text)? as u64 > LONGEST {
-        return Err(io::Error::other(format!("it is longer than {LONGEST} bytes")));
+        return Err(io::Error::other(format!("longer than {LONGEST} bytes")));
     }
     Ok(text)
 }
@@ -136,7 +136,7 @@ fn answer(
         .map_err(|source| ServeError::Report { path, source })
 }
 
-/// By rename: whoever reads has all of it or none.
+/// By rename: a reader sees all of it or none.
 fn leave(path: &Path, draft: &Path, text: &str) -> io::Result<()> {
     fs::write(draft, text)?;
     fs::rename(draft, path)

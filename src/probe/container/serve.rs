@@ -55,8 +55,12 @@ pub fn serve(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> Res
     let Options { container, probe, rendezvous, time, mode } = options;
     let meeting = Meeting::new(rendezvous, *container);
     if let Some(error) = meeting.trouble() {
-        // It goes on: the sessions will say what they could not do, and the rest needs nobody.
-        ignore(writeln!(err, "hugeprobe: cannot be seen alive in {}: {error}", rendezvous.display()));
+        // Continues: the sessions will report what they could not do, and the rest needs no peer.
+        ignore(writeln!(
+            err,
+            "hugeprobe: cannot announce this container in {}: {error}",
+            rendezvous.display()
+        ));
     }
     match mode {
         Mode::Once { run, report } => {

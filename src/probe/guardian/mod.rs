@@ -85,8 +85,9 @@ pub enum GuardianError {
     NotRoot,
     /// In a container.
     #[error(
-        "--reserve works on the host only: {0}; a container that is killed leaves no process and no journal that would give \
-         the pages back; run hugeprobe on the host, or set nr_hugepages there and run this without --reserve"
+        "--reserve works on the host only: {0}; if a container is killed, no process and no journal remain that \
+         could give the pages back; run hugeprobe on the host, or set nr_hugepages there and run this without \
+         --reserve"
     )]
     NotOnHost(String),
     /// More than half of the available memory.
@@ -95,7 +96,7 @@ pub enum GuardianError {
          (MemAvailable); reserve less, or add --reserve-over-half"
     )]
     OverHalf {
-        /// What was asked for in all, MiB.
+        /// The total of the request, in MiB.
         asked: u64,
         /// What is available, MiB.
         available: u64,
@@ -103,7 +104,7 @@ pub enum GuardianError {
     /// The size or node does not exist, or may not be set.
     #[error("--reserve {count}: {source}")]
     Pool {
-        /// What was asked.
+        /// The request.
         count: PageCount,
         /// What is wrong with it.
         source: PoolError,
@@ -205,7 +206,8 @@ impl Guardian {
         let Some(status) = status else {
             let pid = child.id();
             return vec![format!(
-                "the guardian (pid {pid}) was killed and has not ended within {DEATH:?}; the next run gives its pages back"
+                "the guardian (pid {pid}) was killed and has not ended within {DEATH:?}; the next run gives its \
+                 pages back"
             )];
         };
         if status.success() {
@@ -219,7 +221,7 @@ impl Guardian {
 
     fn spawn(counts: &[PageCount], options: &Options<'_>) -> Result<Self, GuardianError> {
         let failed = |verb| move |source| GuardianError::Start { verb, source };
-        let (read_end, hold) = io::pipe().map_err(failed("make a pipe"))?;
+        let (read_end, hold) = io::pipe().map_err(failed("create a pipe"))?;
         let mut child = Command::new(&options.program)
             .arg0("hugeprobe")
             .args(["guardian", &options.id])
@@ -251,7 +253,7 @@ impl Guardian {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err("the pools had not grown in time".to_owned());
+                return Err("the pools did not grow in time".to_owned());
             }
             let mut fds = vec![PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
             fds.extend(stop.map(|stop| PollFd::new(stop, PollFlags::POLLIN)));
@@ -289,14 +291,14 @@ impl Guardian {
     fn how_it_ended(&mut self) -> String {
         const KEPT: u64 = 2048;
         let Some(status) = reap(&mut self.child, DEATH) else {
-            return "the guardian closed its stdout and does not end".to_owned();
+            return "the guardian closed its stdout but did not exit".to_owned();
         };
         let mut log = Vec::new();
         if let Some(stderr) = self.child.stderr.take() {
             let _ = stderr.take(KEPT).read_to_end(&mut log);
         }
         let log = String::from_utf8_lossy(&log);
-        format!("the guardian ended before the pools had grown: {status} {}", log.trim())
+        format!("the guardian exited before the pools had grown: {status} {}", log.trim())
             .trim_end()
             .to_owned()
     }

@@ -133,7 +133,7 @@ impl Guarded<'_> {
     }
 }
 
-/// Gives back what was had when growing failed; the whole story in a sentence.
+/// Gives the pages back after growing failed; returns the error, and what could not be given back.
 fn undo(reservation: Reservation<'_>, others: &[Record], locked: &Locked, why: &GrowError) -> String {
     let problems = reservation.end(others, locked).problems;
     if problems.is_empty() {
@@ -156,7 +156,8 @@ fn grant(
     let affordable = nr_hugepages::memory(root).map_or(u64::MAX, |memory| memory.affords(count.size));
     if affordable < count.pages {
         shortfall.push(format!(
-            "the machine's available memory, less a sixteenth for others, has room for {affordable} pages of {}",
+            "available memory, minus a sixteenth that is left for other processes, has room for {affordable} pages \
+             of {}",
             count.size
         ));
     }
@@ -193,7 +194,7 @@ fn grow(
         if part.got < step {
             let why = refusal.map_or_else(
                 || {
-                    "the kernel stopped there without an error, as it does where no contiguous memory is left"
+                    "the kernel stopped there without an error, which happens when no contiguous memory is left"
                         .to_owned()
                 },
                 |error| error.to_string(),

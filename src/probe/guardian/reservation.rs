@@ -194,7 +194,7 @@ impl<'a> Reservation<'a> {
         Ok(nr_hugepages::count(self.root, pool)?.persistent())
     }
 
-    /// Frees pages that are surplus though nobody uses them. Returns the persistent pages.
+    /// Frees surplus pages that no process uses. Returns the persistent pages.
     ///
     /// A page that its dying user frees in the middle of a shrink, between the kernel's look at what is in use and its
     /// declaring the rest surplus (`set_max_huge_pages()`), stays behind free and surplus until it is used (seen on

@@ -321,7 +321,7 @@ fn a_guardian_that_fails_says_how() {
 fn a_guardian_that_takes_too_long_is_ended() {
     let short = Duration::from_millis(50);
     let options = || Options { grow_within: short, restore_within: short, ..Options::default() };
-    assert!(start("yes", options()).contains("had not grown in time"));
+    assert!(start("yes", options()).contains("did not grow in time"));
     let (stop, stopped) = io::pipe().unwrap();
     drop(stopped);
     let patient = Options { grow_within: Duration::from_secs(60), stop: Some(stop.as_fd()), ..options() };

@@ -10,7 +10,7 @@ use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::domain::size::PageSize;
 use crate::exchange::role::Cgroups;
 
-/// CAP_SYS_ADMIN (capabilities(7)): for a file system or an IPC namespace of one's own.
+/// CAP_SYS_ADMIN (capabilities(7)): for a private file system or IPC namespace.
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// What is known of one size.
@@ -19,11 +19,11 @@ pub(super) struct SizeFacts {
     pub(super) size: PageSize,
     /// How many pages the steps take; why none of them can be run, if so.
     pub(super) pages: Result<u64, NotRun>,
-    /// The same in `--dir`, whose mount may keep pages of its own.
+    /// The same in `--dir`, whose mount may keep pages for itself.
     pub(super) pages_in_directory: Result<u64, NotRun>,
     /// Why nothing at all can be tried, if so.
     pub(super) captured: Option<NotRun>,
-    /// Whether there is but one NUMA node; where nobody knows yet, the worker will tell.
+    /// Whether there is only one NUMA node; where it is not known yet, the worker reports it.
     pub(super) one_node: bool,
     /// Why nothing can be tried in `--dir`; `None` if it can, or there is no `--dir`.
     pub(super) directory_unfit: Option<NotRun>,
@@ -72,7 +72,7 @@ impl SizeFacts {
     /// worker that finds it otherwise says so.
     pub(super) fn in_pod(size: PageSize, pod: PodPages) -> Self {
         let pages = pod.pages.clamp(1, PAGES);
-        let never = || NotRun::Skipped("the pod's only page is the frontend's".to_owned());
+        let never = || NotRun::Skipped("only the frontend may use the pod's single page".to_owned());
         Self {
             size,
             pages: Ok(pages),
@@ -100,6 +100,6 @@ fn directory_unfit(inventory: &Inventory, size: PageSize) -> Option<NotRun> {
     let directory = inventory.directory.as_ref()?;
     match directory.kind.known() {
         Some(DirectoryKind::Hugetlbfs { size: its, .. }) if *its == size => None,
-        _ => Some(prevented(format!("{} is no hugetlbfs of {size}", directory.path), "see HP301")),
+        _ => Some(prevented(format!("{} is not a hugetlbfs of {size}", directory.path), "see HP301")),
     }
 }

@@ -9,12 +9,12 @@ use crate::domain::plan::{Duty, Item, NotRun, Role};
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
 
-pub(super) const CAPTURED: &str = "this is a captured tree: nothing was tried";
+pub(super) const CAPTURED: &str = "this is a captured tree: no allocation was tried";
 
 /// A phase: one worker, or a pair that talk to each other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// What each is told.
+    /// The assignment of each.
     pub workers: Vec<Work>,
     /// How long they may take.
     pub time: Duration,

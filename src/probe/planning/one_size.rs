@@ -73,7 +73,7 @@ impl<'a> SizePlan<'a> {
             (
                 Weight::Advisory,
                 Some(NotRun::Skipped(
-                    "a hugetlbfs of its own takes CAP_SYS_ADMIN; --dir names another".into(),
+                    "a private hugetlbfs requires CAP_SYS_ADMIN; use --dir to name an existing one".into(),
                 )),
             )
         };
@@ -91,10 +91,10 @@ impl<'a> SizePlan<'a> {
         let weight = if self.request.directory.is_some() { Weight::Advisory } else { Weight::Full };
         let not_run = if !self.facts.may_mount {
             Some(
-                "an IPC namespace of its own takes CAP_SYS_ADMIN, and without one a segment could outlive the run",
+                "a private IPC namespace requires CAP_SYS_ADMIN, and without one a segment could outlive the run",
             )
         } else if self.facts.pages == Ok(1) {
-            Some("only one page to be had")
+            Some("only one page is available")
         } else {
             None
         };
@@ -171,7 +171,7 @@ impl<'a> SizePlan<'a> {
         let not_run = unfit.or_else(|| match &pages {
             Err(why) => Some(why.clone()),
             Ok(pages) if *pages < session.pages() => {
-                Some(NotRun::Skipped("only one page to be had".to_owned()))
+                Some(NotRun::Skipped("only one page is available".to_owned()))
             }
             Ok(_) if session.is_backend_first() => self.facts.never_backend_first.clone(),
             Ok(_) => None,
@@ -195,8 +195,8 @@ impl<'a> SizePlan<'a> {
         Duty { role: Role::Frontend(session), weight, not_run }
     }
 
-    /// Whether it was said who takes pages, each in a cgroup of its own, and the backend takes none: then it need not have
-    /// the right to, and is not the first to touch any.
+    /// Whether the request says which role takes pages, each in a separate cgroup, and the backend takes none:
+    /// then it does not need the permission to, and is not the first to touch any.
     fn frontend_takes_all(&self) -> bool {
         let takes = |needs: &[PageCount]| needs.iter().any(|need| need.size == self.facts.size);
         self.facts.cgroups.backend.is_some()

@@ -11,12 +11,12 @@ use crate::domain::size::PageSize;
 /// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
 pub(super) const PAGES: u64 = 2;
 
-/// How many pages the steps may take without keeping anybody from theirs: what is free and promised to nobody, what is
+/// How many pages the steps may take without taking them from other processes: available pages, what is
 /// kept for them (`min_size=` of `--dir`), or what the pool may grow by; no more than this process is let have, but one in
 /// any case, so that a limit is met for real.
 pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) -> Result<u64, NotRun> {
     let Some(pool) = inventory.pool(size) else {
-        return Err(prevented(format!("no pool of {size} to be seen"), "see HP101"));
+        return Err(prevented(format!("no pool of {size} was found"), "see HP101"));
     };
     let (Some(available), growable) = (pool.available(), pool.growable().unwrap_or(0)) else {
         return Err(prevented("the pool's counters cannot be read", "see HP101"));
@@ -24,19 +24,22 @@ pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) ->
     let allowed = free_on_allowed_nodes(inventory, pool);
     let obtainable = available.min(allowed).saturating_add(growable).saturating_add(kept);
     if obtainable == 0 && available > 0 {
-        return Err(prevented(elsewhere(inventory, pool), "free a page there, or widen cpuset.mems"));
+        return Err(prevented(
+            elsewhere(inventory, pool),
+            "free a page on that NUMA node, or extend cpuset.mems",
+        ));
     }
     if obtainable == 0 {
         let count = |reading: &Reading<u64>| reading.get().unwrap_or(0);
         let why = format!(
-            "no free page to try with: {} of {} are in use, {} more are reserved",
+            "no free page for a test: {} of {} are in use, {} more are reserved",
             count(&pool.total).saturating_sub(count(&pool.free)),
             count(&pool.total),
             count(&pool.reserved)
         );
         return Err(prevented(
             why,
-            "free a page, or say with --need how many a workload wants: that is judged in any case",
+            "free a page, or state with --need how many pages the workload needs: HP509 then checks that",
         ));
     }
     let in_memory = room_in_memory(&inventory.memory_cgroup, size);
@@ -66,8 +69,8 @@ fn elsewhere(inventory: &Inventory, pool: &Pool) -> String {
         others.iter().filter_map(|node| Some((node.node, node.free.get().filter(|free| *free > 0)?)));
     let others: Vec<_> = others.map(|(node, free)| format!("{free} on node{node}")).collect();
     format!(
-        "no free page on {}, whose memory alone this process may use (Mems_allowed_list); free: {}",
-        if allowed.is_empty() { "a NUMA node with a pool".to_owned() } else { allowed.join(", ") },
+        "this process may use only the memory of {} (Mems_allowed_list), which has no free page; free: {}",
+        if allowed.is_empty() { "NUMA nodes without a pool".to_owned() } else { allowed.join(", ") },
         others.join(", ")
     )
 }

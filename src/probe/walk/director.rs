@@ -1,6 +1,6 @@
 //! Lets the workers of a walk try one step at a time, and looks at the counters before and after each.
 //!
-//! A worker announces a step and waits until it is told to go on. The step is over when the same worker writes its next
+//! A worker announces a step and waits for permission. The step is over when the same worker writes its next
 //! line, or when the other one announces a step on pages: of a pair, one works while the other waits for its answer.
 //! What is looked at: the pool, what each process maps by its smaps_rollup, and what the cgroups of both roles are
 //! charged.
@@ -161,7 +161,7 @@ impl<'a> Director<'a> {
         let _ = worker.control.write_all(b"+");
     }
 
-    /// Ends the workers: those that wait are told that they may not go on, and give back what they have.
+    /// Ends the workers: those that wait do not get the permission to continue, and give back what they have.
     fn give_up(&mut self, problem: impl Into<Option<String>>) {
         self.problem = self.problem.take().or_else(|| problem.into());
         self.is_over = true;

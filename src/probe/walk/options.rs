@@ -10,7 +10,7 @@ use crate::domain::size::PageSize;
 /// What to walk through.
 #[derive(Debug, Clone)]
 pub struct Walk {
-    /// The size; the smallest with enough pages to be had if `None`.
+    /// The size; if `None`, the smallest of which enough pages are available.
     pub size: Option<PageSize>,
     /// How many pages.
     pub pages: u64,

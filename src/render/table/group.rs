@@ -41,9 +41,10 @@ struct Fold<'a> {
     same_remedy: bool,
 }
 
-/// Writes why a verdict is unknown though no finding says so: `ids` are mandatory and nobody reported that they hold.
+/// Writes why a verdict is unknown although no finding says so: `ids` are mandatory and have no passing result.
 pub(super) fn unheard(ids: &[CheckId], out: &mut dyn Write, style: Style) -> io::Result<()> {
-    let text = if ids.is_empty() { "no check told anything" } else { "mandatory for a pass, and not run" };
+    let text =
+        if ids.is_empty() { "no check reported a result" } else { "mandatory for a pass, but did not run" };
     marked(Outcome::Unknown, "verdict", text, &id_list(ids), out, style)
 }
 
@@ -74,7 +75,7 @@ pub(super) fn lines(entries: &[&Entry], group: &Group, out: &mut dyn Write, styl
     Ok(())
 }
 
-/// "not tried: …" with the reasons and the ids, in `room` columns if it can be; `None` if there is nothing to tell.
+/// "skipped: …" with the reasons and the ids, in `room` columns if they fit; `None` if there is nothing to show.
 /// Skips that are no news only `with_all`. A mandatory check is never left out.
 pub(super) fn skips(entries: &[&Entry], with_all: bool, room: usize, style: Style) -> Option<String> {
     let mut reasons: Vec<(&str, Vec<CheckId>)> = Vec::new();
@@ -96,7 +97,7 @@ pub(super) fn skips(entries: &[&Entry], with_all: bool, room: usize, style: Styl
         let reason = shorten(&clean(reason, style.marks), LONGEST_SUMMARY, style.marks);
         let one = format!("{reason} ({})", id_list(ids));
         if text.is_empty() {
-            text = format!("not tried: {one}");
+            text = format!("skipped: {one}");
         } else if is_mandatory(ids) || columns(&text) + 2 + columns(&one) <= room {
             text = format!("{text}; {one}");
         } else {
@@ -143,7 +144,7 @@ fn passed(passes: &[&Entry], style: Style) -> String {
 
 /// The findings that are neither pass nor skip, the worst first, equal ones folded.
 ///
-/// What could not be told for one and the same reason is one finding, whatever each check would have advised. A
+/// Findings that are unknown for one and the same reason are one line, whatever each check would have advised. A
 /// failure's own facts and remedy are never folded away.
 fn folds<'a>(entries: &[&'a Entry]) -> Vec<Fold<'a>> {
     let mut findings: Vec<&Entry> =
@@ -182,7 +183,7 @@ fn details(fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()>
         let expected = adds(&entry.expected, &entry.summary).then(|| shown(&entry.expected));
         let seen = adds(&entry.seen, &entry.summary).then(|| shown(&entry.seen));
         let facts = match (expected, seen) {
-            (Some(expected), Some(seen)) => format!("expected: {expected}; seen: {seen}"),
+            (Some(expected), Some(seen)) => format!("expected: {expected}; actual: {seen}"),
             (Some(expected), None) => format!("expected: {expected}"),
             (None, Some(seen)) => seen,
             (None, None) => String::new(),
@@ -199,7 +200,7 @@ fn details(fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()>
             if line.starts_with(' ') { lines.push(line) } else { lines.extend(wrap(&line, room, room)) }
         }
         if all > MOST_REMEDY_LINES {
-            let more = format!("and {} lines more, see -o json", all - MOST_REMEDY_LINES);
+            let more = format!("and {} more lines, see -o json", all - MOST_REMEDY_LINES);
             lines.extend(wrap(&more, room, room));
         }
     }
@@ -236,7 +237,7 @@ fn adds(detail: &str, summary: &str) -> bool {
     words(detail).iter().any(|word| !known.contains(word))
 }
 
-/// One marked line, broken where it must be; `id`, an id or a few, stands at the right edge of the first.
+/// One marked line, broken where it must be; `id`, an id or a few, is at the right edge of the first.
 fn marked(
     outcome: Outcome,
     name: &str,

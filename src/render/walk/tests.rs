@@ -134,7 +134,7 @@ fn the_end_counts_the_steps_that_went_astray() {
 #[test]
 fn a_walk_that_stopped_early_shows_no_tick() {
     for (steps, astray, text) in [
-        (0, 0, "\n? no step was done\n"),
+        (0, 0, "\n? no step ran\n"),
         (1, 0, "\n? stopped after 1 step\n"),
         (3, 1, "\n? stopped after 3 steps\n"),
     ] {

@@ -149,7 +149,7 @@ fn interrupted(machine: &Machine) -> Result<(), Missing> {
                 let killed_at_once = ended.code.is_none() && ended.stdout.is_empty();
                 assert!(ended.is_told() || killed_at_once, "{found}, round {round}: {ended:?}");
                 reports += u32::from(ended.report().is_some());
-                if ended.stdout.contains("broken off by") {
+                if ended.stdout.contains("interrupted by") {
                     broken_off += 1;
                     assert_eq!(ended.code, Some(3), "{ended:?}");
                 }

@@ -9,7 +9,7 @@ pub(crate) fn design() -> Report {
         pass(HP102, "2Mi", "508 free"),
         pass(HP103, "2Mi", "as expected (2Mi>=512)"),
         pass(HP301, "2Mi", "pagesize=2M"),
-        pass(HP303, "2Mi", "no limit of its own"),
+        pass(HP303, "2Mi", "no size= limit"),
         not_pass(
             HP401,
             "2Mi",
@@ -33,7 +33,7 @@ pub(crate) fn design() -> Report {
         HP105,
         "1Gi",
         Outcome::Fail,
-        "no free page: 14 of 16 are held by files that nobody has open",
+        "no free page: 14 of 16 are held by files that no process has open",
         leaked,
     )];
     let mut report = report(
@@ -62,7 +62,7 @@ pub(crate) fn all_pass() -> Report {
             pass(HP101, about, "16 pages"),
             pass(HP102, about, "16 free"),
             pass(HP103, about, "as expected (1Gi@numa0>=8)"),
-            pass(HP105, about, "no page held by nobody"),
+            pass(HP105, about, "every page in use has an owner"),
             pass(HP106, about, "no surplus"),
             pass(HP301, about, "hugetlbfs of this size"),
             pass(HP302, about, "writable"),
@@ -102,9 +102,9 @@ pub(crate) fn fresh_machine() -> Report {
     let pool_and_limits = vec![
         pass(HP101, "2Mi", "16 pages"),
         pass(HP102, "2Mi", "16 free"),
-        pass(HP105, "2Mi", "no page held by nobody"),
+        pass(HP105, "2Mi", "every page in use has an owner"),
         pass(HP106, "2Mi", "no surplus"),
-        pass(HP109, "2Mi", "16 pages lent by --reserve"),
+        pass(HP109, "2Mi", "16 pages added by --reserve"),
         pass(HP401, "2Mi", "no fault limit"),
         pass(HP402, "2Mi", "no reservation limit"),
         skip(HP506, "2Mi", "one NUMA node"),
@@ -144,10 +144,10 @@ pub(crate) fn one_page_of_1gi() -> Report {
         pass(HP107, "1Gi", "pdpe1gb"),
         pass(HP501, "1Gi", "1 reserved, none taken"),
         pass(HP502, "1Gi", "first byte takes 1"),
-        skip(HP503, "1Gi", "only one page to be had"),
+        skip(HP503, "1Gi", "only one page is available"),
         pass(HP504, "1Gi", "all given back"),
         pass(HP505, "1Gi", "populate takes 1 at once"),
-        skip(HP508, "1Gi", "only one page to be had"),
+        skip(HP508, "1Gi", "only one page is available"),
         skip(HP506, "1Gi", "one NUMA node"),
         skip(HP507, "1Gi", "one NUMA node"),
         pass(HP601, "1Gi", "same file at the backend"),
@@ -178,7 +178,7 @@ pub(crate) fn only() -> Report {
     let found = vec![
         pass(HP101, "2Mi", "512 pages"),
         pass(HP102, "2Mi", "508 free"),
-        skip(HP103, "2Mi", "nothing expected"),
+        skip(HP103, "2Mi", "no --expect"),
         pass(HP501, "2Mi", "2 reserved, none taken"),
         pass(HP403, "", "unlimited"),
     ];

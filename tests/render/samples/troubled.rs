@@ -9,7 +9,7 @@ pub(crate) fn killed_at_first_touch() -> Report {
             "2Mi",
             Outcome::Unknown,
             "memfd: the memfd worker was killed",
-            Because::new("a report of this check", "SIGBUS killed it at the step 'write one byte'")
+            Because::new("a result for this check", "SIGBUS killed it at the step 'write one byte'")
                 .remedy("run it again"),
         )
     };
@@ -32,7 +32,7 @@ pub(crate) fn killed_at_first_touch() -> Report {
             "2Mi",
             Outcome::Fail,
             "memfd: SIGBUS at the step 'write one byte of the first page'",
-            Because::new("the memfd worker does the step and lives", "SIGBUS killed it at the step 'write one byte of the first page'"),
+            Because::new("the memfd worker survives the step", "SIGBUS killed it at the step 'write one byte of the first page'"),
         ),
         died(HP503),
         died(HP504),
@@ -77,7 +77,7 @@ pub(crate) fn need_unmet() -> Report {
     let mut found = sorted(vec![found, allocation("2Mi")]);
     found.iter_mut().for_each(|finding| {
         if finding.id == HP503 {
-            *finding = skip(HP503, "2Mi", "only one page to be had");
+            *finding = skip(HP503, "2Mi", "only one page is available");
         }
     });
     let mut report = report(

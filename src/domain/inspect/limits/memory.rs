@@ -64,7 +64,7 @@ fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Box<F
         return Err(Box::new(not_known(question, why)));
     }
     if cgroup.tightest(Reclaim::Nothing).is_none() {
-        let above = if cgroup.complete { "" } else { " as far up as can be seen from here" };
+        let above = if cgroup.complete { "" } else { ", as far as parent cgroups are visible from here" };
         return Ok(format!("no memory limit{above}"));
     }
     let pages = |reclaim| left(reclaim) / size.bytes();
@@ -98,25 +98,28 @@ fn short(
 ) -> Finding {
     let room = cgroup.tightest(reclaim);
     let (file, seen, enough) = room.map_or_else(Default::default, |room| {
-        let usage = room.usage.map_or("an amount that is not known".to_owned(), human_bytes);
+        let usage = room.usage.map_or("an unknown amount".to_owned(), human_bytes);
         let seen = format!(
-            "{} is {}, with {usage} in use. cgroup v2 is mounted with memory_hugetlb_accounting: huge pages count against it, and \
-             a touch beyond it hangs",
+            "{} is {}, with {usage} in use. cgroup v2 is mounted with memory_hugetlb_accounting: huge pages count \
+             against this limit, and a touch beyond it hangs",
             room.file,
             human_bytes(room.limit)
         );
         let enough = room.limit.saturating_sub(room.left).saturating_add(wanted);
         (room.file, seen, enough)
     });
-    let because = Because::new(format!("room for {} of huge pages", human_bytes(wanted)), seen).remedy(
-        format!("raise {file} to {enough} or more; for a container, add its huge pages to its memory limit"),
-    );
+    let because =
+        Because::new(format!("room for {} of huge pages", human_bytes(wanted)), seen).remedy(format!(
+            "raise {file} to {enough} bytes or more; for a container, add its huge pages to its memory limit"
+        ));
     Finding::not_pass(question.id, question.size, outcome, summary, because)
 }
 
 fn not_known(question: &Question<'_>, why: String) -> Finding {
-    let summary = format!("huge pages count against memory.max, which is not known: {why}");
-    let because = Because::new("to read memory.max and memory.current of every cgroup on the way up", why)
-        .remedy("mount the cgroup hierarchy (a container: /sys/fs/cgroup, read-only) where this process can read it");
+    let summary = format!("huge pages count against memory.max, which cannot be read: {why}");
+    let because =
+        Because::new("memory.max and memory.current of the cgroup and its parents can be read", why).remedy(
+            "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
+        );
     Finding::not_pass(question.id, question.size, Outcome::Unknown, summary, because)
 }

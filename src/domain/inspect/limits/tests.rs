@@ -60,7 +60,7 @@ fn findings(inventory: &Inventory, need: &[&str]) -> [Finding; 2] {
 #[test]
 fn room_is_judged_by_the_need_or_else_by_the_steps_and_the_free_pages() {
     for (limit, used, free, need, outcome, summary) in [
-        (None, 0, 508, &[][..], Pass, "no limit on the way up"),
+        (None, 0, 508, &[][..], Pass, "no cgroup limit"),
         (Some(0), 0, 508, &[], Fail, "this cgroup may use no page"),
         (Some(8), 8, 508, &[], Fail, "this cgroup may use no page"),
         (Some(8), 9, 508, &[], Fail, "this cgroup may use no page"),
@@ -81,7 +81,7 @@ fn room_is_judged_by_the_need_or_else_by_the_steps_and_the_free_pages() {
         (Some(1), 0, 508, &["2Mi=1"], Pass, "room for 1 page"),
         (Some(8), 0, 508, &["1Gi=9"], Warn, "this cgroup may use 8 of the 508 free pages"),
         (Some(0), 0, 0, &["2Mi=1"], Fail, "this cgroup may use 0 of the 1 pages needed"),
-        (Some(0), 0, 0, &[], Skip, "no page of this size to be limited"),
+        (Some(0), 0, 0, &[], Skip, "there is no page of this size"),
     ] {
         let inventory = inventory(free, group(account(limit, used), account(None, 0), true));
         let [fault, _] = findings(&inventory, need);
@@ -102,14 +102,17 @@ fn the_reservation_limit_is_judged_for_itself() {
     assert_eq!(reservation.seen, "/sys/fs/cgroup/pod/hugetlb.2MB.rsvd.max is 16 MiB, with 10 MiB in use");
     assert_eq!(
         reservation.remedy,
-        "raise /sys/fs/cgroup/pod/hugetlb.2MB.rsvd.max to 18874368; for a container, its limit of hugepages-2Mi"
+        "raise /sys/fs/cgroup/pod/hugetlb.2MB.rsvd.max to 18874368 bytes; for a container, raise its limit of hugepages-2Mi"
     );
 }
 
 #[test]
 fn without_a_controller_there_is_no_limit() {
     for finding in findings(&inventory(508, Reading::Absent), &[]) {
-        assert_eq!((finding.outcome, finding.summary.as_str()), (Pass, "no hugetlb controller, so no limit"));
+        assert_eq!(
+            (finding.outcome, finding.summary.as_str()),
+            (Pass, "no hugetlb cgroup controller, so no limit")
+        );
     }
 }
 
@@ -140,8 +143,8 @@ fn a_limit_that_is_known_to_be_too_tight_fails_whatever_else_is_not_known() {
 fn what_a_container_cannot_see_above_itself_is_said() {
     let [fault, reservation] =
         findings(&inventory(8, group(account(Some(8), 0), account(None, 0), false)), &["2Mi=8"]);
-    assert_eq!(fault.summary, "room for 8 pages, as far up as can be seen from here");
-    assert_eq!(reservation.summary, "no limit on the way up, as far up as can be seen from here");
+    assert_eq!(fault.summary, "room for 8 pages, as far as parent cgroups are visible from here");
+    assert_eq!(reservation.summary, "no cgroup limit, as far as parent cgroups are visible from here");
     assert_eq!(fault.evidence.get("complete"), Some(&false.into()));
 }
 
@@ -213,7 +216,7 @@ fn memory_without_stat(limit_pages: u64, used: u64) -> Reading<MemoryCgroup> {
 fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
     let unlimited = || group(account(None, 0), account(None, 0), true);
     for (memory, swap, need, outcome, summary) in [
-        (Reading::Absent, 0, Some("2Mi=48"), Pass, "no limit on the way up"),
+        (Reading::Absent, 0, Some("2Mi=48"), Pass, "no cgroup limit"),
         (memory(None, 5, 0, 0), 0, Some("2Mi=48"), Pass, "no memory limit"),
         (memory(Some(64), 0, 0, 0), 0, Some("2Mi=48"), Pass, "memory.max has room for 64 pages"),
         (

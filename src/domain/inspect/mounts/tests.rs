@@ -143,8 +143,8 @@ fn with_dir_a_mount_hidden_at_its_path_or_above_is_a_warning_of_whatever_size() 
 fn a_directory_that_is_good_passes_everywhere() {
     let found = with(good());
     assert_eq!(outcomes(&found), [Pass; 5]);
-    assert_eq!(found[0].summary, "/mnt/huge is hugetlbfs of 2Mi");
-    assert_eq!(found[2].summary, "no limit of its own (size=)");
+    assert_eq!(found[0].summary, "/mnt/huge is a hugetlbfs of 2Mi");
+    assert_eq!(found[2].summary, "no size= limit");
     assert_eq!(found[3].summary, "no limit on inodes (nr_inodes=)");
 }
 
@@ -163,7 +163,7 @@ fn a_directory_that_is_something_else_fails_and_another_is_never_used() {
         assert!(
             found[0]
                 .remedy
-                .contains("mount -t hugetlbfs -o pagesize=2M none /mnt/huge; or --dir /dev/hugepages")
+                .contains("mount -t hugetlbfs -o pagesize=2M none /mnt/huge; or use --dir /dev/hugepages")
         );
     }
 }
@@ -241,10 +241,10 @@ fn too_small_a_mount_is_to_be_mounted_anew_by_its_own_path() {
     let found = findings(&inventory(vec![mount(DIR, "2Mi")], Some(directory)), &request(true, &["2Mi=4"]));
     assert_eq!(
         found[2].remedy,
-        "remove files from below, or mount it anew: umount /mnt/huge; \
+        "remove files from below, or mount it again: umount /mnt/huge; \
          mount -t hugetlbfs -o pagesize=2M,size=14680064 none /mnt/huge"
     );
-    assert_eq!(found[2].summary, "room for 1 of 4 pages");
+    assert_eq!(found[2].summary, "the mount has 1 of 4 pages free");
 }
 
 #[test]

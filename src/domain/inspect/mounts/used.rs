@@ -27,8 +27,9 @@ impl Used<'_> {
         let real_path = self.directory.real_path.as_deref().unwrap_or(self.path);
         let escaped = real_path.contains([' ', '\t', '\n', '\\']);
         let finding = if escaped && self.request.workload == Workload::Dpdk {
-            let because = Because::new("a path without space, tab, newline and backslash", real_path).remedy(
-                "mount it at a plain path: DPDK looks for the path in /proc/mounts, where these are escaped",
+            let because = Because::new("a path without spaces, tabs, newlines and backslashes", real_path).remedy(
+                "mount it at a path without them: DPDK looks for the path in /proc/mounts, where these characters \
+                 are escaped",
             );
             Finding::not_pass(
                 HP301,
@@ -38,7 +39,7 @@ impl Used<'_> {
                 because,
             )
         } else {
-            Finding::pass(HP301, self.size, format!("{} is hugetlbfs of {}", self.path, self.size))
+            Finding::pass(HP301, self.size, format!("{} is a hugetlbfs of {}", self.path, self.size))
         };
         finding.with("directory", self.directory).with("mount", self.mount())
     }
@@ -59,7 +60,7 @@ impl Used<'_> {
             mounts.iter().find(|mount| mount.size == Some(self.size) && mount.hidden_by.is_none())
         });
         if let Some(mount) = elsewhere {
-            remedy.push_str(&format!("; or --dir {}, which is hugetlbfs of {}", mount.path, self.size));
+            remedy.push_str(&format!("; or use --dir {}, which is a hugetlbfs of {}", mount.path, self.size));
         }
         let expected = format!("hugetlbfs of {}", self.size);
         let summary = format!("{seen} at {}, not {expected}", self.path);
@@ -77,7 +78,11 @@ impl Used<'_> {
                 return Finding::pass(HP302, self.size, expected);
             }
             Reading::Known(WriteAttempt::NoInode(_)) => {
-                return Finding::pass(HP302, self.size, format!("{expected}, were an inode left: see HP304"));
+                return Finding::pass(
+                    HP302,
+                    self.size,
+                    format!("{expected}, but no inode is free: see HP304"),
+                );
             }
             Reading::Known(WriteAttempt::ReadOnly(answer)) => {
                 let mount = self.mount().map_or(self.path, |mount| mount.path.as_str());
@@ -88,8 +93,8 @@ impl Used<'_> {
             }
             Reading::Known(WriteAttempt::Denied(answer)) => {
                 let remedy = format!(
-                    "chown {uid}:{gid} {}, or mount with uid={uid},gid={gid}; in a pod, fsGroup; as root, look for a \
-                     security module that forbids it",
+                    "chown {uid}:{gid} {}, or mount with uid={uid},gid={gid}; in a pod, set fsGroup; if this is \
+                     root, look for a security module that forbids it",
                     self.path
                 );
                 (Outcome::Fail, answer, remedy)
@@ -99,7 +104,7 @@ impl Used<'_> {
         };
         let summary = match outcome {
             Outcome::Fail => format!("uid {uid} and gid {gid} may not create files in {}", self.path),
-            _ => format!("whether files can be created in {} could not be told", self.path),
+            _ => format!("cannot determine whether files can be created in {}", self.path),
         };
         let because = Because { expected, seen: seen.clone(), remedy };
         Finding::not_pass(HP302, self.size, outcome, summary, because)
@@ -111,12 +116,12 @@ impl Used<'_> {
         let kept = kept
             .map_or(String::new(), |pages| format!(", and min_size= keeps {} for it", count(pages, "page")));
         let Some((limit, free)) = pages else {
-            return Finding::pass(HP303, self.size, format!("no limit of its own (size=){kept}"));
+            return Finding::pass(HP303, self.size, format!("no size= limit{kept}"));
         };
         let need = needed(self.request, self.size);
         let least = need.unwrap_or(1);
         let wanted = need.unwrap_or(PAGES_OF_ALL_STEPS);
-        let summary = format!("room for {free} of {}{kept}", count(limit, "page"));
+        let summary = format!("the mount has {free} of {} free{kept}", count(limit, "page"));
         if free >= wanted {
             return Finding::pass(HP303, self.size, summary);
         }
@@ -125,13 +130,13 @@ impl Used<'_> {
         let because = Because::new(
             format!("room for {}", count(wanted, "page")),
             format!(
-                "size= is {}, and {free} of its {} left",
+                "size= is {}, and {free} of its {} are free",
                 human_bytes(limit.saturating_mul(self.size.bytes())),
                 count(limit, "page")
             ),
         )
         .remedy(format!(
-            "remove files from {}, or {}",
+            "remove files from {}, or mount it again: {}",
             self.path,
             self.mount_anew(&format!(",size={enough}"))
         ));
@@ -150,31 +155,31 @@ impl Used<'_> {
             None => {
                 // The kernel counts the free ones for fstatfs only where size= or min_size= is set.
                 let summary = shown.map_or("no limit on inodes (nr_inodes=)".to_owned(), |limit| {
-                    format!("at least two inodes left of nr_inodes={limit}")
+                    format!("at least two inodes are free (nr_inodes={limit})")
                 });
                 return Finding::pass(HP304, self.size, summary);
             }
         };
         let limit = limit.map_or(String::new(), |limit| format!(" of nr_inodes={limit}"));
-        let summary = format!("{} left{limit}", count(free, "inode"));
+        let summary = format!("{} free{limit}", count(free, "inode"));
         let least = self.sides().max(1);
         let (files, why) = match (self.request.workload, needed(self.request, self.size).unwrap_or(1)) {
             (Workload::Dpdk, pages) if pages > FILES_OF_SHARING => {
-                (pages, " (DPDK makes a file per page, one in all with --single-file-segments)")
+                (pages, " (DPDK creates a file per page, or one file in total with --single-file-segments)")
             }
-            _ => (FILES_OF_SHARING, " (the checks of sharing make two)"),
+            _ => (FILES_OF_SHARING, " (the sharing checks create two)"),
         };
         if free >= files {
             return Finding::pass(HP304, self.size, summary);
         }
         let (outcome, files, why) = if free < least {
-            (Outcome::Fail, least, if least > 1 { " (one of each side)" } else { "" })
+            (Outcome::Fail, least, if least > 1 { " (one for each side)" } else { "" })
         } else {
             (Outcome::Warn, files, why)
         };
         let because = Because::new(format!("room for {}{why}", count(files, "file")), summary.clone())
             .remedy(format!(
-                "remove files from {}, or without nr_inodes= {}",
+                "remove files from {}, or mount it again without nr_inodes=: {}",
                 self.path,
                 self.mount_anew("")
             ));
@@ -198,7 +203,7 @@ impl Used<'_> {
     fn mount_anew(&self, options: &str) -> String {
         let mount = self.mount().map_or(self.path, |mount| mount.path.as_str());
         let size = self.size.mount_option();
-        format!("mount it anew: umount {mount}; mount -t hugetlbfs -o pagesize={size}{options} none {mount}")
+        format!("umount {mount}; mount -t hugetlbfs -o pagesize={size}{options} none {mount}")
     }
 
     fn mount(&self) -> Option<&HugeMount> {
@@ -213,7 +218,7 @@ impl Used<'_> {
 
 /// What is mounted could not be seen.
 pub(super) fn not_known(id: CheckId, size: PageSize, why: &str) -> Finding {
-    let because = Because::new("to see what is mounted there", why)
-        .remedy("mount /proc, and run as a user who may search the directories above");
+    let because = Because::new("the mount can be examined", why)
+        .remedy("mount /proc, and run as a user who may search the parent directories");
     Finding::not_pass(id, size, Outcome::Unknown, format!("not known: {why}"), because)
 }

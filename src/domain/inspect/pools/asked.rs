@@ -1,4 +1,4 @@
-//! HP103 and HP104: the pool against what was asked for, by `--expect` and at boot.
+//! HP103 and HP104: the pool compared with `--expect` and with the boot command line.
 
 use super::super::about::{About, pool_file, untold};
 use super::super::common::count;
@@ -42,7 +42,7 @@ pub(super) fn booted(about: &About<'_>) -> Finding {
     let size = about.size;
     let boot = match &about.inventory.boot {
         Reading::Known(boot) => boot,
-        Reading::Absent => return Finding::skip(HP104, size, "the boot command line is not shown"),
+        Reading::Absent => return Finding::skip(HP104, size, "the boot command line is not available"),
         Reading::Unreadable(why) | Reading::Malformed(why) => return untold(HP104, size, why),
     };
     let default = about.inventory.default_size.get();
@@ -50,12 +50,12 @@ pub(super) fn booted(about: &About<'_>) -> Finding {
         return Finding::skip(
             HP104,
             size,
-            "hugepages= names no size, and the kernel's default size is not known",
+            "hugepages= is given without a size, and the kernel's default size is not known",
         );
     }
     let Some(asked) = boot.asked(size, default).filter(|asked| asked.pages > 0) else {
         let ignored = boot.not_understood.join(" ");
-        let why = "the boot command line asks for no page of this size";
+        let why = "the boot command line requests no page of this size";
         return match ignored.as_str() {
             "" => Finding::skip(HP104, size, why),
             ignored => Finding::skip(HP104, size, format!("{why}; the kernel ignores {ignored}")),
@@ -67,7 +67,7 @@ pub(super) fn booted(about: &About<'_>) -> Finding {
     };
     let wanted = format!("{} at boot", in_words(asked));
     let finding = if short.is_empty() {
-        Finding::pass(HP104, size, format!("{wanted}, and there"))
+        Finding::pass(HP104, size, format!("requested {wanted}, all present"))
     } else {
         let outcome = if about.meets_every_expectation() { Outcome::Warn } else { Outcome::Fail };
         let seen = short.join(", ");
@@ -75,7 +75,7 @@ pub(super) fn booted(about: &About<'_>) -> Finding {
             HP104,
             size,
             outcome,
-            format!("asked for {wanted}, got {seen}"),
+            format!("requested {wanted}, got {seen}"),
             Because::new(wanted, seen),
         )
     };

@@ -142,13 +142,19 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
     };
     vec![
         (HP101, sound(), nothing(), Pass, "16 pages"),
-        (HP101, growing(), nothing(), Pass, "no page of its own, up to 4 by overcommit"),
+        (HP101, growing(), nothing(), Pass, "no persistent page, up to 4 by overcommit"),
         (HP101, empty(), nothing(), Skip, "the pool is empty"),
         (HP101, empty(), Request { sizes: vec![LARGE], ..nothing() }, Skip, "the pool is empty"),
         (HP101, empty(), expect(&["1Gi=0"]), Skip, "the pool is empty"),
         (HP101, no_large(), nothing(), Skip, "the kernel does not offer 1Gi (it offers 2Mi)"),
         (HP101, no_hugetlb(), nothing(), Skip, "the kernel has no huge pages"),
-        (HP101, empty(), expect(&["1Gi@numa1>=1"]), Fail, "the pool is empty, though --expect 1Gi@numa1>=1"),
+        (
+            HP101,
+            empty(),
+            expect(&["1Gi@numa1>=1"]),
+            Fail,
+            "the pool is empty, although --expect 1Gi@numa1>=1",
+        ),
         (HP101, empty(), need("1Gi=1"), Fail, "--need 1Gi=1"),
         (HP101, no_large(), need("1Gi=1"), Fail, "it offers 2Mi"),
         (HP101, no_hugetlb(), need("1Gi=1"), Fail, "the kernel has no huge pages"),
@@ -157,7 +163,7 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
             Inventory { boot: booted(asks(Some(LARGE), 4, &[])).boot, ..empty() },
             nothing(),
             Fail,
-            "the boot command line asks for 4 pages",
+            "the boot command line requests 4 pages",
         ),
         (HP101, no_list(), nothing(), Unknown, "cannot read /sys/x: Permission denied"),
         (HP101, with_pool(|pool| pool.total = unreadable()), need("1Gi=1"), Unknown, "Permission denied"),
@@ -167,15 +173,15 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
             with_pool(|pool| pool.total = Reading::Absent),
             nothing(),
             Unknown,
-            "a file of the pool is not there",
+            "a file of the pool does not exist",
         ),
         (HP102, sound(), nothing(), Pass, "16 of 16 free"),
         (HP102, of([16, 14, 2, 0, 0]), nothing(), Pass, "14 of 16 free, 2 of them reserved"),
         (HP102, growing(), nothing(), Pass, "none free, up to 4 more by overcommit"),
         (HP102, of([16, 1, 0, 0, 0]), nothing(), Warn, "1 of 16 free: not enough for every step"),
         (HP102, of([16, 0, 0, 0, 0]), nothing(), Unknown, "no free page: 16 pages in use"),
-        (HP102, of([16, 4, 4, 0, 0]), nothing(), Unknown, "4 of 16 are free, and all of them reserved"),
-        (HP102, of([16, 4, 9, 0, 0]), nothing(), Unknown, "all of them reserved"),
+        (HP102, of([16, 4, 4, 0, 0]), nothing(), Unknown, "4 of 16 are free, and all of those are reserved"),
+        (HP102, of([16, 4, 9, 0, 0]), nothing(), Unknown, "all of those are reserved"),
         (HP102, of([16, 0, 0, 0, 0]), need("1Gi=1"), Skip, "HP509"),
         (HP102, of([16, 16, 0, 0, 0]), need("1Gi=99"), Pass, "16 of 16 free"),
         (HP102, empty(), nothing(), Skip, "the pool is empty"),
@@ -208,9 +214,9 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
         (HP103, of([16, 16, 0, 0, 0]), expect(&["1Gi@numa0>=16"]), Pass, "as expected"),
         (HP103, no_list(), expect(&["1Gi>=1"]), Unknown, "Permission denied"),
         (HP103, half_known(), expect(&["1Gi>=1", "1Gi@numa0>=1"]), Unknown, "'many'"),
-        (HP104, sound(), nothing(), Skip, "asks for no page of this size"),
-        (HP104, booted(asks(Some(LARGE), 0, &[])), nothing(), Skip, "asks for no page"),
-        (HP104, Inventory { boot: Reading::Absent, ..sound() }, nothing(), Skip, "not shown"),
+        (HP104, sound(), nothing(), Skip, "requests no page of this size"),
+        (HP104, booted(asks(Some(LARGE), 0, &[])), nothing(), Skip, "requests no page"),
+        (HP104, Inventory { boot: Reading::Absent, ..sound() }, nothing(), Skip, "not available"),
         (
             HP104,
             Inventory {
@@ -237,7 +243,7 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
             booted(asks(Some(LARGE), 17, &[])),
             nothing(),
             Fail,
-            "asked for 17 pages at boot, got 16 pages",
+            "requested 17 pages at boot, got 16 pages",
         ),
         (HP104, booted(asks(Some(LARGE), 9, &[(0, 9)])), nothing(), Fail, "got 8 on node0"),
         (HP104, booted(asks(Some(LARGE), 9, &[(5, 9)])), nothing(), Fail, "got 0 on node5"),
@@ -245,7 +251,7 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
         (HP104, booted(asks(Some(LARGE), 17, &[])), expect(&["1Gi>=17"]), Fail, "got 16 pages"),
         (HP104, booted(asks(Some(LARGE), 17, &[])), expect(&["2Mi>=0"]), Fail, "got 16 pages"),
         (HP104, unsized_at_boot(17, Reading::Known(LARGE)), nothing(), Fail, "got 16 pages"),
-        (HP104, unsized_at_boot(17, Reading::Known(SMALL)), nothing(), Skip, "asks for no page"),
+        (HP104, unsized_at_boot(17, Reading::Known(SMALL)), nothing(), Skip, "requests no page"),
         (HP104, unsized_at_boot(17, Reading::Absent), nothing(), Skip, "default size is not known"),
         (HP104, Inventory { boot: unreadable(), ..sound() }, nothing(), Unknown, "Permission denied"),
         (
@@ -257,15 +263,21 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
         ),
         (HP105, sound(), nothing(), Pass, "no page in use"),
         (HP105, busy(Holders::default()), nothing(), Pass, "every page in use has an owner"),
-        (HP105, Inventory { holders: None, ..busy(Holders::default()) }, nothing(), Skip, "nobody looked"),
+        (
+            HP105,
+            Inventory { holders: None, ..busy(Holders::default()) },
+            nothing(),
+            Skip,
+            "were not looked up",
+        ),
         (HP105, busy(untraced(&["CAP_SYS_PTRACE is missing"])), nothing(), Skip, "CAP_SYS_PTRACE is missing"),
-        (HP105, busy(untraced(&[])), nothing(), Warn, "3 of 16 pages in use have no owner"),
+        (HP105, busy(untraced(&[])), nothing(), Warn, "no owner was found for 3 of 16 pages in use"),
         (
             HP105,
             busy(leaks(14)),
             nothing(),
             Fail,
-            "no free page: 14 of 16 are held by files that nobody has open",
+            "no free page: 14 of 16 are held by files that no process has open",
         ),
         (HP105, busy(leaks(1)), nothing(), Fail, "no free page: 1 of 16 is held by files"),
         (
@@ -273,28 +285,34 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
             busy(segments()),
             nothing(),
             Fail,
-            "2 of 16 are held by SysV segments that nobody is attached to",
+            "2 of 16 are held by SysV segments that no process has attached",
         ),
         (
             HP105,
             Inventory { pools: of([16, 2, 0, 0, 0]).pools, ..busy(leaks(14)) },
             nothing(),
             Warn,
-            "14 of 16 pages are held by files that nobody has open",
+            "14 of 16 pages are held by files that no process has open",
         ),
         (HP105, with_pool(|pool| pool.free = malformed()), nothing(), Unknown, "'many'"),
         (HP105, no_list(), nothing(), Unknown, "Permission denied"),
         (HP105, no_large(), nothing(), Skip, "does not offer"),
         (HP106, sound(), nothing(), Pass, "no surplus"),
-        (HP106, of([16, 16, 0, 2, 4]), nothing(), Warn, "2 of 16 pages surplus"),
+        (HP106, of([16, 16, 0, 2, 4]), nothing(), Warn, "surplus: 2 of 16 pages"),
         (HP106, growing(), nothing(), Warn, "no persistent page, only up to 4 by overcommit"),
         (HP106, of([16, 16, 0, 0, 4]), nothing(), Pass, "no surplus"),
         (HP106, empty(), nothing(), Skip, "the pool is empty"),
         (HP106, with_pool(|pool| pool.surplus = malformed()), nothing(), Unknown, "'many'"),
         (HP106, no_hugetlb(), nothing(), Skip, "no huge pages"),
         (HP107, sound(), nothing(), Pass, "pdpe1gb"),
-        (HP107, cpu(Reading::Known(false)), nothing(), Skip, "nobody asked"),
-        (HP107, cpu(Reading::Known(false)), expect(&["1Gi>=1"]), Fail, "no pdpe1gb, though --expect 1Gi>=1"),
+        (HP107, cpu(Reading::Known(false)), nothing(), Skip, "is not required"),
+        (
+            HP107,
+            cpu(Reading::Known(false)),
+            expect(&["1Gi>=1"]),
+            Fail,
+            "no pdpe1gb, although --expect 1Gi>=1",
+        ),
         (HP107, cpu(Reading::Absent), expect(&["1Gi>=1"]), Skip, "not an x86"),
         (HP107, cpu(unreadable()), nothing(), Unknown, "Permission denied"),
     ]
@@ -336,8 +354,8 @@ fn every_check_of_the_group_is_seen_to_fail() {
 #[test]
 fn the_machines_memory_is_judged_by_what_the_kernel_put_aside() {
     for (reading, outcome, summary) in [
-        (Reading::Known(0), Outcome::Pass, "no memory put aside"),
-        (Reading::Known(8192), Outcome::Warn, "8 KiB put aside as broken"),
+        (Reading::Known(0), Outcome::Pass, "no memory set aside"),
+        (Reading::Known(8192), Outcome::Warn, "8 KiB set aside as broken"),
         (Reading::Absent, Outcome::Skip, "does not look"),
         (malformed(), Outcome::Unknown, "'many'"),
         (unreadable(), Outcome::Unknown, "Permission denied"),
@@ -360,7 +378,7 @@ fn files_left_behind_are_named_exactly_with_what_they_hold_and_since_when() {
     let lines: Vec<_> = finding.remedy.lines().collect();
     assert_eq!(lines[0], "remove these 14 files, or start their owner again:");
     assert_eq!(lines[1], "  rm /dev/hugepages/rtemap_0");
-    assert_eq!(lines[6..], ["and 9 more, which -o json names"]);
+    assert_eq!(lines[6..], ["and 9 more, listed by -o json"]);
     assert_eq!(finding.evidence["files"].as_array().unwrap().len(), 14);
     let finding = inspect(&busy(segments()), &nothing(), LARGE).remove(4);
     assert_eq!(finding.remedy, "remove this SysV segment:\n  ipcrm -m 7");

@@ -196,7 +196,7 @@ fn no_capability_is_needed_and_those_there_are_told() {
     inventory.privileges.capabilities = Reading::Known(0);
     let finding = find(&inventory, &dpdk(&[]), HP408);
     assert_eq!(finding.outcome, Pass);
-    assert_eq!(finding.summary, "none is needed (has not CAP_IPC_LOCK, has not CAP_SYS_NICE)");
+    assert_eq!(finding.summary, "none is needed (lacks CAP_IPC_LOCK, lacks CAP_SYS_NICE)");
 }
 
 #[test]

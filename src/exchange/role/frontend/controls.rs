@@ -32,12 +32,12 @@ pub(super) fn private(
     memory.mappings().try_for_each(populate).map_err(|error| no_pages(&error))?;
     write(&memory, 0, task)?;
     let mut frontend = begin(channel, deadline).map_err(|error| ended(HP608, error))?;
-    ledger.step(HP608, "hand over a table of 1 region(s)")?;
+    ledger.step(HP608, "send a table of 1 region(s)")?;
     let (table, fds) = memory.table(1);
     frontend.set_memory(&table, &fds).map_err(|error| match error {
         // Because it sees what it must not, or has no page to look: the backend's own part says which.
         FrontendError::Refused { .. } => {
-            let expected = "it takes the table, and sees nothing";
+            let expected = "it accepts the table and sees no written bytes";
             Stop::Bad(HP608, Bad::unknown("the backend refuses the table", expected, error.to_string()))
         }
         error => ended(HP608, error),
@@ -61,9 +61,9 @@ pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> R
     let deadline = task.deadline();
     let no_memory = |call: &str, error: io::Error| {
         let seen = format!("{call}: {}", named(&error));
-        Stop::Bad(HP609, Bad::unknown("no memory of small pages to be had", "a memfd of 1 MiB", seen))
+        Stop::Bad(HP609, Bad::unknown("no memory of small pages is available", "a memfd of 1 MiB", seen))
     };
-    ledger.step(HP609, "hand over a memfd of 4 KiB pages")?;
+    ledger.step(HP609, "send a memfd of 4 KiB pages")?;
     let file = memfd_create(c"hugeprobe-small", MFdFlags::MFD_CLOEXEC);
     let file: OwnedFd = file.map_err(|errno| no_memory("memfd_create", errno.into()))?;
     ftruncate(&file, 1 << 20).map_err(|errno| no_memory("ftruncate", errno.into()))?;
@@ -82,8 +82,11 @@ pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> R
         }
         Err(error) => Err(ended(HP609, error)),
         Ok(()) => {
-            let bad =
-                Bad::fail("memory of 4 KiB pages is taken", "the backend refuses it", "it acknowledges it");
+            let bad = Bad::fail(
+                "the backend accepts memory of 4 KiB pages",
+                "the backend refuses it",
+                "it acknowledges the table",
+            );
             Err(Stop::Bad(HP609, bad))
         }
     }

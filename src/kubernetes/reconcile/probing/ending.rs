@@ -71,8 +71,8 @@ impl Reconciler {
                 // Of equals the first: what came after was often not reached because of it.
                 let worst = not_pass.iter().rev().max_by_key(|finding| finding.outcome);
                 let why = worst.map_or_else(
-                    || "the probe could not tell".to_owned(),
-                    |worst| format!("the probe could not tell, {}", worst.id),
+                    || "the probe was inconclusive".to_owned(),
+                    |worst| format!("the probe was inconclusive, {}", worst.id),
                 );
                 state.inconclusive = not_pass;
                 state.hindered(Kind::Inconclusive, why, shown);
@@ -80,7 +80,7 @@ impl Reconciler {
         }
     }
 
-    /// Whether the pool has fewer pages to give than one container of the probe asks for: somebody has the others.
+    /// Whether the pool has fewer available pages than one container of the probe requests: other processes have the others.
     fn is_used_up(&self, running: &RunningProbe) -> bool {
         let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(running.asked.size));
         let obtainable = pool.and_then(|pool| Some(pool.available()?.saturating_add(pool.growable()?)));
@@ -93,7 +93,7 @@ impl Reconciler {
     }
 }
 
-/// As it is kept for as long as the verdict stands: the evidence is in the containers' logs.
+/// The finding as it is kept while the verdict applies: the evidence is in the containers' logs.
 fn without_evidence(finding: &Finding) -> Finding {
     Finding { evidence: serde_json::Map::new(), ..finding.clone() }
 }

@@ -47,9 +47,9 @@ impl Reconciler {
             return;
         }
         let end = if frontend.is_none() && backend.is_none() {
-            End::Unknown("neither role answered in its time".to_owned())
+            End::Unknown("neither role answered in time".to_owned())
         } else {
-            let terminated = |message| Terminated { message, reason: "no part in its time".to_owned() };
+            let terminated = |message| Terminated { message, reason: "no report in time".to_owned() };
             End::Reported(Box::new([frontend, backend].map(terminated)))
         };
         self.end_probe(end);

@@ -50,7 +50,7 @@ impl NodeState {
     }
 }
 
-/// The content, and what it takes to get rid of keys under the prefix that somebody else wrote: an apply takes away only what
+/// The content, and the steps to remove keys under the prefix that other clients wrote: an apply removes only what
 /// is its own, so they are overwritten first, and left out by the next apply. Whether there are any.
 pub(in super::super) fn with_scrub(mut content: Content, node: &NodeView) -> (Content, bool) {
     let mut scrubs = false;

@@ -225,7 +225,7 @@ fn pages_in_use_outside_pods_are_a_warning_once_it_lasts() {
     let mut world = World::new(&[(SMALL, 512)], config(r#", "podAccounting": true"#));
     world.usage = Some(PodUse::Requested(vec![]));
     world.run(30);
-    assert_eq!((world.verdict(), world.annotation(names::UNSEEN)), ("pass", Some("who holds pages (HP105)")));
+    assert_eq!((world.verdict(), world.annotation(names::UNSEEN)), ("pass", Some("owners of pages (HP105)")));
     world.pool(SMALL).free = Reading::Known(500);
     world.run(40);
     assert_eq!(world.verdict(), "pass", "a pod that ends gives its pages back a little later");
