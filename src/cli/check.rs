@@ -3,7 +3,7 @@
 use crate::domain::request::Request;
 use crate::linux::root::HostRoot;
 use crate::probe::check::{self, CheckError};
-use crate::render::render;
+use crate::render::{Detail, Style, render};
 
 use super::args::{Check, FailOn};
 use super::exit::Exit;
@@ -24,7 +24,12 @@ pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
     let report = check::run(&root, &request, &mut progress);
     progress.clear();
     let report = report.map_err(trouble)?;
-    print(|out| render(&report, options.output, out, terminal::style()))?;
+    let detail = match (options.quiet, options.verbose) {
+        (true, _) => Detail::Quiet,
+        (false, true) => Detail::Verbose,
+        (false, false) => Detail::Normal,
+    };
+    print(|out| render(&report, options.output, out, Style { detail, ..terminal::style() }))?;
     Ok(Exit::of(report.verdict, options.fail_on == FailOn::Warn))
 }
 

@@ -25,7 +25,7 @@ mod text;
 pub mod troubleshooting;
 pub mod walk;
 
-pub use style::{Marks, Style};
+pub use style::{Detail, Marks, Style};
 
 /// `-o`: the form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

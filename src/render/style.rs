@@ -16,6 +16,20 @@ pub struct Style {
     pub width: usize,
     /// Which marks the locale can show.
     pub marks: Marks,
+    /// How much of a report is shown.
+    pub detail: Detail,
+}
+
+/// How much of a report a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// The verdict and its first cause.
+    Quiet,
+    /// What passed in one line for each group; what follows from a failure in one line.
+    #[default]
+    Normal,
+    /// Each finding with its own facts and remedy, and each skipped check with its reason.
+    Verbose,
 }
 
 /// Which characters may be used.
@@ -48,7 +62,7 @@ pub(crate) struct Painted<'a> {
 impl Default for Style {
     /// For a file or a pipe: no colour, [`WIDEST`], Unicode.
     fn default() -> Self {
-        Self { color: false, width: WIDEST, marks: Marks::Unicode }
+        Self { color: false, width: WIDEST, marks: Marks::Unicode, detail: Detail::Normal }
     }
 }
 

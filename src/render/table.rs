@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::style::{BOLD, DIM, Style, verdict_color};
+use super::style::{BOLD, DIM, Detail, Style, verdict_color};
 use super::text::{clean, columns, flow, shorten, wrap};
 use super::{only, sizes};
 use crate::domain::catalogue::{CHECKS, GROUPS};
@@ -11,25 +11,34 @@ use crate::domain::check::{Outcome, Verdict};
 use crate::domain::report::{Entry, Report};
 use crate::domain::size::PageSize;
 
+mod cause;
 mod group;
+mod holders;
 mod pool;
 
 /// Where the text after a block's title begins.
 const TITLE_WIDTH: usize = 16;
 /// Longest name of a machine, or of a profile, that is shown.
 const LONGEST_NAME: usize = 64;
+/// Longest first cause that is shown beside the verdict.
+const LONGEST_CAUSE: usize = 160;
 
 /// Writes `report` as a table.
 ///
 /// Passes are one line per group, and those of the whole machine one line in all. Expected skips (`--need`
-/// was not given, so it was not tried) are left out where the group has anything else to show. What is folded,
-/// shortened or left out is in `-o json` in full.
+/// was not given, so it was not tried) are left out where the group has anything else to show. What follows from an earlier
+/// failure is one line. What is folded, shortened or left out is in `-o json` in full, and most of it with
+/// [`Detail::Verbose`].
 ///
 /// # Errors
 ///
 /// What `out` answered.
 pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    if style.detail == Detail::Quiet {
+        return verdict(report, out, style);
+    }
     header(report, out, style)?;
+    verdict(report, out, style)?;
     for size in sizes(report) {
         writeln!(out)?;
         pool::line(size, report.pools.iter().find(|pool| pool.size == size), out, style)?;
@@ -42,7 +51,7 @@ pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<(
             if verdict == Some(Verdict::None) {
                 entries.retain(|entry| entry.outcome > Outcome::Pass);
             }
-            group::lines(&entries, one, out, style)?;
+            group::lines(report, &entries, one, out, style)?;
         }
         if verdict == Some(Verdict::Unknown) {
             unexplained(report, size, out, style)?;
@@ -52,6 +61,7 @@ pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<(
     if report.verdict == Verdict::None && report.checks.iter().all(|entry| entry.outcome <= Outcome::Warn) {
         nothing_to_check(report, out, style)?;
     }
+    writeln!(out)?;
     verdict(report, out, style)
 }
 
@@ -116,7 +126,7 @@ fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()>
     writeln!(out, "{}", style.paint(BOLD, title.trim_end()))?;
     for one in GROUPS {
         let entries: Vec<_> = report.group(None, one).collect();
-        group::lines(&entries, one, out, style)?;
+        group::lines(report, &entries, one, out, style)?;
     }
     Ok(())
 }
@@ -166,7 +176,6 @@ fn unexplained(report: &Report, size: PageSize, out: &mut dyn Write, style: Styl
 
 fn verdict(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
     const INDENT: usize = 18;
-    writeln!(out)?;
     let verdict = report.verdict.to_string();
     write!(out, "verdict  {}", style.paint(verdict_color(report.verdict), &verdict))?;
     let pieces = report.sizes.iter().map(|one| {
@@ -180,6 +189,14 @@ fn verdict(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()>
         let gap = if line.is_empty() { "" } else { &margin };
         writeln!(out, "{gap}{line}")?;
         margin = " ".repeat(INDENT);
+    }
+    for one in &report.sizes {
+        let Some(entry) = cause::first(report, one.size, one.verdict) else { continue };
+        let room = style.columns().saturating_sub(9);
+        let summary = shorten(&clean(&entry.summary, style.marks), LONGEST_CAUSE, style.marks);
+        for line in wrap(&format!("{}: {summary} ({})", one.size, entry.id), room, room) {
+            writeln!(out, "         {line}")?;
+        }
     }
     if let Some(only) = only(report, ", ") {
         let note = format!("covers {only} only (--only), not the whole workload");

@@ -140,7 +140,7 @@ proptest! {
     fn no_control_character_of_the_data_gets_out(report in any_report(), width: usize, color: bool, ascii: bool) {
         let marks = if ascii { Marks::Ascii } else { Marks::Unicode };
         for format in Format::ALL {
-            let text = without_our_colors(&shown(&report, format, Style { color, width, marks }));
+            let text = without_our_colors(&shown(&report, format, Style { color, width, marks, ..Style::default() }));
             let steering = text.chars().find(|c| (c.is_control() && *c != '\n') || "\u{202e}\u{200b}\u{fffe}".contains(*c));
             prop_assert_eq!(steering, None, "{} {}", format, text);
             prop_assert!(text.ends_with('\n'), "{}", format);

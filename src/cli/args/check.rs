@@ -81,6 +81,14 @@ pub struct Check {
     #[arg(short, long, value_name = "FORM", default_value_t)]
     pub output: Format,
 
+    /// Show each finding with its facts and remedy, and each skipped check with its reason
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Show only the verdict and its first cause
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
     /// The least verdict with a nonzero exit code
     #[arg(long, value_enum, value_name = "VERDICT", default_value_t)]
     pub fail_on: FailOn,
@@ -113,6 +121,8 @@ impl From<&Check> for Request {
             only,
             measure,
             output: _,
+            verbose: _,
+            quiet: _,
             fail_on: _,
             root: _,
         } = options;

@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::io::{self, Write};
 
-use super::super::style::{BOLD, DIM, Style, outcome_color};
+use super::super::style::{BOLD, DIM, Detail, Style, outcome_color};
 use super::super::text::{clean, columns, id_list, shorten, wrap};
+use super::{cause, holders};
 use crate::domain::catalogue::{self, Group, HP101, HP102, HP103, HP104, HP107, HP109, HP509, HP701, HP702};
 use crate::domain::check::{CheckId, Outcome};
-use crate::domain::report::Entry;
+use crate::domain::report::{Entry, Report};
 
 /// Columns for a group's name, the space after it included.
 const NAME_WIDTH: usize = 13;
@@ -39,6 +40,8 @@ struct Fold<'a> {
     /// Whether all say the same of what was expected and seen.
     same_facts: bool,
     same_remedy: bool,
+    /// The failure that it follows from: that one has the facts and the remedy.
+    cause: Option<CheckId>,
 }
 
 /// Writes why a verdict is unknown although no finding says so: `ids` are mandatory and have no passing result.
@@ -49,10 +52,21 @@ pub(super) fn unheard(ids: &[CheckId], out: &mut dyn Write, style: Style) -> io:
 }
 
 /// Writes the lines of `group`, whose entries about one size (or about the machine) are given. None for none.
-pub(super) fn lines(entries: &[&Entry], group: &Group, out: &mut dyn Write, style: Style) -> io::Result<()> {
+pub(super) fn lines(
+    report: &Report,
+    entries: &[&Entry],
+    group: &Group,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
     let mut shown = false;
     let passes: Vec<_> = entries.iter().filter(|entry| entry.outcome == Outcome::Pass).copied().collect();
-    let findings = folds(entries);
+    let cause_of = |entry: &Entry| {
+        if style.detail == Detail::Verbose { None } else { cause::of(report, entry) }
+    };
+    let (blocked, others): (Vec<_>, Vec<_>) = (entries.iter().copied())
+        .partition(|entry| entry.outcome != Outcome::Fail && cause_of(entry).is_some());
+    let findings = folds(&others, &cause_of);
     if group.digit == FIGURES {
         for entry in &passes {
             let text = shown_summary(entry, style);
@@ -66,10 +80,16 @@ pub(super) fn lines(entries: &[&Entry], group: &Group, out: &mut dyn Write, styl
     for fold in &findings {
         let text = shown_summary(fold.first, style);
         marked(fold.first.outcome, group.name, &text, &id_list(&fold.ids), out, style)?;
-        details(fold, out, style)?;
+        details(report, fold, out, style)?;
         shown = true;
     }
-    if let Some(text) = skips(entries, !shown, room(style), style) {
+    if let Some(cause) = blocked.iter().find_map(|entry| cause_of(entry)) {
+        let ids: Vec<_> = blocked.iter().map(|entry| entry.id).collect();
+        let text = format!("blocked by {cause}: {} ({})", checks(ids.len()), id_list(&ids));
+        marked(Outcome::Unknown, group.name, &text, "", out, style)?;
+        shown = true;
+    }
+    if let Some(text) = skips(entries, !shown || style.detail == Detail::Verbose, room(style), style) {
         marked(Outcome::Skip, if shown { "" } else { group.name }, &text, "", out, style)?;
     }
     Ok(())
@@ -98,14 +118,17 @@ pub(super) fn skips(entries: &[&Entry], with_all: bool, room: usize, style: Styl
         let one = format!("{reason} ({})", id_list(ids));
         if text.is_empty() {
             text = format!("skipped: {one}");
-        } else if is_mandatory(ids) || columns(&text) + 2 + columns(&one) <= room {
+        } else if is_mandatory(ids)
+            || style.detail == Detail::Verbose
+            || columns(&text) + 2 + columns(&one) <= room
+        {
             text = format!("{text}; {one}");
         } else {
             left_out += ids.len();
         }
     }
     if left_out > 0 {
-        text = format!("{text}; and {left_out} more");
+        text = format!("{text}; and {left_out} more (-v)");
     }
     (!text.is_empty()).then_some(text)
 }
@@ -146,7 +169,7 @@ fn passed(passes: &[&Entry], style: Style) -> String {
 ///
 /// Findings that are unknown for one and the same reason are one line, whatever each check would have advised. A
 /// failure's own facts and remedy are never folded away.
-fn folds<'a>(entries: &[&'a Entry]) -> Vec<Fold<'a>> {
+fn folds<'a>(entries: &[&'a Entry], cause_of: &dyn Fn(&Entry) -> Option<CheckId>) -> Vec<Fold<'a>> {
     let mut findings: Vec<&Entry> =
         entries.iter().filter(|entry| entry.outcome > Outcome::Pass).copied().collect();
     findings.sort_by_key(|entry| (Reverse(entry.outcome), entry.id));
@@ -166,7 +189,14 @@ fn folds<'a>(entries: &[&'a Entry]) -> Vec<Fold<'a>> {
                 fold.same_remedy &= remedy(fold);
             }
             None => {
-                folds.push(Fold { ids: vec![entry.id], first: entry, same_facts: true, same_remedy: true });
+                let cause = cause_of(entry);
+                folds.push(Fold {
+                    ids: vec![entry.id],
+                    first: entry,
+                    same_facts: true,
+                    same_remedy: true,
+                    cause,
+                });
             }
         }
     }
@@ -174,11 +204,16 @@ fn folds<'a>(entries: &[&'a Entry]) -> Vec<Fold<'a>> {
 }
 
 /// What was expected and seen, if the summary does not say it; the remedy; where to read more.
-fn details(fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()> {
+fn details(report: &Report, fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let entry = fold.first;
     let room = room(style);
     let shown = |text: &str| shorten(&clean(text, style.marks), LONGEST_DETAIL, style.marks);
     let mut lines = Vec::new();
+    if let Some(cause) = fold.cause {
+        let text = format!("follows from {cause}");
+        writeln!(out, "{}{}", " ".repeat(indent(style)), style.paint(DIM, &text))?;
+        return Ok(());
+    }
     if fold.same_facts {
         let expected = adds(&entry.expected, &entry.summary).then(|| shown(&entry.expected));
         let seen = adds(&entry.seen, &entry.summary).then(|| shown(&entry.seen));
@@ -191,6 +226,9 @@ fn details(fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()>
         if !facts.is_empty() {
             lines.extend(wrap(&facts, room, room));
         }
+    }
+    if let Some(text) = holders::of(report, entry) {
+        lines.extend(wrap(&shown(&text), room, room));
     }
     if fold.same_remedy && !entry.remedy.is_empty() {
         let all = entry.remedy.lines().count();
@@ -273,6 +311,11 @@ fn marked(
         writeln!(out, "{}{}", " ".repeat(indent(style)), style.paint(ansi, &line))?;
     }
     Ok(())
+}
+
+/// `1 check`, `2 checks`.
+fn checks(number: usize) -> String {
+    format!("{number} check{}", if number == 1 { "" } else { "s" })
 }
 
 fn shown_summary(entry: &Entry, style: Style) -> String {
