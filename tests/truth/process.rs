@@ -99,7 +99,8 @@ impl Process {
 
     /// Pages of `size` that it has mapped and that are there, its own and its peer's (`/proc/PID/smaps`).
     pub(crate) fn pages(&self, size: PageSize) -> u64 {
-        let smaps = std::fs::read_to_string(format!("/proc/{}/smaps", self.child.id())).unwrap_or_default();
+        let pid = innermost(self.child.id());
+        let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
         let (mut of_mapping, mut kilobytes) = (0, 0);
         for line in smaps.lines() {
             let mut words = line.split_ascii_whitespace();
@@ -116,6 +117,12 @@ impl Process {
         }
         (kilobytes << 10) / size.bytes()
     }
+}
+
+/// The only child's only child, and so on: `unshare` stays the parent of what it runs in a PID namespace.
+fn innermost(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.trim().parse().map_or(pid, innermost)
 }
 
 impl Drop for Process {

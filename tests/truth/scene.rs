@@ -31,6 +31,8 @@ pub(crate) struct Stage {
 pub(crate) struct Scene {
     pub(crate) kind: Kind,
     pub(crate) size: PageSize,
+    /// How much memory the workload is told to take, in multiples of the least that does.
+    pub(crate) times: u64,
     /// Where both sides and hugeprobe run.
     pub(crate) place: Place,
     /// Where one side alone runs; hugeprobe is told its cgroup.
@@ -74,14 +76,20 @@ struct AtLast(Command);
 // === impl Stage ===
 
 impl Stage {
+    /// With pages of 1Gi, as many as the kernel has to give.
     pub(crate) fn new() -> Self {
+        Self { gigabytes: gigabytes_to_be_had(), ..Self::small() }
+    }
+
+    /// For places that have pages of 2Mi alone.
+    pub(crate) fn small() -> Self {
         let directory = tempfile::Builder::new().prefix("truth-").tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(PROGRAM, directory.path().join("hugeprobe")).unwrap();
         // Mounts of rows are nobody else's business, and go with the last process that sees them.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         sh("mount --make-rprivate /");
-        Self { directory, gigabytes: gigabytes_to_be_had() }
+        Self { directory, gigabytes: 0 }
     }
 }
 
@@ -98,6 +106,7 @@ impl Scene {
         Self {
             kind,
             size,
+            times: 1,
             place: Place::default(),
             frontend: Side::default(),
             backend: Side::default(),
@@ -116,7 +125,12 @@ impl Scene {
 
     /// Pages that the workload takes, both sides together.
     pub(crate) fn need(&self) -> u64 {
-        self.kind.need(self.size)
+        self.of_sides().iter().sum()
+    }
+
+    /// Pages that the frontend takes, and the backend.
+    pub(crate) fn of_sides(&self) -> [u64; 2] {
+        self.kind.of_sides(self.size).map(|pages| pages * self.times)
     }
 
     /// How the pools stand: the same before and after a run, unless somebody else is about.
