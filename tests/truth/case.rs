@@ -20,10 +20,13 @@ pub(crate) struct Case {
     pub(crate) size: PageSize,
     pub(crate) cause: Cause,
     /// Makes the fault, or the ground on which either run meets it.
-    pub(crate) state: Box<dyn Fn(&mut Scene) -> Result<(), Missing>>,
+    pub(crate) state: Make,
     pub(crate) ask: fn(&Scene) -> Asked,
     pub(crate) work: fn(&Scene) -> Outcome,
 }
+
+/// Makes a fault, with what was drawn for it.
+pub(crate) type Make = Box<dyn Fn(&mut Scene) -> Result<(), Missing>>;
 
 /// How hugeprobe names the cause where the workload fails.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::PageSize;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// A process, killed when dropped.
 #[derive(Debug)]
@@ -71,7 +72,24 @@ impl Process {
 
     /// Kills it.
     pub(crate) fn kill(&mut self) {
+        self.kill_innermost();
         self.child.kill().unwrap();
+    }
+
+    /// Kills what `unshare` has started, and waits until `unshare` has seen it end: its pages are back then.
+    fn kill_innermost(&mut self) {
+        let outer = self.child.id();
+        let inner = innermost(outer);
+        if inner == outer {
+            return;
+        }
+        let _ = nix::sys::signal::kill(Pid::from_raw(inner.try_into().unwrap()), Signal::SIGKILL);
+        for _ in 0..100 {
+            if self.child.try_wait().unwrap().is_some() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// How it ended, if it has.
@@ -127,6 +145,7 @@ fn innermost(pid: u32) -> u32 {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        self.kill_innermost();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {

@@ -36,7 +36,7 @@ pub(super) const SPECS: &[Spec] = &[
         let there = elsewhere(scene, "leaked", "");
         scene.sh(&format!("fallocate -l {} '{there}/ram.img'", scene.bytes(pages)));
     }),
-    held!("deleted-file", |scene, pages| deleted(scene, Place::default(), "deleted", pages)),
+    held!("deleted-file", |scene, pages| deleted(scene, &Place::default(), "deleted", pages)),
     held!("sysv", sysv),
     held!("in-flight", |scene, pages| {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -59,7 +59,7 @@ pub(super) const SPECS: &[Spec] = &[
 pub(in super::super) fn of_group(scene: &mut Scene, group: &Path, pages: u64) {
     let mut place = Place::default();
     place.enter(group);
-    deleted(scene, place, "group", pages);
+    deleted(scene, &place, "group", pages);
 }
 
 fn spare(plan: &mut Plan, value: &str) {
@@ -83,7 +83,7 @@ fn elsewhere(scene: &mut Scene, name: &str, options: &str) -> String {
 }
 
 /// A process in `place` has a file open that was deleted.
-fn deleted(scene: &mut Scene, place: Place, name: &str, pages: u64) {
+fn deleted(scene: &mut Scene, place: &Place, name: &str, pages: u64) {
     let there = elsewhere(scene, name, "");
     let bytes = scene.bytes(pages);
     let script = format!(

@@ -9,7 +9,7 @@ use crate::rows::pools::{Restless, SPARE, Shrunk};
 pub(super) const SPECS: &[Spec] = &[
     // In multiples of the least that does: 8 pages of 2Mi for each side.
     planned("need", "times", |plan, times| {
-        plan.sides = plan.sides.map(|own| own * times.parse::<u64>().unwrap())
+        plan.sides = plan.sides.map(|own| own * times.parse::<u64>().unwrap());
     })
     .harmless(&["2", "4"])
     .apply(|scene, times| {
