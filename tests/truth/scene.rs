@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use hugeprobe::domain::size::PageSize;
 
-use crate::context::cgroup::Group;
+use crate::context::cgroup::{Group, Hierarchy};
 use crate::context::child::{self, How};
 use crate::context::program::PROGRAM;
 use crate::context::{LARGE, Machine, Missing, SMALL, pools};
@@ -52,6 +53,8 @@ pub(crate) struct Scene {
     /// Pages of 1Gi that the kernel has to give.
     gigabytes: u64,
     machine: Machine,
+    /// The v1 hierarchy, if cgroups are made there.
+    hierarchy: Option<Rc<Hierarchy>>,
     made: Vec<Box<dyn Any>>,
     _directory: tempfile::TempDir,
 }
@@ -118,6 +121,7 @@ impl Scene {
             lacks_gigabytes: false,
             gigabytes: stage.gigabytes,
             machine: Machine::new(),
+            hierarchy: None,
             made: Vec::new(),
             _directory: directory,
         }
@@ -223,12 +227,25 @@ impl Scene {
 
     /// A cgroup of the row's own.
     pub(crate) fn cgroup(&self, name: &str) -> Result<Group, Missing> {
-        self.machine.cgroup(&format!("truth-{}-{name}", std::process::id()))
+        let name = format!("truth-{}-{name}", std::process::id());
+        match &self.hierarchy {
+            Some(v1) => Ok(Group::on(v1, &name)),
+            None => self.machine.cgroup(&name),
+        }
     }
 
-    /// The limit file of the row's size: `hugetlb.2MB.max` for `max`.
+    /// From here on, cgroups are made on v1.
+    pub(crate) fn on_v1(&mut self) -> Result<(), Missing> {
+        let v1 = Rc::new(Hierarchy::v1()?);
+        self.keep(Rc::clone(&v1));
+        self.hierarchy = Some(v1);
+        Ok(())
+    }
+
+    /// The limit file of the row's size: `hugetlb.2MB.max` for `max`, or `hugetlb.2MB.limit_in_bytes` on v1.
     pub(crate) fn limit_file(&self, what: &str) -> String {
         let size = if self.size == SMALL { "2MB" } else { "1GB" };
+        let what = if self.hierarchy.is_some() { &what.replace("max", "limit_in_bytes") } else { what };
         format!("hugetlb.{size}.{what}")
     }
 
@@ -250,6 +267,8 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
+        // What is kept of it unmounts it, as the last that goes.
+        self.hierarchy = None;
         while let Some(made) = self.made.pop() {
             drop(made);
         }

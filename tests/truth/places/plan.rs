@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(super) mount: Mount,
     /// Options of the mount.
     pub(super) options: Vec<String>,
+    /// Cgroups are those of v1.
+    pub(super) on_v1: bool,
     /// Limits of cgroups.
     pub(super) limits: Vec<Limit>,
     /// Pages that a process of a sibling group holds.
@@ -82,6 +84,7 @@ impl Plan {
             more: 0,
             mount: Mount::Hugetlbfs,
             options: Vec::new(),
+            on_v1: false,
             limits: Vec::new(),
             sibling: None,
         }
@@ -108,6 +111,9 @@ impl Plan {
             self.mount(scene);
         }
         if !self.limits.is_empty() || self.sibling.is_some() {
+            if self.on_v1 {
+                scene.on_v1()?;
+            }
             self.groups(scene)?;
         }
         Ok(())

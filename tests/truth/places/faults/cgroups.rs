@@ -16,6 +16,8 @@ macro_rules! limit {
 }
 
 pub(super) const SPECS: &[Spec] = &[
+    // The hugetlb controller on a hierarchy of v1, where the place has a limit.
+    planned("cgroup version", "cgroup", |plan, _| plan.on_v1 = true).harmless(&["v1"]),
     limit!("limit of the group", "max", Level::Both, "max", HP401),
     limit!("limit of the group", "rsvd.max", Level::Both, "rsvd.max", HP402),
     limit!("limit of a group above", "above.max", Level::Above, "max", HP401),
