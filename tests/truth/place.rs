@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 mod calls;
@@ -156,7 +156,10 @@ fn rlimit(name: &str, value: &str) {
         other => panic!("no place {other}"),
     };
     let (soft, hard) = value.split_once(':').unwrap_or((value, value));
-    setrlimit(resource, soft.parse().unwrap(), hard.parse().unwrap()).unwrap();
+    // Not more than this process may have.
+    let (_, most) = getrlimit(resource).unwrap();
+    let [soft, hard] = [soft, hard].map(|text| most.min(text.parse().unwrap()));
+    setrlimit(resource, soft, hard).unwrap();
 }
 
 /// `mbind:EPERM`, `mbind:ENOSYS`, `mbind:kill`.

@@ -2,7 +2,7 @@
 //! workload is run, as in a row of the truth table. A place in which the two disagree is shrunk to the fewest faults that show it.
 //!
 //! `make places N=200` runs it: `HUGEPROBE_PLACES` is the number of places, `HUGEPROBE_SEED` the seed of the first, which is
-//! printed. `HUGEPROBE_PLACE='testpmd, memfd | pool=-1 nofile=25'` runs that one alone.
+//! printed. No place is begun after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd | pool=-1 nofile=25'` runs that one alone.
 
 mod draw;
 mod fault;
@@ -15,6 +15,7 @@ mod shrink;
 mod tests;
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use hugeprobe::domain::catalogue::HP509;
 
@@ -58,6 +59,10 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
     let before = pools::snapshot();
     let kept = kept::all();
     let mut report = Report::default();
+    let begin = Instant::now();
+    // Ended from outside, it would leave the place of the moment behind.
+    let most = std::env::var("HUGEPROBE_PLACES_SECONDS").map_or(u64::MAX, |text| text.parse().unwrap());
+    let most = Duration::from_secs(most);
     match asked {
         Asked::Place(place) => report.add(None, &show(&stage, &draw::read(place)), false),
         Asked::Draws(number) => {
@@ -68,9 +73,8 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
             let mut seeds = Random::new();
             let first = seeds.seed;
             // The seeds of two runs do not overlap, though those of the runs follow one another.
-            for seed in
-                std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX))).take(index(*number))
-            {
+            let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
+            for seed in draws.take(index(*number)).take_while(|_| begin.elapsed() < most) {
                 drawn(&stage, seed, &kept, &mut report);
             }
         }
@@ -111,20 +115,20 @@ fn drawn(stage: &Stage, seed: u64, kept: &[Kept], report: &mut Report) {
 pub(crate) struct Seen {
     pub(crate) relation: Relation,
     pub(crate) works: bool,
-    /// All of it in a line; more lines where the two disagree.
+    /// All of it in a line; what either said, where the two disagree.
     pub(crate) line: String,
     pub(crate) seconds: f64,
 }
 
 /// Makes the place, asks hugeprobe, runs the workload, and undoes the place.
 fn show(stage: &Stage, place: &Place) -> Seen {
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     let case = case(place);
     let compared = run::compare(stage, &case, false);
     Seen {
         relation: compared.relation(),
         works: compared.outcome().works,
-        line: compared.to_string(),
+        line: report::line(&compared),
         seconds: begin.elapsed().as_secs_f64(),
     }
 }

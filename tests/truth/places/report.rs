@@ -2,10 +2,15 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::Seen;
 use super::draw::Place;
 use super::kept::Kept;
-use crate::compare::Relation;
+use crate::compare::{Compared, Relation};
+
+/// How much is shown of the workload's log.
+const LOG_LINES: usize = 12;
 
 /// What the places came to.
 #[derive(Debug, Default)]
@@ -57,6 +62,32 @@ impl Report {
     pub(crate) fn is_good(&self) -> bool {
         self.disagree.is_empty() && self.stale.is_empty() && self.disturbed + self.not_run == 0
     }
+}
+
+/// What was seen in a place, in a line. Where the two disagree: the findings of hugeprobe and the end of the workload's log.
+pub(super) fn line(compared: &Compared<'_>) -> String {
+    let text = compared.to_string();
+    let mut lines = vec![text.lines().next().unwrap_or_default().to_owned()];
+    if compared.relation() != Relation::Agree {
+        let first = serde_json::Deserializer::from_str(&compared.asked.said).into_iter::<Value>().next();
+        match first {
+            Some(Ok(report)) => lines.extend(findings(&report)),
+            _ => lines.extend(compared.asked.said.lines().map(str::to_owned)),
+        }
+        let log: Vec<&str> = compared.outcome().log.lines().collect();
+        lines.extend(log.iter().skip(log.len().saturating_sub(LOG_LINES)).map(|line| format!("  | {line}")));
+    }
+    lines.join("\n      ")
+}
+
+/// The checks that neither passed nor were skipped.
+fn findings(report: &Value) -> Vec<String> {
+    let checks = report["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let word = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+    let matters = checks.iter().filter(|check| check["outcome"] != "pass" && check["outcome"] != "skip");
+    matters
+        .map(|check| ["id", "outcome", "summary", "seen"].map(|name| word(check, name)).join(": "))
+        .collect()
 }
 
 /// The place as a row of `tests/truth/rows`.

@@ -95,9 +95,9 @@ fn deleted(scene: &mut Scene, place: &Place, name: &str, pages: u64) {
 /// A SysV segment that no process has attached, each page of which was written to.
 fn sysv(scene: &mut Scene, pages: u64) {
     let bytes = scene.bytes(pages);
-    // IPC_CREAT | SHM_HUGETLB
+    // IPC_CREAT | SHM_HUGETLB; the first segment has the id 0.
     let script = format!(
-        "my $id = shmget(0, {bytes}, 01000 | 04000 | 0600) or die $!; print \"$id\\n\"; \
+        "my $id = shmget(0, {bytes}, 01000 | 04000 | 0600); defined $id or die $!; print \"$id\\n\"; \
          for (my $at = 0; $at < {bytes}; $at += {}) {{ shmwrite($id, 'x', $at, 1) or die $! }}",
         scene.size.bytes()
     );
