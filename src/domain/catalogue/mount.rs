@@ -7,8 +7,9 @@ checks! {
         why: "DPDK and QEMU take the page size from the file system. On another one they stop, or go on with 4 KiB pages and \
               say nothing.",
         how: "fstatfs of --dir: magic number and block size, never the path's name. fail: no hugetlbfs, or of another size; for \
-              DPDK, a path with a space in it, which it cannot find in /proc/mounts. unknown: the path may not be searched. \
-              Without --dir, pass: where one is mounted. skip: no mount of this size, which memfd does not need.",
+              DPDK, a path that it cannot find in /proc/mounts: with a space, through a symbolic link, relative, or with two \
+              slashes. unknown: the path may not be searched. Without --dir, pass: where one is mounted. skip: no mount of \
+              this size, which memfd does not need.",
         remedy: "mount -t hugetlbfs -o pagesize=SIZE none DIR, or name another directory",
         per_size: true,
         mandatory: false,
