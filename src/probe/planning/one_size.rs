@@ -73,7 +73,7 @@ impl<'a> SizePlan<'a> {
             (
                 Weight::Advisory,
                 Some(NotRun::Skipped(
-                    "a hugetlbfs of its own takes CAP_SYS_ADMIN; --dir names another".into(),
+                    "a hugetlbfs of its own takes CAP_SYS_ADMIN outside of a user namespace; --dir names another".into(),
                 )),
             )
         };
@@ -89,7 +89,7 @@ impl<'a> SizePlan<'a> {
 
     fn sysv(&mut self) {
         let weight = if self.request.directory.is_some() { Weight::Advisory } else { Weight::Full };
-        let not_run = if !self.facts.may_mount {
+        let not_run = if !self.facts.may_unshare {
             Some(
                 "an IPC namespace of its own takes CAP_SYS_ADMIN, and without one a segment could outlive the run",
             )
