@@ -34,6 +34,8 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let program = &rest[end + 1..];
     let mut wrapped: Vec<String> = Vec::new();
     let (mut inherited, mut denied) = (0, Vec::new());
+    // At once: without capabilities no process becomes another user, and another user has none to give up.
+    let mut rights = Vec::new();
     for word in &rest[..end] {
         let (what, value) = word.split_once('=').unwrap();
         match what {
@@ -42,9 +44,9 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
                     .unwrap();
             }
             "deny" => denied.push(word.clone()),
-            "uid" => wrapped.extend(setpriv(&format!("--reuid={value} --regid={value} --clear-groups"))),
-            "without" => wrapped.extend(setpriv(&format!("--bounding-set=-{value} --inh-caps=-{value}"))),
-            "user" => wrapped.extend(become_user(value)),
+            "uid" => rights.extend(become_user(&format!("{value}:{value}:"))),
+            "without" => rights.extend([format!("--inh-caps=-{value}"), format!("--bounding-set=-{value}")]),
+            "user" => rights.extend(become_user(value)),
             "hide" => own_mount(Some("none"), value, Some("tmpfs"), MsFlags::empty(), ""),
             "mask" => own_mount(Some("/dev/null"), value, None, MsFlags::MS_BIND, ""),
             "readonly" => {
@@ -57,7 +59,16 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
                 own_mount(Some("none"), directory, Some("hugetlbfs"), MsFlags::empty(), options);
             }
             "pidns" => wrapped.extend(pid_namespace(value)),
-            "userns" => wrapped.extend(user_namespace(value)),
+            "userns" => {
+                // A mapping takes capabilities, which the namespace gives again; without one there are none to give up.
+                let later = |option: &String| {
+                    value != "unmapped" && (option.contains("caps") || option.contains("bounding"))
+                };
+                let (after, mut before) = rights.into_iter().partition(later);
+                wrapped.extend(setpriv(&mut before));
+                wrapped.extend(user_namespace(value));
+                rights = after;
+            }
             "cpus" => {
                 let mut set = nix::sched::CpuSet::new();
                 set.set(value.parse().unwrap()).unwrap();
@@ -71,6 +82,7 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
             limit => rlimit(limit, value),
         }
     }
+    wrapped.extend(setpriv(&mut rights));
     if wrapped.is_empty() || denied.is_empty() {
         denied.iter().filter_map(|word| word.split_once('=')).for_each(|(_, call)| deny(call));
         wrapped.extend(["bash", "-c", &descriptors(inherited), "bash"].map(str::to_owned));
@@ -101,15 +113,20 @@ fn descriptors(inherited: usize) -> String {
     format!("{close}; {open}exec \"$@\"")
 }
 
-fn setpriv(options: &str) -> Vec<String> {
-    std::iter::once("setpriv").chain(options.split(' ')).map(str::to_owned).collect()
+/// The command that takes these options, and empties them; none without.
+fn setpriv(options: &mut Vec<String>) -> Vec<String> {
+    if options.is_empty() {
+        Vec::new()
+    } else {
+        [vec!["setpriv".to_owned()], std::mem::take(options)].concat()
+    }
 }
 
 /// `UID:GID:GROUPS`.
 fn become_user(value: &str) -> Vec<String> {
     let [uid, gid, groups] = value.splitn(3, ':').collect::<Vec<_>>()[..] else { panic!("no user {value}") };
     let groups = if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={groups}") };
-    setpriv(&format!("--reuid={uid} --regid={gid} {groups}"))
+    vec![format!("--reuid={uid}"), format!("--regid={gid}"), groups]
 }
 
 /// A mount that this process and its children alone see.
