@@ -195,13 +195,13 @@ fn holder(scene: &mut Scene, command: &[&str]) {
 }
 
 /// Pages taken out of a pool, though they are in use; put back when dropped.
-pub(crate) struct Shrunk {
+struct Shrunk {
     size: PageSize,
     pages: u64,
 }
 
 impl Shrunk {
-    pub(crate) fn by(size: PageSize, pages: u64) -> Self {
+    fn by(size: PageSize, pages: u64) -> Self {
         pools::set(size, "nr_hugepages", pools::persistent(size) - pages);
         Self { size, pages }
     }

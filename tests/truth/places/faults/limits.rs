@@ -4,6 +4,13 @@ use hugeprobe::domain::catalogue::{HP404, HP405, HP406};
 
 use super::super::fault::{ALL, QEMU, Spec, TESTPMD_DIR, TESTPMD_MEMFD, applied};
 
+/// A limit that rarely matters: all of these are one dimension.
+macro_rules! other {
+    ($name:literal) => {
+        Spec { dimension: "other rlimits", ..rlimit!($name, ALL) }
+    };
+}
+
 /// A limit, as a word of [`crate::place::Place`] of the same name.
 macro_rules! rlimit {
     ($limit:literal, $kinds:expr) => {
@@ -61,18 +68,18 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["67108864", "16777216"])
         .harmful(&["16777215", "1048576"])
         .causes(&[HP406]),
-    rlimit!("memlock", ALL).harmless(&["0", "65536", "67108864", UNLIMITED]),
-    rlimit!("data", ALL).harmless(&["8589934592"]).harmful(&["16777216"]),
-    rlimit!("stack", ALL).harmless(&["1048576", "67108864", UNLIMITED]),
+    other!("memlock").harmless(&["0", "65536", "67108864", UNLIMITED]),
+    other!("data").harmless(&["8589934592"]).harmful(&["16777216"]),
+    other!("stack").harmless(&["1048576", "67108864", UNLIMITED]),
     // Root may have more.
-    rlimit!("nproc", ALL).harmless(&["1", "64"]),
-    rlimit!("core", ALL).harmless(&["0"]),
-    rlimit!("cpu", ALL).harmless(&["600"]),
-    rlimit!("sigpending", ALL).harmless(&["0", "1"]),
-    rlimit!("msgqueue", ALL).harmless(&["0"]),
-    rlimit!("nice", ALL).harmless(&["0"]),
-    rlimit!("rtprio", ALL).harmless(&["0"]),
-    rlimit!("locks", ALL).harmless(&["0"]),
+    other!("nproc").harmless(&["1", "64"]),
+    other!("core").harmless(&["0"]),
+    other!("cpu").harmless(&["600"]),
+    other!("sigpending").harmless(&["0", "1"]),
+    other!("msgqueue").harmless(&["0"]),
+    other!("nice").harmless(&["0"]),
+    other!("rtprio").harmless(&["0"]),
+    other!("locks").harmless(&["0"]),
     applied("cpu affinity", "cpus", |scene, cpu| {
         scene.place.add(format!("cpus={cpu}"));
         Ok(())

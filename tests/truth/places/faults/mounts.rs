@@ -2,8 +2,11 @@
 
 use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305};
 
-use super::super::fault::{DIR, Spec, applied, pages, planned};
+use super::super::fault::{DIR, Spec, TESTPMD_DIR, applied, pages, planned};
 use super::super::plan::Mount;
+use crate::context::Missing;
+use crate::scene::Scene;
+use crate::workload::Kind;
 
 pub(super) const SPECS: &[Spec] = &[
     planned("mount options", "size", |plan, relative| {
@@ -57,28 +60,35 @@ pub(super) const SPECS: &[Spec] = &[
     .harmless(&["on-tmpfs", "twice", "bound", "in-namespace"])
     .harmful(&["other-size", "tmpfs", "no", "under-tmpfs"])
     .causes(&[HP301, HP305]),
-    // How the workload writes the path.
-    applied("path", "path", |scene, how| {
-        let huge = scene.huge.clone();
-        scene.huge = match how {
-            "slash" => huge.join(""),
-            "double-slash" => format!("/{}", huge.display()).into(),
-            "dot" => format!("{}/.", huge.display()).into(),
-            "sub-directory" => huge.join("sub"),
-            "symlink" => huge.with_file_name("link"),
-            other => panic!("unknown path {other}"),
-        };
-        match how {
-            "sub-directory" => {
-                // On what is mounted there, if that takes a directory.
-                let _ = std::fs::create_dir(&scene.huge);
-            }
-            "symlink" => std::os::unix::fs::symlink(&huge, &scene.huge).unwrap(),
-            _ => {}
-        }
-        Ok(())
-    })
-    .kinds(DIR)
-    .harmless(&["slash", "dot", "double-slash", "sub-directory", "symlink"])
-    .causes(&[HP301]),
+    // How the workload writes the path. DPDK looks for it in /proc/mounts.
+    applied("path", "path", write_path)
+        .kinds(DIR)
+        .harmless(&["slash", "dot", "sub-directory"])
+        .causes(&[HP301]),
+    applied("path", "path-dpdk", write_path)
+        .kinds(TESTPMD_DIR)
+        .harmful(&["symlink", "double-slash"])
+        .causes(&[HP301]),
+    applied("path", "path-qemu", write_path).kinds(&[Kind::QemuDir]).harmless(&["symlink", "double-slash"]),
 ];
+
+fn write_path(scene: &mut Scene, how: &str) -> Result<(), Missing> {
+    let huge = scene.huge.clone();
+    scene.huge = match how {
+        "slash" => huge.join(""),
+        "double-slash" => format!("/{}", huge.display()).into(),
+        "dot" => format!("{}/.", huge.display()).into(),
+        "sub-directory" => huge.join("sub"),
+        "symlink" => huge.with_file_name("link"),
+        other => panic!("unknown path {other}"),
+    };
+    match how {
+        "sub-directory" => {
+            // On what is mounted there, if that takes a directory.
+            let _ = std::fs::create_dir(&scene.huge);
+        }
+        "symlink" => std::os::unix::fs::symlink(&huge, &scene.huge).unwrap(),
+        _ => {}
+    }
+    Ok(())
+}

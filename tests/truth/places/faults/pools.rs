@@ -3,8 +3,9 @@
 use hugeprobe::domain::catalogue::{HP101, HP102, HP106};
 
 use super::super::fault::{Spec, applied, pages, planned};
+use crate::context::child::How;
 use crate::context::{SMALL, pools};
-use crate::rows::pools::{Restless, SPARE, Shrunk};
+use crate::rows::pools::{Restless, SPARE};
 
 pub(super) const SPECS: &[Spec] = &[
     // In multiples of the least that does: 8 pages of 2Mi for each side.
@@ -44,14 +45,15 @@ pub(super) const SPECS: &[Spec] = &[
         Ok(())
     })
     .harmless(&["1", "64"]),
-    // A process holds pages, and the pool is made smaller by as many: those that are free now go when they are given back.
-    planned("surplus", "surplus", |plan, pages| plan.more += pages.parse::<u64>().unwrap())
-        .harmless(&["1", "8"])
-        .causes(&[HP106])
-        .apply(|scene, pages| {
-            let pages = pages.parse().unwrap();
-            scene.hold(pages, crate::context::child::How::Touched);
-            scene.keep(Shrunk::by(scene.size, pages));
+    // A process holds 8 surplus pages of a pool that has no others, and the rest may come by overcommit: relative to the need.
+    planned("surplus", "surplus", |plan, _| plan.pool = "0".to_owned())
+        .harmless(&["+0", "+1"])
+        .harmful(&["-1"])
+        .causes(&[HP101, HP102, HP106])
+        .apply(|scene, relative| {
+            overcommit(scene, 8);
+            scene.hold(8, How::Touched);
+            pools::set(scene.size, "nr_overcommit_hugepages", 8 + pages(scene.need(), relative));
             Ok(())
         }),
     planned("changing pool", "restless", |plan, _| plan.more += SPARE).harmless(&["spare"]).apply(
