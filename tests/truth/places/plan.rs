@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use super::fault::pages;
 use super::faults::holders;
-use crate::context::Missing;
 use crate::context::cgroup::Group;
+use crate::context::{Missing, pools};
 use crate::rows::other;
 use crate::scene::Scene;
 
@@ -165,7 +165,7 @@ impl Plan {
             let sibling = above.child("sibling");
             let path = sibling.path().to_owned();
             scene.keep(sibling);
-            holders::of_group(scene, &path, pages);
+            holders::of_group(scene, &path, pages.min(pools::available(scene.size)));
         }
         let both = self.limited(scene, above.child("both"), Level::Both);
         if !self.limits.iter().any(|limit| [Level::Frontend, Level::Backend].contains(&limit.level)) {

@@ -16,8 +16,21 @@ macro_rules! limit {
 }
 
 pub(super) const SPECS: &[Spec] = &[
-    // The hugetlb controller on a hierarchy of v1, where the place has a limit.
-    planned("cgroup version", "cgroup", |plan, _| plan.on_v1 = true).harmless(&["v1"]),
+    // The hugetlb controller on a hierarchy of v1; other limits of the place are there too.
+    planned("cgroup v1", "v1.max", |plan, relative| {
+        plan.on_v1 = true;
+        plan.limit(Level::Both, "max", relative);
+    })
+    .harmless(&["+0", "+1"])
+    .harmful(&["-1", "0"])
+    .causes(&[HP401]),
+    planned("cgroup v1", "v1.rsvd.max", |plan, relative| {
+        plan.on_v1 = true;
+        plan.limit(Level::Both, "rsvd.max", relative);
+    })
+    .harmless(&["+0", "+1"])
+    .harmful(&["-1", "0"])
+    .causes(&[HP402]),
     limit!("limit of the group", "max", Level::Both, "max", HP401),
     limit!("limit of the group", "rsvd.max", Level::Both, "rsvd.max", HP402),
     limit!("limit of a group above", "above.max", Level::Above, "max", HP401),

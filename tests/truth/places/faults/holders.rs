@@ -10,6 +10,7 @@ use hugeprobe::domain::catalogue::{HP102, HP105};
 use super::super::fault::{Spec, planned};
 use super::super::plan::Plan;
 use crate::context::child::How;
+use crate::context::pools;
 use crate::place::Place;
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
@@ -23,7 +24,11 @@ macro_rules! held {
             .causes(&[HP102, HP105])
             .apply(|scene, value| {
                 let hold: fn(&mut Scene, u64) = $hold;
-                hold(scene, number(scene.need(), value));
+                // Of a pool that has fewer, what there is.
+                let pages = number(scene.need(), value).min(pools::available(scene.size));
+                if pages > 0 {
+                    hold(scene, pages);
+                }
                 Ok(())
             })
     };
