@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth bare dist dist-test dist-twice nightly
+	truth places bare dist dist-test dist-twice nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -41,6 +41,12 @@ flaky:
 truth:
 	tests/needs tests
 	HUGEPROBE_TRUTH=1 tests/hold-1gi $(CARGO) test --locked --quiet --test truth
+
+## Compare the verdict with testpmd and QEMU in N random places; SEED draws the same ones again (root, idle machine)
+places: N = 40
+places:
+	tests/needs tests
+	HUGEPROBE_PLACES=$(N) $(if $(SEED),HUGEPROBE_SEED=$(SEED)) $(CARGO) test --locked --quiet --test truth
 
 ## Check format, lints, scripts and workflows
 lint:

@@ -237,6 +237,8 @@ pub struct Privileges {
     pub mems: Reading<Vec<u32>>,
     /// Whether it sees the processes of the whole machine: the initial PID namespace.
     pub host_pids: Reading<bool>,
+    /// Whether its capabilities are about the machine: the initial user namespace. Root of another one may not mount hugetlbfs.
+    pub host_users: Reading<bool>,
 }
 
 /// Who holds pages, as far as the privileges reach.

@@ -12,9 +12,10 @@ use crate::domain::inventory::Privileges;
 use crate::domain::reading::Reading;
 
 const STATUS: &str = "/proc/self/status";
-const PID_NAMESPACE: &str = "/proc/self/ns/pid";
-/// The inode number of the initial PID namespace, `PROC_PID_INIT_INO` in `include/linux/proc_ns.h`.
-const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+/// A namespace of this process, and what the link reads in the initial one: `PROC_PID_INIT_INO` and `PROC_USER_INIT_INO` in
+/// `include/linux/proc_ns.h`.
+const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
+const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
 /// No process has it: setuid(2) takes it for "leave as it is".
 const NOBODY_KNOWN: u32 = u32::MAX;
 
@@ -34,7 +35,8 @@ pub fn read(root: &HostRoot) -> Privileges {
         privileges.uid = unistd::geteuid().as_raw();
         privileges.gid = unistd::getegid().as_raw();
     }
-    privileges.host_pids = read_host_pids(root);
+    privileges.host_pids = is_initial(root, PID_NAMESPACE);
+    privileges.host_users = is_initial(root, USER_NAMESPACE);
     privileges
 }
 
@@ -51,6 +53,7 @@ pub fn parse_status(text: &str) -> Privileges {
         capabilities: fields::parsed(STATUS, text, "CapEff", parse_hex),
         mems: fields::parsed(STATUS, text, "Mems_allowed_list", parse_list),
         host_pids: Reading::Absent,
+        host_users: Reading::Absent,
     }
 }
 
@@ -58,11 +61,11 @@ fn parse_hex(text: &str) -> Option<u64> {
     if text.starts_with('+') { None } else { u64::from_str_radix(text, 16).ok() }
 }
 
-fn read_host_pids(root: &HostRoot) -> Reading<bool> {
-    match std::fs::read_link(root.path(PID_NAMESPACE)) {
-        Ok(target) => Reading::Known(target == Path::new(INITIAL_PID_NAMESPACE)),
+fn is_initial(root: &HostRoot, [link, initial]: [&str; 2]) -> Reading<bool> {
+    match std::fs::read_link(root.path(link)) {
+        Ok(target) => Reading::Known(target == Path::new(initial)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reading::Absent,
-        Err(error) => Reading::Unreadable(format!("cannot read the link {PID_NAMESPACE}: {error}")),
+        Err(error) => Reading::Unreadable(format!("cannot read the link {link}: {error}")),
     }
 }
 
@@ -112,9 +115,11 @@ Mems_allowed:\t00000000,00000011\nMems_allowed_list:\t0,4\n";
         std::fs::create_dir_all(scratch.path().join("proc/self/ns")).unwrap();
         std::fs::write(scratch.path().join("proc/self/status"), SEEN).unwrap();
         symlink("pid:[4026532178]", scratch.path().join("proc/self/ns/pid")).unwrap();
+        symlink("user:[4026531837]", scratch.path().join("proc/self/ns/user")).unwrap();
         let privileges = read(&root);
         assert_eq!(privileges.uid, 0);
         assert_eq!(privileges.host_pids, Reading::Known(false));
+        assert_eq!(privileges.host_users, Reading::Known(true));
     }
 
     #[test]

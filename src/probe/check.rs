@@ -1,6 +1,6 @@
 //! `check`: the orchestrator of one run.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -276,7 +276,17 @@ fn measurements(findings: &[Finding]) -> Map<String, serde_json::Value> {
 
 /// A unique name for this run.
 pub(super) fn nonce() -> io::Result<String> {
-    std::fs::read_to_string("/proc/sys/kernel/random/uuid").map(|uuid| uuid.trim().to_owned())
+    nonce_of("/proc/sys/kernel/random/uuid")
+}
+
+/// From the kernel's file of UUIDs or, where a container hides it, from its random bytes.
+fn nonce_of(uuids: &str) -> io::Result<String> {
+    if let Ok(uuid) = std::fs::read_to_string(uuids) {
+        return Ok(uuid.trim().to_owned());
+    }
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 /// A seed that differs from run to run, so that stale bytes of another run are recognized.
@@ -289,4 +299,17 @@ pub(super) fn seed(run: &str) -> u64 {
 #[must_use]
 pub fn is_good(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Pass | Verdict::Warn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_a_name_where_the_kernels_uuids_are_hidden() {
+        let [one, other] = [(); 2].map(|()| nonce_of("/proc/sys/hidden/uuid").unwrap());
+        assert_ne!(one, other);
+        assert!(one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one}");
+        assert_eq!(nonce().unwrap().len(), 36);
+    }
 }

@@ -187,7 +187,8 @@ mod tests {
         for width in 0..30 {
             for marks in [Marks::Unicode, Marks::Ascii] {
                 let mut out = Vec::new();
-                let mut progress = Progress::new(Some(&mut out), Style { color: true, width, marks, ..Style::default() });
+                let mut progress =
+                    Progress::new(Some(&mut out), Style { color: true, width, marks, ..Style::default() });
                 progress.step(begun, "\u{1b}[2J\n /dev/hugepages/ü");
                 progress.tick(after(begun, 9000));
                 std::mem::forget(progress);

@@ -1,34 +1,40 @@
 //! A row as it is run: one fault, one workload, one page size.
 
+use std::borrow::Cow;
+
 use hugeprobe::domain::check::CheckId;
 use hugeprobe::domain::size::PageSize;
 
 use crate::compare::{self, Asked};
-use crate::context::SMALL;
+use crate::context::{Missing, SMALL};
 use crate::peers;
-use crate::rows::{self, State};
+use crate::rows;
 use crate::scene::Scene;
 use crate::workload::{self, Kind, Outcome};
 
 /// What is run, twice: hugeprobe, and the workload.
-#[derive(Debug)]
 pub(crate) struct Case {
-    pub(crate) fault: &'static str,
+    pub(crate) fault: String,
     pub(crate) workload: String,
     pub(crate) kind: Kind,
     pub(crate) size: PageSize,
     pub(crate) cause: Cause,
     /// Makes the fault, or the ground on which either run meets it.
-    pub(crate) state: State,
+    pub(crate) state: Make,
     pub(crate) ask: fn(&Scene) -> Asked,
     pub(crate) work: fn(&Scene) -> Outcome,
 }
 
+/// Makes a fault, with what was drawn for it.
+pub(crate) type Make = Box<dyn Fn(&mut Scene) -> Result<(), Missing>>;
+
 /// How hugeprobe names the cause where the workload fails.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Cause {
     /// One of these checks fails.
-    Checks(&'static [CheckId]),
+    Checks(Cow<'static, [CheckId]>),
+    /// Of the checks that name a cause these fail alone, or HP509.
+    Place(Vec<CheckId>),
     /// A role that runs alone ends with a sentence that has these words.
     Words(&'static str),
 }
@@ -39,12 +45,12 @@ pub(crate) fn all() -> Vec<Case> {
     for row in rows::all() {
         for &size in row.sizes {
             all.extend(row.kinds_with(size).iter().map(|&kind| Case {
-                fault: row.fault,
+                fault: row.fault.to_owned(),
                 workload: kind.to_string(),
                 kind,
                 size,
-                cause: Cause::Checks(row.causes),
-                state: row.state,
+                cause: Cause::Checks(row.causes.into()),
+                state: Box::new(row.state),
                 ask: compare::ask,
                 work: workload::run,
             }));

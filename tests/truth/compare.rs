@@ -37,7 +37,6 @@ pub(crate) enum Verdict {
 }
 
 /// A row, run.
-#[derive(Debug)]
 pub(crate) struct Compared<'c> {
     pub(crate) case: &'c Case,
     pub(crate) asked: Asked,
@@ -97,7 +96,7 @@ pub(crate) struct Standing {
 /// Asks hugeprobe in the scene, with the need of its workload.
 pub(crate) fn ask(scene: &Scene) -> Asked {
     let mut command: Command = scene.place.command(&scene.program);
-    command.args(["check", "-o", "json"]).args(scene.kind.question(scene.size, scene.ovs));
+    command.args(["check", "-o", "json"]).args(scene.kind.question(scene.size, scene.of_sides(), scene.ovs));
     if let Some(directory) = scene.directory() {
         command.arg("--dir").arg(directory);
     }
@@ -163,12 +162,20 @@ impl<'c> Compared<'c> {
 
     /// Whether one of the checks that fail finds the fault that was made, and one the cause that the log tells of.
     fn names_the_cause(&self) -> bool {
+        let is_named =
+            |checks: &[CheckId], because: &String| checks.iter().any(|id| id.to_string() == *because);
         let fails = |check: &CheckId| self.asked.because.contains(&check.to_string());
         let told = self.told();
         let untold = told.iter().all(|failure| failure.checks.is_empty());
-        let checks = match self.case.cause {
+        let checks = match &self.case.cause {
             Cause::Words(words) => return self.asked.because.iter().any(|because| because.contains(words)),
             Cause::Checks(checks) => checks,
+            Cause::Place(checks) => {
+                // HP5xx and HP6xx say what did not work; which fault it comes from, the other groups say.
+                let names = |id: &&String| ["HP1", "HP3", "HP4"].iter().any(|group| id.starts_with(group));
+                return self.asked.because.iter().filter(names).all(|because| is_named(checks, because))
+                    && self.asked.because.iter().any(|id| id == "HP509" || is_named(checks, id));
+            }
         };
         checks.iter().any(fails) && (untold || told.iter().flat_map(|failure| &failure.checks).any(fails))
     }

@@ -27,37 +27,42 @@ mod case;
 mod compare;
 mod peers;
 mod place;
+mod places;
 mod process;
 mod rows;
+mod run;
 mod scene;
 mod table;
 mod workload;
 
-use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use case::Case;
-use compare::{Compared, NotRun, Standing};
-use scene::{Scene, Stage};
+use compare::Standing;
+use run::compare;
+use scene::Stage;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(code) = place::play(&words).or_else(context::child::main) {
+    if let Some(code) = place::play(&words).or_else(|| places::play(&words)).or_else(context::child::main) {
         return code;
     }
     if words.iter().any(|word| word == "--list") {
         case::all().iter().for_each(|case| println!("{}", case.name()));
         return ExitCode::SUCCESS;
     }
+    if let Some(asked) = places::asked() {
+        return places::main(&asked);
+    }
     if std::env::var_os("HUGEPROBE_TRUTH").is_none_or(|value| value != "1") {
         // As every runner says it, so that the summary of `make test` names what was left out.
         let left_out = Trial::ignorable_test("the truth table", || {
             Ok(Completion::ignored_with("made by `make truth`, with the pools of the machine to itself"))
         });
-        return libtest_mimic::run(&Arguments::from_args(), vec![left_out]).exit_code();
+        let trials = places::tests().chain([left_out]).collect();
+        return libtest_mimic::run(&Arguments::from_args(), trials).exit_code();
     }
     // What cargo passes on to every harness, `--nocapture` and the like, is not about rows.
     let wanted: Vec<String> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
@@ -87,67 +92,4 @@ fn main() -> ExitCode {
         good &= bounds::hold(compared.len(), compared.len() - standing.left_out);
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// How often a row is run at most, if somebody else changes the pools meanwhile.
-const TRIES: usize = 5;
-
-/// Compares a row, again if somebody else was about.
-fn compare<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
-    let mut compared = compare_once(stage, case, known);
-    for _ in 1..TRIES {
-        if !compared.disturbed {
-            break;
-        }
-        eprintln!("'{}' once more: somebody else changes the pools, or a run left pages behind", case.fault);
-        compared = compare_once(stage, case, known);
-    }
-    compared
-}
-
-/// Makes the fault, asks hugeprobe, runs the workload, and takes the fault away. Of what is `known` to differ once is
-/// enough.
-fn compare_once<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
-    let mut scene = Scene::new(stage, case.kind, case.size);
-    // A page that somebody else took just now makes it panic, and so does a peer that does not come up.
-    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| match (case.state)(&mut scene) {
-        Ok(()) => Ok(both(case, &scene, known)),
-        Err(missing) => Err(missing.0),
-    }));
-    match ran {
-        Ok(Ok(compared)) => compared,
-        Ok(Err(missing)) => {
-            let why = if scene.lacks_gigabytes { NotRun::LeftOut } else { NotRun::Missing };
-            Compared::not_run(case, why, &missing)
-        }
-        Err(_) => {
-            let not_run = Compared::not_run(case, NotRun::Missing, "pages that stay where they are");
-            Compared { disturbed: true, ..not_run }
-        }
-    }
-}
-
-/// Asks hugeprobe, and runs the workload.
-fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
-    let before = scene.pools();
-    let begin = Instant::now();
-    let asked = (case.ask)(scene);
-    workload::clean_up(scene);
-    let asking = begin.elapsed();
-    let mut outcomes = vec![work(case, scene)];
-    // A verdict that tells nothing, or the opposite: is the workload itself sure?
-    if asked.disagrees(&outcomes[0]) && !known {
-        outcomes.push(work(case, scene));
-        outcomes.push(work(case, scene));
-    }
-    let took = [asking, begin.elapsed() - asking];
-    let disturbed = before != scene.pools();
-    Compared { case, asked, outcomes, disturbed, not_run: None, took, known }
-}
-
-/// Runs the workload. Of a row run again, the second should find what the first did.
-fn work(case: &Case, scene: &Scene) -> workload::Outcome {
-    let outcome = (case.work)(scene);
-    workload::clean_up(scene);
-    outcome
 }

@@ -3,14 +3,19 @@
 //! This test binary again, started as `truth --as placed WORD... -- PROGRAM ARGUMENT...`, takes its place by the words
 //! and becomes the program.
 
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use nix::errno::Errno;
-use nix::libc;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+mod calls;
 
 /// A place, as the words that lead there.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +33,9 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let end = rest.iter().position(|word| word == "--").unwrap();
     let program = &rest[end + 1..];
     let mut wrapped: Vec<String> = Vec::new();
-    let mut inherited = 0;
+    let (mut inherited, mut denied) = (0, Vec::new());
+    // At once: without capabilities no process becomes another user, and another user has none to give up.
+    let mut rights = Vec::new();
     for word in &rest[..end] {
         let (what, value) = word.split_once('=').unwrap();
         match what {
@@ -36,24 +43,66 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
                 std::fs::write(Path::new(value).join("cgroup.procs"), std::process::id().to_string())
                     .unwrap();
             }
-            "deny" => deny(value),
-            "uid" => wrapped.extend(setpriv(&format!("--reuid={value} --regid={value} --clear-groups"))),
-            "without" => wrapped.extend(setpriv(&format!("--bounding-set=-{value} --inh-caps=-{value}"))),
-            "hide" => {
-                nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-                let over = Some("none");
-                let (kind, flags) = (Some("tmpfs"), nix::mount::MsFlags::empty());
-                nix::mount::mount(over, value, kind, flags, None::<&str>).unwrap();
+            "deny" => denied.push(word.clone()),
+            "uid" => rights.extend(become_user(&format!("{value}:{value}:"))),
+            "without" => rights.extend([format!("--inh-caps=-{value}"), format!("--bounding-set=-{value}")]),
+            "user" => rights.extend(become_user(value)),
+            "hide" => own_mount(Some("none"), value, Some("tmpfs"), MsFlags::empty(), ""),
+            "mask" => own_mount(Some("/dev/null"), value, None, MsFlags::MS_BIND, ""),
+            "readonly" => {
+                own_mount(Some(value), value, None, MsFlags::MS_BIND | MsFlags::MS_REC, "");
+                let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+                own_mount(None, value, None, read_only, "");
+            }
+            "within" => {
+                let (options, directory) = value.split_once('@').unwrap();
+                own_mount(Some("none"), directory, Some("hugetlbfs"), MsFlags::empty(), options);
+            }
+            "pidns" => wrapped.extend(pid_namespace(value)),
+            "userns" => {
+                // A mapping takes capabilities, which the namespace gives again; without one there are none to give up.
+                let later = |option: &String| {
+                    value != "unmapped" && (option.contains("caps") || option.contains("bounding"))
+                };
+                let (after, mut before) = rights.into_iter().partition(later);
+                wrapped.extend(setpriv(&mut before));
+                wrapped.extend(user_namespace(value));
+                rights = after;
+            }
+            "cpus" => {
+                let mut set = nix::sched::CpuSet::new();
+                set.set(value.parse().unwrap()).unwrap();
+                nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).unwrap();
+            }
+            "class" => {
+                let words = if value == "nice" { "nice -n 10" } else { "chrt --batch 0" };
+                wrapped.extend(words.split(' ').map(str::to_owned));
             }
             "inherited" => inherited = value.parse().unwrap(),
             limit => rlimit(limit, value),
         }
     }
-    wrapped.extend(["bash", "-c", &descriptors(inherited), "bash"].map(str::to_owned));
+    wrapped.extend(setpriv(&mut rights));
+    if wrapped.is_empty() || denied.is_empty() {
+        denied.iter().filter_map(|word| word.split_once('=')).for_each(|(_, call)| deny(call));
+        wrapped.extend(["bash", "-c", &descriptors(inherited), "bash"].map(str::to_owned));
+    } else {
+        // The filter is for the program, not for what gives up rights on the way: this binary once more, as the last step.
+        wrapped.extend([this_binary(), "--as".to_owned(), "placed".to_owned()]);
+        wrapped.extend(denied);
+        wrapped.extend([format!("inherited={inherited}"), "--".to_owned()]);
+    }
     wrapped.extend_from_slice(program);
     let error = Command::new(&wrapped[0]).args(&wrapped[1..]).exec();
     eprintln!("{}: {error}", wrapped[0]);
     Some(ExitCode::from(127))
+}
+
+/// A path by which a user without rights may execute this binary: it is in a directory that others need not be able to enter.
+fn this_binary() -> String {
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    format!("/proc/self/fd/{}", file.into_raw_fd())
 }
 
 /// Leaves so many descriptors open beyond 0, 1 and 2, and none of those that whoever runs the tests left behind.
@@ -64,8 +113,44 @@ fn descriptors(inherited: usize) -> String {
     format!("{close}; {open}exec \"$@\"")
 }
 
-fn setpriv(options: &str) -> Vec<String> {
-    std::iter::once("setpriv").chain(options.split(' ')).map(str::to_owned).collect()
+/// The command that takes these options, and empties them; none without.
+fn setpriv(options: &mut Vec<String>) -> Vec<String> {
+    if options.is_empty() {
+        Vec::new()
+    } else {
+        [vec!["setpriv".to_owned()], std::mem::take(options)].concat()
+    }
+}
+
+/// `UID:GID:GROUPS`.
+fn become_user(value: &str) -> Vec<String> {
+    let [uid, gid, groups] = value.splitn(3, ':').collect::<Vec<_>>()[..] else { panic!("no user {value}") };
+    let groups = if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={groups}") };
+    vec![format!("--reuid={uid}"), format!("--regid={gid}"), groups]
+}
+
+/// A mount that this process and its children alone see.
+fn own_mount(source: Option<&str>, target: &str, kind: Option<&str>, flags: MsFlags, options: &str) {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(source, target, kind, flags, Some(options)).unwrap_or_else(|errno| panic!("{target}: {errno}"));
+}
+
+/// A PID namespace, where vm.memfd_noexec has this value.
+fn pid_namespace(noexec: &str) -> Vec<String> {
+    // Where /proc/sys is read-only, the value stays what it was.
+    let script = format!("echo {noexec} > /proc/sys/vm/memfd_noexec || true; exec \"$@\"");
+    let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script, "sh"];
+    words.map(str::to_owned).into()
+}
+
+fn user_namespace(mapping: &str) -> Vec<String> {
+    let mapping: &[&str] = match mapping {
+        "root" => &["--map-root-user"],
+        "same" => &["--map-current-user"],
+        "unmapped" => &[],
+        other => panic!("no user namespace {other}"),
+    };
+    ["unshare", "--user"].iter().chain(mapping).map(|word| (*word).to_owned()).collect()
 }
 
 /// `nofile`, `24:64`: soft and hard.
@@ -75,33 +160,40 @@ fn rlimit(name: &str, value: &str) {
         "as" => Resource::RLIMIT_AS,
         "memlock" => Resource::RLIMIT_MEMLOCK,
         "fsize" => Resource::RLIMIT_FSIZE,
+        "data" => Resource::RLIMIT_DATA,
+        "stack" => Resource::RLIMIT_STACK,
+        "nproc" => Resource::RLIMIT_NPROC,
+        "core" => Resource::RLIMIT_CORE,
+        "cpu" => Resource::RLIMIT_CPU,
+        "sigpending" => Resource::RLIMIT_SIGPENDING,
+        "msgqueue" => Resource::RLIMIT_MSGQUEUE,
+        "nice" => Resource::RLIMIT_NICE,
+        "rtprio" => Resource::RLIMIT_RTPRIO,
+        "locks" => Resource::RLIMIT_LOCKS,
         other => panic!("no place {other}"),
     };
     let (soft, hard) = value.split_once(':').unwrap_or((value, value));
-    setrlimit(resource, soft.parse().unwrap(), hard.parse().unwrap()).unwrap();
+    // Not more than this process may have.
+    let (_, most) = getrlimit(resource).unwrap();
+    let [soft, hard] = [soft, hard].map(|text| most.min(text.parse().unwrap()));
+    setrlimit(resource, soft, hard).unwrap();
 }
 
-/// `mbind:EPERM`.
+/// `mbind:EPERM`, `mbind:ENOSYS`, `mbind:kill`.
 fn deny(call: &str) {
-    let (call, errno) = call.split_once(':').unwrap();
-    let number = match call {
-        "get_mempolicy" => libc::SYS_get_mempolicy,
-        "set_mempolicy" => libc::SYS_set_mempolicy,
-        "mbind" => libc::SYS_mbind,
-        "madvise" => libc::SYS_madvise,
-        "memfd_create" => libc::SYS_memfd_create,
-        "mlockall" => libc::SYS_mlockall,
-        other => panic!("no number for {other}"),
-    };
-    let errno = match errno {
-        "EPERM" => Errno::EPERM,
-        "ENOSYS" => Errno::ENOSYS,
-        other => panic!("no number for {other}"),
+    let (call, answer) = call.split_once(':').unwrap();
+    let number = calls::number(call);
+    let errno = |errno: Errno| SeccompAction::Errno((errno as i32).unsigned_abs());
+    let action = match answer {
+        "EPERM" => errno(Errno::EPERM),
+        "ENOSYS" => errno(Errno::ENOSYS),
+        "kill" => SeccompAction::KillProcess,
+        other => panic!("no answer {other}"),
     };
     let filter = SeccompFilter::new(
         [(number, vec![])].into(),
         SeccompAction::Allow,
-        SeccompAction::Errno((errno as i32).unsigned_abs()),
+        action,
         std::env::consts::ARCH.try_into().unwrap(),
     )
     .unwrap();
@@ -111,7 +203,8 @@ fn deny(call: &str) {
 // === impl Place ===
 
 impl Place {
-    /// Goes one step further: `nofile=24`, `inherited=3`, `hide=/sys`, `uid=65534`, `without=ipc_lock`, `deny=mbind:EPERM`.
+    /// Goes one step further: `nofile=24`, `inherited=3`, `hide=/sys`, `uid=65534`, `without=ipc_lock`, `deny=mbind:EPERM`; a step
+    /// that takes rights comes after those that need them.
     pub(crate) fn add(&mut self, word: impl Into<String>) {
         self.0.push(word.into());
     }

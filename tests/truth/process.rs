@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::PageSize;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 /// A process, killed when dropped.
 #[derive(Debug)]
@@ -71,7 +72,24 @@ impl Process {
 
     /// Kills it.
     pub(crate) fn kill(&mut self) {
+        self.kill_innermost();
         self.child.kill().unwrap();
+    }
+
+    /// Kills what `unshare` has started, and waits until `unshare` has seen it end: its pages are back then.
+    fn kill_innermost(&mut self) {
+        let outer = self.child.id();
+        let inner = innermost(outer);
+        if inner == outer {
+            return;
+        }
+        let _ = nix::sys::signal::kill(Pid::from_raw(inner.try_into().unwrap()), Signal::SIGKILL);
+        for _ in 0..100 {
+            if self.child.try_wait().unwrap().is_some() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// How it ended, if it has.
@@ -99,7 +117,8 @@ impl Process {
 
     /// Pages of `size` that it has mapped and that are there, its own and its peer's (`/proc/PID/smaps`).
     pub(crate) fn pages(&self, size: PageSize) -> u64 {
-        let smaps = std::fs::read_to_string(format!("/proc/{}/smaps", self.child.id())).unwrap_or_default();
+        let pid = innermost(self.child.id());
+        let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
         let (mut of_mapping, mut kilobytes) = (0, 0);
         for line in smaps.lines() {
             let mut words = line.split_ascii_whitespace();
@@ -118,8 +137,15 @@ impl Process {
     }
 }
 
+/// The only child's only child, and so on: `unshare` stays the parent of what it runs in a PID namespace.
+fn innermost(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.trim().parse().map_or(pid, innermost)
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        self.kill_innermost();
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(reader) = self.reader.take() {

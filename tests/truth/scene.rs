@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use hugeprobe::domain::size::PageSize;
 
-use crate::context::cgroup::Group;
+use crate::context::cgroup::{Group, Hierarchy};
 use crate::context::child::{self, How};
 use crate::context::program::PROGRAM;
 use crate::context::{LARGE, Machine, Missing, SMALL, pools};
@@ -31,6 +32,8 @@ pub(crate) struct Stage {
 pub(crate) struct Scene {
     pub(crate) kind: Kind,
     pub(crate) size: PageSize,
+    /// How much memory the workload is told to take, in multiples of the least that does.
+    pub(crate) times: u64,
     /// Where both sides and hugeprobe run.
     pub(crate) place: Place,
     /// Where one side alone runs; hugeprobe is told its cgroup.
@@ -50,6 +53,8 @@ pub(crate) struct Scene {
     /// Pages of 1Gi that the kernel has to give.
     gigabytes: u64,
     machine: Machine,
+    /// The v1 hierarchy, if cgroups are made there.
+    hierarchy: Option<Rc<Hierarchy>>,
     made: Vec<Box<dyn Any>>,
     _directory: tempfile::TempDir,
 }
@@ -74,14 +79,20 @@ struct AtLast(Command);
 // === impl Stage ===
 
 impl Stage {
+    /// With pages of 1Gi, as many as the kernel has to give.
     pub(crate) fn new() -> Self {
+        Self { gigabytes: gigabytes_to_be_had(), ..Self::small() }
+    }
+
+    /// For places that have pages of 2Mi alone.
+    pub(crate) fn small() -> Self {
         let directory = tempfile::Builder::new().prefix("truth-").tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(PROGRAM, directory.path().join("hugeprobe")).unwrap();
         // Mounts of rows are nobody else's business, and go with the last process that sees them.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         sh("mount --make-rprivate /");
-        Self { directory, gigabytes: gigabytes_to_be_had() }
+        Self { directory, gigabytes: 0 }
     }
 }
 
@@ -98,6 +109,7 @@ impl Scene {
         Self {
             kind,
             size,
+            times: 1,
             place: Place::default(),
             frontend: Side::default(),
             backend: Side::default(),
@@ -109,6 +121,7 @@ impl Scene {
             lacks_gigabytes: false,
             gigabytes: stage.gigabytes,
             machine: Machine::new(),
+            hierarchy: None,
             made: Vec::new(),
             _directory: directory,
         }
@@ -116,7 +129,12 @@ impl Scene {
 
     /// Pages that the workload takes, both sides together.
     pub(crate) fn need(&self) -> u64 {
-        self.kind.need(self.size)
+        self.of_sides().iter().sum()
+    }
+
+    /// Pages that the frontend takes, and the backend.
+    pub(crate) fn of_sides(&self) -> [u64; 2] {
+        self.kind.of_sides(self.size).map(|pages| pages * self.times)
     }
 
     /// How the pools stand: the same before and after a run, unless somebody else is about.
@@ -209,12 +227,25 @@ impl Scene {
 
     /// A cgroup of the row's own.
     pub(crate) fn cgroup(&self, name: &str) -> Result<Group, Missing> {
-        self.machine.cgroup(&format!("truth-{}-{name}", std::process::id()))
+        let name = format!("truth-{}-{name}", std::process::id());
+        match &self.hierarchy {
+            Some(v1) => Ok(Group::on(v1, &name)),
+            None => self.machine.cgroup(&name),
+        }
     }
 
-    /// The limit file of the row's size: `hugetlb.2MB.max` for `max`.
+    /// From here on, cgroups are made on v1.
+    pub(crate) fn on_v1(&mut self) -> Result<(), Missing> {
+        let v1 = Rc::new(Hierarchy::v1()?);
+        self.keep(Rc::clone(&v1));
+        self.hierarchy = Some(v1);
+        Ok(())
+    }
+
+    /// The limit file of the row's size: `hugetlb.2MB.max` for `max`, or `hugetlb.2MB.limit_in_bytes` on v1.
     pub(crate) fn limit_file(&self, what: &str) -> String {
         let size = if self.size == SMALL { "2MB" } else { "1GB" };
+        let what = if self.hierarchy.is_some() { &what.replace("max", "limit_in_bytes") } else { what };
         format!("hugetlb.{size}.{what}")
     }
 
@@ -236,6 +267,8 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
+        // What is kept of it unmounts it, as the last that goes.
+        self.hierarchy = None;
         while let Some(made) = self.made.pop() {
             drop(made);
         }

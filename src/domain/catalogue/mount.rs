@@ -7,8 +7,8 @@ checks! {
         why: "DPDK and QEMU take the page size from the file system. On any other file system they stop, or \
               continue with 4 KiB pages without reporting it.",
         how: "fstatfs of --dir: magic number and block size; the name of the path does not matter. fail: not a \
-              hugetlbfs, or one of another size; for DPDK, a path with a space in it, which DPDK cannot find in \
-              /proc/mounts. unknown: this process may not search the path. Without --dir, pass: where one is \
+              hugetlbfs, or one of another size; for DPDK, a path that DPDK cannot find in /proc/mounts: with a \
+              space, through a symbolic link, relative, or with two slashes. unknown: this process may not search the path. Without --dir, pass: where one is \
               mounted. skip: no hugetlbfs of this size is mounted; memfd needs none.",
         remedy: "mount -t hugetlbfs -o pagesize=SIZE none DIR, or name another directory",
         per_size: true,

@@ -27,8 +27,10 @@ pub(super) struct SizeFacts {
     pub(super) one_node: bool,
     /// Why nothing can be tried in `--dir`; `None` if it can, or there is no `--dir`.
     pub(super) directory_unfit: Option<NotRun>,
-    /// CAP_SYS_ADMIN.
+    /// CAP_SYS_ADMIN in the initial user namespace: no other may mount a hugetlbfs.
     pub(super) may_mount: bool,
+    /// CAP_SYS_ADMIN, in whichever user namespace: for an IPC namespace.
+    pub(super) may_unshare: bool,
     /// The cgroups that the roles join.
     pub(super) cgroups: Cgroups,
     /// Whole pages that the limits of those leave: of each, since either may have to pay for all.
@@ -44,6 +46,8 @@ impl SizeFacts {
     pub(super) fn of(inventory: &Inventory, size: PageSize, live: bool) -> Self {
         let directory = |group: &Option<RoleCgroup>| group.as_ref().map(|group| group.hugetlb.path.clone());
         let pages = |kept| if live { pages_to_take(inventory, size, kept) } else { Err(captured()) };
+        let capabilities = inventory.privileges.capabilities.get();
+        let may_unshare = capabilities.is_some_and(|set| set >> CAP_SYS_ADMIN & 1 == 1);
         let roles @ RoleCgroups { frontend, backend } = &inventory.role_cgroups;
         Self {
             size,
@@ -53,11 +57,8 @@ impl SizeFacts {
             captured: (!live).then(captured),
             one_node: inventory.pool(size).map_or(0, |pool| pool.numa.len()) < 2,
             directory_unfit: directory_unfit(inventory, size),
-            may_mount: inventory
-                .privileges
-                .capabilities
-                .get()
-                .is_some_and(|set| set >> CAP_SYS_ADMIN & 1 == 1),
+            may_mount: may_unshare && inventory.privileges.host_users.get() != Some(false),
+            may_unshare,
             cgroups: Cgroups { frontend: directory(frontend), backend: directory(backend) },
             room_of_roles: roles
                 .iter()
@@ -81,6 +82,7 @@ impl SizeFacts {
             one_node: false,
             directory_unfit: None,
             may_mount: false,
+            may_unshare: false,
             cgroups: Cgroups::default(),
             room_of_roles: u64::MAX,
             never_backend_first: pod.frontend_pays.then(never),

@@ -73,7 +73,8 @@ impl<'a> SizePlan<'a> {
             (
                 Weight::Advisory,
                 Some(NotRun::Skipped(
-                    "a private hugetlbfs requires CAP_SYS_ADMIN; use --dir to name an existing one".into(),
+                    "a private hugetlbfs requires CAP_SYS_ADMIN outside a user namespace; use --dir to name an existing one"
+                        .into(),
                 )),
             )
         };
@@ -89,7 +90,7 @@ impl<'a> SizePlan<'a> {
 
     fn sysv(&mut self) {
         let weight = if self.request.directory.is_some() { Weight::Advisory } else { Weight::Full };
-        let not_run = if !self.facts.may_mount {
+        let not_run = if !self.facts.may_unshare {
             Some(
                 "a private IPC namespace requires CAP_SYS_ADMIN, and without one a segment could outlive the run",
             )

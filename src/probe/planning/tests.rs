@@ -211,6 +211,17 @@ fn with_a_directory_other_memory_is_advice_alone() {
 }
 
 #[test]
+fn root_of_a_user_namespace_makes_no_hugetlbfs() {
+    let mut inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
+    inventory.privileges.host_users = Reading::Known(false);
+    let (plan, jobs) = planned(&inventory, &Request::default());
+    let roles: Vec<_> = jobs.iter().flat_map(|job| &job.workers).map(Work::role).collect();
+    assert!(!roles.contains(&Role::Hugetlbfs) && roles.contains(&Role::SysV), "{roles:?}");
+    let memfd = find(&plan, HP502).roles.iter().find(|duty| duty.role == Role::Memfd).unwrap();
+    assert_eq!((memfd.weight, &memfd.not_run), (Weight::Full, &None));
+}
+
+#[test]
 fn without_rights_what_takes_them_is_skipped_and_says_so() {
     let mut inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
     inventory.privileges.capabilities = Reading::Known(0);

@@ -47,7 +47,10 @@ impl Group {
 
     /// A group below this one.
     pub(crate) fn child(&self, name: &str) -> Self {
-        fs::write(self.path.join("cgroup.subtree_control"), "+hugetlb").unwrap();
+        // On v1 a group has the controller of its hierarchy.
+        if self.limit == "max" {
+            fs::write(self.path.join("cgroup.subtree_control"), "+hugetlb").unwrap();
+        }
         let path = self.path.join(name);
         fs::create_dir(&path).unwrap();
         Self { path, limit: self.limit }

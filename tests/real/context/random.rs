@@ -14,6 +14,11 @@ impl Random {
         let drawn = || RandomState::new().hash_one(0);
         let seed = std::env::var("HUGEPROBE_SEED").map_or_else(|_| drawn(), |text| text.parse().unwrap());
         eprintln!("HUGEPROBE_SEED={seed}");
+        Self::seeded(seed)
+    }
+
+    /// The sequence that `seed` begins.
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 

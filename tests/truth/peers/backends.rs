@@ -1,5 +1,6 @@
 //! Faulty backends, to which hugeprobe's frontend and testpmd's go.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -31,7 +32,7 @@ macro_rules! checked {
             fault: $fault,
             workload: CHECK,
             kind: Kind::TestpmdMemfd,
-            cause: Cause::Checks($causes),
+            cause: Cause::Checks(Cow::Borrowed($causes)),
             state: pages,
             ask: |scene| ours::check(scene, $backend),
             work: |scene| real::frontend(scene, $backend, None, $patience),

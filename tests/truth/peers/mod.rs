@@ -40,12 +40,12 @@ enum Faulty {
 /// Every peer row.
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     [frontends::ROWS, backends::ROWS].into_iter().flatten().map(|row| Case {
-        fault: row.fault,
+        fault: row.fault.to_owned(),
         workload: row.workload.to_owned(),
         kind: row.kind,
         size: SMALL,
-        cause: row.cause,
-        state: row.state,
+        cause: row.cause.clone(),
+        state: Box::new(row.state),
         ask: row.ask,
         work: row.work,
     })

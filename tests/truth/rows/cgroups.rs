@@ -82,7 +82,7 @@ fn above(scene: &mut Scene, what: &str) -> Result<(), Missing> {
 /// Each side in a group of its own, which lacks so many of the pages that the side takes: frontend, backend.
 fn sides(scene: &mut Scene, what: &str, lacks: [u64; 2]) -> Result<(), Missing> {
     healthy(scene)?;
-    let own = scene.kind.of_sides(scene.size);
+    let own = scene.of_sides();
     for (name, (own, lacks)) in ["frontend", "backend"].into_iter().zip(own.into_iter().zip(lacks)) {
         let group = scene.cgroup(name)?;
         group.set(&scene.limit_file(what), scene.bytes(own - lacks));

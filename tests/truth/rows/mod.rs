@@ -7,7 +7,7 @@ mod healthy;
 mod limits;
 mod mounts;
 mod ovs;
-mod pools;
+pub(crate) mod pools;
 
 use hugeprobe::domain::check::CheckId;
 use hugeprobe::domain::size::PageSize;
@@ -72,6 +72,6 @@ fn healthy(scene: &mut Scene) -> Result<(), Missing> {
 }
 
 /// The size that the row is not about.
-fn other(size: PageSize) -> PageSize {
+pub(crate) fn other(size: PageSize) -> PageSize {
     if size == SMALL { LARGE } else { SMALL }
 }

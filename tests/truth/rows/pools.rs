@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// How many pages come and go in a restless pool.
-const SPARE: u64 = 4;
+pub(crate) const SPARE: u64 = 4;
 
 /// As it should be, with another number of pages.
 fn with_pages(scene: &mut Scene, pages: u64) -> Result<(), Missing> {
@@ -214,13 +214,13 @@ impl Drop for Shrunk {
 }
 
 /// A thread that takes pages out of a pool and puts them back, until dropped.
-struct Restless {
+pub(crate) struct Restless {
     enough: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Restless {
-    fn start(size: PageSize) -> Self {
+    pub(crate) fn start(size: PageSize) -> Self {
         let enough = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&enough);
         let thread = thread::spawn(move || {

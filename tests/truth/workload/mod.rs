@@ -50,12 +50,7 @@ pub(crate) const START: Duration = Duration::from_secs(30);
 // === impl Kind ===
 
 impl Kind {
-    /// Pages that it takes, both sides together.
-    pub(crate) fn need(self, size: PageSize) -> u64 {
-        self.of_sides(size).iter().sum()
-    }
-
-    /// Pages that the frontend takes, and the backend.
+    /// Pages that the frontend takes, and the backend, with the least memory that does.
     pub(crate) const fn of_sides(self, size: PageSize) -> [u64; 2] {
         match self {
             Self::TestpmdMemfd | Self::TestpmdDir => [testpmd::pages(size); 2],
@@ -68,11 +63,15 @@ impl Kind {
         matches!(self, Self::TestpmdDir | Self::QemuDir)
     }
 
-    /// How hugeprobe is asked about it: the same in every row.
-    pub(crate) fn question(self, size: PageSize, told: OvsTold) -> Vec<String> {
+    /// How hugeprobe is asked about it, with so many pages of the frontend's and of the backend's: the same in every row.
+    pub(crate) fn question(
+        self,
+        size: PageSize,
+        [frontend, backend]: [u64; 2],
+        told: OvsTold,
+    ) -> Vec<String> {
         let words = match self {
             Self::Ovs => {
-                let [frontend, backend] = ovs::pages(size);
                 // `0,64`: the megabytes of each NUMA node.
                 let node = told.socket_mem.matches(',').count();
                 format!(
@@ -80,11 +79,10 @@ impl Kind {
                 )
             }
             Self::TestpmdMemfd | Self::TestpmdDir => {
-                let each = testpmd::pages(size);
-                format!("--workload dpdk --frontend-need {size}={each} --backend-need {size}={each}")
+                format!("--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}")
             }
             Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => {
-                format!("--workload qemu --frontend-need {size}={}@numa0", qemu::pages(size))
+                format!("--workload qemu --frontend-need {size}={frontend}@numa0")
             }
         };
         format!("--size {size} {words}").split(' ').map(str::to_owned).collect()

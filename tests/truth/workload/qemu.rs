@@ -58,7 +58,7 @@ fn peer(scene: &Scene) -> Process {
 
 pub(super) fn run(scene: &Scene) -> Outcome {
     // What the guest has not touched is not there yet.
-    let least = if scene.kind == Kind::QemuLazy { 1 } else { pages(scene.size) };
+    let least = if scene.kind == Kind::QemuLazy { 1 } else { scene.of_sides()[0] };
     meet(scene, &mut peer(scene), &memory(scene), [1, least], ARRIVAL)
 }
 
@@ -74,7 +74,7 @@ fn memory(scene: &Scene) -> String {
 
 /// Boots a guest whose memory is `object`.
 pub(crate) fn start(scene: &Scene, object: &str) -> Process {
-    let megabytes = megabytes(scene.size);
+    let megabytes = megabytes(scene.size) * scene.times;
     let mut command = scene.place.and(&scene.frontend.place).command("qemu-system-x86_64");
     command
         // The guest's clock goes on to what it waits for: iPXE waits a lot.

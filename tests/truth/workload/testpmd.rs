@@ -77,7 +77,11 @@ pub(crate) fn memory(scene: &Scene) -> Vec<String> {
         Some(directory) => vec!["--huge-dir".to_owned(), directory.display().to_string()],
         None => vec!["--in-memory".to_owned()],
     };
-    let much = ["-m".to_owned(), megabytes(scene.size).to_string(), "--single-file-segments".to_owned()];
+    let much = [
+        "-m".to_owned(),
+        (megabytes(scene.size) * scene.times).to_string(),
+        "--single-file-segments".to_owned(),
+    ];
     [from, much.into()].concat()
 }
 
@@ -131,6 +135,6 @@ pub(super) fn run(scene: &Scene) -> Outcome {
         return fails(scene, &mut backend, Some(&mut frontend), TELLS, waited);
     }
     // Its own, and at least one of its peer's.
-    let own = pages(scene.size);
+    let [own, _] = scene.of_sides();
     judge(scene, &mut backend, &mut frontend, [own + 1, own], TELLS)
 }

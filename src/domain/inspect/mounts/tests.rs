@@ -192,6 +192,33 @@ fn a_path_that_proc_mounts_escapes_is_of_no_use_to_dpdk_alone() {
 }
 
 #[test]
+fn dpdk_finds_a_mount_by_the_path_as_it_is_written() {
+    let written = |path: &str, mounts: Vec<HugeMount>, workload| {
+        let directory = Directory { path: path.into(), ..good() };
+        let request = Request { workload, ..request(true, &[]) };
+        findings(&inventory(mounts, Some(directory)), &request)[0].outcome
+    };
+    let there = || vec![mount(DIR, "2Mi")];
+    for (path, outcome) in [
+        ("/mnt/huge", Pass),
+        ("/mnt/huge/", Pass),
+        ("/mnt/huge/.", Pass),
+        ("/mnt/huge/below", Pass),
+        ("//mnt/huge", Fail),
+        ("/mnt/./huge", Fail),
+        ("/mnt/link", Fail),
+        ("huge", Fail),
+    ] {
+        assert_eq!(written(path, there(), Workload::Dpdk), outcome, "{path}");
+        assert_eq!(written(path, there(), Workload::Qemu), Pass, "{path}");
+    }
+    // Kernels before 4.13 show pagesize= only where it was given.
+    let unsized_mount = HugeMount { size: None, ..mount(DIR, "2Mi") };
+    assert_eq!(written(DIR, vec![unsized_mount], Workload::Dpdk), Pass);
+    assert_eq!(written(DIR, vec![mount(DIR, "1Gi")], Workload::Dpdk), Fail, "DPDK looks at pagesize=");
+}
+
+#[test]
 fn each_answer_to_creating_a_file_has_its_own_outcome_and_remedy() {
     let said = || "open(O_TMPFILE) answered: that".to_owned();
     for (writable, outcome, remedy) in [

@@ -25,23 +25,39 @@ impl Used<'_> {
     /// HP301, where it is hugetlbfs of the size.
     pub(super) fn right_kind(&self) -> Finding {
         let real_path = self.directory.real_path.as_deref().unwrap_or(self.path);
-        let escaped = real_path.contains([' ', '\t', '\n', '\\']);
-        let finding = if escaped && self.request.workload == Workload::Dpdk {
-            let because = Because::new("a path without spaces, tabs, newlines and backslashes", real_path).remedy(
-                "mount it at a path without them: DPDK looks for the path in /proc/mounts, where these characters \
-                 are escaped",
+        let because = if self.request.workload != Workload::Dpdk {
+            None
+        } else if real_path.contains([' ', '\t', '\n', '\\']) {
+            Some(Because::new("a path without spaces, tabs, newlines and backslashes", real_path).remedy(
+                "mount it at a path without them: DPDK looks for the path in /proc/mounts, where these characters are \
+                 escaped",
+            ))
+        } else if self.is_not_found_by_dpdk() {
+            let remedy = format!(
+                "use --huge-dir {real_path}: DPDK accepts the path only as /proc/mounts has it, or one below it"
             );
-            Finding::not_pass(
-                HP301,
-                self.size,
-                Outcome::Fail,
-                format!("DPDK cannot use {real_path}"),
-                because,
-            )
+            let expected = "the path of the mount as in /proc/mounts, or one below it";
+            Some(Because::new(expected, self.path).remedy(remedy))
         } else {
-            Finding::pass(HP301, self.size, format!("{} is a hugetlbfs of {}", self.path, self.size))
+            None
+        };
+        let finding = match because {
+            Some(because) => {
+                let summary = format!("DPDK cannot use {}", because.seen);
+                Finding::not_pass(HP301, self.size, Outcome::Fail, summary, because)
+            }
+            None => Finding::pass(HP301, self.size, format!("{} is a hugetlbfs of {}", self.path, self.size)),
         };
         finding.with("directory", self.directory).with("mount", self.mount())
+    }
+
+    /// Whether no mount of the size is at the path or above it, as the path was written: a symbolic link, a relative path, a second
+    /// slash. Source: `get_hugepage_dir()` in DPDK's lib/eal/linux/eal_hugepage_info.c.
+    fn is_not_found_by_dpdk(&self) -> bool {
+        // A kernel that does not show pagesize= means the default size, which may be this one.
+        let may_be =
+            |mount: &HugeMount| mount.size.is_none_or(|size| size == self.size) && mount.is_above(self.path);
+        self.inventory.mounts.known().is_some_and(|mounts| !mounts.iter().any(may_be))
     }
 
     /// HP301, where it is not, or not known to be.

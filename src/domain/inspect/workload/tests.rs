@@ -244,15 +244,27 @@ fn descriptors_that_cannot_be_counted_make_a_pass_unknown() {
 }
 
 #[test]
-fn what_the_roles_need_counts_as_needed() {
+fn limits_of_a_process_are_for_the_role_that_needs_more() {
     let roles = Request {
         frontend_need: vec!["2Mi=8".parse().unwrap()],
         backend_need: vec!["2Mi=8".parse().unwrap()],
         ..Request::default()
     };
     let mut inventory = inventory();
-    inventory.limits.nofile = limit(54, 54);
-    assert_eq!(find(&inventory, &roles, HP404).outcome, Warn, "23 and two for each of 16 pages are 55");
-    inventory.limits.nofile = limit(55, 55);
+    inventory.limits.nofile = limit(38, 38);
+    assert_eq!(find(&inventory, &roles, HP404).outcome, Warn, "23 and two for each of 8 pages are 39");
+    inventory.limits.nofile = limit(39, 39);
     assert_eq!(find(&inventory, &roles, HP404).outcome, Pass);
+    const M: u64 = 1 << 20;
+    for (soft, outcome) in [(16 * M - 1, Fail), (16 * M, Pass)] {
+        inventory.limits.file_size = limit(soft, soft);
+        assert_eq!(find(&inventory, &with_dir(roles.clone()), HP406).outcome, outcome, "{soft}");
+    }
+    for (soft, outcome) in [((128 << 30) + 128 * M - 1, Fail), ((128 << 30) + 128 * M, Warn)] {
+        inventory.limits.address_space = limit(soft, soft);
+        assert_eq!(find(&inventory, &roles, HP405).outcome, outcome, "{soft}");
+    }
+    let backend_needs_more = Request { backend_need: vec!["2Mi=9".parse().unwrap()], ..roles };
+    inventory.limits.file_size = limit(16 * M, 16 * M);
+    assert_eq!(find(&inventory, &with_dir(backend_needs_more), HP406).outcome, Fail);
 }

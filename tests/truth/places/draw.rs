@@ -1,0 +1,99 @@
+//! A place drawn by chance, one that can be drawn again: it follows from its seed.
+
+use super::fault::{ALL, Fault, Spec};
+use super::faults;
+use crate::context::random::Random;
+use crate::workload::Kind;
+
+/// A place: which workload, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) kind: Kind,
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// How often each workload is drawn: QEMU takes longer.
+const KINDS: &[Kind] = &[
+    Kind::TestpmdMemfd,
+    Kind::TestpmdMemfd,
+    Kind::TestpmdMemfd,
+    Kind::TestpmdDir,
+    Kind::TestpmdDir,
+    Kind::TestpmdDir,
+    Kind::TestpmdDir,
+    Kind::QemuMemfd,
+    Kind::QemuDir,
+];
+
+/// How often a place has so many faults.
+const COUNTS: &[usize] = &[0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4];
+
+/// Of a hundred places, so many have one value that is harmful; the others have none, or as many as chance gives.
+const HARMFUL: u64 = 40;
+const MIXED: u64 = 12;
+
+/// The place of this seed.
+pub(crate) fn place(seed: u64) -> Place {
+    let mut random = Random::seeded(seed);
+    let kind = KINDS[random.index(KINDS.len())];
+    let count = COUNTS[random.index(COUNTS.len())];
+    let sort = random.below(100);
+    let mut left: Vec<&'static Spec> = faults::all().filter(|spec| spec.kinds.contains(&kind)).collect();
+    let mut faults = Vec::new();
+    for turn in 0..count {
+        let is_harmful =
+            if sort < HARMFUL { turn == 0 } else { sort < HARMFUL + MIXED && random.below(2) == 0 };
+        let values = |spec: &Spec| if is_harmful { spec.harmful } else { spec.harmless };
+        left.retain(|spec| faults.iter().all(|fault: &Fault| fault.spec.name != spec.name));
+        let fit: Vec<_> = left.iter().copied().filter(|spec| !values(spec).is_empty()).collect();
+        let spec = of_a_dimension(&fit, &mut random);
+        let values = values(spec);
+        faults.push(Fault { spec, value: values[random.index(values.len())] });
+    }
+    Place { kind, faults: ordered(faults) }
+}
+
+/// Each dimension is as likely as another, however many faults it has.
+fn of_a_dimension(specs: &[&'static Spec], random: &mut Random) -> &'static Spec {
+    let mut dimensions: Vec<&str> = specs.iter().map(|spec| spec.dimension).collect();
+    dimensions.dedup();
+    let dimension = dimensions[random.index(dimensions.len())];
+    let its: Vec<_> = specs.iter().copied().filter(|spec| spec.dimension == dimension).collect();
+    its[random.index(its.len())]
+}
+
+/// In the order in which they are made.
+fn ordered(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| faults::all().position(|spec| spec.name == fault.spec.name));
+    faults
+}
+
+/// A place as it is written: `testpmd, memfd | pool=-1 nofile=24`.
+pub(crate) fn read(text: &str) -> Place {
+    let (kind, words) = text.split_once('|').unwrap_or_else(|| panic!("no workload: {text}"));
+    let kind = *ALL.iter().find(|one| one.to_string() == kind.trim()).unwrap_or_else(|| panic!("{kind}"));
+    let fault = |word: &str| {
+        let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("no value: {word}"));
+        let spec = faults::all().find(|spec| spec.name == name).unwrap_or_else(|| panic!("no fault {name}"));
+        let mut values = spec.harmless.iter().chain(spec.harmful);
+        let value = values.find(|one| **one == value).unwrap_or_else(|| panic!("{name} has no {value}"));
+        Fault { spec, value }
+    };
+    Place { kind, faults: ordered(words.split_whitespace().map(fault).collect()) }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The same workload with these faults.
+    pub(crate) fn with(&self, faults: &[Fault]) -> Self {
+        Self { kind: self.kind, faults: faults.to_vec() }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} |", self.kind)?;
+        self.faults.iter().try_for_each(|fault| write!(f, " {fault:?}"))
+    }
+}

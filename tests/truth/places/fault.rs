@@ -1,0 +1,114 @@
+//! What a fault is: a name, a value, and what it does to a scene.
+//!
+//! A place is written as the names and values of its faults: `pool=-1 nofile=24`. Most values are numbers of pages, relative to
+//! what the workload needs; [`pages`] reads them.
+
+use std::fmt;
+
+use hugeprobe::domain::check::CheckId;
+
+use super::plan::Plan;
+use crate::context::Missing;
+use crate::scene::Scene;
+use crate::workload::Kind;
+
+/// All faults of one name.
+pub(crate) struct Spec {
+    /// The dimension of a place that it belongs to.
+    pub(crate) dimension: &'static str,
+    pub(crate) name: &'static str,
+    /// The workloads that it is drawn for.
+    pub(crate) kinds: &'static [Kind],
+    /// Values with which the workload should work, alone in a place that is otherwise as it should be.
+    pub(crate) harmless: &'static [&'static str],
+    /// Values with which it should fail.
+    pub(crate) harmful: &'static [&'static str],
+    /// The checks that may name it.
+    pub(crate) causes: &'static [CheckId],
+    /// Changes what the pool, the mount and the cgroups will be.
+    pub(crate) plan: fn(&mut Plan, &str),
+    /// Changes the scene, once it has those.
+    pub(crate) apply: fn(&mut Scene, &str) -> Result<(), Missing>,
+}
+
+/// A fault of a place.
+#[derive(Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) spec: &'static Spec,
+    pub(crate) value: &'static str,
+}
+
+pub(super) const TESTPMD_MEMFD: &[Kind] = &[Kind::TestpmdMemfd];
+pub(super) const TESTPMD_DIR: &[Kind] = &[Kind::TestpmdDir];
+pub(super) const TESTPMD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
+pub(super) const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];
+pub(super) const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::QemuMemfd];
+pub(super) const DIR: &[Kind] = &[Kind::TestpmdDir, Kind::QemuDir];
+pub(super) const ALL: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd, Kind::QemuDir];
+
+/// A fault of what the scene is made of: `plan` says what to make instead.
+pub(super) const fn planned(dimension: &'static str, name: &'static str, plan: fn(&mut Plan, &str)) -> Spec {
+    Spec { plan, ..applied(dimension, name, |_, _| Ok(())) }
+}
+
+/// A fault of a scene that is otherwise made as usual.
+pub(super) const fn applied(
+    dimension: &'static str,
+    name: &'static str,
+    apply: fn(&mut Scene, &str) -> Result<(), Missing>,
+) -> Spec {
+    Spec { dimension, name, kinds: ALL, harmless: &[], harmful: &[], causes: &[], plan: |_, _| (), apply }
+}
+
+/// `+1` and `-1` are relative to `need`; `half` is half of it; another number is itself.
+pub(super) fn pages(need: u64, text: &str) -> u64 {
+    if text == "half" {
+        return need / 2;
+    }
+    let number = text.trim_start_matches(['+', '-']).parse().unwrap();
+    match text.as_bytes()[0] {
+        b'+' => need + number,
+        b'-' => need.saturating_sub(number),
+        _ => number,
+    }
+}
+
+// === impl Spec ===
+
+impl Spec {
+    pub(super) const fn kinds(self, kinds: &'static [Kind]) -> Self {
+        Self { kinds, ..self }
+    }
+
+    pub(super) const fn harmless(self, harmless: &'static [&'static str]) -> Self {
+        Self { harmless, ..self }
+    }
+
+    pub(super) const fn harmful(self, harmful: &'static [&'static str]) -> Self {
+        Self { harmful, ..self }
+    }
+
+    pub(super) const fn causes(self, causes: &'static [CheckId]) -> Self {
+        Self { causes, ..self }
+    }
+
+    pub(super) const fn apply(self, apply: fn(&mut Scene, &str) -> Result<(), Missing>) -> Self {
+        Self { apply, ..self }
+    }
+}
+
+// === impl Fault ===
+
+impl PartialEq for Fault {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec.name == other.spec.name && self.value == other.value
+    }
+}
+
+impl Eq for Fault {}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.spec.name, self.value)
+    }
+}

@@ -1,0 +1,95 @@
+//! System calls that seccomp denies, with EPERM, with ENOSYS, or by killing the process.
+
+use hugeprobe::domain::catalogue::{
+    HP407, HP501, HP502, HP503, HP504, HP505, HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP610, HP611,
+};
+use hugeprobe::domain::check::CheckId;
+
+use super::super::fault::{DIR, MEMFD, QEMU, Spec, TESTPMD, applied};
+use crate::context::Missing;
+use crate::scene::Scene;
+
+/// What names a call that hugeprobe cannot do without either.
+const TRIED: &[CheckId] = &[
+    HP407, HP501, HP502, HP503, HP504, HP505, HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP610, HP611,
+];
+
+pub(super) const SPECS: &[Spec] = &[
+    applied("seccomp", "deny-memfd", deny)
+        .kinds(MEMFD)
+        .harmful(&["memfd_create:EPERM", "memfd_create:ENOSYS", "memfd_create:kill"])
+        .causes(TRIED),
+    applied("seccomp", "deny-memfd-dir", deny)
+        .kinds(DIR)
+        .harmless(&["memfd_create:EPERM", "memfd_create:ENOSYS"])
+        .causes(&[HP407]),
+    applied("seccomp", "deny-policy", deny)
+        .kinds(TESTPMD)
+        .harmless(&[
+            "get_mempolicy:ENOSYS",
+            "set_mempolicy:EPERM",
+            "set_mempolicy:ENOSYS",
+            "mbind:EPERM",
+            "mbind:ENOSYS",
+            "mbind:kill",
+        ])
+        .harmful(&["get_mempolicy:EPERM", "get_mempolicy:kill"])
+        .causes(&[HP407]),
+    applied("seccomp", "deny-policy-qemu", deny)
+        .kinds(QEMU)
+        .harmless(&["get_mempolicy:EPERM", "set_mempolicy:EPERM", "get_mempolicy:ENOSYS"])
+        .harmful(&["mbind:EPERM", "mbind:ENOSYS", "madvise:EPERM", "madvise:ENOSYS"])
+        .causes(&[HP407]),
+    applied("seccomp", "deny-optional", deny).harmless(&[
+        "mlockall:EPERM",
+        "mlockall:ENOSYS",
+        "userfaultfd:EPERM",
+        "userfaultfd:kill",
+        "move_pages:EPERM",
+        "move_pages:kill",
+        "shmget:EPERM",
+        "shmget:kill",
+        "unshare:EPERM",
+        "unshare:kill",
+        "setns:kill",
+        "mount:EPERM",
+        "mount:kill",
+        "fsopen:EPERM",
+        "fsopen:kill",
+        "bpf:EPERM",
+        "bpf:kill",
+        "perf_event_open:kill",
+        "io_uring_setup:kill",
+        "keyctl:kill",
+        "ptrace:kill",
+        "process_vm_readv:kill",
+        "pidfd_open:kill",
+        "pidfd_open:ENOSYS",
+        "kcmp:kill",
+        "clone3:ENOSYS",
+        "statx:ENOSYS",
+        "rseq:ENOSYS",
+        "mincore:EPERM",
+        "fspick:kill",
+    ]),
+    applied("seccomp", "deny-needed", deny)
+        .kinds(TESTPMD)
+        .harmful(&[
+            "eventfd2:EPERM",
+            "eventfd2:kill",
+            "sendmsg:EPERM",
+            "sendmsg:kill",
+            "recvmsg:EPERM",
+            "fallocate:kill",
+            "ftruncate:EPERM",
+            "ftruncate:kill",
+            "listen:EPERM",
+            "flock:EPERM",
+        ])
+        .causes(TRIED),
+];
+
+fn deny(scene: &mut Scene, call: &str) -> Result<(), Missing> {
+    scene.place.add(format!("deny={call}"));
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! What the kernel shows and how it is set: files of /proc and /sys that are hidden, namespaces, sysctls.
+
+use hugeprobe::domain::catalogue::{HP101, HP407};
+
+use super::super::fault::{Spec, TESTPMD, applied};
+use crate::context::Missing;
+use crate::scene::Scene;
+
+pub(super) const SPECS: &[Spec] = &[
+    // A PID namespace, and its vm.memfd_noexec: with 2, no memfd is made that may be executed.
+    applied("pid namespace", "pid-namespace", |scene, noexec| word(scene, "pidns", noexec))
+        .harmless(&["0", "1", "2"])
+        .causes(&[HP407]),
+    // An empty directory in its place.
+    applied("masked /proc and /sys", "hidden", |scene, path| word(scene, "hide", path)).harmless(&[
+        "/sys/fs/cgroup",
+        "/sys/devices/virtual",
+        "/sys/class",
+        "/proc/sys",
+        "/proc/irq",
+    ]),
+    applied("masked /proc and /sys", "hidden-from-dpdk", |scene, path| word(scene, "hide", path))
+        .kinds(TESTPMD)
+        .harmful(&["/sys/kernel/mm/hugepages", "/sys"])
+        .causes(&[HP101]),
+    // /dev/null in its place, as container runtimes do it.
+    applied("masked /proc and /sys", "masked", |scene, path| word(scene, "mask", path)).harmless(&[
+        "/proc/meminfo",
+        "/proc/cpuinfo",
+        "/proc/swaps",
+        "/proc/filesystems",
+        "/proc/sys/vm/hugetlb_shm_group",
+    ]),
+    applied("masked /proc and /sys", "read-only", |scene, path| word(scene, "readonly", path))
+        .harmless(&["/sys", "/proc/sys"]),
+    applied("sysctls", "sysctl", |scene, setting| {
+        let (name, value) = setting.split_once(':').unwrap();
+        let file = format!("/proc/sys/{name}");
+        let before = std::fs::read_to_string(&file).map_err(|error| Missing(format!("{file}: {error}")))?;
+        scene.at_last(&format!("echo '{}' > {file}", before.trim()));
+        std::fs::write(&file, value).unwrap();
+        Ok(())
+    })
+    .harmless(&[
+        "vm/hugetlb_shm_group:65534",
+        "kernel/shmmax:4096",
+        "kernel/shmmni:1",
+        "kernel/randomize_va_space:0",
+        "kernel/perf_event_paranoid:3",
+    ]),
+];
+
+fn word(scene: &mut Scene, name: &str, value: &str) -> Result<(), Missing> {
+    scene.place.add(format!("{name}={value}"));
+    Ok(())
+}

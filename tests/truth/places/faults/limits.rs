@@ -1,0 +1,93 @@
+//! Limits of the process (`soft:hard`, or one number for both), and where and how it is scheduled.
+
+use hugeprobe::domain::catalogue::{HP404, HP405, HP406};
+
+use super::super::fault::{ALL, QEMU, Spec, TESTPMD_DIR, TESTPMD_MEMFD, applied};
+
+/// A limit that rarely matters: all of these are one dimension.
+macro_rules! other {
+    ($name:literal) => {
+        Spec { dimension: "other rlimits", ..rlimit!($name, ALL) }
+    };
+}
+
+/// A limit, as a word of [`crate::place::Place`] of the same name.
+macro_rules! rlimit {
+    ($limit:literal, $kinds:expr) => {
+        rlimit!($limit, $limit, $kinds)
+    };
+    // Where workloads have other boundaries, the name says whose.
+    ($name:literal, $limit:literal, $kinds:expr) => {
+        applied(concat!("rlimit ", $limit), $name, |scene, value| {
+            scene.place.add(format!(concat!($limit, "={}"), value));
+            Ok(())
+        })
+        .kinds($kinds)
+    };
+}
+
+const UNLIMITED: &str = "18446744073709551615";
+
+pub(super) const SPECS: &[Spec] = &[
+    rlimit!("nofile", TESTPMD_MEMFD)
+        .harmless(&["25", "26", "12:64"])
+        .harmful(&["24", "20", "12"])
+        .causes(&[HP404]),
+    rlimit!("nofile-dir", "nofile", TESTPMD_DIR)
+        .harmless(&["32", "33", "12:64"])
+        .harmful(&["31", "28", "20"])
+        .causes(&[HP404]),
+    rlimit!("nofile-qemu", "nofile", QEMU)
+        .harmless(&["18:64", "19:64"])
+        .harmful(&["17:64", "16:64"])
+        .causes(&[HP404]),
+    rlimit!("inherited", ALL).harmless(&["1", "3", "8"]).causes(&[HP404]),
+    // 128 GiB and 256 MiB; 128 GiB; 1 GiB.
+    rlimit!("as", TESTPMD_MEMFD)
+        .harmless(&["137707388928", "1099511627776"])
+        .harmful(&["137438953472", "1073741824"])
+        .causes(&[HP405]),
+    // 64 GiB and 256 MiB; 64 GiB.
+    rlimit!("as-dir", "as", TESTPMD_DIR)
+        .harmless(&["68987912192", "1099511627776"])
+        .harmful(&["68719476736", "1073741824"])
+        .causes(&[HP405]),
+    rlimit!("as-qemu", "as", QEMU)
+        .harmless(&["1610612736"])
+        .harmful(&["1073741824", "536870912"])
+        .causes(&[HP405]),
+    rlimit!("fsize", TESTPMD_MEMFD)
+        .harmless(&["1073741824"])
+        .harmful(&["1073741823", "1048576"])
+        .causes(&[HP406]),
+    rlimit!("fsize-dir", "fsize", TESTPMD_DIR)
+        .harmless(&["67108864", "16777216"])
+        .harmful(&["16777215", "1048576"])
+        .causes(&[HP406]),
+    rlimit!("fsize-qemu", "fsize", QEMU)
+        .harmless(&["67108864", "16777216"])
+        .harmful(&["16777215", "1048576"])
+        .causes(&[HP406]),
+    other!("memlock").harmless(&["0", "65536", "67108864", UNLIMITED]),
+    other!("data").harmless(&["8589934592"]).harmful(&["16777216"]),
+    other!("stack").harmless(&["1048576", "67108864", UNLIMITED]),
+    // Root may have more.
+    other!("nproc").harmless(&["1", "64"]),
+    other!("core").harmless(&["0"]),
+    other!("cpu").harmless(&["600"]),
+    other!("sigpending").harmless(&["0", "1"]),
+    other!("msgqueue").harmless(&["0"]),
+    other!("nice").harmless(&["0"]),
+    other!("rtprio").harmless(&["0"]),
+    other!("locks").harmless(&["0"]),
+    applied("cpu affinity", "cpus", |scene, cpu| {
+        scene.place.add(format!("cpus={cpu}"));
+        Ok(())
+    })
+    .harmless(&["0", "1"]),
+    applied("scheduling class", "class", |scene, class| {
+        scene.place.add(format!("class={class}"));
+        Ok(())
+    })
+    .harmless(&["batch", "nice"]),
+];

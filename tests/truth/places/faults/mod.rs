@@ -1,0 +1,31 @@
+//! Every fault that a place can have, in the order in which they are made.
+//!
+//! The order matters: a program enters its cgroup and hides directories while it is root, then gives up its rights, and a seccomp
+//! filter comes last. To add a fault, add a [`Spec`] to the list of its dimension.
+
+mod calls;
+mod cgroups;
+pub(super) mod holders;
+mod kernel;
+mod limits;
+mod mounts;
+mod pools;
+mod users;
+
+use super::fault::Spec;
+
+const LISTS: &[&[Spec]] = &[
+    pools::SPECS,
+    holders::SPECS,
+    mounts::SPECS,
+    cgroups::SPECS,
+    kernel::SPECS,
+    limits::SPECS,
+    users::SPECS,
+    calls::SPECS,
+];
+
+/// Every fault.
+pub(super) fn all() -> impl Iterator<Item = &'static Spec> {
+    LISTS.iter().copied().flatten()
+}

@@ -1,0 +1,94 @@
+//! The hugetlbfs of the workload: its options, its owner, and what is at its path.
+
+use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305};
+
+use super::super::fault::{DIR, Spec, TESTPMD_DIR, applied, pages, planned};
+use super::super::plan::Mount;
+use crate::context::Missing;
+use crate::scene::Scene;
+use crate::workload::Kind;
+
+pub(super) const SPECS: &[Spec] = &[
+    planned("mount options", "size", |plan, relative| {
+        let bytes = pages(plan.need(), relative) * plan.page;
+        plan.options.push(format!("size={bytes}"));
+    })
+    .kinds(DIR)
+    .harmless(&["+0", "+1"])
+    .harmful(&["-1", "half", "0"])
+    .causes(&[HP303]),
+    planned("mount options", "min_size", |plan, relative| {
+        let bytes = pages(plan.need(), relative) * plan.page;
+        plan.options.push(format!("min_size={bytes}"));
+    })
+    .kinds(DIR)
+    .harmless(&["+0", "-1", "half"]),
+    // The root of the mount is one of them.
+    planned("mount options", "nr_inodes", |plan, number| plan.options.push(format!("nr_inodes={number}")))
+        .kinds(DIR)
+        .harmless(&["16", "1024"])
+        .harmful(&["1"])
+        .causes(&[HP304]),
+    planned("mount options", "flags", |plan, flags| plan.options.push(flags.to_owned()))
+        .kinds(DIR)
+        .harmless(&["noexec", "nosuid,nodev", "noatime"])
+        .harmful(&["ro"])
+        .causes(&[HP302]),
+    planned("mount mode", "mode", |plan, mode| plan.options.push(format!("mode={mode}")))
+        .kinds(DIR)
+        .harmless(&["1777", "0700", "0000"]),
+    planned("mount owner", "owner", |plan, owner| {
+        plan.options.extend(owner.split(':').zip(["uid", "gid"]).map(|(id, name)| format!("{name}={id}")));
+    })
+    .kinds(DIR)
+    .harmless(&["0:65534", "65534:0", "65534:65534"])
+    .causes(&[HP302]),
+    planned("mount", "mounted", |plan, what| {
+        plan.mount = match what {
+            "other-size" => Mount::OtherSize,
+            "tmpfs" => Mount::Tmpfs,
+            "no" => Mount::Nothing,
+            "on-tmpfs" => Mount::OnTmpfs,
+            "twice" => Mount::Twice,
+            "under-tmpfs" => Mount::UnderTmpfs,
+            "bound" => Mount::Bind,
+            "in-namespace" => Mount::Namespace,
+            other => panic!("unknown mount {other}"),
+        }
+    })
+    .kinds(DIR)
+    .harmless(&["on-tmpfs", "twice", "bound", "in-namespace"])
+    .harmful(&["other-size", "tmpfs", "no", "under-tmpfs"])
+    .causes(&[HP301, HP305]),
+    // How the workload writes the path. DPDK looks for it in /proc/mounts.
+    applied("path", "path", write_path)
+        .kinds(DIR)
+        .harmless(&["slash", "dot", "sub-directory"])
+        .causes(&[HP301]),
+    applied("path", "path-dpdk", write_path)
+        .kinds(TESTPMD_DIR)
+        .harmful(&["symlink", "double-slash"])
+        .causes(&[HP301]),
+    applied("path", "path-qemu", write_path).kinds(&[Kind::QemuDir]).harmless(&["symlink", "double-slash"]),
+];
+
+fn write_path(scene: &mut Scene, how: &str) -> Result<(), Missing> {
+    let huge = scene.huge.clone();
+    scene.huge = match how {
+        "slash" => huge.join(""),
+        "double-slash" => format!("/{}", huge.display()).into(),
+        "dot" => format!("{}/.", huge.display()).into(),
+        "sub-directory" => huge.join("sub"),
+        "symlink" => huge.with_file_name("link"),
+        other => panic!("unknown path {other}"),
+    };
+    match how {
+        "sub-directory" => {
+            // On what is mounted there, if that takes a directory.
+            let _ = std::fs::create_dir(&scene.huge);
+        }
+        "symlink" => std::os::unix::fs::symlink(&huge, &scene.huge).unwrap(),
+        _ => {}
+    }
+    Ok(())
+}

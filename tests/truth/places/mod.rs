@@ -1,0 +1,172 @@
+//! Random places: faults drawn from independent dimensions, several at a time. In each place `hugeprobe check` is asked and the
+//! workload is run, as in a row of the truth table. A place in which the two disagree is shrunk to the fewest faults that show it.
+//!
+//! `make places N=200` runs it: `HUGEPROBE_PLACES` is the number of places, `HUGEPROBE_SEED` the seed of the first, which is
+//! printed. No place is begun after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd | pool=-1 nofile=25'` runs that one alone.
+
+mod draw;
+mod fault;
+mod faults;
+mod flight;
+mod kept;
+mod plan;
+mod report;
+mod shrink;
+mod tests;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use hugeprobe::domain::catalogue::HP509;
+
+use crate::case::{Case, Cause};
+use crate::compare::{self, Relation};
+use crate::context::random::Random;
+use crate::context::{Missing, SMALL, pools};
+use crate::run;
+use crate::scene::{Scene, Stage};
+use crate::workload;
+use draw::Place;
+use fault::Fault;
+use kept::Kept;
+use plan::Plan;
+use report::Report;
+
+pub(crate) use flight::play;
+pub(crate) use tests::all as tests;
+
+/// What the environment asks for.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// So many places.
+    Draws(u64),
+    /// This place.
+    Place(String),
+}
+
+/// What the environment asks for, if it is about places.
+pub(crate) fn asked() -> Option<Asked> {
+    if let Ok(place) = std::env::var("HUGEPROBE_PLACE") {
+        return Some(Asked::Place(place));
+    }
+    let number = std::env::var("HUGEPROBE_PLACES").ok()?;
+    Some(Asked::Draws(number.parse().unwrap()))
+}
+
+/// Runs the places that are asked for; fails if hugeprobe and a workload disagree in one that is not known.
+pub(crate) fn main(asked: &Asked) -> ExitCode {
+    let stage = Stage::small();
+    let before = pools::snapshot();
+    let kept = kept::all();
+    let mut report = Report::default();
+    let begin = Instant::now();
+    // Ended from outside, it would leave the place of the moment behind.
+    let most = std::env::var("HUGEPROBE_PLACES_SECONDS").map_or(u64::MAX, |text| text.parse().unwrap());
+    let most = Duration::from_secs(most);
+    match asked {
+        Asked::Place(place) => report.add(None, &show(&stage, &draw::read(place)), false),
+        Asked::Draws(number) => {
+            for one in &kept {
+                let seen = show(&stage, &one.place);
+                report.again(one, &seen);
+            }
+            let mut seeds = Random::new();
+            let first = seeds.seed;
+            // The seeds of two runs do not overlap, though those of the runs follow one another.
+            let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
+            for seed in draws.take(index(*number)).take_while(|_| begin.elapsed() < most) {
+                drawn(&stage, seed, &kept, &mut report);
+            }
+        }
+    }
+    println!("\n{report}");
+    let after = pools::snapshot();
+    if before != after {
+        eprintln!("the pools are not as before: {before:?}\n{after:?}");
+    }
+    if report.is_good() && before == after { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap()
+}
+
+/// Runs the place of a seed; where the two disagree, finds the fewest faults that show it.
+fn drawn(stage: &Stage, seed: u64, kept: &[Kept], report: &mut Report) {
+    let place = draw::place(seed);
+    let seen = show(stage, &place);
+    let known = kept.iter().any(|one| one.is_known_in(&place));
+    report.add(Some(seed), &seen, known);
+    if known || !seen.disagrees() {
+        return;
+    }
+    let relation = seen.relation;
+    let fewest = shrink::smallest(&place.faults, |faults| {
+        let part = show(stage, &place.with(faults));
+        println!("    {}", part.line);
+        part.relation == relation
+    });
+    let place = place.with(&fewest);
+    report.shrunk(seed, relation, &place, &show(stage, &place));
+}
+
+/// What was seen in a place.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) relation: Relation,
+    pub(crate) works: bool,
+    /// All of it in a line; what either said, where the two disagree.
+    pub(crate) line: String,
+    pub(crate) seconds: f64,
+}
+
+/// Makes the place, asks hugeprobe, runs the workload, and undoes the place.
+fn show(stage: &Stage, place: &Place) -> Seen {
+    let begin = Instant::now();
+    let case = case(place);
+    let compared = run::compare(stage, &case, false);
+    Seen {
+        relation: compared.relation(),
+        works: compared.outcome().works,
+        line: report::line(&compared),
+        seconds: begin.elapsed().as_secs_f64(),
+    }
+}
+
+/// The row that the place is.
+fn case(place: &Place) -> Case {
+    let causes = place.faults.iter().flat_map(|fault| fault.spec.causes);
+    let faults = place.faults.clone();
+    let words: Vec<String> = faults.iter().map(|fault| format!("{fault:?}")).collect();
+    Case {
+        fault: words.join(" "),
+        workload: place.kind.to_string(),
+        kind: place.kind,
+        size: SMALL,
+        cause: Cause::Place(causes.copied().chain([HP509]).collect()),
+        state: Box::new(move |scene| make(scene, &faults)),
+        ask: compare::ask,
+        work: workload::run,
+    }
+}
+
+/// Makes a place of these faults.
+fn make(scene: &mut Scene, faults: &[Fault]) -> Result<(), Missing> {
+    let mut plan = Plan::new(scene);
+    faults.iter().for_each(|fault| (fault.spec.plan)(&mut plan, fault.value));
+    plan.make(scene)?;
+    faults.iter().try_for_each(|fault| (fault.spec.apply)(scene, fault.value))
+}
+
+/// Makes a place that is written as `pool=-1 nofile=24`: for rows that were found here.
+#[allow(dead_code, reason = "called by rows that are added as they are printed")]
+pub(crate) fn placed(scene: &mut Scene, words: &str) -> Result<(), Missing> {
+    make(scene, &draw::read(&format!("{} | {words}", scene.kind)).faults)
+}
+
+impl Seen {
+    pub(crate) fn disagrees(&self) -> bool {
+        use Relation::{FalseFail, FalsePass, OtherCause, Untold};
+        [FalsePass, FalseFail, Untold, OtherCause].contains(&self.relation)
+    }
+}

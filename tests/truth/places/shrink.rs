@@ -1,0 +1,14 @@
+//! The fewest faults that still show what a place showed.
+
+/// The smallest part of `all` for which `still` holds, in the order of `all`; the first of those of a size. All of them, if no
+/// smaller part will do.
+pub(crate) fn smallest<T: Clone>(all: &[T], mut still: impl FnMut(&[T]) -> bool) -> Vec<T> {
+    let mut parts: Vec<Vec<T>> = (0..(1_u32 << all.len()) - 1)
+        .map(|chosen| {
+            let kept = all.iter().enumerate().filter(|(index, _)| chosen & (1 << index) != 0);
+            kept.map(|(_, one)| one.clone()).collect()
+        })
+        .collect();
+    parts.sort_by_key(Vec::len);
+    parts.into_iter().find(|part| still(part)).unwrap_or_else(|| all.to_vec())
+}

@@ -1,0 +1,86 @@
+//! What holds without a machine: how places are drawn, and how they are shrunk.
+
+use std::collections::BTreeSet;
+
+use libtest_mimic::{Failed, Trial};
+
+use super::{draw, faults, kept, shrink};
+use crate::context::random::Random;
+
+/// Places that are looked at.
+const MANY: u64 = 2000;
+
+/// The tests.
+pub(crate) fn all() -> impl Iterator<Item = Trial> {
+    let tests: [(&str, fn()); 6] = [
+        ("the_smallest_set_is_found", the_smallest_set_is_found),
+        ("a_seed_draws_the_same_place_each_time", a_seed_draws_the_same_place_each_time),
+        ("every_fault_is_drawn", every_fault_is_drawn),
+        ("half_of_the_places_should_work", half_of_the_places_should_work),
+        ("a_place_is_read_as_it_is_written", a_place_is_read_as_it_is_written),
+        ("what_is_kept_can_be_read", what_is_kept_can_be_read),
+    ];
+    tests.into_iter().map(|(name, test)| {
+        Trial::test(format!("places::{name}"), move || {
+            test();
+            Ok::<(), Failed>(())
+        })
+    })
+}
+
+fn places() -> impl Iterator<Item = draw::Place> {
+    let mut seeds = Random::seeded(1);
+    (0..MANY).map(move |_| draw::place(seeds.below(u64::MAX)))
+}
+
+fn the_smallest_set_is_found() {
+    let all = [1, 2, 3, 4];
+    let found = |wanted: &[i32]| shrink::smallest(&all, |part| wanted.iter().all(|one| part.contains(one)));
+    assert!(found(&[]).is_empty());
+    assert_eq!(found(&[3]), [3]);
+    assert_eq!(found(&[2, 4]), [2, 4]);
+    assert_eq!(found(&all), all);
+    // Either of two will do, and one that is no part of the other.
+    let either = |part: &[i32]| part.contains(&4) || part.contains(&1) && part.contains(&2);
+    assert_eq!(shrink::smallest(&all, either), [4]);
+    let mut tries = 0;
+    shrink::smallest(&[1, 2, 3], |_| {
+        tries += 1;
+        false
+    });
+    assert_eq!(tries, 7, "all but the whole, which is known to show it");
+}
+
+fn a_seed_draws_the_same_place_each_time() {
+    for seed in 0..MANY {
+        assert_eq!(draw::place(seed), draw::place(seed));
+    }
+}
+
+fn every_fault_is_drawn() {
+    let drawn: BTreeSet<String> =
+        places().flat_map(|place| place.faults).map(|fault| fault.spec.name.to_owned()).collect();
+    let missing: Vec<_> = faults::all().map(|spec| spec.name).filter(|name| !drawn.contains(*name)).collect();
+    assert!(missing.is_empty(), "never drawn: {missing:?}");
+    let names: BTreeSet<_> = faults::all().map(|spec| spec.name).collect();
+    assert_eq!(names.len(), faults::all().count(), "a name is used twice");
+}
+
+fn half_of_the_places_should_work() {
+    let harmless =
+        places().filter(|place| place.faults.iter().all(|fault| fault.spec.harmless.contains(&fault.value)));
+    let share = harmless.count() as f64 / MANY as f64;
+    assert!((0.45..0.65).contains(&share), "{share} of the places have no harmful fault");
+    let none = places().filter(|place| place.faults.is_empty()).count();
+    assert!(none > 0, "no place is without a fault");
+}
+
+fn a_place_is_read_as_it_is_written() {
+    for place in places() {
+        assert_eq!(draw::read(&place.to_string()), place);
+    }
+}
+
+fn what_is_kept_can_be_read() {
+    assert!(kept::all().len() < 1000);
+}

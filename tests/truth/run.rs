@@ -1,0 +1,72 @@
+//! Runs a row: makes its fault, asks hugeprobe, runs the workload.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use crate::case::Case;
+use crate::compare::{Compared, NotRun};
+use crate::scene::{Scene, Stage};
+use crate::workload;
+
+/// How often a row is run at most, if somebody else changes the pools meanwhile.
+const TRIES: usize = 5;
+
+/// Compares a row, again if somebody else was about.
+pub(crate) fn compare<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
+    let mut compared = compare_once(stage, case, known);
+    for _ in 1..TRIES {
+        if !compared.disturbed {
+            break;
+        }
+        eprintln!("'{}' once more: somebody else changes the pools, or a run left pages behind", case.fault);
+        compared = compare_once(stage, case, known);
+    }
+    compared
+}
+
+/// Makes the fault, asks hugeprobe, runs the workload, and takes the fault away. Of what is `known` to differ once is
+/// enough.
+fn compare_once<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
+    let mut scene = Scene::new(stage, case.kind, case.size);
+    // A page that somebody else took just now makes it panic, and so does a peer that does not come up.
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| match (case.state)(&mut scene) {
+        Ok(()) => Ok(both(case, &scene, known)),
+        Err(missing) => Err(missing.0),
+    }));
+    match ran {
+        Ok(Ok(compared)) => compared,
+        Ok(Err(missing)) => {
+            let why = if scene.lacks_gigabytes { NotRun::LeftOut } else { NotRun::Missing };
+            Compared::not_run(case, why, &missing)
+        }
+        Err(_) => {
+            let not_run = Compared::not_run(case, NotRun::Missing, "pages that stay where they are");
+            Compared { disturbed: true, ..not_run }
+        }
+    }
+}
+
+/// Asks hugeprobe, and runs the workload.
+fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
+    let before = scene.pools();
+    let begin = Instant::now();
+    let asked = (case.ask)(scene);
+    workload::clean_up(scene);
+    let asking = begin.elapsed();
+    let mut outcomes = vec![work(case, scene)];
+    // A verdict that tells nothing, or the opposite: is the workload itself sure?
+    if asked.disagrees(&outcomes[0]) && !known {
+        outcomes.push(work(case, scene));
+        outcomes.push(work(case, scene));
+    }
+    let took = [asking, begin.elapsed() - asking];
+    let disturbed = before != scene.pools();
+    Compared { case, asked, outcomes, disturbed, not_run: None, took, known }
+}
+
+/// Runs the workload. Of a row run again, the second should find what the first did.
+fn work(case: &Case, scene: &Scene) -> workload::Outcome {
+    let outcome = (case.work)(scene);
+    workload::clean_up(scene);
+    outcome
+}
