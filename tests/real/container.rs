@@ -255,7 +255,7 @@ fn missed(machine: &Machine) -> Result<(), Missing> {
     // The lock of the backend that has ended is there, and nobody holds it.
     let frontend = pod.start(Container::Frontend, false);
     wait_for("the frontend to miss its first session", || {
-        std::fs::read_to_string(pod.path("log/frontend")).ok()?.contains("is gone").then_some(())
+        std::fs::read_to_string(pod.path("log/frontend")).ok()?.contains("container has ended").then_some(())
     });
     let began = Instant::now();
     let backend = pod.start(Container::Backend, false);

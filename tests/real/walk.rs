@@ -57,17 +57,23 @@ fn walks(size: PageSize) {
     let touch = step(&run, "frontend: take the pages and write to them", 0);
     assert_moves(touch, "frontend maps", "0 B", both);
     assert_moves(touch, "backend maps", "0 B", "0 B");
+    // The backend maps all regions anew for each table, as DPDK's vhost library does. With the second table the first region
+    // is touched by frames, which begin while the counters are read: what it maps then is one page or both.
     for (nth, before, after) in [(0, "0 B", one), (1, one, both)] {
-        // The backend maps the regions anew for each table, as DPDK's vhost library does.
         let read = step(&run, "backend: read what the frontend wrote", nth);
         assert_moves(read, "frontend maps", both, both);
-        assert_moves(read, "backend maps", "0 B", after);
         let take = step(&run, "backend: take the pages of a region", nth);
-        assert_moves(take, "backend maps", "0 B", after);
         assert_moves(take, "frontend maps", before, before);
-        let read = step(&run, "frontend: read what the backend wrote", nth);
-        assert_moves(read, "backend maps", after, after);
-        assert_moves(read, "frontend maps", before, after);
+        let read_back = step(&run, "frontend: read what the backend wrote", nth);
+        assert_moves(read_back, "frontend maps", before, after);
+        let backend_after = if nth == 0 { after } else { "" };
+        for table in [read, take] {
+            assert_moves(table, "backend maps", "0 B", backend_after);
+        }
+    }
+    for nth in 0..2 {
+        let end = step(&run, "backend: unmap and close", nth);
+        assert_moves(end, "backend maps", both, "0 B");
     }
 }
 
