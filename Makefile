@@ -132,6 +132,7 @@ bare:
 nightly: book dist dist-test dist-twice arm64
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
+	$(MAKE) places N=200
 
 ## Run the chart's tests that need no cluster
 chart:

@@ -216,6 +216,8 @@ pub struct Limits {
     pub nofile: Reading<Limit>,
     /// `RLIMIT_AS`.
     pub address_space: Reading<Limit>,
+    /// `RLIMIT_DATA`: private memory that can be written, the stacks of threads among it (`is_data_mapping()` in `mm/vma.h`).
+    pub data: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
     /// The descriptors beyond 0, 1 and 2 that a program that is started from here gets with it.

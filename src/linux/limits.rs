@@ -41,6 +41,7 @@ fn read_process(root: &HostRoot) -> Limits {
             memlock: live(Resource::RLIMIT_MEMLOCK),
             nofile: live(Resource::RLIMIT_NOFILE),
             address_space: live(Resource::RLIMIT_AS),
+            data: live(Resource::RLIMIT_DATA),
             file_size: live(Resource::RLIMIT_FSIZE),
             ..Limits::default()
         };
@@ -54,6 +55,7 @@ fn read_process(root: &HostRoot) -> Limits {
                 memlock: trouble(),
                 nofile: trouble(),
                 address_space: trouble(),
+                data: trouble(),
                 file_size: trouble(),
                 ..Limits::default()
             }
@@ -78,6 +80,7 @@ pub fn parse_limits(text: &str) -> Limits {
         memlock: named("Max locked memory "),
         nofile: named("Max open files "),
         address_space: named("Max address space "),
+        data: named("Max data size "),
         file_size: named("Max file size "),
         inherited_files: Reading::Absent,
         swap_bytes: Reading::Absent,

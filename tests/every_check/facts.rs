@@ -77,6 +77,7 @@ impl Facts {
                 memlock: unlimited(),
                 nofile: unlimited(),
                 address_space: unlimited(),
+                data: unlimited(),
                 file_size: unlimited(),
                 inherited_files: Known(vec![]),
                 swap_bytes: Known(1 << 30),

@@ -53,14 +53,16 @@ checks! {
     }
     HP405 = 405 {
         reason: "AddressSpaceLimit",
-        title: "RLIMIT_AS is enough for the workload",
+        title: "RLIMIT_AS and RLIMIT_DATA are enough for the workload",
         why: "DPDK reserves hundreds of gigabytes of address space before it maps the first page; beyond the limit, \
-              mmap fails with ENOMEM.",
+              mmap fails with ENOMEM. RLIMIT_DATA limits private memory that can be written, the stacks of threads \
+              among it: beyond it, threads cannot be created.",
         how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), plus 112 MiB (120 MiB \
               with --dir) and the peer's memory. fail: the limit is less. warn: it is not 1 GiB more, which newer \
-              DPDK may need. For qemu with TCG, 1288 MiB plus the guest's memory. fail: the limit is less. See \
+              DPDK may need. For qemu with TCG, 1288 MiB plus the guest's memory. fail: the limit is less. \
+              RLIMIT_DATA: fail: less than the workload needs to start. warn: less than 2 GiB. See \
               docs/reference/workloads.md.",
-        remedy: "remove the limit: ulimit -v unlimited, LimitAS=infinity in a systemd unit",
+        remedy: "remove the limits: ulimit -v unlimited -d unlimited; LimitAS=infinity and LimitDATA=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
     }

@@ -72,7 +72,9 @@ checks! {
         title: "the pool consists of persistent pages",
         why: "Surplus pages (overcommit) are taken from ordinary memory on demand and given back when freed: they \
               may not be available the next time, and Kubernetes does not count them.",
-        how: "warn: there are surplus pages, or the only available pages are overcommit. skip: no page at all.",
+        how: "warn: there are surplus pages, or the only available pages are overcommit. fail: for dpdk, some pages \
+              are free, but fewer than --need, --frontend-need or --backend-need: DPDK uses overcommit only where \
+              no page is free. skip: no page at all.",
         remedy: "make the pool as large as the workloads need, and set nr_overcommit_hugepages to 0",
         per_size: true,
         mandatory: false,

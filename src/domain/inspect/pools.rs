@@ -5,13 +5,13 @@ mod asked;
 mod tests;
 
 use super::about::{About, NoPool, pool_file, trouble, untold, with_counters};
-use super::common::{PAGES_OF_ALL_STEPS, count, needed};
+use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 use super::holders;
 use crate::domain::catalogue::{HP101, HP102, HP106, HP107, HP108};
 use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::Inventory;
+use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::reading::Reading;
-use crate::domain::request::Request;
+use crate::domain::request::{Request, Workload};
 use crate::domain::size::{PageSize, human_bytes};
 
 /// HP101 to HP107 about `size`, one finding each.
@@ -157,6 +157,20 @@ fn persistent(about: &About<'_>) -> Finding {
         let because = Because::new("persistent pages only", summary.clone()).remedy(remedy);
         Finding::not_pass(HP106, size, Outcome::Warn, summary, because)
     };
+    if let Some((free, pages)) = short_for_dpdk(about.request, pool) {
+        let summary = format!(
+            "DPDK stops: {} free for {pages}, and it uses overcommit only where no page is free",
+            if free == 1 { "1 page is".to_owned() } else { format!("{free} pages are") }
+        );
+        let expected = format!("{pages} free pages, or none and {pages} by overcommit");
+        let because =
+            Because::new(expected, format!("{free} free, {} by overcommit", pool.growable().unwrap_or(0)))
+                .remedy(format!(
+                    "make the pool as large as the workloads need:\n  echo PAGES > {}",
+                    pool_file(size, "nr_hugepages")
+                ));
+        return with_counters(Finding::not_pass(HP106, size, Outcome::Fail, summary, because), pool);
+    }
     let finding = match (pool.total.get(), pool.surplus.get(), pool.overcommit.get()) {
         (Some(0), Some(_), Some(0)) => Finding::skip(HP106, size, "the pool is empty"),
         (Some(total), Some(surplus @ 1..), _) => {
@@ -172,6 +186,24 @@ fn persistent(about: &About<'_>) -> Finding {
         _ => untold(HP106, size, trouble(&[&pool.total, &pool.surplus, &pool.overcommit])),
     };
     with_counters(finding, pool)
+}
+
+/// The free pages and the need of the first DPDK process that finds too few, though overcommit has the rest. DPDK adds up
+/// the free pages of the NUMA nodes, those that others have reserved among them, and looks at overcommit only where that
+/// is 0 (`calc_num_pages()` in `lib/eal/linux/eal_hugepage_info.c`). The backend starts first.
+fn short_for_dpdk(request: &Request, pool: &Pool) -> Option<(u64, u64)> {
+    if request.workload != Workload::Dpdk || pool.growable().unwrap_or(0) == 0 {
+        return None;
+    }
+    let mut free = pool.free.get()?;
+    for need in [&request.backend_need, &request.frontend_need, &request.need] {
+        let Some(pages) = sum(need.iter(), pool.size) else { continue };
+        if (1..pages).contains(&free) {
+            return Some((free, pages));
+        }
+        free = free.saturating_sub(pages);
+    }
+    None
 }
 
 /// HP107.

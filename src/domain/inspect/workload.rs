@@ -42,6 +42,12 @@ const DPDK_ADDRESSES_NEWER: u64 = GIB;
 /// QEMU with TCG, whose code buffer is 1 GiB of it, beside the guest's memory.
 const QEMU_ADDRESSES: u64 = 1288 * MIB;
 
+/// Private writable memory of a DPDK process and of QEMU, the stacks of their threads among it: the least with which they
+/// start, as measured (docs/reference/workloads.md), and what is enough for many more threads.
+const DPDK_DATA: u64 = 64 * MIB;
+const QEMU_DATA: u64 = 64 * MIB;
+const DATA_ENOUGH: u64 = 2 * GIB;
+
 /// Bits of CapEff (`include/uapi/linux/capability.h`).
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
@@ -53,7 +59,7 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
     vec![
         judge.memlock(&limits.memlock),
         judge.nofile(&limits.nofile),
-        judge.address_space(&limits.address_space),
+        judge.addresses(&limits.address_space, &limits.data),
         judge.file_size(&limits.file_size),
         judge.capabilities(),
     ]
@@ -175,6 +181,38 @@ impl Judge<'_> {
     fn inherited(&self, limit: u64) -> u64 {
         let inherited = self.inventory.limits.inherited_files.known().map(Vec::as_slice).unwrap_or_default();
         inherited.iter().map(|number| u64::from(*number < limit)).sum()
+    }
+
+    /// HP405: the worse of the address space and its private part.
+    fn addresses(&self, address_space: &Reading<Limit>, data: &Reading<Limit>) -> Finding {
+        let (address_space, data) = (self.address_space(address_space), self.data(data));
+        if data.outcome > address_space.outcome { data } else { address_space }
+    }
+
+    fn data(&self, limit: &Reading<Limit>) -> Finding {
+        judge(HP405, limit, human_bytes, |limit| {
+            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
+            let (least, who) = match self.request.workload {
+                Workload::Dpdk => (DPDK_DATA, "DPDK"),
+                Workload::Qemu => (QEMU_DATA, "QEMU"),
+            };
+            if soft >= DATA_ENOUGH {
+                return Ok(human_bytes(soft));
+            }
+            // Threads and buffers beyond the least are the workload's own choice.
+            let (outcome, wanted) =
+                if soft < least { (Outcome::Fail, least) } else { (Outcome::Warn, DATA_ENOUGH) };
+            Err(Short {
+                outcome,
+                summary: format!(
+                    "RLIMIT_DATA is {}; {who} needs at least {} for stacks and buffers",
+                    human_bytes(soft),
+                    human_bytes(least)
+                ),
+                expected: format!("{} or more", human_bytes(wanted)),
+                remedy: "ulimit -d unlimited, LimitDATA=infinity in a systemd unit".into(),
+            })
+        })
     }
 
     fn address_space(&self, limit: &Reading<Limit>) -> Finding {

@@ -28,6 +28,9 @@ const KINDS: &[Kind] = &[
 /// How often a place has so many faults.
 const COUNTS: &[usize] = &[0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4];
 
+/// Faults that are not made together: a pool that is resized turns its surplus pages into persistent ones.
+const APART: &[[&str; 2]] = &[["surplus", "restless"]];
+
 /// Of a hundred places, so many have one value that is harmful; the others have none, or as many as chance gives.
 const HARMFUL: u64 = 40;
 const MIXED: u64 = 12;
@@ -44,13 +47,18 @@ pub(crate) fn place(seed: u64) -> Place {
         let is_harmful =
             if sort < HARMFUL { turn == 0 } else { sort < HARMFUL + MIXED && random.below(2) == 0 };
         let values = |spec: &Spec| if is_harmful { spec.harmful } else { spec.harmless };
-        left.retain(|spec| faults.iter().all(|fault: &Fault| fault.spec.name != spec.name));
+        left.retain(|spec| faults.iter().all(|fault: &Fault| go_together(fault.spec.name, spec.name)));
         let fit: Vec<_> = left.iter().copied().filter(|spec| !values(spec).is_empty()).collect();
         let spec = of_a_dimension(&fit, &mut random);
         let values = values(spec);
         faults.push(Fault { spec, value: values[random.index(values.len())] });
     }
     Place { kind, faults: ordered(faults) }
+}
+
+/// Whether a place may have both faults.
+fn go_together(one: &str, other: &str) -> bool {
+    one != other && !APART.iter().any(|pair| pair.contains(&one) && pair.contains(&other))
 }
 
 /// Each dimension is as likely as another, however many faults it has.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hugeprobe::domain::catalogue::{HP101, HP102, HP105, HP509};
+use hugeprobe::domain::catalogue::{HP101, HP102, HP105, HP106, HP509};
 use hugeprobe::domain::size::PageSize;
 
 use super::{DIR, Row, SMALL, TESTPMD, THREE, healthy, other, row};
@@ -41,6 +41,17 @@ pub(super) const ROWS: &[Row] = &[
         causes: &[HP101, HP509],
         state: |scene| {
             with_pages(scene, 0)?;
+            overcommit(scene, scene.need());
+            Ok(())
+        },
+    },
+    Row {
+        fault: "one page is free, and the others have to come by overcommit",
+        kinds: THREE,
+        sizes: &[SMALL],
+        causes: &[HP106],
+        state: |scene| {
+            with_pages(scene, 1)?;
             overcommit(scene, scene.need());
             Ok(())
         },

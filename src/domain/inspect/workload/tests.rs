@@ -33,6 +33,7 @@ fn inventory() -> Inventory {
             memlock: unlimited(),
             nofile: limit(1024, 4096),
             address_space: unlimited(),
+            data: unlimited(),
             file_size: unlimited(),
             inherited_files: Reading::Known(vec![]),
             swap_bytes: Reading::Known(0),
