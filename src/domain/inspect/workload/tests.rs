@@ -170,6 +170,27 @@ fn address_space_is_judged_at_the_numbers_measured() {
 }
 
 #[test]
+fn private_memory_is_judged_at_the_numbers_measured() {
+    const M: u64 = 1 << 20;
+    let mut inventory = inventory();
+    for (request, soft, outcome) in [
+        (dpdk(&[]), 53 * M - 1, Fail),
+        (dpdk(&[]), 53 * M, Warn),
+        (dpdk(&[]), 2048 * M, Pass),
+        (qemu(&[]), 75 * M - 1, Fail),
+        (qemu(&[]), 1066 * M - 1, Unknown),
+        (qemu(&[]), 1066 * M, Warn),
+    ] {
+        inventory.limits.data = limit(soft, soft);
+        let finding = find(&inventory, &request, HP405);
+        assert_eq!(finding.outcome, outcome, "{soft}");
+        assert_eq!(outcome == Pass, !finding.summary.contains("RLIMIT_DATA"), "{finding:?}");
+    }
+    inventory.limits.address_space = limit(M, M);
+    assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, Fail, "the worse of both");
+}
+
+#[test]
 fn file_size_is_judged_at_the_numbers_measured() {
     const M: u64 = 1 << 20;
     let mut inventory = inventory();

@@ -69,7 +69,7 @@ pub(super) const SPECS: &[Spec] = &[
         .harmful(&["16777215", "1048576"])
         .causes(&[HP406]),
     other!("memlock").harmless(&["0", "65536", "67108864", UNLIMITED]),
-    other!("data").harmless(&["8589934592"]).harmful(&["16777216"]),
+    other!("data").harmless(&["8589934592"]).harmful(&["16777216"]).causes(&[HP405]),
     other!("stack").harmless(&["1048576", "67108864", UNLIMITED]),
     // Root may have more.
     other!("nproc").harmless(&["1", "64"]),
