@@ -11,6 +11,7 @@ use super::nodes::AllowedNodes;
 use super::pool::Reservable;
 use crate::domain::check::{Because, Outcome};
 use crate::domain::size::HugeLen;
+use crate::domain::text::count;
 use crate::linux::errno::named;
 use crate::linux::hugefile::HugeFileError;
 use crate::linux::root::HostRoot;
@@ -115,7 +116,7 @@ pub(super) fn reservation_limits(pages: u64, reservable: Option<Reservable>) -> 
 
 /// `1 page`, `2 pages`.
 pub(super) fn counted(pages: u64) -> String {
-    if pages == 1 { "1 page".to_owned() } else { format!("{pages} pages") }
+    count(pages, "page")
 }
 
 /// `ENOMEM`, or the error's text.

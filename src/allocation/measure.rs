@@ -17,6 +17,7 @@ use crate::domain::catalogue::{HP701, HP702};
 use crate::domain::check::{CheckId, Finding};
 use crate::domain::part::WorkerOutput;
 use crate::domain::size::{HugeLen, PageSize, human_bytes};
+use crate::domain::text::count;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::{FileSource, HugeFile};
 use crate::linux::map::{Fill, Mapping, Sharing};
@@ -84,7 +85,7 @@ fn bandwidth(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Resu
             Err(error) => return Ok(Err(error)),
         };
         let [populate, write, read] = speeds.map(|time| per_second(len.bytes(), time));
-        let by = if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") };
+        let by = count(threads, "thread");
         shown.push(format!("{by}: populate {populate:.1}, write {write:.1}, read {read:.1}"));
         let facts = serde_json::json!({
             "populate_gb_per_s": rounded(populate),

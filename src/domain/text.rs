@@ -1,4 +1,6 @@
-//! Text from strangers made fit to be published: printable and bounded.
+//! Text made fit to be published, printable and bounded; and how a number reads.
+
+use std::fmt::Display;
 
 /// `text` in one line of at most `chars` printable ASCII characters: whatever else is in it becomes `?`, white space a
 /// single space. What was cut off is shown as `...`.
@@ -20,6 +22,12 @@ pub fn line(text: &str, chars: usize) -> String {
         }
     }
     bounded(&clean, chars)
+}
+
+/// `1 page`, `2 pages`.
+#[must_use]
+pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
+    if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// At most `bytes` bytes of `text`, cut at a character.

@@ -15,6 +15,7 @@ use self::traces::{Traces, Untidy};
 use super::api::{Api, ApiError, requests};
 use super::names::{APP, COMPONENT, MANAGER, probe_pod_selector};
 use super::slim::{List, SlimPod};
+use crate::domain::text::count;
 
 mod traces;
 
@@ -82,9 +83,9 @@ pub async fn run(
     writeln!(
         out,
         "{} cleaned, {} deleted{}",
-        counted(done.nodes, "node"),
-        counted(done.pods, "probe pod"),
-        if done.failures == 0 { String::new() } else { format!(", {}", counted(done.failures, "failure")) }
+        count(done.nodes, "node"),
+        count(done.pods, "probe pod"),
+        if done.failures == 0 { String::new() } else { format!(", {}", count(done.failures, "failure")) }
     )?;
     Ok(done)
 }
@@ -213,8 +214,4 @@ fn is_gone(error: &ApiError) -> bool {
 fn failed(error: &ApiError, out: &mut dyn Write, done: &mut Done) -> io::Result<()> {
     done.failures += 1;
     writeln!(out, "{error}")
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -10,6 +10,7 @@ use crate::domain::catalogue::{CHECKS, GROUPS};
 use crate::domain::check::{Outcome, Verdict};
 use crate::domain::report::{Entry, Report};
 use crate::domain::size::PageSize;
+use crate::domain::text::count;
 
 mod cause;
 mod group;
@@ -109,8 +110,7 @@ fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()>
     if report.only.is_empty() && entries.iter().all(|entry| entry.outcome <= Outcome::Pass) {
         let passed = match entries.iter().filter(|entry| entry.outcome == Outcome::Pass).count() {
             0 => None,
-            1 => Some("1 check passed".to_owned()),
-            passed => Some(format!("{passed} checks passed")),
+            passed => Some(format!("{} passed", count(passed, "check"))),
         };
         let room = style.columns().saturating_sub(TITLE_WIDTH);
         let used = passed.as_ref().map_or(0, |passed| columns(passed) + 2);

@@ -61,7 +61,7 @@ fn what_the_call_and_the_mapping_show_decides_and_counters_are_noted() {
         (vec![good()], false, Ok("")),
         (vec![off(1), off(2), good()], true, Ok("")),
         (vec![refused(Outcome::Unknown, true), good()], true, Ok("")),
-        // The counters contradict the mapping, and nobody else moves them.
+        // The counters contradict the mapping, and nothing else moves them.
         (vec![off(1), off(1), off(1)], false, Err((Outcome::Fail, "not move as documented: free -1"))),
         // Others do, or it cannot be told.
         (vec![off(1), off(1), off(1)], true, OTHERS),

@@ -9,6 +9,7 @@ use super::{cause, holders};
 use crate::domain::catalogue::{self, Group, HP101, HP102, HP103, HP104, HP107, HP109, HP509, HP701, HP702};
 use crate::domain::check::{CheckId, Outcome};
 use crate::domain::report::{Entry, Report};
+use crate::domain::text::count;
 
 /// Columns for a group's name, the space after it included.
 const NAME_WIDTH: usize = 13;
@@ -85,7 +86,7 @@ pub(super) fn lines(
     }
     if let Some(cause) = blocked.iter().find_map(|entry| cause_of(entry)) {
         let ids: Vec<_> = blocked.iter().map(|entry| entry.id).collect();
-        let text = format!("blocked by {cause}: {} ({})", checks(ids.len()), id_list(&ids));
+        let text = format!("blocked by {cause}: {} ({})", count(ids.len(), "check"), id_list(&ids));
         marked(Outcome::Unknown, group.name, &text, "", out, style)?;
         shown = true;
     }
@@ -311,11 +312,6 @@ fn marked(
         writeln!(out, "{}{}", " ".repeat(indent(style)), style.paint(ansi, &line))?;
     }
     Ok(())
-}
-
-/// `1 check`, `2 checks`.
-fn checks(number: usize) -> String {
-    format!("{number} check{}", if number == 1 { "" } else { "s" })
 }
 
 fn shown_summary(entry: &Entry, style: Style) -> String {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::domain::catalogue::{HP101, HP102, HP103, HP105, HP109, HP509};
 use crate::domain::check::{CheckId, Outcome};
 use crate::domain::report::{Entry, Report};
+use crate::domain::text::count;
 
 /// Checks that find pages missing.
 const SHORT_OF_PAGES: [CheckId; 5] = [HP101, HP102, HP103, HP109, HP509];
@@ -29,5 +30,5 @@ pub(super) fn of(report: &Report, entry: &Entry) -> Option<String> {
 fn in_words(holder: &Value) -> Option<String> {
     let (command, pid, pages) =
         (holder.get("command")?.as_str()?, holder.get("pid")?.as_u64()?, holder.get("pages")?.as_u64()?);
-    Some(format!("{command} (pid {pid}, {pages} page{})", if pages == 1 { "" } else { "s" }))
+    Some(format!("{command} (pid {pid}, {})", count(pages, "page")))
 }
