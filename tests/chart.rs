@@ -36,7 +36,7 @@ fn what_the_chart_leaves_at_its_default_is_the_agents_default() {
     let image = config("restricted").probe.image;
     let bare = Config::parse(&format!(r#"{{"probe": {{"image": "{image}"}}}}"#)).unwrap();
     let mut rendered = config("restricted");
-    // Said there, the same here: the pages of each size.
+    // SessionEvent there, the same here: the pages of each size.
     rendered.probe.pages.clear();
     assert_eq!(rendered, bare);
     for (size, pages) in config("restricted").probe.pages {

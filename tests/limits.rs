@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use hugeprobe::domain::catalogue::{HP401, HP402};
-use hugeprobe::domain::cgroup::{AccountKind, CgroupVersion, HugetlbCgroup};
+use hugeprobe::domain::cgroup::{CgroupVersion, HugetlbCgroup, HugetlbCounterKind};
 use hugeprobe::domain::check::{Finding, Outcome};
 use hugeprobe::domain::inspect;
 use hugeprobe::domain::inventory::{DirectoryKind, Inventory, WriteAttempt};
@@ -67,7 +67,7 @@ fn group(name: &str) -> HugetlbCgroup {
 }
 
 /// The tightest file and the bytes it leaves.
-fn tightest(group: &HugetlbCgroup, its_size: &str, kind: AccountKind) -> Option<(String, u64)> {
+fn tightest(group: &HugetlbCgroup, its_size: &str, kind: HugetlbCounterKind) -> Option<(String, u64)> {
     let headroom = group.headroom(size(its_size), kind);
     assert_eq!(headroom.not_known, Vec::<String>::new());
     headroom.tightest.map(|room| (room.file, room.left))
@@ -129,14 +129,14 @@ fn the_mixed_layout_has_its_limits_above_a_group_without_the_controller() {
     );
     assert_eq!(group.levels[0].sizes, Reading::Known(vec![]));
     assert_eq!(
-        tightest(&group, "2Mi", AccountKind::Fault),
+        tightest(&group, "2Mi", HugetlbCounterKind::Fault),
         Some((format!("{unified}/t/hugetlb.2MB.max"), 8 * MIB))
     );
     assert_eq!(
-        tightest(&group, "2Mi", AccountKind::Reservation),
+        tightest(&group, "2Mi", HugetlbCounterKind::Reservation),
         Some((format!("{unified}/t/kid/hugetlb.2MB.rsvd.max"), 4 * MIB))
     );
-    assert_eq!(tightest(&group, "1Gi", AccountKind::Fault), None);
+    assert_eq!(tightest(&group, "1Gi", HugetlbCounterKind::Fault), None);
     assert_eq!(outcomes("mixed", "2Mi=2"), (Pass, Pass));
     assert_eq!(outcomes("mixed", "2Mi=4"), (Pass, Fail));
     assert_eq!(outcomes("mixed", "2Mi=5"), (Fail, Fail));
@@ -148,9 +148,9 @@ fn a_container_sees_its_own_limits_and_knows_that_there_may_be_more() {
     assert_eq!((group.path.as_str(), group.complete), ("/", false));
     assert_eq!(directories(&group), ["/sys/fs/cgroup"]);
     let file = |name: &str| format!("/sys/fs/cgroup/{name}");
-    assert_eq!(tightest(&group, "2Mi", AccountKind::Fault), Some((file("hugetlb.2MB.max"), 28 * MIB)));
-    assert_eq!(tightest(&group, "2Mi", AccountKind::Reservation), None);
-    assert_eq!(tightest(&group, "1Gi", AccountKind::Fault), Some((file("hugetlb.1GB.max"), 0)));
+    assert_eq!(tightest(&group, "2Mi", HugetlbCounterKind::Fault), Some((file("hugetlb.2MB.max"), 28 * MIB)));
+    assert_eq!(tightest(&group, "2Mi", HugetlbCounterKind::Reservation), None);
+    assert_eq!(tightest(&group, "1Gi", HugetlbCounterKind::Fault), Some((file("hugetlb.1GB.max"), 0)));
     assert_eq!(outcomes("v2-container", "1Gi=1"), (Fail, Fail));
     assert_eq!(
         judged("v2-container", "2Mi=14")[0].summary,
@@ -172,7 +172,7 @@ fn a_parents_limit_is_tighter_than_the_own_group_without_one() {
     assert!(group.complete);
     assert_eq!(directories(&group).len(), 3);
     assert_eq!(
-        tightest(&group, "2Mi", AccountKind::Fault),
+        tightest(&group, "2Mi", HugetlbCounterKind::Fault),
         Some(("/sys/fs/cgroup/work.slice/hugetlb.2MB.max".into(), 4 * MIB))
     );
     assert_eq!(outcomes("v2-parent", "2Mi=2"), (Pass, Pass));
@@ -215,7 +215,7 @@ fn the_hosts_hierarchy_in_a_container_shows_the_limits_above_it() {
         ]
     );
     assert_eq!(
-        tightest(&group, "2Mi", AccountKind::Fault),
+        tightest(&group, "2Mi", HugetlbCounterKind::Fault),
         Some(("/host/cgroup/kubepods/hugetlb.2MB.max".into(), 0))
     );
     assert_eq!(outcomes("v2-host-in-container", "2Mi=1"), (Fail, Pass));
@@ -227,8 +227,8 @@ fn v1_has_its_limits_on_every_level_and_the_highest_may_be_the_tightest() {
     assert_eq!((group.version, group.path.as_str()), (CgroupVersion::V1, "/kubepods/pod1/c1"));
     assert_eq!((directories(&group).len(), group.complete), (4, true));
     let file = "/sys/fs/cgroup/pids,hugetlb/kubepods/hugetlb.2MB.limit_in_bytes".to_owned();
-    assert_eq!(tightest(&group, "2Mi", AccountKind::Fault), Some((file, 2 * MIB)));
-    assert_eq!(tightest(&group, "2Mi", AccountKind::Reservation), None);
+    assert_eq!(tightest(&group, "2Mi", HugetlbCounterKind::Fault), Some((file, 2 * MIB)));
+    assert_eq!(tightest(&group, "2Mi", HugetlbCounterKind::Reservation), None);
     assert_eq!(outcomes("v1", "2Mi=1"), (Pass, Pass));
     assert_eq!(outcomes("v1", "2Mi=2"), (Fail, Pass));
     assert_eq!(outcomes("v1", "1Gi=1"), (Fail, Pass));
@@ -239,9 +239,9 @@ fn a_v1_container_without_a_namespace_has_its_own_group_mounted() {
     let group = group("v1-container");
     assert_eq!((directories(&group), group.complete), (vec!["/sys/fs/cgroup/hugetlb"], false));
     let file = "/sys/fs/cgroup/hugetlb/hugetlb.2MB.limit_in_bytes".to_owned();
-    assert_eq!(tightest(&group, "2Mi", AccountKind::Fault), Some((file, 0)));
-    assert_eq!(tightest(&group, "2Mi", AccountKind::Reservation), None, "this kernel has none");
-    assert_eq!(tightest(&group, "1Gi", AccountKind::Fault), None, "the counter's end is no limit");
+    assert_eq!(tightest(&group, "2Mi", HugetlbCounterKind::Fault), Some((file, 0)));
+    assert_eq!(tightest(&group, "2Mi", HugetlbCounterKind::Reservation), None, "this kernel has none");
+    assert_eq!(tightest(&group, "1Gi", HugetlbCounterKind::Fault), None, "the counter's end is no limit");
 }
 
 #[test]
@@ -250,10 +250,14 @@ fn sizes_are_data() {
     for (its_size, left) in
         [("64Ki", Some(64 << 10)), ("2Mi", None), ("512Mi", Some(512 * MIB)), ("16Gi", Some(16 << 30))]
     {
-        assert_eq!(tightest(&group, its_size, AccountKind::Fault).map(|(_, left)| left), left, "{its_size}");
+        assert_eq!(
+            tightest(&group, its_size, HugetlbCounterKind::Fault).map(|(_, left)| left),
+            left,
+            "{its_size}"
+        );
     }
     let file = "/sys/fs/cgroup/w/hugetlb.16GB.rsvd.max".to_owned();
-    assert_eq!(tightest(&group, "16Gi", AccountKind::Reservation), Some((file, 0)));
+    assert_eq!(tightest(&group, "16Gi", HugetlbCounterKind::Reservation), Some((file, 0)));
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use crate::domain::check::Outcome;
-use crate::exchange::alone as task;
 use crate::exchange::role::Source;
-use crate::probe::alone::{self, Alone, News};
-use crate::render::alone::Teller;
+use crate::exchange::standalone as task;
+use crate::probe::standalone::{self, RoleEvent, StandaloneRole};
+use crate::render::standalone::EventPrinter;
 
 use super::args::{Backend, Frontend, Meeting, Mode, Wait};
 use super::exit::Exit;
@@ -17,10 +17,10 @@ use super::{Trouble, terminal};
 pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
     let Frontend { meeting, size, pages, dir, frames, frame_size, peer, window, wait } = options;
     // Sooner than the peer is met: it need not come for nothing.
-    let size = alone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
+    let size = standalone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
     play(
         meeting,
-        task::Task::Frontend(task::Frontend {
+        task::StandaloneTask::Frontend(task::FrontendTask {
             size,
             pages: *pages,
             memory: dir.clone().map_or(Source::Memfd, Source::Directory),
@@ -42,7 +42,7 @@ pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
     }
     play(
         meeting,
-        task::Task::Backend(task::Backend {
+        task::StandaloneTask::Backend(task::BackendTask {
             mode: (*mode).into(),
             size: *size,
             frames: *frames,
@@ -54,20 +54,20 @@ pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
 }
 
 /// Plays a role and shows each thing as it happens. A reader that went away stops nothing: the exit code still tells.
-fn play(meeting: &Meeting, task: task::Task) -> Result<Exit, Trouble> {
+fn play(meeting: &Meeting, task: task::StandaloneTask) -> Result<Exit, Trouble> {
     let Meeting { socket, listen, deadline } = meeting;
     let deadline = (*deadline != 0).then(|| Duration::from_secs(*deadline));
-    let alone = Alone { socket: socket.clone(), listen: *listen, deadline, task };
-    let mut teller = Teller::new(io::stdout(), terminal::style());
-    let end = alone::run(&alone, &mut |news| {
-        ignore(match news {
-            News::Listening(path) => teller.line("listening", &format!("on {}", path.display())),
-            News::Connecting(path) => teller.line("connecting", &format!("to {}", path.display())),
-            News::Met => teller.line("connected", ""),
-            News::Said(said) => teller.said(&said),
+    let role = StandaloneRole { socket: socket.clone(), listen: *listen, deadline, task };
+    let mut printer = EventPrinter::new(io::stdout(), terminal::style());
+    let end = standalone::run(&role, &mut |event| {
+        ignore(match event {
+            RoleEvent::Listening(path) => printer.line("listening", &format!("on {}", path.display())),
+            RoleEvent::Connecting(path) => printer.line("connecting", &format!("to {}", path.display())),
+            RoleEvent::Connected => printer.line("connected", ""),
+            RoleEvent::Session(said) => printer.event(&said),
         });
     });
-    ignore(teller.end(end.outcome, &end.text));
+    ignore(printer.end(end.outcome, &end.text));
     Ok(match end.outcome {
         Outcome::Pass | Outcome::Warn => Exit::Pass,
         Outcome::Fail => Exit::Fail,
@@ -85,7 +85,7 @@ impl From<Wait> for task::Wait {
     }
 }
 
-impl From<Mode> for task::Mode {
+impl From<Mode> for task::BackendMode {
     fn from(mode: Mode) -> Self {
         match mode {
             Mode::Echo => Self::Echo,

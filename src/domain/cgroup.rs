@@ -1,7 +1,7 @@
 //! The hugetlb cgroup of this process, and how much room its limits leave: pure, read by `linux::cgroup`.
 //!
 //! A page is charged to the group of the process that touches it and to all its parents; the tightest limit decides. The same
-//! holds, in a separate account, for the reservation that mmap makes.
+//! holds, in a separate counter, for the reservation that mmap makes.
 //! Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
 
 use serde::Serialize;
@@ -57,42 +57,42 @@ pub struct CgroupLimit {
     /// The page size.
     pub size: PageSize,
     /// Past this limit a touch ends in SIGBUS.
-    pub fault: Account,
+    pub fault: HugetlbCounter,
     /// Past this limit mmap answers ENOMEM. Absent before kernel 5.7.
-    pub reservation: Account,
+    pub reservation: HugetlbCounter,
 }
 
-/// One of a group's two accounts, in bytes.
+/// One of a group's two counters, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Account {
+pub struct HugetlbCounter {
     /// The limit; `Known(None)` is "no limit".
     pub limit: Reading<Option<u64>>,
     /// What is charged now.
     pub usage: Reading<u64>,
 }
 
-/// Which account of a group.
+/// Which counter of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AccountKind {
+pub enum HugetlbCounterKind {
     /// What was touched.
     Fault,
     /// What mmap was promised.
     Reservation,
 }
 
-/// The room for one size that a group and its parents leave, in one account.
+/// The room for one size that a group and its parents leave, in one counter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Headroom {
     /// The tightest limit that could be read; `None` if there was none.
-    pub tightest: Option<Room>,
+    pub tightest: Option<LimitRoom>,
     /// What could not be read: the truth may be tighter than `tightest`.
     pub not_known: Vec<String>,
 }
 
 /// What one limit leaves, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Room {
+pub struct LimitRoom {
     /// The file of the limit, absolute.
     pub file: String,
     /// The limit.
@@ -108,7 +108,7 @@ pub struct Room {
 impl HugetlbCgroup {
     /// The room for `size` that the group and its parents leave.
     #[must_use]
-    pub fn headroom(&self, size: PageSize, kind: AccountKind) -> Headroom {
+    pub fn headroom(&self, size: PageSize, kind: HugetlbCounterKind) -> Headroom {
         let mut headroom = Headroom::default();
         for level in &self.levels {
             let sizes = match &level.sizes {
@@ -123,7 +123,7 @@ impl HugetlbCgroup {
                 }
             };
             match sizes.iter().find(|limit| limit.size == size) {
-                Some(limit) => headroom.add(self.version, &level.directory, size, kind, limit.account(kind)),
+                Some(limit) => headroom.add(self.version, &level.directory, size, kind, limit.counter(kind)),
                 None if sizes.is_empty() => {}
                 None => headroom.not_known.push(format!("{} has no files for {size}", level.directory)),
             }
@@ -135,7 +135,7 @@ impl HugetlbCgroup {
 impl CgroupVersion {
     /// The name of the file that holds a limit: `hugetlb.2MB.max`, `hugetlb.2MB.rsvd.limit_in_bytes`.
     #[must_use]
-    pub fn limit_file(self, size: PageSize, kind: AccountKind) -> String {
+    pub fn limit_file(self, size: PageSize, kind: HugetlbCounterKind) -> String {
         let what = match self {
             Self::V1 => "limit_in_bytes",
             Self::V2 => "max",
@@ -145,7 +145,7 @@ impl CgroupVersion {
 
     /// The name of the file that holds what is charged: `hugetlb.2MB.current`, `hugetlb.2MB.rsvd.usage_in_bytes`.
     #[must_use]
-    pub fn usage_file(self, size: PageSize, kind: AccountKind) -> String {
+    pub fn usage_file(self, size: PageSize, kind: HugetlbCounterKind) -> String {
         let what = match self {
             Self::V1 => "usage_in_bytes",
             Self::V2 => "current",
@@ -164,7 +164,7 @@ impl CgroupVersion {
     }
 }
 
-impl AccountKind {
+impl HugetlbCounterKind {
     const fn infix(self) -> &'static str {
         match self {
             Self::Fault => "",
@@ -174,12 +174,12 @@ impl AccountKind {
 }
 
 impl CgroupLimit {
-    /// The account of this kind.
+    /// The counter of this kind.
     #[must_use]
-    pub const fn account(&self, kind: AccountKind) -> &Account {
+    pub const fn counter(&self, kind: HugetlbCounterKind) -> &HugetlbCounter {
         match kind {
-            AccountKind::Fault => &self.fault,
-            AccountKind::Reservation => &self.reservation,
+            HugetlbCounterKind::Fault => &self.fault,
+            HugetlbCounterKind::Reservation => &self.reservation,
         }
     }
 }
@@ -190,21 +190,21 @@ impl Headroom {
         version: CgroupVersion,
         directory: &str,
         size: PageSize,
-        kind: AccountKind,
-        account: &Account,
+        kind: HugetlbCounterKind,
+        counter: &HugetlbCounter,
     ) {
         let file = format!("{directory}/{}", version.limit_file(size, kind));
-        let limit = match (&account.limit, &account.usage) {
+        let limit = match (&counter.limit, &counter.usage) {
             (Reading::Known(None), _) => return,
-            // Neither file: kernels before 5.7 keep no account of reservations. Every kernel keeps one of faults.
-            (Reading::Absent, Reading::Absent) if kind == AccountKind::Reservation => return,
+            // Neither file: kernels before 5.7 keep no counter of reservations. Every kernel keeps one of faults.
+            (Reading::Absent, Reading::Absent) if kind == HugetlbCounterKind::Reservation => return,
             (Reading::Known(Some(limit)), _) => *limit,
             (Reading::Absent, _) => return self.not_known.push(format!("{file} does not exist")),
             (Reading::Unreadable(why) | Reading::Malformed(why), _) => {
                 return self.not_known.push(why.clone());
             }
         };
-        match &account.usage {
+        match &counter.usage {
             Reading::Known(_) => {}
             Reading::Absent => {
                 let file = version.usage_file(size, kind);
@@ -212,10 +212,10 @@ impl Headroom {
             }
             Reading::Unreadable(why) | Reading::Malformed(why) => self.not_known.push(why.clone()),
         }
-        let usage = account.usage.get();
+        let usage = counter.usage.get();
         let left = limit.saturating_sub(usage.unwrap_or(0));
         if self.tightest.as_ref().is_none_or(|room| left < room.left) {
-            self.tightest = Some(Room { file, limit, usage, left });
+            self.tightest = Some(LimitRoom { file, limit, usage, left });
         }
     }
 }
@@ -230,11 +230,11 @@ mod tests {
         "2Mi".parse().unwrap()
     }
 
-    fn account(limit: Option<u64>, usage: u64) -> Account {
-        Account { limit: Reading::Known(limit), usage: Reading::Known(usage) }
+    fn counter(limit: Option<u64>, usage: u64) -> HugetlbCounter {
+        HugetlbCounter { limit: Reading::Known(limit), usage: Reading::Known(usage) }
     }
 
-    fn level(directory: &str, fault: Account, reservation: Account) -> CgroupLevel {
+    fn level(directory: &str, fault: HugetlbCounter, reservation: HugetlbCounter) -> CgroupLevel {
         let limit = CgroupLimit { size: size(), fault, reservation };
         CgroupLevel { directory: directory.into(), sizes: Reading::Known(vec![limit]) }
     }
@@ -246,40 +246,40 @@ mod tests {
     #[test]
     fn the_tightest_level_decides_in_each_account() {
         let group = group(vec![
-            level("/c/a/b", account(Some(64 * MI), 2 * MI), account(Some(8 * MI), 8 * MI)),
-            level("/c/a", account(Some(32 * MI), 16 * MI), account(None, 100 * MI)),
+            level("/c/a/b", counter(Some(64 * MI), 2 * MI), counter(Some(8 * MI), 8 * MI)),
+            level("/c/a", counter(Some(32 * MI), 16 * MI), counter(None, 100 * MI)),
             CgroupLevel { directory: "/c".into(), sizes: Reading::Known(vec![]) },
         ]);
-        let fault = group.headroom(size(), AccountKind::Fault);
+        let fault = group.headroom(size(), HugetlbCounterKind::Fault);
         assert_eq!(
             fault.tightest,
-            Some(Room {
+            Some(LimitRoom {
                 file: "/c/a/hugetlb.2MB.max".into(),
                 limit: 32 * MI,
                 usage: Some(16 * MI),
                 left: 16 * MI
             })
         );
-        let reservation = group.headroom(size(), AccountKind::Reservation).tightest.unwrap();
+        let reservation = group.headroom(size(), HugetlbCounterKind::Reservation).tightest.unwrap();
         assert_eq!((reservation.file.as_str(), reservation.left), ("/c/a/b/hugetlb.2MB.rsvd.max", 0));
         assert_eq!(fault.not_known, Vec::<String>::new());
     }
 
     #[test]
     fn usage_above_a_lowered_limit_leaves_nothing() {
-        let group = group(vec![level("/c", account(Some(2 * MI), 6 * MI), Account::default())]);
-        assert_eq!(group.headroom(size(), AccountKind::Fault).tightest.unwrap().left, 0);
+        let group = group(vec![level("/c", counter(Some(2 * MI), 6 * MI), HugetlbCounter::default())]);
+        assert_eq!(group.headroom(size(), HugetlbCounterKind::Fault).tightest.unwrap().left, 0);
     }
 
     #[test]
     fn an_older_kernel_has_no_account_of_reservations_and_that_is_no_limit() {
-        let group = group(vec![level("/c", account(None, 0), Account::default())]);
-        assert_eq!(group.headroom(size(), AccountKind::Reservation), Headroom::default());
+        let group = group(vec![level("/c", counter(None, 0), HugetlbCounter::default())]);
+        assert_eq!(group.headroom(size(), HugetlbCounterKind::Reservation), Headroom::default());
     }
 
     #[test]
     fn what_could_not_be_read_is_said_and_never_taken_for_no_limit() {
-        let broken = |limit, usage| level("/c", Account { limit, usage }, Account::default());
+        let broken = |limit, usage| level("/c", HugetlbCounter { limit, usage }, HugetlbCounter::default());
         for (level, part) in [
             (broken(Reading::Absent, Reading::Absent), "/c/hugetlb.2MB.max does not exist"),
             (broken(Reading::Absent, Reading::Known(0)), "/c/hugetlb.2MB.max does not exist"),
@@ -290,18 +290,18 @@ mod tests {
             (CgroupLevel { directory: "/c".into(), sizes: Reading::Absent }, "/c does not exist"),
             (CgroupLevel { directory: "/c".into(), sizes: Reading::Unreadable("no".into()) }, "no"),
         ] {
-            assert_eq!(group(vec![level]).headroom(size(), AccountKind::Fault).not_known, [part]);
+            assert_eq!(group(vec![level]).headroom(size(), HugetlbCounterKind::Fault).not_known, [part]);
         }
-        let other = group(vec![level("/c", account(None, 0), account(None, 0))]);
-        let headroom = other.headroom("1Gi".parse().unwrap(), AccountKind::Fault);
+        let other = group(vec![level("/c", counter(None, 0), counter(None, 0))]);
+        let headroom = other.headroom("1Gi".parse().unwrap(), HugetlbCounterKind::Fault);
         assert_eq!(headroom.not_known, ["/c has no files for 1Gi"]);
     }
 
     #[test]
     fn a_limit_below_what_is_needed_shows_even_where_the_usage_is_not_known() {
-        let account = Account { limit: Reading::Known(Some(0)), usage: Reading::Absent };
-        let headroom =
-            group(vec![level("/c", account, Account::default())]).headroom(size(), AccountKind::Fault);
+        let counter = HugetlbCounter { limit: Reading::Known(Some(0)), usage: Reading::Absent };
+        let headroom = group(vec![level("/c", counter, HugetlbCounter::default())])
+            .headroom(size(), HugetlbCounterKind::Fault);
         assert_eq!(headroom.tightest.map(|room| room.left), Some(0));
     }
 
@@ -309,17 +309,22 @@ mod tests {
     fn files_are_named_as_each_version_has_them() {
         let giga = "1Gi".parse().unwrap();
         for (version, kind, limit, usage) in [
-            (CgroupVersion::V2, AccountKind::Fault, "hugetlb.1GB.max", "hugetlb.1GB.current"),
-            (CgroupVersion::V2, AccountKind::Reservation, "hugetlb.1GB.rsvd.max", "hugetlb.1GB.rsvd.current"),
+            (CgroupVersion::V2, HugetlbCounterKind::Fault, "hugetlb.1GB.max", "hugetlb.1GB.current"),
+            (
+                CgroupVersion::V2,
+                HugetlbCounterKind::Reservation,
+                "hugetlb.1GB.rsvd.max",
+                "hugetlb.1GB.rsvd.current",
+            ),
             (
                 CgroupVersion::V1,
-                AccountKind::Fault,
+                HugetlbCounterKind::Fault,
                 "hugetlb.1GB.limit_in_bytes",
                 "hugetlb.1GB.usage_in_bytes",
             ),
             (
                 CgroupVersion::V1,
-                AccountKind::Reservation,
+                HugetlbCounterKind::Reservation,
                 "hugetlb.1GB.rsvd.limit_in_bytes",
                 "hugetlb.1GB.rsvd.usage_in_bytes",
             ),

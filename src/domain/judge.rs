@@ -76,7 +76,7 @@ mod tests {
 
     use super::super::catalogue::{CHECKS, HP103, HP403, HP501, HP502, HP508};
     use super::super::check::{Because, CheckId};
-    use super::super::plan::Item;
+    use super::super::plan::PlannedCheck;
     use super::super::request::Selector;
     use super::*;
 
@@ -90,8 +90,9 @@ mod tests {
     };
 
     fn plan() -> Plan {
-        let items = [HP501, HP502].map(|id| Item { id, size: Some(SMALL), roles: vec![], mandatory: true });
-        let optional = Item { id: HP508, size: Some(SMALL), roles: vec![], mandatory: false };
+        let items =
+            [HP501, HP502].map(|id| PlannedCheck { id, size: Some(SMALL), roles: vec![], mandatory: true });
+        let optional = PlannedCheck { id: HP508, size: Some(SMALL), roles: vec![], mandatory: false };
         Plan { sizes: vec![SMALL], items: [&items[..], &[optional]].concat(), ..Plan::default() }
     }
 

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::cgroup::Room;
+use super::cgroup::LimitRoom;
 use super::reading::Reading;
 
 /// The group that the memory controller charges, and those above it, as far as they are visible.
@@ -52,7 +52,7 @@ pub enum Reclaim {
 impl MemoryCgroup {
     /// The limit that leaves least; `None` if there is none.
     #[must_use]
-    pub fn tightest(&self, reclaim: Reclaim) -> Option<Room> {
+    pub fn tightest(&self, reclaim: Reclaim) -> Option<LimitRoom> {
         self.levels.iter().filter_map(|level| level.room(reclaim)).min_by_key(|room| room.left)
     }
 
@@ -80,7 +80,7 @@ impl MemoryLevel {
         })
     }
 
-    fn room(&self, reclaim: Reclaim) -> Option<Room> {
+    fn room(&self, reclaim: Reclaim) -> Option<LimitRoom> {
         let limit = self.limit.get().flatten()?;
         let usage = self.usage.get();
         // What is not known may be all of it: a limit counts as too low only where it is too low in any case.
@@ -92,7 +92,7 @@ impl MemoryLevel {
         };
         let stays = usage.unwrap_or(0).saturating_sub(reclaimed);
         let file = format!("{}/memory.max", self.directory);
-        Some(Room { file, limit, usage, left: limit.saturating_sub(stays) })
+        Some(LimitRoom { file, limit, usage, left: limit.saturating_sub(stays) })
     }
 
     fn not_known(&self) -> Option<String> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::check::{Because, CheckId, Finding, Outcome};
 use super::part::{Part, PartError};
-use super::plan::{Duty, Item, NotRun, Plan, Role, Weight};
+use super::plan::{NotRun, Plan, PlannedCheck, PlannedWorker, Role, Weight};
 use super::sharing;
 use super::size::PageSize;
 
@@ -54,7 +54,7 @@ pub fn merge(plan: &Plan, workers: &[WorkerReport]) -> Vec<Finding> {
     plan.items.iter().map(|item| merge_item(plan, item, workers)).collect()
 }
 
-fn merge_item(plan: &Plan, item: &Item, workers: &[WorkerReport]) -> Finding {
+fn merge_item(plan: &Plan, item: &PlannedCheck, workers: &[WorkerReport]) -> Finding {
     let words: Vec<(Role, Finding)> = item
         .roles
         .iter()
@@ -64,7 +64,7 @@ fn merge_item(plan: &Plan, item: &Item, workers: &[WorkerReport]) -> Finding {
 }
 
 /// What one worker has to say about one item.
-fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Finding {
+fn word(plan: &Plan, item: &PlannedCheck, duty: &PlannedWorker, workers: &[WorkerReport]) -> Finding {
     match &duty.not_run {
         Some(NotRun::Skipped(why)) => return Finding::skip(item.id, item.size, why.clone()),
         Some(NotRun::Prevented { why, remedy }) => {
@@ -130,7 +130,7 @@ fn word(plan: &Plan, item: &Item, duty: &Duty, workers: &[WorkerReport]) -> Find
 }
 
 /// What it means that a worker did not report an item, or did not end its part.
-fn silence(item: &Item, worker: &WorkerReport, part: &Part) -> Finding {
+fn silence(item: &PlannedCheck, worker: &WorkerReport, part: &Part) -> Finding {
     let (died_at, step) = match &part.last_step {
         Some((id, step)) => (Some(*id), format!("at the step '{step}'")),
         None => (None, "before its first step".to_owned()),
@@ -175,7 +175,7 @@ fn silence(item: &Item, worker: &WorkerReport, part: &Part) -> Finding {
 }
 
 /// The weight of a worker's word: advice is `warn` at most, and a mandatory check that was skipped is `unknown`.
-fn weigh(item: &Item, duty: &Duty, mut finding: Finding) -> Finding {
+fn weigh(item: &PlannedCheck, duty: &PlannedWorker, mut finding: Finding) -> Finding {
     match duty.weight {
         Weight::Advisory if finding.outcome > Outcome::Warn => {
             finding.outcome = Outcome::Warn;
@@ -190,7 +190,7 @@ fn weigh(item: &Item, duty: &Duty, mut finding: Finding) -> Finding {
 }
 
 /// The worst word wins; the evidence of all is kept, by role where there is more than one.
-fn combine(item: &Item, mut words: Vec<(Role, Finding)>) -> Finding {
+fn combine(item: &PlannedCheck, mut words: Vec<(Role, Finding)>) -> Finding {
     if words.len() == 1
         && let Some((_, finding)) = words.pop()
     {
@@ -251,11 +251,11 @@ fn is_planned(plan: &Plan, role: Role, size: Option<PageSize>, id: CheckId) -> b
     plan.items.iter().any(|item| item.id == id && is_planned_item(item, role, size))
 }
 
-fn is_planned_item(item: &Item, role: Role, size: Option<PageSize>) -> bool {
+fn is_planned_item(item: &PlannedCheck, role: Role, size: Option<PageSize>) -> bool {
     item.size == size && item.roles.iter().any(|duty| duty.role == role && duty.not_run.is_none())
 }
 
-fn unknown(item: &Item, summary: String, seen: String) -> Finding {
+fn unknown(item: &PlannedCheck, summary: String, seen: String) -> Finding {
     let because = Because::new("a result for this check", seen).remedy(
         "run it again; if the result is the same, look at the evidence of this check (-o json) and at the kernel's \
          log",

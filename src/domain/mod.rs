@@ -3,7 +3,6 @@
 //! Reading order: [`size`], [`reading`] and [`inventory`] are the facts; [`request`] is the request;
 //! [`check`] and [`catalogue`] are the words of a result; [`inspect`] judges facts.
 
-pub mod alone;
 pub mod catalogue;
 pub mod cgroup;
 pub mod check;
@@ -31,5 +30,6 @@ pub mod session;
 pub mod settle;
 pub mod sharing;
 pub mod size;
+pub mod standalone;
 pub mod text;
 pub mod troubleshooting;

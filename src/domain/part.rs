@@ -107,7 +107,7 @@ pub enum PartError {
     },
     /// The reader of the part, a container, found it invalid, and why.
     #[error("{0}")]
-    Told(String),
+    Reported(String),
     /// No part arrived: the message of the container that contains it is missing, or was rejected; why.
     #[error("{0}")]
     NotHeard(String),

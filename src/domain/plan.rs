@@ -60,20 +60,20 @@ pub enum Role {
 
 /// One check about one size, and who has to report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub struct PlannedCheck {
     /// The check.
     pub id: CheckId,
     /// The size; `None` for a check of the whole machine.
     pub size: Option<PageSize>,
     /// Who reports it: all of them, or the check is `unknown`.
-    pub roles: Vec<Duty>,
+    pub roles: Vec<PlannedWorker>,
     /// Whether a size can pass without it, in this run: HP503 is not mandatory where only one page is available.
     pub mandatory: bool,
 }
 
 /// One worker's part in an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Duty {
+pub struct PlannedWorker {
     /// Which worker.
     pub role: Role,
     /// What its word counts for.
@@ -113,7 +113,7 @@ pub struct Plan {
     /// Sizes of those of which nothing is there and nothing was expected.
     pub nothing_there: Vec<PageSize>,
     /// Each (id, size) once.
-    pub items: Vec<Item>,
+    pub items: Vec<PlannedCheck>,
 }
 
 // === impl Role ===

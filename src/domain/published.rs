@@ -43,7 +43,7 @@ pub struct Published {
 
 /// What a verdict is worth here and now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum VerdictState {
     /// It counts.
     Fresh(Verdict),
     /// There is none.
@@ -66,7 +66,7 @@ pub struct FleetNode {
     /// What is written on it.
     pub published: Published,
     /// What that is worth.
-    pub standing: Standing,
+    pub state: VerdictState,
 }
 
 /// The nodes that were asked about.
@@ -116,25 +116,25 @@ impl Published {
 
     /// What it is worth at `now` on a node whose boot is `boot_id` (`.status.nodeInfo.bootID`).
     #[must_use]
-    pub fn standing(&self, boot_id: &str, now: Timestamp) -> Standing {
-        let Some(verdict) = self.verdict else { return Standing::Missing };
+    pub fn state(&self, boot_id: &str, now: Timestamp) -> VerdictState {
+        let Some(verdict) = self.verdict else { return VerdictState::Missing };
         let (Some(boot), Some(checked), Some(until)) = (&self.boot_id, self.checked_at, self.valid_until)
         else {
-            return Standing::Doubtful("boot-id, checked-at or valid-until is missing or malformed");
+            return VerdictState::Doubtful("boot-id, checked-at or valid-until is missing or malformed");
         };
         if boot_id.is_empty() {
-            return Standing::Doubtful("the Node does not report its boot ID");
+            return VerdictState::Doubtful("the Node does not report its boot ID");
         }
         if boot != boot_id {
-            return Standing::OtherBoot;
+            return VerdictState::OtherBoot;
         }
         if until <= now {
-            return Standing::Expired(until);
+            return VerdictState::Expired(until);
         }
         if checked > now.saturating_add(SKEW).unwrap_or(Timestamp::MAX) {
-            return Standing::Doubtful("the verdict is from the future: a clock is wrong");
+            return VerdictState::Doubtful("the verdict is from the future: a clock is wrong");
         }
-        Standing::Fresh(verdict)
+        VerdictState::Fresh(verdict)
     }
 }
 
@@ -153,9 +153,9 @@ fn parse_check(text: &str) -> Option<(CheckId, Option<PageSize>)> {
     Some((id.parse().ok()?, size))
 }
 
-// === impl Standing ===
+// === impl VerdictState ===
 
-impl Standing {
+impl VerdictState {
     /// The verdict that a reader may rely on: what does not count is unknown.
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
@@ -200,7 +200,7 @@ impl FleetNode {
     #[must_use]
     pub fn size(&self, size: PageSize) -> Option<Verdict> {
         let verdict = *self.published.sizes.get(&size)?;
-        Some(if matches!(self.standing, Standing::Fresh(_)) { verdict } else { Verdict::Unknown })
+        Some(if matches!(self.state, VerdictState::Fresh(_)) { verdict } else { Verdict::Unknown })
     }
 }
 
@@ -208,13 +208,13 @@ impl Fleet {
     /// The worst of the nodes': `none` if there is none, or none of them has anything.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.nodes.iter().map(|node| node.standing.verdict()).max().unwrap_or(Verdict::None)
+        self.nodes.iter().map(|node| node.state.verdict()).max().unwrap_or(Verdict::None)
     }
 
     /// Whether there is nothing more to wait for: every node has a verdict that counts and tells something.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        !self.nodes.is_empty() && self.nodes.iter().all(|node| node.standing.verdict() != Verdict::Unknown)
+        !self.nodes.is_empty() && self.nodes.iter().all(|node| node.state.verdict() != Verdict::Unknown)
     }
 
     /// How many nodes stand how, most first.
@@ -222,7 +222,7 @@ impl Fleet {
     pub fn counts(&self) -> Vec<(String, usize)> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for node in &self.nodes {
-            *counts.entry(node.standing.word()).or_default() += 1;
+            *counts.entry(node.state.word()).or_default() += 1;
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -276,9 +276,9 @@ impl Serialize for FleetNode {
         let published = &self.published;
         Node {
             name: &self.name,
-            verdict: self.standing.verdict(),
-            standing: self.standing.word(),
-            why: self.standing.why(),
+            verdict: self.state.verdict(),
+            standing: self.state.word(),
+            why: self.state.why(),
             sizes: published
                 .sizes
                 .keys()

@@ -6,7 +6,6 @@
 //! Reading order: [`message`] is the wire format, [`channel`] carries it with its descriptors, [`table`] is the memory
 //! as the receiver has it.
 
-pub mod alone;
 pub mod backend;
 pub mod channel;
 pub mod frame;
@@ -17,6 +16,7 @@ pub mod peer;
 pub mod ring;
 pub mod role;
 pub mod socket;
+pub mod standalone;
 pub mod table;
 
-pub use role::{Source, Task, run};
+pub use role::{SessionTask, Source, run};

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::alone::{features, protocol_features};
 use super::channel::Channel;
 use super::frontend::{
     Frontend, FrontendError, Job, Memory, Negotiated, Outcome as Done, Pair, Peer, Waiting,
 };
 use super::message::protocol;
 use super::socket::{SocketError, accept, connect};
+use super::standalone::{features, protocol_features};
 use crate::domain::catalogue::{HP612, HP613, HP614, HP615};
 use crate::domain::check::Outcome;
 use crate::domain::part::WorkerOutput;
@@ -38,7 +38,7 @@ use crate::linux::{pattern, unix_sockets};
 
 use findings::{Findings, Stop, unknown};
 use process::PeerProcess;
-pub use task::Task;
+pub use task::PeerTask;
 use task::{FRAME_BYTES, LINGER, PATIENCE, TO_CONNECT, TO_LISTEN};
 
 /// Does the work of `task`, and tells every finding of it, each once.
@@ -46,13 +46,13 @@ use task::{FRAME_BYTES, LINGER, PATIENCE, TO_CONNECT, TO_LISTEN};
 /// # Errors
 ///
 /// The reader of the output is gone. Nothing is held any more.
-pub fn run(task: &Task, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
+pub fn run(task: &PeerTask, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let mut findings = Findings::new(task.size, output);
     let ended = session(task, listener, &mut findings);
     finish(ended, findings)
 }
 
-fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
+fn session(task: &PeerTask, listener: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
     findings.step(HP613, "take the pages to share")?;
     join(task)?;
     let memory = memory(task)?;
@@ -76,7 +76,7 @@ fn session(task: &Task, listener: OwnedFd, findings: &mut Findings<'_>) -> Resul
 ///
 /// As [`run`].
 pub fn run_over(
-    task: &Task,
+    task: &PeerTask,
     memory: &Memory,
     socket: OwnedFd,
     output: &mut dyn WorkerOutput,
@@ -97,7 +97,12 @@ fn finish(ended: Result<(), Stop>, mut findings: Findings<'_>) -> io::Result<()>
 }
 
 /// The vhost-user session itself.
-fn converse(task: &Task, memory: &Memory, socket: OwnedFd, findings: &mut Findings<'_>) -> Result<(), Stop> {
+fn converse(
+    task: &PeerTask,
+    memory: &Memory,
+    socket: OwnedFd,
+    findings: &mut Findings<'_>,
+) -> Result<(), Stop> {
     let who = PeerProcess::at(&socket);
     findings.step(HP612, "begin the session")?;
     let mut channel = Channel::new(socket);
@@ -181,7 +186,7 @@ fn only_memory(frontend: &Frontend, acknowledges: bool, findings: &mut Findings<
 // === the steps ===
 
 /// Moves this process to the cgroup that is to pay.
-fn join(task: &Task) -> Result<(), Stop> {
+fn join(task: &PeerTask) -> Result<(), Stop> {
     let Some(directory) = &task.cgroup else { return Ok(()) };
     let group = Group::open(Path::new(directory)).map_err(|error| error.to_string());
     group.and_then(|group| group.join().map_err(|error| named(&error))).map_err(|why| {
@@ -195,7 +200,7 @@ fn join(task: &Task) -> Result<(), Stop> {
 }
 
 /// Pages, mapped, taken and written to.
-fn memory(task: &Task) -> Result<Memory, Stop> {
+fn memory(task: &PeerTask) -> Result<Memory, Stop> {
     let no_pages = |seen: String| {
         // HP501 checks whether pages are available at all.
         unknown(HP613, "no pages to share: see HP501, HP502 and HP605", "pages for the table", seen)
@@ -239,7 +244,7 @@ fn is_written_to(pair: &Pair<'_>) -> Result<bool, FrontendError> {
 }
 
 /// Offers frames, and looks a while longer for what comes back.
-fn frames(task: &Task, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<Done, FrontendError> {
+fn frames(task: &PeerTask, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<Done, FrontendError> {
     let (seed, length, window) = (task.seed, FRAME_BYTES, u16::MAX);
     let job = |peer, frames| Job { seed, frames, length, peer, window, waiting: Waiting::Called };
     let until = Instant::now() + task.time_of_frames();

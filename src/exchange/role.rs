@@ -10,8 +10,8 @@
 
 mod backend;
 mod frontend;
-mod ledger;
 mod payers;
+mod recorder;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,12 +28,12 @@ use crate::domain::sharing::Session;
 use crate::domain::size::PageSize;
 use crate::linux::hugefile::FileSource;
 
-use ledger::Ledger;
+use recorder::Recorder;
 
 /// What one worker is to do. Travels to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Task {
+pub struct SessionTask {
     /// [`Role::Frontend`] or [`Role::Backend`], of a session.
     pub role: Role,
     /// The page size.
@@ -86,24 +86,24 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # Errors
 ///
 /// The reader of `output` is gone, or the task is none. Nothing is held any more.
-pub fn run(task: &Task, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
+pub fn run(task: &SessionTask, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let (Role::Frontend(session) | Role::Backend(session)) = task.role else {
         let why = format!("{} is not a role of a session", task.role);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     };
-    let mut ledger = Ledger::new(session, task.size, output);
+    let mut recorder = Recorder::new(session, task.size, output);
     let channel = Channel::new(socket);
     match (payers::join(task), task.role) {
-        (Err(bad), _) => ledger.bad(HP601, bad)?,
-        (Ok(()), Role::Frontend(_)) => frontend::run(task, session, channel, &mut ledger)?,
-        (Ok(()), _) => backend::run(task, session, channel, &mut ledger)?,
+        (Err(bad), _) => recorder.bad(HP601, bad)?,
+        (Ok(()), Role::Frontend(_)) => frontend::run(task, session, channel, &mut recorder)?,
+        (Ok(()), _) => backend::run(task, session, channel, &mut recorder)?,
     }
-    ledger.close()
+    recorder.close()
 }
 
-// === impl Task ===
+// === impl SessionTask ===
 
-impl Task {
+impl SessionTask {
     /// When everything has to be over: a moment before the phase is, so that a worker whose time is up still says so.
     fn deadline(&self) -> Instant {
         let now = Instant::now();

@@ -86,6 +86,6 @@ fn weighed(node: SlimNode, now: Timestamp) -> FleetNode {
     let (annotations, labels) =
         (metadata.annotations.unwrap_or_default(), metadata.labels.unwrap_or_default());
     let published = Published::read(&annotations, &labels, PREFIX);
-    let standing = published.standing(&boot_id, now);
-    FleetNode { name: metadata.name.unwrap_or_default(), boot_id, published, standing }
+    let state = published.state(&boot_id, now);
+    FleetNode { name: metadata.name.unwrap_or_default(), boot_id, published, state }
 }

@@ -33,9 +33,9 @@ pub enum Work {
     /// Takes pages, alone.
     Allocation(allocation::AllocationTask),
     /// Shares pages with another worker, at the other end of its standard input.
-    Exchange(exchange::Task),
+    Exchange(exchange::SessionTask),
     /// Shares pages with a peer under test.
-    Peer(peer::Task),
+    Peer(peer::PeerTask),
 }
 
 // === impl Work ===

@@ -8,7 +8,7 @@ mod pages;
 use crate::allocation::AllocationTask;
 use crate::domain::catalogue::HP407;
 use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
-use crate::domain::plan::{Duty, Item, NotRun, PHASE, Plan, Role, Weight};
+use crate::domain::plan::{NotRun, PHASE, Plan, PlannedCheck, PlannedWorker, Role, Weight};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
@@ -99,11 +99,11 @@ fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &
         let need = request.needs().copied().collect();
         jobs.push(Job::alone(AllocationTask { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
     }
-    let duty = Duty { role: Role::Syscalls, weight: Weight::Full, not_run };
+    let duty = PlannedWorker { role: Role::Syscalls, weight: Weight::Full, not_run };
     plan.items.push(item(HP407, None, false, vec![duty]));
 }
 
-fn concerns(item: &Item, work: &Work) -> bool {
+fn concerns(item: &PlannedCheck, work: &Work) -> bool {
     item.size == work.size() && item.roles.iter().any(|duty| duty.role == work.role())
 }
 

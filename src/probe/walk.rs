@@ -115,7 +115,7 @@ fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
     let memory = walk.directory.clone().map_or(Source::Memfd, Source::Directory);
     let pair = |session| {
         let task = |role| {
-            Work::Exchange(exchange::Task {
+            Work::Exchange(exchange::SessionTask {
                 role,
                 size,
                 pages: walk.pages,

@@ -11,15 +11,15 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getppid};
 
 use crate::allocation;
-use crate::domain::alone::Said;
 use crate::domain::check::{CheckId, Finding};
 use crate::domain::movement::Step;
 use crate::domain::part::{PartWriter, WorkerOutput};
+use crate::domain::standalone::SessionEvent;
 
 use crate::exchange;
 
-use super::alone;
 use super::assignment::{Assignment, Work};
+use super::standalone;
 
 /// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
 pub fn main(argument: &str) -> ExitCode {
@@ -45,11 +45,11 @@ pub fn main(argument: &str) -> ExitCode {
 pub fn role(argument: &str) -> ExitCode {
     let mut log = io::stderr();
     let played = serde_json::from_str(argument).map_err(io::Error::other).and_then(|assignment| {
-        let alone::Assignment { parent, task } = assignment;
+        let standalone::Assignment { parent, task } = assignment;
         tie_to(Pid::from_raw(parent))?;
         let mut out = io::stdout().lock();
-        let say = &mut |said: &Said| writeln!(out, "{}", serde_json::to_string(said)?);
-        exchange::alone::run(&task, io::stdin().as_fd().try_clone_to_owned()?, say)
+        let say = &mut |said: &SessionEvent| writeln!(out, "{}", serde_json::to_string(said)?);
+        exchange::standalone::run(&task, io::stdin().as_fd().try_clone_to_owned()?, say)
     });
     match played {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,13 +12,13 @@ use std::str::FromStr;
 use crate::domain::report::Report;
 use crate::domain::size::PageSize;
 
-pub mod alone;
 pub mod explain;
 pub mod json;
 pub mod junit;
 pub mod nodes;
 pub mod progress;
 pub mod short;
+pub mod standalone;
 pub mod style;
 pub mod table;
 mod text;

@@ -79,7 +79,7 @@ fn head(sizes: &[PageSize]) -> Vec<String> {
 
 fn row(node: &FleetNode, sizes: &[PageSize], now: Timestamp, style: Style) -> Vec<String> {
     let mut row =
-        vec![shorten(&clean(&node.name, style.marks), LONGEST_NAME, style.marks), node.standing.word()];
+        vec![shorten(&clean(&node.name, style.marks), LONGEST_NAME, style.marks), node.state.word()];
     row.extend(
         sizes.iter().map(|size| node.size(*size).map_or("-".to_owned(), |verdict| verdict.to_string())),
     );
@@ -101,7 +101,7 @@ fn line(
         match (column, node) {
             (_, None) => write!(out, "{gap}{}", style.paint(BOLD, text))?,
             (1, Some(node)) => {
-                write!(out, "{gap}{}", style.paint(verdict_color(node.standing.verdict()), text))?;
+                write!(out, "{gap}{}", style.paint(verdict_color(node.state.verdict()), text))?;
             }
             _ => write!(out, "{gap}{text}")?,
         }
@@ -116,7 +116,7 @@ fn line(
 fn reasons(node: &FleetNode, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let published = &node.published;
     let mut reasons = Vec::new();
-    if let Some(why) = node.standing.why() {
+    if let Some(why) = node.state.why() {
         reasons.push(why);
     } else {
         for ((id, size), text) in &published.checks {
@@ -125,7 +125,7 @@ fn reasons(node: &FleetNode, out: &mut dyn Write, style: Style) -> io::Result<()
                 None => format!("{id} {text}"),
             });
         }
-        if reasons.is_empty() && !matches!(node.standing.verdict(), Verdict::Pass | Verdict::None) {
+        if reasons.is_empty() && !matches!(node.state.verdict(), Verdict::Pass | Verdict::None) {
             reasons.push(published.summary.clone());
         }
         if !published.probe.is_empty() {
@@ -145,7 +145,7 @@ fn reasons(node: &FleetNode, out: &mut dyn Write, style: Style) -> io::Result<()
 fn short(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "all verdict {}", fleet.verdict())?;
     for node in &fleet.nodes {
-        write!(out, "{} {}", clean(&node.name, super::Marks::Unicode), node.standing.word())?;
+        write!(out, "{} {}", clean(&node.name, super::Marks::Unicode), node.state.word())?;
         for size in node.published.sizes.keys() {
             let verdict = node.size(*size).unwrap_or(Verdict::Unknown);
             write!(out, " {size}={verdict}")?;
@@ -180,7 +180,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::published::{Published, Standing};
+    use crate::domain::published::{Published, VerdictState};
 
     const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
 
@@ -194,8 +194,8 @@ mod tests {
             sizes: BTreeMap::from([("2Mi".parse().unwrap(), verdict)]),
             ..Published::default()
         };
-        let standing = published.standing(boot, now());
-        FleetNode { name: name.into(), boot_id: boot.into(), published, standing }
+        let state = published.state(boot, now());
+        FleetNode { name: name.into(), boot_id: boot.into(), published, state }
     }
 
     fn now() -> Timestamp {
@@ -212,7 +212,7 @@ mod tests {
             name: "node-d".into(),
             boot_id: BOOT.into(),
             published: Published::default(),
-            standing: Standing::Missing,
+            state: VerdictState::Missing,
         };
         let nodes =
             vec![node("node-a", Verdict::Pass, BOOT), broken, node("node-c", Verdict::Pass, "x"), missing];

@@ -106,7 +106,7 @@ async fn a_fleet_is_read_and_a_verdict_of_another_boot_or_out_of_date_is_no_pass
         world.state().nodes.insert(name.into(), node);
     }
     let fleet = nodes::read(&api(&world), Some("pool=nfv")).await.unwrap();
-    let words: Vec<_> = fleet.nodes.iter().map(|node| (node.name.as_str(), node.standing.word())).collect();
+    let words: Vec<_> = fleet.nodes.iter().map(|node| (node.name.as_str(), node.state.word())).collect();
     let expected = [("b", "pass"), ("c", "stale"), ("d", "stale"), (NODE, "missing")];
     assert_eq!(words, expected.map(|(name, word)| (name, word.to_owned())));
     assert_eq!(fleet.verdict(), Verdict::Unknown);

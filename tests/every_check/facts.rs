@@ -1,6 +1,6 @@
 //! Facts that are sound, and what can be wrong with them.
 
-use hugeprobe::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
+use hugeprobe::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup, HugetlbCounter};
 use hugeprobe::domain::check::Finding;
 use hugeprobe::domain::inspect;
 use hugeprobe::domain::inventory::{
@@ -134,8 +134,8 @@ impl Facts {
 
     /// Limits of the cgroup, in bytes: of faults, and of reservations.
     pub(crate) fn limited(&mut self, fault: Option<u64>, reservation: Option<u64>) {
-        let account = |limit| Account { limit: Known(limit), usage: Known(0) };
-        let limit = CgroupLimit { size: SIZE, fault: account(fault), reservation: account(reservation) };
+        let counter = |limit| HugetlbCounter { limit: Known(limit), usage: Known(0) };
+        let limit = CgroupLimit { size: SIZE, fault: counter(fault), reservation: counter(reservation) };
         let level = CgroupLevel { directory: "/sys/fs/cgroup".into(), sizes: Known(vec![limit]) };
         let (version, path) = (CgroupVersion::V2, "/".into());
         self.inventory.cgroup = Known(HugetlbCgroup { version, path, levels: vec![level], complete: true });

@@ -11,7 +11,7 @@ use hugeprobe::domain::peer::{PEER, Peer};
 use hugeprobe::domain::size::{HugeLen, PageSize};
 use hugeprobe::exchange::frontend::Memory;
 use hugeprobe::exchange::message::{Request, feature, protocol};
-use hugeprobe::exchange::peer::{Task, run_over};
+use hugeprobe::exchange::peer::{PeerTask, run_over};
 use hugeprobe::exchange::role::Source;
 use hugeprobe::linux::map::Sharing;
 
@@ -33,8 +33,8 @@ impl WorkerOutput for Findings {
     }
 }
 
-fn task(transmit: u64) -> Task {
-    Task {
+fn task(transmit: u64) -> PeerTask {
+    PeerTask {
         size: PageSize::from_bytes(64 << 10).unwrap(),
         pages: BYTES >> 16,
         memory: Source::Memfd,

@@ -10,14 +10,14 @@ use hugeprobe::domain::catalogue::{HP601, HP602, HP603, HP604, HP606, HP607, HP6
 use hugeprobe::domain::check::{CheckId, Finding, Outcome};
 use hugeprobe::domain::merge::{Ending, WorkerReport, merge};
 use hugeprobe::domain::part::{Part, WorkerOutput};
-use hugeprobe::domain::plan::{Duty, Item, Plan, Role, Weight};
+use hugeprobe::domain::plan::{Plan, PlannedCheck, PlannedWorker, Role, Weight};
 use hugeprobe::domain::sharing::Session;
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::backend::{Backend, FEATURES, Options, PROTOCOL_FEATURES, Work};
 use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::role::Cgroups;
 use hugeprobe::exchange::table::Pages;
-use hugeprobe::exchange::{self, Source, Task, frame};
+use hugeprobe::exchange::{self, SessionTask, Source, frame};
 
 use crate::Case;
 use crate::context::{HANGS, LARGE, Machine, Missing, SMALL};
@@ -35,12 +35,12 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 #[derive(Default)]
-struct Heard {
+struct Collected {
     findings: Vec<Finding>,
     last_step: Option<(CheckId, String)>,
 }
 
-impl WorkerOutput for Heard {
+impl WorkerOutput for Collected {
     fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
         self.last_step = Some((id, what.to_owned()));
         Ok(())
@@ -52,8 +52,8 @@ impl WorkerOutput for Heard {
     }
 }
 
-fn task(role: Role, size: PageSize, pages: u64) -> Task {
-    Task {
+fn task(role: Role, size: PageSize, pages: u64) -> SessionTask {
+    SessionTask {
         role,
         size,
         pages,
@@ -65,8 +65,8 @@ fn task(role: Role, size: PageSize, pages: u64) -> Task {
     }
 }
 
-fn play(task: &Task, socket: OwnedFd) -> WorkerReport {
-    let mut heard = Heard::default();
+fn play(task: &SessionTask, socket: OwnedFd) -> WorkerReport {
+    let mut heard = Collected::default();
     exchange::run(task, socket, &mut heard).unwrap();
     let part = Part { findings: heard.findings, last_step: heard.last_step, ended: true };
     let (role, size) = (task.role, Some(task.size));
@@ -74,7 +74,7 @@ fn play(task: &Task, socket: OwnedFd) -> WorkerReport {
 }
 
 /// Both roles, each in a thread.
-fn both(frontend: &Task, backend: Task) -> [WorkerReport; 2] {
+fn both(frontend: &SessionTask, backend: SessionTask) -> [WorkerReport; 2] {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let backend = thread::spawn(move || play(&backend, theirs.into()));
     [play(frontend, ours.into()), backend.join().unwrap()]
@@ -86,9 +86,10 @@ fn session(session: Session, size: PageSize, pages: u64) -> [WorkerReport; 2] {
 
 /// What the session amounts to, check by check.
 fn merged(session: Session, workers: &[WorkerReport], size: PageSize) -> Vec<Finding> {
-    let duty = |role| Duty { role, weight: Weight::Full, not_run: None };
+    let duty = |role| PlannedWorker { role, weight: Weight::Full, not_run: None };
     let roles = vec![duty(Role::Frontend(session)), duty(Role::Backend(session))];
-    let item = |id: &CheckId| Item { id: *id, size: Some(size), roles: roles.clone(), mandatory: true };
+    let item =
+        |id: &CheckId| PlannedCheck { id: *id, size: Some(size), roles: roles.clone(), mandatory: true };
     let items = session.checks().iter().map(item).collect();
     merge(&Plan { items, ..Plan::default() }, workers)
 }
@@ -150,7 +151,7 @@ fn other_frames(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let which = Session::FrontendFirst;
     // A backend that reads and writes as it should, and then sends frames of its own.
-    struct Honest(Task);
+    struct Honest(SessionTask);
     impl hugeprobe::exchange::backend::Watch for Honest {
         fn table(
             &mut self,
@@ -185,7 +186,7 @@ fn other_frames(machine: &Machine) -> Result<(), Missing> {
 fn other_seed(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let which = Session::BackendFirst;
-    let backend = Task { seed: 43, ..task(Role::Backend(which), SMALL, 2) };
+    let backend = SessionTask { seed: 43, ..task(Role::Backend(which), SMALL, 2) };
     let workers = both(&task(Role::Frontend(which), SMALL, 2), backend);
     assert_eq!(word(&workers[0], HP606).outcome, Outcome::Fail);
     assert_eq!(merged(which, &workers, SMALL)[0].outcome, Outcome::Fail);

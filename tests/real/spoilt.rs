@@ -19,7 +19,7 @@ use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::message::protocol;
 use hugeprobe::exchange::role::Cgroups;
 use hugeprobe::exchange::table::{Pages, Table};
-use hugeprobe::exchange::{self, Source, Task};
+use hugeprobe::exchange::{self, SessionTask, Source};
 use hugeprobe::linux::map::{Fill, Mapping, Sharing};
 use hugeprobe::linux::pattern;
 use vm_memory::VolatileSlice;
@@ -110,9 +110,9 @@ fn places_of_frames(memory: &VolatileSlice<'_>) -> Vec<usize> {
 }
 
 #[derive(Default)]
-struct Heard(Vec<Finding>);
+struct Collected(Vec<Finding>);
 
-impl WorkerOutput for Heard {
+impl WorkerOutput for Collected {
     fn step(&mut self, _: CheckId, _: &str) -> std::io::Result<()> {
         Ok(())
     }
@@ -126,7 +126,7 @@ impl WorkerOutput for Heard {
 /// What our frontend finds when the backend is like this.
 fn findings(spoils: Spoils) -> Vec<Finding> {
     let role = Role::Frontend(Session::FrontendFirst);
-    let task = Task {
+    let task = SessionTask {
         role,
         size: SMALL,
         pages: 2,
@@ -149,7 +149,7 @@ fn findings(spoils: Spoils) -> Vec<Finding> {
         let _ =
             Backend::new(Channel::new(theirs.into()), options, &mut spoiler).serve(Instant::now() + HANGS);
     });
-    let mut heard = Heard::default();
+    let mut heard = Collected::default();
     exchange::run(&task, ours.into(), &mut heard).unwrap();
     over.store(true, Ordering::Relaxed);
     backend.join().unwrap();

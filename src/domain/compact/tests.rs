@@ -165,7 +165,7 @@ fn what_a_worker_has_not_to_report_makes_its_part_invalid() {
     message.workers[0].part.as_mut().unwrap().findings.push(finding(HP601, Outcome::Pass, "fine"));
     message.workers[1].part = Err(PartError::Twice(HP501));
     let read = parse(&message.write(), Container::Frontend).unwrap();
-    let told = |why: &str| Err(PartError::Told(why.to_owned()));
+    let told = |why: &str| Err(PartError::Reported(why.to_owned()));
     assert_eq!(*part(&read, one), told("HP601 was reported but not requested"));
     assert_eq!(*part(&read, other), told("HP501 is reported twice"));
     assert_eq!(read.verdict(), Outcome::Unknown);
@@ -253,7 +253,7 @@ fn a_forgers_text_is_one_printable_line() {
     let memfd = read.workers.iter().find(|worker| worker.role == Role::Memfd).unwrap();
     assert_eq!(memfd.ending, Ending::NotStarted("c d?".to_owned()));
     assert_eq!(memfd.part.as_ref().unwrap().last_step, Some((HP501, "e f".to_owned())));
-    assert_eq!(*part(&read, Role::Anonymous), Err(PartError::Told("g?".to_owned())));
+    assert_eq!(*part(&read, Role::Anonymous), Err(PartError::Reported("g?".to_owned())));
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn any_message() -> impl Strategy<Value = Message> {
             let findings = worker.role.checks().iter().map(|id| finding(*id, outcome, &text)).collect();
             worker.ending = ending;
             worker.part = match invalid {
-                true => Err(PartError::Told(text)),
+                true => Err(PartError::Reported(text)),
                 false => Ok(Part { findings, last_step: Some((HP501, text)), ended }),
             };
         }

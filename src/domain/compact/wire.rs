@@ -188,7 +188,7 @@ impl Worker {
         let findings = findings(self.checks, role.checks(), is_session(role), |_| size)?;
         let last_step = self.step.map(|(id, step)| (id, shorten(&step, MESSAGE_LIMIT)));
         let part = match self.invalid {
-            Some(why) => Err(PartError::Told(shorten(&why, MESSAGE_LIMIT))),
+            Some(why) => Err(PartError::Reported(shorten(&why, MESSAGE_LIMIT))),
             None => Ok(Part { findings, last_step, ended: self.ended }),
         };
         let ending = plain(&self.ending, MESSAGE_LIMIT);

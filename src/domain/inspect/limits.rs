@@ -4,7 +4,7 @@
 mod memory;
 
 use super::super::catalogue::{HP401, HP402};
-use super::super::cgroup::{AccountKind, Headroom, HugetlbCgroup, Room};
+use super::super::cgroup::{Headroom, HugetlbCgroup, HugetlbCounterKind, LimitRoom};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Pool};
 use super::super::memory_cgroup::MemoryCgroup;
@@ -18,7 +18,7 @@ use super::workload;
 /// HP401 and HP402 about `size`, one finding each: the worst of the cgroups that pages are charged to.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
-    [(HP401, AccountKind::Fault), (HP402, AccountKind::Reservation)]
+    [(HP401, HugetlbCounterKind::Fault), (HP402, HugetlbCounterKind::Reservation)]
         .map(|(id, kind)| {
             let answer = |payer| Question { inventory, request, size, id, kind, payer }.answer();
             let own = answer(Payer::This);
@@ -38,13 +38,13 @@ pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding>
     workload::inspect(inventory, request)
 }
 
-/// One account of one size.
+/// One counter of one size.
 struct Question<'a> {
     inventory: &'a Inventory,
     request: &'a Request,
     size: PageSize,
     id: CheckId,
-    kind: AccountKind,
+    kind: HugetlbCounterKind,
     payer: Payer,
 }
 
@@ -117,8 +117,8 @@ impl Question<'_> {
         }
         let of_hugetlb = self.answer_of_hugetlb();
         match self.kind {
-            AccountKind::Fault => memory::combine(&self.of_memory(), of_hugetlb),
-            AccountKind::Reservation => of_hugetlb,
+            HugetlbCounterKind::Fault => memory::combine(&self.of_memory(), of_hugetlb),
+            HugetlbCounterKind::Reservation => of_hugetlb,
         }
     }
 
@@ -183,7 +183,7 @@ impl Question<'_> {
         }
     }
 
-    fn short(&self, outcome: Outcome, summary: String, room: &Room, wanted: u64) -> Finding {
+    fn short(&self, outcome: Outcome, summary: String, room: &LimitRoom, wanted: u64) -> Finding {
         let usage = room.usage.map_or("an unknown amount".to_owned(), human_bytes);
         let enough =
             room.limit.saturating_sub(room.left).saturating_add(wanted.saturating_mul(self.size.bytes()));
@@ -222,15 +222,15 @@ impl Question<'_> {
 
     const fn verb(&self) -> &'static str {
         match self.kind {
-            AccountKind::Fault => "use",
-            AccountKind::Reservation => "reserve",
+            HugetlbCounterKind::Fault => "use",
+            HugetlbCounterKind::Reservation => "reserve",
         }
     }
 
     const fn noun(&self) -> &'static str {
         match self.kind {
-            AccountKind::Fault => "fault",
-            AccountKind::Reservation => "reservation",
+            HugetlbCounterKind::Fault => "fault",
+            HugetlbCounterKind::Reservation => "reservation",
         }
     }
 }

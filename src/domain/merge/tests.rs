@@ -9,12 +9,12 @@ fn size() -> Option<PageSize> {
     PageSize::from_bytes(2 << 20)
 }
 
-fn duty(role: Role) -> Duty {
-    Duty { role, weight: Weight::Full, not_run: None }
+fn duty(role: Role) -> PlannedWorker {
+    PlannedWorker { role, weight: Weight::Full, not_run: None }
 }
 
-fn item(id: CheckId, roles: Vec<Duty>) -> Item {
-    Item { id, size: size(), roles, mandatory: true }
+fn item(id: CheckId, roles: Vec<PlannedWorker>) -> PlannedCheck {
+    PlannedCheck { id, size: size(), roles, mandatory: true }
 }
 
 /// HP501 and HP502, each to be reported by the memfd worker.
@@ -179,7 +179,7 @@ fn of_two_failures_of_a_session_the_backend_says_why() {
 
 #[test]
 fn advice_is_a_warning_at_most_and_never_a_pass_instead() {
-    let advisory = Duty { weight: Weight::Advisory, ..duty(Role::Anonymous) };
+    let advisory = PlannedWorker { weight: Weight::Advisory, ..duty(Role::Anonymous) };
     let plan = Plan { items: vec![item(HP501, vec![duty(Role::Memfd), advisory])], ..Plan::default() };
     let anonymous = WorkerReport { role: Role::Anonymous, ..worker(&[(HP501, Outcome::Fail)], true) };
     assert_eq!(outcomes(&plan, &[worker(&FIRST, true), anonymous.clone()]), [Outcome::Warn]);
@@ -190,8 +190,8 @@ fn advice_is_a_warning_at_most_and_never_a_pass_instead() {
 #[test]
 fn what_was_not_run_is_skip_or_unknown_as_the_plan_says() {
     let not_run = |not_run| {
-        let roles = vec![Duty { not_run: Some(not_run), ..duty(Role::SysV) }];
-        Plan { items: vec![Item { mandatory: false, ..item(HP503, roles) }], ..Plan::default() }
+        let roles = vec![PlannedWorker { not_run: Some(not_run), ..duty(Role::SysV) }];
+        Plan { items: vec![PlannedCheck { mandatory: false, ..item(HP503, roles) }], ..Plan::default() }
     };
     assert_eq!(outcomes(&not_run(NotRun::Skipped("no right".into())), &[]), [Outcome::Skip]);
     assert_eq!(

@@ -46,11 +46,11 @@ fn a_verdict_counts_in_its_boot_and_until_its_time_is_up() {
         (&[("verdict", "PASS")][..], BOOT, "missing"),
         (&[("verdict", "")][..], BOOT, "missing"),
     ] {
-        let standing = annotations(changes).standing(boot, now);
-        assert_eq!(standing.word(), word, "{changes:?} {boot}");
-        let counts = matches!(standing, Standing::Fresh(_));
-        assert_eq!(counts, standing.why().is_none());
-        assert!(counts || standing.verdict() == Verdict::Unknown);
+        let state = annotations(changes).state(boot, now);
+        assert_eq!(state.word(), word, "{changes:?} {boot}");
+        let counts = matches!(state, VerdictState::Fresh(_));
+        assert_eq!(counts, state.why().is_none());
+        assert!(counts || state.verdict() == Verdict::Unknown);
     }
 }
 
@@ -77,8 +77,8 @@ fn the_fleet_is_as_bad_as_its_worst_node_and_a_stale_pass_is_unknown_by_size_too
     let node = |name: &str, verdict: &str, boot: &str| {
         let mut published = annotations(&[("verdict", verdict)]);
         published.sizes.insert("2Mi".parse().unwrap(), Verdict::Pass);
-        let standing = published.standing(boot, now);
-        FleetNode { name: name.into(), boot_id: boot.into(), published, standing }
+        let state = published.state(boot, now);
+        FleetNode { name: name.into(), boot_id: boot.into(), published, state }
     };
     let fleet = |nodes: Vec<FleetNode>| Fleet { at: now, nodes };
     let stale = node("b", "pass", "another");
@@ -100,7 +100,7 @@ proptest! {
     ) {
         let texts = texts(&[("verdict", &verdict), ("boot-id", &boot), ("checked-at", &checked), ("valid-until", &until), (&key, "x")]);
         let published = Published::read(&texts, &texts, PREFIX);
-        let standing = published.standing(BOOT, at("2026-11-23T05:30:00Z"));
-        prop_assert!(standing.verdict() == Verdict::Unknown || boot == BOOT);
+        let state = published.state(BOOT, at("2026-11-23T05:30:00Z"));
+        prop_assert!(state.verdict() == Verdict::Unknown || boot == BOOT);
     }
 }

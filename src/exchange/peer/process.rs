@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::findings::{Findings, Stop};
-use super::task::Task;
+use super::task::PeerTask;
 use crate::domain::catalogue::{HP614, HP615};
 use crate::domain::check::{CheckId, Outcome};
 use crate::exchange::channel::ChannelError;
@@ -70,7 +70,7 @@ impl PeerProcess {
 
     pub(super) fn judge_frames(
         &self,
-        task: &Task,
+        task: &PeerTask,
         done: &Done,
         findings: &mut Findings<'_>,
     ) -> Result<(), Stop> {

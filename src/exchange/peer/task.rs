@@ -11,7 +11,7 @@ use crate::exchange::role::Source;
 /// What the worker is to do. Travels to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Task {
+pub struct PeerTask {
     /// The page size.
     pub size: PageSize,
     /// How many pages are shared: at least one. From two on, two files.
@@ -40,9 +40,9 @@ pub(super) const LINGER: Duration = Duration::from_millis(100);
 /// The length of a frame, bytes, without its checksum.
 pub(super) const FRAME_BYTES: usize = 64;
 
-// === impl Task ===
+// === impl PeerTask ===
 
-impl Task {
+impl PeerTask {
     /// How long all of it may take, beside taking the pages.
     #[must_use]
     pub fn time(&self) -> Duration {

@@ -4,12 +4,12 @@ use std::io;
 
 use serde_json::json;
 
-use super::Task;
+use super::SessionTask;
 use super::frontend::hex;
-use super::ledger::{Bad, Good, Ledger, holds_pages};
 use super::payers::Payers;
+use super::recorder::{Bad, Good, Recorder, holds_pages};
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
-use crate::domain::cgroup::AccountKind;
+use crate::domain::cgroup::HugetlbCounterKind;
 use crate::domain::check::{CheckId, Outcome};
 use crate::domain::movement::Step;
 use crate::domain::sharing::Session;
@@ -25,12 +25,12 @@ use crate::linux::errno::named;
 use crate::linux::{numa_maps, pattern, smaps};
 
 pub(super) fn run(
-    task: &Task,
+    task: &SessionTask,
     session: Session,
     channel: Channel,
-    ledger: &mut Ledger<'_>,
+    recorder: &mut Recorder<'_>,
 ) -> io::Result<()> {
-    ledger.step(HP601, "wait for the frontend's memory")?;
+    recorder.step(HP601, "wait for the frontend's memory")?;
     let options = Options {
         pages: Pages::Of(task.size),
         work: Work::Echo,
@@ -41,7 +41,7 @@ pub(super) fn run(
     let mut look = Look {
         task,
         session,
-        ledger,
+        recorder,
         phase: Phase::Memory,
         regions: Vec::new(),
         payers: None,
@@ -54,7 +54,7 @@ pub(super) fn run(
     if matches!(end, Ok(End::Closed)) && look.regions.len() > 1 {
         let touched = task.files(session).iter().map(|(pages, _)| pages).sum();
         let effect = Step::Release { touched, unused: 0, held: task.held_by_mount() };
-        look.ledger.page_step(HP610, "unmap and close, as the last user of the files", effect)?;
+        look.recorder.page_step(HP610, "unmap and close, as the last user of the files", effect)?;
     }
     drop(table);
     look.conclude(end)
@@ -62,9 +62,9 @@ pub(super) fn run(
 
 /// What is looked at, and how far it has come.
 struct Look<'a, 'b> {
-    task: &'a Task,
+    task: &'a SessionTask,
     session: Session,
-    ledger: &'a mut Ledger<'b>,
+    recorder: &'a mut Recorder<'b>,
     phase: Phase,
     /// Every region that was seen, by device, inode and offset, and whether both sides have written to it.
     regions: Vec<([u64; 3], bool)>,
@@ -126,7 +126,7 @@ impl Watch for Look<'_, '_> {
             Ok(()) => Ok(()),
             Err(Refuse::Bad(id, bad)) => {
                 let why = bad.summary.clone();
-                let told = self.ledger.bad(id, bad);
+                let told = self.recorder.bad(id, bad);
                 self.keep(told);
                 Err(why)
             }
@@ -142,7 +142,7 @@ impl Watch for Look<'_, '_> {
         if self.phase == Phase::Memory {
             self.phase = Phase::Frames;
         }
-        let told = self.ledger.step(self.phase.check(), &format!("serve vring {index}"));
+        let told = self.recorder.step(self.phase.check(), &format!("serve vring {index}"));
         self.keep(told);
     }
 
@@ -173,7 +173,7 @@ impl Look<'_, '_> {
         let id = self.phase.check();
         (self.frames, self.phase) = (so_far.received, next);
         let (summary, agreed) = (format!("{frames} frames echoed"), json!({ "frames": frames }));
-        self.ledger.good(id, Good { summary, agreed, evidence: json!({ "traffic": so_far }) })
+        self.recorder.good(id, Good { summary, agreed, evidence: json!({ "traffic": so_far }) })
     }
 
     fn look_at(&mut self, table: &Table, so_far: &Traffic) -> Result<(), Refuse> {
@@ -206,7 +206,7 @@ impl Look<'_, '_> {
         let (facts, given) = (region.facts(), region.given());
         let agreed = json!({ "device": facts.device, "inode": facts.inode, "offset": given.offset });
         let summary = "the file received is the frontend's, on hugetlbfs".to_owned();
-        self.ledger.good(HP601, Good { summary, agreed, evidence: json!({ "file": facts }) })?;
+        self.recorder.good(HP601, Good { summary, agreed, evidence: json!({ "file": facts }) })?;
         let wanted = self.task.size.bytes();
         let seen = smaps::mapping_at(region.mapping().address()).map(|facts| facts.page_bytes);
         if facts.page_bytes != wanted || seen.get().is_some_and(|seen| seen != wanted) {
@@ -221,7 +221,7 @@ impl Look<'_, '_> {
         }
         let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": facts.is_hugetlbfs });
         let summary = format!("{} on both sides", self.task.size);
-        Ok(self.ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": seen }) })?)
+        Ok(self.recorder.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": seen }) })?)
     }
 
     /// Touches a region for the first time. Whether both sides have written to it then.
@@ -231,9 +231,9 @@ impl Look<'_, '_> {
         let payers = self.payers.get_or_insert_with(|| Payers::now(self.task));
         if self.session.is_backend_first() {
             let effect = Step::Touch { pages: first_pages(region, self.task.size) };
-            self.ledger.page_step(HP605, "take the pages of a region and write to them", effect)?;
+            self.recorder.page_step(HP605, "take the pages of a region and write to them", effect)?;
             populate(region).map_err(|error| {
-                let bad = payers.limit(AccountKind::Fault).map_or_else(
+                let bad = payers.limit(HugetlbCounterKind::Fault).map_or_else(
                     || cannot_touch(Outcome::Fail, &error),
                     |limit| limit.bad("backend", &error, payers),
                 );
@@ -253,8 +253,8 @@ impl Look<'_, '_> {
         let id = if is_main { HP603 } else { self.phase.check() };
         let what = "read what the frontend wrote";
         match self.session.is_backend_first() {
-            true => self.ledger.step(id, what)?,
-            false => self.ledger.page_step(id, what, Step::Nothing)?,
+            true => self.recorder.step(id, what)?,
+            false => self.recorder.page_step(id, what, Step::Nothing)?,
         }
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();
@@ -274,18 +274,18 @@ impl Look<'_, '_> {
         let numa = numa_maps::nodes_of_mapping_at(region.mapping().address());
         let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": looked_at });
         let summary = "bytes seen both ways".to_owned();
-        self.ledger.good(HP603, Good { summary, agreed, evidence })?;
+        self.recorder.good(HP603, Good { summary, agreed, evidence })?;
         let first = if self.session.is_backend_first() { "backend" } else { "frontend" };
         let paid = self.payers.as_ref().map(Payers::paid).unwrap_or_default();
         let summary = format!("{first} first{}", paid.summary());
         let (agreed, evidence) = (json!({ "first": first }), json!({ "cgroups": paid }));
-        Ok(self.ledger.good(HP605, Good { summary, agreed, evidence })?)
+        Ok(self.recorder.good(HP605, Good { summary, agreed, evidence })?)
     }
 
     /// HP608: the bytes of a private mapping must not be here.
     fn look_at_private(&mut self, table: &Table) -> Result<(), Refuse> {
         let Some(region) = table.regions().first() else { return Ok(()) };
-        self.ledger.step(HP608, "take the file's page and read it")?;
+        self.recorder.step(HP608, "take the file's page and read it")?;
         // This check is inconclusive then; HP606 judges whether the backend may touch.
         populate(region).map_err(|error| Refuse::Bad(HP608, cannot_touch(Outcome::Unknown, &error)))?;
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
@@ -306,7 +306,7 @@ impl Look<'_, '_> {
         let facts = region.facts();
         let agreed = json!({ "files": [[facts.device, facts.inode]] });
         let summary = "the bytes of a private mapping were not seen".to_owned();
-        Ok(self.ledger.good(HP608, Good { summary, agreed, evidence: json!({ "file": facts }) })?)
+        Ok(self.recorder.good(HP608, Good { summary, agreed, evidence: json!({ "file": facts }) })?)
     }
 
     fn conclude(mut self, end: Result<End, BackendError>) -> io::Result<()> {
@@ -331,7 +331,7 @@ impl Look<'_, '_> {
                     {
                         let summary = Session::Small.in_short().to_owned();
                         let (agreed, evidence) = (json!({ "refused": true }), json!({ "why": seen }));
-                        return self.ledger.good(HP609, Good { summary, agreed, evidence });
+                        return self.recorder.good(HP609, Good { summary, agreed, evidence });
                     }
                     BackendError::Table {
                         source: TableError::NotHuge { .. } | TableError::OtherSize { .. },
@@ -360,7 +360,7 @@ impl Look<'_, '_> {
                         (id, Bad::fail("a vring is broken", "a valid virtio ring", seen))
                     }
                     // Reported already, if this side refused.
-                    BackendError::Refused { .. } if self.ledger.is_stopped() => return Ok(()),
+                    BackendError::Refused { .. } if self.recorder.is_stopped() => return Ok(()),
                     BackendError::Refused { .. } => {
                         (id, Bad::fail("the frontend breaks the protocol", expected, seen))
                     }
@@ -370,7 +370,7 @@ impl Look<'_, '_> {
                 }
             }
         };
-        self.ledger.bad(bad.0, bad.1)
+        self.recorder.bad(bad.0, bad.1)
     }
 }
 

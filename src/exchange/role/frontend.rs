@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::Task;
-use super::ledger::{Bad, Good, Ledger, holds_pages};
+use super::SessionTask;
 use super::payers::Payers;
+use super::recorder::{Bad, Good, Recorder, holds_pages};
 use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
-use crate::domain::cgroup::AccountKind;
+use crate::domain::cgroup::HugetlbCounterKind;
 use crate::domain::check::CheckId;
 use crate::domain::movement::Step;
 use crate::domain::sharing::Session;
@@ -39,34 +39,39 @@ impl From<io::Error> for Stop {
 }
 
 pub(super) fn run(
-    task: &Task,
+    task: &SessionTask,
     session: Session,
     channel: Channel,
-    ledger: &mut Ledger<'_>,
+    recorder: &mut Recorder<'_>,
 ) -> io::Result<()> {
     let done = match session {
-        Session::Private => controls::private(task, session, channel, ledger),
-        Session::Small => controls::small(task, channel, ledger),
-        _ => share(task, session, channel, ledger),
+        Session::Private => controls::private(task, session, channel, recorder),
+        Session::Small => controls::small(task, channel, recorder),
+        _ => share(task, session, channel, recorder),
     };
     match done {
         Ok(()) => Ok(()),
-        Err(Stop::Bad(id, bad)) => ledger.bad(id, bad),
+        Err(Stop::Bad(id, bad)) => recorder.bad(id, bad),
         Err(Stop::Gone(error)) => Err(error),
     }
 }
 
 /// The whole of a session that shares.
-fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+fn share(
+    task: &SessionTask,
+    session: Session,
+    channel: Channel,
+    recorder: &mut Recorder<'_>,
+) -> Result<(), Stop> {
     let deadline = task.deadline();
-    let memory = take_memory(task, session, Sharing::Shared, ledger)?;
+    let memory = take_memory(task, session, Sharing::Shared, recorder)?;
     let backend_first = session.is_backend_first();
     let payers = Payers::now(task);
     if !backend_first {
         let pages = task.files(session).iter().map(|(pages, _)| pages).sum();
-        ledger.page_step(HP605, "take the pages and write to them", Step::Touch { pages })?;
+        recorder.page_step(HP605, "take the pages and write to them", Step::Touch { pages })?;
         for mapping in memory.mappings() {
-            populate(mapping).map_err(|error| match payers.limit(AccountKind::Fault) {
+            populate(mapping).map_err(|error| match payers.limit(HugetlbCounterKind::Fault) {
                 Some(limit) => Stop::Bad(HP605, limit.bad("frontend", &error, &payers)),
                 None => no_pages(&error),
             })?;
@@ -74,17 +79,17 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
         (0..2).try_for_each(|region| write(&memory, region, task))?;
     }
 
-    ledger.step(HP601, "begin the session")?;
+    recorder.step(HP601, "begin the session")?;
     let mut frontend = begin(channel, deadline).map_err(|error| ended(HP601, error))?;
     let begun = *frontend.negotiated();
-    let mut told = Told { task, memory: &memory, frontend: &mut frontend };
-    told.hand_over(HP601, 1, ledger)?;
-    look_at_files(task, &memory, ledger)?;
-    let bytes = told.exchange_bytes(0, 1, backend_first, HP603, ledger)?;
-    look_at_sharing(&memory, &bytes, ledger)?;
+    let mut shared = SharedRegions { task, memory: &memory, frontend: &mut frontend };
+    shared.hand_over(HP601, 1, recorder)?;
+    look_at_files(task, &memory, recorder)?;
+    let bytes = shared.exchange_bytes(0, 1, backend_first, HP603, recorder)?;
+    look_at_sharing(&memory, &bytes, recorder)?;
     let paid = payers.paid();
     let first = if backend_first { "backend" } else { "frontend" };
-    ledger.good(
+    recorder.good(
         HP605,
         Good {
             summary: format!("{first} first{}", paid.summary()),
@@ -94,24 +99,24 @@ fn share(task: &Task, session: Session, channel: Channel, ledger: &mut Ledger<'_
     )?;
 
     let mut pair = fit(&mut memory.areas(1), begun.features)?;
-    ledger.step(HP604, "send frames and wait for them")?;
-    told.frontend.start(&pair).map_err(|error| ended(HP604, error))?;
-    told.frames(HP604, 0, &mut pair, deadline, ledger)?;
+    recorder.step(HP604, "send frames and wait for them")?;
+    shared.frontend.start(&pair).map_err(|error| ended(HP604, error))?;
+    shared.frames(HP604, 0, &mut pair, deadline, recorder)?;
 
-    ledger.step(HP611, "send a table with one more region while the rings run")?;
-    told.hand_over(HP611, 2, ledger)?;
-    told.exchange_bytes(1, 2, backend_first, HP611, ledger)?;
-    told.frames(HP611, 1, &mut pair, deadline, ledger)?;
-    told.frontend.stop(&pair).map_err(|error| ended(HP611, error))?;
+    recorder.step(HP611, "send a table with one more region while the rings run")?;
+    shared.hand_over(HP611, 2, recorder)?;
+    shared.exchange_bytes(1, 2, backend_first, HP611, recorder)?;
+    shared.frames(HP611, 1, &mut pair, deadline, recorder)?;
+    shared.frontend.stop(&pair).map_err(|error| ended(HP611, error))?;
     drop(pair);
 
-    ledger.step(HP610, "send frames from buffers in two regions")?;
+    recorder.step(HP610, "send frames from buffers in two regions")?;
     let mut pair = fit(&mut memory.areas(2), begun.features)?;
-    told.frontend.start(&pair).map_err(|error| ended(HP610, error))?;
-    told.frames(HP610, 2, &mut pair, deadline, ledger)?;
-    told.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
+    shared.frontend.start(&pair).map_err(|error| ended(HP610, error))?;
+    shared.frames(HP610, 2, &mut pair, deadline, recorder)?;
+    shared.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
     drop(pair);
-    ledger.page_step(HP610, "unmap and close while the backend still has the files", Step::Nothing)?;
+    recorder.page_step(HP610, "unmap and close while the backend still has the files", Step::Nothing)?;
     // Before the connection ends, which is what the backend waits for.
     drop(memory);
     Ok(())
@@ -124,8 +129,8 @@ fn begin(mut channel: Channel, deadline: Instant) -> Result<Frontend, FrontendEr
 }
 
 /// The regions that the backend has.
-struct Told<'a> {
-    task: &'a Task,
+struct SharedRegions<'a> {
+    task: &'a SessionTask,
     memory: &'a Memory,
     frontend: &'a mut Frontend,
 }
@@ -137,9 +142,9 @@ struct Bytes {
     looked_at: usize,
 }
 
-impl Told<'_> {
-    fn hand_over(&mut self, id: CheckId, regions: usize, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
-        ledger.page_step(id, &format!("send a table of {regions} region(s)"), Step::Nothing)?;
+impl SharedRegions<'_> {
+    fn hand_over(&mut self, id: CheckId, regions: usize, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
+        recorder.page_step(id, &format!("send a table of {regions} region(s)"), Step::Nothing)?;
         self.set_table(id, regions)
     }
 
@@ -155,11 +160,11 @@ impl Told<'_> {
         regions: usize,
         backend_first: bool,
         id: CheckId,
-        ledger: &mut Ledger<'_>,
+        recorder: &mut Recorder<'_>,
     ) -> Result<Bytes, Stop> {
         let what = "read what the backend wrote";
         // The first time that this side uses the pages, if the backend was first.
-        if backend_first { ledger.page_step(id, what, Step::Nothing) } else { ledger.step(id, what) }?;
+        if backend_first { recorder.page_step(id, what, Step::Nothing) } else { recorder.step(id, what) }?;
         let page_bytes = self.task.page_bytes();
         let memory = region_of(self.memory, region)?;
         let (ours, theirs) = self.task.seeds();
@@ -175,7 +180,7 @@ impl Told<'_> {
         let of_frontend = pattern::digest_of(memory.len(), page_bytes, ours);
         if backend_first {
             write(self.memory, region, self.task)?;
-            ledger.step(id, "send the same table again")?;
+            recorder.step(id, "send the same table again")?;
             self.set_table(id, regions)?;
         }
         Ok(Bytes { of_frontend, of_backend, looked_at })
@@ -188,7 +193,7 @@ impl Told<'_> {
         run: u64,
         pair: &mut Pair<'_>,
         deadline: Instant,
-        ledger: &mut Ledger<'_>,
+        recorder: &mut Recorder<'_>,
     ) -> Result<(), Stop> {
         let mut total = 0;
         let mut evidence = Vec::new();
@@ -219,7 +224,7 @@ impl Told<'_> {
             HP611 => "new table while running".to_owned(),
             _ => format!("{total} frames intact"),
         };
-        Ok(ledger.good(
+        Ok(recorder.good(
             id,
             Good { summary, agreed: json!({ "frames": total }), evidence: json!({ "runs": evidence }) },
         )?)
@@ -229,14 +234,14 @@ impl Told<'_> {
 // === memory ===
 
 fn take_memory(
-    task: &Task,
+    task: &SessionTask,
     session: Session,
     sharing: Sharing,
-    ledger: &mut Ledger<'_>,
+    recorder: &mut Recorder<'_>,
 ) -> Result<Memory, Stop> {
     let pages = task.files(session).iter().map(|(pages, _)| pages).sum();
     let effect = Step::Reserve { pages, held: task.held_by_mount() };
-    ledger.page_step(HP601, "create the files and map them", effect)?;
+    recorder.page_step(HP601, "create the files and map them", effect)?;
     let refused = |seen: String| {
         // HP501 checks whether pages are available at all.
         Stop::Bad(
@@ -252,7 +257,7 @@ fn take_memory(
         let file =
             HugeFile::new(task.memory.place(session), len).map_err(|error| refused(error.to_string()))?;
         memory.add(file.as_fd(), len, sharing, regions).map_err(|error| {
-            match payers.limit(AccountKind::Reservation) {
+            match payers.limit(HugetlbCounterKind::Reservation) {
                 // A control that could not be run has not failed.
                 Some(limit) if session != Session::Private => {
                     Stop::Bad(HP605, limit.bad("frontend", &error, &payers))
@@ -278,7 +283,7 @@ fn no_pages(error: &io::Error) -> Stop {
     Stop::Bad(HP605, Bad::unknown("the frontend has no pages: see HP502", "the reserved pages", seen))
 }
 
-fn write(memory: &Memory, region: usize, task: &Task) -> Result<(), Stop> {
+fn write(memory: &Memory, region: usize, task: &SessionTask) -> Result<(), Stop> {
     // A place outside of memory is a mistake of this program's own, and shows when the bytes are compared.
     let _ = pattern::write(&region_of(memory, region)?, task.page_bytes(), task.seeds().0);
     Ok(())
@@ -317,7 +322,7 @@ fn facts(file: &impl std::os::fd::AsFd) -> Result<FileFacts, Stop> {
 }
 
 /// HP601 and HP602, as far as this side can tell.
-fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+fn look_at_files(task: &SessionTask, memory: &Memory, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
     let mut all = Vec::new();
     for file in memory.files() {
         all.push(facts(&file)?);
@@ -325,7 +330,7 @@ fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Resul
     let Some(first) = all.first() else { return Ok(()) };
     let agreed = json!({ "device": first.device, "inode": first.inode, "offset": 0 });
     let summary = "same file".to_owned();
-    ledger.good(HP601, Good { summary, agreed, evidence: json!({ "files": all }) })?;
+    recorder.good(HP601, Good { summary, agreed, evidence: json!({ "files": all }) })?;
     let mut pages = Vec::new();
     for mapping in memory.mappings() {
         pages.push(smaps::mapping_at(mapping.address()).map(|facts| facts.page_bytes));
@@ -344,11 +349,11 @@ fn look_at_files(task: &Task, memory: &Memory, ledger: &mut Ledger<'_>) -> Resul
     }
     let summary = format!("{} on both sides", task.size);
     let agreed = json!({ "page_bytes": wanted, "is_hugetlbfs": first.is_hugetlbfs });
-    Ok(ledger.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": pages }) })?)
+    Ok(recorder.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": pages }) })?)
 }
 
 /// HP603: the bytes went both ways, and this side maps huge pages.
-fn look_at_sharing(memory: &Memory, bytes: &Bytes, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+fn look_at_sharing(memory: &Memory, bytes: &Bytes, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
     let Some(mapping) = memory.mappings().next() else { return Ok(()) };
     let facts = smaps::mapping_at(mapping.address());
     holds_pages(&facts).map_err(|bad| Stop::Bad(HP603, bad))?;
@@ -356,7 +361,7 @@ fn look_at_sharing(memory: &Memory, bytes: &Bytes, ledger: &mut Ledger<'_>) -> R
     let numa = numa_maps::nodes_of_mapping_at(mapping.address());
     let evidence = json!({ "smaps": facts, "numa_maps": numa, "bytes_looked_at": bytes.looked_at });
     let summary = "bytes seen both ways".to_owned();
-    Ok(ledger.good(HP603, Good { summary, agreed, evidence })?)
+    Ok(recorder.good(HP603, Good { summary, agreed, evidence })?)
 }
 
 /// A number as JSON readers keep it exact.

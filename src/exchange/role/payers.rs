@@ -10,9 +10,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Task;
-use super::ledger::{Advice, Bad};
-use crate::domain::cgroup::{AccountKind, Charges, Room};
+use super::SessionTask;
+use super::recorder::{Advice, Bad};
+use crate::domain::cgroup::{Charges, HugetlbCounterKind, LimitRoom};
 use crate::domain::size::PageSize;
 use crate::linux::cgroup::Group;
 use crate::linux::errno::named;
@@ -57,13 +57,13 @@ struct Bill {
 
 /// A limit that is in the way.
 pub(super) struct Limit {
-    room: Room,
-    kind: AccountKind,
+    room: LimitRoom,
+    kind: HugetlbCounterKind,
     size: PageSize,
 }
 
 /// Moves this process to its role's cgroup, if it has one.
-pub(super) fn join(task: &Task) -> Result<(), Bad> {
+pub(super) fn join(task: &SessionTask) -> Result<(), Bad> {
     let Some(directory) = task.own_cgroup() else { return Ok(()) };
     let bad = |seen: String| {
         let expected = format!("{directory}/cgroup.procs accepts this process");
@@ -83,7 +83,7 @@ pub(super) fn join(task: &Task) -> Result<(), Bad> {
 
 impl Payers {
     /// As they are now.
-    pub(super) fn now(task: &Task) -> Self {
+    pub(super) fn now(task: &SessionTask) -> Self {
         let payer = |directory: &Option<String>| {
             let directory = directory.clone()?;
             let group = Group::open(Path::new(&directory)).map_err(|error| error.to_string());
@@ -112,9 +112,9 @@ impl Payers {
         Paid { frontend: self.frontend.as_ref().map(bill), backend: self.backend.as_ref().map(bill) }
     }
 
-    /// The limit that leaves this role not one page more in an account; `None` if there is none, or the role has no
+    /// The limit that leaves this role not one page more in an counter; `None` if there is none, or the role has no
     /// separate cgroup.
-    pub(super) fn limit(&self, kind: AccountKind) -> Option<Limit> {
+    pub(super) fn limit(&self, kind: HugetlbCounterKind) -> Option<Limit> {
         let room = self.own.as_ref()?.limits().headroom(self.size, kind).tightest?;
         (room.left < self.size.bytes()).then_some(Limit { room, kind, size: self.size })
     }
@@ -152,14 +152,14 @@ impl Paid {
 impl Limit {
     /// That `role` got none of its pages because of it.
     pub(super) fn bad(&self, role: &str, error: &io::Error, payers: &Payers) -> Bad {
-        let Room { file, limit, usage, .. } = &self.room;
+        let LimitRoom { file, limit, usage, .. } = &self.room;
         let usage = usage.map_or_else(|| "an unknown number".to_owned(), |usage| usage.to_string());
         let seen = format!("{}; {file} is {limit} bytes, with {usage} bytes charged", named(error));
         let remedy = match self.kind {
-            AccountKind::Fault => format!(
+            HugetlbCounterKind::Fault => format!(
                 "raise {file}: a page is charged to the cgroup of the process that touches it first, here the {role}"
             ),
-            AccountKind::Reservation => format!(
+            HugetlbCounterKind::Reservation => format!(
                 "raise {file}: a reservation is charged to the cgroup of the process that maps the file first, here \
                  the {role}"
             ),

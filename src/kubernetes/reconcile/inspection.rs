@@ -14,7 +14,7 @@ use crate::domain::inspect;
 use crate::domain::inspect::kubernetes::{self as cluster, PodUse};
 use crate::domain::inventory::{HugeMount, Inventory, Pool};
 use crate::domain::judge;
-use crate::domain::plan::{Item, Plan};
+use crate::domain::plan::{Plan, PlannedCheck};
 use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
@@ -82,7 +82,7 @@ impl Reconciler {
     /// A size passes by a conclusive probe that is still valid (HP203 is the evidence of it, and mandatory), unless
     /// anything else is worse.
     fn judge(&self, sizes: Vec<PageSize>, nothing_there: Vec<PageSize>, findings: &[Finding]) -> Judged {
-        let evidence = |&size: &PageSize| Item {
+        let evidence = |&size: &PageSize| PlannedCheck {
             id: crate::domain::catalogue::HP203,
             size: Some(size),
             roles: Vec::new(),

@@ -8,7 +8,7 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
 use super::level;
 use super::memory::read_directories;
-use crate::domain::cgroup::{AccountKind, CgroupVersion, Charges, HugetlbCgroup};
+use crate::domain::cgroup::{CgroupVersion, Charges, HugetlbCgroup, HugetlbCounterKind};
 use crate::domain::digits::parse_digits;
 use crate::domain::memory_cgroup::MemoryCgroup;
 use crate::domain::reading::Reading;
@@ -125,7 +125,7 @@ impl Group {
         let root = HostRoot::default();
         let file = |name| self.directory.join(name);
         Charges {
-            bytes: root.number(file(self.version.usage_file(size, AccountKind::Fault))),
+            bytes: root.number(file(self.version.usage_file(size, HugetlbCounterKind::Fault))),
             refused: root
                 .parsed(file(self.version.refusals_file(size)), |text| parse_refusals(self.version, text)),
         }

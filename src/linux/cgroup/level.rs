@@ -1,6 +1,6 @@
 //! The limit files of one group.
 
-use crate::domain::cgroup::{Account, AccountKind, CgroupLevel, CgroupLimit, CgroupVersion};
+use crate::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCounter, HugetlbCounterKind};
 use crate::domain::digits::parse_digits;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
@@ -100,13 +100,17 @@ fn sizes_among(names: &[String]) -> Vec<PageSize> {
 }
 
 fn read_limit(root: &HostRoot, version: CgroupVersion, directory: &str, size: PageSize) -> CgroupLimit {
-    let account = |kind: AccountKind| Account {
+    let counter = |kind: HugetlbCounterKind| HugetlbCounter {
         limit: root.parsed(format!("{directory}/{}", version.limit_file(size, kind)), |text| {
             parse_limit(text, size)
         }),
         usage: root.number(format!("{directory}/{}", version.usage_file(size, kind))),
     };
-    CgroupLimit { size, fault: account(AccountKind::Fault), reservation: account(AccountKind::Reservation) }
+    CgroupLimit {
+        size,
+        fault: counter(HugetlbCounterKind::Fault),
+        reservation: counter(HugetlbCounterKind::Reservation),
+    }
 }
 
 #[cfg(test)]

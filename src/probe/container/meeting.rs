@@ -13,7 +13,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::super::alone::{SLICE, is_passing};
+use super::super::standalone::{SLICE, is_passing};
 use super::super::supervisor::Supervisor;
 use crate::domain::compact::Container;
 use crate::domain::merge::Ending;

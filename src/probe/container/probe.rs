@@ -141,7 +141,7 @@ impl Default for Place {
 mod tests {
     use super::*;
     use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP606, HP607, HP608, HP615};
-    use crate::domain::plan::{Duty, NotRun, Role, Weight};
+    use crate::domain::plan::{NotRun, PlannedWorker, Role, Weight};
     use crate::probe::assignment::Work;
 
     fn probe(pages: u64, need: &[&str]) -> Probe {
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    fn duties(probe: &Probe, id: crate::domain::check::CheckId) -> Vec<Duty> {
+    fn duties(probe: &Probe, id: crate::domain::check::CheckId) -> Vec<PlannedWorker> {
         let plan = probe.plan();
         plan.items.into_iter().find(|item| item.id == id).map(|item| item.roles).unwrap_or_default()
     }
@@ -196,12 +196,13 @@ mod tests {
     fn what_the_pod_cannot_do_is_skipped_and_the_directory_is_what_counts() {
         let probe = probe(4, &[]);
         for (id, role) in [(HP407, Role::Syscalls), (HP508, Role::SysV)] {
-            let [Duty { role: its, not_run: Some(NotRun::Skipped(_)), .. }] = duties(&probe, id)[..] else {
+            let [PlannedWorker { role: its, not_run: Some(NotRun::Skipped(_)), .. }] = duties(&probe, id)[..]
+            else {
                 panic!("{id}")
             };
             assert_eq!(its, role);
         }
-        assert!(matches!(&duties(&probe, HP506)[..], [Duty { not_run: None, .. }]));
+        assert!(matches!(&duties(&probe, HP506)[..], [PlannedWorker { not_run: None, .. }]));
         assert!(duties(&probe, HP509).is_empty());
         let weights: Vec<_> =
             duties(&probe, HP503).into_iter().map(|duty| (duty.role, duty.weight)).collect();
@@ -215,7 +216,7 @@ mod tests {
             duties(&probe, HP601).iter().all(|duty| duty.weight == Weight::Full && duty.not_run.is_none())
         );
         let judged = Probe { judge_syscalls: true, ..probe };
-        assert!(matches!(&duties(&judged, HP407)[..], [Duty { not_run: None, .. }]));
+        assert!(matches!(&duties(&judged, HP407)[..], [PlannedWorker { not_run: None, .. }]));
     }
 
     #[test]
@@ -276,7 +277,10 @@ mod tests {
         for id in crate::domain::peer::PEER {
             let item = plan.items.iter().find(|item| item.id == id).unwrap();
             assert_eq!(item.mandatory, id != HP615, "{id}: frames are not sent");
-            assert!(matches!(&item.roles[..], [Duty { role: Role::Peer, not_run: None, .. }]), "{id}");
+            assert!(
+                matches!(&item.roles[..], [PlannedWorker { role: Role::Peer, not_run: None, .. }]),
+                "{id}"
+            );
         }
         assert!(Container::Frontend.roles().any(|role| role == Role::Peer));
         assert!(!Container::Backend.roles().any(|role| role == Role::Peer));

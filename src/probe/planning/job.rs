@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::assignment::Work;
 use crate::allocation::AllocationTask;
 use crate::domain::check::CheckId;
-use crate::domain::plan::{Duty, Item, NotRun, Role};
+use crate::domain::plan::{NotRun, PlannedCheck, PlannedWorker, Role};
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
 
@@ -48,8 +48,13 @@ pub(super) fn task(request: &Request, role: Role, size: Option<PageSize>, pages:
     }
 }
 
-pub(super) fn item(id: CheckId, size: Option<PageSize>, mandatory: bool, roles: Vec<Duty>) -> Item {
-    Item { id, size, roles, mandatory }
+pub(super) fn item(
+    id: CheckId,
+    size: Option<PageSize>,
+    mandatory: bool,
+    roles: Vec<PlannedWorker>,
+) -> PlannedCheck {
+    PlannedCheck { id, size, roles, mandatory }
 }
 
 pub(super) fn prevented(why: impl Into<String>, remedy: &str) -> NotRun {

@@ -13,7 +13,7 @@ use crate::domain::catalogue::{
 };
 use crate::domain::check::CheckId;
 use crate::domain::peer::PEER;
-use crate::domain::plan::{Duty, NotRun, Plan, Role, Weight, time_for, time_for_steps};
+use crate::domain::plan::{NotRun, Plan, PlannedWorker, Role, Weight, time_for, time_for_steps};
 use crate::domain::request::{PageCount, Request};
 use crate::domain::sharing::Session;
 use crate::exchange::peer;
@@ -35,7 +35,7 @@ pub(super) struct SizePlan<'a> {
     facts: SizeFacts,
     /// Of all that is written and sent between frontend and backend.
     seed: u64,
-    duties: Vec<(Vec<CheckId>, bool, Vec<Duty>)>,
+    duties: Vec<(Vec<CheckId>, bool, Vec<PlannedWorker>)>,
     jobs: Vec<Job>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> SizePlan<'a> {
         }
         // Asked for by name: it is tried whatever the counters say, and the kernel answers.
         let not_run = self.facts.captured.clone().or_else(|| self.facts.directory_unfit.clone());
-        let duty = Duty { role: Role::Need, weight: Weight::Full, not_run };
+        let duty = PlannedWorker { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
             let task =
                 AllocationTask { need: needs, need_of_roles: of_roles, ..self.task(Role::Need, PAGES) };
@@ -149,8 +149,8 @@ impl<'a> SizePlan<'a> {
         for id in SHARING {
             let mut duties = Vec::new();
             for (session, duty) in planned.iter().filter(|(session, _)| session.checks().contains(&id)) {
-                duties.push(Duty { role: Role::Frontend(*session), ..duty.clone() });
-                duties.push(Duty { role: Role::Backend(*session), ..duty.clone() });
+                duties.push(PlannedWorker { role: Role::Frontend(*session), ..duty.clone() });
+                duties.push(PlannedWorker { role: Role::Backend(*session), ..duty.clone() });
             }
             let mandatory = catalogue::find(id).is_some_and(|check| check.mandatory);
             self.duties.push((vec![id], mandatory, duties));
@@ -158,7 +158,7 @@ impl<'a> SizePlan<'a> {
     }
 
     /// The duty of either worker of a session, and the job of both unless something keeps them from running.
-    fn session(&mut self, session: Session) -> Duty {
+    fn session(&mut self, session: Session) -> PlannedWorker {
         let uses_directory = session.uses_directory();
         let (weight, unfit) = match &self.request.directory {
             Some(_) if !uses_directory => (Weight::Advisory, None),
@@ -179,7 +179,7 @@ impl<'a> SizePlan<'a> {
         });
         if let (None, Ok(pages)) = (&not_run, &pages) {
             let task = |role| {
-                Work::Exchange(exchange::Task {
+                Work::Exchange(exchange::SessionTask {
                     role,
                     size: self.facts.size,
                     pages: *pages,
@@ -193,7 +193,7 @@ impl<'a> SizePlan<'a> {
             let workers = vec![task(Role::Frontend(session)), task(Role::Backend(session))];
             self.jobs.push(Job { workers, time: time_for_steps(self.facts.size, *pages) });
         }
-        Duty { role: Role::Frontend(session), weight, not_run }
+        PlannedWorker { role: Role::Frontend(session), weight, not_run }
     }
 
     /// Whether the request says which role takes pages, each in a separate cgroup, and the backend takes none:
@@ -216,13 +216,13 @@ impl<'a> SizePlan<'a> {
             let (size, memory, seed) = (facts.size, self.memory(), self.seed);
             let pages = (*pages).min(facts.room_of_roles).max(1);
             let cgroup = facts.cgroups.frontend.clone();
-            let task = peer::Task { size, pages, memory, seed, cgroup, peer: under_test.clone() };
+            let task = peer::PeerTask { size, pages, memory, seed, cgroup, peer: under_test.clone() };
             let time = time_for(size, pages.saturating_mul(2)).saturating_add(task.time());
             self.jobs.push(Job { workers: vec![Work::Peer(task)], time });
         }
         let transmits = under_test.transmit > 0;
         for id in PEER {
-            let duty = Duty { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
+            let duty = PlannedWorker { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
             // Nothing else tells whether the peer takes these pages: what it leaves untold is unfacts.
             self.duties.push((vec![id], id != HP615 || transmits, vec![duty]));
         }
@@ -253,7 +253,7 @@ impl<'a> SizePlan<'a> {
     }
 
     /// A worker's duty, and its job unless something keeps it from running.
-    fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> Duty {
+    fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> PlannedWorker {
         let pages = self.pages(role == Role::Hugetlbfs).clone();
         let not_run = not_run.or_else(|| pages.clone().err());
         if let (None, Ok(pages)) = (&not_run, &pages) {
@@ -261,7 +261,7 @@ impl<'a> SizePlan<'a> {
             // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
             self.jobs.push(Job::alone(task, time_for_steps(self.facts.size, *pages)));
         }
-        Duty { role, weight, not_run }
+        PlannedWorker { role, weight, not_run }
     }
 
     fn task(&self, role: Role, pages: u64) -> AllocationTask {

@@ -1,7 +1,7 @@
 //! How many pages there are to try with.
 
 use super::job::prevented;
-use crate::domain::cgroup::{AccountKind, HugetlbCgroup};
+use crate::domain::cgroup::{HugetlbCgroup, HugetlbCounterKind};
 use crate::domain::inventory::{Inventory, Pool};
 use crate::domain::memory_cgroup::{MemoryCgroup, Reclaim};
 use crate::domain::plan::NotRun;
@@ -89,5 +89,5 @@ pub(super) fn room_in_memory(cgroup: &Reading<MemoryCgroup>, size: PageSize) -> 
 /// Whole pages that the limits of a cgroup, and of those above it, leave, as far as they are known.
 pub(super) fn room_in(cgroup: &HugetlbCgroup, size: PageSize) -> u64 {
     let left = |kind| cgroup.headroom(size, kind).tightest.map_or(u64::MAX, |room| room.left);
-    left(AccountKind::Fault).min(left(AccountKind::Reservation)) / size.bytes()
+    left(HugetlbCounterKind::Fault).min(left(HugetlbCounterKind::Reservation)) / size.bytes()
 }

@@ -3,7 +3,7 @@
 use super::one_size::SHARING;
 use super::*;
 use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
-use crate::domain::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup};
+use crate::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup, HugetlbCounter};
 use crate::domain::check::CheckId;
 use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
 use crate::domain::peer::{PEER, Peer};
@@ -65,8 +65,8 @@ fn with_directory(mut inventory: Inventory, its: &str) -> Inventory {
 }
 
 fn with_limits(mut inventory: Inventory, fault: u64, reservation: u64) -> Inventory {
-    let account = |limit| Account { limit: Reading::Known(Some(limit)), usage: Reading::Known(0) };
-    let limit = CgroupLimit { size: size("2Mi"), fault: account(fault), reservation: account(reservation) };
+    let counter = |limit| HugetlbCounter { limit: Reading::Known(Some(limit)), usage: Reading::Known(0) };
+    let limit = CgroupLimit { size: size("2Mi"), fault: counter(fault), reservation: counter(reservation) };
     inventory.cgroup = Reading::Known(HugetlbCgroup {
         version: CgroupVersion::V2,
         path: "/a".to_owned(),
@@ -94,7 +94,7 @@ fn tasks(jobs: &[Job]) -> impl Iterator<Item = &AllocationTask> {
     })
 }
 
-fn find(plan: &Plan, id: CheckId) -> &Item {
+fn find(plan: &Plan, id: CheckId) -> &PlannedCheck {
     plan.items.iter().find(|item| item.id == id).unwrap_or_else(|| panic!("{id} is not planned"))
 }
 

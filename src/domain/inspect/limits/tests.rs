@@ -1,6 +1,6 @@
 //! HP401 and HP402 are seen to come out in each of their ways.
 
-use super::super::super::cgroup::{Account, CgroupLevel, CgroupLimit, CgroupVersion};
+use super::super::super::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCounter};
 use super::super::super::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use super::super::super::role_cgroups::{RoleCgroup, RoleCgroups};
 use super::*;
@@ -27,13 +27,13 @@ fn inventory(total: u64, cgroup: Reading<HugetlbCgroup>) -> Inventory {
     Inventory { pools: Reading::Known(vec![pool]), cgroup, ..Inventory::default() }
 }
 
-fn account(limit_pages: Option<u64>, used_pages: u64) -> Account {
+fn counter(limit_pages: Option<u64>, used_pages: u64) -> HugetlbCounter {
     let limit = limit_pages.map(|pages| pages * PAGE);
-    Account { limit: Reading::Known(limit), usage: Reading::Known(used_pages * PAGE) }
+    HugetlbCounter { limit: Reading::Known(limit), usage: Reading::Known(used_pages * PAGE) }
 }
 
-/// A group with these accounts, below a root of v2 without files.
-fn group(fault: Account, reservation: Account, complete: bool) -> Reading<HugetlbCgroup> {
+/// A group with these counters, below a root of v2 without files.
+fn group(fault: HugetlbCounter, reservation: HugetlbCounter, complete: bool) -> Reading<HugetlbCgroup> {
     let limit = CgroupLimit { size: size(), fault, reservation };
     Reading::Known(HugetlbCgroup {
         version: CgroupVersion::V2,
@@ -83,7 +83,7 @@ fn room_is_judged_by_the_need_or_else_by_the_steps_and_the_free_pages() {
         (Some(0), 0, 0, &["2Mi=1"], Fail, "this cgroup may use 0 of the 1 pages needed"),
         (Some(0), 0, 0, &[], Skip, "there is no page of this size"),
     ] {
-        let inventory = inventory(free, group(account(limit, used), account(None, 0), true));
+        let inventory = inventory(free, group(counter(limit, used), counter(None, 0), true));
         let [fault, _] = findings(&inventory, need);
         assert_eq!(
             (fault.outcome, fault.summary.as_str()),
@@ -95,7 +95,7 @@ fn room_is_judged_by_the_need_or_else_by_the_steps_and_the_free_pages() {
 
 #[test]
 fn the_reservation_limit_is_judged_for_itself() {
-    let inventory = inventory(508, group(account(None, 0), account(Some(8), 5), true));
+    let inventory = inventory(508, group(counter(None, 0), counter(Some(8), 5), true));
     let [fault, reservation] = findings(&inventory, &["2Mi=4"]);
     assert_eq!((fault.outcome, reservation.outcome), (Pass, Fail));
     assert_eq!(reservation.summary, "this cgroup may reserve 3 of the 4 pages needed");
@@ -123,15 +123,16 @@ fn limits_that_cannot_be_read_are_unknown() {
             assert_eq!(finding.outcome, Unknown);
         }
     }
-    let garbage = Account { limit: Reading::Malformed("max holds 'x'".into()), usage: Reading::Known(0) };
-    let [fault, reservation] = findings(&inventory(508, group(garbage.clone(), account(None, 0), true)), &[]);
+    let garbage =
+        HugetlbCounter { limit: Reading::Malformed("max holds 'x'".into()), usage: Reading::Known(0) };
+    let [fault, reservation] = findings(&inventory(508, group(garbage.clone(), counter(None, 0), true)), &[]);
     assert_eq!((fault.outcome, reservation.outcome), (Unknown, Pass));
     assert_eq!(fault.summary, "the fault limit is not known: max holds 'x'");
 }
 
 #[test]
 fn a_limit_that_is_known_to_be_too_tight_fails_whatever_else_is_not_known() {
-    let Reading::Known(mut cgroup) = group(account(Some(0), 0), account(None, 0), true) else {
+    let Reading::Known(mut cgroup) = group(counter(Some(0), 0), counter(None, 0), true) else {
         unreachable!()
     };
     cgroup.levels.push(CgroupLevel { directory: "/x".into(), sizes: Reading::Unreadable("EACCES".into()) });
@@ -142,7 +143,7 @@ fn a_limit_that_is_known_to_be_too_tight_fails_whatever_else_is_not_known() {
 #[test]
 fn what_a_container_cannot_see_above_itself_is_said() {
     let [fault, reservation] =
-        findings(&inventory(8, group(account(Some(8), 0), account(None, 0), false)), &["2Mi=8"]);
+        findings(&inventory(8, group(counter(Some(8), 0), counter(None, 0), false)), &["2Mi=8"]);
     assert_eq!(fault.summary, "room for 8 pages, as far as parent cgroups are visible from here");
     assert_eq!(reservation.summary, "no cgroup limit, as far as parent cgroups are visible from here");
     assert_eq!(fault.evidence.get("complete"), Some(&false.into()));
@@ -150,7 +151,7 @@ fn what_a_container_cannot_see_above_itself_is_said() {
 
 #[test]
 fn pools_that_are_not_known_do_not_silence_a_limit() {
-    let cgroup = group(account(Some(0), 0), account(Some(4), 0), true);
+    let cgroup = group(counter(Some(0), 0), counter(Some(4), 0), true);
     let inventory = Inventory { pools: Reading::Unreadable("EACCES".into()), cgroup, ..Inventory::default() };
     let [fault, reservation] = findings(&inventory, &[]);
     assert_eq!((fault.outcome, reservation.outcome), (Fail, Pass));
@@ -158,7 +159,7 @@ fn pools_that_are_not_known_do_not_silence_a_limit() {
 
 #[test]
 fn each_role_pays_for_its_own_need() {
-    let cgroup = |pages| group(account(Some(pages), 0), account(None, 0), true).known().unwrap().clone();
+    let cgroup = |pages| group(counter(Some(pages), 0), counter(None, 0), true).known().unwrap().clone();
     let role = |pages| RoleCgroup { hugetlb: cgroup(pages), memory: Reading::Absent };
     let need = |text: &str| vec![text.parse().unwrap()];
     for (frontend, backend, outcome, summary) in [
@@ -214,7 +215,7 @@ fn memory_without_stat(limit_pages: u64, used: u64) -> Reading<MemoryCgroup> {
 
 #[test]
 fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
-    let unlimited = || group(account(None, 0), account(None, 0), true);
+    let unlimited = || group(counter(None, 0), counter(None, 0), true);
     for (memory, swap, need, outcome, summary) in [
         (Reading::Absent, 0, Some("2Mi=48"), Pass, "no cgroup limit"),
         (memory(None, 5, 0, 0), 0, Some("2Mi=48"), Pass, "no memory limit"),
@@ -260,12 +261,12 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
 
 #[test]
 fn all_sizes_count_against_one_memory_limit_and_the_worse_limit_is_told() {
-    let mut both = inventory(64, group(account(Some(4), 0), account(None, 0), true));
+    let mut both = inventory(64, group(counter(Some(4), 0), counter(None, 0), true));
     both.memory_cgroup = memory(Some(600), 0, 0, 0);
     both.limits.swap_bytes = Reading::Known(0);
     let [fault, _] = findings(&both, &["2Mi=8"]);
     assert!(fault.summary.contains("this cgroup may use 4 of the 8 pages"), "{fault:?}");
-    both.cgroup = group(account(None, 0), account(None, 0), true);
+    both.cgroup = group(counter(None, 0), counter(None, 0), true);
     assert_eq!(findings(&both, &["2Mi=64", "1Gi=1"])[0].outcome, Pass);
     assert_eq!(findings(&both, &["2Mi=64", "1Gi=2"])[0].outcome, Fail);
     // Without a hugetlb controller the memory limit is there all the same.

@@ -13,26 +13,26 @@ use crate::domain::sharing::Session;
 use crate::domain::size::{HugeLen, PageSize};
 use crate::exchange::channel::Channel;
 use crate::exchange::frontend::{FrontendError, Memory};
-use crate::exchange::role::Task;
-use crate::exchange::role::ledger::{Bad, Good, Ledger};
+use crate::exchange::role::SessionTask;
+use crate::exchange::role::recorder::{Bad, Good, Recorder};
 use crate::linux::errno::named;
 use crate::linux::map::Sharing;
 use crate::linux::pattern;
 
 /// A private mapping: what is written there must not reach the backend, nor the other way round.
 pub(super) fn private(
-    task: &Task,
+    task: &SessionTask,
     session: Session,
     channel: Channel,
-    ledger: &mut Ledger<'_>,
+    recorder: &mut Recorder<'_>,
 ) -> Result<(), Stop> {
     let deadline = task.deadline();
-    let memory = take_memory(task, session, Sharing::Private, ledger)?;
-    ledger.step(HP608, "take the pages and write to them")?;
+    let memory = take_memory(task, session, Sharing::Private, recorder)?;
+    recorder.step(HP608, "take the pages and write to them")?;
     memory.mappings().try_for_each(populate).map_err(|error| no_pages(&error))?;
     write(&memory, 0, task)?;
     let mut frontend = begin(channel, deadline).map_err(|error| ended(HP608, error))?;
-    ledger.step(HP608, "send a table of 1 region(s)")?;
+    recorder.step(HP608, "send a table of 1 region(s)")?;
     let (table, fds) = memory.table(1);
     frontend.set_memory(&table, &fds).map_err(|error| match error {
         // Because it sees what it must not, or has no page to look: the backend's own part says which.
@@ -52,18 +52,18 @@ pub(super) fn private(
     }
     let agreed = json!({ "files": identities(&memory)? });
     let summary = Session::Private.in_short().to_owned();
-    Ok(ledger.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
+    Ok(recorder.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
 }
 
 /// Ordinary pages: they must be refused.
-pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> Result<(), Stop> {
+pub(super) fn small(task: &SessionTask, channel: Channel, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
     const BYTES: u64 = 1 << 20;
     let deadline = task.deadline();
     let no_memory = |call: &str, error: io::Error| {
         let seen = format!("{call}: {}", named(&error));
         Stop::Bad(HP609, Bad::unknown("no memory of small pages is available", "a memfd of 1 MiB", seen))
     };
-    ledger.step(HP609, "send a memfd of 4 KiB pages")?;
+    recorder.step(HP609, "send a memfd of 4 KiB pages")?;
     let file = memfd_create(c"hugeprobe-small", MFdFlags::MFD_CLOEXEC);
     let file: OwnedFd = file.map_err(|errno| no_memory("memfd_create", errno.into()))?;
     ftruncate(&file, 1 << 20).map_err(|errno| no_memory("ftruncate", errno.into()))?;
@@ -78,7 +78,7 @@ pub(super) fn small(task: &Task, channel: Channel, ledger: &mut Ledger<'_>) -> R
         Err(error @ (FrontendError::Refused { .. } | FrontendError::HungUp(_))) => {
             let summary = Session::Small.in_short().to_owned();
             let evidence = json!({ "answer": error.to_string() });
-            Ok(ledger.good(HP609, Good { summary, agreed: json!({ "refused": true }), evidence })?)
+            Ok(recorder.good(HP609, Good { summary, agreed: json!({ "refused": true }), evidence })?)
         }
         Err(error) => Err(ended(HP609, error)),
         Ok(()) => {

@@ -7,7 +7,7 @@ use crate::domain::catalogue::{HP301, HP401, HP501, HP601, HP604, HP606, HP609};
 use crate::domain::check::Verdict;
 use crate::domain::judge::judge;
 use crate::domain::part::Part;
-use crate::domain::plan::{Duty, Weight};
+use crate::domain::plan::{PlannedWorker, Weight};
 use crate::domain::request::{Request, Workload};
 use crate::domain::sharing::{AGREED, Session};
 use crate::probe::assignment::Work;
@@ -122,7 +122,7 @@ fn each_word_that_is_left_out_keeps_it_from_passing() {
         let findings = concluded(&fewer, &backend);
         let role = gone.role;
         // What is not in the directory is advice: a warning at most.
-        let full = |duty: &Duty| duty.role == role && duty.weight == Weight::Full;
+        let full = |duty: &PlannedWorker| duty.role == role && duty.weight == Weight::Full;
         let counts = probe().plan().items.iter().flat_map(|item| &item.roles).any(full);
         let expected = if counts { Verdict::Unknown } else { Verdict::Warn };
         assert_eq!(verdict(&findings), expected, "{role}");

@@ -10,7 +10,7 @@ use super::check::Outcome;
 /// One thing that has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Said {
+pub enum SessionEvent {
     /// Features were agreed on.
     Negotiated(Negotiated),
     /// The frontend's memory has this region.
@@ -153,15 +153,22 @@ mod tests {
     #[test]
     fn every_line_survives_its_own_text() {
         for said in [
-            Said::Negotiated(Negotiated { features: vec!["VERSION_1".into()], ..Negotiated::default() }),
-            Said::Placed(Placed { index: 1, nodes: vec![(0, 2)], unknown: None }),
-            Said::Started { vring: 1 },
-            Said::Traffic(Traffic { sent: u64::MAX, looked: Some(Looked::default()), ..Traffic::default() }),
-            Said::Ended { outcome: Outcome::Fail, text: "a\nb".into() },
+            SessionEvent::Negotiated(Negotiated {
+                features: vec!["VERSION_1".into()],
+                ..Negotiated::default()
+            }),
+            SessionEvent::Placed(Placed { index: 1, nodes: vec![(0, 2)], unknown: None }),
+            SessionEvent::Started { vring: 1 },
+            SessionEvent::Traffic(Traffic {
+                sent: u64::MAX,
+                looked: Some(Looked::default()),
+                ..Traffic::default()
+            }),
+            SessionEvent::Ended { outcome: Outcome::Fail, text: "a\nb".into() },
         ] {
             let line = serde_json::to_string(&said).unwrap();
             assert!(!line.contains('\n'));
-            assert_eq!(serde_json::from_str::<Said>(&line).unwrap(), said);
+            assert_eq!(serde_json::from_str::<SessionEvent>(&line).unwrap(), said);
         }
     }
 }

@@ -4,11 +4,12 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::{
-    Mode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region, unknown,
+    BackendMode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region,
+    unknown,
 };
-use crate::domain::alone::{Negotiated, RoundTrips, Said, Traffic};
 use crate::domain::sharing::Session;
 use crate::domain::size::HugeLen;
+use crate::domain::standalone::{Negotiated, RoundTrips, SessionEvent, Traffic};
 use crate::exchange::channel::Channel;
 use crate::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
 use crate::exchange::table::FileFacts;
@@ -20,14 +21,14 @@ use crate::linux::map::Sharing;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a session. The sentence that it ended with, if it went well.
-pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) -> Result<String, Stop> {
+pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let deadline = deadline(task.millis);
     // Before the backend gets any message: it does not need to know whether there are pages.
     let memory = memory(task)?;
     channel.set_deadline(deadline);
     let mut frontend = Frontend::new(channel, PATIENCE).map_err(ended)?;
     let agreed = *frontend.negotiated();
-    say(&Said::Negotiated(Negotiated {
+    say(&SessionEvent::Negotiated(Negotiated {
         features: features(agreed.features),
         protocol_features: protocol_features(agreed.protocol_features),
         queue_pairs: agreed.queue_pairs,
@@ -46,16 +47,16 @@ pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) ->
     let mut areas = memory.areas(memory.regions());
     let mut pair = Pair::largest(&mut areas, agreed.features).map_err(unknown)?;
     frontend.start(&pair).map_err(ended)?;
-    (0..2).try_for_each(|vring| say(&Said::Started { vring }))?;
+    (0..2).try_for_each(|vring| say(&SessionEvent::Started { vring }))?;
     let job = Job {
         seed: SEED,
         frames: task.frames,
         length: task.frame_bytes,
         peer: match task.peer {
-            Mode::Echo => Peer::Echoes,
-            Mode::Sink => Peer::Sinks,
-            Mode::Source => Peer::Sends,
-            Mode::Bounce => Peer::Wants,
+            BackendMode::Echo => Peer::Echoes,
+            BackendMode::Sink => Peer::Sinks,
+            BackendMode::Source => Peer::Sends,
+            BackendMode::Bounce => Peer::Wants,
         },
         window: task.window,
         waiting: match task.wait {
@@ -66,7 +67,7 @@ pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) ->
     };
     let outcome = pair.run(&job, frontend.channel(), deadline).map_err(ended)?;
     let came = outcome.tally.ours() + outcome.tally.foreign;
-    say(&Said::Traffic(Traffic {
+    say(&SessionEvent::Traffic(Traffic {
         sent: outcome.sent,
         sent_bytes: outcome.sent.saturating_mul(task.frame_bytes as u64),
         received: came,
@@ -76,16 +77,16 @@ pub(super) fn run(task: &super::Frontend, mut channel: Channel, say: Say<'_>) ->
         nanos: outcome.nanos,
     }))?;
     if let Some(round_trips) = round_trips(&outcome) {
-        say(&Said::RoundTrips(round_trips))?;
+        say(&SessionEvent::RoundTrips(round_trips))?;
     }
     let text = judge(task, &outcome)?;
     frontend.stop(&pair).map_err(ended)?;
-    (0..2).try_for_each(|vring| say(&Said::Stopped { vring }))?;
+    (0..2).try_for_each(|vring| say(&SessionEvent::Stopped { vring }))?;
     Ok(text)
 }
 
 /// Pages, mapped and taken.
-fn memory(task: &super::Frontend) -> Result<Memory, Stop> {
+fn memory(task: &super::FrontendTask) -> Result<Memory, Stop> {
     let mut memory = Memory::default();
     let files = match task.pages {
         0 | 1 => vec![1],
@@ -122,9 +123,9 @@ fn look_at(memory: &Memory, say: Say<'_>) -> Result<(), Stop> {
     for (index, (given, fd)) in regions.iter().zip(fds).enumerate() {
         let facts = FileFacts::of(&fd).map_err(|(call, errno)| unknown(format!("{call}: {errno}")))?;
         if let Some(facts) = facts {
-            say(&Said::Region(region(1, index, given.bytes, given.guest, &facts)))?;
+            say(&SessionEvent::Region(region(1, index, given.bytes, given.guest, &facts)))?;
         }
-        say(&Said::Placed(placed(index, given.user)))?;
+        say(&SessionEvent::Placed(placed(index, given.user)))?;
     }
     Ok(())
 }
@@ -138,7 +139,7 @@ fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
 }
 
 /// What the outcome means for the peer that was stated.
-fn judge(task: &super::Frontend, outcome: &Outcome) -> Result<String, Stop> {
+fn judge(task: &super::FrontendTask, outcome: &Outcome) -> Result<String, Stop> {
     let (frames, tally) = (task.frames, outcome.tally);
     let bad = tally.altered + tally.doubled;
     let foreign = match tally.foreign {
@@ -146,8 +147,10 @@ fn judge(task: &super::Frontend, outcome: &Outcome) -> Result<String, Stop> {
         foreign => format!("; {foreign} frames arrived that are not hugeprobe's"),
     };
     match task.peer {
-        Mode::Sink if outcome.finished => Ok(format!("the backend accepted {frames} frames")),
-        Mode::Sink => Err(fail(format!("the backend accepted {} of {frames} frames in time", outcome.sent))),
+        BackendMode::Sink if outcome.finished => Ok(format!("the backend accepted {frames} frames")),
+        BackendMode::Sink => {
+            Err(fail(format!("the backend accepted {} of {frames} frames in time", outcome.sent)))
+        }
         _ if tally.is_whole(frames) => {
             Ok(format!("{frames} frames came back, each exactly once and unchanged"))
         }
@@ -180,8 +183,8 @@ mod tests {
     use crate::exchange::role::Source;
 
     /// What is said of ten frames of which these came.
-    fn said(peer: Mode, tally: Tally) -> String {
-        let task = super::super::Frontend {
+    fn said(peer: BackendMode, tally: Tally) -> String {
+        let task = super::super::FrontendTask {
             size: PageSize::from_bytes(2 << 20).unwrap(),
             pages: 1,
             memory: Source::Memfd,
@@ -218,7 +221,7 @@ mod tests {
                 "of 10 frames, 1 came back altered, 0 twice, 9 not at all; 1 frames arrived that are not hugeprobe's",
             ),
         ] {
-            assert_eq!(said(Mode::Source, tally), expected);
+            assert_eq!(said(BackendMode::Source, tally), expected);
         }
     }
 }

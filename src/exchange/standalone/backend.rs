@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::{
-    FOR_EVER, Mode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features,
-    region, unknown,
+    BackendMode, FOR_EVER, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed,
+    protocol_features, region, unknown,
 };
-use crate::domain::alone::{Negotiated, Said, Traffic};
+use crate::domain::standalone::{Negotiated, SessionEvent, Traffic};
 use crate::exchange::backend::{
     self, Backend, End, FEATURES, Options, PROTOCOL_FEATURES, Report, Traffic as Counted, Watch, Work,
 };
@@ -25,7 +25,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 const TABLES: u64 = 16;
 
 /// Serves a session. The sentence that it ended with, if it went well.
-pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
+pub(super) fn run(task: &super::BackendTask, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let heard = RefCell::default();
     let mut looker = Looker { heard: &heard, tables: 0 };
     let options = Options {
@@ -35,7 +35,7 @@ pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Resu
         protocol_features: PROTOCOL_FEATURES,
     };
     let mut backend = Backend::new(channel, options, &mut looker);
-    if let (Mode::Echo | Mode::Sink, Some(frames)) = (task.mode, task.frames) {
+    if let (BackendMode::Echo | BackendMode::Sink, Some(frames)) = (task.mode, task.frames) {
         backend.set_limit(frames);
     }
     match task.wait {
@@ -53,14 +53,14 @@ pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Resu
         let report = backend.report();
         let now = negotiated(&report);
         if now != agreed && !heard.borrow().is_empty() {
-            say(&Said::Negotiated(now.clone()))?;
+            say(&SessionEvent::Negotiated(now.clone()))?;
             agreed = now;
         }
         for said in heard.take() {
             say(&said)?;
         }
         if clock.took(&report, begin) {
-            say(&Said::Traffic(traffic(&report, clock.nanos())))?;
+            say(&SessionEvent::Traffic(traffic(&report, clock.nanos())))?;
         }
         if !is_enough && has_enough(task, &report) {
             is_enough = true;
@@ -72,44 +72,44 @@ pub(super) fn run(task: &super::Backend, channel: Channel, say: Say<'_>) -> Resu
         }
     };
     for (index, region) in backend.table().regions().iter().enumerate() {
-        say(&Said::Placed(placed(index, region.mapping().address())))?;
+        say(&SessionEvent::Placed(placed(index, region.mapping().address())))?;
     }
-    say(&Said::Traffic(traffic(&report, clock.nanos())))?;
+    say(&SessionEvent::Traffic(traffic(&report, clock.nanos())))?;
     judge(task, end.map_err(fail)?, &report)
 }
 
-fn work(task: &super::Backend) -> Work {
+fn work(task: &super::BackendTask) -> Work {
     let tracker = || Tracker::new(SEED);
     let source = || Source::new(SEED, task.frame_bytes);
     let frames = task.frames.unwrap_or(u64::MAX);
     match task.mode {
-        Mode::Echo => Work::Echo,
-        Mode::Sink => Work::Sink(Some(tracker())),
-        Mode::Source => Work::Source { source: source(), frames, returns: None },
-        Mode::Bounce => Work::Source { source: source(), frames, returns: Some(tracker()) },
+        BackendMode::Echo => Work::Echo,
+        BackendMode::Sink => Work::Sink(Some(tracker())),
+        BackendMode::Source => Work::Source { source: source(), frames, returns: None },
+        BackendMode::Bounce => Work::Source { source: source(), frames, returns: Some(tracker()) },
     }
 }
 
-fn has_enough(task: &super::Backend, report: &Report) -> bool {
+fn has_enough(task: &super::BackendTask, report: &Report) -> bool {
     task.frames.is_some_and(|frames| done(task, report) >= frames)
 }
 
 /// The frames that count towards `frames`.
-fn done(task: &super::Backend, report: &Report) -> u64 {
+fn done(task: &super::BackendTask, report: &Report) -> u64 {
     match task.mode {
-        Mode::Echo | Mode::Source => report.traffic.sent,
-        Mode::Sink => report.traffic.received,
-        Mode::Bounce => report.tally.map_or(0, |tally| tally.ours()),
+        BackendMode::Echo | BackendMode::Source => report.traffic.sent,
+        BackendMode::Sink => report.traffic.received,
+        BackendMode::Bounce => report.tally.map_or(0, |tally| tally.ours()),
     }
 }
 
-fn judge(task: &super::Backend, end: End, report: &Report) -> Result<String, Stop> {
+fn judge(task: &super::BackendTask, end: End, report: &Report) -> Result<String, Stop> {
     let count = done(task, report);
     let what = match task.mode {
-        Mode::Echo => "frames sent back",
-        Mode::Sink => "frames received",
-        Mode::Source => "frames sent",
-        Mode::Bounce => "frames sent and received back",
+        BackendMode::Echo => "frames sent back",
+        BackendMode::Sink => "frames received",
+        BackendMode::Source => "frames sent",
+        BackendMode::Bounce => "frames sent and received back",
     };
     let how = match end {
         End::Closed => "the frontend stopped its rings and closed the connection",
@@ -145,7 +145,7 @@ fn traffic(report: &Report, nanos: u64) -> Traffic {
 
 /// Notes what happens to memory and vrings. It is said after the slice: features are known then.
 struct Looker<'h> {
-    heard: &'h RefCell<Vec<Said>>,
+    heard: &'h RefCell<Vec<SessionEvent>>,
     tables: u64,
 }
 
@@ -167,7 +167,7 @@ impl Watch for Looker<'_> {
             for (index, held) in table.regions().iter().enumerate() {
                 let (given, facts) = (held.given(), held.facts());
                 let region = region(self.tables, index, given.bytes, given.guest, facts);
-                self.heard.borrow_mut().push(Said::Region(region));
+                self.heard.borrow_mut().push(SessionEvent::Region(region));
             }
         }
         Ok(())
@@ -175,13 +175,13 @@ impl Watch for Looker<'_> {
 
     fn starting(&mut self, vring: u32) {
         if self.tables <= TABLES {
-            self.heard.borrow_mut().push(Said::Started { vring });
+            self.heard.borrow_mut().push(SessionEvent::Started { vring });
         }
     }
 
     fn stopping(&mut self, vring: u32, _: &backend::Traffic) {
         if self.tables <= TABLES {
-            self.heard.borrow_mut().push(Said::Stopped { vring });
+            self.heard.borrow_mut().push(SessionEvent::Stopped { vring });
         }
     }
 }

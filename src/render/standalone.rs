@@ -4,16 +4,16 @@ use std::io::{self, Write};
 
 use super::style::{DIM, Style, outcome_color};
 use super::text::clean;
-use crate::domain::alone::{Negotiated, Placed, Region, RoundTrips, Said, Traffic};
 use crate::domain::check::Outcome;
 use crate::domain::size::{PageSize, human_bytes};
+use crate::domain::standalone::{Negotiated, Placed, Region, RoundTrips, SessionEvent, Traffic};
 
 /// Columns of the first word of a line.
 const LABEL: usize = 12;
 
 /// Writes the lines.
 #[derive(Debug)]
-pub struct Teller<W> {
+pub struct EventPrinter<W> {
     out: W,
     style: Style,
     /// The counts that were last shown.
@@ -21,9 +21,9 @@ pub struct Teller<W> {
     page_bytes: Vec<u64>,
 }
 
-// === impl Teller ===
+// === impl EventPrinter ===
 
-impl<W: Write> Teller<W> {
+impl<W: Write> EventPrinter<W> {
     /// Lines on `out`.
     pub fn new(out: W, style: Style) -> Self {
         Self { out, style, traffic: None, page_bytes: Vec::new() }
@@ -45,34 +45,34 @@ impl<W: Write> Teller<W> {
         self.out.flush()
     }
 
-    /// What the role said.
+    /// What the role event.
     ///
     /// # Errors
     ///
     /// What `out` answered.
-    pub fn said(&mut self, said: &Said) -> io::Result<()> {
-        match said {
-            Said::Negotiated(agreed) => self.line("negotiated", &negotiated(agreed)),
-            Said::Region(told) => {
-                if told.index == 0 {
+    pub fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
+        match event {
+            SessionEvent::Negotiated(agreed) => self.line("negotiated", &negotiated(agreed)),
+            SessionEvent::Region(region) => {
+                if region.index == 0 {
                     self.page_bytes.clear();
                 }
-                self.page_bytes.push(told.page_bytes);
-                self.line(&format!("region {}", told.index), &region(told))
+                self.page_bytes.push(region.page_bytes);
+                self.line(&format!("region {}", region.index), &region_text(region))
             }
-            Said::Placed(told) => self.line(&format!("region {}", told.index), &placed(told)),
-            Said::Started { vring } => {
+            SessionEvent::Placed(region) => self.line(&format!("region {}", region.index), &placed(region)),
+            SessionEvent::Started { vring } => {
                 self.line(&format!("vring {vring}"), &format!("runs, {}", way(*vring)))
             }
-            Said::Stopped { vring } => self.line(&format!("vring {vring}"), "stopped"),
-            // The last line may say again what the one before it said.
-            Said::Traffic(told) if self.traffic == Some(*told) => Ok(()),
-            Said::Traffic(told) => {
-                self.traffic = Some(*told);
-                self.line("frames", &traffic(told))
+            SessionEvent::Stopped { vring } => self.line(&format!("vring {vring}"), "stopped"),
+            // The last line may say again what the one before it event.
+            SessionEvent::Traffic(region) if self.traffic == Some(*region) => Ok(()),
+            SessionEvent::Traffic(region) => {
+                self.traffic = Some(*region);
+                self.line("frames", &traffic(region))
             }
-            Said::RoundTrips(told) => self.line("round trip", &round_trips(told)),
-            Said::Ended { outcome, text } => self.end(*outcome, text),
+            SessionEvent::RoundTrips(region) => self.line("round trip", &round_trips(region)),
+            SessionEvent::Ended { outcome, text } => self.end(*outcome, text),
         }
     }
 
@@ -103,8 +103,8 @@ fn negotiated(agreed: &Negotiated) -> String {
     )
 }
 
-fn region(told: &Region) -> String {
-    let Region { table, index: _, bytes, page_bytes, is_hugetlbfs, guest, inode } = told;
+fn region_text(region: &Region) -> String {
+    let Region { table, index: _, bytes, page_bytes, is_hugetlbfs, guest, inode } = region;
     let pages = match PageSize::from_bytes(*page_bytes) {
         Some(size) if bytes % page_bytes == 0 => format!("{} x {size}", bytes / page_bytes),
         Some(size) => format!("{} in pages of {size}", human_bytes(*bytes)),
@@ -114,8 +114,8 @@ fn region(told: &Region) -> String {
     format!("{pages}, {kind}, inode {inode}, guest address {guest:#x}, table {table}")
 }
 
-fn placed(told: &Placed) -> String {
-    match (&told.unknown, told.nodes.as_slice()) {
+fn placed(region: &Placed) -> String {
+    match (&region.unknown, region.nodes.as_slice()) {
         (Some(why), _) => format!("NUMA node not known: {why}"),
         (None, []) => "no page of it was touched by this process".to_owned(),
         (None, nodes) => {
@@ -130,8 +130,8 @@ const fn way(vring: u32) -> &'static str {
     if vring.is_multiple_of(2) { "backend to frontend" } else { "frontend to backend" }
 }
 
-fn traffic(told: &Traffic) -> String {
-    let Traffic { sent, sent_bytes, received, received_bytes, discarded, looked, nanos } = told;
+fn traffic(region: &Traffic) -> String {
+    let Traffic { sent, sent_bytes, received, received_bytes, discarded, looked, nanos } = region;
     let mut text = format!(
         "{sent} sent ({}), {received} received ({})",
         human_bytes(*sent_bytes),
@@ -156,8 +156,8 @@ fn traffic(told: &Traffic) -> String {
     text
 }
 
-fn round_trips(told: &RoundTrips) -> String {
-    let RoundTrips { count, p50, p99 } = told;
+fn round_trips(region: &RoundTrips) -> String {
+    let RoundTrips { count, p50, p99 } = region;
     let micros = |nanos: &u64| format!("{}.{:02} us", nanos / 1000, nanos % 1000 / 10);
     format!("p50 {}, p99 {}, of {count}", micros(p50), micros(p99))
 }
@@ -180,12 +180,12 @@ fn seconds(nanos: u64) -> String {
 mod tests {
     use super::super::style::Marks;
     use super::*;
-    use crate::domain::alone::Looked;
+    use crate::domain::standalone::Looked;
 
-    fn text(style: Style, said: &[Said]) -> String {
+    fn text(style: Style, event: &[SessionEvent]) -> String {
         let mut out = Vec::new();
-        let mut teller = Teller::new(&mut out, style);
-        said.iter().try_for_each(|said| teller.said(said)).unwrap();
+        let mut printer = EventPrinter::new(&mut out, style);
+        event.iter().try_for_each(|event| printer.event(event)).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -210,22 +210,22 @@ mod tests {
             nanos: 230_000_000,
             discarded: 0,
         };
-        let said = [
-            Said::Negotiated(Negotiated {
+        let event = [
+            SessionEvent::Negotiated(Negotiated {
                 features: names(&["VERSION_1"]),
                 queue_pairs: Some(8),
                 ..Negotiated::default()
             }),
-            Said::Region(region),
-            Said::Placed(Placed { index: 0, nodes: vec![(0, 1), (1, 1)], unknown: None }),
-            Said::Started { vring: 0 },
-            Said::Traffic(traffic),
-            Said::Traffic(traffic),
-            Said::RoundTrips(RoundTrips { count: 1000, p50: 1_950, p99: 12_345 }),
-            Said::Ended { outcome: Outcome::Fail, text: "one \u{1b}[2J came altered".to_owned() },
+            SessionEvent::Region(region),
+            SessionEvent::Placed(Placed { index: 0, nodes: vec![(0, 1), (1, 1)], unknown: None }),
+            SessionEvent::Started { vring: 0 },
+            SessionEvent::Traffic(traffic),
+            SessionEvent::Traffic(traffic),
+            SessionEvent::RoundTrips(RoundTrips { count: 1000, p50: 1_950, p99: 12_345 }),
+            SessionEvent::Ended { outcome: Outcome::Fail, text: "one \u{1b}[2J came altered".to_owned() },
         ];
         assert_eq!(
-            text(Style::default(), &said),
+            text(Style::default(), &event),
             "\
 negotiated  VERSION_1; protocol none, 8 queue pairs
 region 0    2 x 2Mi, hugetlbfs, inode 7, guest address 0x100000000, table 1
@@ -241,8 +241,8 @@ round trip  p50 1.95 us, p99 12.34 us, of 1000
     #[test]
     fn nothing_leaves_ascii_where_the_locale_cannot_show_it() {
         let style = Style { marks: Marks::Ascii, ..Style::default() };
-        let said = Said::Ended { outcome: Outcome::Pass, text: "ü".to_owned() };
-        assert!(text(style, &[said]).is_ascii());
+        let event = SessionEvent::Ended { outcome: Outcome::Pass, text: "ü".to_owned() };
+        assert!(text(style, &[event]).is_ascii());
     }
 
     #[test]
@@ -255,7 +255,7 @@ round trip  p50 1.95 us, p99 12.34 us, of 1000
         }
         round_trips(&RoundTrips { count: most, p50: least, p99: most });
         for page_bytes in [least, 1, 4096, most] {
-            region(&Region {
+            region_text(&Region {
                 table: most,
                 index: 0,
                 bytes: most,

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::supervisor::{Start, Supervisor};
 use super::walk::{self, WalkError};
-use crate::domain::alone::Said;
 use crate::domain::check::Outcome;
 use crate::domain::merge::Ending;
 use crate::domain::size::PageSize;
-use crate::exchange::alone::{Backend, Frontend, Task};
+use crate::domain::standalone::SessionEvent;
 use crate::exchange::socket::{Listener, SocketError, connect};
+use crate::exchange::standalone::{BackendTask, FrontendTask, StandaloneTask};
 use crate::linux::root::HostRoot;
 
 /// The hidden verb of the worker.
@@ -28,7 +28,7 @@ pub const VERB: &str = "role";
 
 /// A role to play, and where.
 #[derive(Debug, Clone)]
-pub struct Alone {
+pub struct StandaloneRole {
     /// Where the two meet.
     pub socket: PathBuf,
     /// Whether to make the socket there, or to connect to one.
@@ -36,25 +36,25 @@ pub struct Alone {
     /// How long everything may take, meeting included; `None`: for ever.
     pub deadline: Option<Duration>,
     /// What to do; its time is what is left of the deadline.
-    pub task: Task,
+    pub task: StandaloneTask,
 }
 
 /// What is being done, for a person to follow.
 #[derive(Debug)]
-pub enum News<'a> {
+pub enum RoleEvent<'a> {
     /// The socket exists, and no peer has connected yet.
     Listening(&'a Path),
     /// No process listens on it yet, as far as is known.
     Connecting(&'a Path),
     /// The peer is there.
-    Met,
+    Connected,
     /// From the role.
-    Said(Said),
+    Session(SessionEvent),
 }
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct End {
+pub struct RoleEnd {
     /// `pass`, `fail` or `unknown`.
     pub outcome: Outcome,
     /// A sentence.
@@ -68,7 +68,7 @@ pub(super) struct Assignment {
     /// The process that started the worker.
     pub(super) parent: i32,
     /// What to do.
-    pub(super) task: Task,
+    pub(super) task: StandaloneTask,
 }
 
 /// How often signals are checked while no peer has connected.
@@ -85,22 +85,22 @@ pub fn choose(size: Option<PageSize>, pages: u64) -> Result<PageSize, WalkError>
     walk::choose(&HostRoot::default(), size, pages).map(|pool| pool.size)
 }
 
-/// Plays the role, tells `news` of it, and says how it ended.
-pub fn run(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> End {
-    play(alone, news).unwrap_or_else(|end| end)
+/// Plays the role, tells `report` of it, and says how it ended.
+pub fn run(role: &StandaloneRole, report: &mut dyn FnMut(RoleEvent<'_>)) -> RoleEnd {
+    play(role, report).unwrap_or_else(|end| end)
 }
 
-fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
-    let deadline = alone.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+fn play(role: &StandaloneRole, report: &mut dyn FnMut(RoleEvent<'_>)) -> Result<RoleEnd, RoleEnd> {
+    let deadline = role.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
     let mut supervisor = Supervisor::new()
         .map_err(|error| unknown(format!("cannot set up signal handling (signalfd): {error}")))?;
-    let socket = meet(alone, deadline, &mut supervisor, news)?;
-    news(News::Met);
+    let socket = meet(role, deadline, &mut supervisor, report)?;
+    report(RoleEvent::Connected);
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let millis = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-    let task = match alone.task.clone() {
-        Task::Frontend(task) => Task::Frontend(Frontend { millis, ..task }),
-        Task::Backend(task) => Task::Backend(Backend { millis, ..task }),
+    let task = match role.task.clone() {
+        StandaloneTask::Frontend(task) => StandaloneTask::Frontend(FrontendTask { millis, ..task }),
+        StandaloneTask::Backend(task) => StandaloneTask::Backend(BackendTask { millis, ..task }),
     };
     let assignment = Assignment { parent: getpid().as_raw(), task };
     let text = serde_json::to_string(&assignment).map_err(|error| unknown(error.to_string()))?;
@@ -113,8 +113,8 @@ fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
     };
     let mut end = None;
     let ended = supervisor.run(vec![start], &mut |line: &[u8]| match serde_json::from_slice(line) {
-        Ok(Said::Ended { outcome, text }) => end = Some(End { outcome, text }),
-        Ok(said) => news(News::Said(said)),
+        Ok(SessionEvent::Ended { outcome, text }) => end = Some(RoleEnd { outcome, text }),
+        Ok(said) => report(RoleEvent::Session(said)),
         // Nothing, as time passes; anything else would be a mistake of the worker's, and its end tells.
         Err(_) => {}
     });
@@ -125,7 +125,7 @@ fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
     }
     match (end, ended.ending) {
         (Some(end), Ending::Exited(0)) => Ok(end),
-        (_, Ending::Signalled { name, raised_by_kernel: true }) => Err(End {
+        (_, Ending::Signalled { name, raised_by_kernel: true }) => Err(RoleEnd {
             outcome: Outcome::Fail,
             text: format!(
                 "killed by {name}: the memory is not what the peer announced, or a limit was reached"
@@ -143,17 +143,17 @@ fn play(alone: &Alone, news: &mut dyn FnMut(News<'_>)) -> Result<End, End> {
 
 /// The connected socket. Of a listening one the path is gone again when this returns: one peer is served.
 fn meet(
-    alone: &Alone,
+    role: &StandaloneRole,
     deadline: Option<Instant>,
     supervisor: &mut Supervisor<'_>,
-    news: &mut dyn FnMut(News<'_>),
-) -> Result<OwnedFd, End> {
-    let path = &alone.socket;
-    let listener = match alone.listen {
+    report: &mut dyn FnMut(RoleEvent<'_>),
+) -> Result<OwnedFd, RoleEnd> {
+    let path = &role.socket;
+    let listener = match role.listen {
         true => Some(Listener::new(path).map_err(|error| unknown(error.to_string()))?),
         false => None,
     };
-    news(if alone.listen { News::Listening(path) } else { News::Connecting(path) });
+    report(if role.listen { RoleEvent::Listening(path) } else { RoleEvent::Connecting(path) });
     let began = Instant::now();
     loop {
         let slice = Instant::now() + SLICE;
@@ -176,7 +176,7 @@ fn meet(
             }
             // A process is there that does not speak vhost-user: that is reported.
             let outcome = if is_of_another_kind(&error) { Outcome::Fail } else { Outcome::Unknown };
-            return Err(End { outcome, text: error.to_string() });
+            return Err(RoleEnd { outcome, text: error.to_string() });
         }
     }
 }
@@ -202,6 +202,6 @@ pub(super) fn is_passing(error: &SocketError) -> bool {
     }
 }
 
-fn unknown(text: String) -> End {
-    End { outcome: Outcome::Unknown, text }
+fn unknown(text: String) -> RoleEnd {
+    RoleEnd { outcome: Outcome::Unknown, text }
 }

@@ -1,6 +1,6 @@
 //! A role that runs alone: against the other role in another container, or against a real peer.
 //!
-//! Nothing is known of the peer but what it says. What happens is said as it happens, see [`Said`]; the last line says
+//! Nothing is known of the peer but what it says. What happens is said as it happens, see [`SessionEvent`]; the last line says
 //! how it ended.
 
 mod backend;
@@ -17,26 +17,26 @@ use super::frame::Tally;
 use super::message::{feature, protocol};
 use super::role::Source;
 use super::table::FileFacts;
-use crate::domain::alone::{Looked, Placed, Region, Said};
 use crate::domain::check::Outcome;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
+use crate::domain::standalone::{Looked, Placed, Region, SessionEvent};
 use crate::linux::numa_maps;
 
 /// What one worker is to do. Travels to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Task {
+pub enum StandaloneTask {
     /// To own the memory.
-    Frontend(Frontend),
+    Frontend(FrontendTask),
     /// As the backend.
-    Backend(Backend),
+    Backend(BackendTask),
 }
 
 /// The side that owns the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Frontend {
+pub struct FrontendTask {
     /// The page size.
     pub size: PageSize,
     /// How many pages are shared: one at least. From two on, two files.
@@ -48,7 +48,7 @@ pub struct Frontend {
     /// The length of a frame, bytes.
     pub frame_bytes: usize,
     /// What the backend does with frames.
-    pub peer: Mode,
+    pub peer: BackendMode,
     /// How many frames may be under way at once.
     pub window: u16,
     /// How it waits for the backend.
@@ -60,9 +60,9 @@ pub struct Frontend {
 /// The side that is handed the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Backend {
+pub struct BackendTask {
     /// What is done with frames.
-    pub mode: Mode,
+    pub mode: BackendMode,
     /// The page size to insist on; any huge page if `None`.
     pub size: Option<PageSize>,
     /// When it has done enough; `None`: when the frontend hangs up.
@@ -78,7 +78,7 @@ pub struct Backend {
 /// What a backend does with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum BackendMode {
     /// Sends each back.
     Echo,
     /// Takes them.
@@ -103,7 +103,7 @@ pub enum Wait {
 }
 
 /// To whom a role speaks.
-pub type Say<'a> = &'a mut dyn FnMut(&Said) -> io::Result<()>;
+pub type Say<'a> = &'a mut dyn FnMut(&SessionEvent) -> io::Result<()>;
 
 /// Longer than any session; an [`Instant`] has no value for "never".
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -111,23 +111,23 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Of the frames of a role that runs alone: either side knows the other's, as there is nobody to tell it.
 const SEED: u64 = 0x6875_6765_7072_6f62;
 
-/// Does the work of `task` over `socket`. [`Said::Ended`] is the last that is said.
+/// Does the work of `task` over `socket`. [`SessionEvent::Ended`] is the last that is said.
 ///
 /// # Errors
 ///
 /// The reader of the output is gone. Nothing is held any more.
-pub fn run(task: &Task, socket: OwnedFd, say: Say<'_>) -> io::Result<()> {
+pub fn run(task: &StandaloneTask, socket: OwnedFd, say: Say<'_>) -> io::Result<()> {
     let channel = Channel::new(socket);
     let end = match task {
-        Task::Frontend(task) => frontend::run(task, channel, say),
-        Task::Backend(task) => backend::run(task, channel, say),
+        StandaloneTask::Frontend(task) => frontend::run(task, channel, say),
+        StandaloneTask::Backend(task) => backend::run(task, channel, say),
     };
     let (outcome, text) = match end {
         Ok(text) => (Outcome::Pass, text),
         Err(Stop::Because(outcome, text)) => (outcome, text),
         Err(Stop::Gone(error)) => return Err(error),
     };
-    say(&Said::Ended { outcome, text })
+    say(&SessionEvent::Ended { outcome, text })
 }
 
 /// Why a role did not come to a good end.

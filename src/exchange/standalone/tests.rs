@@ -3,28 +3,28 @@ use super::*;
 #[test]
 fn a_task_survives_its_own_text() {
     let size = PageSize::from_bytes(2 << 20).unwrap();
-    let frontend = Frontend {
+    let frontend = FrontendTask {
         size,
         pages: 2,
         memory: Source::Directory("/dev/huge pages".to_owned()),
         frames: 1,
         frame_bytes: 64,
-        peer: Mode::Echo,
+        peer: BackendMode::Echo,
         window: 1,
         wait: Wait::Poll,
         millis: None,
     };
-    let backend = Backend {
-        mode: Mode::Bounce,
+    let backend = BackendTask {
+        mode: BackendMode::Bounce,
         size: Some(size),
         frames: None,
         frame_bytes: 64,
         wait: Wait::Sleep,
         millis: Some(1),
     };
-    for task in [Task::Frontend(frontend), Task::Backend(backend)] {
+    for task in [StandaloneTask::Frontend(frontend), StandaloneTask::Backend(backend)] {
         let text = serde_json::to_string(&task).unwrap();
-        assert_eq!(serde_json::from_str::<Task>(&text).unwrap(), task);
+        assert_eq!(serde_json::from_str::<StandaloneTask>(&text).unwrap(), task);
     }
 }
 
@@ -40,8 +40,8 @@ fn every_feature_that_is_offered_has_a_name() {
 fn a_peer_that_hangs_up_at_once_is_told_of() {
     let (ours, theirs) = crate::exchange::socket::pair().unwrap();
     drop(theirs);
-    let task = Backend {
-        mode: Mode::Echo,
+    let task = BackendTask {
+        mode: BackendMode::Echo,
         size: None,
         frames: None,
         frame_bytes: 64,
@@ -49,12 +49,12 @@ fn a_peer_that_hangs_up_at_once_is_told_of() {
         millis: Some(5000),
     };
     let mut said = Vec::new();
-    run(&Task::Backend(task), ours, &mut |line| {
+    run(&StandaloneTask::Backend(task), ours, &mut |line| {
         said.push(line.clone());
         Ok(())
     })
     .unwrap();
-    let Some(Said::Ended { outcome, text }) = said.last() else { panic!("{said:?}") };
+    let Some(SessionEvent::Ended { outcome, text }) = said.last() else { panic!("{said:?}") };
     assert_eq!(*outcome, Outcome::Unknown);
     assert!(text.starts_with("the frontend shared no memory: the frontend"), "{text}");
 }
@@ -64,8 +64,8 @@ fn the_time_that_was_given_is_kept() {
     let (ours, theirs) = crate::exchange::socket::pair().unwrap();
     let began = Instant::now();
     for frames in [None, Some(1)] {
-        let task = Backend {
-            mode: Mode::Sink,
+        let task = BackendTask {
+            mode: BackendMode::Sink,
             size: None,
             frames,
             frame_bytes: 64,
@@ -73,13 +73,13 @@ fn the_time_that_was_given_is_kept() {
             millis: Some(60),
         };
         let mut last = None;
-        run(&Task::Backend(task), ours.try_clone().unwrap(), &mut |line| {
+        run(&StandaloneTask::Backend(task), ours.try_clone().unwrap(), &mut |line| {
             last = Some(line.clone());
             Ok(())
         })
         .unwrap();
         let expected = if frames.is_some() { Outcome::Fail } else { Outcome::Unknown };
-        assert!(matches!(last, Some(Said::Ended { outcome, .. }) if outcome == expected), "{last:?}");
+        assert!(matches!(last, Some(SessionEvent::Ended { outcome, .. }) if outcome == expected), "{last:?}");
     }
     // Of 60 ms each. Whatever did not keep it would wait for a peer that never says anything.
     assert!(began.elapsed() >= Duration::from_millis(120));

@@ -17,7 +17,7 @@ use crate::domain::size::PageSize;
 use crate::linux::smaps::MappingFacts;
 
 /// The findings of one worker.
-pub(super) struct Ledger<'a> {
+pub(super) struct Recorder<'a> {
     output: &'a mut dyn WorkerOutput,
     session: Session,
     size: PageSize,
@@ -62,9 +62,9 @@ pub(super) struct Advice {
     pub(super) evidence: Value,
 }
 
-// === impl Ledger ===
+// === impl Recorder ===
 
-impl<'a> Ledger<'a> {
+impl<'a> Recorder<'a> {
     pub(super) fn new(session: Session, size: PageSize, output: &'a mut dyn WorkerOutput) -> Self {
         let (reported, single) = (Vec::new(), Single::default());
         Self { output, session, size, reported, single, stopped: None }
@@ -241,9 +241,9 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Heard(Vec<Finding>);
+    struct Collected(Vec<Finding>);
 
-    impl WorkerOutput for Heard {
+    impl WorkerOutput for Collected {
         fn step(&mut self, _: CheckId, _: &str) -> io::Result<()> {
             Ok(())
         }
@@ -253,11 +253,11 @@ mod tests {
         }
     }
 
-    fn heard(session: Session, act: impl FnOnce(&mut Ledger<'_>)) -> Vec<Finding> {
-        let mut heard = Heard::default();
-        let mut ledger = Ledger::new(session, PageSize::from_bytes(2 << 20).unwrap(), &mut heard);
-        act(&mut ledger);
-        ledger.close().unwrap();
+    fn heard(session: Session, act: impl FnOnce(&mut Recorder<'_>)) -> Vec<Finding> {
+        let mut heard = Collected::default();
+        let mut recorder = Recorder::new(session, PageSize::from_bytes(2 << 20).unwrap(), &mut heard);
+        act(&mut recorder);
+        recorder.close().unwrap();
         heard.0
     }
 
@@ -273,10 +273,10 @@ mod tests {
             assert_eq!(ids, session.checks());
             assert!(nothing.iter().all(|finding| finding.outcome == Outcome::Unknown));
         }
-        let some = heard(Session::FrontendFirst, |ledger| {
-            ledger.good(HP601, good()).unwrap();
-            ledger.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();
-            ledger.bad(HP602, Bad::fail("again", "2 MiB", "4 KiB")).unwrap();
+        let some = heard(Session::FrontendFirst, |recorder| {
+            recorder.good(HP601, good()).unwrap();
+            recorder.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();
+            recorder.bad(HP602, Bad::fail("again", "2 MiB", "4 KiB")).unwrap();
         });
         let outcomes: Vec<_> = some.iter().map(|finding| finding.outcome).collect();
         assert_eq!(outcomes[..3], [Outcome::Pass, Outcome::Fail, Outcome::Unknown]);
@@ -287,20 +287,20 @@ mod tests {
     #[test]
     fn a_session_of_one_check_passes_if_all_of_it_does() {
         let things = Session::FrontendFirst.checks();
-        let all = heard(Session::BackendFirst, |ledger| {
-            things.iter().for_each(|id| ledger.good(*id, good()).unwrap());
+        let all = heard(Session::BackendFirst, |recorder| {
+            things.iter().for_each(|id| recorder.good(*id, good()).unwrap());
         });
         assert_eq!((all.len(), all[0].id, all[0].outcome), (1, HP606, Outcome::Pass));
         assert_eq!(all[0].evidence[AGREED]["HP601.inode"], 1);
         for left_out in things {
-            let others = heard(Session::BackendFirst, |ledger| {
-                things.iter().filter(|id| *id != left_out).for_each(|id| ledger.good(*id, good()).unwrap());
+            let others = heard(Session::BackendFirst, |recorder| {
+                things.iter().filter(|id| *id != left_out).for_each(|id| recorder.good(*id, good()).unwrap());
             });
             assert_eq!((others.len(), others[0].outcome), (1, Outcome::Unknown), "without {left_out}");
         }
-        let one_bad = heard(Session::BackendFirst, |ledger| {
-            ledger.good(HP601, good()).unwrap();
-            ledger.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();
+        let one_bad = heard(Session::BackendFirst, |recorder| {
+            recorder.good(HP601, good()).unwrap();
+            recorder.bad(HP602, Bad::fail("4 KiB", "2 MiB", "4 KiB")).unwrap();
         });
         assert_eq!((one_bad.len(), one_bad[0].outcome), (1, Outcome::Fail));
     }
