@@ -28,11 +28,11 @@ pub(crate) struct Shape {
 
 /// What a script's commands said, by the names that it gave them.
 #[derive(Debug)]
-pub(crate) struct Log(BTreeMap<String, SessionEvent>);
+pub(crate) struct Log(BTreeMap<String, Output>);
 
 /// What one command said.
 #[derive(Debug)]
-pub(crate) struct SessionEvent {
+pub(crate) struct Output {
     pub(crate) out: String,
     pub(crate) errors: String,
     pub(crate) code: i32,
@@ -161,13 +161,13 @@ fn pack(prepared: &[PathBuf], script: &str, directory: &Path, into: &Path) {
 impl Log {
     fn parse(text: &str) -> Self {
         let mut log = BTreeMap::new();
-        let mut current: Option<(String, SessionEvent, bool)> = None;
+        let mut current: Option<(String, Output, bool)> = None;
         for line in text.lines() {
             let line = line.trim_end_matches('\r');
             if let Some(name) = line.strip_prefix("@@begin ") {
                 current = Some((
                     name.to_owned(),
-                    SessionEvent { out: String::new(), errors: String::new(), code: -1 },
+                    Output { out: String::new(), errors: String::new(), code: -1 },
                     false,
                 ));
             } else if line == "@@errors" {
@@ -184,7 +184,7 @@ impl Log {
     }
 
     #[track_caller]
-    pub(crate) fn said(&self, name: &str) -> &SessionEvent {
+    pub(crate) fn said(&self, name: &str) -> &Output {
         self.0.get(name).unwrap_or_else(|| panic!("the script has no {name}: {:?}", self.0.keys()))
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Process {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// It was said.
-    SessionEvent,
+    Printed,
     /// The process ended without.
     Ended,
     /// Time was up.
@@ -58,7 +58,7 @@ impl Process {
             // Looked at before its words: they are complete then.
             let ended = self.ended().is_some();
             if enough(&self.said.lock().unwrap()) {
-                return Waited::SessionEvent;
+                return Waited::Printed;
             }
             if ended {
                 return Waited::Ended;

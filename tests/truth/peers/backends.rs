@@ -122,7 +122,7 @@ fn poor(scene: &Scene) -> Faulty {
 
 fn started(mut backend: Process) -> Faulty {
     let waited = backend.wait_for(forwards, START);
-    assert_eq!(waited, Waited::SessionEvent, "{}", backend.words());
+    assert_eq!(waited, Waited::Printed, "{}", backend.words());
     Faulty::Process(backend)
 }
 
@@ -132,7 +132,7 @@ fn choosy(scene: &Scene) -> Faulty {
     command.args(["--socket", &scene.socket(), "--listen", "--size", "1Gi", "--deadline", "60"]);
     let mut backend = Process::start(&mut command);
     let waited = backend.wait_for(|said| said.contains("listening"), START);
-    assert_eq!(waited, Waited::SessionEvent, "{}", backend.words());
+    assert_eq!(waited, Waited::Printed, "{}", backend.words());
     Faulty::Process(backend)
 }
 

@@ -36,7 +36,7 @@ pub(super) fn backend(
     patience: Duration,
 ) -> Outcome {
     let (mut backend, waited) = testpmd::backend(scene);
-    assert_eq!(waited, Waited::SessionEvent, "{}", backend.words());
+    assert_eq!(waited, Waited::Printed, "{}", backend.words());
     let mut frontend = frontend(scene);
     if let Faulty::Process(frontend) = &mut frontend {
         frontend.wait_for(forwards, if strike.is_some() { START } else { patience });
@@ -48,7 +48,7 @@ pub(super) fn backend(
         Faulty::Thing(_) => None,
     };
     match (waited, other) {
-        (Waited::SessionEvent, Some(frontend)) => {
+        (Waited::Printed, Some(frontend)) => {
             judge(scene, &mut backend, frontend, [pages(scene.size) + 1, pages(scene.size)], TELLS)
         }
         (_, other) => fails(scene, &mut backend, other, TELLS, waited),
@@ -65,7 +65,7 @@ pub(super) fn frontend(
     let mut backend = backend(scene);
     let mut frontend = testpmd::frontend(scene);
     let waited = frontend.wait_for(forwards, if strike.is_some() { START } else { patience });
-    let waited = if waited == Waited::SessionEvent {
+    let waited = if waited == Waited::Printed {
         let before = struck(scene, &mut frontend, sent, &mut backend, strike);
         frontend.wait_for(|said| sent(said) >= before + FRAMES, patience)
     } else {
@@ -76,7 +76,7 @@ pub(super) fn frontend(
         Faulty::Thing(_) => None,
     };
     match (waited, other) {
-        (Waited::SessionEvent, Some(backend)) => {
+        (Waited::Printed, Some(backend)) => {
             judge(scene, backend, &mut frontend, [pages(scene.size) + 1, pages(scene.size)], TELLS)
         }
         (_, other) => fails(scene, &mut frontend, other, TELLS, waited),
@@ -93,7 +93,7 @@ fn struck(
 ) -> u64 {
     let Some(strike) = strike else { return 0 };
     let waited = healthy.wait_for(|said| count(said) >= FRAMES, ARRIVAL);
-    assert_eq!(waited, Waited::SessionEvent, "no frame before anything was done: {}", healthy.words());
+    assert_eq!(waited, Waited::Printed, "no frame before anything was done: {}", healthy.words());
     strike(scene, faulty);
     sleep(AFTERMATH);
     count(&healthy.words())

@@ -201,7 +201,7 @@ fn deleted(scene: &mut Scene) -> Result<(), Missing> {
 fn holder(scene: &mut Scene, command: &[&str]) {
     let mut holder = Process::start(Place::default().command(command[0]).args(&command[1..]));
     let waited = holder.wait_for(|said| said.contains("held"), Duration::from_secs(10));
-    assert_eq!(waited, Waited::SessionEvent, "{}", holder.words());
+    assert_eq!(waited, Waited::Printed, "{}", holder.words());
     scene.keep(holder);
 }
 

@@ -48,7 +48,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
         .arg(format!("--pidfile={}", directory.join("vswitchd.pid").display()));
     let mut vswitch = Process::start(&mut command);
     let waited = vswitch.wait_for(|said| said.contains("Open vSwitch)"), START);
-    if waited != Waited::SessionEvent {
+    if waited != Waited::Printed {
         return fails(scene, &mut vswitch, None, TELLS, waited);
     }
     // Whether the vswitch does what it is told shows in the frames.
@@ -72,7 +72,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
             waited => break waited,
         }
     };
-    if waited != Waited::SessionEvent {
+    if waited != Waited::Printed {
         return fails(scene, &mut vswitch, Some(&mut frontend), TELLS, waited);
     }
     let own = pages(scene.size);

@@ -49,7 +49,7 @@ fn peer(scene: &Scene) -> Process {
     ]);
     let mut peer = Process::start(&mut command);
     let waited = peer.wait_for(|said| said.contains("Throughput"), START);
-    assert_eq!(waited, Waited::SessionEvent, "the peer on ordinary pages: {}", peer.words());
+    assert_eq!(waited, Waited::Printed, "the peer on ordinary pages: {}", peer.words());
     // Whoever QEMU runs as.
     std::fs::set_permissions(scene.run.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o777))
         .unwrap();
@@ -100,7 +100,7 @@ pub(crate) fn meet(
     let waited = loop {
         let arrives = |said: &str| said.split("RX-packets: ").skip(1).any(|rest| !rest.starts_with('0'));
         match peer.wait_for(arrives, Duration::from_millis(100)) {
-            Waited::SessionEvent => break Waited::SessionEvent,
+            Waited::Printed => break Waited::Printed,
             Waited::Ended => break Waited::Ended,
             Waited::TimeUp if qemu.ended().is_some() => break Waited::Ended,
             Waited::TimeUp if qemu.words().contains("falling back") => break Waited::TimeUp,
@@ -108,7 +108,7 @@ pub(crate) fn meet(
             Waited::TimeUp => {}
         }
     };
-    if waited != Waited::SessionEvent {
+    if waited != Waited::Printed {
         return fails(scene, &mut qemu, Some(peer), TELLS, waited);
     }
     judge(scene, peer, &mut qemu, least, TELLS)

@@ -122,16 +122,16 @@ pub(crate) fn frontend(scene: &Scene) -> Process {
 
 pub(super) fn run(scene: &Scene) -> Outcome {
     let (mut backend, waited) = backend(scene);
-    if waited != Waited::SessionEvent {
+    if waited != Waited::Printed {
         return fails(scene, &mut backend, None, TELLS, waited);
     }
     let mut frontend = frontend(scene);
     let waited = frontend.wait_for(forwards, START);
-    if waited != Waited::SessionEvent {
+    if waited != Waited::Printed {
         return fails(scene, &mut frontend, Some(&mut backend), TELLS, waited);
     }
     let waited = backend.wait_for(|said| received(said) >= FRAMES, ARRIVAL);
-    if waited != Waited::SessionEvent {
+    if waited != Waited::Printed {
         return fails(scene, &mut backend, Some(&mut frontend), TELLS, waited);
     }
     // Its own, and at least one of its peer's.

@@ -117,6 +117,6 @@ fn sysv(scene: &mut Scene, pages: u64) {
 fn holder(scene: &mut Scene, command: &mut Command) {
     let mut holder = Process::start(command);
     let waited = holder.wait_for(|said| said.contains("held"), Duration::from_secs(10));
-    assert_eq!(waited, Waited::SessionEvent, "{}", holder.words());
+    assert_eq!(waited, Waited::Printed, "{}", holder.words());
     scene.keep(holder);
 }
