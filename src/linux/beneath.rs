@@ -21,7 +21,7 @@ const ALWAYS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
 ///
 /// # Errors
 ///
-/// Those of openat(2): ELOOP or ENOTDIR for a symbolic link. EXDEV for a path with `..`, which could lead out of
+/// The errors of openat(2): ELOOP or ENOTDIR for a symbolic link. EXDEV for a path with `..`, which could lead out of
 /// `directory`.
 pub fn open_beneath(directory: impl AsFd, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
     let mut names = Vec::new();
@@ -49,7 +49,7 @@ pub fn open_beneath(directory: impl AsFd, path: &Path, flags: OFlag) -> io::Resu
 ///
 /// # Errors
 ///
-/// Those of open(2).
+/// The errors of open(2).
 pub fn reopen_to_read(file: impl AsFd) -> io::Result<File> {
     let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(link)

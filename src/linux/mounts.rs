@@ -24,7 +24,7 @@ pub fn read(root: &HostRoot) -> Reading<Vec<HugeMount>> {
 ///
 /// # Errors
 ///
-/// Those of [`parse_mountinfo`].
+/// The errors of [`parse_mountinfo`].
 pub fn parse_huge_mounts(text: &str) -> Result<Vec<HugeMount>, String> {
     let table = parse_mountinfo(text)?;
     let huge = table.iter().filter(|mount| mount.filesystem == "hugetlbfs");

@@ -31,7 +31,7 @@ pub struct Received {
 ///
 /// # Errors
 ///
-/// Those of recvmsg(2): EAGAIN (`WouldBlock`) if there is nothing to read.
+/// The errors of recvmsg(2): EAGAIN (`WouldBlock`) if there is nothing to read.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -53,8 +53,8 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
 ///
 /// # Errors
 ///
-/// Those of sendmsg(2): EAGAIN (`WouldBlock`) if there is no room, EPIPE (without SIGPIPE) if the other end is closed.
-/// EINVAL if there are more descriptors than the kernel allows in one message.
+/// The errors of sendmsg(2): EAGAIN (`WouldBlock`) if there is no room, EPIPE (without SIGPIPE) if the other end is
+/// closed. EINVAL if there are more descriptors than the kernel allows in one message.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);

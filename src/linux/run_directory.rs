@@ -104,7 +104,7 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// Those of [`Self::lock`].
+    /// The errors of [`Self::lock`].
     pub fn lock_existing(&self, patience: Option<Duration>) -> Result<Option<Locked>, RunDirectoryError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = match rustix::fs::open(&self.0, flags, Mode::empty()) {

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 ///
 /// # Errors
 ///
-/// Those of sigaction(2).
+/// The errors of sigaction(2).
 pub fn default_sigchld() -> io::Result<()> {
     // SAFETY: SIG_DFL installs no handler, and the previous handler, which the call returns, is not used.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
