@@ -33,7 +33,7 @@ pub mod feature {
     pub const MRG_RXBUF: u64 = 1 << 15;
     /// The driver may use several queue pairs. SET_VRING_ENABLE shows which of them it uses.
     pub const MQ: u64 = 1 << 22;
-    /// Both sides negotiate protocol features.
+    /// Protocol features are supported.
     pub const PROTOCOL_FEATURES: u64 = 1 << 30;
     /// virtio 1.0: little-endian rings, and frame headers of 12 bytes.
     pub const VERSION_1: u64 = 1 << 32;
