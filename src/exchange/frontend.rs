@@ -274,7 +274,7 @@ impl Frontend {
         self.negotiated.protocol_features & bit != 0
     }
 
-    /// Sends a request that has no answer of its own, and waits for the acknowledgement if REPLY_ACK was negotiated.
+    /// Sends a request that otherwise has no answer, and waits for the acknowledgement if REPLY_ACK was negotiated.
     fn tell(
         &mut self,
         request: Request,

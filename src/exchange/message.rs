@@ -43,7 +43,7 @@ pub mod feature {
 pub mod protocol {
     /// The backend answers GET_QUEUE_NUM.
     pub const MQ: u64 = 1;
-    /// A request may ask for an acknowledgement if it has no answer of its own.
+    /// The sender may ask for an acknowledgement of a request that otherwise has no answer.
     pub const REPLY_ACK: u64 = 1 << 3;
     /// The backend supports GET_CONFIG and SET_CONFIG.
     pub const CONFIG: u64 = 1 << 9;

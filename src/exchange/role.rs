@@ -1,8 +1,8 @@
 //! The two workers of a session (HP6xx): the frontend and the backend.
 //!
-//! They share nothing beforehand but the task, and communicate only through vhost-user. The answer to a memory table
-//! shows that the other side is done with the memory. Each worker reports every check of the session as it observed
-//! it, and `domain::sharing` compares the two reports.
+//! Both receive the same task, and then communicate only through vhost-user. The answer to a memory table shows that the
+//! other side is done with the memory. Each worker reports every check of the session as it observed it, and
+//! `domain::sharing` compares the two reports.
 //!
 //! A session has this order. The first table has one region. The side that touches the pages first allocates them and
 //! writes its bytes; the other side reads these and writes its own. Frames follow. Then comes a table of two regions

@@ -20,9 +20,9 @@ pub(super) struct Vring {
     pub(super) err: Option<OwnedFd>,
     /// The last SET_VRING_ENABLE, if there was one. It may arrive before SET_FEATURES decides whether it is required.
     pub(super) enabled: Option<bool>,
-    /// How many chains were taken from the available ring. Like `given`, the number of chains put into the used ring,
-    /// it wraps around at 16 bits.
+    /// The number of chains taken from the available ring. Wraps around at 16 bits.
     pub(super) taken: u16,
+    /// The number of chains put into the used ring. Wraps around at 16 bits.
     pub(super) given: u16,
     /// Whether the used ring's index was read since the vring was stopped or received new addresses.
     pub(super) is_placed: bool,
