@@ -13,7 +13,7 @@ use rustix::io::ReadWriteFlags;
 /// The offset that makes preadv2(2) read at the current position.
 const WHERE_IT_STANDS: u64 = u64::MAX;
 
-/// An eventfd, or a pipe or socket that the peer uses in its place.
+/// An eventfd, or a pipe or socket used in place of one.
 #[derive(Debug)]
 pub struct Event(OwnedFd);
 
