@@ -45,9 +45,9 @@ pub const MESSAGE_LIMIT: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Container {
-    /// Runs the allocation checks, and is the frontend, which owns the memory, in each session.
+    /// Runs the allocation checks. In each session it is the frontend, which owns the memory.
     Frontend,
-    /// Is the backend, which maps the frontend's memory, in each session.
+    /// In each session it is the backend, which maps the frontend's memory.
     Backend,
 }
 

@@ -141,8 +141,8 @@ pub struct HugeMount {
     pub inodes: Option<u64>,
     /// Whether it is read-only, because of the mount or of the file system.
     pub read_only: bool,
-    /// The path of the mount that hides this one, on the same path or on a directory above. A bind mount that shows the
-    /// same files does not count.
+    /// The path of the mount that hides this one, mounted on the same path or on a parent directory. A bind mount that
+    /// shows the same files does not count.
     pub hidden_by: Option<String>,
     /// All options as the kernel shows them: those of the mount, then those of the file system.
     pub options: Vec<String>,
@@ -358,7 +358,8 @@ impl BootRequest {
         implicit.or_else(|| self.pools.iter().find(|pool| pool.size == Some(size)))
     }
 
-    /// Returns whether pages were requested without a size. To know their size, one needs the kernel's default size.
+    /// Returns whether pages were requested without a size. They belong to the pool of the kernel's default size, so
+    /// that size must be known.
     #[must_use]
     pub fn leaves_size_open(&self) -> bool {
         self.pools.iter().any(|pool| pool.size.is_none() && pool.pages > 0)

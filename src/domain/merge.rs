@@ -177,7 +177,7 @@ fn silence(item: &PlannedCheck, worker: &WorkerReport, part: &Part) -> Finding {
     })
 }
 
-/// Applies the weight of a worker's finding: advice is `warn` at most, and a mandatory check that was skipped is
+/// Applies the weight of a worker: an advisory finding is `warn` at most, and a mandatory check that was skipped is
 /// `unknown`.
 fn weigh(item: &PlannedCheck, duty: &PlannedWorker, mut finding: Finding) -> Finding {
     match duty.weight {

@@ -29,7 +29,7 @@ pub trait WorkerOutput {
     /// The reader is gone. Stop, and release everything that is held.
     fn step(&mut self, id: CheckId, what: &str) -> io::Result<()>;
 
-    /// Announces a step whose effect on the pool is documented. `walk` shows these, with the counters before and after.
+    /// Announces a step whose effect on the pool is documented. `walk` shows the counters before and after such a step.
     ///
     /// # Errors
     ///

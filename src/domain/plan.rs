@@ -37,17 +37,17 @@ pub fn time_for_steps(size: PageSize, pages: u64) -> Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Role {
-    /// HP501 to HP505 on MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
+    /// HP501 to HP505 on anonymous memory (MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB).
     Anonymous,
-    /// HP501 to HP505 on a file of a hugetlbfs.
+    /// HP501 to HP505 on a file on hugetlbfs.
     Hugetlbfs,
     /// HP501 to HP505 on a memfd.
     Memfd,
-    /// HP508.
+    /// HP508: SysV shared memory.
     SysV,
-    /// HP506 and HP507.
+    /// HP506 and HP507: placement on NUMA nodes.
     Placement,
-    /// HP509.
+    /// HP509: the pages that `--need` names.
     Need,
     /// HP407: which system calls are allowed.
     Syscalls,
@@ -55,9 +55,9 @@ pub enum Role {
     Frontend(Session),
     /// HP6xx: the backend of this session, which maps the frontend's memory.
     Backend(Session),
-    /// HP612 to HP615: the frontend that connects to a peer under test.
+    /// HP612 to HP615: the frontend in a session with the peer under test.
     Peer,
-    /// HP7xx.
+    /// HP7xx: measurements.
     Measure,
 }
 
@@ -68,7 +68,7 @@ pub struct PlannedCheck {
     pub id: CheckId,
     /// The size; `None` for a check of the whole machine.
     pub size: Option<PageSize>,
-    /// The workers that report it. If one of them does not, the check is never a pass.
+    /// The workers that report it. If the report of one that was to run is missing, the check is never a pass.
     pub roles: Vec<PlannedWorker>,
     /// Whether a page size can pass in this run only if this check passes. HP503 is not mandatory if only one page is
     /// available.

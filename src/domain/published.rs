@@ -63,7 +63,7 @@ pub enum VerdictState {
 pub struct FleetNode {
     /// The name of the Node.
     pub name: String,
-    /// `.status.nodeInfo.bootID`.
+    /// The current boot id of the node (`.status.nodeInfo.bootID`).
     pub boot_id: String,
     /// What is published on the Node.
     pub published: Published,

@@ -52,7 +52,8 @@ struct Owner<'a> {
     pages: u64,
 }
 
-/// Returns the finding if no leaked file or segment was found, as far as the privileges allow to see them.
+/// Returns the finding for the case that no leaked file or segment was found. It is `skip` if pages have no known owner
+/// and the privileges do not suffice to see every owner.
 fn traced(holders: &Holders, size: PageSize, used: u64) -> Finding {
     let untraced = holders.untraced.iter().find(|(other, _)| *other == size).map_or(0, |(_, pages)| *pages);
     if untraced == 0 {

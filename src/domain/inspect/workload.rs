@@ -1,6 +1,7 @@
 //! HP403 to HP406 and HP408: how testpmd and QEMU would behave under the limits of this process.
 //!
-//! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below it.
+//! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
+//! number.
 
 mod memory;
 
@@ -38,11 +39,11 @@ const DPDK_RESERVED_AT_MOST: u64 = 512 * GIB;
 /// list has a file that stays open.
 const DPDK_PAGES_PER_LIST: u64 = 8192;
 const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
-/// Address space that a DPDK backend needs in addition to that and to its peer's memory, and how much more it needs
-/// with `--huge-dir`.
+/// Address space that a DPDK backend needs in addition to the reserved space and to its peer's memory, and how much
+/// more it needs with `--huge-dir`.
 const DPDK_ADDRESSES: u64 = 112 * MIB;
 const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
-/// More address space that newer DPDK needs. It reserves in one piece, aligned to the largest page.
+/// Additional address space for newer DPDK, which reserves everything in one piece, aligned to the largest page.
 const DPDK_ADDRESSES_NEWER: u64 = GIB;
 /// Address space that QEMU needs with TCG, in addition to the guest's memory. TCG's code buffer is 1 GiB of it.
 const QEMU_ADDRESSES: u64 = 1288 * MIB;
@@ -319,8 +320,8 @@ impl Judge<'_> {
         self.inventory.privileges.capabilities.get().map(|set| set & (1 << capability) != 0)
     }
 
-    /// Returns how many memseg lists DPDK has for the smallest page size in use. With a directory it has one page size.
-    /// If the number of NUMA nodes is not known, one is assumed.
+    /// Returns how many memseg lists DPDK has for the smallest page size in use. A directory has one page size. If the
+    /// number of NUMA nodes is not known, one is assumed.
     fn lists_of_pages(&self) -> u64 {
         let bytes = self.memory.smallest_page.saturating_mul(DPDK_PAGES_PER_LIST).min(DPDK_BYTES_PER_LIST);
         DPDK_RESERVED_PER_TYPE.div_ceil(bytes.max(1)).saturating_mul(self.numa_nodes().unwrap_or(1))

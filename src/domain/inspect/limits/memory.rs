@@ -14,7 +14,7 @@ pub(super) struct Question<'a> {
     pub(super) inventory: &'a Inventory,
     /// The memory cgroup of the payer.
     pub(super) cgroup: &'a Reading<MemoryCgroup>,
-    /// The bytes that are charged to it, of every page size; `None` if no option needs any.
+    /// The bytes that are charged to the payer, of every page size; `None` if no option needs any.
     pub(super) needed: Option<u64>,
 }
 

@@ -53,7 +53,7 @@ impl Used<'_> {
 
     /// Returns whether no mount of this page size is at or above the path as it was written.
     ///
-    /// The causes are a symbolic link, a relative path or a double slash. Source: `get_hugepage_dir()` in DPDK's
+    /// This happens with a symbolic link, a relative path or a double slash. Source: `get_hugepage_dir()` in DPDK's
     /// lib/eal/linux/eal_hugepage_info.c.
     fn is_not_found_by_dpdk(&self) -> bool {
         // If the kernel shows no pagesize=, the mount has the default size, which may be this one.
