@@ -1,7 +1,7 @@
 //! The guardian of `--reserve`: a process that grows the pools for a run and gives the pages back however the run ends.
 //!
 //! ```text
-//!   orchestrator ── spawn ──► guardian: lock, replay the dead, journal, grow, unlock
+//!   orchestrator ── spawn ──► guardian: lock, replay the journals of dead runs, write its journal, grow, unlock
 //!       │  ◄──────── Grown ───────┤
 //!       │ holds the write end;    │ reads the other end of the pipe that is its stdin
 //!     workers hold it too         │
