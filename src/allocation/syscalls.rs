@@ -1,8 +1,8 @@
 //! HP407: checks whether the system calls that the workload makes are allowed.
 //!
-//! Each call is made in a harmless way and announced beforehand, because a seccomp profile may respond with SIGSYS. What
-//! a refusal means was measured with testpmd (DPDK 22.11, libnuma 2.0.16) and QEMU 7.2, under filters that forbid one
-//! call each. A call that the workload does not need is not made: a profile that kills the process for it would end
+//! Each call is made in a harmless way and announced beforehand, because a seccomp profile may respond with SIGSYS.
+//! What a refusal means was measured with testpmd (DPDK 22.11, libnuma 2.0.16) and QEMU 7.2, under filters that forbid
+//! one call each. A call that the workload does not need is not made: a profile that kills the process for it would end
 //! this worker, although the workload works.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! A peer's event descriptors: reads kicks and writes calls without ever blocking.
+//! Event descriptors of a peer: kicks are read and calls are written without blocking.
 //!
 //! The peer shares the open file description. It can empty it before this process reads, fill it before this process
 //! writes, and change O_NONBLOCK at any moment. Blocking must therefore not depend on the flags of the file.

@@ -16,7 +16,7 @@ type Directory = (String, String);
 ///
 /// # Errors
 ///
-/// A sentence that says which of the two does not hold, or why that cannot be determined.
+/// A sentence that says which of the two is not the case, or why that cannot be determined.
 pub fn check(root: &HostRoot, directory: &str) -> Result<(), String> {
     match std::fs::read_link(root.path("/proc/self/ns/pid")) {
         Ok(namespace) if namespace.as_os_str() == INIT_PID_NAMESPACE => {}

@@ -3,9 +3,9 @@
 //! Callers get volatile slices with checked bounds and never references, because the memory may be shared with another
 //! process that can write to it at any time. This module, `fds` and `signals` hold all unsafe code of the crate.
 //!
-//! Touching a page that cannot be allocated raises SIGBUS. Every caller must therefore keep to this order: map the memory
-//! (which reserves pages and can fail with ENOMEM), call [`Mapping::populate_write`] (which can fail with EFAULT), then
-//! write.
+//! Touching a page that cannot be allocated raises SIGBUS. Every caller must therefore keep to this order: map the
+//! memory (which reserves pages and can fail with ENOMEM), call [`Mapping::populate_write`] (which can fail with
+//! EFAULT), then write.
 #![allow(unsafe_code)]
 
 mod affinity;

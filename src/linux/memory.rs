@@ -1,4 +1,4 @@
-//! `/proc/meminfo`: memory that failed, swap space, and the default huge page size.
+//! `/proc/meminfo`: memory with hardware errors, swap space, and the default huge page size.
 
 use super::fields::{self, parse_kilobytes};
 use super::root::HostRoot;

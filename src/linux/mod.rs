@@ -1,4 +1,4 @@
-//! Reads the kernel's interfaces and wraps its calls, one file for each interface. Depends on `domain` only.
+//! Reads the kernel's interfaces and wraps its calls, one module for each interface. Depends on `domain` only.
 
 pub mod beneath;
 pub mod boot;

@@ -12,9 +12,9 @@ use crate::domain::inventory::{NumaNode, NumaPool, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// Has one directory for each size that the kernel supports.
+/// The directory that has one subdirectory for each page size that the kernel supports.
 const POOLS: &str = "/sys/kernel/mm/hugepages";
-/// Has one directory for each NUMA node that is online.
+/// The directory that has one subdirectory for each NUMA node that is online.
 const NODES: &str = "/sys/devices/system/node";
 
 /// Returns the pool of each size that the kernel supports, smallest size first.
@@ -66,7 +66,7 @@ fn read_pool(root: &HostRoot, size: PageSize, nodes: &[u32]) -> Pool {
     }
 }
 
-/// Returns `None` for a node without memory: it is online but has no pools.
+/// Reads the pool of one NUMA node; `None` for a node without memory, which is online but has no pools.
 fn read_numa_pool(root: &HostRoot, size: PageSize, node: u32) -> Option<NumaPool> {
     let directory = format!("{NODES}/node{node}/hugepages/{}", size.sysfs_name());
     let number = |file: &str| root.number(format!("{directory}/{file}"));

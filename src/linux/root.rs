@@ -15,7 +15,7 @@ pub struct HostRoot(PathBuf);
 
 /// The maximum size in bytes of a value file of sysfs or of a cgroup. The kernel's own limit is one page.
 const VALUE_LIMIT: u64 = 4096;
-/// The maximum size in bytes of a table (mountinfo, smaps, cpuinfo). Kubernetes nodes have mount tables of megabytes.
+/// The maximum size in bytes of a table (mountinfo, smaps, cpuinfo). Mount tables of Kubernetes nodes can be megabytes.
 const TABLE_LIMIT: u64 = 64 << 20;
 
 // === impl HostRoot ===

@@ -100,7 +100,7 @@ impl RunDirectory {
         }
     }
 
-    /// Takes the lock if the directory exists; returns `None` if it does not, or if it was removed during the wait.
+    /// Takes the lock if the directory exists; returns `None` if it does not, or if it was removed or replaced meanwhile.
     ///
     /// # Errors
     ///

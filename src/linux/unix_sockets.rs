@@ -1,4 +1,5 @@
-//! Counts the connections to a Unix socket path from `/proc/net/unix`, which lists only this network namespace.
+//! Counts the connections to a Unix socket path. The source is `/proc/net/unix`, which lists only the sockets of this
+//! network namespace.
 //!
 //! An accepted socket has the path of the listening socket (`unix_stream_connect()`), and the file shows the state of
 //! each socket (`unix_seq_show()`).

@@ -130,7 +130,7 @@ fn page_size(found: &Statfs) -> Option<PageSize> {
 // === impl Mount ===
 
 impl Mount {
-    /// Returns `None` if the directory is not on the hugetlbfs `device`.
+    /// Returns the mount for an open directory; `None` if the directory is not on the hugetlbfs `device`.
     fn new(directory: OwnedFd, path: PathBuf, device: &str) -> Option<Self> {
         let size = page_size(&fstatfs(&directory).ok()?)?;
         let directory = File::from(directory);

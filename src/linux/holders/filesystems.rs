@@ -19,8 +19,8 @@ use crate::linux::root::HostRoot;
 /// The hugetlbfs file systems and their mount points.
 #[derive(Debug, Default)]
 pub(super) struct Filesystems {
-    /// The mount points where each file system can be listed, by `major:minor`. Mounts of the whole file system come first;
-    /// among equals, those in this process's mount namespace do.
+    /// The mount points where each file system can be listed, by `major:minor`. Mounts of the whole file system come
+    /// first; among equals, those in this process's mount namespace do.
     mounts: BTreeMap<String, Vec<MountPoint>>,
     /// All mount points, with their paths in their own namespaces.
     mount_points: HashSet<PathBuf>,

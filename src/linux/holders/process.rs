@@ -36,7 +36,7 @@ pub(super) fn list(root: &HostRoot, owners: &mut Owners) -> Vec<Process> {
     pids.into_iter().filter_map(|pid| find(root, pid, owners)).collect()
 }
 
-/// Returns `None` if the process has no memory or has ended.
+/// Finds the process with the id `pid`; `None` if it has no memory or has ended.
 fn find(root: &HostRoot, pid: u32, owners: &mut Owners) -> Option<Process> {
     let (first, status) = read(root, pid, format!("/proc/{pid}"), owners)?;
     if status.has_memory {
@@ -60,7 +60,7 @@ fn find(root: &HostRoot, pid: u32, owners: &mut Owners) -> Option<Process> {
         .find_map(|(process, status)| status.has_memory.then_some(process))
 }
 
-/// Returns `None` if the process has ended or cannot be read.
+/// Reads the status of a process or of one of its threads; `None` if it has ended or cannot be read.
 fn read(
     root: &HostRoot,
     pid: u32,
