@@ -100,7 +100,8 @@ impl RunDirectory {
         }
     }
 
-    /// Takes the lock if the directory exists; returns `None` if it does not, or if it was removed or replaced meanwhile.
+    /// Takes the lock if the directory exists; returns `None` if it does not, or if it has been removed or
+    /// replaced meanwhile.
     ///
     /// # Errors
     ///
