@@ -233,7 +233,7 @@ fn report(
     let sizes = judge::judge(plan, request, &findings);
     let verdict = judge::machine(&sizes, request, &findings);
     findings.retain(|finding| request.reports(finding.id));
-    // A size without pages, and of which none are required, would only add a skipped check for each check.
+    // A size that has no pages and needs none would only add a skipped entry for each check.
     findings.retain(|finding| {
         finding.outcome != Outcome::Skip
             || !finding.size.is_some_and(|size| plan.nothing_there.contains(&size))

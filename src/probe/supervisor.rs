@@ -241,7 +241,8 @@ impl Worker {
         let (output, log) = match streams {
             Ok(streams) => streams,
             Err(error) => {
-                // The worker must not go on with no one reading its output. The error below is returned in any case.
+                // Nothing would read the worker's output, so it must not keep running. The errors of kill and wait
+                // change nothing.
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(error);

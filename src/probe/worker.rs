@@ -76,7 +76,7 @@ fn work(assignment: &Assignment) -> io::Result<()> {
     report.part.end()
 }
 
-/// Makes the kernel kill this process when its parent dies, and disables core dumps.
+/// Makes the kernel kill this process when its parent dies, disables core dumps and unblocks all signals.
 ///
 /// PR_SET_PDEATHSIG (prctl(2)) applies only to a later death, so the parent is checked afterwards.
 fn tie_to(parent: Pid) -> io::Result<()> {

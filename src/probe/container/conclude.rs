@@ -108,8 +108,8 @@ fn reports(probe: &Probe, container: Container, received: &Received) -> Vec<Work
     }
 }
 
-/// Returns the worse finding of one inspection. Returns `None` if neither container left a message; the findings of the
-/// workers then say why.
+/// Returns the worse finding of one inspection. Returns `None` if no container that makes this inspection left a
+/// message; the findings of the workers then say why.
 fn inspection(id: CheckId, received: &[(Container, Received); 2]) -> Option<Finding> {
     let found = received.iter().filter(|(container, _)| container.inspections().contains(&id)).filter_map(
         |(container, received)| {

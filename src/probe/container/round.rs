@@ -38,7 +38,7 @@ pub(super) struct Round<'a> {
     pub(super) missed: Cell<bool>,
 }
 
-/// How a worker that has not run is reported if the container is killed.
+/// The cause that is reported for a worker that had not run when its container was killed.
 const SUDDEN_END: &str = "the sudden end of its container";
 
 // === impl Round ===

@@ -196,9 +196,9 @@ impl<'a> SizePlan<'a> {
         PlannedWorker { role: Role::Frontend(session), weight, not_run }
     }
 
-    /// Returns whether the request says that of both roles only the frontend takes pages, and the backend has a
-    /// separate cgroup. The backend then needs no permission to take pages, and is never required to touch a page
-    /// first.
+    /// Returns whether the request states that only the frontend needs pages, and the backend has a separate cgroup.
+    /// The backend then needs no permission to take pages, so the sessions in which it touches pages first are only
+    /// advisory.
     fn frontend_takes_all(&self) -> bool {
         let takes = |needs: &[PageCount]| needs.iter().any(|need| need.size == self.facts.size);
         self.facts.cgroups.backend.is_some()
@@ -224,8 +224,8 @@ impl<'a> SizePlan<'a> {
         let transmits = under_test.transmit > 0;
         for id in PEER {
             let duty = PlannedWorker { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
-            // Mandatory: no other check shows whether the peer accepts these pages. No answer makes the verdict
-            // unknown.
+            // Mandatory: no other check shows whether the peer accepts these pages. Without an answer the verdict is
+            // `unknown`.
             self.duties.push((vec![id], id != HP615 || transmits, vec![duty]));
         }
     }

@@ -14,7 +14,7 @@ pub(super) const PAGES: u64 = 2;
 
 /// Returns how many pages the steps may take without taking them from other processes. The sum of available pages, of
 /// pages kept for them (`min_size=` of `--dir`) and of pages by which the pool may grow is limited by what this process
-/// may use. The result is at least one, so that a limit is really exceeded.
+/// may use. The result is at least one, so that the kernel itself enforces a limit of zero.
 pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) -> Result<u64, NotRun> {
     let Some(pool) = inventory.pool(size) else {
         return Err(prevented(format!("no pool of {size} was found"), "see HP101"));
