@@ -1,4 +1,4 @@
-//! The memory cgroup, where cgroup v2 is mounted with `memory_hugetlb_accounting`.
+//! The memory cgroup, if cgroup v2 is mounted with `memory_hugetlb_accounting`.
 
 use super::level::is_root;
 use super::location;
@@ -9,11 +9,12 @@ use crate::domain::reading::Reading;
 use crate::linux::mountinfo::{self, MountTable, options, parse_mountinfo};
 use crate::linux::root::HostRoot;
 
-/// The option of cgroup v2 by which huge pages count against `memory.max`. It belongs to the hierarchy: each of its mounts
-/// shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
+/// The mount option of cgroup v2 that makes huge pages count against `memory.max`. It applies to the whole hierarchy,
+/// so each of its mounts shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
 const ACCOUNTING: &str = "memory_hugetlb_accounting";
 
-/// The memory cgroup of this process. Absent: huge pages do not count against `memory.max`, as far as can be seen.
+/// Returns the memory cgroup of this process; `Absent` if, as far as can be seen, huge pages do not count against
+/// `memory.max`.
 #[must_use]
 pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
     with_accounting(root, |table| {
@@ -36,7 +37,8 @@ pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
     })
 }
 
-/// The memory cgroup of the group of v2 in the first of `directories`, which go up from it.
+/// Returns the memory cgroup of the v2 cgroup in the first of `directories`. The others are its ancestors, in upward
+/// order.
 pub(super) fn read_directories(
     root: &HostRoot,
     path: String,
@@ -51,7 +53,7 @@ fn with_accounting(
 ) -> Reading<MemoryCgroup> {
     let text = match mountinfo::read(root) {
         Reading::Known(text) => text,
-        // Without /proc the hugetlb cgroup is not known either, which HP401 says.
+        // Without /proc, the hugetlb cgroup is unknown too, and HP401 reports that.
         Reading::Absent => return Reading::Absent,
         Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
     };
@@ -96,7 +98,8 @@ fn read_level(root: &HostRoot, directory: String, names: &Reading<Vec<String>>) 
         }
     };
     if !names.iter().any(|name| name == "memory.max") {
-        // The root has none, nor a group that the controller is not enabled for: the groups above are charged.
+        // The root has no memory.max, and neither does a cgroup for which the controller is not enabled. Its ancestors
+        // are charged.
         return MemoryLevel { directory, limit: Reading::Known(None), ..MemoryLevel::default() };
     }
     let stat = root.table(format!("{directory}/memory.stat"));
@@ -110,7 +113,7 @@ fn read_level(root: &HostRoot, directory: String, names: &Reading<Vec<String>>) 
     }
 }
 
-/// `max`, or a number of bytes.
+/// Parses `max`, which is returned as `Some(None)`, or a number of bytes.
 fn parse_max(text: &str) -> Option<Option<u64>> {
     if text == "max" {
         return Some(None);
@@ -118,7 +121,7 @@ fn parse_max(text: &str) -> Option<Option<u64>> {
     if text.starts_with('+') { None } else { text.parse().ok().map(Some) }
 }
 
-/// The sum of these lines of `memory.stat`, bytes; a line that is missing is malformed.
+/// Returns the sum in bytes of these lines of `memory.stat`; `Malformed` if one of them is missing.
 fn sum_of(text: &str, names: &[&str]) -> Reading<u64> {
     let value = |name: &&str| -> Option<u64> {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
