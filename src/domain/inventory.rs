@@ -257,6 +257,8 @@ pub struct Holders {
     pub untraced: Vec<(PageSize, u64)>,
     /// Why the answer may be incomplete: the missing right, by name. Empty: all was seen.
     pub blind_spots: Vec<String>,
+    /// Only files and segments without a user were looked for, and none was found: what processes map was not read.
+    pub is_quick: bool,
 }
 
 /// A process that holds pages.

@@ -96,6 +96,11 @@ fn untraced(blind_spots: &[&str]) -> Holders {
     }
 }
 
+fn quick(blind_spots: &[&str]) -> Holders {
+    let blind_spots = blind_spots.iter().map(|&text| text.to_owned()).collect();
+    Holders { blind_spots, is_quick: true, ..Holders::default() }
+}
+
 fn nothing() -> Request {
     Request::default()
 }
@@ -262,6 +267,8 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
             "Permission denied",
         ),
         (HP105, sound(), nothing(), Pass, "no page in use"),
+        (HP105, busy(quick(&[])), nothing(), Pass, "no file or SysV segment has pages without a user"),
+        (HP105, busy(quick(&["CAP_SYS_PTRACE is missing"])), nothing(), Skip, "CAP_SYS_PTRACE is missing"),
         (HP105, busy(Holders::default()), nothing(), Pass, "every page in use has an owner"),
         (
             HP105,
