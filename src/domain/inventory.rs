@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::cgroup::HugetlbCgroup;
 use super::memory_cgroup::MemoryCgroup;
+use super::peer::PathKind;
 use super::reading::Reading;
 use super::role_cgroups::RoleCgroups;
 use super::size::PageSize;
@@ -39,7 +40,9 @@ pub struct Inventory {
     pub limits: Limits,
     /// What this process may do.
     pub privileges: Privileges,
-    /// The owners of the pages in use; `None` if they were not looked up, because none is in use.
+    /// What is at the path of `--peer`; `None` without it, and with `--peer-listen`.
+    pub peer: Option<PathKind>,
+    /// The owners of the pages in use; `None` if they were not looked up.
     pub holders: Option<Holders>,
 }
 
@@ -108,6 +111,9 @@ pub struct BootRequest {
     pub pools: Vec<BootPool>,
     /// `default_hugepagesz=`.
     pub default_size: Option<PageSize>,
+    /// `hugetlb_cma=` reserves memory for gigantic pages: the kernel then allocates none of them at boot, whatever `hugepages=` says
+    /// ("hugetlb_cma is enabled, skip boot time allocation" in `mm/hugetlb.c`).
+    pub cma: bool,
     /// Parameters about huge pages that the kernel ignores (a size given twice) or that are no such thing, as they stand.
     pub not_understood: Vec<String>,
 }
@@ -347,6 +353,12 @@ impl BootRequest {
     pub fn asked(&self, size: PageSize, default: Option<PageSize>) -> Option<&BootPool> {
         let implicit = self.pools.iter().find(|pool| pool.size.is_none() && default == Some(size));
         implicit.or_else(|| self.pools.iter().find(|pool| pool.size == Some(size)))
+    }
+
+    /// Whether any size is named.
+    #[must_use]
+    pub fn names_a_size(&self) -> bool {
+        self.default_size.is_some() || self.pools.iter().any(|pool| pool.size.is_some())
     }
 
     /// Whether some pages were asked for without a size: whose they are, the default size alone can tell.

@@ -111,6 +111,8 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         inventory.holders = gather::holders(root, request, &inventory, short);
     }
     let mut findings = inspect::all(&inventory, request, &sizes);
+    let of_peer = |&size| inspect::peer::missing(&inventory, request, size);
+    findings.extend(plan.nothing_there.iter().filter_map(of_peer));
     findings.extend(found);
     settle(&mut findings);
     if let Some(guardian) = guardian {

@@ -8,6 +8,7 @@ use crate::domain::reading::Reading;
 use crate::domain::request::{Request, Selector};
 use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::linux::cgroup::{Group, GroupError};
+use crate::linux::directory::kind_of_path;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
 
@@ -29,6 +30,11 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         memory_cgroup: cgroup::read_memory(root),
         role_cgroups: RoleCgroups::default(),
         limits: limits::read(root),
+        peer: request
+            .peer
+            .as_ref()
+            .filter(|peer| !peer.listen)
+            .map(|peer| kind_of_path(Path::new(&peer.socket))),
         privileges,
         holders: None,
         mounts: mounts::read(root),

@@ -20,7 +20,8 @@ pub use job::{Job, PodPages};
 use one_size::SizePlan;
 
 /// Which sizes are looked at: those of `--size`; else those that other options name and every size with pages,
-/// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory.
+/// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory. Without any of these,
+/// the kernel's default size for `--dir` and `--peer`.
 #[must_use]
 pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
     if !request.sizes.is_empty() {
@@ -44,6 +45,10 @@ pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
             .map(|pool| pool.size),
     );
     sizes.extend(boot_sizes(inventory));
+    // What was named is judged although no pool has pages.
+    if sizes.is_empty() && (request.directory.is_some() || request.peer.is_some()) {
+        sizes.extend(inventory.default_size.get());
+    }
     sizes.sort_unstable();
     sizes.dedup();
     sizes

@@ -7,8 +7,8 @@ checks! {
         why: "Without pages of the requested size, DPDK stops at start (\"No free hugepages reported\") or uses \
               another size, and QEMU stops (\"unable to map backing store for guest RAM\").",
         how: "pass: the pool has pages, or may get some by overcommit. fail: pages of the size are required \
-              (--expect, --need, --reserve, the boot command line) and the kernel has none, or does not offer the \
-              size. unknown: the files of the pool cannot be read, or contain no number. skip: the pool is empty \
+              (--expect, --need, --reserve, --dir of this size, --peer, the boot command line) and the kernel has \
+              none, or does not offer the size. unknown: the files of the pool cannot be read, or contain no number. skip: the pool is empty \
               and none was required.",
         remedy: "reserve pages at boot (hugepagesz= and hugepages= on the kernel's command line) or write the \
                  number of pages to nr_hugepages of the size",
