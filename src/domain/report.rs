@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::catalogue::{self, Group};
 use super::check::{CheckId, Finding, Outcome, Verdict};
 use super::inventory::{Host, Pool};
-use super::request::Selector;
+use super::request::{Request, Selector};
 use super::reserve::Replayed;
 use super::size::PageSize;
 
@@ -21,8 +21,12 @@ pub struct Report {
     pub schema: &'static str,
     /// The version of hugeprobe that made it.
     pub version: &'static str,
+    /// When the run began: RFC 3339, in UTC.
+    pub time: String,
     /// The worst of the sizes'.
     pub verdict: Verdict,
+    /// What the user asked: the options, where they are not the default.
+    pub request: Request,
     /// What the verdict is about, if `--only` left something out: never a word about the workload then.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Selector>,

@@ -17,7 +17,7 @@ const STATUS: &str = "/proc/self/status";
 const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
 const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
 /// No process has it: setuid(2) takes it for "leave as it is".
-const NOBODY_KNOWN: u32 = u32::MAX;
+pub const UNKNOWN_ID: u32 = u32::MAX;
 
 /// What this process may do, or the one whose tree was captured.
 #[must_use]
@@ -48,8 +48,8 @@ pub fn parse_status(text: &str) -> Privileges {
     // Real, effective, saved, file system.
     let effective = |key| fields::value(text, key)?.split_ascii_whitespace().nth(1).and_then(parse_digits);
     Privileges {
-        uid: effective("Uid").unwrap_or(NOBODY_KNOWN),
-        gid: effective("Gid").unwrap_or(NOBODY_KNOWN),
+        uid: effective("Uid").unwrap_or(UNKNOWN_ID),
+        gid: effective("Gid").unwrap_or(UNKNOWN_ID),
         capabilities: fields::parsed(STATUS, text, "CapEff", parse_hex),
         mems: fields::parsed(STATUS, text, "Mems_allowed_list", parse_list),
         host_pids: Reading::Absent,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use nix::unistd::getpid;
 use serde_json::Map;
 
@@ -24,6 +25,7 @@ use crate::domain::settle::settle;
 use crate::domain::size::PageSize;
 use crate::exchange::socket::{Listener, SocketError};
 use crate::linux::limits;
+use crate::linux::privileges::UNKNOWN_ID;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -72,7 +74,7 @@ pub trait Progress {
 ///
 /// See [`CheckError`]; no page is held and none was added to a pool when there is one.
 pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> Result<Report, CheckError> {
-    let begin = Instant::now();
+    let (begin, time) = (Instant::now(), Timestamp::now());
     let run = nonce().map_err(CheckError::Nonce)?;
     let role_cgroups = gather::role_cgroups(request)?;
     // First of all: another process may have the path.
@@ -124,7 +126,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
             replayed.push(one);
         });
     }
-    Ok(Report { replayed, ..report(request, inventory, &plan, findings, begin) })
+    Ok(Report { replayed, time: in_seconds(time), ..report(request, inventory, &plan, findings, begin) })
 }
 
 /// Whether a reader wants to know who holds the pages: of some pool in use fewer than are needed are available, or something did
@@ -265,13 +267,14 @@ fn report(
     });
     findings.sort_by_key(|finding| (finding.size.is_none(), finding.size, finding.id));
     let measurements = measurements(&findings);
-    let uid = inventory.privileges.uid;
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
+        time: String::new(),
         verdict,
+        request: request.clone(),
         only: request.only.clone(),
-        profile: if uid == 0 { "root".to_owned() } else { format!("uid {uid}") },
+        profile: profile(inventory.privileges.uid),
         duration_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
         pools: pools(&inventory, plan),
         host: inventory.host,
@@ -280,6 +283,20 @@ fn report(
         measurements,
         replayed: Vec::new(),
     }
+}
+
+/// With which rights the run was made. A captured tree may not say.
+fn profile(uid: u32) -> String {
+    match uid {
+        0 => "root".to_owned(),
+        UNKNOWN_ID => "unknown user".to_owned(),
+        uid => format!("uid {uid}"),
+    }
+}
+
+/// `2026-01-31T12:00:00Z`.
+fn in_seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
 /// The pools of the sizes looked at.
