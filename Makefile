@@ -56,7 +56,7 @@ lint:
 
 ## Regenerate the pages, tables and lists of texts that are made from the source (docs/reference, tests/render, tests/docs, src)
 docs:
-	UPDATE=1 $(CARGO) test --locked --test render --test docs
+	UPDATE=1 $(CARGO) test --locked --test render --test docs --test troubleshooting
 	UPDATE=1 $(CARGO) test --locked --lib read_as_kept
 
 mdbook := target/tools/mdbook/bin/mdbook

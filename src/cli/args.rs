@@ -289,4 +289,15 @@ mod tests {
     fn the_command_line_is_consistent() {
         super::Args::command().debug_assert();
     }
+
+    /// clap breaks longer lines, and an example that is broken cannot be copied.
+    #[test]
+    fn examples_fit_a_terminal_of_80_columns() {
+        for command in super::Args::command().get_subcommands() {
+            let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
 }

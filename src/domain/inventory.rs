@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::cgroup::HugetlbCgroup;
 use super::memory_cgroup::MemoryCgroup;
+use super::peer::PathKind;
 use super::reading::Reading;
 use super::role_cgroups::RoleCgroups;
 use super::size::PageSize;
@@ -40,7 +41,9 @@ pub struct Inventory {
     pub limits: Limits,
     /// The privileges of this process.
     pub privileges: Privileges,
-    /// The owners of the pages in use; `None` if they were not looked up because no page is in use.
+    /// What is at the path of `--peer`; `None` without it, and with `--peer-listen`.
+    pub peer: Option<PathKind>,
+    /// The owners of the pages in use; `None` if they were not looked up.
     pub holders: Option<Holders>,
 }
 
@@ -110,7 +113,10 @@ pub struct BootRequest {
     pub pools: Vec<BootPool>,
     /// `default_hugepagesz=`.
     pub default_size: Option<PageSize>,
-    /// Parameters about huge pages that the kernel ignores (a size given twice) or that are malformed, as written.
+    /// `hugetlb_cma=` reserves memory for gigantic pages: the kernel then allocates none of them at boot, whatever `hugepages=` says
+    /// ("hugetlb_cma is enabled, skip boot time allocation" in `mm/hugetlb.c`).
+    pub cma: bool,
+    /// Parameters about huge pages that the kernel ignores (a size given twice) or that are no such thing, as they stand.
     pub not_understood: Vec<String>,
 }
 
@@ -266,6 +272,8 @@ pub struct Holders {
     pub untraced: Vec<(PageSize, u64)>,
     /// Why the list may be incomplete: the missing privileges, by name. Empty if everything was visible.
     pub blind_spots: Vec<String>,
+    /// Only files and segments without a user were looked for, and none was found: what processes map was not read.
+    pub is_quick: bool,
 }
 
 /// A process that holds pages.
@@ -358,8 +366,13 @@ impl BootRequest {
         implicit.or_else(|| self.pools.iter().find(|pool| pool.size == Some(size)))
     }
 
-    /// Returns whether pages were requested without a size. They belong to the pool of the kernel's default size, so
-    /// that size must be known.
+    /// Whether any size is named.
+    #[must_use]
+    pub fn names_a_size(&self) -> bool {
+        self.default_size.is_some() || self.pools.iter().any(|pool| pool.size.is_some())
+    }
+
+    /// Whether some pages were asked for without a size: whose they are, the default size alone can tell.
     #[must_use]
     pub fn leaves_size_open(&self) -> bool {
         self.pools.iter().any(|pool| pool.size.is_none() && pool.pages > 0)

@@ -18,5 +18,14 @@ pub struct Peer {
     pub transmit: u64,
 }
 
-/// The checks that a session with a peer reports. It always reports all of them.
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum PathKind {
+    /// A socket.
+    Socket,
+    /// Something else, in words: `nothing`, `a regular file`.
+    Other(String),
+}
+
+/// What a session with a peer reports. All of it, whatever happens.
 pub const PEER: [CheckId; 4] = [HP612, HP613, HP614, HP615];

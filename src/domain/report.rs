@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::catalogue::{self, Group};
 use super::check::{CheckId, Finding, Outcome, Verdict};
 use super::inventory::{Host, Pool};
-use super::request::Selector;
+use super::request::{Request, Selector};
 use super::reserve::Replayed;
 use super::size::PageSize;
 
@@ -21,10 +21,13 @@ pub struct Report {
     pub schema: &'static str,
     /// The version of hugeprobe that made the report.
     pub version: &'static str,
-    /// The verdict on the machine.
+    /// When the run began: RFC 3339, in UTC.
+    pub time: String,
+    /// The worst of the sizes'.
     pub verdict: Verdict,
-    /// The checks that `--only` selected; empty without `--only`. If not empty, the verdict applies only to these
-    /// checks and says nothing about the workload.
+    /// What the user asked: the options, where they are not the default.
+    pub request: Request,
+    /// What the verdict is about, if `--only` left something out: never a word about the workload then.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Selector>,
     /// The machine.

@@ -67,36 +67,49 @@ pub enum Selector {
     One(CheckId),
 }
 
-/// The check run that the command line or the chart requests. [`Request::validate`] checks that it is consistent.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// A check to be done, as the command line or the chart asks for it. Consistent in itself; see [`Request::validate`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Request {
-    /// `--size`; if empty, the page sizes that other options name and those that the machine has pages of.
+    /// `--size`; empty for "whatever is there".
+    #[serde(rename = "size", skip_serializing_if = "Vec::is_empty")]
     pub sizes: Vec<PageSize>,
     /// `--expect`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
     /// `--need`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub need: Vec<PageCount>,
     /// `--reserve`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reserve: Vec<PageCount>,
     /// `--reserve-over-half`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reserve_over_half: bool,
     /// `--workload`.
     pub workload: Workload,
     /// `--dir`.
+    #[serde(rename = "dir", skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
-    /// `--only`.
+    /// `--only`. A report has it beside the verdict, which it limits.
+    #[serde(skip)]
     pub only: Vec<Selector>,
     /// `--measure`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub measure: bool,
     /// `--frontend-cgroup`: the directory of the cgroup that the frontend joins.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub frontend_cgroup: Option<String>,
     /// `--backend-cgroup`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_cgroup: Option<String>,
     /// `--peer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<Peer>,
-    /// `--frontend-need`: what the frontend takes in its cgroup, in addition to everything else that is needed.
+    /// `--frontend-need`: what the frontend takes, in its cgroup, beside all else that is needed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub frontend_need: Vec<PageCount>,
     /// `--backend-need`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub backend_need: Vec<PageCount>,
 }
 

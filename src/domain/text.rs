@@ -31,7 +31,18 @@ pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, thing: &str) -
     if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// Returns at most `bytes` bytes of `text`, cut at a character boundary. `...` shows that text was cut off.
+/// Numbers, ascending, in the kernel's list format: `0-3,8,10-11`.
+#[must_use]
+pub fn format_list(numbers: &[u32]) -> String {
+    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let shown = runs.filter_map(|run| match (run.first()?, run.last()?) {
+        (first, last) if first == last => Some(first.to_string()),
+        (first, last) => Some(format!("{first}-{last}")),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+/// At most `bytes` bytes of `text`, cut at a character.
 #[must_use]
 pub fn bounded(text: &str, bytes: usize) -> String {
     const MORE: &str = "...";

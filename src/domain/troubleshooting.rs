@@ -33,6 +33,8 @@ pub struct KnownFailure {
     pub(crate) patterns: Vec<Pattern>,
     /// A pattern that another line of the log has to match as well.
     pub(crate) beside: Option<Pattern>,
+    /// Patterns of lines that are about something else, whatever the others say.
+    pub(crate) unless: Vec<Pattern>,
     /// What it means.
     pub cause: String,
     /// What to do.
@@ -141,6 +143,7 @@ fn attribute_consequences(found: &mut [Found<'_>]) {
 /// The failure of a normalized line: the one with the most matching text.
 fn of_line(line: &str) -> Option<&'static KnownFailure> {
     let ways = all().flat_map(|failure| failure.patterns.iter().map(move |pattern| (failure, pattern)));
-    let matching = ways.filter(|(_, pattern)| pattern.matches(line));
+    let is_foreign = |failure: &KnownFailure| failure.unless.iter().any(|pattern| pattern.matches(line));
+    let matching = ways.filter(|(failure, pattern)| pattern.matches(line) && !is_foreign(failure));
     matching.max_by_key(|(_, pattern)| pattern.weight()).map(|(failure, _)| failure)
 }

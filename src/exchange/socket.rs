@@ -75,7 +75,11 @@ pub fn connect(path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
     loop {
         match try_connect(path) {
             Ok(socket) => return Ok(socket),
-            // EAGAIN: a process listens, and its queue of connections is full.
+            // A file of another kind answers as a socket does on which no process listens, and never becomes one.
+            Err(Errno::ECONNREFUSED) if is_no_socket(path) => {
+                return Err(SocketError::NoSocket(path.to_owned()));
+            }
+            // EAGAIN: it listens, and its queue is full.
             Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR)
                 if Instant::now() < deadline =>
             {
@@ -87,6 +91,11 @@ pub fn connect(path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
             }
         }
     }
+}
+
+/// Whether something that is no socket is at `path`.
+fn is_no_socket(path: &Path) -> bool {
+    path.metadata().is_ok_and(|data| !data.file_type().is_socket())
 }
 
 fn try_connect(path: &Path) -> Result<OwnedFd, Errno> {
@@ -217,6 +226,15 @@ mod tests {
         client.join().unwrap().unwrap();
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_named_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let error = connect(&path, Instant::now() + Duration::from_secs(60)).unwrap_err();
+        assert!(error.to_string().contains("exists and is not a socket"), "{error}");
     }
 
     #[test]

@@ -37,6 +37,11 @@ pub fn parse_cmdline(text: &str) -> BootRequest {
             "hugepages" => line.hugepages(value),
             "hugepagesz" => line.hugepagesz(value),
             "default_hugepagesz" => line.default_hugepagesz(value),
+            "hugetlb_cma" => {
+                // A size, or a list of node:size.
+                line.request.cma = value.contains(|c: char| matches!(c, '1'..='9'));
+                true
+            }
             _ => true,
         };
         if !taken {
@@ -256,6 +261,20 @@ mod tests {
             ("hugepagesz=64K hugepages=4 hugepagesz=16G hugepages=1", "64Ki=4; 16Gi=1"),
         ] {
             assert_eq!(shown(line), meaning, "{line}");
+        }
+    }
+
+    #[test]
+    fn memory_kept_for_gigantic_pages_is_seen() {
+        for (line, cma) in [
+            ("hugetlb_cma=8G hugepagesz=1G hugepages=8", true),
+            ("hugetlb_cma=0:2G,1:0", true),
+            ("hugetlb_cma=0", false),
+            ("hugetlb_cma_only=1", false),
+            ("hugepages=8", false),
+        ] {
+            let request = parse_cmdline(line);
+            assert_eq!((request.cma, request.not_understood.len()), (cma, 0), "{line}");
         }
     }
 

@@ -16,6 +16,7 @@ use nix::sys::statfs::{self, FsType, Statfs, fstatfs};
 
 use super::unnamed_file::{self, Refused};
 use crate::domain::inventory::{Directory, DirectoryKind, WriteAttempt};
+use crate::domain::peer::PathKind;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
@@ -116,11 +117,23 @@ fn refusal(call: &str, errno: Errno) -> WriteAttempt {
     }
 }
 
-/// Describes what is at a path that could not be opened as a directory.
+/// What is at `path`: a socket or something else. What may not be looked at counts as a socket, since connecting tells.
+#[must_use]
+pub fn kind_of_path(path: &Path) -> PathKind {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => PathKind::Socket,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => PathKind::Socket,
+        Ok(_) | Err(_) => PathKind::Other(what_is_at(path)),
+    }
+}
+
+/// What is at a path that could not be opened as a directory, in words.
 fn what_is_at(path: &Path) -> String {
     if let Ok(metadata) = std::fs::metadata(path) {
         let kind = metadata.file_type();
-        let name = if kind.is_file() {
+        let name = if kind.is_dir() {
+            "a directory"
+        } else if kind.is_file() {
             "a regular file"
         } else if kind.is_socket() {
             "a socket"
@@ -209,6 +222,16 @@ mod tests {
             assert_eq!(kind(&at(name)), DirectoryKind::NotADirectory(what.into()), "{name}");
         }
         assert_eq!(kind(Path::new("")), DirectoryKind::NotADirectory("nothing".into()));
+    }
+
+    #[test]
+    fn a_socket_is_told_from_what_is_no_peer() {
+        let scratch = tempfile::tempdir().unwrap();
+        let socket = scratch.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert_eq!(kind_of_path(&socket), PathKind::Socket);
+        assert_eq!(kind_of_path(&scratch.path().join("none")), PathKind::Other("nothing".into()));
+        assert_eq!(kind_of_path(scratch.path()), PathKind::Other("a directory".into()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! nodes that a process may use.
 
 use crate::domain::digits::parse_digits;
+pub use crate::domain::text::format_list;
 
 /// The maximum length of a list. Linux supports at most 8192 CPUs and 1024 NUMA nodes, so a longer list is malformed.
 /// The limit keeps `0-4294967295` from taking gigabytes.
@@ -39,17 +40,6 @@ pub fn parse_list(text: &str) -> Option<Vec<u32>> {
     numbers.sort_unstable();
     numbers.dedup();
     Some(numbers)
-}
-
-/// Formats ascending numbers in the kernel's list format: `0-3,8,10-11`.
-#[must_use]
-pub fn format_list(numbers: &[u32]) -> String {
-    let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));
-    let shown = runs.filter_map(|run| match (run.first()?, run.last()?) {
-        (first, last) if first == last => Some(first.to_string()),
-        (first, last) => Some(format!("{first}-{last}")),
-    });
-    shown.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ const STATUS: &str = "/proc/self/status";
 /// `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
 const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
 const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
-/// The value for an unknown id. No process can have this id: setresuid(2) interprets it as "leave unchanged".
-const NOBODY_KNOWN: u32 = u32::MAX;
+/// No process has it: setuid(2) takes it for "leave as it is".
+pub const UNKNOWN_ID: u32 = u32::MAX;
 
 /// Returns the privileges of this process, or of the process in a captured tree.
 #[must_use]
@@ -48,8 +48,8 @@ pub fn parse_status(text: &str) -> Privileges {
     // The fields are the real, effective, saved and file-system id.
     let effective = |key| fields::value(text, key)?.split_ascii_whitespace().nth(1).and_then(parse_digits);
     Privileges {
-        uid: effective("Uid").unwrap_or(NOBODY_KNOWN),
-        gid: effective("Gid").unwrap_or(NOBODY_KNOWN),
+        uid: effective("Uid").unwrap_or(UNKNOWN_ID),
+        gid: effective("Gid").unwrap_or(UNKNOWN_ID),
         capabilities: fields::parsed(STATUS, text, "CapEff", parse_hex),
         mems: fields::parsed(STATUS, text, "Mems_allowed_list", parse_list),
         host_pids: Reading::Absent,

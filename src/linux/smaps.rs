@@ -1,15 +1,33 @@
-//! Reads from smaps the page size of one of this process's own mappings, and how many huge pages it holds.
+//! `/proc/PID/smaps`: the lines that begin a mapping, and what the kernel says about one of this process's own mappings: its page
+//! size, and how many huge pages it holds.
 //!
-//! Other processes do not change these numbers. Unlike the counters of the machine, they therefore count only the pages
-//! of this process.
-//!
-//! Source: `/proc/self/smaps`, Documentation/filesystems/proc.rst.
+//! Other processes do not change these numbers, so they show our own pages, unlike the counters of the machine.
+//! Source: Documentation/filesystems/proc.rst.
 
 use serde::Serialize;
 
+use super::fields::{self, parse_kilobytes};
 use super::root::{HostRoot, quoted};
 use crate::domain::reading::Reading;
-use crate::domain::size::parse_bytes;
+
+/// The first line of a mapping, in smaps as in maps: `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Its addresses as they stand there.
+    pub range: &'a str,
+    /// The first address.
+    pub start: u64,
+    /// The address after the last.
+    pub end: u64,
+    /// MAP_PRIVATE.
+    pub is_private: bool,
+    /// Major and minor number of the file's device.
+    pub device: (u64, u64),
+    /// The file's inode; 0 without a file.
+    pub inode: u64,
+    /// The file's path, or what stands in its place.
+    pub path: &'a str,
+}
 
 /// One mapping as smaps shows it, in bytes.
 ///
@@ -35,7 +53,7 @@ pub struct MappingFacts {
 #[must_use]
 pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     let wanted = |line: &str| is_around(line, address);
-    match HostRoot::default().entry("/proc/self/smaps", wanted, |line| bounds(line).is_some()) {
+    match HostRoot::default().entry("/proc/self/smaps", wanted, |line| parse_header(line).is_some()) {
         Reading::Known(text) => parse(&text, address),
         Reading::Absent => Reading::Absent,
         Reading::Unreadable(why) => Reading::Unreadable(why),
@@ -43,8 +61,28 @@ pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     }
 }
 
-/// Returns the bytes of huge pages that a process maps, from its `smaps_rollup` (Linux 4.14); `Absent` if the process
-/// does not exist.
+/// Reads the first line of a mapping; `None` for any other. The lines about a mapping begin with a word and a colon.
+#[must_use]
+pub fn parse_header(line: &str) -> Option<Header<'_>> {
+    let hexadecimal = |text| u64::from_str_radix(text, 16).ok();
+    let mut fields = line.splitn(6, ' ');
+    let range = fields.next()?;
+    let (start, end) = range.split_once('-')?;
+    let is_private = fields.next()?.ends_with('p');
+    let _offset = fields.next()?;
+    let (major, minor) = fields.next()?.split_once(':')?;
+    Some(Header {
+        range,
+        start: hexadecimal(start)?,
+        end: hexadecimal(end)?,
+        is_private,
+        device: (hexadecimal(major)?, hexadecimal(minor)?),
+        inode: fields.next()?.trim_end().parse().ok()?,
+        path: fields.next().unwrap_or_default().trim(),
+    })
+}
+
+/// Huge pages that a process maps, bytes, by its `smaps_rollup` (Linux 4.14). Absent: the process does not exist.
 #[must_use]
 pub fn held_by(pid: u32) -> Reading<u64> {
     HostRoot::default().parsed(format!("/proc/{pid}/smaps_rollup"), parse_rollup)
@@ -53,10 +91,7 @@ pub fn held_by(pid: u32) -> Reading<u64> {
 /// Returns the bytes of huge pages in the text of a smaps_rollup file.
 #[must_use]
 pub fn parse_rollup(text: &str) -> Option<u64> {
-    let bytes = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        parse_bytes(&format!("{}K", value.trim().strip_suffix(" kB")?))
-    };
+    let bytes = |name| parse_kilobytes(fields::value(text, name)?);
     Some(bytes("Private_Hugetlb")?.saturating_add(bytes("Shared_Hugetlb")?))
 }
 
@@ -76,7 +111,7 @@ pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
         return Reading::Absent;
     }
     let (mut page, mut private, mut shared) = (None, None, None);
-    for line in lines.take_while(|line| bounds(line).is_none()) {
+    for line in lines.take_while(|line| parse_header(line).is_none()) {
         let Some((name, value)) = line.split_once(':') else { continue };
         let field = match name {
             "KernelPageSize" => &mut page,
@@ -84,8 +119,7 @@ pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
             "Shared_Hugetlb" => &mut shared,
             _ => continue,
         };
-        let Some(bytes) = value.trim().strip_suffix(" kB").and_then(|kib| parse_bytes(&format!("{kib}K")))
-        else {
+        let Some(bytes) = parse_kilobytes(value.trim()) else {
             return Reading::Malformed(format!("/proc/self/smaps holds {}", quoted(line)));
         };
         *field = Some(bytes);
@@ -102,14 +136,7 @@ pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
 
 /// Returns whether `line` is the first line of the mapping that contains `address`.
 fn is_around(line: &str, address: u64) -> bool {
-    bounds(line).is_some_and(|(start, end)| (start..end).contains(&address))
-}
-
-/// Returns the bounds of a mapping if `line` is its first line: `7f0000000000-7f0000200000 rw-p …`. The lines that
-/// follow begin with a word and a colon.
-fn bounds(line: &str) -> Option<(u64, u64)> {
-    let (start, end) = line.split_whitespace().next()?.split_once('-')?;
-    Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))
+    parse_header(line).is_some_and(|header| (header.start..header.end).contains(&address))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use nix::unistd::getpid;
 use serde_json::Map;
 
@@ -21,8 +22,10 @@ use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
 use crate::domain::reserve::Replayed;
 use crate::domain::settle::settle;
+use crate::domain::size::PageSize;
 use crate::exchange::socket::{Listener, SocketError};
 use crate::linux::limits;
+use crate::linux::privileges::UNKNOWN_ID;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
@@ -71,7 +74,7 @@ pub trait Progress {
 ///
 /// See [`CheckError`]. After an error no page is held, and no page remains added to a pool.
 pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> Result<Report, CheckError> {
-    let begin = Instant::now();
+    let (begin, time) = (Instant::now(), Timestamp::now());
     let run = nonce().map_err(CheckError::Nonce)?;
     let role_cgroups = gather::role_cgroups(request)?;
     // Before anything is started, because another process may already use the path.
@@ -103,8 +106,16 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         workers.extend(work(&mut supervisor, &run, job, listener.as_ref(), progress));
     }
 
+    let found = merge(&plan, &workers);
+    // Last, and not after a signal: it takes locks of other processes, and costs more than all else where there are many.
+    if !workers.iter().any(|worker| matches!(worker.ending, Ending::BrokenOff(_))) {
+        let short = are_short(&inventory, request, &sizes, &found);
+        inventory.holders = gather::holders(root, request, &inventory, short);
+    }
     let mut findings = inspect::all(&inventory, request, &sizes);
-    findings.extend(merge(&plan, &workers));
+    let of_peer = |&size| inspect::peer::missing(&inventory, request, size);
+    findings.extend(plan.nothing_there.iter().filter_map(of_peer));
+    findings.extend(found);
     settle(&mut findings);
     if let Some(guardian) = guardian {
         progress.step("giving the reserved pages back");
@@ -115,7 +126,24 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
             replayed.push(one);
         });
     }
-    Ok(Report { replayed, ..report(request, inventory, &plan, findings, begin) })
+    Ok(Report { replayed, time: in_seconds(time), ..report(request, inventory, &plan, findings, begin) })
+}
+
+/// Whether a reader wants to know who holds the pages: of some pool in use fewer than are needed are available, or something did
+/// not work.
+fn are_short(inventory: &Inventory, request: &Request, sizes: &[PageSize], found: &[Finding]) -> bool {
+    const PAGES_OF_ALL_STEPS: u64 = 2;
+    let is_short = |pool: &Pool| {
+        if pool.total.known().is_some() && pool.total == pool.free {
+            return false;
+        }
+        let needs = request.needs().filter(|need| need.size == pool.size).map(|need| need.pages);
+        let needed = needs.fold(0, u64::saturating_add).max(PAGES_OF_ALL_STEPS);
+        let there = pool.available().zip(pool.growable());
+        there.is_none_or(|(available, more)| available.saturating_add(more) < needed)
+    };
+    sizes.iter().filter_map(|size| inventory.pool(*size)).any(is_short)
+        || found.iter().any(|finding| finding.outcome > Outcome::Warn)
 }
 
 /// Gives back the pages of killed runs, then adds the pages of `--reserve`, if any. `replayed` receives each killed
@@ -240,13 +268,14 @@ fn report(
     });
     findings.sort_by_key(|finding| (finding.size.is_none(), finding.size, finding.id));
     let measurements = measurements(&findings);
-    let uid = inventory.privileges.uid;
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
+        time: String::new(),
         verdict,
+        request: request.clone(),
         only: request.only.clone(),
-        profile: if uid == 0 { "root".to_owned() } else { format!("uid {uid}") },
+        profile: profile(inventory.privileges.uid),
         duration_ms: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
         pools: pools(&inventory, plan),
         host: inventory.host,
@@ -257,7 +286,21 @@ fn report(
     }
 }
 
-/// Returns the pools of the planned sizes.
+/// With which rights the run was made. A captured tree may not say.
+fn profile(uid: u32) -> String {
+    match uid {
+        0 => "root".to_owned(),
+        UNKNOWN_ID => "unknown user".to_owned(),
+        uid => format!("uid {uid}"),
+    }
+}
+
+/// `2026-01-31T12:00:00Z`.
+fn in_seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+/// The pools of the sizes looked at.
 fn pools(inventory: &Inventory, plan: &crate::domain::plan::Plan) -> Vec<Pool> {
     plan.sizes.iter().filter_map(|&size| inventory.pool(size)).cloned().collect()
 }
@@ -306,6 +349,39 @@ pub fn is_good(verdict: Verdict) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::check::Because;
+    use crate::domain::reading::Reading::{Absent, Known};
+
+    #[test]
+    fn holders_are_of_interest_where_a_pool_in_use_is_short() {
+        let size: PageSize = "2Mi".parse().unwrap();
+        let pool = |total, free, reserved, overcommit| Pool {
+            size,
+            total: Known(total),
+            free: Known(free),
+            reserved: Known(reserved),
+            surplus: Known(0),
+            overcommit: Known(overcommit),
+            mempolicy: Known(total),
+            numa: Vec::new(),
+        };
+        let short = |pool, need: &[&str], found: &[Finding]| {
+            let need = need.iter().map(|text| text.parse().unwrap()).collect();
+            let inventory = Inventory { pools: Known(vec![pool]), ..Inventory::default() };
+            are_short(&inventory, &Request { need, ..Request::default() }, &[size], found)
+        };
+        assert!(!short(pool(8, 6, 0, 0), &[], &[]));
+        assert!(!short(pool(8, 8, 8, 0), &[], &[]), "reserved pages have no holder that the kernel names");
+        assert!(!short(pool(0, 0, 0, 0), &["2Mi=4"], &[]), "nobody holds a page of an empty pool");
+        assert!(short(pool(8, 1, 0, 0), &[], &[]));
+        assert!(short(pool(8, 6, 5, 0), &[], &[]));
+        assert!(!short(pool(8, 1, 0, 1), &[], &[]), "overcommit has the second one");
+        assert!(short(pool(8, 6, 0, 0), &["2Mi=7"], &[]));
+        assert!(short(Pool { free: Absent, ..pool(8, 6, 0, 0) }, &[], &[]));
+        let because = Because::new("this", "that");
+        let failed = Finding::not_pass(HP701, size, Outcome::Fail, "so", because);
+        assert!(short(pool(8, 6, 0, 0), &[], &[failed]));
+    }
 
     #[test]
     fn a_run_has_a_name_where_the_kernels_uuids_are_hidden() {

@@ -3,22 +3,21 @@
 use std::path::Path;
 
 use crate::domain::catalogue::HP105;
-use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::inventory::{Holders, Inventory, Pool};
 use crate::domain::reading::Reading;
-use crate::domain::request::Request;
+use crate::domain::request::{Request, Selector};
 use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::linux::cgroup::{Group, GroupError};
+use crate::linux::directory::kind_of_path;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
 
-/// Reads the inventory of the machine under `root`. It takes no page and changes nothing, apart from a temporary file
-/// without a name in `--dir`.
+/// What the machine under `root` has, but for the owners of its pages. Takes no page and changes nothing but for a file without a
+/// name in `--dir`.
 #[must_use]
 pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
     let pools = pools::read(root);
     let privileges = privileges::read(root);
-    let in_use = pools.known().into_iter().flatten().any(has_pages_in_use);
-    let holders = (in_use && request.reports(HP105)).then(|| holders::read(root, &privileges));
     Inventory {
         host: host::read(root),
         nodes: pools::nodes(root),
@@ -31,14 +30,34 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         memory_cgroup: cgroup::read_memory(root),
         role_cgroups: RoleCgroups::default(),
         limits: limits::read(root),
+        peer: request
+            .peer
+            .as_ref()
+            .filter(|peer| !peer.listen)
+            .map(|peer| kind_of_path(Path::new(&peer.socket))),
         privileges,
-        holders,
+        holders: None,
         mounts: mounts::read(root),
         pools,
     }
 }
 
-/// The cgroup of `--frontend-cgroup` or `--backend-cgroup` cannot be joined and read.
+/// The owners of the pages in use, for HP105. What processes map is read only where `short`, or where HP105 alone was asked for, or
+/// where something may have been left behind.
+pub fn holders(root: &HostRoot, request: &Request, inventory: &Inventory, short: bool) -> Option<Holders> {
+    let in_use = inventory.pools.known().into_iter().flatten().any(has_pages_in_use);
+    if !in_use || !request.reports(HP105) {
+        return None;
+    }
+    let privileges = &inventory.privileges;
+    Some(if short || request.only.contains(&Selector::One(HP105)) {
+        holders::read(root, privileges)
+    } else {
+        holders::read_if_left_behind(root, privileges)
+    })
+}
+
+/// `--frontend-cgroup` or `--backend-cgroup` names no group that could be joined and read.
 #[derive(Debug, thiserror::Error)]
 #[error("{option} {source}")]
 pub struct RoleCgroupError {

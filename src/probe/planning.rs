@@ -20,9 +20,9 @@ use job::{CAPTURED, item, task};
 pub use job::{Job, PodPages};
 use one_size::SizePlan;
 
-/// Returns the page sizes to check. These are the sizes of `--size`, if there are any. Otherwise they are the sizes
-/// that other options name, and every size that has pages, allows overcommit, or is on the boot command line. With
-/// `--dir` alone, it is the size of that directory.
+/// Which sizes are looked at: those of `--size`; else those that other options name and every size with pages,
+/// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory. Without any of these,
+/// the kernel's default size for `--dir` and `--peer`.
 #[must_use]
 pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
     if !request.sizes.is_empty() {
@@ -46,6 +46,10 @@ pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
             .map(|pool| pool.size),
     );
     sizes.extend(boot_sizes(inventory));
+    // What was named is judged although no pool has pages.
+    if sizes.is_empty() && (request.directory.is_some() || request.peer.is_some()) {
+        sizes.extend(inventory.default_size.get());
+    }
     sizes.sort_unstable();
     sizes.dedup();
     sizes

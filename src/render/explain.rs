@@ -15,7 +15,7 @@ use crate::domain::catalogue::{CHECKS, Check, GROUPS, Group};
 /// What `out` answered.
 pub fn explain(check: &Check, out: &mut dyn Write, style: Style) -> io::Result<()> {
     const LABEL: usize = 10;
-    let room = style.columns().saturating_sub(LABEL);
+    let room = style.paragraph_columns().saturating_sub(LABEL);
     let (id, title) = (check.id.to_string(), clean(check.title, style.marks));
     writeln!(out, "{}  {title}", style.paint(BOLD, &id))?;
     writeln!(out, "{}", style.paint(DIM, &clean(&scope(check), style.marks)))?;
@@ -39,7 +39,7 @@ pub fn explain(check: &Check, out: &mut dyn Write, style: Style) -> io::Result<(
 /// What `out` answered.
 pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
     const ID: usize = 7;
-    let room = style.columns().saturating_sub(2 + ID);
+    let room = style.paragraph_columns().saturating_sub(2 + ID);
     for group in GROUPS {
         writeln!(
             out,
@@ -57,7 +57,7 @@ pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
         writeln!(out)?;
     }
     let hint = "`hugeprobe explain HP501` explains why a check matters, how it is decided and what to do.";
-    for line in wrap(hint, style.columns(), style.columns()) {
+    for line in wrap(hint, style.paragraph_columns(), style.paragraph_columns()) {
         writeln!(out, "{line}")?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::domain::check::{Outcome, Verdict};
 pub struct Style {
     /// Whether ANSI colours may be used: the output is a terminal, and NO_COLOR is not set.
     pub color: bool,
-    /// The terminal's width in columns. Text is laid out for [`NARROWEST`] to [`WIDEST`], whatever the value.
+    /// The terminal's width in columns. Tables are laid out for [`NARROWEST`] to [`WIDEST`], paragraphs for at most [`READABLE`].
     pub width: usize,
     /// Which marks the locale can show.
     pub marks: Marks,
@@ -43,8 +43,10 @@ pub enum Marks {
 
 /// Narrower terminals than this break the lines themselves.
 pub const NARROWEST: usize = 40;
-/// Beyond this the eye does not find the id that belongs to a line.
-pub const WIDEST: usize = 100;
+/// Wider tables than this cannot be followed by eye.
+pub const WIDEST: usize = 160;
+/// The width of paragraphs, and of what goes to a file.
+pub const READABLE: usize = 100;
 
 /// Quiet text: what is not news.
 pub(crate) const DIM: Ansi = Ansi::new().dimmed();
@@ -60,17 +62,23 @@ pub(crate) struct Painted<'a> {
 // === impl Style ===
 
 impl Default for Style {
-    /// For a file or a pipe: no colour, [`WIDEST`], Unicode.
+    /// For a file or a pipe: no colour, [`READABLE`], Unicode.
     fn default() -> Self {
-        Self { color: false, width: WIDEST, marks: Marks::Unicode, detail: Detail::Normal }
+        Self { color: false, width: READABLE, marks: Marks::Unicode, detail: Detail::Normal }
     }
 }
 
 impl Style {
-    /// The width that text is laid out for.
+    /// The width that tables are laid out for.
     #[must_use]
     pub fn columns(self) -> usize {
         self.width.clamp(NARROWEST, WIDEST)
+    }
+
+    /// The width that paragraphs are laid out for.
+    #[must_use]
+    pub fn paragraph_columns(self) -> usize {
+        self.columns().min(READABLE)
     }
 
     pub(crate) fn paint(self, ansi: Ansi, text: &str) -> Painted<'_> {

@@ -65,7 +65,7 @@ const LABEL: usize = 10;
 
 /// Writes `text` beside its label, wrapped to the terminal.
 fn labelled(label: &str, text: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    let room = style.columns().saturating_sub(LABEL);
+    let room = style.paragraph_columns().saturating_sub(LABEL);
     let mut margin = label.to_owned();
     for line in wrap(text, room, room) {
         writeln!(out, "{margin}{line}")?;

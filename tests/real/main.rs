@@ -24,6 +24,7 @@ mod allocation;
 mod cgroups;
 mod container;
 mod context;
+mod cost;
 mod disturbed;
 mod fault;
 mod kill;
@@ -70,6 +71,7 @@ fn main() -> std::process::ExitCode {
         fault::CASES,
         cgroups::CASES,
         container::CASES,
+        cost::CASES,
         peer::CASES,
         testpmd::CASES,
         kill::CASES,

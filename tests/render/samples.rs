@@ -3,8 +3,10 @@
 use hugeprobe::domain::catalogue::*;
 use hugeprobe::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use hugeprobe::domain::inventory::{Host, NumaPool, Pool};
+use hugeprobe::domain::peer::Peer;
 use hugeprobe::domain::reading::Reading::{self, Absent, Known, Malformed, Unreadable};
 use hugeprobe::domain::report::{Report, SCHEMA, SizeVerdict};
+use hugeprobe::domain::request::Request;
 use hugeprobe::domain::reserve::{GivenBack, PoolId, Replayed};
 use hugeprobe::domain::size::PageSize;
 use serde_json::{Map, json};
@@ -47,7 +49,9 @@ pub(crate) fn report(
     Report {
         schema: SCHEMA,
         version: "0.1.0",
+        time: "2026-01-31T12:00:00Z".into(),
         verdict,
+        request: Request::default(),
         only: vec![],
         host: Host {
             name: "node-a".into(),

@@ -51,6 +51,16 @@ fn what_is_no_report_is_refused() {
     for (pointer, value) in [
         ("/schema", json!("hugeprobe.io/report/v2")),
         ("/version", json!("one")),
+        ("/time", json!("2026-01-31")),
+        ("/time", json!(1_769_860_800)),
+        ("/request", json!({})),
+        ("/request/workload", json!("ovs")),
+        ("/request/need", json!([])),
+        ("/request/need", json!(["2Mi=0"])),
+        ("/request/size", json!(["3Mi"])),
+        ("/request/measure", json!(false)),
+        ("/request/peer", json!({"socket": "/run/vhost"})),
+        ("/request/only", json!(["HP1"])),
         ("/verdict", json!("passed")),
         ("/verdict", json!("skip")),
         ("/only", json!([])),
@@ -105,7 +115,9 @@ fn no_field_may_be_missing() {
     let validator = validator();
     let whole = sample("design");
     assert!(validator.is_valid(&whole));
-    for parent in ["", "/host", "/sizes/0", "/pools/0", "/pools/0/numa/0", "/checks/0", "/checks/5"] {
+    for parent in
+        ["", "/request", "/host", "/sizes/0", "/pools/0", "/pools/0/numa/0", "/checks/0", "/checks/5"]
+    {
         let keys: Vec<_> = whole.pointer(parent).unwrap().as_object().unwrap().keys().cloned().collect();
         for key in keys {
             let mut report = whole.clone();

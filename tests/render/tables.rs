@@ -45,7 +45,7 @@ fn colour_changes_no_letter() {
 
 #[test]
 fn no_line_is_wider_than_the_terminal_unless_a_word_is() {
-    for width in [40, 60, 80, 100] {
+    for width in [40, 60, 80, 100, 140, 160] {
         for (name, report) in all() {
             for line in shown(&report, Style { width, ..Style::default() }).lines() {
                 let sticks_out = line.split_whitespace().any(|word| word.chars().count() > width - 20)

@@ -1,4 +1,4 @@
-//! Text below the options in the long help of a verb: exit codes and examples.
+//! Text below the options in the long help of a verb: exit codes and examples, at most 80 columns wide.
 
 pub(super) const AFTER_CHECK: &str = "\
 Exit codes:
@@ -8,13 +8,20 @@ Exit codes:
   3  inconclusive
 
 Examples:
-  hugeprobe check                                  check every pool of this machine
-  hugeprobe check --need 2Mi=512@numa0             can a workload get 512 pages of NUMA node 0 now?
-  hugeprobe check --expect '1Gi@numa1>=4' -o json  is the pool as large as expected? For scripts
-  hugeprobe check --dir /dev/hugepages             use files of that mount, as DPDK's --huge-dir
-  hugeprobe check --peer /run/openvswitch/vhu0     does this vswitch, which listens, accept pages?
-  hugeprobe check --peer /run/vhu1 --peer-listen   the same for a port of type dpdkvhostuserclient
-  sudo hugeprobe check --reserve 2Mi=16            add 16 pages for the duration of the run";
+  Check every pool of this machine:
+    hugeprobe check
+  Can a workload get 512 pages of NUMA node 0 now?
+    hugeprobe check --need 2Mi=512@numa0
+  Is the pool as large as expected? For scripts:
+    hugeprobe check --expect '1Gi@numa1>=4' -o json
+  Use files of that mount, as DPDK does with --huge-dir:
+    hugeprobe check --dir /dev/hugepages
+  Does this vswitch, which listens on the socket, accept pages?
+    hugeprobe check --peer /run/openvswitch/vhu0
+  The same for a port of type dpdkvhostuserclient:
+    hugeprobe check --peer /run/vhu1 --peer-listen
+  Add 16 pages for the duration of the run:
+    sudo hugeprobe check --reserve 2Mi=16";
 
 pub(super) const AFTER_EXPLAIN: &str = "\
 Exit codes:
@@ -29,31 +36,41 @@ Examples:
 
 pub(super) const AFTER_FRONTEND: &str = "\
 Exit codes:
-  0  every frame came back exactly once and unchanged (with --peer sink: was accepted)
-  1  not a vhost-user backend, request refused, protocol broken, or frames missing or altered
+  0  every frame came back exactly once and unchanged
+     (with --peer sink: was accepted)
+  1  not a vhost-user backend, request refused, protocol broken, or frames
+     missing or altered
   2  usage error
   3  inconclusive: no pages, no peer, or interrupted
 
 Examples:
-  hugeprobe frontend --socket /run/vhost --listen                with `hugeprobe backend --socket /run/vhost`
-  hugeprobe frontend --socket /run/vhost --dir /dev/hugepages    use files of that mount
-  hugeprobe frontend --socket /run/vhost                         with testpmd, which listens:
-    dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_vhost0,iface=/run/vhost \\
-      -- --total-num-mbufs=2048 --no-flush-rx --forward-mode=io --auto-start --stats-period 1";
+  With `hugeprobe backend --socket /run/vhost`:
+    hugeprobe frontend --socket /run/vhost --listen
+  The same with files of a mount:
+    hugeprobe frontend --socket /run/vhost --listen --dir /dev/hugepages
+  With testpmd, which listens:
+    dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments \\
+      --vdev net_vhost0,iface=/run/vhost -- --total-num-mbufs=2048 \\
+      --no-flush-rx --forward-mode=io --auto-start --stats-period 1
+    hugeprobe frontend --socket /run/vhost";
 
 pub(super) const AFTER_BACKEND: &str = "\
 Exit codes:
-  0  the number of frames of --frames; without it, at least one before the frontend closed the
-     connection or the deadline passed
-  1  protocol broken, memory not of huge pages of the size, or frames missing or altered
+  0  the number of frames of --frames; without it, at least one before the
+     frontend closed the connection or the deadline passed
+  1  protocol broken, memory not of huge pages of the size, or frames missing
+     or altered
   2  usage error
   3  inconclusive: no peer, no frame, or interrupted
 
 Examples:
-  hugeprobe backend --socket /run/vhost                                 with `hugeprobe frontend --listen`
-  hugeprobe backend --socket /run/vhost --listen --mode sink --frames 1000000     with testpmd, which connects:
-    dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments --vdev net_virtio_user0,path=/run/vhost \\
-      -- --total-num-mbufs=2048 --forward-mode=txonly --auto-start --stats-period 1";
+  With `hugeprobe frontend --socket /run/vhost --listen`:
+    hugeprobe backend --socket /run/vhost
+  With testpmd, which connects:
+    hugeprobe backend --socket /run/vhost --listen --mode sink --frames 1000000
+    dpdk-testpmd -l 0-1 --no-pci -m 16 --in-memory --single-file-segments \\
+      --vdev net_virtio_user0,path=/run/vhost -- --total-num-mbufs=2048 \\
+      --forward-mode=txonly --auto-start --stats-period 1";
 
 #[cfg(feature = "cluster")]
 pub(super) const AFTER_NODES: &str = "\
@@ -64,6 +81,9 @@ Exit codes, for the worst verdict of the nodes:
   3  inconclusive: no verdict, a stale one, or the API server does not answer
 
 Examples:
-  hugeprobe nodes                            show the whole cluster
-  hugeprobe nodes -l pool=nfv --wait         wait until all have a verdict, as in a pipeline
-  kubectl hugeprobe -l pool=nfv -o json      the same program under the name kubectl-hugeprobe";
+  Show the whole cluster:
+    hugeprobe nodes
+  Wait until all have a verdict, as in a pipeline:
+    hugeprobe nodes -l pool=nfv --wait
+  The same program under the name kubectl-hugeprobe:
+    kubectl hugeprobe -l pool=nfv -o json";

@@ -10,7 +10,7 @@ checks! {
               hugetlbfs, or one of another size; for DPDK, a path that DPDK cannot find in /proc/mounts: with a \
               space, through a symbolic link, relative, or with two slashes. unknown: this process may not search the path. Without --dir, pass: where one is \
               mounted. skip: no hugetlbfs of this size is mounted; memfd needs none.",
-        remedy: "mount -t hugetlbfs -o pagesize=SIZE none DIR, or name another directory",
+        remedy: "mount a hugetlbfs of the size at a new path, and use that path with --dir",
         per_size: true,
         mandatory: false,
     }
@@ -57,7 +57,7 @@ checks! {
         how: "mountinfo shows which mount a lookup of the path reaches. warn: another mount, which hides a \
               hugetlbfs of this size (with --dir: of any size, at its path or above). A bind mount that shows the \
               same files hides nothing. unknown: mountinfo cannot be read. skip: no mount that could be hidden.",
-        remedy: "unmount the mount on top, or the hidden one below it",
+        remedy: "unmount the mount on top if it is not needed, or mount a hugetlbfs at a path that no other mount hides",
         per_size: true,
         mandatory: false,
     }

@@ -7,8 +7,8 @@ checks! {
         why: "Without pages of the requested size, DPDK stops at start (\"No free hugepages reported\") or uses \
               another size, and QEMU stops (\"unable to map backing store for guest RAM\").",
         how: "pass: the pool has pages, or may get some by overcommit. fail: pages of the size are required \
-              (--expect, --need, --reserve, the boot command line) and the kernel has none, or does not offer the \
-              size. unknown: the files of the pool cannot be read, or contain no number. skip: the pool is empty \
+              (--expect, --need, --reserve, --dir of this size, --peer, the boot command line) and the kernel has \
+              none, or does not offer the size. unknown: the files of the pool cannot be read, or contain no number. skip: the pool is empty \
               and none was required.",
         remedy: "reserve pages at boot (hugepagesz= and hugepages= on the kernel's command line) or write the \
                  number of pages to nr_hugepages of the size",
@@ -61,8 +61,10 @@ checks! {
               according to the kernel (it grants a lease only on such files; where it has no leases, files that no \
               process has open, mapped or locked); and SysV segments to which no process is attached. fail: there \
               are such pages, and no free page. warn: there are such pages, and free ones too; or pages are in use \
-              and no owner was found. pass: every page in use was traced to an owner. skip: some were not traced, \
-              and not every process is visible; the missing privilege is named.",
+              and no owner was found. pass: every page in use was traced to an owner; or no file and no segment \
+              has pages without a user, which is all that is looked at while enough pages are available (what \
+              processes map is read where pages are short, after a failure, and with --only HP105). skip: some were \
+              not traced, and not every process is visible; the missing privilege is named.",
         remedy: "remove the named files, or start their owner again",
         per_size: true,
         mandatory: false,

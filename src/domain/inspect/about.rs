@@ -2,10 +2,11 @@
 
 use super::common::count;
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::request::{Expectation, PageCount, Request};
 use crate::domain::size::PageSize;
+use crate::domain::text::format_list;
 
 /// A page size, with its pool and everything else that its checks look at.
 pub(super) struct About<'a> {
@@ -54,6 +55,20 @@ pub(super) fn pool_file(size: PageSize, name: &str) -> String {
     format!("/sys/kernel/mm/hugepages/{}/{name}", size.sysfs_name())
 }
 
+/// Which of the chosen NUMA nodes have pages of this size and no CPU (HBM, CXL): `; node8 has pages and no CPU`, or nothing.
+pub(super) fn without_cpu(about: &About<'_>, chosen: impl Fn(u32) -> bool) -> String {
+    let pools = about.pool.as_ref().map_or(&[][..], |pool| pool.numa.as_slice());
+    let has_pages =
+        |node| pools.iter().any(|one| one.node == node && one.total.get().is_some_and(|pages| pages > 0));
+    let nodes = about.inventory.nodes.known().map(Vec::as_slice).unwrap_or_default().iter();
+    let far = nodes.filter(|node| node.cpus.known().is_some_and(Vec::is_empty)).map(|node| node.node);
+    match far.filter(|node| chosen(*node) && has_pages(*node)).collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        [node] => format!("; node{node} has pages and no CPU"),
+        nodes => format!("; nodes {} have pages and no CPU", format_list(nodes)),
+    }
+}
+
 // === impl About ===
 
 impl<'a> About<'a> {
@@ -73,12 +88,33 @@ impl<'a> About<'a> {
             .or_else(|| of_size(&request.frontend_need, "--frontend-need"))
             .or_else(|| of_size(&request.backend_need, "--backend-need"))
             .or_else(|| of_size(&request.reserve, "--reserve"))
+            .or_else(|| self.wanted_by_directory())
             .or_else(|| {
                 let boot = self.inventory.boot.known()?;
                 let asked = boot.asked(self.size, self.inventory.default_size.get())?;
                 (asked.pages > 0)
                     .then(|| format!("the boot command line requests {}", count(asked.pages, "page")))
             })
+            .or_else(|| self.wanted_by_peer())
+    }
+
+    /// `--dir` names a hugetlbfs of this size.
+    fn wanted_by_directory(&self) -> Option<String> {
+        let directory = self.inventory.directory.as_ref()?;
+        match directory.kind.known()? {
+            DirectoryKind::Hugetlbfs { size, .. } if *size == self.size => {
+                Some(format!("--dir {}, a hugetlbfs of {size}, requires pages", directory.path))
+            }
+            _ => None,
+        }
+    }
+
+    /// `--peer` requires pages of any size, and there are none.
+    fn wanted_by_peer(&self) -> Option<String> {
+        let peer = self.request.peer.as_ref()?;
+        let pools = self.inventory.pools.known()?;
+        let is_empty = |pool: &Pool| pool.total.get() == Some(0) && pool.growable() == Some(0);
+        pools.iter().all(is_empty).then(|| format!("--peer {} requires pages", peer.socket))
     }
 
     pub(super) fn expectations(&self) -> impl Iterator<Item = &Expectation> {

@@ -7,6 +7,7 @@ mod holders;
 pub mod kubernetes;
 pub mod limits;
 pub mod mounts;
+pub mod peer;
 pub mod pools;
 pub mod reserve;
 mod workload;

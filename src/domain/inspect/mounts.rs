@@ -4,7 +4,7 @@
 
 mod used;
 
-use self::used::{Used, not_known};
+use self::used::{Used, mount_at_a_new_path, not_known};
 use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305};
 use super::super::check::{Because, Finding, Outcome};
 use super::super::inventory::{DirectoryKind, HugeMount, Inventory, WriteAttempt};
@@ -98,10 +98,7 @@ fn hidden(inventory: &Inventory, size: PageSize, concerns: impl Fn(&HugeMount) -
                 format!("a lookup of {} reaches the hugetlbfs that is mounted there", mount.path),
                 format!("another mount at {hider} hides it"),
             )
-            .remedy(format!(
-                "run umount {hider} if that mount is not needed, or unmount the hidden hugetlbfs at {}",
-                mount.path
-            ));
+            .remedy(remedy_if_hidden(mount, hider, mounts));
             Finding::not_pass(
                 HP305,
                 size,
@@ -112,6 +109,16 @@ fn hidden(inventory: &Inventory, size: PageSize, concerns: impl Fn(&HugeMount) -
             .with("hidden", concerned.iter().filter(|mount| mount.hidden_by.is_some()).collect::<Vec<_>>())
         }
     }
+}
+
+/// What to do about a hidden mount. A mount above it, such as /dev, has other things that are needed.
+fn remedy_if_hidden(mount: &HugeMount, hider: &str, mounts: &[HugeMount]) -> String {
+    if hider == mount.path {
+        return format!("run `umount {hider}` if the mount on top is not needed");
+    }
+    let size =
+        mount.size.map_or_else(String::new, |size| format!(":\n  {}", mount_at_a_new_path(size, mounts)));
+    format!("mount a hugetlbfs at a path that no other mount hides{size}")
 }
 
 fn known_mounts(inventory: &Inventory) -> Result<&[HugeMount], &str> {

@@ -4,12 +4,12 @@ mod asked;
 #[cfg(test)]
 mod tests;
 
-use super::about::{About, NoPool, pool_file, trouble, untold, with_counters};
+use super::about::{About, NoPool, pool_file, trouble, untold, with_counters, without_cpu};
 use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 use super::holders;
 use crate::domain::catalogue::{HP101, HP102, HP106, HP107, HP108};
 use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::{Inventory, Pool};
+use crate::domain::inventory::{BootRequest, Inventory, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::request::{Request, Workload};
 use crate::domain::size::{PageSize, human_bytes};
@@ -68,15 +68,18 @@ fn present(about: &About<'_>) -> Finding {
         Ok(pool) => *pool,
         Err(NoPool::Untold(why)) => return untold(HP101, size, why),
         Err(NoPool::None(why)) => {
-            return none(why, "request a size that the kernel offers, or run a kernel that offers this one");
+            return none(why, &other_size(about));
         }
     };
     let finding = match (&pool.total, &pool.overcommit) {
-        (Reading::Known(total @ 1..), _) => Finding::pass(HP101, size, count(*total, "page")),
+        (Reading::Known(total @ 1..), _) => {
+            Finding::pass(HP101, size, count(*total, "page") + &without_cpu(about, |_| true))
+        }
         (Reading::Known(0), Reading::Known(0)) => {
             let file = pool_file(size, "nr_hugepages");
             let remedy = format!(
-                "reserve pages at boot (hugepagesz={} hugepages=PAGES), or now:\n  echo PAGES > {file}",
+                "{}reserve pages at boot (hugepagesz={} hugepages=PAGES), or now:\n  echo PAGES > {file}",
+                other_pages(about),
                 size.mount_option()
             );
             none("the pool is empty", &remedy)
@@ -87,6 +90,52 @@ fn present(about: &About<'_>) -> Finding {
         (total, overcommit) => untold(HP101, size, trouble(&[total, overcommit])),
     };
     with_counters(finding, pool)
+}
+
+/// Where the directory of `--dir` is of an empty pool, the pools that have free pages, and their mounts.
+fn other_pages(about: &About<'_>) -> String {
+    if about.request.directory.is_none() {
+        return String::new();
+    }
+    let pools = about.inventory.pools.known().map(Vec::as_slice).unwrap_or_default();
+    let mounts = about.inventory.mounts.known().map(Vec::as_slice).unwrap_or_default();
+    let others = pools.iter().filter(|pool| pool.size != about.size);
+    let told = others.filter_map(|pool| {
+        let free = pool.available().filter(|free| *free > 0)?;
+        let mount = mounts.iter().find(|mount| mount.size == Some(pool.size) && mount.hidden_by.is_none());
+        let mount = mount.map_or_else(
+            || format!("mount a hugetlbfs of {}", pool.size),
+            |mount| format!("--dir {}", mount.path),
+        );
+        Some(format!(
+            "use the {} of {} that {} free ({mount}), or ",
+            count(free, "page"),
+            pool.size,
+            if free == 1 { "is" } else { "are" }
+        ))
+    });
+    told.collect()
+}
+
+/// What to do about a size that the kernel does not offer. An x86 kernel before 5.0 has, of the sizes of the CPU, only those
+/// that its command line names.
+fn other_size(about: &About<'_>) -> String {
+    let size = about.size;
+    let boot = about.inventory.boot.known();
+    let is_named = |boot: &BootRequest| {
+        boot.default_size == Some(size) || boot.pools.iter().any(|pool| pool.size == Some(size))
+    };
+    if about.inventory.cpu_1gi != Reading::Absent
+        && size.bytes() == 2 << 20
+        && boot.is_some_and(|boot| boot.names_a_size() && !is_named(boot))
+    {
+        return format!(
+            "add hugepagesz={} to the kernel's command line and boot again: this kernel offers only the sizes named there; \
+             or request a size that it offers",
+            size.mount_option()
+        );
+    }
+    "request a size that the kernel offers, or run a kernel that offers this one".to_owned()
 }
 
 /// HP102.

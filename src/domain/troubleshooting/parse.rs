@@ -71,7 +71,7 @@ fn finish(row: Option<(usize, &'static str, Vec<Entry>)>, chapters: &mut [Chapte
 fn failure(line: usize, name: &'static str, entries: Vec<Entry>) -> Result<KnownFailure, RowError> {
     let (mut met_as, mut kind, mut beside, mut cause, mut remedy, mut checks) =
         (None, None, None, None, None, None);
-    let (mut patterns, mut sources) = (Vec::new(), Vec::new());
+    let (mut patterns, mut unless, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         let repeated = match entry.key {
             "line" => met_as.replace(MetAs::Line(entry.one()?)).is_some(),
@@ -81,6 +81,10 @@ fn failure(line: usize, name: &'static str, entries: Vec<Entry>) -> Result<Known
                 false
             }
             "beside" => beside.replace(entry.pattern()?).is_some(),
+            "unless" => {
+                unless.push(entry.pattern()?);
+                false
+            }
             "kind" => kind.replace(entry.kind()?).is_some(),
             "checks" => checks.replace(entry.checks()?).is_some(),
             "seen" => {
@@ -111,6 +115,7 @@ fn failure(line: usize, name: &'static str, entries: Vec<Entry>) -> Result<Known
         kind: kind.unwrap_or(Kind::Cause),
         patterns,
         beside,
+        unless,
         cause: cause.ok_or_else(|| without("cause"))?,
         remedy: remedy.ok_or_else(|| without("remedy"))?,
         checks: checks.ok_or_else(|| without("checks"))?,

@@ -33,13 +33,14 @@ fn every_row_is_found_by_its_example() {
 
 #[test]
 fn repeats_are_counted() {
-    let log = "\nVHOST_CONFIG: (/run/a) failed to connect: Permission denied\nEAL: Not enough memory available!\nnot ENOUGH memory  available\n";
+    let log = "\nVHOST_CONFIG: (/run/a) failed to connect: Permission denied\nEAL: Not enough memory available! Requested: 1\n\
+               not ENOUGH memory  available on socket 0! requested: 2\n";
     let found = search(log);
     assert_eq!(
         found.iter().map(|one| (one.failure.name, one.number, one.times)).collect::<Vec<_>>(),
         [("ovs-permission", 2, 1), ("dpdk-not-enough", 3, 2)]
     );
-    assert_eq!(found[1].line, "EAL: Not enough memory available!");
+    assert_eq!(found[1].line, "EAL: Not enough memory available! Requested: 1");
     assert!(search("no error\n").is_empty() && search("").is_empty());
     assert!(search(&format!("{}cannot init memory", "x".repeat(LONGEST_LINE))).is_empty());
 }
@@ -66,7 +67,9 @@ fn a_consequence_comes_after_its_cause_and_names_its_line() {
 fn a_consequence_without_a_cause_near_it_counts_as_one() {
     let alone = search("EAL: FATAL: Cannot init memory\n");
     assert_eq!(alone[0].follows, None);
-    let far = format!("EAL: unsupported cpu type\n{}Cannot init memory\n", "\n".repeat(CONSEQUENCE_WITHIN));
+    let far =
+        format!("EAL: FATAL: unsupported cpu type\n{}Cannot init memory\n", "\n".repeat(CONSEQUENCE_WITHIN));
+    assert_eq!(search(&far).len(), 2);
     assert!(search(&far).iter().all(|one| one.follows.is_none()));
 }
 
@@ -83,6 +86,18 @@ fn the_errno_decides() {
     ] {
         assert_eq!(search(line)[0].failure.name, name, "{line}");
     }
+}
+
+#[test]
+fn a_line_about_something_else_is_no_bus_error() {
+    for line in
+        ["process exited: Bus error", "Main process exited, code=dumped, status=7/BUS", "      Signal:    7"]
+    {
+        assert_eq!(search(line)[0].failure.name, "bus-error", "{line}");
+    }
+    let line =
+        "pcieport 0000:00:1c.5: PCIe Bus Error: severity=Corrected, type=Physical Layer, (Receiver ID)";
+    assert!(search(line).is_empty());
 }
 
 #[test]

@@ -12,10 +12,12 @@ mod refusal;
 pub mod requests;
 mod watch;
 
+use std::error::Error as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 pub use call::{ANSWER, Api};
 pub use error::{ApiError, Attempt, Resource, Verb};
@@ -32,11 +34,23 @@ pub enum ConnectError {
     #[error("no API server is configured: {0}")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
     /// Neither a kubeconfig nor a pod's service account.
-    #[error("no API server is configured: {0}")]
+    #[error("no API server is configured: this process is not in a pod, and {}; name a kubeconfig with --kubeconfig", without_kubeconfig(.0))]
     Neither(#[source] kube::config::InferConfigError),
     /// The certificates or the credentials cannot be used.
     #[error("cannot use the certificates or credentials for the API server: {0}")]
     Client(#[source] kube::Error),
+}
+
+/// Why there is no kubeconfig, without the layers of the error.
+fn without_kubeconfig(error: &kube::config::InferConfigError) -> String {
+    match error.source().and_then(|source| source.downcast_ref()) {
+        Some(KubeconfigError::ReadConfig(error, path)) if error.kind() == io::ErrorKind::NotFound => {
+            format!("{} does not exist", path.display())
+        }
+        Some(KubeconfigError::FindPath) => "the path of ~/.kube/config cannot be determined".to_owned(),
+        Some(other) => other.to_string(),
+        None => error.to_string(),
+    }
 }
 
 /// The connection of a pod: its service account's token, and the API server's address from the environment, which is a

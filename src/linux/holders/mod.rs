@@ -48,12 +48,20 @@ pub fn read(root: &HostRoot, privileges: &Privileges) -> Holders {
 /// Does the same as [`read`], with limits on how much is examined.
 #[must_use]
 pub fn read_within(root: &HostRoot, privileges: &Privileges, limits: &SearchLimits) -> Holders {
-    let mut budget = Budget::new(limits);
-    let first = survey::survey(root, privileges, &mut budget);
+    let first = survey::survey(root, privileges, &mut Budget::new(limits));
     if first.leaked.is_empty() && first.segments.is_empty() && first.untraced.is_empty() {
         return first;
     }
-    agreed(&first, survey::survey(root, privileges, &mut budget))
+    // A budget of its own: what the first look used up would hide from the second what was found.
+    agreed(&first, survey::survey(root, privileges, &mut Budget::new(limits)))
+}
+
+/// As [`read`], where nobody waits for pages: if no file and no segment can have been left behind, that is all. Reading what a
+/// process maps takes the lock of its address space, and its page faults wait meanwhile.
+#[must_use]
+pub fn read_if_left_behind(root: &HostRoot, privileges: &Privileges) -> Holders {
+    let mut budget = Budget::new(&SearchLimits::default());
+    survey::nothing_left_behind(root, privileges, &mut budget).unwrap_or_else(|| read(root, privileges))
 }
 
 /// Keeps what both surveys found to have no owner. Everything else is from the second survey.

@@ -7,6 +7,7 @@
 use super::FileId;
 use crate::domain::size::PageSize;
 use crate::linux::fields::parse_kilobytes;
+use crate::linux::smaps::{Header, parse_header};
 
 /// A mapping of huge pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub fn parse_smaps(text: &str) -> Vec<Area> {
 
 /// Returns the device and inode of each file in the text of a maps or smaps file. Memory without a file is left out.
 pub fn parse_maps(text: &str) -> impl Iterator<Item = FileId> {
-    text.lines().filter_map(parse_header).map(|header| header.file).filter(|file| file.inode != 0)
+    text.lines().filter_map(parse_header).map(|header| file_of(&header)).filter(|file| file.inode != 0)
 }
 
 struct Mapping<'a> {
@@ -56,13 +57,6 @@ struct Mapping<'a> {
     exclusive: u64,
     shared: u64,
     is_huge: bool,
-}
-
-struct Header<'a> {
-    range: &'a str,
-    file: FileId,
-    path: &'a str,
-    is_private: bool,
 }
 
 // === impl Mapping ===
@@ -87,7 +81,7 @@ impl Mapping<'_> {
         let size = PageSize::from_bytes(self.page_bytes)?;
         Some(Area {
             range: self.header.range.to_owned(),
-            file: self.header.file,
+            file: file_of(&self.header),
             is_sysv: self.header.path.starts_with("/SYSV"),
             is_private: self.header.is_private,
             size,
@@ -97,24 +91,9 @@ impl Mapping<'_> {
     }
 }
 
-/// Parses a line such as `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`. The device numbers are
-/// hexadecimal.
-fn parse_header(line: &str) -> Option<Header<'_>> {
-    let mut fields = line.splitn(6, ' ');
-    let range = fields.next()?;
-    let (start, end) = range.split_once('-')?;
-    u64::from_str_radix(start, 16).ok()?;
-    u64::from_str_radix(end, 16).ok()?;
-    let is_private = fields.next()?.ends_with('p');
-    let _offset = fields.next()?;
-    let (major, minor) = fields.next()?.split_once(':')?;
-    let file = FileId {
-        major: u64::from_str_radix(major, 16).ok()?,
-        minor: u64::from_str_radix(minor, 16).ok()?,
-        inode: fields.next()?.parse().ok()?,
-        namespace: 0,
-    };
-    Some(Header { range, file, path: fields.next().unwrap_or_default().trim_start(), is_private })
+fn file_of(header: &Header<'_>) -> FileId {
+    let (major, minor) = header.device;
+    FileId { major, minor, inode: header.inode, namespace: 0 }
 }
 
 #[cfg(test)]

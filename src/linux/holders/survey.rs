@@ -45,7 +45,34 @@ pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budg
     leaked.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     let (processes, mut blind_spots) = owners.into_parts();
     blind_spots.extend(budget.exhausted());
-    Holders { processes, leaked, segments, untraced, blind_spots }
+    Holders { processes, leaked, segments, untraced, blind_spots, is_quick: false }
+}
+
+/// What a look at the files and segments shows, if none of them can have been left behind; `None` if some may be, or the kernel
+/// does not say.
+pub(super) fn nothing_left_behind(
+    root: &HostRoot,
+    privileges: &Privileges,
+    budget: &mut Budget,
+) -> Option<Holders> {
+    // The files of a captured tree are not there.
+    if !root.is_live() {
+        return None;
+    }
+    let mut owners = Owners::default();
+    rights::note_missing(root, privileges, &mut owners);
+    let processes = process::list(root, &mut owners);
+    let filesystems = Filesystems::of(root, &processes, &mut owners);
+    let files = files::list(&filesystems, budget, &mut owners);
+    let segments = root.table("/proc/sysvipc/shm").map(|table| sysv::parse_shm(&table));
+    let segments = segments.known().map(Vec::as_slice).unwrap_or_default();
+    let may_be_left = files.iter().any(|file| matches!(file.use_of(), Use::Unused | Use::Unknown))
+        || segments.iter().any(|segment| segment.attached == 0 && segment.resident > 0);
+    if may_be_left || budget.exhausted().is_some() {
+        return None;
+    }
+    let (processes, blind_spots) = owners.into_parts();
+    Some(Holders { processes, blind_spots, is_quick: true, ..Holders::default() })
 }
 
 /// Named files with pages, sorted by whether a process uses them.

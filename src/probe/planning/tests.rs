@@ -99,6 +99,17 @@ fn find(plan: &Plan, id: CheckId) -> &PlannedCheck {
 }
 
 #[test]
+fn what_was_named_is_judged_although_no_pool_has_pages() {
+    let mut empty = machine(vec![pool("2Mi", 0, 0, 0, 0), pool("1Gi", 0, 0, 0, 0)]);
+    empty.default_size = Reading::Known(size("2Mi"));
+    assert_eq!(sizes(&empty, &request(&[])), []);
+    assert_eq!(sizes(&empty, &request(&[("dir", "/nowhere")])), [size("2Mi")]);
+    let peer = Peer { socket: "/nowhere".to_owned(), listen: false, transmit: 0 };
+    assert_eq!(sizes(&empty, &Request { peer: Some(peer), ..Request::default() }), [size("2Mi")]);
+    assert_eq!(sizes(&with_directory(empty, "1Gi"), &request(&[("dir", "/dev/hugepages")])), [size("1Gi")]);
+}
+
+#[test]
 fn sizes_are_those_asked_for_or_those_with_something_in_them() {
     let mut both = machine(vec![pool("2Mi", 8, 8, 0, 0), pool("32Mi", 0, 0, 0, 0), pool("1Gi", 0, 0, 0, 2)]);
     let of = |inventory: &Inventory, options: &[(&str, &str)]| names(&sizes(inventory, &request(options)));

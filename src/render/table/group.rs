@@ -252,12 +252,12 @@ fn details(report: &Report, fold: &Fold<'_>, out: &mut dyn Write, style: Style) 
     for (index, line) in lines.iter().enumerate() {
         write!(out, "{margin}{line}")?;
         if beside && index + 1 == count {
-            write!(out, "{}{}", " ".repeat(room - last - columns(&hint)), style.paint(DIM, &hint))?;
+            write!(out, "{}{}", " ".repeat(gap(last, &hint, style)), style.paint(DIM, &hint))?;
         }
         writeln!(out)?;
     }
     if has_hint && !beside {
-        let gap = " ".repeat(room.saturating_sub(columns(&hint)));
+        let gap = " ".repeat(gap(0, &hint, style));
         writeln!(out, "{margin}{gap}{}", style.paint(DIM, &hint))?;
     }
     Ok(())
@@ -304,8 +304,7 @@ fn marked(
         style.paint(ansi, &first)
     )?;
     if !id.is_empty() {
-        let gap = room.saturating_sub(columns(&first) + columns(id)).max(2);
-        write!(out, "{}{}", " ".repeat(gap), style.paint(DIM, id))?;
+        write!(out, "{}{}", " ".repeat(gap(columns(&first), id, style)), style.paint(DIM, id))?;
     }
     writeln!(out)?;
     for line in lines {
@@ -321,6 +320,13 @@ fn shown_summary(entry: &Entry, style: Style) -> String {
 /// Columns before a group's text: margin, mark, name.
 fn indent(style: Style) -> usize {
     2 + style.marks.width() + 1 + NAME_WIDTH
+}
+
+/// Columns between a text of `used` columns and `right`, which ends at the right edge. The edge of a wide terminal is too far for
+/// the eye: there only a long text goes beyond that of a paragraph.
+fn gap(used: usize, right: &str, style: Style) -> usize {
+    let edge = style.paragraph_columns().saturating_sub(indent(style));
+    edge.saturating_sub(used + columns(right)).max(if used == 0 { 0 } else { 2 })
 }
 
 /// Columns for a group's text.

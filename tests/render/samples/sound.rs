@@ -170,6 +170,9 @@ pub(crate) fn measured() -> Report {
     found.push(pass(HP702, "2Mi", "random reads over 128 MiB: 38 ns on 2Mi, 91 ns on 4 KiB pages"));
     let mut report =
         report(Verdict::Unknown, &[("2Mi", Verdict::Unknown)], vec![pool("2Mi", 64, 64, &[(64, 64)])], found);
+    report.request.measure = true;
+    report.request.expect = vec!["2Mi>=64".parse().unwrap()];
+    report.request.peer = Some(Peer { socket: "/run/vhost".into(), listen: true, transmit: 0 });
     report.measurements.insert("2Mi".into(), json!({"populate_bytes_per_second": 10_522_669_875_u64}));
     report
 }

@@ -88,6 +88,8 @@ pub(crate) fn need_unmet() -> Report {
     );
     report.profile = "uid 1000".into();
     report.duration_ms = 12_345;
+    report.request.need = vec!["2Mi=512@numa0".parse().unwrap()];
+    report.request.directory = Some("/dev/hugepages".into());
     report
 }
 

@@ -160,12 +160,32 @@ fn a_directory_that_is_something_else_fails_and_another_is_never_used() {
             findings(&inventory(vec![mount("/dev/hugepages", "2Mi")], Some(directory)), &request(true, &[]));
         assert_eq!(outcomes(&found), [Fail, Skip, Skip, Skip, Skip]);
         assert_eq!(found[0].summary, summary);
-        assert!(
-            found[0]
-                .remedy
-                .contains("mount -t hugetlbfs -o pagesize=2M none /mnt/huge; or use --dir /dev/hugepages")
-        );
+        assert_eq!(found[0].remedy, "use --dir /dev/hugepages, which is a hugetlbfs of 2Mi");
     }
+}
+
+#[test]
+fn no_remedy_mounts_over_what_is_there() {
+    let other = || Reading::Known(DirectoryKind::Other("tmpfs".into()));
+    let remedy = |mounts| {
+        let tmp = Directory { path: "/tmp".into(), ..directory(other(), Reading::Absent) };
+        findings(&inventory(mounts, Some(tmp)), &request(true, &[]))[0].remedy.clone()
+    };
+    let fresh = "mount a hugetlbfs of 2Mi at a new path, and use that with --dir:\n  mkdir -p /mnt/hugepages-2M && \
+                 mount -t hugetlbfs -o pagesize=2M none /mnt/hugepages-2M";
+    assert_eq!(remedy(vec![]), fresh);
+    assert!(remedy(vec![mount("/mnt/hugepages-2M", "1Gi")]).ends_with("none /mnt/hugepages-2M-2"));
+
+    let mut hidden = mount("/dev/hugepages", "2Mi");
+    hidden.hidden_by = Some("/dev".into());
+    let found = findings(&inventory(vec![hidden.clone()], None), &request(false, &[]));
+    assert!(
+        found[4].remedy.contains("/mnt/hugepages-2M") && !found[4].remedy.contains("umount"),
+        "{found:?}"
+    );
+    hidden.hidden_by = Some(hidden.path.clone());
+    let found = findings(&inventory(vec![hidden], None), &request(false, &[]));
+    assert_eq!(found[4].remedy, "run `umount /dev/hugepages` if the mount on top is not needed");
 }
 
 #[test]
@@ -268,7 +288,7 @@ fn too_small_a_mount_is_to_be_mounted_anew_by_its_own_path() {
     let found = findings(&inventory(vec![mount(DIR, "2Mi")], Some(directory)), &request(true, &["2Mi=4"]));
     assert_eq!(
         found[2].remedy,
-        "remove files from below, or mount it again: umount /mnt/huge; \
+        "remove files from below, or mount it again: umount /mnt/huge && \
          mount -t hugetlbfs -o pagesize=2M,size=14680064 none /mnt/huge"
     );
     assert_eq!(found[2].summary, "the mount has 1 of 4 pages free");

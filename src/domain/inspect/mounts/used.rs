@@ -64,22 +64,25 @@ impl Used<'_> {
 
     /// Returns the finding of HP301 if the directory is not on a hugetlbfs of this page size, or if that is not known.
     pub(super) fn wrong_kind(&self) -> Finding {
-        let (seen, make) = match &self.directory.kind {
-            Reading::Known(DirectoryKind::Hugetlbfs { size, .. }) => (format!("hugetlbfs of {size}"), ""),
-            Reading::Known(DirectoryKind::Other(name)) => (name.clone(), ""),
-            Reading::Known(DirectoryKind::NotADirectory(what)) => {
-                (what.clone(), "make it a directory, then ")
-            }
+        let seen = match &self.directory.kind {
+            Reading::Known(DirectoryKind::Hugetlbfs { size, .. }) => format!("hugetlbfs of {size}"),
+            Reading::Known(DirectoryKind::Other(name)) => name.clone(),
+            Reading::Known(DirectoryKind::NotADirectory(what)) => what.clone(),
             reading => return not_known(HP301, self.size, reading.why_unknown().unwrap_or_default()),
         };
-        let option = self.size.mount_option();
-        let mut remedy = format!("{make}mount -t hugetlbfs -o pagesize={option} none {}", self.path);
-        let elsewhere = self.inventory.mounts.known().and_then(|mounts| {
-            mounts.iter().find(|mount| mount.size == Some(self.size) && mount.hidden_by.is_none())
-        });
-        if let Some(mount) = elsewhere {
-            remedy.push_str(&format!("; or use --dir {}, which is a hugetlbfs of {}", mount.path, self.size));
-        }
+        let mounts = self.inventory.mounts.known().map(Vec::as_slice).unwrap_or_default();
+        let elsewhere =
+            mounts.iter().find(|mount| mount.size == Some(self.size) && mount.hidden_by.is_none());
+        let remedy = elsewhere.map_or_else(
+            || {
+                format!(
+                    "mount a hugetlbfs of {} at a new path, and use that with --dir:\n  {}",
+                    self.size,
+                    mount_at_a_new_path(self.size, mounts)
+                )
+            },
+            |mount| format!("use --dir {}, which is a hugetlbfs of {}", mount.path, self.size),
+        );
         let expected = format!("hugetlbfs of {}", self.size);
         let summary = format!("{seen} at {}, not {expected}", self.path);
         Finding::not_pass(HP301, self.size, Outcome::Fail, summary, Because { expected, seen, remedy })
@@ -224,7 +227,7 @@ impl Used<'_> {
     fn mount_anew(&self, options: &str) -> String {
         let mount = self.mount().map_or(self.path, |mount| mount.path.as_str());
         let size = self.size.mount_option();
-        format!("umount {mount}; mount -t hugetlbfs -o pagesize={size}{options} none {mount}")
+        format!("umount {mount} && mount -t hugetlbfs -o pagesize={size}{options} none {mount}")
     }
 
     fn mount(&self) -> Option<&HugeMount> {
@@ -237,7 +240,17 @@ impl Used<'_> {
     }
 }
 
-/// Returns an `unknown` finding, because the mount could not be examined.
+/// The command that mounts a hugetlbfs of `size` where nothing is mounted yet: what was there before would be hidden.
+pub(super) fn mount_at_a_new_path(size: PageSize, mounts: &[HugeMount]) -> String {
+    let option = size.mount_option();
+    let name = format!("/mnt/hugepages-{option}");
+    let taken = |path: &String| mounts.iter().any(|mount| mount.path == *path);
+    let numbered = (2..=9).map(|number| format!("{name}-{number}"));
+    let path = std::iter::once(name.clone()).chain(numbered).find(|path| !taken(path)).unwrap_or(name);
+    format!("mkdir -p {path} && mount -t hugetlbfs -o pagesize={option} none {path}")
+}
+
+/// What is mounted could not be seen.
 pub(super) fn not_known(id: CheckId, size: PageSize, why: &str) -> Finding {
     let because = Because::new("the mount can be examined", why)
         .remedy("mount /proc, and run as a user who may search the parent directories");

@@ -1,10 +1,10 @@
 //! HP103 and HP104: the pool compared with `--expect` and with the boot command line.
 
-use super::super::about::{About, pool_file, untold};
+use super::super::about::{About, pool_file, untold, without_cpu};
 use super::super::common::count;
 use crate::domain::catalogue::{HP103, HP104};
 use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::BootPool;
+use crate::domain::inventory::{BootPool, BootRequest};
 use crate::domain::reading::Reading;
 use crate::domain::request::Expectation;
 
@@ -27,7 +27,12 @@ pub(super) fn expected(about: &About<'_>) -> Finding {
         expectations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     if unmet.is_empty() {
-        let summary = format!("as expected ({})", texts(&expectations));
+        let nodes: Vec<_> = expectations.iter().filter_map(|one| one.node).collect();
+        let summary = format!(
+            "as expected ({}){}",
+            texts(&expectations),
+            without_cpu(about, |node| nodes.contains(&node))
+        );
         return about.with_numa(Finding::pass(HP103, size, summary));
     }
     let seen: Vec<_> = unmet.iter().map(|(one, pages)| seen(about, one, *pages)).collect();
@@ -71,15 +76,29 @@ pub(super) fn booted(about: &About<'_>) -> Finding {
     } else {
         let outcome = if about.meets_every_expectation() { Outcome::Warn } else { Outcome::Fail };
         let seen = short.join(", ");
-        Finding::not_pass(
-            HP104,
-            size,
-            outcome,
-            format!("requested {wanted}, got {seen}"),
-            Because::new(wanted, seen),
-        )
+        let because = Because::new(wanted.clone(), seen.clone()).remedy(remedy_at_boot(about, boot, asked));
+        Finding::not_pass(HP104, size, outcome, format!("requested {wanted}, got {seen}"), because)
     };
     about.with_numa(finding.with("asked", asked))
+}
+
+/// What to do about missing pages, where it is not for want of memory; else the catalogue's remedy.
+fn remedy_at_boot(about: &About<'_>, boot: &BootRequest, asked: &BootPool) -> String {
+    const GIGANTIC: u64 = 1 << 30;
+    let size = about.size;
+    if about.pool.is_err() {
+        return format!(
+            "name a size that this kernel offers on its command line in place of {size}, and boot again"
+        );
+    }
+    if boot.cma && size.bytes() >= GIGANTIC {
+        return format!(
+            "with hugetlb_cma= the kernel allocates no page of this size at boot: add them afterwards\n  echo {} > {}",
+            asked.pages,
+            pool_file(size, "nr_hugepages")
+        );
+    }
+    String::new()
 }
 
 /// Where there are fewer pages than asked for: "0 on node0". Of the machine too, if no node tells.
@@ -109,14 +128,32 @@ fn in_words(asked: &BootPool) -> String {
 fn seen(about: &About<'_>, expectation: &Expectation, pages: u64) -> String {
     match expectation.node {
         None => count(pages, "page"),
-        Some(node) if about.has_node(node) => format!("{pages} on node{node}"),
-        Some(node) => format!("no pool on node{node}"),
+        Some(node) => seen_on(about, node, pages),
+    }
+}
+
+/// `4 on node1`; where the node has no pool, why. The kernel makes pools on the nodes that have memory.
+fn seen_on(about: &About<'_>, node: u32, pages: u64) -> String {
+    let nodes = about.inventory.nodes.known();
+    match nodes.map(|nodes| nodes.iter().any(|one| one.node == node)) {
+        _ if about.has_node(node) => format!("{pages} on node{node}"),
+        Some(true) if about.pool.is_ok() => format!("node{node} has no memory for a pool"),
+        Some(false) => format!("NUMA node {node} does not exist on this machine"),
+        Some(true) | None => format!("no pool on node{node}"),
     }
 }
 
 /// One command for each expectation that is not met, where there is a file to write to.
 fn remedy(about: &About<'_>, unmet: &[(&Expectation, u64)]) -> String {
     let mut lines = vec!["set the pool to the number expected:".to_owned()];
+    let nodes = unmet.iter().filter_map(|(expectation, _)| expectation.node);
+    if about.pool.is_ok()
+        && unmet.iter().all(|(one, _)| one.node.is_some())
+        && !nodes.clone().any(|node| about.has_node(node))
+    {
+        return "expect pages of a NUMA node that has memory: `numactl --hardware` lists the nodes"
+            .to_owned();
+    }
     for (expectation, _) in unmet {
         let file = match expectation.node {
             _ if about.pool.is_err() => continue,

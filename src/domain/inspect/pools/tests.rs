@@ -8,8 +8,10 @@ use super::*;
 use crate::domain::catalogue::{CHECKS, HP103, HP104, HP105, HP109};
 use crate::domain::check::CheckId;
 use crate::domain::inventory::{
-    BootPool, BootRequest, Holder, Holders, LeakedFile, LeakedSegment, NumaPool, Pool,
+    BootPool, BootRequest, Directory, DirectoryKind, Holder, Holders, HugeMount, LeakedFile, LeakedSegment,
+    NumaNode, NumaPool, Pool,
 };
+use crate::domain::peer::Peer;
 
 const SMALL: PageSize = match PageSize::from_bytes(2 << 20) {
     Some(size) => size,
@@ -94,6 +96,20 @@ fn untraced(blind_spots: &[&str]) -> Holders {
         blind_spots: blind_spots.iter().map(|&text| text.to_owned()).collect(),
         ..Holders::default()
     }
+}
+
+fn quick(blind_spots: &[&str]) -> Holders {
+    let blind_spots = blind_spots.iter().map(|&text| text.to_owned()).collect();
+    Holders { blind_spots, is_quick: true, ..Holders::default() }
+}
+
+/// NUMA nodes, by number and whether they have a CPU.
+fn with_nodes(nodes: &[(u32, bool)], inventory: Inventory) -> Inventory {
+    let node = |&(node, has_cpu): &(u32, bool)| NumaNode {
+        node,
+        cpus: Reading::Known(if has_cpu { vec![node] } else { vec![] }),
+    };
+    Inventory { nodes: Reading::Known(nodes.iter().map(node).collect()), ..inventory }
 }
 
 fn nothing() -> Request {
@@ -262,6 +278,8 @@ fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
             "Permission denied",
         ),
         (HP105, sound(), nothing(), Pass, "no page in use"),
+        (HP105, busy(quick(&[])), nothing(), Pass, "no file or SysV segment has pages without a user"),
+        (HP105, busy(quick(&["CAP_SYS_PTRACE is missing"])), nothing(), Skip, "CAP_SYS_PTRACE is missing"),
         (HP105, busy(Holders::default()), nothing(), Pass, "every page in use has an owner"),
         (
             HP105,
@@ -421,6 +439,103 @@ fn the_remedy_of_an_expectation_writes_to_the_very_file() {
     );
     let nowhere = remedy(&Inventory { pools: Reading::Absent, ..sound() }, "1Gi>=1");
     assert!(!nowhere.is_empty() && !nowhere.contains("echo"), "{nowhere}");
+}
+
+#[test]
+fn a_numa_node_without_pages_or_without_a_cpu_is_named() {
+    let of = |id, inventory: &Inventory, request: &Request| {
+        inspect(inventory, request, LARGE).into_iter().find(|finding| finding.id == id).unwrap()
+    };
+    // node1 is memory alone, node2 has a CPU alone.
+    let uneven = with_nodes(&[(0, true), (1, false), (2, true)], sound());
+    let met = of(HP103, &uneven, &expect(&["1Gi@numa1>=8"]));
+    assert_eq!(met.summary, "as expected (1Gi@numa1>=8); node1 has pages and no CPU");
+    assert_eq!(of(HP103, &uneven, &expect(&["1Gi@numa0>=8"])).summary, "as expected (1Gi@numa0>=8)");
+    assert_eq!(of(HP101, &uneven, &nothing()).summary, "16 pages; node1 has pages and no CPU");
+    for (node, seen) in
+        [(2, "node2 has no memory for a pool"), (7, "NUMA node 7 does not exist on this machine")]
+    {
+        let unmet = of(HP103, &uneven, &expect(&[&format!("1Gi@numa{node}>=1")]));
+        assert_eq!(unmet.seen, seen);
+        assert!(unmet.remedy.starts_with("expect pages of a NUMA node that has memory"), "{}", unmet.remedy);
+    }
+}
+
+#[test]
+fn a_shortfall_at_boot_that_is_not_for_want_of_memory_has_its_own_remedy() {
+    let remedy = |inventory: &Inventory| {
+        inspect(inventory, &nothing(), LARGE).into_iter().find(|one| one.id == HP104).unwrap().remedy
+    };
+    let asked = || BootRequest {
+        pools: vec![BootPool { size: Some(LARGE), pages: 17, numa: vec![] }],
+        ..BootRequest::default()
+    };
+    let boot = |boot, inventory| Inventory { boot: Reading::Known(boot), ..inventory };
+    assert!(remedy(&boot(asked(), sound())).contains("defragment"));
+    let cma = remedy(&boot(BootRequest { cma: true, ..asked() }, sound()));
+    assert!(
+        cma.contains("hugetlb_cma=") && cma.contains("echo 17 >") && !cma.contains("defragment"),
+        "{cma}"
+    );
+    let not_offered = remedy(&boot(asked(), machine(vec![pool(SMALL, [512, 512, 0, 0, 0])])));
+    assert!(not_offered.contains("a size that this kernel offers"), "{not_offered}");
+}
+
+#[test]
+fn a_directory_of_an_empty_pool_is_told_beside_the_pages_that_there_are() {
+    let directory = Directory {
+        path: "/mnt/huge".into(),
+        real_path: None,
+        device: None,
+        kind: Reading::Known(DirectoryKind::Hugetlbfs { size: LARGE, pages: None, inodes: None }),
+        writable: Reading::Absent,
+    };
+    let mount = HugeMount {
+        path: "/dev/hugepages".into(),
+        size: Some(SMALL),
+        limit_bytes: None,
+        min_bytes: None,
+        inodes: None,
+        read_only: false,
+        hidden_by: None,
+        options: vec![],
+        device: "0:5".into(),
+    };
+    let pools = vec![pool(SMALL, [32, 32, 0, 0, 0]), pool(LARGE, [0, 0, 0, 0, 0])];
+    let inventory =
+        Inventory { directory: Some(directory), mounts: Reading::Known(vec![mount]), ..machine(pools) };
+    let request = Request { directory: Some("/mnt/huge".into()), ..Request::default() };
+    let finding = inspect(&inventory, &request, LARGE).remove(0);
+    assert_eq!(
+        (finding.outcome, finding.summary.as_str()),
+        (Outcome::Fail, "the pool is empty, although --dir /mnt/huge, a hugetlbfs of 1Gi, requires pages")
+    );
+    assert!(
+        finding
+            .remedy
+            .starts_with("use the 32 pages of 2Mi that are free (--dir /dev/hugepages), or reserve")
+    );
+}
+
+#[test]
+fn a_peer_needs_pages_of_some_size() {
+    let peer = Peer { socket: "/run/vhost".into(), listen: false, transmit: 0 };
+    let request = Request { peer: Some(peer), ..Request::default() };
+    let empty = || pool(SMALL, [0, 0, 0, 0, 0]);
+    let of = |inventory: &Inventory| inspect(inventory, &request, SMALL).remove(0);
+    assert_eq!(of(&machine(vec![empty(), pool(LARGE, [0, 0, 0, 0, 0])])).outcome, Outcome::Fail);
+    assert_eq!(of(&machine(vec![empty(), pool(LARGE, [1, 1, 0, 0, 0])])).outcome, Outcome::Skip);
+}
+
+#[test]
+fn an_old_x86_kernel_without_2mi_needs_an_option_of_the_command_line() {
+    let only_large = || machine(vec![pool(LARGE, [16, 16, 0, 0, 0])]);
+    let named = BootRequest { default_size: Some(LARGE), ..BootRequest::default() };
+    let remedy = |inventory: &Inventory| inspect(inventory, &need("2Mi=8"), SMALL).remove(0).remedy;
+    let old = Inventory { boot: Reading::Known(named), ..only_large() };
+    assert!(remedy(&old).starts_with("add hugepagesz=2M to the kernel's command line"), "{}", remedy(&old));
+    assert!(!remedy(&Inventory { cpu_1gi: Reading::Absent, ..old }).contains("hugepagesz"));
+    assert!(!remedy(&only_large()).contains("hugepagesz"));
 }
 
 fn any_reading() -> impl Strategy<Value = Reading<u64>> {
