@@ -19,6 +19,7 @@ mod pool;
 mod sequence;
 mod syscalls;
 mod sysv;
+mod threads;
 
 use std::io;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ use backing::Backing;
 pub struct AllocationTask {
     /// Which work.
     pub role: Role,
-    /// The page size; `None` for [`Role::Syscalls`] alone.
+    /// The page size; `None` for the roles that are about the machine.
     #[serde(default)]
     pub size: Option<PageSize>,
     /// How many pages a step may hold: one or two. Of no matter to need and measure, which say what they take.
@@ -57,9 +58,21 @@ pub struct AllocationTask {
     /// Whose system calls matter, for HP407.
     #[serde(default)]
     pub workload: Workload,
+    /// What the workload takes beside pages, for [`Role::Threads`].
+    #[serde(default)]
+    pub footprint: Option<Footprint>,
     /// Where the counters are read, in tests; the machine itself if `None`.
     #[serde(default)]
     pub root: Option<PathBuf>,
+}
+
+/// What a workload takes beside its pages: see `domain::footprint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Footprint {
+    /// Threads of all its processes.
+    pub threads: u64,
+    /// Mappings of the process that has most; `None` if it maps its memory in one piece.
+    pub mappings: Option<u64>,
 }
 
 /// What one role of a pair needs, beside the other.
@@ -93,6 +106,7 @@ pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<(
         Role::SysV => sysv::run(task, size?, output),
         Role::Need => need::run(task, size?, output),
         Role::Syscalls => syscalls::run(task, output),
+        Role::Threads => threads::run(task, output),
         Role::Measure => measure::run(task, size?, output),
         Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,

@@ -33,6 +33,8 @@ pub struct Inventory {
     pub cgroup: Reading<HugetlbCgroup>,
     /// The memory cgroup of this process, where huge pages count against it. Absent: they do not.
     pub memory_cgroup: Reading<MemoryCgroup>,
+    /// The memory cgroup of this process, whatever counts against it. Absent: it is in none.
+    pub memory_limit: Reading<MemoryCgroup>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
     pub role_cgroups: RoleCgroups,
     /// Resource limits of this process.

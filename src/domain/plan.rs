@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702};
+use super::catalogue::{
+    HP407, HP409, HP411, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702,
+};
 use super::check::CheckId;
 use super::session::Session;
 use super::size::PageSize;
@@ -48,6 +50,8 @@ pub enum Role {
     Need,
     /// HP407: which system calls are let through.
     Syscalls,
+    /// HP409 and HP411: how many threads and mappings may be created.
+    Threads,
     /// HP6xx: the side that owns the memory, in this session.
     Frontend(Session),
     /// HP6xx: the side that is handed the memory.
@@ -129,12 +133,19 @@ impl Role {
             Self::Placement,
             Self::Need,
             Self::Syscalls,
+            Self::Threads,
             Self::Peer,
             Self::Measure,
         ];
         let pairs =
             Session::ALL.into_iter().flat_map(|session| [Self::Frontend(session), Self::Backend(session)]);
         alone.into_iter().chain(pairs)
+    }
+
+    /// Whether it is about the machine, and not about a page size.
+    #[must_use]
+    pub const fn is_about_machine(self) -> bool {
+        matches!(self, Self::Syscalls | Self::Threads)
     }
 
     /// The checks that it reports.
@@ -146,6 +157,7 @@ impl Role {
             Self::Placement => &[HP506, HP507],
             Self::Need => &[HP509],
             Self::Syscalls => &[HP407],
+            Self::Threads => &[HP409, HP411],
             Self::Frontend(session) | Self::Backend(session) => session.checks(),
             Self::Peer => &super::peer::PEER,
             Self::Measure => &[HP701, HP702],
@@ -163,6 +175,7 @@ impl fmt::Display for Role {
             Self::Placement => "placement",
             Self::Need => "need",
             Self::Syscalls => "syscalls",
+            Self::Threads => "threads",
             Self::Frontend(session) => return f.pad(&format!("frontend:{session}")),
             Self::Backend(session) => return f.pad(&format!("backend:{session}")),
             Self::Peer => "peer",

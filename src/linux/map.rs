@@ -134,6 +134,28 @@ impl Mapping {
         Ok(Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap })
     }
 
+    /// `pieces` pages of ordinary memory, each a mapping of its own for the kernel: every other one may be read, and the
+    /// kernel joins neighbours of the same protection alone. No page is taken.
+    ///
+    /// # Errors
+    ///
+    /// mmap(2) and mprotect(2): ENOMEM if the process would have more mappings than `vm.max_map_count`.
+    pub fn in_pieces(pieces: u64) -> io::Result<Self> {
+        const SMALL: usize = 4096;
+        let pieces = usize::try_from(pieces).map_err(|_| Errno::EOVERFLOW)?.max(1);
+        let length = pieces.checked_mul(SMALL).and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
+        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        let start =
+            unsafe { mman::mmap_anonymous(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }?;
+        let mapping = Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap };
+        for page in (1..pieces as u64).step_by(2) {
+            let (at, bytes) = mapping.range(page..page + 1).ok_or(Errno::EOVERFLOW)?;
+            // SAFETY: `range` keeps it within this mapping, which nobody reads or writes.
+            unsafe { mman::mprotect(at, bytes, ProtFlags::PROT_READ) }?;
+        }
+        Ok(mapping)
+    }
+
     /// Where it begins.
     #[must_use]
     pub fn address(&self) -> u64 {

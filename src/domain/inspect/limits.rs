@@ -1,5 +1,5 @@
 //! HP401 and HP402: what the hugetlb cgroups leave of each size, and the memory cgroup where huge pages count against it.
-//! HP403 to HP408: what the process limits leave of the workload, by the rules of `workload`.
+//! HP403 to HP411: what the process limits leave of the workload, by the rules of `workload`.
 
 mod memory;
 
@@ -32,7 +32,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
         .into()
 }
 
-/// HP403 to HP406 and HP408, one finding each. HP407 is tried by a worker process, not read.
+/// HP403 to HP406, HP408 and HP410, one finding each. Workers try HP407, HP409 and HP411.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     workload::inspect(inventory, request)

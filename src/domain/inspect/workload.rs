@@ -1,13 +1,15 @@
-//! HP403 to HP406 and HP408: what testpmd and QEMU would do under the limits of this process.
+//! HP403 to HP406, HP408 and HP410: what testpmd and QEMU would do under the limits of this process.
 //!
 //! Every number here was measured; docs/reference/workloads.md tells how, and what the workload does below it.
 
 mod memory;
 
 use self::memory::Memory;
-use super::super::catalogue::{HP403, HP404, HP405, HP406, HP408};
+use super::super::catalogue::{HP403, HP404, HP405, HP406, HP408, HP410};
 use super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::footprint;
 use super::super::inventory::{Inventory, Limit};
+use super::super::memory_cgroup::{MemoryCgroup, Reclaim};
 use super::super::reading::Reading;
 use super::super::request::{Request, Workload};
 use super::super::size::human_bytes;
@@ -54,7 +56,7 @@ const DATA_ENOUGH: u64 = 2 * GIB;
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
-/// HP403 to HP406 and HP408, one finding each.
+/// HP403 to HP406, HP408 and HP410, one finding each.
 pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     let limits = &inventory.limits;
     let judge = Judge { inventory, request, memory: Memory::of(inventory, request) };
@@ -64,6 +66,7 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
         judge.addresses(&limits.address_space, &limits.data),
         judge.file_size(&limits.file_size),
         judge.capabilities(),
+        judge.ordinary_memory(&inventory.memory_limit),
     ]
 }
 
@@ -305,6 +308,65 @@ impl Judge<'_> {
             return Finding::not_pass(HP408, None, Outcome::Unknown, format!("not known: {why}"), because);
         };
         Finding::pass(HP408, None, format!("none is needed ({lock} CAP_IPC_LOCK, {nice} CAP_SYS_NICE)"))
+    }
+
+    /// HP410. All that the kernel can reclaim counts as room: code and cache of other processes go first.
+    fn ordinary_memory(&self, cgroup: &Reading<MemoryCgroup>) -> Finding {
+        let request = self.request;
+        let needed = footprint::memory(request.workload, footprint::processes(request));
+        let cgroup = match cgroup {
+            Reading::Known(cgroup) => cgroup,
+            Reading::Absent => return Finding::pass(HP410, None, "no memory cgroup controller, so no limit"),
+            Reading::Unreadable(why) | Reading::Malformed(why) => return self.memory_unreadable(needed, why),
+        };
+        let has_swap = self.inventory.limits.swap_bytes.get() != Some(0);
+        let most = if has_swap { Reclaim::CacheAndSwap } else { Reclaim::Cache };
+        let above = if cgroup.complete { "" } else { ", as far as parent cgroups are visible from here" };
+        let finding = match cgroup.tightest(most) {
+            Some(room) if room.left < needed => {
+                let seen = format!(
+                    "{} is {}, with {} in use",
+                    room.file,
+                    human_bytes(room.limit),
+                    room.usage.map_or("an unknown amount".to_owned(), human_bytes)
+                );
+                let because =
+                    Because::new(format!("room for {}", human_bytes(needed)), seen).remedy(format!(
+                        "raise {} to {} bytes or more",
+                        room.file,
+                        room.limit.saturating_sub(room.left).saturating_add(needed)
+                    ));
+                let summary = format!(
+                    "the memory limit has room for {}; {} needs at least {} beside huge pages",
+                    human_bytes(room.left),
+                    request.workload,
+                    human_bytes(needed)
+                );
+                Finding::not_pass(HP410, None, Outcome::Fail, summary, because)
+            }
+            _ if !cgroup.not_known().is_empty() => {
+                self.memory_unreadable(needed, cgroup.not_known().first().map_or("", String::as_str))
+            }
+            None => Finding::pass(HP410, None, format!("no memory limit{above}")),
+            Some(room) => Finding::pass(
+                HP410,
+                None,
+                format!("the memory limit has room for {}{above}", human_bytes(room.left)),
+            ),
+        };
+        finding.with("memory", cgroup)
+    }
+
+    fn memory_unreadable(&self, needed: u64, why: &str) -> Finding {
+        let summary = format!(
+            "the memory limit cannot be read; {} needs at least {} beside huge pages",
+            self.request.workload,
+            human_bytes(needed)
+        );
+        let because = Because::new(format!("room for {}", human_bytes(needed)), why).remedy(
+            "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
+        );
+        Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
     }
 
     fn has(&self, capability: u32) -> Option<bool> {
