@@ -1,12 +1,13 @@
 //! Sets what `hugeprobe --version` prints after the version: commit, target and features.
 
-#![allow(clippy::print_stdout)] // Cargo reads it there
+#![allow(clippy::print_stdout)] // Cargo reads standard output
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// Length of the printed commit id. HUGEPROBE_COMMIT may be longer: every build of a commit must have the same bytes.
+/// The length of the printed commit id. HUGEPROBE_COMMIT may be longer, but every build of a commit must have the same
+/// bytes.
 const DIGITS: usize = 12;
 
 fn main() {
@@ -25,7 +26,7 @@ fn main() {
     println!("cargo::rustc-env=HUGEPROBE_FEATURES={}", features());
 }
 
-/// The enabled features, without `default`.
+/// Returns the enabled features, without `default`.
 fn features() -> String {
     let mut names: Vec<String> = env::vars()
         .filter_map(|(name, _)| name.strip_prefix("CARGO_FEATURE_").map(str::to_lowercase))
@@ -35,15 +36,15 @@ fn features() -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }
 
-/// The commit of this clone or worktree, in builds that inherit from the release profile. A debug build is mostly of
-/// edited files, which no commit describes, and it would have to compile every test again after each commit. Without
-/// `.git` in this directory, an enclosing repository is a different project.
+/// Returns the commit of this clone or worktree, in builds that inherit from the release profile. A debug build mostly
+/// contains edited files, which no commit describes, and it would have to compile every test again after each commit.
+/// Without `.git` in this directory, an enclosing repository is a different project.
 fn head() -> Option<String> {
     if env::var("PROFILE").is_ok_and(|profile| profile == "debug") || !Path::new(".git").exists() {
         return None;
     }
-    // The log of HEAD changes with every commit and checkout, HEAD itself with a checkout only. Cargo would run this
-    // script in every build if one of the paths did not exist.
+    // The log of HEAD changes with every commit and checkout; HEAD itself changes only with a checkout. Cargo would run
+    // this script in every build if one of the paths did not exist.
     for name in ["HEAD", "logs/HEAD"] {
         if let Some(path) = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");

@@ -1,8 +1,9 @@
-//! What the agent costs: an hour of ticks in seconds, in a process of its own, before the mock of tests/agent on a real
-//! socket. Prints the lines of docs/internals/benchmarks.md; ends with 1 if an aim is missed.
+//! Measures what the agent costs. An hour of ticks runs within seconds, in a separate process, against the mock server
+//! of tests/agent over a real socket. Prints the lines of docs/internals/benchmarks.md. Panics if a target is missed.
 //!
-//! TLS is not in it, nor are pods; `make cluster` and `kubectl top`'s source (`/proc`) tell of the real thing.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // a bench: it states what it expects by panicking
+//! The numbers include neither TLS nor pods. For the real thing, see `make cluster` and the source of `kubectl top`,
+//! which is `/proc`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // reports by panicking
 
 #[allow(dead_code)]
 #[path = "../tests/agent/kubelet.rs"]
@@ -43,12 +44,12 @@ use kubelet::{Fate, play};
 use stage::{BOOT, Machine};
 use world::{NAMESPACE, NODE, World};
 
-/// A tick of ten seconds takes this long.
+/// How long a tick of ten seconds takes here.
 const TICK: Duration = Duration::from_millis(20);
-/// How much faster than life that is.
+/// How much faster than real time that is.
 const SPEED: i32 = 500;
 const HOUR: u32 = 360;
-/// The aims.
+/// The targets.
 const RSS_KIB: u64 = 8 << 10;
 const MILLICORES: f64 = 1.0;
 
@@ -61,7 +62,7 @@ fn main() {
     }
 }
 
-/// The process that is measured.
+/// Runs the agent: the process that is measured.
 async fn agent(server: &str, root: &str) {
     let health = Arc::new(Health::new(TICK));
     let mut config = kube::Config::new(server.parse().unwrap());
@@ -113,7 +114,7 @@ async fn measure() {
     let (cpu, kept) =
         (cpu_seconds(&child), count(&world, "patch nodes/status") + count(&world, "create events"));
     for tick in 0..HOUR {
-        // The kubelet's heartbeat, every five minutes; free pages move; a watch lasts five minutes.
+        // Free pages change at each tick. Every five minutes the kubelet sends its heartbeat, and the watch ends.
         machine.pool("free", 500 + u64::from(tick % 8));
         if tick % 30 == 29 {
             world.change_node(|node| {
@@ -156,7 +157,7 @@ async fn measure() {
     assert!(missed.is_empty(), "missed: {}", missed.join(", "));
 }
 
-/// A Node as big as those of clouds: tens of kilobytes, most of them images.
+/// Makes a Node as big as those of cloud providers: tens of kilobytes, most of them for images.
 fn fatten(node: &mut serde_json::Value) {
     let image = |number: u32| json!({"names": [format!("registry.example.com/team/image-{number}@sha256:{:064x}", number)], "sizeBytes": 1_000_000});
     node["status"]["images"] = (0..100).map(image).collect();
@@ -182,7 +183,7 @@ async fn serve(listener: TcpListener, world: World) {
     }
 }
 
-/// A process that ends with us.
+/// A process that is killed when this is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {

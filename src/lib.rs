@@ -1,4 +1,4 @@
-//! hugeprobe does to a machine's huge pages what OVS-DPDK and QEMU will do to them, and tells how it went.
+//! Uses a machine's huge pages as OVS-DPDK and QEMU will use them, and reports the results.
 //!
 //! ```text
 //!    /sys  /proc  cgroup
@@ -10,8 +10,9 @@
 //!                                                                                  render::{table, short, json, junit}
 //! ```
 //!
-//! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `kubernetes` <- `cli`,
-//! and `render` over `domain` alone; the test `architecture` holds that. docs/internals/architecture.md tells which process does what.
+//! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `kubernetes` <-
+//! `cli`, and `render` over `domain` alone. The test `architecture` checks that. docs/internals/architecture.md says
+//! which process does what.
 
 pub mod allocation;
 pub mod cli;

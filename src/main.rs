@@ -1,4 +1,4 @@
-//! The binary: see the library of the same name.
+//! The `hugeprobe` program. See the library of the same name.
 
 fn main() -> std::process::ExitCode {
     hugeprobe::cli::main()

@@ -1,5 +1,5 @@
-//! A whole stream of vhost-user messages, without descriptors, into the backend's loop: it comes to an end, at the
-//! latest when the stream does.
+//! A whole stream of vhost-user messages, without descriptors, for the backend's loop. The loop must end, at the latest
+//! when the stream does.
 #![no_main]
 
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok((mut peer, socket)) = UnixStream::pair() else { return };
-    // Input and answers both fit the socket's buffers.
+    // Both the input and the replies fit into the socket's buffers.
     if peer.write_all(bytes).and_then(|()| peer.shutdown(Shutdown::Write)).is_err() {
         return;
     }

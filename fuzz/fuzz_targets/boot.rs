@@ -1,4 +1,4 @@
-//! The boot command line: typed by people, of any length.
+//! The boot command line, which people type and which may have any length.
 #![no_main]
 
 use hugeprobe::linux::boot::parse_cmdline;

@@ -1,4 +1,4 @@
-//! A container's termination message: what a pod hands to the agent.
+//! The termination message of a container, which the agent reads from a pod.
 #![no_main]
 
 use hugeprobe::domain::compact::{Container, MESSAGE_LIMIT, Message, Run};

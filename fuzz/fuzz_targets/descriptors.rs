@@ -1,6 +1,6 @@
-//! Messages with descriptors into the backend's loop: memory of every length, pipes, sockets, devices, too few of them and
-//! too many. It comes to an end, no descriptor stays open, and nothing is touched that is not there: memory that is too
-//! short would end in SIGBUS.
+//! Messages with descriptors for the backend's loop: memory of any length, pipes, sockets and devices, too few or too
+//! many of them. The loop must end, no descriptor may stay open, and no address may be touched that is not backed by
+//! memory. Memory that is too short would raise SIGBUS.
 #![no_main]
 
 use std::fs::File;
@@ -17,12 +17,12 @@ use libfuzzer_sys::fuzz_target;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{ftruncate, pipe};
 
-/// SET_MEM_TABLE, SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR, ADD_MEM_REG, REM_MEM_REG: most of what descriptors come
-/// with, and what follows them.
+/// SET_MEM_TABLE, SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR, ADD_MEM_REG, REM_MEM_REG: most of the requests that
+/// carry descriptors, and requests that follow them.
 const REQUESTS: [u8; 12] = [5, 5, 5, 12, 13, 14, 37, 38, 8, 9, 11, 18];
 const LENGTHS: [u64; 6] = [0, 1, 4096, 8192, 1 << 20, u64::MAX];
 
-/// Takes one byte after the other from the input; zeros after its end.
+/// Takes the bytes of the input one after another, and zeros after its end.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -53,7 +53,7 @@ fn descriptor(kind: u8) -> Option<OwnedFd> {
     }
 }
 
-/// A region: addresses that are apart, mostly, and a length and an offset that may be anything.
+/// Returns a region. Its addresses usually do not overlap with others; its length and offset may be anything.
 fn region(bytes: &mut Bytes<'_>, index: u64) -> Vec<u8> {
     let shift = u64::from(bytes.next()) << 12;
     let guest = index * 0x1000_0000 + shift;
@@ -89,7 +89,7 @@ fn message(bytes: &mut Bytes<'_>) -> Vec<u8> {
         _ => (0..8).map(|_| bytes.next()).collect(),
     };
     let mut whole = u32::from(request).to_le_bytes().to_vec();
-    // Version 1; an answer is asked for, or not.
+    // Version 1, and a random need_reply flag.
     whole.extend((1 | u32::from(bytes.next() & 1) << 3).to_le_bytes());
     whole.extend(u32::try_from(payload.len()).unwrap_or(0).to_le_bytes());
     whole.extend(payload);
@@ -104,7 +104,7 @@ fuzz_target!(|bytes: &[u8]| {
     let before = open_descriptors();
     let Ok((peer, socket)) = UnixStream::pair() else { return };
     let mut bytes = Bytes(bytes);
-    // As many as fit the socket's buffer; each descriptor is closed here as soon as it was sent.
+    // At most as many messages as fit into the socket's buffer. Each descriptor is closed here after it has been sent.
     for _ in 0..24 {
         if bytes.0.is_empty() {
             break;

@@ -1,4 +1,4 @@
-//! The journal of --reserve, as a run that was killed may have left it: no pool grows, or shrinks below its floor.
+//! The journal of --reserve, as a killed run may have left it: no pool may grow, or shrink below its floor.
 #![no_main]
 
 use hugeprobe::domain::journal::Record;

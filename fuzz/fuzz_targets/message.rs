@@ -1,5 +1,6 @@
-//! One vhost-user message: what can be read and written again stays as it is from then on. Not before: a part of the
-//! configuration space without bytes is written as the refusal that it is, without offset and flags.
+//! One vhost-user message. Once it has been read and written, reading and writing it again must not change it. The
+//! first writing may: a part of the configuration space without bytes is a refusal and is written as such, without
+//! offset and flags.
 #![no_main]
 
 use hugeprobe::exchange::message::{Header, Message};

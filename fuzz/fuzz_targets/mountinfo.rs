@@ -1,4 +1,4 @@
-//! The mount table: paths are other people's.
+//! The mount table, whose paths are chosen by other users.
 #![no_main]
 
 use hugeprobe::linux::mounts::parse_huge_mounts;

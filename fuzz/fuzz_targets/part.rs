@@ -1,4 +1,4 @@
-//! A part: what another process says.
+//! A part, which another process has written.
 #![no_main]
 
 use hugeprobe::domain::part::{Part, announced};

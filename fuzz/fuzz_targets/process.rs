@@ -1,4 +1,4 @@
-//! What /proc says of a process: limits, status, lists of CPUs and nodes.
+//! The files of a process in /proc: limits, status, and lists of CPUs and nodes.
 #![no_main]
 
 use hugeprobe::linux::{fields, limits, list, privileges};
@@ -9,7 +9,7 @@ fuzz_target!(|text: &str| {
     let _ = fields::value(text, "SwapTotal").and_then(fields::parse_kilobytes);
     let _ = privileges::parse_status(text);
     if let Some(numbers) = list::parse_list(text) {
-        // Bounded: a short text must not become gigabytes.
+        // The number is limited, because a short text must not expand to gigabytes.
         assert!(numbers.len() <= 1 << 20, "{} numbers", numbers.len());
     }
 });

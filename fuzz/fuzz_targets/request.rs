@@ -1,4 +1,5 @@
-//! What is typed: sizes, expectations, needs, selectors. Whatever is accepted prints as something that is accepted.
+//! Values from the command line: sizes, expectations, needs and selectors. A value that is accepted must print as a
+//! text that is accepted and has the same value.
 #![no_main]
 
 use hugeprobe::domain::request::{Expectation, PageCount, Selector};

@@ -1,5 +1,5 @@
-//! What a hostile driver puts into a ring, read by the device's side, and what a hostile device puts there, read by the
-//! driver's. The ring is overwritten again and again, so that indices jump and descriptors change.
+//! A ring with the content of a hostile driver, read by the device's side, and one with the content of a hostile
+//! device, read by the driver's side. The ring is overwritten repeatedly, so that indices jump and descriptors change.
 #![no_main]
 
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ const AT: VringAddresses = VringAddresses {
     log: 0,
 };
 const DESCRIPTORS: usize = 16 * SIZE as usize;
-/// All that a side writes at once.
+/// The number of bytes that a side writes at once.
 const RING: usize = DESCRIPTORS + available_bytes(SIZE) + used_bytes(SIZE);
 
 thread_local! {
@@ -44,7 +44,7 @@ fn parts(table: &Table) -> Option<Parts<'_>> {
     })
 }
 
-/// Puts `bytes` over all three parts, as far as they reach.
+/// Writes `bytes` over the three parts of the ring, as far as they reach.
 fn overwrite(parts: &Parts<'_>, bytes: &[u8]) {
     let (descriptors, rest) = bytes.split_at(bytes.len().min(DESCRIPTORS));
     let (available, used) = rest.split_at(rest.len().min(available_bytes(SIZE)));
@@ -55,7 +55,7 @@ fn overwrite(parts: &Parts<'_>, bytes: &[u8]) {
     }
 }
 
-/// The device's side: whatever can be taken is read, written to and given back.
+/// The device's side: reads, writes and returns every chain that can be taken.
 fn device(table: &Table, bytes: &[u8]) -> Option<()> {
     let parts = parts(table)?;
     for part in [&parts.descriptors, &parts.available, &parts.used] {
@@ -71,7 +71,7 @@ fn device(table: &Table, bytes: &[u8]) -> Option<()> {
             let head = device.chain(slot, &mut chain).ok()?;
             assert!(head < SIZE);
             assert!(chain.read(0, &mut frame) <= chain.readable_bytes());
-            // Into the ring itself, if that is where the driver points.
+            // This may overwrite the ring itself, if the driver points there.
             let written = chain.write(1, round);
             assert!(written <= chain.writable_bytes());
             device.put_used(slot, head, u32::try_from(written).ok()?).ok()?;
@@ -82,7 +82,7 @@ fn device(table: &Table, bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// The driver's side: no buffer comes back that was not out, and none longer than it is.
+/// The driver's side: no buffer may be returned that was not offered, or with a length greater than its own.
 fn driver(table: &Table, bytes: &[u8]) -> Option<()> {
     const LENGTH: u32 = 64;
     let parts = parts(table)?;

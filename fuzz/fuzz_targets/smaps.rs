@@ -1,4 +1,4 @@
-//! Mappings: smaps, maps and numa_maps, of this process and of others.
+//! The mappings of this process and of others: smaps, maps and numa_maps.
 #![no_main]
 
 use hugeprobe::linux::holders::{smaps as areas, sysv};

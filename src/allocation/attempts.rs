@@ -1,8 +1,10 @@
-//! The steps on real pages: announced, done, and judged by what the call returned and what our own mapping shows.
+//! Runs steps on real pages: announces each one, runs it, and judges it by what the call returned and what the mapping
+//! of this process shows.
 //!
-//! The pool's counters belong to every process of the machine, so they are evidence and do not decide alone. If they do
-//! not move as documented, the step is tried again. They count against a step that worked only if they are off by the
-//! same number each time while nothing else moves them; otherwise others did, and the finding says so.
+//! The pool's counters also change with every other process of the machine, so they are evidence but do not decide
+//! alone. If they do not move as documented, the step is repeated. They count against a step that worked only if they
+//! are off by the same number each time while nothing else moves them. Otherwise other processes moved them, and the
+//! finding says so.
 
 use std::io;
 use std::thread;
@@ -18,20 +20,20 @@ use crate::domain::reading::Reading;
 use crate::domain::size::{PageSize, human_bytes};
 use crate::linux::errno::named;
 
-/// How often a step is tried at most.
+/// The maximum number of attempts at a step.
 pub(super) const ATTEMPTS: u32 = 3;
-/// Between two rounds of steps, so that what others do has time to show in the counters.
+/// The pause between two rounds of steps, so that changes by other processes show in the counters.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The longest text about one attempt's counters, in characters: a machine may have a thousand NUMA nodes.
+/// The maximum length in characters of the text about one attempt's counters: a machine may have a thousand NUMA nodes.
 const LONGEST_OFF_BY: usize = 120;
 
-/// What steps need: the pool's counters, and where steps are announced.
+/// What steps need: the pool's counters, and the output to which steps are announced.
 pub(super) struct Steps<'a> {
     pub(super) counters: PoolCounters,
     pub(super) output: &'a mut dyn WorkerOutput,
 }
 
-/// A step that was attempted, and the counters around it as far as they could be read.
+/// A step that was attempted, with the counters before and after it as far as they could be read.
 #[derive(Debug)]
 pub(super) struct Around {
     name: String,
@@ -48,23 +50,23 @@ pub(super) struct Attempts {
     refused: Vec<Refusal>,
 }
 
-/// A step that was done.
+/// A step that succeeded.
 #[derive(Debug)]
 pub(super) struct Done {
-    /// How the counters moved, or why that is not known.
+    /// How the counters moved, or why that is unknown.
     pub(super) movement: Result<Movement, String>,
-    /// Our mapping afterwards; `None` if it is gone.
+    /// The mapping afterwards; `None` if the step removed it.
     pub(super) mapping: Option<Observed>,
 }
 
-/// A step that was refused, or that did not do what it should.
+/// A step that was refused, or that did not have the intended result.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
-    /// `Fail`, or `Unknown` if others may be the reason.
+    /// `Fail`, or `Unknown` if other processes may be the cause.
     pub(super) outcome: Outcome,
-    /// In a few words.
+    /// A short description.
     pub(super) summary: String,
-    /// In full.
+    /// The full description.
     pub(super) because: Because,
     /// Whether another attempt may succeed.
     pub(super) again: bool,
@@ -73,7 +75,8 @@ pub(super) struct Refusal {
 // === impl Steps ===
 
 impl Steps<'_> {
-    /// Announces a step, does it, and reads the counters just before and just after. `round` is shown from the second on.
+    /// Announces a step, runs it, and reads the counters just before and just after. From the second round on, the name
+    /// of the step shows the number of the round.
     pub(super) fn around<T>(
         &mut self,
         id: CheckId,
@@ -90,14 +93,14 @@ impl Steps<'_> {
         Ok((Around { name, step, before, after }, answer))
     }
 
-    /// What could be reserved before and after a step, as far as known.
+    /// Returns what could be reserved before and after a step, as far as it is known.
     pub(super) fn reservable(&self, around: &Around) -> [Option<Reservable>; 2] {
         [&around.before, &around.after]
             .map(|counters| Some(self.counters.reservable(counters.as_ref().ok()?)))
     }
 }
 
-/// Does `round` until it needs no other, [`ATTEMPTS`] times at most. It is given the number of the round, from 1.
+/// Calls `round` with the number of the round, from 1, until it returns false, and at most [`ATTEMPTS`] times.
 pub(super) fn rounds(mut round: impl FnMut(u32) -> io::Result<bool>) -> io::Result<()> {
     for number in 1..=ATTEMPTS {
         if !round(number)? {
@@ -113,12 +116,13 @@ pub(super) fn rounds(mut round: impl FnMut(u32) -> io::Result<bool>) -> io::Resu
 // === impl Around ===
 
 impl Around {
-    /// Pages free afterwards, if known.
+    /// Returns the number of free pages after the step, if known.
     pub(super) fn free(&self) -> Option<u64> {
         self.after.as_ref().ok().map(|counters| counters.free)
     }
 
-    /// The step was done. `mapping` is our mapping now; `numa` is where the pages are that were taken or given back.
+    /// Records that the step succeeded. `mapping` is the mapping after it. `numa` says on which nodes the pages are
+    /// that were allocated or freed.
     pub(super) fn done(self, mapping: Option<Observed>, numa: &[(u32, u64)]) -> Done {
         let Self { name, step, before, after } = self;
         let movement = before.and_then(|before| {
@@ -133,7 +137,7 @@ impl Around {
 // === impl Attempts ===
 
 impl Attempts {
-    /// Adds one. If the step was done and left a mapping, that should hold `pages` pages of `size`.
+    /// Adds one attempt. If the step succeeded and left a mapping, the mapping should hold `pages` pages of `size`.
     pub(super) fn add(&mut self, attempt: Result<Done, Refusal>, pages: u64, size: PageSize) {
         self.tries += 1;
         match attempt {
@@ -146,35 +150,35 @@ impl Attempts {
         }
     }
 
-    /// Whether another attempt may change the outcome.
+    /// Returns whether another attempt may change the outcome.
     pub(super) fn needs_another(&self) -> bool {
         let is_final = self.refused.iter().any(|refusal| !refusal.again);
         !is_final && self.tries > 0 && !self.done.iter().any(|done| !done.is_off())
     }
 
-    /// Whether the step was done at least once.
+    /// Returns whether the step succeeded at least once.
     pub(super) const fn was_done(&self) -> bool {
         !self.done.is_empty()
     }
 
-    /// How often it was tried.
+    /// Returns the number of attempts.
     pub(super) const fn tries(&self) -> u32 {
         self.tries
     }
 
-    /// The attempt to show: the one that was as documented, else the last that was done.
+    /// Returns the attempt to show: the one that went as documented, or else the last one that succeeded.
     pub(super) fn shown(&self) -> Option<&Done> {
         self.done.iter().find(|done| !done.is_off()).or_else(|| self.done.last())
     }
 
-    /// By how much the counters were off, attempt by attempt, as far as they were.
+    /// Returns by how much the counters were off, for each attempt in which they were.
     pub(super) fn off_by(&self) -> impl Iterator<Item = String> {
         let movements = self.done.iter().filter_map(|done| done.movement.as_ref().ok());
         let off = movements.map(Movement::off_by).filter(|off_by| !off_by.is_empty());
         off.map(|off_by| off_by.chars().take(LONGEST_OFF_BY).collect())
     }
 
-    /// `Ok` if the step works, with a note if the counters did not show it.
+    /// Returns `Ok` if the step works, with a note if the counters did not show it.
     fn conclude(&self, moved_by_others: bool) -> Result<Option<String>, Refusal> {
         if let Some(refusal) = self.refused.iter().find(|refusal| !refusal.again) {
             return Err(refusal.clone());
@@ -195,7 +199,7 @@ impl Attempts {
         }
     }
 
-    /// A step that was refused each time.
+    /// Concludes about a step that was refused each time.
     fn conclude_refused(&self, moved_by_others: bool) -> Result<Option<String>, Refusal> {
         let worst = self.refused.iter().max_by_key(|refusal| refusal.outcome == Outcome::Unknown);
         let Some(worst) = worst.cloned() else { return Ok(None) };
@@ -204,20 +208,21 @@ impl Attempts {
     }
 }
 
-/// What several steps amount to: the first refusal, or the first note.
+/// Combines the conclusions about several steps: returns the first refusal, or else the first note.
 pub(super) fn conclude(all: &[&Attempts], moved_by_others: bool) -> Result<Option<String>, Refusal> {
     let notes: Vec<_> =
         all.iter().map(|attempts| attempts.conclude(moved_by_others)).collect::<Result<_, _>>()?;
     Ok(notes.into_iter().flatten().next())
 }
 
-/// A summary, with what has to be noted beside it.
+/// Returns a summary with the note, if there is one, in parentheses.
 pub(super) fn with_note(summary: impl Into<String>, note: Option<String>) -> String {
     let summary = summary.into();
     note.map_or_else(|| summary.clone(), |note| format!("{summary} ({note})"))
 }
 
-/// The mapping is ours alone: what it shows decides.
+/// Checks the page size and the number of pages of the mapping. No other process changes what a mapping shows, so this
+/// is decisive.
 fn judge(mapping: &Observed, pages: u64, size: PageSize) -> Result<(), Refusal> {
     let expected = format!("the mapping has {pages} pages of the size");
     let wrong = |seen: String| Refusal {
@@ -263,14 +268,14 @@ fn contradiction(movement: &Movement, off_by: &str) -> Refusal {
 // === impl Done, Refusal ===
 
 impl Done {
-    /// Whether the counters did not move as documented.
+    /// Returns whether the counters did not move as documented.
     fn is_off(&self) -> bool {
         self.movement.as_ref().is_ok_and(|movement| !movement.is_as_expected())
     }
 }
 
 impl Refusal {
-    /// Memory that could not be given back.
+    /// Returns the refusal for memory that could not be unmapped.
     pub(super) fn not_unmapped(call: &str, error: &io::Error) -> Self {
         let answer = format!("{call}: {}", named(error));
         Self {
@@ -281,7 +286,7 @@ impl Refusal {
         }
     }
 
-    /// As a finding of `id`.
+    /// Converts the refusal into a finding of check `id`.
     pub(super) fn finding(self, id: CheckId, size: PageSize) -> Finding {
         Finding::not_pass(id, size, self.outcome, self.summary, self.because)
     }

@@ -1,4 +1,4 @@
-//! Where the pages of a sequence come from, and the pages while they are held.
+//! The sources of huge pages for a sequence of steps, and the mappings made from them.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -18,7 +18,7 @@ use crate::linux::root::HostRoot;
 use crate::linux::smaps::MappingFacts;
 use crate::linux::{mounts, numa_maps, smaps};
 
-/// Where pages come from.
+/// A source of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backing<'a> {
     /// MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
@@ -27,52 +27,52 @@ pub(super) enum Backing<'a> {
     Memfd,
     /// A file in a directory of a mounted hugetlbfs, mapped shared.
     Directory(&'a Path),
-    /// A file of a hugetlbfs that is attached nowhere, mapped shared.
+    /// A file in a hugetlbfs that is not attached to any path, mapped shared.
     Unattached,
 }
 
-/// A mapping, and the file under it. Gone when dropped.
+/// A mapping, and its file if it has one. Dropping this unmaps the memory and closes the file.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) mapping: Mapping,
-    /// Closed after the mapping is gone: a file's pages go with the file.
+    /// Closed after the memory is unmapped, because the file's pages are freed with the file.
     file: Option<HugeFile>,
 }
 
-/// Why nothing could be mapped.
+/// Why memory could not be mapped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MapError {
     /// The file could not be opened or created; no page was requested yet.
     #[error(transparent)]
     File(#[from] HugeFileError),
-    /// The kernel said no.
+    /// The kernel refused the mapping.
     #[error("{call}: {}", named(.source))]
     Map {
-        /// mmap, or what takes its place.
+        /// The call: mmap or, for SysV, one of the calls used instead.
         call: &'static str,
-        /// The answer.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// What the kernel shows of a mapping of ours.
+/// What the kernel shows about a mapping of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Observed {
-    /// Page size and huge pages held.
+    /// The page size, and the huge pages held.
     pub(super) smaps: Reading<MappingFacts>,
-    /// (NUMA node, pages).
+    /// Pairs (NUMA node, pages).
     pub(super) numa_maps: Reading<Vec<(u32, u64)>>,
 }
 
 // === impl Backing ===
 
 impl<'a> Backing<'a> {
-    /// In `directory`, or in a hugetlbfs of our own.
+    /// Uses `directory`, or a private hugetlbfs if there is none.
     pub(super) fn hugetlbfs(directory: Option<&'a str>) -> Self {
         directory.map_or(Self::Unattached, |path| Self::Directory(Path::new(path)))
     }
 
-    /// Maps `len`; with [`Fill::AtOnce`] by MAP_POPULATE.
+    /// Maps `len`. [`Fill::AtOnce`] uses MAP_POPULATE.
     pub(super) fn map(self, len: HugeLen, fill: Fill) -> Result<Held, MapError> {
         let place = match self {
             Self::Anonymous => {
@@ -88,7 +88,8 @@ impl<'a> Backing<'a> {
         Ok(Held::new(mapping, Some(file)))
     }
 
-    /// Pages that the mount holds reserved for its files: `min_size=`. A file there is not charged twice for them.
+    /// Returns the number of pages that the mount has reserved for its files (`min_size=`). A file there does not
+    /// reserve these pages a second time.
     pub(super) fn held_by_mount(self, size: PageSize) -> u64 {
         let Self::Directory(path) = self else { return 0 };
         let Ok(device) = std::fs::metadata(path).map(|facts| facts.dev()) else { return 0 };
@@ -99,7 +100,7 @@ impl<'a> Backing<'a> {
         mount.and_then(|mount| mount.min_bytes).unwrap_or(0) / size.bytes()
     }
 
-    /// How it is mapped, for a person.
+    /// Describes how the memory is mapped, for messages.
     pub(super) fn describe(self) -> String {
         match self {
             Self::Anonymous => "MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB".to_owned(),
@@ -122,17 +123,17 @@ impl MapError {
 
 impl Held {
     fn new(mapping: Mapping, file: Option<HugeFile>) -> Self {
-        // A core dump of huge pages is useless; one that has them all the same does no harm.
+        // Huge pages are useless in a core dump. Ignore errors, because a dump that contains them does no harm.
         let _ = mapping.keep_out_of_dumps();
         Self { mapping, file }
     }
 
-    /// What the kernel shows of it.
+    /// Returns what the kernel shows about the mapping.
     pub(super) fn observe(&self) -> Observed {
         Observed::of(&self.mapping)
     }
 
-    /// Unmaps it and closes the file.
+    /// Unmaps the memory and closes the file.
     pub(super) fn release(self) -> io::Result<()> {
         let Self { mapping, file } = self;
         let unmapped = mapping.unmap();
@@ -147,24 +148,24 @@ impl Observed {
     pub(super) fn of(mapping: &Mapping) -> Self {
         let smaps = smaps::mapping_at(mapping.address());
         let numa_maps = match &smaps {
-            // Pages that are not there are on no node.
+            // A mapping without pages has none on any node.
             Reading::Known(facts) if facts.held_bytes() == 0 => Reading::Known(Vec::new()),
             _ => numa_maps::nodes_of_mapping_at(mapping.address()),
         };
         Self { smaps, numa_maps }
     }
 
-    /// How many pages it holds, if that is known.
+    /// Returns the number of pages that the mapping holds, if it is known.
     pub(super) fn pages(&self, size: PageSize) -> Option<u64> {
         self.smaps.known().map(|facts| facts.held_bytes() / size.bytes())
     }
 
-    /// (NUMA node, pages) as far as known.
+    /// Returns the pairs (NUMA node, pages), as far as they are known.
     pub(super) fn numa(&self) -> &[(u32, u64)] {
         self.numa_maps.known().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// (NUMA node, pages) of what was added since `before`.
+    /// Returns the pairs (NUMA node, pages) of the pages added since `before`.
     pub(super) fn numa_since(&self, before: &Self) -> Vec<(u32, u64)> {
         let had = |node: u32| before.numa().iter().filter(|(n, _)| *n == node).map(|(_, n)| *n).sum::<u64>();
         let new = self.numa().iter().map(|(node, pages)| (*node, pages.saturating_sub(had(*node))));
@@ -172,7 +173,8 @@ impl Observed {
     }
 }
 
-/// Takes a page that was reserved and writes its first byte. A kernel that cannot populate leaves the touch to the write.
+/// Allocates a page that was reserved and writes its first byte. If the kernel does not support MADV_POPULATE_WRITE,
+/// the write allocates the page.
 pub(super) fn touch(mapping: &Mapping, page: u64, size: PageSize) -> io::Result<()> {
     match mapping.populate_write(page..page + 1) {
         Err(error) if !is_not_offered(&error) => return Err(error),

@@ -1,4 +1,5 @@
-//! The evidence of a finding, short: a whole part is 64 KiB at most, on machines with many NUMA nodes too.
+//! Builds the evidence of findings. It is kept short, because a whole part is at most 64 KiB, even on machines with
+//! many NUMA nodes.
 
 use serde_json::{Value, json};
 
@@ -7,10 +8,10 @@ use super::backing::Observed;
 use crate::domain::check::Finding;
 use crate::domain::counters::{Counters, Movement, NodeCounters};
 
-/// NUMA nodes shown at most, of those whose counters moved.
+/// The maximum number of NUMA nodes that are shown, of those whose counters moved.
 const NODES_SHOWN: usize = 8;
 
-/// Adds what the steps showed to a finding: counters before, expected and after, and the mapping as it was last seen.
+/// Adds what the steps showed to a finding: the counters before, expected and after, and the last state of the mapping.
 pub(super) fn with_attempts(mut finding: Finding, attempts: &[&Attempts]) -> Finding {
     let shown: Vec<_> = attempts.iter().filter_map(|attempts| attempts.shown()).collect();
     let steps: Vec<_> = shown.iter().filter_map(|done| done.movement.as_ref().ok()).map(movement).collect();
@@ -31,7 +32,7 @@ pub(super) fn with_attempts(mut finding: Finding, attempts: &[&Attempts]) -> Fin
     finding
 }
 
-/// What the kernel says of a mapping of ours.
+/// Returns what the kernel shows about a mapping of this process.
 pub(super) fn mapping(observed: &Observed) -> Value {
     let numa = observed.numa_maps.clone().map(|nodes| {
         nodes
@@ -42,7 +43,7 @@ pub(super) fn mapping(observed: &Observed) -> Value {
     json!({ "smaps": observed.smaps, "numa_maps": numa })
 }
 
-/// The machine's counters, without the NUMA nodes.
+/// Returns the machine's counters, without the NUMA nodes.
 pub(super) fn counters(counters: &Counters) -> Value {
     json!({
         "total": counters.total,
@@ -52,7 +53,7 @@ pub(super) fn counters(counters: &Counters) -> Value {
     })
 }
 
-/// The counters of a pool, NUMA nodes included as far as they are few.
+/// Returns the counters of a pool, with at most [`NODES_SHOWN`] NUMA nodes.
 pub(super) fn pool(now: &Counters) -> Value {
     let mut value = counters(now);
     if let Some(object) = value.as_object_mut() {

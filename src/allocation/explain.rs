@@ -1,4 +1,4 @@
-//! What a refusal of the kernel's means, and where to look.
+//! Explains what an error from the kernel means and what to check.
 
 use std::io;
 
@@ -16,7 +16,8 @@ use crate::linux::errno::named;
 use crate::linux::hugefile::HugeFileError;
 use crate::linux::root::HostRoot;
 
-/// A mapping that was refused; `reservable` is what could be reserved before and after it, as far as known.
+/// Returns the refusal for a mapping that failed. `reservable` is what could be reserved before and after it, as far as
+/// that is known.
 pub(super) fn map_refused(
     error: &MapError,
     len: HugeLen,
@@ -71,7 +72,8 @@ pub(super) fn map_refused(
     }
 }
 
-/// A touch that was refused; `expected` is what it should have done, `free` how many pages are free.
+/// Returns the refusal for a touch that failed. `expected` is what the touch should have done, and `free` is the number
+/// of free pages.
 pub(super) fn touch_refused(error: &io::Error, what: &str, expected: &str, free: Option<u64>) -> Refusal {
     let with_free = free.map(|free| format!(" with {} free", counted(free))).unwrap_or_default();
     let seen =
@@ -84,7 +86,7 @@ pub(super) fn touch_refused(error: &io::Error, what: &str, expected: &str, free:
     }
 }
 
-/// What to do about a touch that was refused.
+/// Returns the remedy for a touch that failed.
 pub(super) fn touch_remedy(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EHWPOISON) => "the page is broken memory: see HP108 and the kernel's log".to_owned(),
@@ -96,7 +98,7 @@ pub(super) fn touch_remedy(error: &io::Error) -> String {
     }
 }
 
-/// Everything that makes mmap answer ENOMEM though the pool has pages.
+/// Returns the remedy for an mmap that failed with ENOMEM although the pool has pages: all limits that can cause this.
 pub(super) fn reservation_limits(pages: u64, reservable: Option<Reservable>) -> String {
     if reservable.is_some_and(|reservable| reservable.free < pages) {
         return "the pool would have to grow (overcommit) and did not: memory is short or fragmented; make the pool \
@@ -114,17 +116,17 @@ pub(super) fn reservation_limits(pages: u64, reservable: Option<Reservable>) -> 
     format!("a limit other than the size of the pool was reached; check {}", places.join(", "))
 }
 
-/// `1 page`, `2 pages`.
+/// Returns text such as `1 page` or `2 pages`.
 pub(super) fn counted(pages: u64) -> String {
     count(pages, "page")
 }
 
-/// `ENOMEM`, or the error's text.
+/// Returns the symbolic name of the error, such as `ENOMEM`, or the first word of its text if it has no errno.
 pub(super) fn error_name(error: &io::Error) -> String {
     named(error).split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// What to do about a file that could not be opened or created.
+/// Returns the remedy for a file that could not be opened or created.
 pub(super) fn file_remedy(error: &HugeFileError) -> String {
     let HugeFileError::Refused { call, .. } = error else {
         return "name a directory of a hugetlbfs of this page size: see HP301".to_owned();
@@ -145,7 +147,7 @@ pub(super) fn file_remedy(error: &HugeFileError) -> String {
     .to_owned()
 }
 
-/// `Mems_allowed_list: 0-1`, of this process.
+/// Returns the NUMA nodes that this process may use, which are shown as `Mems_allowed_list: 0-1`.
 fn mems_allowed() -> AllowedNodes {
     AllowedNodes::read(&HostRoot::default())
 }

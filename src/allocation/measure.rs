@@ -1,6 +1,7 @@
-//! HP701 and HP702, for information and with `--measure` only: how fast huge pages are, and what they buy.
+//! HP701 and HP702: measures how fast huge pages are, and how much faster random reads are than on ordinary pages.
 //!
-//! Takes more pages than the other steps, as many as 128 MiB are: so it runs only on request.
+//! Both are for information. They allocate more pages than the other steps (as many as 128 MiB takes), so they run only
+//! with `--measure`.
 
 use std::io;
 use std::ops::Range;
@@ -22,21 +23,21 @@ use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::{FileSource, HugeFile};
 use crate::linux::map::{Fill, Mapping, Sharing};
 
-/// What random reads go over: more than caches and the TLB hold.
+/// The size in bytes of the memory for random reads: more than the caches and the TLB cover.
 const SPAN: usize = 128 << 20;
 const LINE: usize = 64;
-/// Random reads of one measurement.
+/// The number of random reads of one measurement.
 const HOPS: u32 = 1 << 20;
-/// What is copied at once.
+/// The number of bytes that are copied at once.
 const CHUNK: usize = 64 << 10;
-/// "Several" threads, at most: memory is the limit long before that.
+/// The maximum for "several" threads. The memory becomes the limit well before that.
 const THREADS: usize = 4;
 
 /// Measures and reports HP701 and HP702.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone; no machine has the length.
+/// The reader of `output` is gone, or the length is too large for any machine.
 pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let pages = (SPAN as u64).div_ceil(size.bytes());
     let len = HugeLen::new(size, pages).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -64,9 +65,9 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
 
 // === HP701 ===
 
-/// Populates, writes and reads `len`, by one thread and by several.
+/// Populates, writes and reads `len`, with one thread and with several.
 ///
-/// The first populate is a separate figure: in a virtual machine the host may have to find the memory only then.
+/// The first populate is reported separately, because in a virtual machine the host may allocate the memory only then.
 fn bandwidth(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Result<Finding>> {
     let several = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     output.step(HP701, &format!("populate {} pages for the first time", len.pages()))?;
@@ -98,7 +99,7 @@ fn bandwidth(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Resu
     Ok(Ok(finding))
 }
 
-/// The times that `threads` threads take to populate, write and read.
+/// Returns the times that `threads` threads take to populate, write and read.
 fn once(len: HugeLen, threads: usize) -> io::Result<[Duration; 3]> {
     let file = HugeFile::new(FileSource::Memfd, len).map_err(io::Error::other)?;
     let mapping = Mapping::file(file.as_fd(), len, 0, Sharing::Shared, Fill::OnTouch)?;
@@ -116,7 +117,7 @@ fn once(len: HugeLen, threads: usize) -> io::Result<[Duration; 3]> {
     Ok([populate, write, read])
 }
 
-/// Divides 0..`whole` among threads and takes the time until all are done.
+/// Divides 0..`whole` among threads and returns the time until all of them are done.
 fn timed(
     threads: usize,
     whole: usize,
@@ -163,7 +164,8 @@ fn copy(
 
 // === HP702 ===
 
-/// Reads that each depend on the one before, on ordinary and on huge pages in turn; the better of two rounds counts.
+/// Measures reads of which each depends on the previous one, alternately on ordinary and on huge pages. The better of
+/// two rounds counts.
 fn random_reads(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::Result<Finding>> {
     output.step(HP702, &format!("random reads over {}", human_bytes(SPAN as u64)))?;
     let measured = || -> io::Result<[Duration; 2]> {
@@ -202,7 +204,7 @@ fn random_reads(len: HugeLen, output: &mut dyn WorkerOutput) -> io::Result<io::R
     }))
 }
 
-/// Writes into each cache line which one comes next.
+/// Writes into each cache line the number of the next one.
 fn lay_path(memory: &VolatileSlice<'_>) -> io::Result<()> {
     let lines = (SPAN / LINE) as u64;
     for line in 0..lines {
@@ -211,8 +213,10 @@ fn lay_path(memory: &VolatileSlice<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// One circle through all lines, in an order that jumps about: a linear congruential generator of full period (Hull and
-/// Dobell: odd increment, multiplier one more than a multiple of four, modulus a power of two).
+/// Returns the line after `line` in a cycle through all lines, in an irregular order.
+///
+/// This is a linear congruential generator with full period (Hull and Dobell: odd increment, multiplier one more than a
+/// multiple of four, modulus a power of two).
 const fn next(line: u64) -> u64 {
     line.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f) % (SPAN / LINE) as u64
 }
@@ -224,7 +228,7 @@ fn follow_path(memory: &VolatileSlice<'_>) -> io::Result<Duration> {
         line = at(memory, line)?.load();
     }
     let time = start.elapsed();
-    // The last line is looked at, so that no read can be left out.
+    // The result depends on the last line, so that the compiler cannot remove any read.
     if line < (SPAN / LINE) as u64 { Ok(time) } else { Err(io::Error::other("the path was overwritten")) }
 }
 
@@ -233,9 +237,9 @@ fn at<'a>(memory: &'a VolatileSlice<'_>, line: u64) -> io::Result<vm_memory::Vol
     memory.get_ref(offset.unwrap_or(usize::MAX)).map_err(io::Error::other)
 }
 
-/// Gigabytes (10^9 bytes) per second.
+/// Returns the speed in gigabytes (10^9 bytes) per second.
 fn per_second(bytes: u64, time: Duration) -> f64 {
-    #[allow(clippy::cast_precision_loss)] // a speed of three digits
+    #[allow(clippy::cast_precision_loss)] // three digits of the speed are enough
     let bytes = bytes as f64;
     bytes / time.as_secs_f64().max(1e-9) / 1e9
 }

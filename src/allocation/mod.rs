@@ -1,10 +1,11 @@
-//! Takes real pages, step by step: HP5xx, `--need`, and what is measured.
+//! Allocates real pages step by step: HP5xx, `--need`, and the measurements.
 //!
-//! Runs in a worker process. Every step is announced before it is tried: a page that cannot be had may kill the process
-//! that touches it, and the parent then knows which step it was. The rule for each page: map it (that reserves), then
-//! MADV_POPULATE_WRITE, then write. Whatever is held is given back on every way out, a kill included.
+//! This runs in a worker process. Each step is announced before it is attempted: touching a page that is not available
+//! may kill the process, and the parent then knows which step caused it. The rule for each page is to map it (which
+//! reserves it), then to populate it with MADV_POPULATE_WRITE, then to write to it. All pages are released however the
+//! worker ends, even if it is killed.
 //!
-//! `sequence` has HP501 to HP505; `attempts` judges each step.
+//! `sequence` implements HP501 to HP505; `attempts` judges each step.
 
 mod attempts;
 mod backing;
@@ -34,63 +35,66 @@ use crate::domain::size::PageSize;
 use crate::linux::root::HostRoot;
 use backing::Backing;
 
-/// What one worker is to do. Travels to it as JSON.
+/// The task of one worker. It is passed to the worker as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocationTask {
-    /// Which work.
+    /// The role, which selects the work.
     pub role: Role,
-    /// The page size; `None` for the roles that are about the machine.
+    /// The page size; `None` only for [`Role::Syscalls`] and [`Role::Threads`].
     #[serde(default)]
     pub size: Option<PageSize>,
-    /// How many pages a step may hold: one or two. Of no matter to need and measure, which say what they take.
+    /// The number of pages that a step may hold: one or two. The need and measure workers ignore it, because they
+    /// determine the number themselves.
     #[serde(default)]
     pub pages: u64,
-    /// `--need`: what is held at once for HP509, all of `size`. For HP407, everything that is needed: whether a NUMA node
-    /// is named matters to a system call.
+    /// `--need`. For HP509, the pages to hold at once, all of them of `size`. For HP407, everything that is needed,
+    /// because it matters to a system call whether a NUMA node is named.
     #[serde(default)]
     pub need: Vec<PageCount>,
-    /// `--frontend-need` and `--backend-need`: the same, held at that time too, each in its role's cgroup.
+    /// `--frontend-need` and `--backend-need`: pages to hold at the same time, each in the cgroup of its role.
     #[serde(default)]
     pub need_of_roles: Vec<RoleNeed>,
-    /// `--dir`: where the hugetlbfs worker and need make their files.
+    /// `--dir`: the directory in which the hugetlbfs and need workers create their files.
     #[serde(default)]
     pub directory: Option<String>,
-    /// Whose system calls matter, for HP407.
+    /// The workload whose system calls matter, for HP407.
     #[serde(default)]
     pub workload: Workload,
-    /// What the workload takes beside pages, for [`Role::Threads`].
+    /// The threads and mappings of the workload, for [`Role::Threads`].
     #[serde(default)]
     pub footprint: Option<Footprint>,
-    /// Where the counters are read, in tests; the machine itself if `None`.
+    /// The root directory below which the counters are read, in tests; `None` for the machine itself.
     #[serde(default)]
     pub root: Option<PathBuf>,
 }
 
-/// What a workload takes beside its pages: see `domain::footprint`.
+/// The threads and mappings of a workload, from `domain::footprint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Footprint {
-    /// Threads of all its processes.
+    /// Threads of all its processes together.
     pub threads: u64,
-    /// Mappings of the process that has most; `None` if it maps its memory in one piece.
+    /// Mappings of the process that has most of them; `None` if it maps its memory in one piece.
     pub mappings: Option<u64>,
 }
 
-/// What one role of a pair needs, beside the other.
+/// The pages that one role of a pair needs in addition to those that the other role needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoleNeed {
-    /// The directory of the cgroup that pays for it; `None` for where this process is.
+    /// The directory of the cgroup that is charged; `None` for the cgroup of this process.
     pub cgroup: Option<String>,
-    /// All of the task's size.
+    /// The pages, all of them of the task's size.
     pub need: Vec<PageCount>,
 }
 
-/// Does the work of `task` and reports every finding of its role once.
+/// Does the work of `task` and reports each finding of its role once.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone, or the task cannot be done (no size, or more pages than an address space holds). Nothing is held any more.
+/// The reader of `output` is gone, or the task is invalid (no size, or more pages than an address space holds). No page
+/// is held any longer.
 pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
-    // Beyond RLIMIT_FSIZE ftruncate raises a signal that kills; blocked, it fails with EFBIG, which can be reported.
+    // Beyond RLIMIT_FSIZE, ftruncate raises SIGXFSZ, which kills the process. With the signal blocked, it fails with
+    // EFBIG, which can be reported.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGXFSZ);
     signals.thread_block()?;
@@ -116,7 +120,7 @@ pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<(
 }
 
 impl AllocationTask {
-    /// The tree that counters are read from.
+    /// Returns the tree from which the counters are read.
     fn root(&self) -> HostRoot {
         self.root.as_ref().map_or_else(HostRoot::default, HostRoot::new)
     }

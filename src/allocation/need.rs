@@ -1,8 +1,9 @@
-//! HP509: takes all that `--need` names, at once, and gives it back.
+//! HP509: allocates all pages that `--need` names, so that they are held at the same time, and frees them again.
 //!
-//! All is mapped first, so that what cannot be promised is known before a page is taken; then bound, then populated,
-//! NUMA nodes first: pages that may be anywhere must not eat those of a node that was asked for by name. What a role needs
-//! in a separate cgroup comes last: this process joins the group for that, and the group pays.
+//! All needs are mapped first, so that a refused reservation is known before a page is allocated. Then each mapping is
+//! bound and populated, those for a NUMA node first: pages that may be on any node must not use up the pages of a node
+//! that was requested by number. What a role needs in a separate cgroup is mapped and populated in the same way after
+//! everything else: this process then joins that cgroup, so that the cgroup is charged.
 
 use std::fmt;
 use std::io;
@@ -27,10 +28,10 @@ use crate::linux::cgroup::Group;
 use crate::linux::errno::{is_not_offered, named};
 use crate::linux::map::Fill;
 
-/// Progress is reported this often for each need, at most.
+/// The maximum number of progress messages for each need.
 const SLICES: u64 = 16;
 
-/// A need, and the directory of the cgroup that pays for it; `None` for where this process started.
+/// A need, and the directory of the cgroup that is charged for it; `None` for the cgroup in which this process started.
 struct Wanted {
     need: PageCount,
     cgroup: Option<String>,
@@ -50,7 +51,7 @@ struct Unmet {
     remedy: String,
 }
 
-/// Takes all and reports HP509.
+/// Allocates all needs and reports HP509.
 ///
 /// # Errors
 ///
@@ -67,7 +68,7 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
         Attempt { size, backing, counters: PoolCounters::new(task, size), output, taken: Vec::new() };
     let before = attempt.counters.read();
     let outcome = attempt.all(needs)?;
-    // The counters while everything is held: they explain a need that is not met.
+    // The counters while everything is held help to explain why a need is not met.
     let held = attempt.counters.read();
     let shown: Vec<_> = attempt
         .taken
@@ -111,7 +112,7 @@ impl Attempt<'_> {
     fn all(&mut self, needs: Vec<Wanted>) -> io::Result<Result<(), Unmet>> {
         let (of_roles, here): (Vec<_>, Vec<_>) =
             needs.into_iter().partition(|wanted| wanted.cgroup.is_some());
-        // There is no way back from a group that was joined: what this process pays for where it is comes first.
+        // This process does not leave a cgroup that it has joined, so the needs in its current cgroup come first.
         for needs in [here, of_roles] {
             let first = self.taken.len();
             for wanted in needs {
@@ -176,7 +177,7 @@ impl Attempt<'_> {
         Ok(self.look(need, held, binding.as_ref()))
     }
 
-    /// Whether a need that was populated holds what it should, where it should.
+    /// Checks that a populated need holds the right number of pages on the right node.
     fn look(&self, need: &PageCount, held: &Held, binding: Option<&NodeBinding>) -> Result<(), Unmet> {
         let observed = held.observe();
         if let Some(facts) = observed.smaps.known()
@@ -240,12 +241,12 @@ impl Attempt<'_> {
         Unmet::new(&name, seen, remedy)
     }
 
-    /// Free pages of a NUMA node, if known.
+    /// Returns the number of free pages of a NUMA node, if known.
     fn free_on(&self, node: u32) -> Option<u64> {
         self.counters.read().ok()?.numa.iter().find(|other| other.node == node).map(|other| other.free)
     }
 
-    /// A slice that was refused half-way: what was taken of it shows in smaps.
+    /// Explains a slice of which only some pages could be allocated. smaps shows how many.
     fn refused(&self, need: &PageCount, held: &Held, slice: &Range<u64>, error: &io::Error) -> Unmet {
         let at = held.observe().pages(self.size).unwrap_or(slice.start);
         let node_free = need.node.and_then(|node| Some((node, self.free_on(node)?)));
@@ -259,7 +260,7 @@ impl Attempt<'_> {
     }
 }
 
-/// What is needed of `size`: on NUMA nodes first, those of the roles last.
+/// Returns the needs of `size`, those on NUMA nodes first. Where that is equal, those of the roles come last.
 fn wanted(task: &AllocationTask, size: PageSize) -> Vec<Wanted> {
     let here = task.need.iter().map(|need| Wanted { need: *need, cgroup: None });
     let of_roles = task
@@ -272,7 +273,7 @@ fn wanted(task: &AllocationTask, size: PageSize) -> Vec<Wanted> {
 }
 
 impl Wanted {
-    /// Moves this process to the cgroup that is to pay.
+    /// Moves this process to the cgroup that is to be charged.
     fn join(&self) -> Result<(), Unmet> {
         let Some(directory) = &self.cgroup else { return Ok(()) };
         let joined = Group::open(Path::new(directory))
@@ -301,7 +302,7 @@ impl Unmet {
         Self::new("the pages exceed the address space", need.to_string(), "request fewer pages".to_owned())
     }
 
-    /// Inconclusive: the node could not be tried.
+    /// Returns an inconclusive result, because the node could not be tried.
     fn not_asked(need: &PageCount, why: &str) -> Self {
         let remedy = "allow mbind in the seccomp profile; check the cpuset and memory policy of this process"
             .to_owned();
@@ -314,7 +315,8 @@ impl Unmet {
     }
 }
 
-/// Takes a slice; a kernel that cannot populate leaves it to one write a page, which kills if there is none.
+/// Allocates a slice. If the kernel does not support MADV_POPULATE_WRITE, this writes to each page, which kills the
+/// process if a page is not available.
 fn take(held: &Held, slice: Range<u64>, size: PageSize) -> io::Result<()> {
     match held.mapping.populate_write(slice.clone()) {
         Err(error) if is_not_offered(&error) => {
@@ -331,7 +333,7 @@ fn node_remedy(node: u32, size: PageSize) -> String {
     )
 }
 
-/// `the pool then had 14 free, 2 reserved, node0 14 free`
+/// Returns text such as `the pool then had 14 free, 2 reserved, node0 14 free`.
 fn stands(now: &Counters) -> String {
     let nodes: String =
         now.numa.iter().take(8).map(|node| format!(", node{} {} free", node.node, node.free)).collect();

@@ -1,4 +1,4 @@
-//! The NUMA nodes that this process may use: pages of other nodes are not available here, however many are free.
+//! The NUMA nodes that this process may use. Pages of other nodes are not available to it, however many are free.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::linux::list::format_list;
 use crate::linux::privileges;
 use crate::linux::root::HostRoot;
 
-/// The NUMA nodes whose memory this process may use, by the cpuset that it is in.
+/// The NUMA nodes whose memory this process may use, according to its cpuset.
 #[derive(Debug, Clone)]
 pub(super) struct AllowedNodes(Reading<Vec<u32>>);
 
@@ -19,12 +19,14 @@ impl AllowedNodes {
         Self(privileges::read(root).mems)
     }
 
-    /// Whether the node is one of them. A list that is not known forbids none: the kernel answers.
+    /// Returns whether the node is one of them. If the list is unknown, this is true for every node, and the kernel
+    /// decides.
     pub(super) fn has(&self, node: u32) -> bool {
         self.0.known().is_none_or(|nodes| nodes.contains(&node))
     }
 
-    /// Pages free on them. The kernel reserves no more for this process (`allowed_mems_nr()` in its `mm/hugetlb.c`).
+    /// Returns the number of free pages on these nodes. The kernel reserves no more for this process
+    /// (`allowed_mems_nr()` in its `mm/hugetlb.c`).
     pub(super) fn free(&self, now: &Counters) -> u64 {
         if now.numa.is_empty() {
             return now.free;

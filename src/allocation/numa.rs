@@ -1,5 +1,7 @@
-//! How to get pages from one NUMA node: mbind, or, where that is forbidden (containers' default seccomp profile), by
-//! running on a CPU of the node, whose first touch takes from there as long as it has pages.
+//! Requests pages from one NUMA node.
+//!
+//! This uses mbind. Where mbind is forbidden (the default seccomp profile of containers), the thread runs on a CPU of
+//! the node instead: its first touch allocates a page from that node as long as the node has free pages.
 
 use nix::errno::Errno;
 
@@ -10,36 +12,36 @@ use crate::linux::map::{CpuMask, Mapping, memory_policy};
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-/// `MPOL_DEFAULT` and `MPOL_LOCAL` of set_mempolicy(2): the first touch takes from the node of the CPU.
+/// `MPOL_DEFAULT` and `MPOL_LOCAL` of set_mempolicy(2): the first touch allocates from the node of the CPU.
 const LOCAL_POLICIES: [i32; 2] = [0, 4];
 
-/// How pages of one node are asked for. Dropping it lets this thread run on its former CPUs again.
+/// How pages of one node are requested. Dropping this lets the thread run on its former CPUs again.
 #[derive(Debug)]
 pub(super) enum NodeBinding {
-    /// mbind: the kernel gives pages of the node or none.
+    /// mbind: the kernel allocates pages of the node or fails.
     Mbind,
-    /// This thread runs on a CPU of the node: the kernel prefers its pages.
+    /// This thread runs on a CPU of the node, and the kernel prefers pages of that node.
     FirstTouch {
-        /// The CPUs that it could run on before.
+        /// The CPUs that this thread could run on before.
         before: Box<CpuMask>,
     },
 }
 
-/// Why pages of a node could not be asked for.
+/// Why pages of a node could not be requested.
 #[derive(Debug)]
 pub(super) enum NodeBindingError {
     /// The node is not in this process's `Mems_allowed_list`.
     NotAllowed(String),
     /// The kernel refuses the node.
     Refused(String),
-    /// This process has no means to ask the kernel.
+    /// This process can use neither method.
     NoMeans(String),
 }
 
 // === impl NodeBinding ===
 
 impl NodeBinding {
-    /// Asks for pages of `node` for `mapping`.
+    /// Requests pages of `node` for `mapping`.
     ///
     /// # Errors
     ///
@@ -70,7 +72,7 @@ impl NodeBinding {
         }
     }
 
-    /// The call behind it.
+    /// Returns the name of the method.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Mbind => "mbind",
@@ -80,7 +82,8 @@ impl NodeBinding {
 }
 
 fn run_on(node: u32) -> Result<NodeBinding, String> {
-    // Inherited from the caller, by numactl or NUMAPolicy= of systemd. It decides where pages land, not the CPU.
+    // This process may have inherited a memory policy, from numactl or from systemd's NUMAPolicy=. The policy then
+    // decides where pages are allocated, and not the CPU.
     if let Ok(policy) = memory_policy()
         && !LOCAL_POLICIES.contains(&policy)
     {
@@ -98,7 +101,7 @@ fn run_on(node: u32) -> Result<NodeBinding, String> {
 impl Drop for NodeBinding {
     fn drop(&mut self) {
         if let Self::FirstTouch { before } = self {
-            // Where the rest of the worker runs changes no result.
+            // Ignore errors: no result depends on which CPUs the rest of the worker runs on.
             let _ = before.set_for_thread();
         }
     }

@@ -1,7 +1,7 @@
-//! HP506 and HP507: one page from each NUMA node, and where it landed.
+//! HP506 and HP507: allocates one page from each NUMA node and checks on which node it is.
 //!
-//! The kernel counts reservations for the whole machine, so it is not known on which node a reserved page will be taken. A
-//! node is asked only if it would keep a page for every reservation there is.
+//! The kernel counts reservations for the whole machine, so it is unknown from which node a reserved page will be
+//! allocated. A node is tried only if it would still have a free page for every reservation on the machine.
 
 use std::fmt;
 use std::io;
@@ -25,46 +25,47 @@ use crate::linux::map::Fill;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-/// What one node answered.
+/// The result for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Landing {
-    /// The page is there.
+    /// The page is on the node. The text is the name of the method.
     There(&'static str),
-    /// The page is on another node, though this one had some before and after.
+    /// The page is on another node, although this one had free pages before and after.
     Elsewhere(u32),
-    /// The node had none left when its turn came.
+    /// The page is on another node, and this one had no free page before or after.
     Taken,
-    /// The touch was refused; the errno's name.
+    /// The touch failed with the errno of this name.
     Refused(String),
-    /// No page is free.
+    /// The node has no free page.
     Empty,
-    /// Not asked: its free pages may all be reserved by others.
+    /// Not tried: all its free pages may be reserved by other processes.
     HeldBack,
-    /// Not asked: this process may not use its memory; why.
+    /// Not tried: this process may not use the node's memory. The text says why.
     NotAllowed(String),
-    /// Not asked: this process has no means to; why.
+    /// Not tried, for the reason in the text.
     NotAsked(String),
-    /// Asked, and the answer does not tell; why.
+    /// Inconclusive, for the reason in the text.
     Unknown(String),
 }
 
-/// A node as it was before, and its answer.
+/// A node as it was at the start, and the result for it.
 struct Node {
     counters: NodeCounters,
     has_no_cpu: bool,
     landing: Landing,
 }
 
-/// Others may take a node's last page in between: a page that lands elsewhere is tried again.
+/// The maximum number of attempts on one node. Another process may take the node's last page in between, so a page that
+/// is on another node is requested again.
 const TRIES: u32 = 3;
-/// NUMA nodes tried at most: their report must fit a part.
+/// The maximum number of NUMA nodes that are tried, because the report about them must fit in a part.
 const MOST_NODES: usize = 128;
 
-/// Asks each node and reports HP506 and HP507.
+/// Tries each node and reports HP506 and HP507.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone; no machine has the length.
+/// The reader of `output` is gone, or the length is too large for any machine.
 pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let len = HugeLen::new(size, 1).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     output.step(HP506, "read the NUMA nodes")?;
@@ -110,7 +111,7 @@ pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn Worker
     output.found(each_gives(size, &nodes).with("nodes", &shown).with("pool", pool(&start)))
 }
 
-/// Asks one node, and asks again while its page lands elsewhere.
+/// Tries one node, and tries again while the page is on another node.
 fn ask_again(
     node: NodeCounters,
     len: HugeLen,
@@ -139,7 +140,7 @@ fn ask_again(
     Ok(landing)
 }
 
-/// Takes one page of a node and gives it back.
+/// Allocates one page of a node and frees it.
 fn ask(node: u32, len: HugeLen, counters: &PoolCounters) -> Landing {
     let held = match Backing::Anonymous.map(len, Fill::OnTouch) {
         Ok(held) => held,
@@ -173,7 +174,8 @@ fn ask(node: u32, len: HugeLen, counters: &PoolCounters) -> Landing {
         Ok(landed) if landed == node => Landing::There(method),
         Ok(_) if !had_some(&before) || !had_some(&after) => Landing::Taken,
         Ok(landed) if is_strict => Landing::Elsewhere(landed),
-        // A memory policy of the caller's would do the same, and get_mempolicy may be forbidden along with mbind.
+        // A memory policy of the caller would have the same effect. Whether there is one may be unknown, because
+        // get_mempolicy may be forbidden together with mbind.
         Ok(landed) => Landing::Unknown(format!(
             "mbind is forbidden, and with {method} the page is on node{landed}: a memory policy may be the cause"
         )),
@@ -188,7 +190,7 @@ fn has_no_cpu(root: &HostRoot, node: u32) -> bool {
     matches!(pools::cpus(root, node), Reading::Known(cpus) if cpus.is_empty())
 }
 
-/// HP506.
+/// Returns the finding of HP506: whether each page is on the requested node.
 fn where_asked(size: PageSize, nodes: &[Node], mems: &str) -> Finding {
     let expected = "a page comes from the requested NUMA node if that node has a free page";
     let astray: Vec<_> = nodes
@@ -236,7 +238,7 @@ fn where_asked(size: PageSize, nodes: &[Node], mems: &str) -> Finding {
     }
 }
 
-/// HP507.
+/// Returns the finding of HP507: whether each node can provide a page.
 fn each_gives(size: PageSize, nodes: &[Node]) -> Finding {
     let expected = "each NUMA node that has a pool can provide a page";
     let none: Vec<_> = nodes.iter().filter(|node| node.gives_none()).collect();
@@ -288,7 +290,7 @@ fn each_gives(size: PageSize, nodes: &[Node]) -> Finding {
     Finding::pass(HP507, size, notes.join("; "))
 }
 
-/// The nodes whose answer is `chosen`, each with its answer.
+/// Lists the nodes for whose result `chosen` is true, each with its result.
 fn texts(nodes: &[Node], chosen: impl Fn(&Landing) -> bool) -> String {
     let chosen = nodes.iter().filter(|node| chosen(&node.landing));
     chosen.map(|node| format!("node{}: {}", node.counters.node, node.landing)).collect::<Vec<_>>().join(", ")
@@ -299,7 +301,7 @@ fn not_allowed(nodes: &[Node]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Memory on a node without CPUs (HBM, CXL) is a pool that no NIC and no thread is near.
+/// Returns a note about nodes that have pages but no CPU (HBM, CXL): no NIC and no thread is close to their pools.
 fn without_cpu(nodes: &[Node]) -> Option<String> {
     let far = nodes.iter().filter(|node| node.has_no_cpu && node.counters.total > 0);
     let far: Vec<_> = far.map(|node| node.counters.node).collect();
@@ -313,13 +315,13 @@ fn without_cpu(nodes: &[Node]) -> Option<String> {
 // === impl Node ===
 
 impl Node {
-    /// It has a pool that this process may use, and gave no page.
+    /// Returns whether the node has a pool that this process may use, but provided no page.
     fn gives_none(&self) -> bool {
         self.counters.total > 0
             && matches!(self.landing, Landing::Empty | Landing::Taken | Landing::Refused(_))
     }
 
-    /// It has a pool that this process may use, and was not asked for a page.
+    /// Returns whether the node has a pool that this process may use, but was not tried.
     fn was_left_out(&self) -> bool {
         self.counters.total > 0 && matches!(self.landing, Landing::HeldBack | Landing::NotAsked(_))
     }

@@ -1,4 +1,4 @@
-//! The counters of the pool that a worker takes pages from, and whether others move them.
+//! The counters of the pool from which a worker allocates pages, and whether other processes change them.
 
 use super::AllocationTask;
 use super::nodes::AllowedNodes;
@@ -7,24 +7,24 @@ use crate::domain::size::PageSize;
 use crate::linux::counters::{CounterFiles, CountersError, overcommit};
 use crate::linux::root::HostRoot;
 
-/// The counters of one size.
+/// The counters of one page size.
 #[derive(Debug)]
 pub(super) struct PoolCounters {
     files: Result<CounterFiles, CountersError>,
     root: HostRoot,
     size: PageSize,
     allowed: AllowedNodes,
-    /// As they were after the last step.
+    /// The counters after the last step.
     last: Option<Counters>,
     moved_by_others: bool,
 }
 
-/// Pages that can be reserved.
+/// The number of pages that can be reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reservable {
-    /// Free on the NUMA nodes that this process may use, and not reserved.
+    /// Pages that are free on the NUMA nodes that this process may use, and that are not reserved.
     pub(super) free: u64,
-    /// What overcommit may add.
+    /// Pages that overcommit may add.
     pub(super) overcommit: u64,
 }
 
@@ -36,12 +36,12 @@ impl PoolCounters {
         Self { files, root, size, allowed, last: None, moved_by_others: false }
     }
 
-    /// The NUMA nodes that this process may use.
+    /// Returns the NUMA nodes that this process may use.
     pub(super) const fn allowed(&self) -> &AllowedNodes {
         &self.allowed
     }
 
-    /// The counters now, or why they cannot be read.
+    /// Returns the current counters, or why they cannot be read.
     pub(super) fn read(&self) -> Result<Counters, String> {
         match &self.files {
             Ok(files) => files.read().map_err(|error| error.to_string()),
@@ -49,26 +49,27 @@ impl PoolCounters {
         }
     }
 
-    /// The counters before a step. If they are not as the step before left them, others have moved them.
+    /// Returns the counters before a step. If they differ from those after the previous step, other processes have
+    /// changed them.
     pub(super) fn before_step(&mut self) -> Result<Counters, String> {
         let now = self.read()?;
         self.moved_by_others |= self.last.as_ref().is_some_and(|last| *last != now);
         Ok(now)
     }
 
-    /// The counters after a step.
+    /// Returns the counters after a step.
     pub(super) fn after_step(&mut self) -> Result<Counters, String> {
         let now = self.read();
         self.last = now.clone().ok();
         now
     }
 
-    /// Whether counters moved between two steps, while this process took and gave back nothing.
+    /// Returns whether the counters changed between two steps, while this process allocated and freed nothing.
     pub(super) const fn moved_by_others(&self) -> bool {
         self.moved_by_others
     }
 
-    /// What can be reserved when the counters are `now`.
+    /// Returns what can be reserved when the counters are `now`.
     pub(super) fn reservable(&self, now: &Counters) -> Reservable {
         let overcommit = overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
         Reservable { free: now.available().min(self.allowed.free(now)), overcommit }
@@ -76,7 +77,7 @@ impl PoolCounters {
 }
 
 impl Reservable {
-    /// Both together.
+    /// Returns the sum of both.
     pub(super) const fn pages(self) -> u64 {
         self.free.saturating_add(self.overcommit)
     }

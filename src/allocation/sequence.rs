@@ -1,6 +1,8 @@
-//! HP501 to HP505: map, touch, touch, release, map populated, verify, release.
+//! Runs the steps of HP501 to HP505: map, touch the first page, touch the second page, release; then map with
+//! MAP_POPULATE, verify, release.
 //!
-//! The same for every backing. Steps whose counters did not move as documented are done again, see [`super::attempts`].
+//! The steps are the same for every source of pages. Steps after which the counters did not move as documented are
+//! repeated; see [`super::attempts`].
 
 use std::io;
 
@@ -22,11 +24,11 @@ use crate::linux::hugefile::HugeFileError;
 use crate::linux::map::Fill;
 use crate::linux::pattern;
 
-/// The sequence on one backing.
+/// The sequence on one source of pages.
 struct Sequence<'a> {
     size: PageSize,
     len: HugeLen,
-    /// Pages that the mount may have reserved for its files beforehand.
+    /// The number of pages that the mount may have reserved for its files beforehand.
     held_by_mount: u64,
     backing: Backing<'a>,
     steps: Steps<'a>,
@@ -35,16 +37,16 @@ struct Sequence<'a> {
     release: Attempts,
     populate: Attempts,
     release_populated: Attempts,
-    /// Bytes that kept what was written.
+    /// The number of bytes that were written and read back without a difference.
     verified: Option<usize>,
     reported: Vec<CheckId>,
 }
 
-/// Does the sequence and reports HP501 to HP505.
+/// Runs the sequence and reports HP501 to HP505.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone; the task asks for no pages.
+/// The reader of `output` is gone, or the task requests no pages.
 pub(super) fn run(
     task: &AllocationTask,
     size: PageSize,
@@ -73,7 +75,7 @@ pub(super) fn run(
 // === impl Sequence ===
 
 impl Sequence<'_> {
-    /// One round of what is not known yet. Whether another is needed.
+    /// Runs one round of the steps that have no final result yet. Returns whether another round is needed.
     fn round(&mut self, round: u32) -> io::Result<bool> {
         if round == 1 || self.stepwise_needs_another() {
             self.stepwise(round)?;
@@ -93,7 +95,7 @@ impl Sequence<'_> {
         self.populate.needs_another() || self.release_populated.needs_another()
     }
 
-    /// HP501 to HP504.
+    /// Runs the steps of HP501 to HP504.
     fn stepwise(&mut self, round: u32) -> io::Result<()> {
         let (backing, len, size, pages) = (self.backing, self.len, self.size, self.len.pages());
         let name = format!("map {} {}", counted(pages), backing.describe());
@@ -152,7 +154,7 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    /// HP505.
+    /// Runs the steps of HP505.
     fn at_once(&mut self, round: u32) -> io::Result<()> {
         let (backing, len, size, pages) = (self.backing, self.len, self.size, self.len.pages());
         let name = format!("map {} {} with MAP_POPULATE", counted(pages), backing.describe());
@@ -188,7 +190,8 @@ impl Sequence<'_> {
         Ok(())
     }
 
-    /// MAP_POPULATE reports no failure: asks for the pages again, by the call that does.
+    /// Returns the refusal for a MAP_POPULATE that allocated too few pages. MAP_POPULATE reports no error, so this
+    /// populates the pages again with MADV_POPULATE_WRITE, which does.
     fn fewer_than_asked(&mut self, mapped: &Held, held: u64, round: u32) -> io::Result<Refusal> {
         let pages = self.len.pages();
         let name = "populate the pages that MAP_POPULATE left out";
@@ -208,7 +211,8 @@ impl Sequence<'_> {
         })
     }
 
-    /// Writes and reads back, once. Every page is there: smaps said so, and the kernel is asked again where it can be.
+    /// Writes a pattern and reads it back, unless that has been done. All pages are allocated: smaps has shown it, and
+    /// if possible this checks it again with MADV_POPULATE_WRITE.
     fn verify(&mut self, mapped: &Held, round: u32) -> io::Result<Option<Refusal>> {
         if self.verified.is_some() {
             return Ok(None);
@@ -245,7 +249,7 @@ impl Sequence<'_> {
         })
     }
 
-    /// Unmaps and closes.
+    /// Unmaps the memory and closes the file.
     fn release(
         &mut self,
         held: Held,
@@ -276,12 +280,12 @@ impl Sequence<'_> {
         }
     }
 
-    /// What is known for good is reported at once: a later step may kill this process.
+    /// Reports `id` now if its result is final, because a later step may kill this process.
     fn report_if_final(&mut self, id: CheckId) -> io::Result<()> {
         if self.attempts(id).needs_another() { Ok(()) } else { self.conclude(id) }
     }
 
-    /// Reports `id`, unless that was done.
+    /// Reports `id`, unless it has been reported.
     fn conclude(&mut self, id: CheckId) -> io::Result<()> {
         if self.reported.contains(&id) {
             return Ok(());
@@ -323,7 +327,8 @@ impl Sequence<'_> {
     }
 }
 
-/// Whether a hugetlbfs of our own is what this process may not, or this kernel cannot, make.
+/// Returns whether a private hugetlbfs cannot be created because this process lacks the permission or the kernel does
+/// not support it.
 fn is_forbidden(error: &HugeFileError) -> bool {
     matches!(error.errno(), Some(Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::ENODEV))
 }

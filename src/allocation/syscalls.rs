@@ -1,9 +1,9 @@
-//! HP407: whether the system calls that the workload makes are let through.
+//! HP407: checks whether the system calls that the workload makes are allowed.
 //!
-//! Each is tried without harm, and announced before: a profile may answer with SIGSYS. What a refusal means was
-//! measured with testpmd (DPDK 22.11, libnuma 2.0.16) and QEMU 7.2 under a filter that forbids one call after the
-//! other. A call that the workload does without is not tried: a profile that kills for it would end this worker, and the
-//! workload works.
+//! Each call is made in a harmless way and announced beforehand, because a seccomp profile may respond with SIGSYS.
+//! What a refusal means was measured with testpmd (DPDK 22.11, libnuma 2.0.16) and QEMU 7.2, under filters that forbid
+//! one call each. A call that the workload does not need is not made: a profile that kills the process for it would end
+//! this worker, although the workload works.
 
 use std::io;
 
@@ -38,19 +38,19 @@ const CALLS: [(Call, &str); 6] = [
     (Call::Mlock, "mlock"),
 ];
 
-/// What a call may matter for.
+/// What decides whether a call matters.
 struct Asked {
     workload: Workload,
     has_directory: bool,
-    /// Memory of a NUMA node is needed: QEMU's host-nodes=.
+    /// Whether memory of a NUMA node is needed, as for QEMU's host-nodes=.
     on_node: bool,
 }
 
-/// Tries them all and reports HP407.
+/// Makes the calls and reports HP407.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone; not even ordinary memory is available.
+/// The reader of `output` is gone, or not even ordinary memory is available.
 pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let memory = Mapping::ordinary(4096)?;
     let asked = Asked {
@@ -96,7 +96,7 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
     output.found(finding.with("answers", answers).with("workload", task.workload))
 }
 
-/// Whether some answer to the call matters to the workload.
+/// Returns whether a refusal of the call can matter to the workload.
 fn matters_to(call: Call, asked: &Asked) -> bool {
     [Errno::EPERM, Errno::ENOSYS].into_iter().any(|errno| meaning(call, errno, asked).is_some())
 }
@@ -112,8 +112,8 @@ fn attempt(call: Call, memory: &Mapping) -> io::Result<()> {
     }
 }
 
-/// The error of seccomp or a security module. Others, such as EINVAL for a NUMA node that does not exist, come from the
-/// kernel itself.
+/// Returns the error if it is one of seccomp or a security module. Others, such as EINVAL for a NUMA node that does not
+/// exist, come from the kernel itself.
 fn forbidden(error: &io::Error) -> Option<Errno> {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(errno @ (Errno::EPERM | Errno::ENOSYS | Errno::EACCES)) => Some(errno),
@@ -121,11 +121,11 @@ fn forbidden(error: &io::Error) -> Option<Errno> {
     }
 }
 
-/// What the workload does without the call; `None` if it does not mind.
+/// Returns what the workload does if the call is refused; `None` if the refusal does not matter.
 fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static str)> {
     let has_directory = asked.has_directory;
     match (call, asked.workload) {
-        // With ENOSYS libnuma concludes that there is no NUMA, and DPDK continues.
+        // On ENOSYS, libnuma concludes that there is no NUMA support, and DPDK continues.
         (Call::GetMempolicy, Workload::Dpdk) if errno != Errno::ENOSYS => Some((
             Outcome::Fail,
             "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",

@@ -1,7 +1,8 @@
-//! HP508: SysV shared memory of huge pages, in an IPC namespace of this process's own.
+//! HP508: SysV shared memory with huge pages, in a private IPC namespace.
 //!
-//! A segment outlives a maker that is killed, and keeps its reservation for ever; in a namespace that dies with the
-//! worker nothing is left. No right to make one: `skip`. Refused: `warn`, because vhost-user does without SysV.
+//! If the process that created a segment is killed, the segment keeps its reservation forever. A private namespace ends
+//! with the worker, and nothing remains. If this process may not create a namespace, the check is skipped. If the
+//! kernel refuses a step, the outcome is `warn`, because vhost-user does not need SysV shared memory.
 
 use std::io;
 
@@ -26,18 +27,18 @@ use crate::linux::root::HostRoot;
 const SHM_GROUP: &str = "/proc/sys/vm/hugetlb_shm_group";
 const SHM_MAX: &str = "/proc/sys/kernel/shmmax";
 
-/// Does it and reports HP508.
+/// Runs the steps and reports HP508.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone; the task asks for no pages.
+/// The reader of `output` is gone, or the task requests no pages.
 pub(super) fn run(task: &AllocationTask, size: PageSize, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let len = HugeLen::new(size, task.pages).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if len.pages() < 2 {
         return output.found(Finding::skip(HP508, size, "only one page is available"));
     }
     output.step(HP508, "create a private IPC namespace")?;
-    // A namespace that is new has no limit: what counts is that of the one we come from.
+    // A new namespace has no limit. The limit that matters is the one of the original namespace.
     let shmmax = HostRoot::default().number(SHM_MAX);
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWIPC) {
         let reason = format!("no permission to create an IPC namespace (unshare: {errno:?}; CAP_SYS_ADMIN)");
@@ -86,7 +87,7 @@ impl SegmentSteps<'_> {
         [&self.reserve, &self.touch, &self.release]
     }
 
-    /// One round. Whether another is needed.
+    /// Runs one round. Returns whether another round is needed.
     fn round(&mut self, round: u32) -> io::Result<bool> {
         let (len, size, pages) = (self.len, self.len.size(), self.len.pages());
         let name = format!("shmget(SHM_HUGETLB) of {pages} pages, and shmat");
@@ -94,7 +95,7 @@ impl SegmentSteps<'_> {
         let (around, made) = self.steps.around(HP508, &name, round, step, || {
             let segment = Segment::new(len).map_err(|error| ("shmget", error))?;
             let mapping = segment.attach().map_err(|error| ("shmat", error))?;
-            // Marked at once: it goes with its mapping.
+            // Mark the segment for removal at once, so that it is removed together with its mapping.
             segment.remove().map_err(|error| ("shmctl(IPC_RMID)", error))?;
             Ok(mapping)
         })?;

@@ -1,7 +1,7 @@
-//! HP409 and HP411: as many threads, and as many mappings, as the workload has.
+//! HP409 and HP411: creates as many threads, and as many mappings, as the workload has.
 //!
-//! They are created here rather than computed from limits: pids.max of any parent cgroup, RLIMIT_NPROC, kernel.threads-max
-//! and vm.max_map_count all show in the kernel's answer, also where their files are hidden.
+//! The kernel's answer includes pids.max of every parent cgroup, RLIMIT_NPROC, kernel.threads-max and vm.max_map_count,
+//! even if their files are hidden from this process. Reading the limits would miss those.
 
 use std::io;
 use std::sync::Mutex;
@@ -20,9 +20,9 @@ use crate::linux::map::Mapping;
 use crate::linux::root::HostRoot;
 use crate::linux::status::parse_process;
 
-/// The stack of a thread that only waits, bytes.
+/// The stack size of a waiting thread in bytes.
 const STACK: usize = 64 << 10;
-/// No more mappings are created than this: the default of vm.max_map_count is 65530.
+/// The most mappings that are created. The default of vm.max_map_count is 65530.
 const MAPPINGS_AT_MOST: u64 = 4 << 20;
 
 /// Creates threads, then mappings, and reports HP409 and HP411.
@@ -44,7 +44,7 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
 }
 
 fn threads(root: &HostRoot, wanted: u64, task: &AllocationTask) -> Finding {
-    // The threads of hugeprobe are gone when the workload runs.
+    // hugeprobe's own threads count against the same limits now, and do not exist any more when the workload runs.
     let parent = u32::try_from(getppid().as_raw()).unwrap_or_default();
     let own = threads_of(root, std::process::id()).saturating_add(threads_of(root, parent));
     let (created, refused) = create_threads(wanted.saturating_sub(own));
@@ -64,13 +64,13 @@ fn threads(root: &HostRoot, wanted: u64, task: &AllocationTask) -> Finding {
     finding.with("threads", wanted).with("workload", who)
 }
 
-/// The threads of a process; one where that cannot be read.
+/// Returns the number of threads of a process, or 1 if it cannot be read.
 fn threads_of(root: &HostRoot, pid: u32) -> u64 {
     let status = root.table(format!("/proc/{pid}/status"));
     status.known().map_or(1, |text| parse_process(text).threads.max(1))
 }
 
-/// Creates up to `wanted` threads that exist at the same time, and ends them.
+/// Creates up to `wanted` threads that exist at the same time, and ends them. Returns how many could be created.
 fn create_threads(wanted: u64) -> (u64, Option<io::Error>) {
     let gate = Mutex::new(());
     let closed = gate.lock();
@@ -121,7 +121,7 @@ mod tests {
         let (created, refused) = create_threads(24);
         assert_eq!(created, 24);
         assert!(refused.is_none(), "{refused:?}");
-        // Those of other tests come and go.
+        // Threads of other tests come and go.
         assert!(threads_of(&root, std::process::id()) < before + 24);
     }
 }

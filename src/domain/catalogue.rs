@@ -1,6 +1,7 @@
-//! The checks, by name: the one source of `hugeprobe explain`, docs/reference/checks.md, hints, event reasons and alert texts.
+//! The catalogue of checks: the single source for `hugeprobe explain`, docs/reference/checks.md, hints, event reasons
+//! and alert texts.
 //!
-//! Ids never change meaning; a check that goes away leaves its number unused.
+//! The meaning of an id never changes. If a check is removed, its number is not used again.
 
 use std::str::FromStr;
 
@@ -9,25 +10,25 @@ use super::check_id::CheckId;
 /// One check of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
-    /// Its id.
+    /// The id of the check.
     pub id: CheckId,
-    /// What is wrong when it does not pass, in CamelCase: an event's reason.
+    /// What is wrong if the check does not pass, in CamelCase. Events use it as their reason.
     pub reason: &'static str,
-    /// What holds when it passes, in a few words.
+    /// What is true if the check passes, in a few words.
     pub title: &'static str,
-    /// Why a vhost-user workload cares: what it would do otherwise.
+    /// Why the check matters to a vhost-user workload: what the workload would do otherwise.
     pub why: &'static str,
-    /// How it is decided, outcome by outcome.
+    /// How each outcome is decided.
     pub how: &'static str,
-    /// What to do when it does not pass, where a finding has nothing more exact to say.
+    /// What to do if the check does not pass and the finding has no more specific remedy.
     pub remedy: &'static str,
-    /// Whether there is one result per page size, or one for the machine.
+    /// True if there is one result per page size, false if there is one for the whole machine.
     pub per_size: bool,
-    /// Whether a size can pass without it.
+    /// Whether a page size can pass only if this check passes.
     pub mandatory: bool,
 }
 
-/// A text that names no check.
+/// The error for a text that is not the id of a check.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown check '{text}'; an id is HP and three digits, such as HP501 (`hugeprobe explain` lists them)"
@@ -36,16 +37,16 @@ pub struct CheckIdError {
     text: String,
 }
 
-/// A group of checks: a line of the table.
+/// A group of checks, shown as one line of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
-    /// The first digit of its ids: what `--only` names.
+    /// The first digit of the ids in the group, as `--only` takes it.
     pub digit: u16,
-    /// The first of its ids, without `HP`, and the last.
+    /// The first and the last id of the group, without `HP`.
     ids: (u16, u16),
-    /// Its name in the table.
+    /// The name of the group in the table.
     pub name: &'static str,
-    /// What it is about.
+    /// What the checks of the group are about.
     pub title: &'static str,
 }
 
@@ -78,7 +79,7 @@ macro_rules! checks {
             pub const $name: crate::domain::check_id::CheckId = crate::domain::check_id::CheckId::new($number);
         )+
 
-        /// The checks of this group, by number.
+        /// The checks of this group, sorted by number.
         pub(super) const CHECKS: &[super::Check] =
             &[$(super::Check { id: $name, $($field: $value),+ }),+];
     };
@@ -113,7 +114,7 @@ const BY_GROUP: [&[Check]; 8] = [
     measured::CHECKS,
 ];
 
-/// Every check, by number.
+/// All checks, sorted by number.
 pub const CHECKS: &[Check] = &joined::<{ count() }>();
 
 #[allow(clippy::indexing_slicing, reason = "evaluated by the compiler: a panic does not compile")]
@@ -141,14 +142,14 @@ const fn count() -> usize {
     count
 }
 
-/// The check with this id, if the catalogue has it.
+/// Returns the check with this id, or `None` if the catalogue does not have it.
 #[must_use]
 pub fn find(id: CheckId) -> Option<&'static Check> {
     CHECKS.iter().find(|check| check.id == id)
 }
 
 impl Check {
-    /// The group it belongs to.
+    /// Returns the group that the check belongs to.
     #[must_use]
     pub fn group(&self) -> Option<&'static Group> {
         GROUPS.iter().find(|group| group.has(self.id))
@@ -158,7 +159,7 @@ impl Check {
 impl FromStr for CheckId {
     type Err = CheckIdError;
 
-    /// Accepts the ids of the catalogue alone, in either letter case.
+    /// Parses `HP` or `hp` and three digits. Accepts only ids in the catalogue.
     fn from_str(text: &str) -> Result<Self, CheckIdError> {
         let fail = || CheckIdError { text: text.chars().take(40).collect() };
         let digits = text.strip_prefix("HP").or_else(|| text.strip_prefix("hp")).ok_or_else(fail)?;
@@ -179,7 +180,7 @@ impl TryFrom<String> for CheckId {
 }
 
 impl Group {
-    /// Whether a check belongs to it.
+    /// Returns whether the check belongs to this group.
     #[must_use]
     pub const fn has(&self, id: CheckId) -> bool {
         let (first, last) = self.ids;

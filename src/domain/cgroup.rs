@@ -1,7 +1,8 @@
-//! The hugetlb cgroup of this process, and how much room its limits leave: pure, read by `linux::cgroup`.
+//! The hugetlb cgroup of this process, and the room that its limits leave. Pure: `linux::cgroup` reads the files.
 //!
-//! A page is charged to the group of the process that touches it and to all its parents; the tightest limit decides. The same
-//! holds, in a separate counter, for the reservation that mmap makes.
+//! A page is charged to the cgroup of the process that touches it and to all parents of that cgroup, so the tightest
+//! limit decides. Reservations that mmap makes are charged in the same way, to a separate counter.
+//!
 //! Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
 
 use serde::Serialize;
@@ -12,26 +13,27 @@ use super::size::PageSize;
 /// The hugetlb cgroup that this process is charged to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HugetlbCgroup {
-    /// Which kind of hierarchy the controller sits on.
+    /// The version of the hierarchy that has the controller.
     pub version: CgroupVersion,
-    /// The process's cgroup as `/proc/self/cgroup` has it.
+    /// The path of the cgroup, as in `/proc/self/cgroup`.
     pub path: String,
-    /// The group and its parents, own group first, as far as they are visible: each may have a limit.
+    /// The cgroup and its parents as far as they are visible, innermost first. Each of them may have a limit.
     pub levels: Vec<CgroupLevel>,
-    /// Whether the last level is the root of the hierarchy. If not, tighter limits may stand above what is visible.
+    /// Whether the last level is the root of the hierarchy. If not, parents that are not visible may have tighter
+    /// limits.
     pub complete: bool,
 }
 
-/// What one group, and those below it, have been charged for one size.
+/// What is charged to one cgroup and its descendants for one page size.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Charges {
-    /// Bytes charged now.
+    /// The bytes charged now.
     pub bytes: Reading<u64>,
-    /// How often a charge was refused because of a limit, ever.
+    /// The total number of charges that were refused because of a limit.
     pub refused: Reading<u64>,
 }
 
-/// A cgroup hierarchy's version.
+/// The version of a cgroup hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CgroupVersion {
@@ -41,72 +43,75 @@ pub enum CgroupVersion {
     V2,
 }
 
-/// The limits at one cgroup.
+/// The limits of one cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CgroupLevel {
-    /// The directory of the group.
+    /// The directory of the cgroup.
     pub directory: String,
-    /// One per size that has files there. None at all is normal at the root of cgroup v2, and where the controller is not
-    /// enabled for the group: what is charged there counts further up alone.
+    /// The limits, one entry per page size that has files in the directory.
+    ///
+    /// It is normal that there are none at the root of cgroup v2 and where the controller is not enabled for the
+    /// cgroup. Pages are then charged only to the parents.
     pub sizes: Reading<Vec<CgroupLimit>>,
 }
 
-/// One size's limits at one cgroup.
+/// The limits of one cgroup for one page size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CgroupLimit {
     /// The page size.
     pub size: PageSize,
-    /// Past this limit a touch ends in SIGBUS.
+    /// The fault counter. A touch beyond its limit raises SIGBUS.
     pub fault: HugetlbCounter,
-    /// Past this limit mmap answers ENOMEM. Absent before kernel 5.7.
+    /// The reservation counter. mmap beyond its limit fails with ENOMEM. Absent before kernel 5.7.
     pub reservation: HugetlbCounter,
 }
 
-/// One of a group's two counters, in bytes.
+/// One of the two counters of a cgroup, and its limit, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HugetlbCounter {
-    /// The limit; `Known(None)` is "no limit".
+    /// The limit; `Known(None)` means no limit.
     pub limit: Reading<Option<u64>>,
-    /// What is charged now.
+    /// The bytes charged now.
     pub usage: Reading<u64>,
 }
 
-/// Which counter of a group.
+/// Which of the two counters of a cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HugetlbCounterKind {
-    /// What was touched.
+    /// The counter of pages that were touched.
     Fault,
-    /// What mmap was promised.
+    /// The counter of pages that mmap reserved.
     Reservation,
 }
 
-/// The room for one size that a group and its parents leave, in one counter.
+/// The room that a cgroup and its parents leave for one page size in one counter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Headroom {
-    /// The tightest limit that could be read; `None` if there was none.
+    /// The tightest limit that could be read; `None` if no limit was found.
     pub tightest: Option<LimitRoom>,
-    /// What could not be read: the truth may be tighter than `tightest`.
+    /// What could not be read. If not empty, the actual limit may be tighter than `tightest`.
     pub not_known: Vec<String>,
 }
 
-/// What one limit leaves, in bytes.
+/// The room that one limit leaves, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LimitRoom {
-    /// The file of the limit, absolute.
+    /// The absolute path of the limit's file.
     pub file: String,
     /// The limit.
     pub limit: u64,
-    /// What is charged; `None` if that could not be read.
+    /// The bytes charged; `None` if they could not be read.
     pub usage: Option<u64>,
-    /// Limit less usage; the limit itself where the usage is not known. Usage may exceed a limit that was lowered.
+    /// The limit minus the usage, or the limit itself if the usage is not known. Zero if the usage exceeds the limit,
+    /// which is possible after the limit was lowered.
     pub left: u64,
 }
 
 // === impl ===
 
 impl HugetlbCgroup {
-    /// The room for `size` that the group and its parents leave.
+    /// Returns the room that the cgroup and its parents leave for `size`.
     #[must_use]
     pub fn headroom(&self, size: PageSize, kind: HugetlbCounterKind) -> Headroom {
         let mut headroom = Headroom::default();
@@ -133,7 +138,7 @@ impl HugetlbCgroup {
 }
 
 impl CgroupVersion {
-    /// The name of the file that holds a limit: `hugetlb.2MB.max`, `hugetlb.2MB.rsvd.limit_in_bytes`.
+    /// Returns the name of the file with the limit: `hugetlb.2MB.max`, `hugetlb.2MB.rsvd.limit_in_bytes`.
     #[must_use]
     pub fn limit_file(self, size: PageSize, kind: HugetlbCounterKind) -> String {
         let what = match self {
@@ -143,7 +148,7 @@ impl CgroupVersion {
         format!("hugetlb.{}.{}{what}", size.cgroup_name(), kind.infix())
     }
 
-    /// The name of the file that holds what is charged: `hugetlb.2MB.current`, `hugetlb.2MB.rsvd.usage_in_bytes`.
+    /// Returns the name of the file with the usage: `hugetlb.2MB.current`, `hugetlb.2MB.rsvd.usage_in_bytes`.
     #[must_use]
     pub fn usage_file(self, size: PageSize, kind: HugetlbCounterKind) -> String {
         let what = match self {
@@ -153,7 +158,7 @@ impl CgroupVersion {
         format!("hugetlb.{}.{}{what}", size.cgroup_name(), kind.infix())
     }
 
-    /// The name of the file that counts the touches that were refused: `hugetlb.2MB.events`, `hugetlb.2MB.failcnt`.
+    /// Returns the name of the file that counts refused page faults: `hugetlb.2MB.events`, `hugetlb.2MB.failcnt`.
     #[must_use]
     pub fn refusals_file(self, size: PageSize) -> String {
         let what = match self {
@@ -174,7 +179,7 @@ impl HugetlbCounterKind {
 }
 
 impl CgroupLimit {
-    /// The counter of this kind.
+    /// Returns the counter of this kind.
     #[must_use]
     pub const fn counter(&self, kind: HugetlbCounterKind) -> &HugetlbCounter {
         match kind {
@@ -196,7 +201,7 @@ impl Headroom {
         let file = format!("{directory}/{}", version.limit_file(size, kind));
         let limit = match (&counter.limit, &counter.usage) {
             (Reading::Known(None), _) => return,
-            // Neither file: kernels before 5.7 keep no counter of reservations. Every kernel keeps one of faults.
+            // Neither file exists: kernels before 5.7 have no reservation counter. Every kernel has a fault counter.
             (Reading::Absent, Reading::Absent) if kind == HugetlbCounterKind::Reservation => return,
             (Reading::Known(Some(limit)), _) => *limit,
             (Reading::Absent, _) => return self.not_known.push(format!("{file} does not exist")),

@@ -1,4 +1,4 @@
-//! The words of a result: outcome, finding.
+//! The results of checks: outcomes, verdicts and findings.
 
 use std::fmt;
 
@@ -9,53 +9,54 @@ use super::catalogue;
 pub use super::check_id::CheckId;
 use super::size::PageSize;
 
-/// How one check came out.
+/// The outcome of one check.
 ///
-/// The order is that of severity, so that `max` is "the worst of": `skip` says nothing, `fail` wins over `unknown`.
+/// Outcomes are ordered by severity, so that `max` returns the worst one. `skip` is lowest because it says nothing
+/// about the machine, and `fail` outranks `unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Not run, for a reason that is stated; a mandatory check that was skipped counts as `unknown`.
+    /// The check did not run; the finding gives the reason. A mandatory check that was skipped counts as `unknown`.
     Skip,
-    /// Run, and as expected.
+    /// The check found what was expected.
     Pass,
-    /// Works, but needs attention.
+    /// The check found something that works but needs attention.
     Warn,
-    /// Inconclusive.
+    /// The check was inconclusive.
     Unknown,
-    /// Run, and a workload that needs this would fail.
+    /// The check found that a workload which needs this would fail.
     Fail,
 }
 
-/// The verdict about one size, or about the machine.
+/// The verdict on one page size, or on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing is there and nothing was expected.
+    /// There are no pages, and none were expected.
     None,
-    /// Every mandatory check ran and passed, and no other failed.
+    /// Every mandatory check ran and passed, and every other check passed or was skipped.
     Pass,
-    /// As pass, and something deserves a look.
+    /// As for `Pass`, except that at least one check has the outcome `warn`.
     Warn,
-    /// Inconclusive; never to be read as pass.
+    /// Inconclusive. Must never be treated as a pass.
     Unknown,
     /// The workload would fail.
     Fail,
 }
 
-/// What one check found.
+/// The result of one check.
 ///
-/// Made by [`Finding::pass`], [`Finding::skip`] and [`Finding::not_pass`], so that whatever is not a pass says what was
-/// expected, what was seen and what to do.
+/// Created by [`Finding::pass`], [`Finding::skip`] and [`Finding::not_pass`]. They ensure that a finding which is
+/// neither pass nor skip says what was expected, what was seen and what to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which check.
+    /// The check.
     pub id: CheckId,
-    /// The size it is about; `None` for a check of the whole machine.
+    /// The page size; `None` for a check of the whole machine.
     pub size: Option<PageSize>,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The fact in a few words: "508 of 512 free". For `skip`, the reason.
+    /// The fact in a few words, such as "508 of 512 free". For `skip`, the reason.
     pub summary: String,
     /// What was expected. Empty for pass and skip.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -66,19 +67,19 @@ pub struct Finding {
     /// What to do, with exact paths. Empty for pass and skip.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remedy: String,
-    /// The facts behind it, for a machine to read.
+    /// The facts behind the outcome, for programs to read.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub evidence: Map<String, Value>,
 }
 
-/// The three texts of a finding that is not a pass.
+/// The explanation of a finding that is neither pass nor skip.
 #[derive(Debug, Clone)]
 pub struct Because {
     /// What was expected.
     pub expected: String,
     /// What was seen.
     pub seen: String,
-    /// What to do about it; the catalogue's remedy when empty.
+    /// What to do about it. If empty, the remedy of the catalogue is used.
     pub remedy: String,
 }
 
@@ -103,7 +104,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Verdict {
-    /// The verdict as it is printed.
+    /// Returns the verdict as it is printed.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,17 +120,17 @@ impl Verdict {
 // === impl Finding ===
 
 impl Finding {
-    /// As expected; `summary` is the fact.
+    /// Creates a finding with the outcome `pass`. `summary` states the fact.
     pub fn pass(id: CheckId, size: impl Into<Option<PageSize>>, summary: impl Into<String>) -> Self {
         Self::bare(id, size.into(), Outcome::Pass, summary.into())
     }
 
-    /// Not run; `reason` says why, and which right or thing was missing.
+    /// Creates a finding with the outcome `skip`. `reason` names the privilege or resource that was missing.
     pub fn skip(id: CheckId, size: impl Into<Option<PageSize>>, reason: impl Into<String>) -> Self {
         Self::bare(id, size.into(), Outcome::Skip, reason.into())
     }
 
-    /// Whatever is neither pass nor skip, with its three answers.
+    /// Creates a finding with any other outcome. `because` explains it.
     pub fn not_pass(
         id: CheckId,
         size: impl Into<Option<PageSize>>,
@@ -148,7 +149,9 @@ impl Finding {
         finding
     }
 
-    /// Adds one fact to the evidence. A value that cannot be serialised is left out: evidence never decides.
+    /// Adds one fact to the evidence.
+    ///
+    /// A value that cannot be serialised is left out. Missing evidence never turns another outcome into a pass.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
         if let Ok(value) = serde_json::to_value(value) {
@@ -172,12 +175,12 @@ impl Finding {
 }
 
 impl Because {
-    /// Keeps the remedy of the catalogue.
+    /// Creates an explanation that uses the remedy of the catalogue.
     pub fn new(expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { expected: expected.into(), seen: seen.into(), remedy: String::new() }
     }
 
-    /// A remedy for this very case, with its paths and numbers.
+    /// Sets a remedy for this specific case, with its paths and numbers.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();

@@ -1,10 +1,10 @@
-//! The name of a check. Which ones there are, the catalogue says.
+//! The id of a check. The catalogue defines which ids exist.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A check's stable name: `HP601`. Ids never change meaning.
+/// The stable id of a check, such as `HP601`. The meaning of an id never changes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CheckId(u16);
@@ -12,13 +12,13 @@ pub struct CheckId(u16);
 // === impl CheckId ===
 
 impl CheckId {
-    /// Check number `number`, `HP` being understood. Whether it is in the catalogue is a matter for the catalogue's test.
+    /// Creates the id `HP` followed by `number`. Does not check that the catalogue has it.
     #[must_use]
     pub(crate) const fn new(number: u16) -> Self {
         Self(number)
     }
 
-    /// The number without `HP`: 601.
+    /// Returns the number without `HP`: 601.
     #[must_use]
     pub const fn number(self) -> u16 {
         self.0

@@ -1,8 +1,8 @@
-//! The termination message of a container of a probe pod: JSON, cut to the size that the kubelet keeps.
+//! The termination message of a probe pod's container: JSON, cut to the size that the kubelet keeps.
 //!
-//! The kubelet keeps 4096 bytes of a termination message and hands them to every reader of the Pod. So the message has an
-//! outcome for each check of each worker, the texts as far as they fit, and no evidence; the whole report is in the
-//! container's log.
+//! The kubelet keeps 4096 bytes of a termination message and shows them to everyone who can read the Pod. The message
+//! therefore has an outcome for each check of each worker, the texts as far as they fit, and no evidence. The whole
+//! report is in the container's log.
 //!
 //! ```json
 //! {"v":2,"container":"frontend","size":"2Mi","run":"0b5e4f0e-6c0f-4a6c-9f49-6b8a0c0f3a51","verdict":"fail",
@@ -13,8 +13,9 @@
 //!    "step":["HP603","read what the backend wrote"],"checks":{"HP601":["pass",["8c3ef0b2a9d14e77"]]}}}}
 //! ```
 //!
-//! Behind an outcome are summary, seen, expected and remedy; behind a pass, the digest of the value that both containers
-//! must agree on. The reader takes nothing on trust: see [`Message::parse`].
+//! An outcome is followed by the summary, what was seen, what was expected and the remedy. A pass is followed by the
+//! digest of the value on which both containers must agree. The reader does not trust the message: see
+//! [`Message::parse`].
 
 mod digest;
 mod wire;
@@ -33,7 +34,9 @@ use super::size::PageSize;
 
 pub use self::wire::CompactError;
 
-/// The longest message, in bytes: the kubelet keeps the last 4096 of a longer one, which are not JSON.
+/// The maximum length of a message, in bytes.
+///
+/// Of a longer message, the kubelet keeps only the last 4096 bytes, which are not valid JSON.
 ///
 /// Source: `MaxContainerTerminationMessageLength` in pkg/kubelet/container/runtime.go.
 pub const MESSAGE_LIMIT: usize = 4096;
@@ -42,13 +45,13 @@ pub const MESSAGE_LIMIT: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Container {
-    /// Takes the pages, allocates, and owns the memory in each session.
+    /// Runs the allocation checks. In each session it is the frontend, which owns the memory.
     Frontend,
-    /// Is handed the memory.
+    /// In each session it is the backend, which maps the frontend's memory.
     Backend,
 }
 
-/// The name of a run: the uid of the pod, or the nonce of a round. 1 to 64 characters of `A-Z a-z 0-9 -`.
+/// The id of a run: the uid of the pod, or the nonce of a round. 1 to 64 characters of `A-Z a-z 0-9 -`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Run(String);
@@ -56,19 +59,19 @@ pub struct Run(String);
 /// The report of one container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
-    /// Which container.
+    /// The container that made the report.
     pub container: Container,
-    /// The size that the pod is about.
+    /// The page size that the pod tests.
     pub size: PageSize,
-    /// The run that it belongs to.
+    /// The run that the message belongs to.
     pub run: Run,
-    /// Findings about its own mount and limits: of [`Container::inspections`], each at most once.
+    /// Findings about the container's mount and limits: those of [`Container::inspections`], each at most once.
     pub findings: Vec<Finding>,
-    /// The reports of its workers, of [`Container::roles`], each at most once.
+    /// The reports of the container's workers: those of [`Container::roles`], each at most once.
     pub workers: Vec<WorkerReport>,
 }
 
-/// A text that names no run.
+/// The error for a text that is not a valid run id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a run id has 1 to 64 letters, digits and hyphens")]
 pub struct RunError;
@@ -80,10 +83,11 @@ const BACKEND_INSPECTIONS: &[CheckId] = &[HP401, HP402, HP403, HP404, HP405, HP4
 // === impl Container ===
 
 impl Container {
-    /// Both.
+    /// Both containers.
     pub const ALL: [Self; 2] = [Self::Frontend, Self::Backend];
 
-    /// What it reports of itself: the frontend's the mount, each its limits. HP407 is tried by a worker.
+    /// Returns the checks that the container itself reports: its limits, and for the frontend also the mount. HP407 is
+    /// not among them, because a worker runs it.
     #[must_use]
     pub const fn inspections(self) -> &'static [CheckId] {
         match self {
@@ -92,7 +96,7 @@ impl Container {
         }
     }
 
-    /// The workers that it may have: HP7xx is never measured there.
+    /// Returns the roles of the workers that the container may have. HP7xx is never measured in a pod.
     pub fn roles(self) -> impl Iterator<Item = Role> {
         Role::all().filter(move |role| match role {
             Role::Measure => false,
@@ -101,7 +105,7 @@ impl Container {
         })
     }
 
-    /// Its part in a session.
+    /// Returns the role of the container's worker in a session.
     #[must_use]
     pub const fn role_in(self, session: Session) -> Role {
         match self {
@@ -110,7 +114,7 @@ impl Container {
         }
     }
 
-    /// The one that it talks to.
+    /// Returns the other container.
     #[must_use]
     pub const fn peer(self) -> Self {
         match self {
@@ -164,7 +168,7 @@ impl From<Run> for String {
 // === impl Message ===
 
 impl Message {
-    /// The worst outcome in this message. The agent's verdict comes from both messages.
+    /// Returns the worst outcome in this message. The agent's verdict comes from the messages of both containers.
     #[must_use]
     pub fn verdict(&self) -> Outcome {
         let of_worker = |worker: &WorkerReport| match &worker.part {
@@ -173,7 +177,7 @@ impl Message {
             Err(_) => Outcome::Unknown,
         };
         let worst = self.workers.iter().map(of_worker).chain([worst(&self.findings)]).max();
-        // An empty message is not a pass.
+        // A message that is empty or has only skips is not a pass.
         worst.filter(|worst| *worst > Outcome::Skip).unwrap_or(Outcome::Unknown)
     }
 }

@@ -1,8 +1,8 @@
-//! A pool's counters at one moment, and how they moved in one step.
+//! A pool's counters, and how one step changes them.
 
 use serde::Serialize;
 
-/// One size's counters at one moment, in pages.
+/// The counters of one page size at one moment, in pages.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
     /// `nr_hugepages`.
@@ -13,11 +13,11 @@ pub struct Counters {
     pub reserved: u64,
     /// `surplus_hugepages`.
     pub surplus: u64,
-    /// Per NUMA node, by number; the kernel keeps no reservations per node.
+    /// The counters of each NUMA node, sorted by number. The kernel does not count reservations per node.
     pub numa: Vec<NodeCounters>,
 }
 
-/// One size's counters on one NUMA node, in pages.
+/// The counters of one page size on one NUMA node, in pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct NodeCounters {
     /// The NUMA node's number.
@@ -33,39 +33,39 @@ pub struct NodeCounters {
 /// A step and the counters before and after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement {
-    /// What was done: "write one byte of the first page".
+    /// What was done, such as "write one byte of the first page".
     pub step: String,
-    /// What the kernel documents that it does to the counters.
+    /// The effect on the counters, as the kernel documents it.
     pub documented: String,
-    /// Before it.
+    /// The counters before the step.
     pub before: Counters,
-    /// What was expected after it.
+    /// The counters expected after the step.
     pub expected: Counters,
-    /// After it.
+    /// The counters after the step.
     pub after: Counters,
 }
 
-/// What the kernel counts of a process or a cgroup before and after a step, bytes; `None` where it cannot be read.
+/// A kernel counter of a process or a cgroup before and after a step, in bytes. `None` if it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Whose, and which: "frontend maps".
+    /// The owner and the kind of the counter, such as "frontend maps".
     pub name: String,
-    /// Before the step.
+    /// The value before the step.
     pub before: Option<u64>,
-    /// After it.
+    /// The value after the step.
     pub after: Option<u64>,
 }
 
 // === impl Counters ===
 
 impl Counters {
-    /// Pages that are allocated: total less free.
+    /// Returns the number of allocated pages: total minus free.
     #[must_use]
     pub const fn used(&self) -> u64 {
         self.total.saturating_sub(self.free)
     }
 
-    /// Available pages: free minus reserved.
+    /// Returns the number of available pages: free minus reserved.
     #[must_use]
     pub const fn available(&self) -> u64 {
         self.free.saturating_sub(self.reserved)

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// A number of digits alone: what `str::parse` takes, without its plus sign.
+/// Parses a number that consists only of digits. Unlike `str::parse`, it rejects a plus sign.
 #[must_use]
 pub fn parse_digits<T: FromStr>(text: &str) -> Option<T> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }

@@ -1,4 +1,4 @@
-//! What this machine has: the facts that `linux` reads and that the inspections judge. Data only.
+//! The facts about this machine, which `linux` reads and the inspections judge. Data only.
 
 use serde::Serialize;
 
@@ -8,78 +8,80 @@ use super::reading::Reading;
 use super::role_cgroups::RoleCgroups;
 use super::size::PageSize;
 
-/// Everything that was read, before any page is taken.
+/// All facts that were read, before any page is taken.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Inventory {
-    /// The machine itself.
+    /// The machine and its kernel.
     pub host: Host,
-    /// One per size that the kernel offers, smallest first. Absent: a kernel without hugetlb.
+    /// The pools, one per page size that the kernel offers, smallest first. Absent if the kernel has no hugetlb
+    /// support.
     pub pools: Reading<Vec<Pool>>,
-    /// The NUMA nodes that are online, by number.
+    /// The online NUMA nodes, sorted by number.
     pub nodes: Reading<Vec<NumaNode>>,
-    /// What the boot command line asked for.
+    /// The pages that the boot command line requests.
     pub boot: Reading<BootRequest>,
-    /// The size that the kernel takes where none is named (`Hugepagesize` of `/proc/meminfo`).
+    /// The size that the kernel uses by default (`Hugepagesize` of `/proc/meminfo`).
     pub default_size: Reading<PageSize>,
-    /// Whether the CPU has 1 GiB pages (`pdpe1gb`). Absent on other CPUs than x86.
+    /// Whether the CPU supports 1 GiB pages (`pdpe1gb`). Absent on CPUs other than x86.
     pub cpu_1gi: Reading<bool>,
-    /// Bytes of memory that the kernel has set aside as broken (`HardwareCorrupted`).
+    /// Bytes of memory that the kernel no longer uses because it is faulty (`HardwareCorrupted`).
     pub hardware_corrupted_bytes: Reading<u64>,
     /// The hugetlbfs mounts of this mount namespace, in mount order.
     pub mounts: Reading<Vec<HugeMount>>,
-    /// What `--dir` names; `None` without `--dir`.
+    /// The directory that `--dir` names; `None` without `--dir`.
     pub directory: Option<Directory>,
-    /// The hugetlb cgroup of this process. Absent: the kernel has no such controller, or has it switched off.
+    /// The hugetlb cgroup of this process. Absent if the kernel does not have the controller or has it disabled.
     pub cgroup: Reading<HugetlbCgroup>,
-    /// The memory cgroup of this process, where huge pages count against it. Absent: they do not.
+    /// The memory cgroup of this process. Absent if huge pages do not count against it.
     pub memory_cgroup: Reading<MemoryCgroup>,
     /// The memory cgroup of this process, whatever counts against it. Absent: it is in none.
     pub memory_limit: Reading<MemoryCgroup>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
     pub role_cgroups: RoleCgroups,
-    /// Resource limits of this process.
+    /// The resource limits of this process.
     pub limits: Limits,
-    /// What this process may do.
+    /// The privileges of this process.
     pub privileges: Privileges,
-    /// The owners of the pages in use; `None` if they were not looked up, because none is in use.
+    /// The owners of the pages in use; `None` if they were not looked up because no page is in use.
     pub holders: Option<Holders>,
 }
 
-/// The machine.
+/// The machine and its kernel.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Host {
-    /// Its name (`/proc/sys/kernel/hostname`).
+    /// The host name (`/proc/sys/kernel/hostname`).
     pub name: String,
-    /// The kernel's release (`/proc/sys/kernel/osrelease`).
+    /// The kernel release (`/proc/sys/kernel/osrelease`).
     pub kernel: String,
-    /// `/proc/sys/kernel/random/boot_id`: a verdict counts for one boot.
+    /// The boot id (`/proc/sys/kernel/random/boot_id`). A verdict applies to one boot only.
     pub boot_id: Reading<String>,
 }
 
-/// One size's pool. All counts are pages.
+/// The pool of one page size. All counts are in pages.
 ///
-/// Source: Documentation/admin-guide/mm/hugetlbpage.rst; the files are under `/sys/kernel/mm/hugepages`.
+/// Source: Documentation/admin-guide/mm/hugetlbpage.rst; the files are in `/sys/kernel/mm/hugepages`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pool {
     /// The page size.
     pub size: PageSize,
     /// `nr_hugepages`: persistent and surplus pages together.
     pub total: Reading<u64>,
-    /// `free_hugepages`: not allocated; some of them may be reserved.
+    /// `free_hugepages`: pages that are not allocated. Some of them may be reserved.
     pub free: Reading<u64>,
-    /// `resv_hugepages`: promised to a mapping, not yet allocated. Kept per machine only, not per node.
+    /// `resv_hugepages`: pages reserved for a mapping and not yet allocated. The kernel counts them per machine, not
+    /// per node.
     pub reserved: Reading<u64>,
-    /// `surplus_hugepages`: beyond the persistent pool, given back to the kernel when freed.
+    /// `surplus_hugepages`: pages beyond the persistent pool. They go back to the kernel when they are freed.
     pub surplus: Reading<u64>,
-    /// `nr_overcommit_hugepages`: how many surplus pages there may be.
+    /// `nr_overcommit_hugepages`: the maximum number of surplus pages.
     pub overcommit: Reading<u64>,
     /// `nr_hugepages_mempolicy`: the same pool, as it is set under a memory policy. Absent without NUMA support.
     pub mempolicy: Reading<u64>,
-    /// The same per NUMA node; empty where the kernel has no nodes.
+    /// The pool on each NUMA node; empty if the kernel has no nodes.
     pub numa: Vec<NumaPool>,
 }
 
-/// One size's pool on one NUMA node, in pages. The kernel keeps these three per node and no others.
+/// The pool of one page size on one NUMA node, in pages. The kernel has only these three counters per node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NumaPool {
     /// The NUMA node's number.
@@ -95,121 +97,125 @@ pub struct NumaPool {
 /// A NUMA node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NumaNode {
-    /// Its number.
+    /// The node's number.
     pub node: u32,
-    /// Its CPUs; empty for a node of memory alone.
+    /// The node's CPUs; empty for a node that has only memory.
     pub cpus: Reading<Vec<u32>>,
 }
 
-/// What the boot command line says about huge pages, as the kernel takes it.
+/// The huge page parameters of the boot command line, as the kernel interprets them.
 ///
 /// Source: Documentation/admin-guide/kernel-parameters.txt, `hugepages=`, `hugepagesz=`, `default_hugepagesz=`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct BootRequest {
-    /// One per size that was asked for, in the order of the command line.
+    /// The requested pages, one entry per page size, in the order of the command line.
     pub pools: Vec<BootPool>,
     /// `default_hugepagesz=`.
     pub default_size: Option<PageSize>,
-    /// Parameters about huge pages that the kernel ignores (a size given twice) or that are no such thing, as they stand.
+    /// Parameters about huge pages that the kernel ignores (a size given twice) or that are malformed, as written.
     pub not_understood: Vec<String>,
 }
 
-/// Pages of one size asked for at boot.
+/// The pages of one size that are requested at boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootPool {
-    /// The size; `None` for `hugepages=` before any size: the kernel's default size, whatever else is asked for it.
+    /// The page size; `None` for a `hugepages=` before any size. It sets the pool of the kernel's default size,
+    /// whatever else is requested for that size.
     pub size: Option<PageSize>,
-    /// How many, in total.
+    /// The total number of pages.
     pub pages: u64,
-    /// How many per NUMA node, `hugepages=0:4,1:4`; empty if no node was named.
+    /// The number of pages for each NUMA node, as in `hugepages=0:4,1:4`; empty if no node was named.
     pub numa: Vec<(u32, u64)>,
 }
 
 /// A hugetlbfs mount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HugeMount {
-    /// Where, with the escapes of mountinfo undone (bytes that are no UTF-8 are replaced).
+    /// The mount point, with the escapes of mountinfo decoded. Bytes that are not UTF-8 are replaced.
     pub path: String,
-    /// The page size among its options; `None` if it shows none.
+    /// The page size in the mount options; `None` if they do not show one.
     pub size: Option<PageSize>,
-    /// `size=`, bytes.
+    /// The limit of `size=`, in bytes.
     pub limit_bytes: Option<u64>,
-    /// `min_size=`, bytes: taken from the pool for as long as the mount lives.
+    /// `min_size=`, in bytes. These pages are taken from the pool for as long as the file system is mounted.
     pub min_bytes: Option<u64>,
-    /// `nr_inodes=`.
+    /// The limit of `nr_inodes=`.
     pub inodes: Option<u64>,
-    /// Mounted read-only, by the mount or by the file system.
+    /// Whether it is read-only, because of the mount or of the file system.
     pub read_only: bool,
-    /// The path of a mount on the same path, or on a directory above, that hides this one. Not a bind mount that shows
-    /// the same files.
+    /// The path of the mount that hides this one, mounted on the same path or on a parent directory. A bind mount that
+    /// shows the same files does not count.
     pub hidden_by: Option<String>,
-    /// All options, as the kernel shows them: the mount's, then the file system's.
+    /// All options as the kernel shows them: those of the mount, then those of the file system.
     pub options: Vec<String>,
-    /// `major:minor`: the same for every bind mount of one file system.
+    /// `major:minor` of the file system, which is the same for all its bind mounts.
     pub device: String,
 }
 
-/// What `--dir` names, as fstatfs(2) and the like saw it.
+/// The directory of `--dir`, as seen by fstatfs(2) and similar calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Directory {
     /// The path as given.
     pub path: String,
-    /// The same without symbolic links; `None` if it leads nowhere.
+    /// The path without symbolic links; `None` if it does not exist.
     pub real_path: Option<String>,
-    /// `major:minor` of its file system, as in [`HugeMount::device`].
+    /// `major:minor` of the file system, as in [`HugeMount::device`].
     pub device: Option<String>,
-    /// What it is.
+    /// What is at the path.
     pub kind: Reading<DirectoryKind>,
-    /// The result of creating a file there; the file is removed. Absent: not tried, because it is not hugetlbfs.
+    /// The result of creating a file there; the file is removed. Absent if this was not tried because the directory is
+    /// not on hugetlbfs.
     pub writable: Reading<WriteAttempt>,
 }
 
 /// What is at the path of `--dir`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum DirectoryKind {
-    /// hugetlbfs.
+    /// A directory on hugetlbfs.
     Hugetlbfs {
-        /// Its page size (`f_bsize`).
+        /// The page size (`f_bsize`).
         size: PageSize,
-        /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`. A reservation counts as used.
+        /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`. Reserved pages count as used.
         pages: Option<(u64, u64)>,
-        /// `f_files` and `f_ffree`; `None` if the mount has no `nr_inodes=`, or neither `size=` nor `min_size=`: without
-        /// them the kernel enforces `nr_inodes=` but does not report it (seen on 6.18).
+        /// `f_files` and `f_ffree`.
+        ///
+        /// `None` if the mount has no `nr_inodes=`, or neither `size=` nor `min_size=`: without them the kernel
+        /// enforces `nr_inodes=` but does not report it (seen on 6.18).
         inodes: Option<(u64, u64)>,
     },
-    /// Another file system; its name if it is well known, else its magic number in hex.
+    /// A directory on another file system: its name if it is well known, otherwise its magic number in hex.
     Other(String),
-    /// No directory at all; what there is instead, in words: `nothing`, `a regular file`.
+    /// Not a directory; the text says what it is: `nothing`, `a regular file`.
     NotADirectory(String),
 }
 
-/// What became of an attempt to create a file. The texts name the call and what it answered.
+/// The result of an attempt to create a file. The texts name the call and its error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum WriteAttempt {
-    /// It worked.
+    /// The file was created.
     Allowed,
     /// EROFS: the mount or its file system is read-only.
     ReadOnly(String),
-    /// EACCES or EPERM: not for this uid and gid.
+    /// EACCES or EPERM: this uid and gid may not create files.
     Denied(String),
-    /// ENOSPC: permitted, but `nr_inodes=` is used up.
+    /// ENOSPC: creating files is permitted, but `nr_inodes=` is used up.
     NoInode(String),
-    /// One file can be created; a second one beside it was refused with ENOSPC.
+    /// One file was created. A second one beside it failed with ENOSPC.
     LastInode(String),
-    /// Anything else, which says neither yes nor no.
+    /// Any other error, which makes the attempt inconclusive.
     Failed(String),
 }
 
-/// A resource limit; `None` is infinity.
+/// A resource limit; `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limit {
-    /// What is enforced.
+    /// The soft limit, which the kernel enforces.
     pub soft: Option<u64>,
-    /// How far the process may raise it by itself.
+    /// The hard limit, up to which the process may raise the soft limit.
     pub hard: Option<u64>,
 }
 
-/// Resource limits of this process (getrlimit(2)). Bytes, or descriptors for `nofile`.
+/// The resource limits of this process (getrlimit(2)), in bytes, or in descriptors for `nofile`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Limits {
     /// `RLIMIT_MEMLOCK`.
@@ -218,46 +224,49 @@ pub struct Limits {
     pub nofile: Reading<Limit>,
     /// `RLIMIT_AS`.
     pub address_space: Reading<Limit>,
-    /// `RLIMIT_DATA`: private memory that can be written, the stacks of threads among it (`is_data_mapping()` in `mm/vma.h`).
+    /// `RLIMIT_DATA`: private writable memory, including the stacks of threads (`is_data_mapping()` in `mm/vma.h`).
     pub data: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
-    /// The descriptors beyond 0, 1 and 2 that a program that is started from here gets with it.
+    /// The numbers of the descriptors, other than 0, 1 and 2, that a program started from here inherits.
     pub inherited_files: Reading<Vec<u64>>,
-    /// Bytes of swap space of the machine (`SwapTotal`): where there is none, memory that is not locked is not swapped.
+    /// The machine's swap space in bytes (`SwapTotal`). Without swap, memory that is not locked is not swapped out
+    /// either.
     pub swap_bytes: Reading<u64>,
 }
 
-/// What this process may do.
+/// The privileges of this process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Privileges {
-    /// Effective uid.
+    /// The effective uid.
     pub uid: u32,
-    /// Effective gid.
+    /// The effective gid.
     pub gid: u32,
-    /// `CapEff` of `/proc/self/status`.
+    /// The effective capabilities (`CapEff` of `/proc/self/status`).
     pub capabilities: Reading<u64>,
-    /// NUMA nodes that it may take memory from (`Mems_allowed_list`).
+    /// The NUMA nodes from which it may allocate memory (`Mems_allowed_list`).
     pub mems: Reading<Vec<u32>>,
-    /// Whether it sees the processes of the whole machine: the initial PID namespace.
+    /// Whether it is in the initial PID namespace, where it sees all processes of the machine.
     pub host_pids: Reading<bool>,
-    /// Whether its capabilities are about the machine: the initial user namespace. Root of another one may not mount hugetlbfs.
+    /// Whether it is in the initial user namespace, where its capabilities apply to the machine. Root of another user
+    /// namespace may not mount hugetlbfs.
     pub host_users: Reading<bool>,
 }
 
-/// Who holds pages, as far as the privileges reach.
+/// The owners of pages, as far as the privileges of this process allow to see them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Holders {
-    /// Processes that map or hold open files with huge pages, by pid.
+    /// Processes that map huge pages or hold open files with huge pages, sorted by pid.
     pub processes: Vec<Holder>,
-    /// Files on hugetlbfs that hold pages and that no process has open or mapped, by path.
+    /// Files on hugetlbfs that hold pages although no process has them open or mapped, sorted by path.
     pub leaked: Vec<LeakedFile>,
-    /// SysV segments with huge pages that no process is attached to, by id.
+    /// SysV segments with huge pages to which no process is attached, sorted by id.
     pub segments: Vec<LeakedSegment>,
-    /// Pages in use that nothing above accounts for; sizes without any are left out. Pages that are only reserved
-    /// have no owner that the kernel names, and are not counted.
+    /// Pages in use that nothing above accounts for. Sizes without any are left out.
+    ///
+    /// Pages that are only reserved are not counted, because the kernel does not name their owner.
     pub untraced: Vec<(PageSize, u64)>,
-    /// Why the answer may be incomplete: the missing right, by name. Empty: all was seen.
+    /// Why the list may be incomplete: the missing privileges, by name. Empty if everything was visible.
     pub blind_spots: Vec<String>,
 }
 
@@ -268,28 +277,29 @@ pub struct Holder {
     pub pid: u32,
     /// Its name (`Name` of `/proc/PID/status`).
     pub command: String,
-    /// Pages of each size, mapped or held by an open descriptor. A page shared by two processes counts for both.
+    /// Pages of each size that are mapped or held through an open descriptor. A page that two processes share counts
+    /// for both.
     pub pages: Vec<(PageSize, u64)>,
 }
 
 /// A file on hugetlbfs that has pages although no process has it open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeakedFile {
-    /// Its path, through `/proc/PID/root` if it lies on a mount that only another mount namespace has.
+    /// Its path. Starts with `/proc/PID/root` if the mount exists only in another mount namespace.
     pub path: String,
     /// The page size of its file system.
     pub size: PageSize,
     /// Pages allocated to it (`st_blocks`).
     pub pages: u64,
-    /// Seconds since it was last mapped, made or resized (the later of `st_atime` and `st_mtime`), at the time of the
-    /// run; `None` if that lies in the future.
+    /// Seconds since it was last mapped, created or resized (the later of `st_atime` and `st_mtime`), at the time of
+    /// the run. `None` if that time is in the future.
     pub idle_seconds: Option<u64>,
 }
 
 /// A SysV shared memory segment with huge pages and no process attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeakedSegment {
-    /// Its id, for `ipcrm -m`.
+    /// Its id, as in `ipcrm -m`.
     pub id: i32,
     /// Its page size.
     pub size: PageSize,
@@ -297,20 +307,20 @@ pub struct LeakedSegment {
     pub pages: u64,
     /// Its length in bytes.
     pub bytes: u64,
-    /// The pid that made it.
+    /// The pid of the process that created it.
     pub creator: u32,
 }
 
 // === impl ===
 
 impl Inventory {
-    /// The pool of `size`, if the pools are known and the kernel offers it.
+    /// Returns the pool of `size`; `None` if the pools are not known or the kernel does not offer the size.
     #[must_use]
     pub fn pool(&self, size: PageSize) -> Option<&Pool> {
         self.pools.known()?.iter().find(|pool| pool.size == size)
     }
 
-    /// The mount that the directory of `--dir` is reached by; `None` if the mounts are not known.
+    /// Returns the mount through which the directory of `--dir` is reached; `None` if the mounts are not known.
     #[must_use]
     pub fn mount_of_directory(&self) -> Option<&HugeMount> {
         let directory = self.directory.as_ref()?;
@@ -322,8 +332,9 @@ impl Inventory {
             .max_by_key(|mount| mount.path.len())
     }
 
-    /// Reserved pages of `size` that only files in the directory of `--dir` can have (`min_size=` of its mount): what
-    /// the mount keeps, as far as the pool still counts it as reserved.
+    /// Returns how many reserved pages of `size` only files in the directory of `--dir` can use.
+    ///
+    /// `min_size=` of its mount reserves them. At most as many count as the pool shows as reserved.
     #[must_use]
     pub fn kept_for_directory(&self, size: PageSize) -> u64 {
         let of_size = self.mount_of_directory().filter(|mount| mount.size == Some(size));
@@ -333,7 +344,7 @@ impl Inventory {
 }
 
 impl HugeMount {
-    /// Whether `path`, absolute and without links, is its path or below it.
+    /// Returns whether `path` is the mount point or below it. `path` must be absolute and without symbolic links.
     #[must_use]
     pub fn is_above(&self, path: &str) -> bool {
         let rest = path.strip_prefix(&self.path);
@@ -342,14 +353,15 @@ impl HugeMount {
 }
 
 impl BootRequest {
-    /// What was requested for `size`, where `default` is the kernel's default size.
+    /// Returns what was requested for `size`. `default` is the kernel's default size.
     #[must_use]
     pub fn asked(&self, size: PageSize, default: Option<PageSize>) -> Option<&BootPool> {
         let implicit = self.pools.iter().find(|pool| pool.size.is_none() && default == Some(size));
         implicit.or_else(|| self.pools.iter().find(|pool| pool.size == Some(size)))
     }
 
-    /// Whether some pages were asked for without a size: whose they are, the default size alone can tell.
+    /// Returns whether pages were requested without a size. They belong to the pool of the kernel's default size, so
+    /// that size must be known.
     #[must_use]
     pub fn leaves_size_open(&self) -> bool {
         self.pools.iter().any(|pool| pool.size.is_none() && pool.pages > 0)
@@ -357,19 +369,19 @@ impl BootRequest {
 }
 
 impl Pool {
-    /// Available pages: free minus reserved.
+    /// Returns the number of available pages: free minus reserved.
     #[must_use]
     pub fn available(&self) -> Option<u64> {
         Some(self.free.get()?.saturating_sub(self.reserved.get()?))
     }
 
-    /// Pages of the persistent pool: total less surplus.
+    /// Returns the number of pages in the persistent pool: total minus surplus.
     #[must_use]
     pub fn persistent(&self) -> Option<u64> {
         Some(self.total.get()?.saturating_sub(self.surplus.get()?))
     }
 
-    /// How many more pages the kernel may add by itself: overcommit less surplus.
+    /// Returns how many more pages the kernel may add by itself: overcommit minus surplus.
     #[must_use]
     pub fn growable(&self) -> Option<u64> {
         Some(self.overcommit.get()?.saturating_sub(self.surplus.get()?))
@@ -377,7 +389,7 @@ impl Pool {
 }
 
 impl NumaPool {
-    /// Pages of the persistent pool on this node.
+    /// Returns the number of pages in the persistent pool on this node: total minus surplus.
     #[must_use]
     pub fn persistent(&self) -> Option<u64> {
         Some(self.total.get()?.saturating_sub(self.surplus.get()?))

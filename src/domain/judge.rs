@@ -1,7 +1,7 @@
-//! The verdict: from findings to one word per size. Pure.
+//! The verdict: reduces the findings to one verdict per page size. Pure.
 //!
-//! A verdict is the worst of fail, unknown, warn, pass, and a pass takes positive evidence: every mandatory check of
-//! the plan was run and passed. Nothing here can make a size pass; it can only keep it from it.
+//! A verdict is the worst of fail, unknown, warn and pass. A pass requires positive evidence: every mandatory check of
+//! the plan ran and passed. Nothing here can make a size pass; it can only prevent a pass.
 
 use super::check::{Finding, Outcome, Verdict};
 use super::plan::Plan;
@@ -9,8 +9,8 @@ use super::report::SizeVerdict;
 use super::request::Request;
 use super::size::PageSize;
 
-/// The verdict of each size of the plan, from all findings of the run. With `--only`, from the reported ones, and
-/// about those alone.
+/// Returns the verdict of each page size in the plan, from all findings of the run. With `--only`, it uses the findings
+/// of the selected checks, and applies only to them.
 #[must_use]
 pub fn judge(plan: &Plan, request: &Request, findings: &[Finding]) -> Vec<SizeVerdict> {
     plan.sizes
@@ -19,8 +19,10 @@ pub fn judge(plan: &Plan, request: &Request, findings: &[Finding]) -> Vec<SizeVe
         .collect()
 }
 
-/// The machine's verdict: the worst of its sizes. Without any size it is `none`, unless what is known of the machine
-/// itself forbids to say so: pools that cannot be listed are not absent.
+/// Returns the machine's verdict: the worst verdict of its page sizes.
+///
+/// Without any size it is `none`, unless a check of the whole machine is `fail` or `unknown`: if the pools cannot be
+/// listed, that does not mean that there are none.
 #[must_use]
 pub fn machine(sizes: &[SizeVerdict], request: &Request, findings: &[Finding]) -> Verdict {
     let worst_of_machine = findings
@@ -38,7 +40,7 @@ fn judge_size(plan: &Plan, request: &Request, findings: &[Finding], size: PageSi
     let about =
         |finding: &&Finding| finding.size.is_none_or(|its| its == size) && request.reports(finding.id);
     let worst = findings.iter().filter(about).map(|finding| finding.outcome).max().unwrap_or(Outcome::Skip);
-    // Fail and unknown come before an empty pool: a pool that cannot be read is not an empty one.
+    // Fail and unknown come before an empty pool: a pool that cannot be read is not known to be empty.
     let pass = match worst {
         Outcome::Fail => return Verdict::Fail,
         Outcome::Unknown => return Verdict::Unknown,
@@ -50,14 +52,15 @@ fn judge_size(plan: &Plan, request: &Request, findings: &[Finding], size: PageSi
     if has_evidence(plan, request, findings, size) { pass } else { Verdict::Unknown }
 }
 
-/// Whether each mandatory check of this size that is to be reported was found to hold, and at least one check was.
+/// Returns whether each mandatory check of this size that is to be reported passed or warned, and there was at least
+/// one such check.
 fn has_evidence(plan: &Plan, request: &Request, findings: &[Finding], size: PageSize) -> bool {
     let holds = |finding: &Finding| matches!(finding.outcome, Outcome::Pass | Outcome::Warn);
     let mut mandatory = (plan.items.iter())
         .filter(|item| item.mandatory && item.size == Some(size) && request.reports(item.id))
         .peekable();
     let Some(_) = mandatory.peek() else {
-        // Only `--only` may leave out every mandatory check; a plan without any has forgotten them.
+        // Only `--only` may leave out every mandatory check. A plan that has none is incomplete and proves nothing.
         return !request.only.is_empty()
             && findings
                 .iter()
@@ -207,7 +210,7 @@ mod tests {
     }
 
     proptest! {
-        /// What keeps a size from passing is never a good word.
+        /// A finding that prevents a pass is never itself a pass or a warning.
         #[test]
         fn losing_evidence_never_makes_a_pass(said in proptest::collection::vec(any_finding(), 0..12), gone: usize) {
             let mut fewer = said.clone();

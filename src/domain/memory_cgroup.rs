@@ -1,8 +1,9 @@
 //! The memory cgroup of this process, where huge pages count against it.
 //!
-//! Since Linux 6.7, cgroup v2 may be mounted with `memory_hugetlb_accounting`: then a huge page is charged to the memory
-//! controller too. At `memory.max` the kernel reclaims what it can and no more: there is no SIGBUS and no OOM kill, the touch
-//! is tried again and again, and the process hangs.
+//! Since Linux 6.7, cgroup v2 can be mounted with `memory_hugetlb_accounting`. A huge page is then charged to the
+//! memory controller too. At `memory.max` the kernel reclaims what it can and does nothing else. There is no SIGBUS and
+//! no OOM kill: the page fault is retried again and again, and the process hangs.
+//!
 //! Source: Documentation/admin-guide/cgroup-v2.rst (mount options); `mem_cgroup_charge_hugetlb()` in `mm/memcontrol.c`.
 
 use serde::Serialize;
@@ -10,61 +11,64 @@ use serde::Serialize;
 use super::cgroup::LimitRoom;
 use super::reading::Reading;
 
-/// The group that the memory controller charges, and those above it, as far as they are visible.
+/// The cgroup that the memory controller charges, and its parents as far as they are visible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemoryCgroup {
-    /// The group as `/proc/self/cgroup` has it.
+    /// The path of the cgroup, as in `/proc/self/cgroup`.
     pub path: String,
-    /// The group and its parents, own group first: the tightest limit decides.
+    /// The cgroup and its parents, innermost first. The tightest limit decides.
     pub levels: Vec<MemoryLevel>,
-    /// Whether the last level is the root of the hierarchy. If not, tighter limits may stand above what is visible.
+    /// Whether the last level is the root of the hierarchy. If not, parents that are not visible may have tighter
+    /// limits.
     pub complete: bool,
 }
 
-/// One group's limit and what is charged to it, in bytes.
+/// The limit of one cgroup and what is charged to it, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct MemoryLevel {
-    /// The directory of the group.
+    /// The directory of the cgroup.
     pub directory: String,
-    /// The file of the limit, absolute: `memory.max`, on cgroup v1 `memory.limit_in_bytes`.
+    /// The absolute path of the limit file: `memory.max`, on cgroup v1 `memory.limit_in_bytes`.
     pub file: String,
-    /// The limit; `Known(None)` is "no limit", also where the controller is not enabled for the group.
+    /// The limit; `Known(None)` means no limit, also if the controller is not enabled for the cgroup.
     pub limit: Reading<Option<u64>>,
     /// What is charged: `memory.current`, on cgroup v1 `memory.usage_in_bytes`.
     pub usage: Reading<u64>,
-    /// What the kernel can reclaim without swap: page cache and slab (`memory.stat`).
+    /// Usage that the kernel can reclaim without swap: page cache and slab (`memory.stat`).
     pub cache: Reading<u64>,
-    /// What it can reclaim by swapping (`memory.stat`: `anon` and `shmem`).
+    /// Usage that the kernel can reclaim by swapping it out (`memory.stat`: `anon` and `shmem`).
     pub swappable: Reading<u64>,
 }
 
 /// What may be reclaimed to make room for a huge page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reclaim {
-    /// Nothing: what is free below the limit now.
+    /// Nothing: only what is free below the limit now.
     Nothing,
     /// Page cache and slab.
     Cache,
-    /// These, and what can be swapped.
+    /// Page cache and slab, and what can be swapped out.
     CacheAndSwap,
 }
 
 // === impl ===
 
 impl MemoryCgroup {
-    /// The limit that leaves least; `None` if there is none.
+    /// Returns the limit that leaves the least room; `None` if there is no limit.
     #[must_use]
     pub fn tightest(&self, reclaim: Reclaim) -> Option<LimitRoom> {
         self.levels.iter().filter_map(|level| level.room(reclaim)).min_by_key(|room| room.left)
     }
 
-    /// What could not be read: the truth may be tighter than [`Self::tightest`].
+    /// Returns what could not be read. If not empty, the actual limit may be tighter than [`Self::tightest`].
     #[must_use]
     pub fn not_known(&self) -> Vec<String> {
         self.levels.iter().filter_map(MemoryLevel::not_known).collect()
     }
 
-    /// Why it is not known how much a limited level can reclaim, if so: [`Self::tightest`] then takes all of it for reclaimable.
+    /// Returns why it is not known how much a limited cgroup can reclaim; `None` if it is known.
+    ///
+    /// If it is not known, [`Self::tightest`] assumes that all of the usage can be reclaimed.
     #[must_use]
     pub fn reclaimable_not_known(&self) -> Option<String> {
         self.levels.iter().find_map(MemoryLevel::reclaimable_not_known)
@@ -72,7 +76,7 @@ impl MemoryCgroup {
 }
 
 impl MemoryLevel {
-    /// Why it is not known how much of the usage can be reclaimed, if there is a limit.
+    /// Returns why it is not known how much of the usage can be reclaimed; `None` if it is known or there is no limit.
     fn reclaimable_not_known(&self) -> Option<String> {
         self.limit.get().flatten()?;
         [&self.cache, &self.swappable].into_iter().find_map(|reading| match reading {
@@ -85,7 +89,8 @@ impl MemoryLevel {
     fn room(&self, reclaim: Reclaim) -> Option<LimitRoom> {
         let limit = self.limit.get().flatten()?;
         let usage = self.usage.get();
-        // What is not known may be all of it: a limit counts as too low only where it is too low in any case.
+        // If it is not known how much can be reclaimed, assume all of it: a limit counts as too low only if it is too
+        // low in any case.
         let reclaimable = |reading: &Reading<u64>| reading.get().or(usage).unwrap_or(0);
         let reclaimed = match reclaim {
             Reclaim::Nothing => 0,

@@ -1,7 +1,8 @@
-//! Brings together what the workers of a run said: the plan says who has to report what, the parts say what they did.
+//! Merges the reports of the workers of a run. The plan says which worker reports which check; the parts say what each
+//! worker reported.
 //!
-//! Pure, and the same for `check` and for the agent. Its one rule: whatever was to be reported and was not is never a
-//! pass.
+//! Pure, and the same for `check` and for the agent. The one rule: a check that should have been reported and was not
+//! is never a pass.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,15 +16,15 @@ use super::size::PageSize;
 /// The report of one worker, and how the worker ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerReport {
-    /// Its role.
+    /// The worker's role.
     pub role: Role,
-    /// The size that it was about; `None` for the whole machine.
+    /// The page size that it worked on; `None` for the whole machine.
     pub size: Option<PageSize>,
-    /// What it wrote to its standard output, read by [`Part::parse`].
+    /// What it wrote to standard output, as read by [`Part::parse`].
     pub part: Result<Part, PartError>,
     /// How it ended.
     pub ending: Ending,
-    /// The end of what it wrote to its standard error.
+    /// The end of what it wrote to standard error.
     pub log: String,
 }
 
@@ -31,24 +32,25 @@ pub struct WorkerReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Ending {
-    /// By itself, with this exit code.
+    /// It exited with this code.
     Exited(i32),
-    /// By a signal that this program did not send; its name, and whether a limit or a mapping raises it.
+    /// It was killed by a signal that this program did not send.
     Signalled {
-        /// `SIGBUS`
+        /// The name of the signal, such as `SIGBUS`.
         name: String,
-        /// True for SIGBUS, SIGSEGV, SIGXFSZ, SIGXCPU and SIGSYS: the kernel's answer to what the worker did.
+        /// True for SIGBUS, SIGSEGV, SIGXFSZ, SIGXCPU and SIGSYS, which the kernel raises in response to what the
+        /// worker did.
         raised_by_kernel: bool,
     },
-    /// Killed by this program, because it exceeded its time limit.
+    /// This program killed it, because it exceeded its time limit.
     Deadline,
-    /// Killed by this program, or never started, because the run was interrupted; by what.
+    /// This program killed it or did not start it, because the run was interrupted; the text says by what.
     BrokenOff(String),
-    /// It could not be started.
+    /// It could not be started; the text says why.
     NotStarted(String),
 }
 
-/// The findings of every item of the plan, in its order: exactly one each.
+/// Returns the findings of all items of the plan, in the order of the plan: exactly one for each item.
 #[must_use]
 pub fn merge(plan: &Plan, workers: &[WorkerReport]) -> Vec<Finding> {
     plan.items.iter().map(|item| merge_item(plan, item, workers)).collect()
@@ -63,7 +65,7 @@ fn merge_item(plan: &Plan, item: &PlannedCheck, workers: &[WorkerReport]) -> Fin
     combine(item, words)
 }
 
-/// What one worker has to say about one item.
+/// Returns the finding of one worker about one item.
 fn word(plan: &Plan, item: &PlannedCheck, duty: &PlannedWorker, workers: &[WorkerReport]) -> Finding {
     match &duty.not_run {
         Some(NotRun::Skipped(why)) => return Finding::skip(item.id, item.size, why.clone()),
@@ -123,13 +125,14 @@ fn word(plan: &Plan, item: &PlannedCheck, duty: &PlannedWorker, workers: &[Worke
             || part.findings.iter().any(|finding| finding.id == other.id)
     });
     match said {
-        // A worker that said everything but did not end is not believed: something went wrong after its last word.
+        // If a worker reported everything and then did not end its part, its passes do not count: something went wrong
+        // after its last report.
         Some(finding) if part.ended || !all_said || finding.outcome > Outcome::Pass => finding.clone(),
         _ => silence(item, worker, part),
     }
 }
 
-/// What it means that a worker did not report an item, or did not end its part.
+/// Returns the finding about an item that the worker did not report, or that it reported in a part without an end.
 fn silence(item: &PlannedCheck, worker: &WorkerReport, part: &Part) -> Finding {
     let (died_at, step) = match &part.last_step {
         Some((id, step)) => (Some(*id), format!("at the step '{step}'")),
@@ -146,7 +149,7 @@ fn silence(item: &PlannedCheck, worker: &WorkerReport, part: &Part) -> Finding {
             let because = Because::new(expected, format!("{name} killed it {step}"));
             Finding::not_pass(item.id, item.size, Outcome::Fail, format!("{name} {step}"), because)
         }
-        // That worker waits only for the peer, and has a separate time limit.
+        // The peer worker waits only for the peer, and has a separate time limit.
         Ending::Deadline if here && role == Role::Peer => {
             let because =
                 Because::new("the peer answers", format!("no answer before the time limit, {step}"));
@@ -174,7 +177,8 @@ fn silence(item: &PlannedCheck, worker: &WorkerReport, part: &Part) -> Finding {
     })
 }
 
-/// The weight of a worker's word: advice is `warn` at most, and a mandatory check that was skipped is `unknown`.
+/// Applies the weight of a worker: an advisory finding is `warn` at most, and a mandatory check that was skipped is
+/// `unknown`.
 fn weigh(item: &PlannedCheck, duty: &PlannedWorker, mut finding: Finding) -> Finding {
     match duty.weight {
         Weight::Advisory if finding.outcome > Outcome::Warn => {
@@ -189,7 +193,7 @@ fn weigh(item: &PlannedCheck, duty: &PlannedWorker, mut finding: Finding) -> Fin
     }
 }
 
-/// The worst word wins; the evidence of all is kept, by role where there is more than one.
+/// Returns the worst finding. It keeps the evidence of all findings, by role if there is more than one.
 fn combine(item: &PlannedCheck, mut words: Vec<(Role, Finding)>) -> Finding {
     if words.len() == 1
         && let Some((_, finding)) = words.pop()
@@ -198,7 +202,7 @@ fn combine(item: &PlannedCheck, mut words: Vec<(Role, Finding)>) -> Finding {
     }
     let disagreement = sharing::disagreement(&words);
     let mut worst: Option<(Role, Finding)> = None;
-    // What all say alike needs no name beside it.
+    // If all roles report the same, the summary does not name one of them.
     let alike = words.windows(2).all(|pair| match pair {
         [(_, one), (_, other)] => (one.outcome, &one.summary) == (other.outcome, &other.summary),
         _ => true,
@@ -238,9 +242,9 @@ fn combine(item: &PlannedCheck, mut words: Vec<(Role, Finding)>) -> Finding {
     }
 }
 
-/// Whether a finding replaces an earlier one: it is worse, or it is the more specific report of the same failure.
+/// Returns whether a finding replaces an earlier one: it is worse, or it reports the same failure more specifically.
 fn outweighs((role, finding): (Role, &Finding), (earlier, other): &(Role, Finding)) -> bool {
-    // Of a refusal the frontend knows no more than that it was refused.
+    // The frontend only knows that the backend refused; the backend's own report is more specific.
     let knows_better =
         matches!((earlier, role), (Role::Frontend(one), Role::Backend(other)) if *one == other);
     finding.outcome > other.outcome

@@ -1,7 +1,8 @@
-//! What hugeprobe knows and decides: pure, without I/O, clock or async. Everything else feeds it or shows it.
+//! The facts, rules and results of hugeprobe. This layer is pure: no I/O, no clock, no async. The other layers provide
+//! its input or present its output.
 //!
-//! Reading order: [`size`], [`reading`] and [`inventory`] are the facts; [`request`] is the request;
-//! [`check`] and [`catalogue`] are the words of a result; [`inspect`] judges facts.
+//! Reading order: [`size`], [`reading`] and [`inventory`] hold the facts, and [`request`] what the user asks for.
+//! [`check`] and [`catalogue`] define results. [`inspect`] judges the facts.
 
 pub mod catalogue;
 pub mod cgroup;

@@ -1,8 +1,9 @@
-//! What the kernel documents that a step does to a pool's counters.
+//! The effect of a step on a pool's counters, as the kernel documents it.
 //!
-//! Three counts tell it: pages in use (total less free), reserved pages and persistent pages (total less surplus). With
-//! overcommit a reservation adds surplus pages and a release removes some. How many, and on which NUMA node, is the
-//! kernel's choice, so surplus is taken as it was seen, and total and free are expected to agree with it.
+//! Three counts show it: pages in use (total minus free), reserved pages and persistent pages (total minus surplus).
+//! With overcommit, a reservation adds surplus pages and a release removes some. The kernel chooses how many, and on
+//! which NUMA node. The surplus is therefore taken as it was seen, and total and free are expected to be consistent
+//! with it.
 //!
 //! Sources: Documentation/mm/hugetlbfs_reserv.rst; `hugetlb_acct_memory()`, `gather_surplus_pages()`,
 //! `return_unused_surplus_pages()` and `free_huge_folio()` in the kernel's `mm/hugetlb.c`.
@@ -11,16 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use super::counters::{Counters, Movement, NodeCounters};
 
-/// What a step does to a pool. `held` is how many pages at most a mount with `min_size=` may have reserved beforehand:
-/// those are not reserved twice.
+/// The effect of a step on a pool.
+///
+/// `held` is the maximum number of pages that a mount with `min_size=` may have reserved beforehand. They are not
+/// reserved a second time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// Takes no page and gives none back.
+    /// Neither takes a page nor gives one back.
     Nothing,
-    /// mmap or shmget: so many pages are reserved, none is allocated.
+    /// mmap or shmget: reserves the pages and does not allocate any.
     Reserve {
-        /// Pages asked for.
+        /// Pages requested.
         pages: u64,
         /// See [`Step`].
         held: u64,
@@ -30,14 +33,14 @@ pub enum Step {
         /// Pages touched.
         pages: u64,
     },
-    /// mmap with MAP_POPULATE: reserved and touched at once.
+    /// mmap with MAP_POPULATE: reserves and touches the pages at once.
     Populate {
-        /// Pages asked for.
+        /// Pages requested.
         pages: u64,
         /// See [`Step`].
         held: u64,
     },
-    /// The end of a mapping and its file.
+    /// The end of a mapping and of its file.
     Release {
         /// Pages that were touched.
         touched: u64,
@@ -48,19 +51,21 @@ pub enum Step {
     },
 }
 
-/// By how many pages a step changes the counts.
+/// How many pages a step adds to the counts.
 struct Change {
     used: i64,
-    /// The fewest and the most: which it is depends on what a mount holds.
+    /// The minimum and the maximum. The actual number depends on the pages that a mount holds.
     reserved: [i64; 2],
 }
 
 // === impl Step ===
 
 impl Step {
-    /// The counters after the step, if they are `before` beforehand and `seen` afterwards: `seen` decides where the kernel
-    /// has a choice. `numa` is where the pages are that the step takes or gives back: (NUMA node, pages). If that does not
-    /// add up to all of them, the counters of several nodes are not judged.
+    /// Returns the counters that are expected after the step, if they were `before` before it and `seen` after it.
+    /// Where the kernel has a choice, `seen` decides.
+    ///
+    /// `numa` says where the pages are that the step takes or gives back: (NUMA node, pages). If it does not add up to
+    /// all of them and there are several nodes, the counters of the nodes are not judged.
     #[must_use]
     pub fn expect(self, before: &Counters, seen: &Counters, numa: &[(u32, u64)]) -> Counters {
         let Change { used, reserved: [fewest, most] } = self.change();
@@ -89,7 +94,7 @@ impl Step {
         }
     }
 
-    /// What it does, for a person.
+    /// Returns a description of the effect for the user.
     #[must_use]
     pub fn documented(self) -> String {
         match self {
@@ -128,8 +133,10 @@ impl Step {
     }
 }
 
-/// Total and free of a pool or of a NUMA node when `used` pages more are in use and its surplus is now `surplus`. A count
-/// that would fall below zero contradicts itself: it wraps round, to where no counter can be.
+/// Returns total and free of a pool or a NUMA node after `used` more pages are in use and the surplus is `surplus`.
+///
+/// A count that would fall below zero is a contradiction. It wraps around to a value that no counter can have, so that
+/// the comparison fails.
 const fn expected([total, free, before]: [u64; 3], surplus: u64, used: i64) -> [u64; 2] {
     let after = total.wrapping_sub(before).wrapping_add(surplus);
     let in_use = total.wrapping_sub(free).wrapping_add_signed(used);
@@ -139,13 +146,14 @@ const fn expected([total, free, before]: [u64; 3], surplus: u64, used: i64) -> [
 // === impl Movement ===
 
 impl Movement {
-    /// Whether every counter is where it was expected, on every NUMA node.
+    /// Returns whether every counter is as expected, on every NUMA node.
     #[must_use]
     pub fn is_as_expected(&self) -> bool {
         self.expected == self.after
     }
 
-    /// By how much it is not: `free -1, reserved -1, node0 free -1`. Empty if it is.
+    /// Returns the differences from the expected counters: `free -1, reserved -1, node0 free -1`. Empty if there are
+    /// none.
     #[must_use]
     pub fn off_by(&self) -> String {
         let mut parts = Vec::new();

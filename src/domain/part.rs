@@ -1,8 +1,9 @@
-//! A part: what one worker process says about its work, line by line, as it goes.
+//! A part: the report of one worker process, written line by line while it works.
 //!
-//! JSON lines: each step is announced before it is tried, so that the parent knows what killed a worker; each finding
-//! is written when it is known; the last line says that nothing is missing. A part comes from another process and is
-//! read as data from a stranger: bounded, checked, and invalid as a whole if anything in it is.
+//! A part consists of JSON lines. Each step is announced before it is tried, so that the parent knows what killed a
+//! worker. Each finding is written as soon as it is known. The last line shows that nothing is missing. A part comes
+//! from another process and is not trusted: its length is limited, all of it is checked, and anything invalid in it
+//! makes the whole part invalid.
 
 use std::io::{self, Write};
 
@@ -13,22 +14,22 @@ use super::movement::Step;
 use super::plan::Role;
 use super::size::PageSize;
 
-/// The longest part that is read, in bytes.
+/// The maximum length of a part, in bytes.
 pub const PART_LIMIT: usize = 64 << 10;
 
-/// The version of the lines below.
+/// The version of the line format.
 const VERSION: u8 = 1;
 
-/// What the work says as it goes. Implemented by [`PartWriter`] for a worker's standard output.
+/// The output of a worker while it works. [`PartWriter`] implements it for the worker's standard output.
 pub trait WorkerOutput {
-    /// Announces what is about to be tried, for which check.
+    /// Announces the step that is about to be tried, and the check that it belongs to.
     ///
     /// # Errors
     ///
-    /// The reader is gone: stop and give back what is held.
+    /// The reader is gone. Stop, and release everything that is held.
     fn step(&mut self, id: CheckId, what: &str) -> io::Result<()>;
 
-    /// Announces a step whose effect on the pool is documented. `walk` shows these, with the counters before and after.
+    /// Announces a step whose effect on the pool is documented. `walk` shows the counters before and after such a step.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ pub trait WorkerOutput {
     fn found(&mut self, finding: Finding) -> io::Result<()>;
 }
 
-/// Writes a part.
+/// Writes a part as JSON lines.
 #[derive(Debug)]
 pub struct PartWriter<W> {
     out: W,
@@ -55,60 +56,60 @@ pub struct PartWriter<W> {
     size: Option<PageSize>,
 }
 
-/// A part as it was read.
+/// A part that was read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Part {
-    /// The findings, in order, each id once.
+    /// The findings in the order in which they were written. Each id occurs once.
     pub findings: Vec<Finding>,
-    /// The last step announced, and the check that it was for.
+    /// The last step that was announced, and the check that it belongs to.
     pub last_step: Option<(CheckId, String)>,
-    /// Whether the worker said that it was done.
+    /// Whether the part has its end line.
     pub ended: bool,
 }
 
-/// A part that cannot be used.
+/// Why a part cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
-    /// It is longer than [`PART_LIMIT`].
+    /// The part is longer than [`PART_LIMIT`].
     #[error("longer than {PART_LIMIT} bytes")]
     TooLong,
     /// A line cannot be parsed.
     #[error("line {line} is malformed: {why}")]
     Malformed {
-        /// Counted from 1.
+        /// The number of the line, counted from 1.
         line: usize,
-        /// What serde says.
+        /// What is wrong with it.
         why: String,
     },
-    /// It speaks for another worker.
+    /// A line is from another worker.
     #[error("line {line} is from another worker ({role} {size})")]
     Foreign {
-        /// Counted from 1.
+        /// The number of the line, counted from 1.
         line: usize,
-        /// Whom it speaks for.
+        /// The role in the line.
         role: Role,
-        /// The size that it speaks of.
+        /// The page size in the line.
         size: String,
     },
-    /// It belongs to another run.
+    /// A line belongs to another run.
     #[error("line {line} belongs to another run")]
     OtherRun {
-        /// Counted from 1.
+        /// The number of the line, counted from 1.
         line: usize,
     },
     /// One check is reported twice.
     #[error("{0} is reported twice")]
     Twice(CheckId),
-    /// Something follows the end.
+    /// A line follows the end line.
     #[error("line {line} comes after the end")]
     AfterEnd {
-        /// Counted from 1.
+        /// The number of the line, counted from 1.
         line: usize,
     },
-    /// The reader of the part, a container, found it invalid, and why.
+    /// The container that read the part found it invalid; the text says why.
     #[error("{0}")]
     Reported(String),
-    /// No part arrived: the message of the container that contains it is missing, or was rejected; why.
+    /// No part arrived, because the container message that contains it is missing or was rejected; the text says why.
     #[error("{0}")]
     NotHeard(String),
 }
@@ -145,12 +146,12 @@ struct End {
 // === impl PartWriter ===
 
 impl<W: Write> PartWriter<W> {
-    /// A part of `role` about `size`, in the run named `run`.
+    /// Creates a writer for the part of `role` about `size`, in the run named `run`.
     pub fn new(out: W, run: impl Into<String>, role: Role, size: Option<PageSize>) -> Self {
         Self { out, run: run.into(), role, size }
     }
 
-    /// Writes the last line.
+    /// Writes the end line.
     ///
     /// # Errors
     ///
@@ -164,7 +165,7 @@ impl<W: Write> PartWriter<W> {
         self.line(&Line::Step { v: VERSION, run, role, size, id, step: what.to_owned(), effect })
     }
 
-    /// One line, in one write and flushed: the next thing may kill this process.
+    /// Writes one line in a single write and flushes it, because the next step may kill this process.
     fn line(&mut self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
@@ -191,14 +192,14 @@ impl<W: Write> WorkerOutput for PartWriter<W> {
 /// A step that a worker is about to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// What it is.
+    /// The description of the step.
     pub step: String,
-    /// What it does to the pool, where that is documented.
+    /// The documented effect on the pool, if there is one.
     pub effect: Option<Step>,
 }
 
-/// The step that one line of a part announces; `None` for every other line. For progress and for `walk`: no finding
-/// depends on it.
+/// Returns the step that a line of a part announces; `None` for any other line. Used for progress and by `walk`; no
+/// finding depends on it.
 #[must_use]
 pub fn announced(line: &[u8]) -> Option<Announced> {
     match serde_json::from_slice(line).ok()? {
@@ -210,8 +211,10 @@ pub fn announced(line: &[u8]) -> Option<Announced> {
 // === impl Part ===
 
 impl Part {
-    /// Reads a part of `role` about `size` in run `run`. A last line without its newline was cut off by the worker's
-    /// death and is left out; anything else that does not fit makes the whole part invalid.
+    /// Reads a part of `role` about `size` in run `run`.
+    ///
+    /// A last line without its newline was cut off when the worker died, and is ignored. Any other invalid line makes
+    /// the whole part invalid.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! `--peer`: the vswitch, or whatever else speaks vhost-user, that is asked whether it takes these pages.
+//! The peer of `--peer`: a vswitch, or another vhost-user program, that is tested with these pages.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,13 +9,14 @@ use super::check::CheckId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
-    /// The path where the two meet.
+    /// The path of the UNIX socket.
     pub socket: String,
-    /// Whether the peer connects and hugeprobe listens (`dpdkvhostuserclient`, a virtio_user or QEMU with `server`).
+    /// Whether hugeprobe listens and the peer connects. An OVS port of type `dpdkvhostuserclient` connects, because its
+    /// counterpart (virtio_user, or QEMU with `server`) listens.
     pub listen: bool,
-    /// How many frames it is sent; none if 0.
+    /// How many frames hugeprobe sends to the peer; 0 for none.
     pub transmit: u64,
 }
 
-/// What a session with a peer reports. All of it, whatever happens.
+/// The checks that a session with a peer reports. It always reports all of them.
 pub const PEER: [CheckId; 4] = [HP612, HP613, HP614, HP615];

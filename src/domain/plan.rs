@@ -1,4 +1,4 @@
-//! The plan: which checks are to be reported about which size, by which worker processes.
+//! The plan: which checks are reported about which page size, and by which worker processes.
 
 use core::time::Duration;
 use std::fmt;
@@ -12,118 +12,122 @@ use super::check::CheckId;
 use super::session::Session;
 use super::size::PageSize;
 
-/// How long a phase may take before it is given up, whatever it does.
+/// The time limit of a phase, before the time for clearing pages is added.
 pub const PHASE: Duration = Duration::from_secs(5);
 
-/// What a phase may take on top for each gibibyte that it clears. The first touch of two fresh pages of 1Gi took up to
-/// 21 s in a virtual machine whose host had to find the memory; it takes 0.1 s as a rule.
+/// The additional time for each GiB that a phase clears.
+///
+/// The first touch of two fresh pages of 1Gi took up to 21 s in a virtual machine whose host had to find the memory. It
+/// usually takes 0.1 s.
 pub const PER_GIB: Duration = Duration::from_secs(4);
 
-/// How long a phase may take that clears `pages` pages.
+/// Returns the time limit of a phase that clears `pages` pages.
 #[must_use]
 pub fn time_for(size: PageSize, pages: u64) -> Duration {
     let gib = u32::try_from(size.bytes().saturating_mul(pages) >> 30).unwrap_or(u32::MAX);
     PHASE.saturating_add(PER_GIB.saturating_mul(gib))
 }
 
-/// How long a phase may take whose steps hold `pages` pages: they may clear them one after the other, and again.
+/// Returns the time limit of a phase whose steps hold `pages` pages. The steps may clear the pages one after another,
+/// and more than once.
 #[must_use]
 pub fn time_for_steps(size: PageSize, pages: u64) -> Duration {
     time_for(size, pages.saturating_mul(4))
 }
 
-/// What a worker process does. One process has one role, about one size.
+/// The task of a worker process. One process has one role and works on one page size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Role {
-    /// HP501 to HP505 on MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
+    /// HP501 to HP505 on anonymous memory (MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB).
     Anonymous,
-    /// HP501 to HP505 on a file of a hugetlbfs.
+    /// HP501 to HP505 on a file on hugetlbfs.
     Hugetlbfs,
     /// HP501 to HP505 on a memfd.
     Memfd,
-    /// HP508.
+    /// HP508: SysV shared memory.
     SysV,
-    /// HP506 and HP507.
+    /// HP506 and HP507: placement on NUMA nodes.
     Placement,
-    /// HP509.
+    /// HP509: the pages that `--need` names.
     Need,
-    /// HP407: which system calls are let through.
+    /// HP407: which system calls are allowed.
     Syscalls,
-    /// HP409 and HP411: how many threads and mappings may be created.
+    /// HP409 and HP411: whether enough threads and mappings can be created.
     Threads,
-    /// HP6xx: the side that owns the memory, in this session.
+    /// HP6xx: the frontend of this session, which owns the memory.
     Frontend(Session),
-    /// HP6xx: the side that is handed the memory.
+    /// HP6xx: the backend of this session, which maps the frontend's memory.
     Backend(Session),
-    /// HP612 to HP615: the frontend of a peer under test.
+    /// HP612 to HP615: the frontend in a session with the peer under test.
     Peer,
-    /// HP7xx.
+    /// HP7xx: measurements.
     Measure,
 }
 
-/// One check about one size, and who has to report it.
+/// One check about one page size, and the workers that report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedCheck {
     /// The check.
     pub id: CheckId,
     /// The size; `None` for a check of the whole machine.
     pub size: Option<PageSize>,
-    /// Who reports it: all of them, or the check is `unknown`.
+    /// The workers that report it. If the report of one that was to run is missing, the check is never a pass.
     pub roles: Vec<PlannedWorker>,
-    /// Whether a size can pass without it, in this run: HP503 is not mandatory where only one page is available.
+    /// Whether a page size can pass in this run only if this check passes. HP503 is not mandatory if only one page is
+    /// available.
     pub mandatory: bool,
 }
 
-/// One worker's part in an item.
+/// A worker that reports a planned check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedWorker {
-    /// Which worker.
+    /// The worker's role.
     pub role: Role,
-    /// What its word counts for.
+    /// How its finding counts.
     pub weight: Weight,
-    /// Why the worker is not started, if it is not.
+    /// Why the worker is not started; `None` if it is.
     pub not_run: Option<NotRun>,
 }
 
-/// What a worker's word counts for.
+/// How the finding of a worker counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// The outcome counts as it is.
+    /// The outcome counts unchanged.
     Full,
-    /// `warn` at most: with `--dir`, memory from elsewhere was not requested.
+    /// The outcome is `warn` at most, because with `--dir` memory from elsewhere was not requested.
     Advisory,
 }
 
 /// Why a worker is not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotRun {
-    /// Not called for: a right or a thing is missing without which the workload does well. Counts as `skip`.
+    /// Not required: the workload works without the privilege or resource that is missing. Counts as `skip`.
     Skipped(String),
-    /// It ought to run and cannot: counts as `unknown`.
+    /// The worker should run and cannot. Counts as `unknown`.
     Prevented {
-        /// What keeps it from running.
+        /// What prevents it from running.
         why: String,
-        /// What to do about that.
+        /// What to do about it.
         remedy: String,
     },
 }
 
-/// What is to be reported.
+/// The checks that are to be reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// The sizes looked at, smallest first.
+    /// The page sizes that are examined, smallest first.
     pub sizes: Vec<PageSize>,
-    /// Sizes of those of which nothing is there and nothing was expected.
+    /// Those of `sizes` that have no pages and for which none were expected.
     pub nothing_there: Vec<PageSize>,
-    /// Each (id, size) once.
+    /// The planned checks. Each pair of id and size occurs once.
     pub items: Vec<PlannedCheck>,
 }
 
 // === impl Role ===
 
 impl Role {
-    /// Every role.
+    /// Returns every role.
     pub fn all() -> impl Iterator<Item = Self> {
         let alone = [
             Self::Anonymous,
@@ -142,13 +146,13 @@ impl Role {
         alone.into_iter().chain(pairs)
     }
 
-    /// Whether it is about the machine, and not about a page size.
+    /// Returns whether the role is about the machine as a whole, not about a page size.
     #[must_use]
     pub const fn is_about_machine(self) -> bool {
         matches!(self, Self::Syscalls | Self::Threads)
     }
 
-    /// The checks that it reports.
+    /// Returns the checks that the role reports.
     #[must_use]
     pub const fn checks(self) -> &'static [CheckId] {
         match self {

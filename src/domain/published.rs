@@ -1,5 +1,7 @@
-//! What an agent wrote on a Node, and how a reader judges it: a verdict counts for the boot it was made in, and until it
-//! expires. The agent may be long gone, and anyone with permission may have written it by hand.
+//! The verdict that an agent published on a Node, and how a reader judges it.
+//!
+//! A verdict is valid only for the boot in which it was made, and until it expires. The agent may no longer run, and
+//! anyone with permission may have written the verdict by hand.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -10,18 +12,18 @@ use serde::Serialize;
 use super::check::{CheckId, Verdict};
 use super::size::PageSize;
 
-/// Annotations or labels of an object.
+/// The annotations or the labels of an object.
 pub type Texts = BTreeMap<String, String>;
 
-/// How far the clocks of a node and of a reader may be apart.
+/// How far the clocks of a node and of a reader may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
-/// The texts that hugeprobe wrote on a Node. A malformed text is treated as missing.
+/// The annotations and labels that hugeprobe wrote on a Node. A malformed value is treated as missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
     /// `verdict`.
     pub verdict: Option<Verdict>,
-    /// `boot-id`: the boot it was made in.
+    /// `boot-id`: the boot in which the verdict was made.
     pub boot_id: Option<String>,
     /// `checked-at`.
     pub checked_at: Option<Timestamp>,
@@ -29,59 +31,59 @@ pub struct Published {
     pub valid_until: Option<Timestamp>,
     /// `summary`.
     pub summary: String,
-    /// `probe`: since when, and why, no probe could run; empty if it can.
+    /// `probe`: since when and why no probe could run; empty if probes can run.
     pub probe: String,
     /// `profile`.
     pub profile: String,
     /// `version`.
     pub version: String,
-    /// The labels `hugepages-1Gi`: pass (warn included), fail or unknown, smallest size first.
+    /// The labels such as `hugepages-1Gi`, smallest size first: pass (which includes warn), fail or unknown.
     pub sizes: BTreeMap<PageSize, Verdict>,
-    /// The annotations `check.HP105.1Gi`, by id and size: what is not pass.
+    /// The annotations such as `check.HP105.1Gi`, by id and page size: the checks that did not pass.
     pub checks: BTreeMap<(CheckId, Option<PageSize>), String>,
 }
 
-/// What a verdict is worth here and now.
+/// Whether a published verdict is valid, on a node and at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerdictState {
-    /// It counts.
+    /// The verdict is valid.
     Fresh(Verdict),
-    /// There is none.
+    /// There is no verdict.
     Missing,
-    /// It was made in another boot.
+    /// The verdict is from another boot.
     OtherBoot,
-    /// It expired at this moment: the agent no longer renews it.
+    /// The verdict expired at this time: the agent no longer renews it.
     Expired(Timestamp),
-    /// It lacks something without which it cannot be weighed, or contradicts itself; the text says what.
+    /// The verdict cannot be judged: required data is missing or contradictory. The text says which.
     Doubtful(&'static str),
 }
 
-/// One Node of a fleet.
+/// A Node and the verdict published on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FleetNode {
-    /// Its name.
+    /// The name of the Node.
     pub name: String,
-    /// `.status.nodeInfo.bootID`.
+    /// The current boot id of the node (`.status.nodeInfo.bootID`).
     pub boot_id: String,
-    /// What is written on it.
+    /// What is published on the Node.
     pub published: Published,
-    /// What that is worth.
+    /// Whether the verdict is valid.
     pub state: VerdictState,
 }
 
-/// The nodes that were asked about.
+/// The nodes that were requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
-    /// When it was read.
+    /// The time at which they were read.
     pub at: Timestamp,
-    /// By name.
+    /// The nodes, sorted by name.
     pub nodes: Vec<FleetNode>,
 }
 
 // === impl Published ===
 
 impl Published {
-    /// What `annotations` and `labels` hold under `prefix` (`hugeprobe.io/`).
+    /// Reads what `annotations` and `labels` hold under `prefix` (`hugeprobe.io/`).
     #[must_use]
     pub fn read(annotations: &Texts, labels: &Texts, prefix: &str) -> Self {
         let mut published = Self::default();
@@ -114,7 +116,8 @@ impl Published {
         published
     }
 
-    /// What it is worth at `now` on a node whose boot is `boot_id` (`.status.nodeInfo.bootID`).
+    /// Returns whether the verdict is valid at time `now` on a node whose current boot is `boot_id`
+    /// (`.status.nodeInfo.bootID`).
     #[must_use]
     pub fn state(&self, boot_id: &str, now: Timestamp) -> VerdictState {
         let Some(verdict) = self.verdict else { return VerdictState::Missing };
@@ -144,7 +147,7 @@ fn parse_verdict(text: &str) -> Option<Verdict> {
         .find(|verdict| verdict.to_string() == text)
 }
 
-/// `HP105.1Gi`, or `HP106` for a check of the machine.
+/// Parses `HP105.1Gi`, or `HP106` for a check of the whole machine.
 fn parse_check(text: &str) -> Option<(CheckId, Option<PageSize>)> {
     let (id, size) = match text.split_once('.') {
         Some((id, size)) => (id, Some(PageSize::from_str(size).ok()?)),
@@ -156,7 +159,7 @@ fn parse_check(text: &str) -> Option<(CheckId, Option<PageSize>)> {
 // === impl VerdictState ===
 
 impl VerdictState {
-    /// The verdict that a reader may rely on: what does not count is unknown.
+    /// Returns the verdict that a reader may rely on: `unknown` if the published one is not valid.
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
         match self {
@@ -165,7 +168,7 @@ impl VerdictState {
         }
     }
 
-    /// One word for a table: the verdict, or why it does not count.
+    /// Returns one word for a table: the verdict, or why it is not valid.
     #[must_use]
     pub fn word(&self) -> String {
         match self {
@@ -176,7 +179,7 @@ impl VerdictState {
         }
     }
 
-    /// Why it does not count, in a sentence; `None` if it does.
+    /// Returns why the verdict is not valid, in a sentence; `None` if it is valid.
     #[must_use]
     pub fn why(&self) -> Option<String> {
         match self {
@@ -196,7 +199,7 @@ impl VerdictState {
 // === impl FleetNode, Fleet ===
 
 impl FleetNode {
-    /// The verdict about one size that a reader may rely on; `None` if the node has none to give.
+    /// Returns the verdict on one page size that a reader may rely on; `None` if none is published for that size.
     #[must_use]
     pub fn size(&self, size: PageSize) -> Option<Verdict> {
         let verdict = *self.published.sizes.get(&size)?;
@@ -205,19 +208,20 @@ impl FleetNode {
 }
 
 impl Fleet {
-    /// The worst of the nodes': `none` if there is none, or none of them has anything.
+    /// Returns the worst verdict of all nodes: `none` if there are no nodes, or if every node has `none`.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.nodes.iter().map(|node| node.state.verdict()).max().unwrap_or(Verdict::None)
     }
 
-    /// Whether there is nothing more to wait for: every node has a verdict that counts and tells something.
+    /// Returns whether there is nothing more to wait for: there are nodes, and all of them have a valid verdict other
+    /// than `unknown`.
     #[must_use]
     pub fn is_told(&self) -> bool {
         !self.nodes.is_empty() && self.nodes.iter().all(|node| node.state.verdict() != Verdict::Unknown)
     }
 
-    /// How many nodes stand how, most first.
+    /// Returns how many nodes have each [`VerdictState::word`], the most frequent first.
     #[must_use]
     pub fn counts(&self) -> Vec<(String, usize)> {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();

@@ -1,25 +1,25 @@
-//! The result of reading one value: absent, unreadable, malformed and zero are four different things.
+//! The result of reading one value. Absent, unreadable, malformed and zero are four different results.
 
 use serde::{Serialize, Serializer};
 
-/// One value that was looked for in a file of the kernel's.
+/// A value read from a kernel file.
 ///
 /// Serialises as the value itself, `null` when absent, and `{"unreadable": …}` or `{"malformed": …}` otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Reading<T> {
-    /// The file is not there: this kernel, size or controller does not have it.
+    /// The file does not exist: this kernel, page size or controller does not have it.
     #[default]
     Absent,
-    /// The file is there and could not be read; the text names the path and what the kernel answered.
+    /// The file exists but cannot be read; the text names the path and the kernel's error.
     Unreadable(String),
-    /// The file was read and holds something else; the text names the path and shows the beginning of it.
+    /// The file does not contain a valid value; the text names the path and shows the beginning of the content.
     Malformed(String),
     /// The value.
     Known(T),
 }
 
 impl<T> Reading<T> {
-    /// The value, if it is known.
+    /// Returns the value if it is known.
     #[must_use]
     pub fn known(&self) -> Option<&T> {
         match self {
@@ -28,7 +28,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// The value, to be changed, if it is known.
+    /// Returns a mutable reference to the value if it is known.
     pub fn known_mut(&mut self) -> Option<&mut T> {
         match self {
             Self::Known(value) => Some(value),
@@ -36,7 +36,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// Why the value is not known, in words that fit after "not known: "; `None` if it is known.
+    /// Returns why the value is not known, in words that follow "not known: "; `None` if it is known.
     #[must_use]
     pub fn why_unknown(&self) -> Option<&str> {
         match self {
@@ -46,13 +46,13 @@ impl<T> Reading<T> {
         }
     }
 
-    /// True if the thing is there but its value could not be had: never to be taken for zero, nor for absent.
+    /// Returns whether the value exists but could not be read. It must never be taken for zero or for absent.
     #[must_use]
     pub const fn is_trouble(&self) -> bool {
         matches!(self, Self::Unreadable(_) | Self::Malformed(_))
     }
 
-    /// The same reading of a value made from this one.
+    /// Applies `make` to the value if it is known.
     #[must_use]
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Reading<U> {
         match self {
@@ -63,7 +63,7 @@ impl<T> Reading<T> {
         }
     }
 
-    /// The result of `read` on this value, which may fail too.
+    /// Calls `read` with the value if it is known. `read` may fail too.
     #[must_use]
     pub fn and_then<U>(self, read: impl FnOnce(T) -> Reading<U>) -> Reading<U> {
         match self {
@@ -76,7 +76,7 @@ impl<T> Reading<T> {
 }
 
 impl<T: Copy> Reading<T> {
-    /// The value itself, if it is known.
+    /// Returns a copy of the value if it is known.
     #[must_use]
     pub fn get(&self) -> Option<T> {
         self.known().copied()

@@ -1,4 +1,4 @@
-//! The report of one run: the findings and the verdict. `-o json` prints it in this form; its schema is
+//! The report of one run: the findings and the verdicts. `-o json` prints it in this form. Its schema is
 //! docs/reference/report.schema.json.
 
 use serde::Serialize;
@@ -11,79 +11,80 @@ use super::request::Selector;
 use super::reserve::Replayed;
 use super::size::PageSize;
 
-/// The schema's name; a change that breaks a reader gets another.
+/// The name of the schema. A change that breaks readers gets a new name.
 pub const SCHEMA: &str = "hugeprobe.io/report/v1";
 
-/// One run's report.
+/// The report of one run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The version of hugeprobe that made it.
+    /// The version of hugeprobe that made the report.
     pub version: &'static str,
-    /// The worst of the sizes'.
+    /// The verdict on the machine.
     pub verdict: Verdict,
-    /// What the verdict is about, if `--only` left something out: never a word about the workload then.
+    /// The checks that `--only` selected; empty without `--only`. If not empty, the verdict applies only to these
+    /// checks and says nothing about the workload.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Selector>,
     /// The machine.
     pub host: Host,
-    /// Under which rights it was made: `root` or `uid 1000`.
+    /// The privileges of the run: `root` or `uid 1000`.
     pub profile: String,
-    /// How long the run took, in milliseconds.
+    /// The duration of the run, in milliseconds.
     pub duration_ms: u64,
-    /// The verdict of each size, smallest first.
+    /// The verdict on each page size, smallest first.
     pub sizes: Vec<SizeVerdict>,
-    /// The pools of those sizes, as they were before the run took its first page (and after `--reserve`).
+    /// The pools of those sizes, as they were before the run took its first page, but after `--reserve`.
     pub pools: Vec<Pool>,
-    /// What was found, one entry per check and size, by size and id.
+    /// The findings, one entry per check and page size, sorted by size and id.
     pub checks: Vec<Entry>,
-    /// What was measured, by size: with `--measure` only.
+    /// The measurements, by page size. Only with `--measure`.
     pub measurements: Map<String, Value>,
     /// Runs with `--reserve` that were killed, and whose pages this run gave back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replayed: Vec<Replayed>,
 }
 
-/// The verdict about one size.
+/// The verdict on one page size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SizeVerdict {
-    /// The size.
+    /// The page size.
     pub size: PageSize,
-    /// Its verdict.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// A finding, with its check's CamelCase reason.
+/// A finding, with the CamelCase reason of its check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     /// The check.
     pub id: CheckId,
-    /// Its reason, as in the catalogue.
+    /// The reason of the check, as in the catalogue.
     pub reason: &'static str,
-    /// The size; `null` for a check of the whole machine.
+    /// The page size; `null` for a check of the whole machine.
     pub size: Option<PageSize>,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
     /// The fact in a few words.
     pub summary: String,
-    /// What was expected, unless it is a pass.
+    /// What was expected. Empty for pass and skip.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub expected: String,
-    /// What was seen instead, unless it is a pass.
+    /// What was seen instead. Empty for pass and skip.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub seen: String,
-    /// What to do, unless it is a pass.
+    /// What to do. Empty for pass and skip.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
-    /// The facts behind it.
+    /// The facts behind the outcome.
     pub evidence: Map<String, Value>,
 }
 
 // === impl ===
 
 impl Report {
-    /// The entries about `size` (`None`: about the machine) of one group, in the order of their ids.
+    /// Returns the entries of one group about `size` (`None` for the machine), in the order of their ids.
     pub fn group(&self, size: Option<PageSize>, group: &Group) -> impl Iterator<Item = &Entry> {
         let group = *group;
         self.checks.iter().filter(move |entry| entry.size == size && group.has(entry.id))

@@ -1,5 +1,5 @@
-//! The request: sizes, expectations, needs, reservations. Parsed here, so that chart values, annotations and
-//! the command line mean the same by the same text.
+//! The request: page sizes, expectations, needs and reservations. Parsed here, so that the same text means the same in
+//! chart values, in annotations and on the command line.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,21 +11,21 @@ use super::digits::parse_digits;
 use super::peer::Peer;
 use super::size::{HugeLen, PageSize, PageSizeError};
 
-/// `--expect`: what is configured, in pages of the persistent pool: `2Mi>=512`, `1Gi@numa0=4`.
+/// A value of `--expect`: the configured pages of the persistent pool, such as `2Mi>=512` or `1Gi@numa0=4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Expectation {
     /// The page size.
     pub size: PageSize,
-    /// The NUMA node; `None` for the machine.
+    /// The NUMA node; `None` for the whole machine.
     pub node: Option<u32>,
-    /// How the number is meant.
+    /// How the pool is compared with `pages`.
     pub relation: Relation,
-    /// Pages.
+    /// The number of pages.
     pub pages: u64,
 }
 
-/// How an expectation compares.
+/// The comparison of an expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// `>=`
@@ -34,19 +34,20 @@ pub enum Relation {
     Exactly,
 }
 
-/// `--need` and `--reserve`: a number of pages, on one NUMA node or anywhere: `2Mi=512`, `2Mi=512@numa0`.
+/// A value of `--need` or `--reserve`: a number of pages on one NUMA node or on any, such as `2Mi=512` or
+/// `2Mi=512@numa0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PageCount {
     /// The page size.
     pub size: PageSize,
-    /// Pages, at least one.
+    /// The number of pages, at least one.
     pub pages: u64,
     /// The NUMA node; `None` for any.
     pub node: Option<u32>,
 }
 
-/// Whose limits are judged: see docs/reference/workloads.md for what each takes.
+/// The workload for which the limits are judged. docs/reference/workloads.md says what each workload needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Workload {
@@ -57,19 +58,19 @@ pub enum Workload {
     Qemu,
 }
 
-/// `--only`: one check (`HP105`) or a group (`HP1`).
+/// A value of `--only`: one check (`HP105`) or a group (`HP1`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Selector {
-    /// The checks of one group, by its first digit.
+    /// The checks of a group, by the first digit of their ids.
     Group(u16),
     /// One check.
     One(CheckId),
 }
 
-/// A check to be done, as the command line or the chart asks for it. Consistent in itself; see [`Request::validate`].
+/// The check run that the command line or the chart requests. [`Request::validate`] checks that it is consistent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Request {
-    /// `--size`; empty for "whatever is there".
+    /// `--size`; if empty, the page sizes that other options name and those that the machine has pages of.
     pub sizes: Vec<PageSize>,
     /// `--expect`.
     pub expect: Vec<Expectation>,
@@ -93,29 +94,29 @@ pub struct Request {
     pub backend_cgroup: Option<String>,
     /// `--peer`.
     pub peer: Option<Peer>,
-    /// `--frontend-need`: what the frontend takes, in its cgroup, beside all else that is needed.
+    /// `--frontend-need`: what the frontend takes in its cgroup, in addition to everything else that is needed.
     pub frontend_need: Vec<PageCount>,
     /// `--backend-need`.
     pub backend_need: Vec<PageCount>,
 }
 
-/// A request that cannot be met by any machine, or a text that is none. One sentence that names the thing.
+/// Why a text is not a valid request, or why no machine can meet the request. One sentence that names the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The size in it is none.
+    /// The page size in it is invalid.
     #[error(transparent)]
     Size(#[from] PageSizeError),
-    /// No such form.
+    /// The text does not have the required form.
     #[error("invalid {what} '{text}': use {form}")]
     Form {
         /// The text as given.
         text: String,
-        /// What it should have been.
+        /// What the text is meant to be.
         what: &'static str,
-        /// The form, by example.
+        /// Examples of the required form.
         form: &'static str,
     },
-    /// Two parts of the request exclude each other.
+    /// Two parts of the request contradict each other.
     #[error("{0}")]
     Contradiction(String),
 }
@@ -126,7 +127,7 @@ const EXPECT_FORM: &str = "2Mi>=512, 2Mi=512 or 1Gi@numa0>=4";
 const COUNT_FORM: &str = "2Mi=512 or 2Mi=512@numa0, with at least one page";
 
 impl Expectation {
-    /// Whether `pages` meets it.
+    /// Returns whether `pages` meets the expectation.
     #[must_use]
     pub const fn met_by(&self, pages: u64) -> bool {
         match self.relation {
@@ -168,13 +169,13 @@ impl fmt::Display for Expectation {
 // === impl PageCount ===
 
 impl PageCount {
-    /// The pages as a length; `None` if they are more bytes than an address space has.
+    /// Returns the pages as a length; `None` if they are more bytes than an address space has.
     #[must_use]
     pub fn len(&self) -> Option<HugeLen> {
         HugeLen::new(self.size, self.pages)
     }
 
-    /// Never: a count has at least one page.
+    /// Returns whether there are no pages. A parsed count is never empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.pages == 0
@@ -250,7 +251,7 @@ impl fmt::Display for Workload {
 }
 
 impl Selector {
-    /// Whether `id` is selected.
+    /// Returns whether `id` is selected.
     #[must_use]
     pub fn selects(self, id: CheckId) -> bool {
         match self {
@@ -297,18 +298,18 @@ impl FromStr for Selector {
 // === impl Request ===
 
 impl Request {
-    /// Whether `id` is to be reported.
+    /// Returns whether `id` is to be reported.
     #[must_use]
     pub fn reports(&self, id: CheckId) -> bool {
         self.only.is_empty() || self.only.iter().any(|selector| selector.selects(id))
     }
 
-    /// Everything that is needed at once: `--need`, `--frontend-need` and `--backend-need`.
+    /// Returns everything that is needed at the same time: `--need`, `--frontend-need` and `--backend-need`.
     pub fn needs(&self) -> impl Iterator<Item = &PageCount> {
         self.need.iter().chain(&self.frontend_need).chain(&self.backend_need)
     }
 
-    /// Every size that an option names.
+    /// Returns every page size that an option names, sorted and without duplicates.
     #[must_use]
     pub fn named_sizes(&self) -> Vec<PageSize> {
         let mut sizes = self.sizes.clone();
@@ -319,12 +320,12 @@ impl Request {
         sizes
     }
 
-    /// Refuses what no machine could meet.
+    /// Rejects a request that no machine could meet.
     ///
     /// # Errors
     ///
-    /// A size named by another option but left out of `--size`; expectations of the same pool that exclude each other;
-    /// the same `--need` or `--reserve` given twice.
+    /// A page size that another option names and `--size` leaves out; expectations of the same pool that contradict
+    /// each other; the same pool given twice in `--need`, `--frontend-need`, `--backend-need` or `--reserve`.
     pub fn validate(&self) -> Result<(), RequestError> {
         let contradiction = |text| Err(RequestError::Contradiction(text));
         if !self.sizes.is_empty() {

@@ -1,10 +1,10 @@
-//! The arithmetic of `--reserve`: how a request spreads over NUMA nodes, and what a pool gained.
+//! The arithmetic of `--reserve`: how a request is spread over NUMA nodes, and how many pages a pool gained.
 //!
-//! All of it counts *persistent* pages, `nr_hugepages - surplus_hugepages`. The number that is written to `nr_hugepages` is
-//! the persistent count wanted (`set_max_huge_pages()` in the kernel's
-//! `mm/hugetlb.c`): growing turns surplus pages persistent before it makes new ones, shrinking turns pages that are in
-//! use or reserved into surplus, which go when their user does. Writing back the total that was read before would
-//! therefore make surplus pages persistent for good.
+//! All counts are of *persistent* pages, `nr_hugepages - surplus_hugepages`. The number that is written to
+//! `nr_hugepages` is the persistent count wanted (`set_max_huge_pages()` in the kernel's `mm/hugetlb.c`). Growing turns
+//! surplus pages into persistent ones before it allocates new ones. Shrinking turns pages that are in use or reserved
+//! into surplus pages, which the kernel frees when their user releases them. Writing back the total that was read
+//! before would therefore make surplus pages permanently persistent.
 
 use std::fmt;
 
@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 use super::request::PageCount;
 use super::size::PageSize;
 
-/// One pool that can be set by itself: a size on one NUMA node, or on the machine where the kernel has no nodes.
+/// A pool that can be resized by itself: a page size on one NUMA node, or on the machine if the kernel has no nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PoolId {
     /// The page size.
     pub size: PageSize,
-    /// The NUMA node; `None` where sysfs has no node directories.
+    /// The NUMA node; `None` if sysfs has no node directories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<u32>,
 }
 
-/// What a pool holds at one moment, in pages.
+/// The pages of a pool at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolCount {
     /// `nr_hugepages`.
@@ -35,35 +35,35 @@ pub struct PoolCount {
 /// The pages that one `--reserve` got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
-    /// The request.
+    /// The pages requested.
     pub asked: PageCount,
-    /// Persistent pages gained, on all nodes together.
+    /// The persistent pages gained on all nodes together.
     pub got: u64,
-    /// The same per pool that gave some, by node.
+    /// The pages gained in each pool, sorted by node. Pools without any are left out.
     pub pools: Vec<PoolGain>,
-    /// Why it is less than was asked, a sentence per cause; empty if it is not.
+    /// Why fewer pages were gained than requested, one sentence per cause; empty if all were gained.
     pub shortfall: Vec<String>,
 }
 
-/// What one pool has gained.
+/// The pages that one pool gained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolGain {
-    /// Which pool.
+    /// The pool.
     #[serde(flatten)]
     pub pool: PoolId,
-    /// Persistent pages gained.
+    /// The persistent pages gained.
     pub got: u64,
     /// How many of them were surplus pages before. They are still in use, not free.
     pub from_surplus: u64,
 }
 
-/// Pages that were taken back from one pool.
+/// The pages that were taken back from one pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenBack {
-    /// Which pool.
+    /// The pool.
     #[serde(flatten)]
     pub pool: PoolId,
-    /// How many persistent pages.
+    /// The number of persistent pages.
     pub pages: u64,
 }
 
@@ -72,13 +72,13 @@ pub struct GivenBack {
 pub struct Replayed {
     /// The name of the killed run: the pid of its guardian, and a UUID.
     pub run: String,
-    /// What each pool was shrunk by. A pool that had its former size already is not listed.
+    /// How many pages each pool was shrunk by. A pool that already had its former size is not listed.
     pub given: Vec<GivenBack>,
-    /// What could not be given back and why, a sentence each. Where there is any, the next run tries again.
+    /// What could not be given back and why, one sentence each. If there is any, the next run tries again.
     pub problems: Vec<String>,
 }
 
-/// Memory of the machine in bytes, from `/proc/meminfo`.
+/// The machine's memory in bytes, from `/proc/meminfo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// `MemTotal`.
@@ -99,13 +99,14 @@ impl fmt::Display for PoolId {
 }
 
 impl PoolCount {
-    /// Pages of the persistent pool.
+    /// Returns the number of pages in the persistent pool.
     #[must_use]
     pub const fn persistent(self) -> u64 {
         self.total.saturating_sub(self.surplus)
     }
 
-    /// The pages that the pool has gained by `after`, at most `asked`: another process may have added more.
+    /// Returns how many pages the pool gained between this count and `after`. The result is at most `asked`, because
+    /// another process may have added more.
     #[must_use]
     pub fn gained(self, after: Self, asked: u64) -> u64 {
         after.persistent().saturating_sub(self.persistent()).min(asked)
@@ -113,7 +114,7 @@ impl PoolCount {
 }
 
 impl Granted {
-    /// Whether it is less than was asked.
+    /// Returns whether fewer pages were gained than requested.
     #[must_use]
     pub const fn is_short(&self) -> bool {
         self.got < self.asked.pages
@@ -143,23 +144,24 @@ impl fmt::Display for Replayed {
 // === impl Memory ===
 
 impl Memory {
-    /// The share of all memory that is left to other processes: one part in this many.
+    /// The divisor for the share of all memory that is left to other processes.
     const LEFT_TO_OTHERS: u64 = 16;
 
-    /// Whether `bytes` are more than half of the available memory.
+    /// Returns whether `bytes` is more than half of the available memory.
     #[must_use]
     pub const fn is_over_half(self, bytes: u64) -> bool {
         bytes > self.available / 2
     }
 
-    /// The most pages of `size` that may be taken from it. The kernel stops only when no memory is left, and the OOM
-    /// killer ends other processes before that.
+    /// Returns the maximum number of pages of `size` that may be taken from the memory.
+    ///
+    /// The kernel stops only when no memory is left, and the OOM killer ends other processes before that.
     #[must_use]
     pub const fn affords(self, size: PageSize) -> u64 {
         self.available.saturating_sub(self.total / Self::LEFT_TO_OTHERS) / size.bytes()
     }
 
-    /// From the text of `/proc/meminfo`; `None` unless it has both lines, in kB.
+    /// Parses the text of `/proc/meminfo`; `None` unless it has both lines, in kB.
     #[must_use]
     pub fn parse(meminfo: &str) -> Option<Self> {
         let bytes = |name: &str| -> Option<u64> {
@@ -170,7 +172,8 @@ impl Memory {
     }
 }
 
-/// `pages` spread evenly over `pools`; the remainder goes to the first ones, a page each. Pools whose share is 0 are left out.
+/// Spreads `pages` evenly over `pools`. The remainder goes to the first pools, one page each. Pools whose share is 0
+/// are left out.
 #[must_use]
 pub fn spread(pages: u64, pools: &[PoolId]) -> Vec<(PoolId, u64)> {
     let Some(each) = pages.checked_div(pools.len() as u64) else { return Vec::new() };
@@ -183,8 +186,10 @@ pub fn spread(pages: u64, pools: &[PoolId]) -> Vec<(PoolId, u64)> {
     pools.iter().map(share).filter(|(_, share)| *share > 0).collect()
 }
 
-/// Grows `pools` by `pages` in all. `grow` grows one pool and returns what it gained. The pages are spread evenly first; what
-/// some pools cannot give is then asked of those that gave all they were asked for.
+/// Grows `pools` by `pages` in total. `grow` grows one pool and returns how many pages it gained.
+///
+/// The pages are first spread evenly. What some pools cannot give is then requested from those that gave everything
+/// that was requested from them.
 ///
 /// # Errors
 ///
@@ -223,7 +228,7 @@ mod tests {
         (0..count).map(|node| PoolId { size: size(), node: Some(node) }).collect()
     }
 
-    /// What each pool is asked for, in order, and what all gave, when each has `stock`.
+    /// Returns what is requested from each pool, in order, and what each pool gave in total, if they have `stock`.
     fn asked(pages: u64, stock: &[u64]) -> (Vec<(u32, u64)>, BTreeMap<PoolId, u64>) {
         let pools = nodes(stock.len().try_into().unwrap());
         let (mut asked, mut given) = (Vec::new(), BTreeMap::new());
@@ -277,10 +282,10 @@ mod tests {
             (count(32, 0), count(48, 0), 16, 16),
             (count(32, 0), count(40, 0), 16, 8),
             (count(35, 3), count(40, 0), 8, 8), // seen on 6.18: three of the eight had been surplus
-            (count(32, 0), count(36, 4), 8, 0), // others' surplus is no gain
+            (count(32, 0), count(36, 4), 8, 0), // the surplus of others does not count as gained
             (count(32, 0), count(30, 0), 8, 0),
             (count(32, 0), count(99, 0), 8, 8),
-            (count(2, 4), count(2, 4), 8, 0), // garbage: more surplus than pages
+            (count(2, 4), count(2, 4), 8, 0), // contradictory: more surplus than pages
         ] {
             assert_eq!(before.gained(after, asked), gained, "{before:?} {after:?}");
         }

@@ -6,28 +6,28 @@ use super::cgroup::HugetlbCgroup;
 use super::memory_cgroup::MemoryCgroup;
 use super::reading::Reading;
 
-/// The cgroups that frontend and backend are to be in; `None` for where this process is.
+/// The cgroups that the frontend and the backend join; `None` to stay in the cgroup of this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RoleCgroups {
-    /// The frontend's.
+    /// The frontend's cgroup.
     pub frontend: Option<RoleCgroup>,
-    /// The backend's.
+    /// The backend's cgroup.
     pub backend: Option<RoleCgroup>,
 }
 
-/// What one of them limits.
+/// The limits of one of these cgroups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RoleCgroup {
-    /// Its limits of huge pages.
+    /// Its limits for huge pages.
     pub hugetlb: HugetlbCgroup,
-    /// Its limit of memory, where huge pages count against it. Absent: they do not.
+    /// Its memory limit. Absent if huge pages do not count against it.
     pub memory: Reading<MemoryCgroup>,
 }
 
 // === impl ===
 
 impl RoleCgroups {
-    /// Those that there are.
+    /// Returns the cgroups that are given, the frontend's first.
     pub fn iter(&self) -> impl Iterator<Item = &RoleCgroup> {
         self.frontend.iter().chain(&self.backend)
     }

@@ -1,4 +1,4 @@
-//! HP6xx: the sessions in which a frontend and a backend share memory, and what each reports.
+//! HP6xx: the sessions in which a frontend and a backend share memory, and the checks that each session reports.
 
 use std::fmt;
 
@@ -7,28 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::catalogue::{HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP608, HP609, HP610, HP611};
 use super::check_id::CheckId;
 
-/// What a pair of workers does. Each session has a frontend and a backend, and each of them reports every check of it.
+/// A session of a pair of workers. It has a frontend and a backend, and each of them reports every check of the
+/// session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Session {
-    /// Files of a hugetlbfs, or a memfd where there is none; the frontend touches the pages first. The main one.
+    /// The main session: files of a hugetlbfs, or a memfd if there is none. The frontend touches the pages first.
     FrontendFirst,
-    /// The same memory; the backend touches first.
+    /// The same memory. The backend touches the pages first.
     BackendFirst,
-    /// A memfd; the frontend touches first.
+    /// A memfd. The frontend touches the pages first.
     MemfdFrontendFirst,
-    /// A memfd; the backend touches first.
+    /// A memfd. The backend touches the pages first.
     MemfdBackendFirst,
-    /// Shows that the test can fail: the frontend maps its file privately, so nothing may be seen.
+    /// Shows that the test can fail: the frontend maps its file privately, so the backend must not see what it writes.
     Private,
-    /// Shows that the test can fail: the frontend passes 4 KiB pages, which must be refused.
+    /// Shows that the test can fail: the frontend passes 4 KiB pages, which the backend must refuse.
     Small,
 }
 
 // === impl Session ===
 
 impl Session {
-    /// Every session, in the order in which they are run.
+    /// All sessions, in the order in which they run.
     pub const ALL: [Self; 6] = [
         Self::FrontendFirst,
         Self::BackendFirst,
@@ -38,7 +39,7 @@ impl Session {
         Self::Small,
     ];
 
-    /// The checks that either role reports.
+    /// Returns the checks that each of the two roles reports.
     #[must_use]
     pub const fn checks(self) -> &'static [CheckId] {
         match self {
@@ -50,30 +51,31 @@ impl Session {
         }
     }
 
-    /// How many pages it takes at least.
+    /// Returns the minimum number of pages that the session takes.
     #[must_use]
     pub const fn pages(self) -> u64 {
         match self {
             Self::Small => 0,
-            // The file's, and the private copy.
+            // The page of the file and its private copy.
             Self::Private => 2,
             _ => 1,
         }
     }
 
-    /// Whether the backend is the first to touch the pages.
+    /// Returns whether the backend touches the pages before the frontend.
     #[must_use]
     pub const fn is_backend_first(self) -> bool {
         matches!(self, Self::BackendFirst | Self::MemfdBackendFirst)
     }
 
-    /// Whether its memory is that of `--dir`, if there is one; the others have their own kind.
+    /// Returns whether the session uses the memory of `--dir`, if given. The other sessions have a fixed kind of
+    /// memory.
     #[must_use]
     pub const fn uses_directory(self) -> bool {
         matches!(self, Self::FrontendFirst | Self::BackendFirst | Self::Private)
     }
 
-    /// What a session of one check has shown when it passes, in a few words.
+    /// Returns what a session with a single check shows when it passes, in a few words.
     #[must_use]
     pub const fn in_short(self) -> &'static str {
         match self {

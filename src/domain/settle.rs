@@ -3,8 +3,10 @@
 use super::catalogue::{HP401, HP402, HP509};
 use super::check::{Finding, Outcome};
 
-/// Where all that `--need` names was mapped and touched (HP509), the cgroup let it be: that a limit of it could not be
-/// read (HP401, HP402) leaves nothing untold, and is a `warn` in place of `unknown`.
+/// Changes HP401 and HP402 from `unknown` to `warn` for each page size whose needed pages were all mapped and touched
+/// (HP509).
+///
+/// The cgroup then allowed the pages, so it no longer matters that one of its limits could not be read.
 pub fn settle(findings: &mut [Finding]) {
     let had: Vec<_> = findings
         .iter()

@@ -1,4 +1,4 @@
-//! HP6xx: what the frontend and the backend of a session must agree on.
+//! HP6xx: the values on which the frontend and the backend of a session must agree.
 
 use serde_json::Value;
 
@@ -6,11 +6,12 @@ use super::check::{Because, Finding, Outcome};
 use super::plan::Role;
 pub use super::session::Session;
 
-/// The key of a finding's evidence under which both sides put what has to be the same on either.
+/// The evidence key under which both roles report the values that must be the same on both sides.
 pub const AGREED: &str = "agreed";
 
-/// What is wrong between the two roles of a session that both report a pass: they must have seen the same. `None` if
-/// they have, or if one of them has more to say than a pass.
+/// Returns what is wrong if both roles of a session report a pass but do not show that they saw the same values.
+///
+/// `None` if the values are the same, or if one of the roles reports something other than a pass.
 #[must_use]
 pub fn disagreement(words: &[(Role, Finding)]) -> Option<(Outcome, String, Because)> {
     words.iter().find_map(|(role, frontend)| {
@@ -36,7 +37,7 @@ pub fn disagreement(words: &[(Role, Finding)]) -> Option<(Outcome, String, Becau
     })
 }
 
-/// The first thing that differs: `device: 17 at the frontend, 18 at the backend`.
+/// Returns the first difference: `device: 17 at the frontend, 18 at the backend`.
 fn first_difference(frontend: &Value, backend: &Value) -> String {
     let (Some(ours), Some(theirs)) = (frontend.as_object(), backend.as_object()) else {
         return format!("{frontend} at the frontend, {backend} at the backend");

@@ -1,7 +1,7 @@
-//! Page sizes, in all the spellings that the kernel, its file systems and Kubernetes use for them.
+//! Huge page sizes, in all the spellings that the kernel, its file systems and Kubernetes use.
 //!
-//! Sizes are data, never an enum: arm64 has 64Ki, 2Mi, 32Mi, 512Mi, 1Gi and 16Gi depending on its base page, and the
-//! next architecture will have others. What this machine offers is read from sysfs (`linux::pools`).
+//! Sizes are data and not an enum: arm64 has 64Ki, 2Mi, 32Mi, 512Mi, 1Gi and 16Gi depending on its base page, and the
+//! next architecture will have others. The sizes that this machine offers are read from sysfs (`linux::pools`).
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 /// The size of one huge page in bytes: a power of two, 8 KiB to 1 TiB.
 ///
-/// Prints as Kubernetes does (`2Mi`, `1Gi`, `64Ki`); parses every spelling in use, see [`PageSize::from_str`].
+/// Printed as in Kubernetes (`2Mi`, `1Gi`, `64Ki`). Parsed from every spelling in use, see [`PageSize::from_str`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PageSize(NonZeroU64);
 
-/// A text that names no huge page size.
+/// The error for a text that is not a huge page size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid huge page size '{text}': {why} (write it as Kubernetes does: 2Mi, 1Gi, 64Ki)")]
 pub struct PageSizeError {
@@ -26,8 +26,8 @@ pub struct PageSizeError {
 
 /// A whole number of huge pages of one size: the only length that mmap, munmap and ftruncate of huge pages accept.
 ///
-/// munmap of a length that is not a multiple of the page is EINVAL on hugetlbfs (seen on 6.18), so a length is
-/// made from pages, never from bytes.
+/// On hugetlbfs, munmap fails with EINVAL if the length is not a multiple of the page size (seen on 6.18). A length is
+/// therefore made from a number of pages, never from bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HugeLen {
     size: PageSize,
@@ -40,7 +40,7 @@ const SMALLEST: u64 = 8 << 10;
 const LARGEST: u64 = 1 << 40;
 
 impl PageSize {
-    /// From bytes; `None` unless a power of two from 8 KiB to 1 TiB.
+    /// Creates a page size from bytes; `None` unless it is a power of two from 8 KiB to 1 TiB.
     #[must_use]
     pub const fn from_bytes(bytes: u64) -> Option<Self> {
         if bytes < SMALLEST || bytes > LARGEST || !bytes.is_power_of_two() {
@@ -52,25 +52,25 @@ impl PageSize {
         }
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0.get()
     }
 
-    /// log2 of the size in bytes: 21 for 2Mi. What `MAP_HUGE_SHIFT` and `MFD_HUGE_SHIFT` encode (mmap(2)).
+    /// Returns log2 of the size in bytes: 21 for 2Mi. `MAP_HUGE_SHIFT` and `MFD_HUGE_SHIFT` encode it (mmap(2)).
     #[must_use]
     pub const fn log2(self) -> u32 {
         self.0.trailing_zeros()
     }
 
-    /// The directory under `/sys/kernel/mm/hugepages`: `hugepages-2048kB`.
+    /// Returns the name of the directory under `/sys/kernel/mm/hugepages`: `hugepages-2048kB`.
     #[must_use]
     pub fn sysfs_name(self) -> String {
         format!("hugepages-{}kB", self.bytes() >> 10)
     }
 
-    /// The size as the hugetlb cgroup controller has it in its file names: `2MB`, `1GB`, `64KB`.
+    /// Returns the size as in the file names of the hugetlb cgroup controller: `2MB`, `1GB`, `64KB`.
     ///
     /// Source: `mem_fmt()` in the kernel's `mm/hugetlb_cgroup.c`.
     #[must_use]
@@ -79,13 +79,13 @@ impl PageSize {
         format!("{number}{suffix}B")
     }
 
-    /// The resource's name in Kubernetes: `hugepages-2Mi`.
+    /// Returns the name of the resource in Kubernetes: `hugepages-2Mi`.
     #[must_use]
     pub fn resource_name(self) -> String {
         format!("hugepages-{self}")
     }
 
-    /// The size as hugetlbfs prints it among its mount options: `2M`, `1024M` for 1Gi, `64K`.
+    /// Returns the size as hugetlbfs shows it in its mount options: `2M`, `1024M` for 1Gi, `64K`.
     ///
     /// Source: `hugetlbfs_show_options()` in `fs/hugetlbfs/inode.c`: mebibytes from 1 MiB up, kibibytes below.
     #[must_use]
@@ -97,7 +97,7 @@ impl PageSize {
         }
     }
 
-    /// The number in the largest unit, up to Gi, that divides the size.
+    /// Returns the size in the largest unit, up to Gi, that divides it.
     fn scaled(self, units: [&'static str; 3]) -> (u64, &'static str) {
         let [kibi, mebi, gibi] = units;
         let bytes = self.bytes();
@@ -127,9 +127,10 @@ impl fmt::Debug for PageSize {
 impl FromStr for PageSize {
     type Err = PageSizeError;
 
-    /// Accepts Kubernetes' `2Mi` and `hugepages-2Mi`, sysfs' `2048kB` and `hugepages-2048kB`, the cgroup's `2MB`, the
-    /// mount option's and command line's `2M`, and plain bytes. Every suffix is a power of 1024, as the kernel's
-    /// `memparse()` has it, in any letter case.
+    /// Parses `2Mi` and `hugepages-2Mi` as in Kubernetes, `2048kB` and `hugepages-2048kB` as in sysfs, `2MB` as in
+    /// cgroups, `2M` as in mount options and on the kernel command line, and plain bytes.
+    ///
+    /// Every suffix is a power of 1024, as in the kernel's `memparse()`, in upper or lower case.
     fn from_str(text: &str) -> Result<Self, PageSizeError> {
         let fail = |why| PageSizeError { text: text.chars().take(40).collect(), why };
         let number = text.strip_prefix("hugepages-").unwrap_or(text);
@@ -155,8 +156,10 @@ impl From<PageSize> for String {
     }
 }
 
-/// A byte count in one of the spellings that [`PageSize`] accepts, of any value: mount options `size=` and cgroup
-/// limits are not page sizes. `None` if it is not such a number or does not fit 64 bits.
+/// Parses a byte count in one of the spellings that [`PageSize`] accepts. It may have any value, because the mount
+/// option `size=` and cgroup limits are not page sizes.
+///
+/// `None` if the text is not such a number or does not fit in 64 bits.
 #[must_use]
 pub fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -173,7 +176,7 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     number.checked_mul(1 << shift)
 }
 
-/// Bytes for a person, exact where that is short: `1.5 GiB`, `512 MiB`, `17 B`.
+/// Formats bytes for the user, truncated to one decimal: `1.5 GiB`, `512 MiB`, `17 B`.
 #[must_use]
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
@@ -190,7 +193,8 @@ pub fn human_bytes(bytes: u64) -> String {
 // === impl HugeLen ===
 
 impl HugeLen {
-    /// `pages` pages of `size`; `None` for none, or if the bytes do not fit in `isize` (mmap could not take them).
+    /// Creates the length of `pages` pages of `size`; `None` if `pages` is 0, or if the bytes do not fit in `isize`,
+    /// which mmap could not map.
     #[must_use]
     pub fn new(size: PageSize, pages: u64) -> Option<Self> {
         let bytes = size.bytes().checked_mul(pages)?;
@@ -200,19 +204,19 @@ impl HugeLen {
         Some(Self { size, pages })
     }
 
-    /// The page size.
+    /// Returns the page size.
     #[must_use]
     pub const fn size(self) -> PageSize {
         self.size
     }
 
-    /// How many pages.
+    /// Returns the number of pages.
     #[must_use]
     pub const fn pages(self) -> u64 {
         self.pages
     }
 
-    /// The length in bytes, a multiple of the page size.
+    /// Returns the length in bytes, a multiple of the page size.
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.size.bytes() * self.pages

@@ -1,126 +1,127 @@
-//! What a role says that runs alone: line by line, as things happen, for a person to follow.
+//! The events that a role reports when it runs alone, for the user to follow as they happen.
 //!
-//! A worker writes each as a line of JSON to its standard output; the process that started it shows it. Frames are counted as
-//! role sees them: `sent` is what it gave to its peer, `received` what it took.
+//! The worker writes each event as a line of JSON to its standard output, and the process that started it shows it.
+//! Frames are counted from the side of the role: `sent` frames are those that it gave to its peer, `received` frames
+//! those that it took.
 
 use serde::{Deserialize, Serialize};
 
 use super::check::Outcome;
 
-/// One thing that has happened.
+/// One event of the session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionEvent {
-    /// Features were agreed on.
+    /// Features were negotiated.
     Negotiated(Negotiated),
     /// The frontend's memory has this region.
     Region(Region),
-    /// On which NUMA nodes the pages of a region are that this process maps.
+    /// The NUMA nodes of the pages in a region that this process maps.
     Placed(Placed),
-    /// A vring runs.
+    /// A vring was started.
     Started {
-        /// 0 receives at the frontend, 1 transmits there.
+        /// The vring: 0 receives at the frontend, 1 transmits there.
         vring: u32,
     },
     /// A vring was stopped.
     Stopped {
-        /// As for `Started`.
+        /// The vring, as in `Started`.
         vring: u32,
     },
-    /// Frames and bytes so far.
+    /// The frames and bytes so far.
     Traffic(Traffic),
-    /// How long single frames took there and back.
+    /// The round-trip times of single frames.
     RoundTrips(RoundTrips),
-    /// How it ended, in a sentence: the last line.
+    /// The session ended. This is the last line.
     Ended {
-        /// `pass`: it worked. `fail`: the peer, or the memory, is wrong. `unknown`: inconclusive.
+        /// `pass`: it worked. `fail`: the peer or the memory is at fault. `unknown`: inconclusive.
         outcome: Outcome,
-        /// The sentence.
+        /// The result, in one sentence.
         text: String,
     },
 }
 
-/// What was agreed on.
+/// The negotiated features.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Negotiated {
-    /// Virtio features, by the names of the specification.
+    /// The virtio features, by their names in the specification.
     pub features: Vec<String>,
-    /// Protocol features, likewise.
+    /// The protocol features, by their names in the specification.
     pub protocol_features: Vec<String>,
-    /// How many queue pairs the backend has, if it said.
+    /// The number of queue pairs that the backend has, if it reported one.
     pub queue_pairs: Option<u64>,
-    /// How many regions the backend takes, if it said.
+    /// The number of memory regions that the backend accepts, if it reported one.
     pub memory_slots: Option<u64>,
 }
 
 /// A region of the frontend's memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// Which memory table it belongs to, counted from 1; an added region makes a new one.
+    /// The memory table that it belongs to, counted from 1. An added region makes a new table.
     pub table: u64,
-    /// Its number in there, counted from 0.
+    /// Its index in the table, counted from 0.
     pub index: usize,
-    /// Its length, bytes.
+    /// Its length in bytes.
     pub bytes: u64,
-    /// The page size of its file, bytes.
+    /// The page size of its file, in bytes.
     pub page_bytes: u64,
     /// Whether the file is on hugetlbfs; a memfd of huge pages is.
     pub is_hugetlbfs: bool,
-    /// Where the guest has it.
+    /// Its guest address.
     pub guest: u64,
-    /// `st_ino` of the file: the same on both sides.
+    /// `st_ino` of the file, which is the same on both sides.
     pub inode: u64,
 }
 
-/// Pages of a region, by NUMA node.
+/// The pages of a region, by NUMA node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
-    /// The region, counted from 0.
+    /// The index of the region, counted from 0.
     pub index: usize,
-    /// (NUMA node, pages); none that this process has touched, if empty.
+    /// Pairs of NUMA node and number of pages. Empty if this process has not touched any page of the region.
     pub nodes: Vec<(u32, u64)>,
-    /// Why that is not known, if it is not.
+    /// Why the nodes are not known, if they are not.
     pub unknown: Option<String>,
 }
 
-/// Frames and bytes.
+/// The frames and bytes that were transferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Traffic {
     /// Frames given to the peer.
     pub sent: u64,
-    /// Bytes of those.
+    /// Bytes of the frames in `sent`.
     pub sent_bytes: u64,
     /// Frames taken from the peer.
     pub received: u64,
-    /// Bytes of those.
+    /// Bytes of the frames in `received`.
     pub received_bytes: u64,
-    /// Frames taken while a ring was disabled, and thrown away.
+    /// Frames taken while a ring was disabled, and discarded.
     pub discarded: u64,
-    /// Of the frames that came, where they were looked at: what state they were in.
+    /// The state of the received frames, if they were examined.
     pub looked: Option<Looked>,
-    /// How long it took so far, from about the first frame to about the last, nanoseconds.
+    /// The time so far, from about the first frame to about the last, in nanoseconds.
     pub nanos: u64,
 }
 
-/// How long frames took to come back, one at a time. In nanoseconds.
+/// Round-trip times of frames that were sent one at a time, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundTrips {
-    /// How many were timed.
+    /// The number of frames that were timed.
     pub count: u64,
-    /// Half of them took no longer.
+    /// The median: half of the frames took no longer.
     pub p50: u64,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile: 99 of 100 frames took no longer.
     pub p99: u64,
 }
 
-/// The state of frames that came.
+/// The state of the received frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Looked {
-    /// As hugeprobe made them, each for the first time.
+    /// Frames from hugeprobe that arrived unaltered and for the first time.
     pub intact: u64,
-    /// hugeprobe's, with other bytes.
+    /// Frames from hugeprobe that arrived altered.
     pub altered: u64,
-    /// hugeprobe's, come before.
+    /// Frames from hugeprobe that had already arrived before.
     pub doubled: u64,
     /// Frames that hugeprobe did not send.
     pub foreign: u64,
@@ -129,7 +130,7 @@ pub struct Looked {
 // === impl Traffic ===
 
 impl Traffic {
-    /// Frames both ways.
+    /// Returns the number of frames in both directions.
     #[must_use]
     pub const fn frames(&self) -> u64 {
         self.sent.saturating_add(self.received)
@@ -139,7 +140,7 @@ impl Traffic {
 // === impl Looked ===
 
 impl Looked {
-    /// Whether a frame came back altered or more than once.
+    /// Returns whether a frame came back altered or more than once.
     #[must_use]
     pub const fn is_bad(&self) -> bool {
         self.altered > 0 || self.doubled > 0

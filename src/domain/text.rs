@@ -1,9 +1,10 @@
-//! Text made fit to be published, printable and bounded; and how a number reads.
+//! Makes text safe to publish, printable and of limited length, and formats a number with its noun.
 
 use std::fmt::Display;
 
-/// `text` in one line of at most `chars` printable ASCII characters: whatever else is in it becomes `?`, white space a
-/// single space. What was cut off is shown as `...`.
+/// Returns `text` in one line of at most `chars` printable ASCII characters.
+///
+/// White space becomes a single space, and every other character becomes `?`. `...` shows that text was cut off.
 #[must_use]
 pub fn line(text: &str, chars: usize) -> String {
     let mut clean = String::new();
@@ -24,13 +25,13 @@ pub fn line(text: &str, chars: usize) -> String {
     bounded(&clean, chars)
 }
 
-/// `1 page`, `2 pages`.
+/// Returns a number with its noun: `1 page`, `2 pages`.
 #[must_use]
 pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
     if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// At most `bytes` bytes of `text`, cut at a character.
+/// Returns at most `bytes` bytes of `text`, cut at a character boundary. `...` shows that text was cut off.
 #[must_use]
 pub fn bounded(text: &str, bytes: usize) -> String {
     const MORE: &str = "...";

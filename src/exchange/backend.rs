@@ -1,8 +1,8 @@
-//! The backend: takes the frontend's memory and works through its vrings.
+//! The backend: maps the frontend's memory and processes its vrings.
 //!
-//! The loop is our own because frontends differ in the order of their messages: QEMU enables vrings before it sets
-//! features, virtio_user sends new memory tables while traffic runs, kicks come with a descriptor or without. What a
-//! message needs is looked for when it is needed, not when it arrives.
+//! hugeprobe has its own loop because frontends differ in the order of their messages: QEMU enables vrings before it
+//! sets features, virtio_user sends new memory tables while traffic runs, and a kick comes with a descriptor or
+//! without. So the backend checks whether a vring is complete when it uses the vring, not when a message arrives.
 
 mod conversation;
 mod traffic;
@@ -26,118 +26,119 @@ use traffic::{KNOCKS, Worker};
 pub use traffic::{Traffic, Work};
 use vring::Vring;
 
-/// What the backend is asked to be.
+/// The settings of a backend.
 #[derive(Debug)]
 pub struct Options {
-    /// What the frontend's memory has to be.
+    /// The kind of pages that the frontend's memory must have.
     pub pages: Pages,
-    /// What is done with the frames.
+    /// What to do with the frames.
     pub work: Work,
-    /// The virtio features to offer, of [`FEATURES`].
+    /// The virtio features to offer, a subset of [`FEATURES`].
     pub features: u64,
-    /// The protocol features to offer, of [`PROTOCOL_FEATURES`].
+    /// The protocol features to offer, a subset of [`PROTOCOL_FEATURES`].
     pub protocol_features: u64,
 }
 
-/// Every virtio feature that the backend has.
+/// Every virtio feature that the backend supports.
 pub const FEATURES: u64 = feature::VERSION_1 | feature::MRG_RXBUF | feature::MQ | feature::PROTOCOL_FEATURES;
-/// Every protocol feature that the backend has.
+/// Every protocol feature that the backend supports.
 pub const PROTOCOL_FEATURES: u64 = protocol::MQ
     | protocol::REPLY_ACK
     | protocol::CONFIGURE_MEM_SLOTS
     | protocol::STATUS
     | protocol::RESET_DEVICE;
 
-/// An observer of the session: the checks are one.
+/// An observer of the session. The checks implement it.
 pub trait Watch {
-    /// A table was taken, or a region added: it is mapped, and not answered yet. `Err` refuses it, with the reason.
+    /// Called when a memory table was received or a region was added. The memory is mapped; the message is not
+    /// answered yet.
     ///
     /// # Errors
     ///
-    /// Why it is refused.
+    /// An error refuses the table. The text is the reason.
     fn table(&mut self, table: &Table, so_far: &Traffic) -> Result<(), String> {
         let _ = (table, so_far);
         Ok(())
     }
 
-    /// A vring has its kick: from now on it is looked at.
+    /// Called when a vring receives its kick (SET_VRING_KICK). The backend polls the vring from then on.
     fn starting(&mut self, index: u32) {
         let _ = index;
     }
 
-    /// A vring is about to be stopped.
+    /// Called when a vring is about to be stopped.
     fn stopping(&mut self, index: u32, so_far: &Traffic) {
         let _ = (index, so_far);
     }
 }
 
-/// Observes nothing.
+/// An observer that ignores everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Nobody;
 
 impl Watch for Nobody {}
 
-/// How a session ended without anybody's fault.
+/// How a session ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
-    /// The frontend hung up, after its vrings were stopped or before any ran.
+    /// The frontend closed the connection after it stopped its vrings, or before any ran.
     Closed,
-    /// The frontend hung up while vrings ran.
+    /// The frontend closed the connection while vrings ran.
     Abandoned,
     /// The deadline passed.
     Deadline,
 }
 
-/// A session that cannot go on.
+/// An error that ends a session.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    /// The connection, or what came over it.
+    /// The connection failed, or the frontend sent something that is not a valid message.
     #[error(transparent)]
     Channel(#[from] ChannelError),
-    /// The memory.
+    /// The frontend's memory cannot be used.
     #[error("{request}: {source}")]
     Table {
-        /// The message that brought it.
+        /// The message that described the memory.
         request: Request,
-        /// What is wrong with it.
+        /// What is wrong with the memory.
         source: TableError,
     },
-    /// A file of the table has become shorter.
+    /// A file of the memory table has become shorter.
     #[error("the memory became inaccessible: {0}")]
     Shrunk(TableError),
-    /// A vring.
+    /// A vring is invalid.
     #[error("vring {index}: {source}")]
     Ring {
-        /// Which one.
+        /// The index of the vring.
         index: u32,
-        /// What is wrong with it.
+        /// What is wrong with the vring.
         source: RingError,
     },
-    /// A message that is refused.
+    /// The backend refused a message.
     #[error("{request}: {why}")]
     Refused {
-        /// The message.
+        /// The refused message.
         request: Request,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// What became of a session.
+/// The result of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The virtio features negotiated.
+    /// The negotiated virtio features.
     pub features: u64,
-    /// The protocol features negotiated.
+    /// The negotiated protocol features.
     pub protocol_features: u64,
-    /// How many memory tables were taken, added regions included.
+    /// How many memory tables were received. An added region counts as a new table.
     pub tables: u64,
-    /// How many regions the last of them has.
+    /// How many regions the current table has.
     pub regions: usize,
-    /// Frames and bytes.
+    /// Frame and byte counts.
     pub traffic: Traffic,
-    /// What was seen of the frames, if they were looked at.
+    /// The result of verifying the frames, if they were verified.
     pub tally: Option<Tally>,
 }
 
@@ -163,13 +164,13 @@ struct Settings {
     protocol_features: u64,
 }
 
-/// Queue pairs that are served.
+/// The number of queue pairs that the backend serves.
 const PAIRS: usize = 8;
-/// Turns of the rings before the connection is looked at again.
+/// The most batches of one queue pair before the backend checks the connection again.
 const TURNS: usize = 16;
-/// How long rings are looked at without a frame before the backend waits to be kicked.
+/// How long the backend polls idle rings before it waits for a kick.
 const SPIN: Duration = Duration::from_micros(50);
-/// How long is waited at most while a ring without a kick descriptor runs.
+/// The longest wait while a running vring has no kick descriptor and must therefore be polled.
 const NAP: Duration = Duration::from_millis(1);
 /// `VIRTIO_CONFIG_S_DRIVER_OK`: the driver is ready.
 const DRIVER_OK: u64 = 4;
@@ -177,7 +178,7 @@ const DRIVER_OK: u64 = 4;
 // === impl Backend ===
 
 impl<'a> Backend<'a> {
-    /// A backend on a connected socket.
+    /// Creates a backend on a connected socket.
     pub fn new(channel: Channel, options: Options, watch: &'a mut dyn Watch) -> Self {
         let vrings = std::iter::repeat_with(Vring::default).take(2 * PAIRS).collect();
         Self {
@@ -199,22 +200,22 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// How long the rings are looked at without a frame before the backend waits to be kicked: not for nothing at all,
-    /// and not for ever, unless this is set.
+    /// Sets how long the backend polls idle rings before it waits for a kick. With zero it does not poll. The default
+    /// is `SPIN`.
     pub const fn set_spin(&mut self, spin: Duration) {
         self.spin = spin;
     }
 
-    /// How many frames are taken at most, where they are echoed or only taken.
+    /// Limits how many frames [`Work::Echo`] and [`Work::Sink`] receive.
     pub const fn set_limit(&mut self, frames: u64) {
         self.worker.set_limit(frames);
     }
 
-    /// Serves the frontend until it hangs up or the deadline passes.
+    /// Serves the frontend until it closes the connection or the deadline passes.
     ///
     /// # Errors
     ///
-    /// What the frontend did that cannot be gone on with.
+    /// The connection failed, or the frontend sent something after which the session cannot continue.
     pub fn serve(&mut self, deadline: Instant) -> Result<End, BackendError> {
         let mut last_frame = Instant::now();
         self.suppress_notifications(true)?;
@@ -237,7 +238,7 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// What became of the session so far.
+    /// Returns the result of the session so far.
     #[must_use]
     pub fn report(&self) -> Report {
         Report {
@@ -250,13 +251,13 @@ impl<'a> Backend<'a> {
         }
     }
 
-    /// The frontend's memory.
+    /// Returns the frontend's memory.
     #[must_use]
     pub const fn table(&self) -> &Table {
         &self.table
     }
 
-    /// The frontend's memory, once nothing is served any more.
+    /// Returns the frontend's memory and ends the backend.
     #[must_use]
     pub fn into_table(self) -> Table {
         self.table
@@ -264,8 +265,10 @@ impl<'a> Backend<'a> {
 
     // --- the rings ---
 
-    /// Moves frames; how many. For each pair at most [`TURNS`] batches, of at most as many descriptors as its queues
-    /// have, and none for the next pair when the time is up.
+    /// Moves frames on all queue pairs, and returns how many.
+    ///
+    /// Each pair gets at most [`TURNS`] batches. A batch has at most as many descriptors as the queue. Once frames
+    /// have moved, no further pair is served after the deadline.
     fn turns(&mut self, deadline: Instant) -> Result<u64, BackendError> {
         if self.protocol_features & protocol::STATUS != 0 && self.status & DRIVER_OK == 0 {
             return Ok(0);
@@ -301,14 +304,15 @@ impl<'a> Backend<'a> {
         self.vrings.iter().any(|vring| vring.kick.is_some())
     }
 
-    /// Waits for a kick or a message, having let the driver kick again, and looked once more since.
+    /// Enables notifications, checks the rings once more, and then waits for a kick, a message or the deadline.
     fn rest(&mut self, deadline: Instant) -> Result<(), BackendError> {
         self.suppress_notifications(false)?;
         if self.turns(deadline)? == 0 {
             let polled = self.vrings.iter().any(|vring| vring.kick.is_some() && vring.kick_event().is_none());
             let until = if polled { deadline.min(Instant::now() + NAP) } else { deadline };
             let until = if self.worker.is_knocking() { until.min(Instant::now() + KNOCKS) } else { until };
-            // The beginning of a message must not be waited for until the deadline: the rest is due sooner.
+            // If part of a message has arrived, wake up when the rest is due: the session's deadline may be much
+            // later.
             let until = self.channel.due().map_or(until, |due| until.min(due));
             let mut fds: Vec<_> = self
                 .vrings
@@ -317,14 +321,15 @@ impl<'a> Backend<'a> {
                 .collect();
             fds.push((self.channel.as_fd(), PollFlags::POLLIN));
             wait(&fds, until)?;
-            // Much may have happened meanwhile.
+            // A file may have been truncated during the wait.
             self.table.check_files().map_err(BackendError::Shrunk)?;
         }
         self.vrings.iter_mut().for_each(Vring::clear_kick);
         self.suppress_notifications(true)
     }
 
-    /// Tells the drivers whether their kicks are not needed. A ring that is not in memory is found out elsewhere.
+    /// Tells the drivers whether to suppress their kicks. A ring that is not in memory is skipped here; `turns`
+    /// reports it.
     fn suppress_notifications(&mut self, quiet: bool) -> Result<(), BackendError> {
         for (index, vring) in (0..).zip(&mut self.vrings) {
             if let Ok(Some(device)) = vring.device(&self.table) {

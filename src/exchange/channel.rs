@@ -1,7 +1,7 @@
-//! One vhost-user connection: whole messages with their descriptors, within deadlines.
+//! A vhost-user connection: whole messages with their descriptors, within deadlines.
 //!
-//! A stream socket gives messages in pieces. What has come of one is kept, so that a role can look after its rings in
-//! between, and a peer that does not send the rest of a message is found out after [`PATIENCE`].
+//! A stream socket delivers messages in pieces. The pieces of an incomplete message are kept, so that a role can serve
+//! its rings in between. A peer that does not send the rest of a message is detected after [`PATIENCE`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use super::message::{HEADER_BYTES, Header, Message, MessageError, Payload, REGIO
 use crate::linux::errno::named;
 use crate::linux::rights;
 
-/// How long the rest of a message may take, once its first byte is here.
+/// How long the rest of a message may take after its first byte.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One end of a connection.
@@ -22,112 +22,112 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Channel {
     socket: OwnedFd,
     partial: Partial,
-    /// When the whole conversation has to be over.
+    /// The deadline of the whole session, if it has one.
     deadline: Option<Instant>,
-    /// Which answer took longest, and how long.
+    /// The request whose answer took longest so far, and how long that took.
     slowest: Option<(Request, Duration)>,
 }
 
-/// A message and what came with it.
+/// A received message with its descriptors.
 #[derive(Debug)]
 pub struct Envelope {
     /// The message.
     pub message: Message,
-    /// Its descriptors, at most [`REGIONS_LIMIT`].
+    /// The message's descriptors, at most [`REGIONS_LIMIT`].
     pub fds: Vec<OwnedFd>,
 }
 
-/// A conversation that cannot go on.
+/// An error that ends a session.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
-    /// The peer hung up between two messages.
+    /// The peer closed the connection between two messages.
     #[error("the peer closed the connection")]
     Closed,
-    /// The peer hung up within a message.
+    /// The peer closed the connection within a message.
     #[error("the peer closed the connection after {0} bytes of a message")]
     ClosedWithin(usize),
     /// The deadline passed without a message.
     #[error("the peer sent nothing for {0:.1?} while this side waited for {1}")]
     Silent(Duration, String),
-    /// The peer stopped within a message.
+    /// The peer stopped sending within a message.
     #[error("the peer stopped after {0} bytes of a message")]
     Stalled(usize),
-    /// The peer sends a message in so small pieces that it takes too long.
+    /// The peer sends a message in pieces, too slowly.
     #[error("the peer sent only {bytes} bytes of a message in {took:.1?}")]
     Slow {
-        /// How much of the message came.
+        /// How many bytes of the message arrived.
         bytes: usize,
-        /// Since its first byte.
+        /// The time since the first byte.
         took: Duration,
     },
-    /// The conversation has reached its deadline; no answer alone took too long.
+    /// The session's deadline passed, although no single answer took too long.
     #[error(
         "the session's deadline passed while waiting for {what}; the slowest answer before that, to {request}, took \
          {took:.1?}"
     )]
     TimeUp {
-        /// What was waited for.
+        /// What this side waited for.
         what: String,
-        /// Which answer had taken longest.
+        /// The request whose answer took longest.
         request: Request,
-        /// How long.
+        /// How long that answer took.
         took: Duration,
     },
-    /// The peer does not read what is sent to it.
+    /// The peer does not read what this side sends.
     #[error("the peer read no byte of {0} before the deadline")]
     NotReading(Request),
-    /// More descriptors than any message has.
+    /// A message came with more descriptors than any message may have.
     #[error("{0} descriptors in one message, more than {REGIONS_LIMIT}")]
     TooManyFds(usize),
-    /// The kernel could not give this process all the descriptors that were sent.
+    /// The kernel could not give this process all descriptors of a message.
     #[error("descriptors of a message are missing: this process has reached its RLIMIT_NOFILE")]
     FdsMissing,
-    /// The bytes that arrived are not a message.
+    /// The received bytes are not a valid message.
     #[error(transparent)]
     Message(#[from] MessageError),
-    /// An answer to something else, or something else than an answer.
+    /// The peer sent another message than the expected answer.
     #[error("expected {expected}, received {got}")]
     Unexpected {
-        /// What this end waited for.
+        /// What this side waited for.
         expected: String,
-        /// What came.
+        /// What arrived.
         got: String,
     },
-    /// The socket failed.
+    /// A system call on the socket failed.
     #[error("{call}: {}", named(.source))]
     Socket {
         /// The system call.
         call: &'static str,
-        /// The answer.
+        /// The error that it returned.
         source: io::Error,
     },
 }
 
-/// A message of which not everything has come.
+/// A message that has not arrived completely.
 #[derive(Debug, Default)]
 struct Partial {
     header: [u8; HEADER_BYTES],
-    /// Set when the header is whole.
+    /// The header, once all of it has arrived.
     parsed: Option<Header>,
-    /// Of the header, or of the payload when the header is whole.
+    /// How many bytes arrived: of the header, or of the payload once the header is complete.
     got: usize,
     payload: Vec<u8>,
     fds: Vec<OwnedFd>,
     began: Option<Instant>,
-    /// When its last byte so far came.
+    /// When the most recent byte arrived.
     last: Option<Instant>,
 }
 
 // === impl Channel ===
 
 impl Channel {
-    /// A conversation over a connected stream socket.
+    /// Creates a channel over a connected stream socket.
     #[must_use]
     pub fn new(socket: OwnedFd) -> Self {
         Self { socket, partial: Partial::default(), deadline: None, slowest: None }
     }
 
-    /// Bounds the whole conversation: nothing is waited for after `deadline`.
+    /// Sets a deadline for the whole session. No later call waits beyond it.
     pub const fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
@@ -136,7 +136,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// The peer hung up, or takes nothing until the deadline.
+    /// The peer closed the connection or did not read the message before the deadline, or a system call failed.
     pub fn send(
         &self,
         message: &Message,
@@ -164,11 +164,11 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message, if all of it is here.
+    /// Returns the next message if it has arrived completely. Does not wait.
     ///
     /// # Errors
     ///
-    /// See [`ChannelError`]; the conversation cannot be gone on with after any of them.
+    /// See [`ChannelError`]. The session cannot continue after any of them.
     pub fn try_receive(&mut self) -> Result<Option<Envelope>, ChannelError> {
         loop {
             if let Some(envelope) = self.partial.complete()? {
@@ -185,7 +185,7 @@ impl Channel {
         }
     }
 
-    /// The next message, `what` being waited for until the deadline.
+    /// Waits for the next message until the deadline. `what` names the expected message in an error.
     ///
     /// # Errors
     ///
@@ -196,7 +196,7 @@ impl Channel {
             if let Some(envelope) = self.try_receive()? {
                 return Ok(envelope);
             }
-            // A message that has begun has its own, shorter, deadline.
+            // An incomplete message has its own deadline, which may be sooner.
             let wake = self.due().map_or(until, |due| until.min(due));
             let ready = wait(&[(self.socket.as_fd(), PollFlags::POLLIN)], wake)?;
             if !ready && Instant::now() >= until {
@@ -211,22 +211,23 @@ impl Channel {
         }
     }
 
-    /// `deadline`, or that of the conversation if it is sooner.
+    /// Returns `deadline`, or the session's deadline if that is sooner.
     fn until(&self, deadline: Instant) -> Instant {
         self.deadline.map_or(deadline, |own| own.min(deadline))
     }
 
-    /// When the rest of a message that has begun is due.
+    /// Returns when the rest of an incomplete message is due.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.partial.began.map(|began| began + PATIENCE)
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request, waits for its answer and returns the answer's payload.
     ///
     /// # Errors
     ///
-    /// See [`ChannelError`]; anything but the answer to this request, without descriptors, is an error.
+    /// See [`ChannelError`]. Any message other than the answer to this request is an error, and so is an answer with
+    /// descriptors.
     pub fn ask(
         &mut self,
         message: &Message,
@@ -264,7 +265,8 @@ impl AsFd for Channel {
 // === impl Partial ===
 
 impl Partial {
-    /// Where the next bytes go: never beyond this message, so that descriptors stay with the message they came with.
+    /// Returns the buffer for the next bytes. It never reaches beyond the current message, so that descriptors stay
+    /// with the message they came with.
     fn room(&mut self) -> &mut [u8] {
         let buffer = if self.parsed.is_some() { &mut self.payload[..] } else { &mut self.header[..] };
         buffer.get_mut(self.got..).unwrap_or_default()
@@ -289,7 +291,7 @@ impl Partial {
         Ok(())
     }
 
-    /// The message, if nothing of it is missing.
+    /// Returns the message, if it is complete.
     fn complete(&mut self) -> Result<Option<Envelope>, ChannelError> {
         let header = match &self.parsed {
             Some(header) => *header,
@@ -316,7 +318,7 @@ impl Partial {
         }
     }
 
-    /// What is wrong with a message of which only a part has come in its time.
+    /// Returns the error for a message of which only a part arrived in time.
     fn unfinished(&self) -> Option<ChannelError> {
         let (began, last, bytes) = (self.began?, self.last?, self.bytes());
         Some(match last.elapsed() >= PATIENCE / 2 {
@@ -339,16 +341,16 @@ impl Partial {
 
 // === waiting ===
 
-/// Waits until one of the descriptors is ready, or has failed; false if the deadline passes first.
+/// Waits until one of the descriptors is ready or has failed. Returns false if the deadline passes first.
 ///
 /// # Errors
 ///
-/// poll(2).
+/// poll(2) failed.
 pub fn wait(fds: &[(BorrowedFd<'_>, PollFlags)], deadline: Instant) -> Result<bool, ChannelError> {
     let mut polled: Vec<_> = fds.iter().map(|(fd, flags)| PollFd::new(*fd, *flags)).collect();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        // Rounded up: otherwise the last millisecond would be spent spinning.
+        // Round up, or the loop would spin during the last millisecond.
         let millis = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         match poll(&mut polled, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
             Ok(0) if left.is_zero() => return Ok(false),

@@ -1,19 +1,20 @@
-//! Frames that are recognized as lost, duplicated, altered or foreign.
+//! Frames that can be recognized as lost, duplicated, altered or foreign.
 //!
-//! Each frame is Ethernet of a local experimental type (IEEE 802, 0x88B5) with a sequence number, the run's seed, a
-//! digest over everything else, and a filling that depends on both. A real switch in between may carry them.
+//! Each frame is an Ethernet frame of a local experimental type (IEEE 802, 0x88B5). It has a sequence number, the
+//! run's seed, a digest over everything else, and filler bytes that depend on both numbers. A real switch on the path
+//! may forward such frames.
 
 use serde::Serialize;
 
-/// The shortest Ethernet frame, bytes, without its checksum.
+/// The length of the shortest Ethernet frame in bytes, without its checksum.
 pub const SHORTEST: usize = 60;
-/// The longest frame that is sent here, bytes: a VLAN tag's room over the usual 1514.
+/// The length of the longest frame sent here in bytes: the usual 1514 and the 4 of a VLAN tag.
 pub const LONGEST: usize = 1518;
 
-/// Destination, source: locally administered, unicast. Type.
+/// Destination, source (both locally administered unicast addresses) and type.
 const HEADER: [u8; 14] = [0x02, 0x68, 0x70, 0, 0, 2, 0x02, 0x68, 0x70, 0, 0, 1, 0x88, 0xB5];
 const TYPE: [u8; 2] = [0x88, 0xB5];
-/// The other local experimental type (IEEE 802): a frame that counts for nothing.
+/// The other local experimental type (IEEE 802), used for probe frames ("knocks"), which are not counted.
 const KNOCK: [u8; 2] = [0x88, 0xB6];
 const TYPE_AT: usize = 12;
 const LENGTH_AT: usize = 14;
@@ -21,13 +22,13 @@ const SEQUENCE_AT: usize = 16;
 const SEED_AT: usize = 24;
 const DIGEST_AT: usize = 32;
 const FILLING_AT: usize = 40;
-/// Odd, with its bits well spread: 2^64 divided by the golden ratio.
+/// 2^64 divided by the golden ratio: an odd number whose bits are well spread.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// How far back a frame is remembered. More than can be under way in two rings of the largest size.
+/// How many sequence numbers back a frame is remembered: as many as two rings of the largest size hold.
 const WINDOW: u64 = 1 << 16;
 
-/// Makes frames, one after the other.
+/// Generates frames, one after the other.
 #[derive(Debug, Clone)]
 pub struct Source {
     seed: u64,
@@ -35,32 +36,32 @@ pub struct Source {
     frame: Vec<u8>,
 }
 
-/// Looks at the frames that come.
+/// Verifies and counts received frames.
 #[derive(Debug)]
 pub struct Tracker {
     seed: u64,
-    /// One more than the highest sequence number seen.
+    /// The highest sequence number received, plus one.
     next: u64,
     seen: Vec<u64>,
     tally: Tally,
 }
 
-/// What came.
+/// The counts of received frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Tally {
-    /// Frames of this run, each counted once, with every byte unchanged.
+    /// Frames of this run that arrived unchanged, each counted once.
     pub intact: u64,
-    /// Bytes of those.
+    /// Bytes of the intact frames.
     pub bytes: u64,
-    /// Frames of ours with other bytes.
+    /// Frames of the same Ethernet type that were altered, or that belong to another run.
     pub altered: u64,
-    /// Frames of this run that had arrived before, or so late that this is not known.
+    /// Frames of this run that had arrived before, or that arrived too late to know.
     pub doubled: u64,
-    /// Frames of another type: a switch's or a guest's own.
+    /// Frames of another Ethernet type, such as those of a switch or a guest.
     pub foreign: u64,
 }
 
-/// A frame that is sent to learn whether anybody sends it back. It is not among those that are counted.
+/// Returns a probe frame, which shows whether the peer sends frames back. It is not one of the counted frames.
 #[must_use]
 pub fn knock() -> [u8; SHORTEST] {
     let mut frame = [0; SHORTEST];
@@ -69,7 +70,7 @@ pub fn knock() -> [u8; SHORTEST] {
     frame
 }
 
-/// Whether this is [`knock`], come back.
+/// Returns whether this is a [`knock`] that came back.
 #[must_use]
 pub fn is_knock(frame: &[u8]) -> bool {
     frame.get(TYPE_AT..LENGTH_AT) == Some(&KNOCK)
@@ -78,7 +79,7 @@ pub fn is_knock(frame: &[u8]) -> bool {
 // === impl Source ===
 
 impl Source {
-    /// Frames of `length` bytes, which is brought within [`SHORTEST`] and [`LONGEST`].
+    /// Creates a source of frames of `length` bytes. The length is clamped to [`SHORTEST`] and [`LONGEST`].
     #[must_use]
     pub fn new(seed: u64, length: usize) -> Self {
         let mut frame = vec![0; length.clamp(SHORTEST, LONGEST)];
@@ -88,7 +89,7 @@ impl Source {
         Self { seed, next: 0, frame }
     }
 
-    /// The next frame.
+    /// Generates the next frame.
     #[must_use]
     pub fn make(&mut self) -> &[u8] {
         let sequence = self.next;
@@ -111,18 +112,18 @@ impl Source {
         &self.frame
     }
 
-    /// The last one was not sent: the next has its number.
+    /// Takes back the last frame, which was not sent. The next frame gets its sequence number.
     pub const fn take_back(&mut self) {
         self.next = self.next.saturating_sub(1);
     }
 
-    /// How many there were.
+    /// Returns how many frames were generated.
     #[must_use]
     pub const fn made(&self) -> u64 {
         self.next
     }
 
-    /// The length of each, bytes.
+    /// Returns the length of each frame in bytes.
     #[must_use]
     pub fn length(&self) -> usize {
         self.frame.len()
@@ -132,14 +133,14 @@ impl Source {
 // === impl Tracker ===
 
 impl Tracker {
-    /// Looks for frames made with `seed`.
+    /// Creates a tracker for the frames generated with `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let words = usize::try_from(WINDOW / 64).unwrap_or(1);
         Self { seed, next: 0, seen: vec![0; words], tally: Tally::default() }
     }
 
-    /// Looks at a frame.
+    /// Verifies and counts a frame.
     pub fn look(&mut self, frame: &[u8]) {
         if frame.get(TYPE_AT..LENGTH_AT) != Some(&TYPE) {
             self.tally.foreign += 1;
@@ -161,7 +162,7 @@ impl Tracker {
         }
     }
 
-    /// What came so far.
+    /// Returns the counts so far.
     #[must_use]
     pub const fn tally(&self) -> Tally {
         self.tally
@@ -169,7 +170,7 @@ impl Tracker {
 
     fn is_new(&mut self, sequence: u64) -> bool {
         if sequence >= self.next {
-            // Forget what falls out of the window; all of it if the jump is that far.
+            // Forget the sequence numbers that drop out of the window, or all of them after a large jump.
             for passed in (self.next..=sequence).rev().take(self.seen.len() * 64) {
                 if let Some((word, bit)) = self.slot(passed) {
                     *word &= !bit;
@@ -197,19 +198,19 @@ impl Tracker {
 // === impl Tally ===
 
 impl Tally {
-    /// Whether all of `sent` frames came back once, as they were.
+    /// Returns whether all of `sent` frames came back exactly once and unchanged.
     #[must_use]
     pub const fn is_whole(&self, sent: u64) -> bool {
         self.intact == sent && self.altered == 0 && self.doubled == 0
     }
 
-    /// Frames of ours that came, in whatever state.
+    /// Returns how many frames of hugeprobe's type arrived, altered and duplicate ones included.
     #[must_use]
     pub const fn ours(&self) -> u64 {
         self.intact + self.altered + self.doubled
     }
 
-    /// How many of `sent` frames did not come, in whatever state.
+    /// Returns how many of `sent` frames did not arrive, neither intact nor altered.
     #[must_use]
     pub const fn lost(&self, sent: u64) -> u64 {
         sent.saturating_sub(self.intact + self.altered)
@@ -218,7 +219,7 @@ impl Tally {
 
 // === bytes ===
 
-/// Over all but the digest itself: every bit counts, and its place.
+/// Returns a digest of everything but the digest field itself. It depends on each bit and its position.
 fn digest(frame: &[u8]) -> u64 {
     let head = frame.get(..DIGEST_AT).unwrap_or(frame);
     let tail = frame.get(FILLING_AT..).unwrap_or_default();
@@ -237,7 +238,7 @@ fn digest(frame: &[u8]) -> u64 {
             add(u64::from_le_bytes(last));
         }
     }
-    // The multiplication carries upwards alone: bring the high bits down.
+    // Multiplication carries only towards higher bits, so mix the high bits into the low ones.
     sum ^ sum >> 32
 }
 

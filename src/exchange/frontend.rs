@@ -1,9 +1,9 @@
-//! The frontend: owns the memory, sets the backend up, sends frames and looks at what comes back.
+//! The frontend: owns the memory, sets the backend up, sends frames and verifies what comes back.
 //!
-//! It does what QEMU and virtio_user do, in virtio_user's order. Where the backend has REPLY_ACK, every step is
-//! acknowledged, so that a refusal is known for what it is; where it has not, a question that must be answered follows
-//! each step that matters, as QEMU does it. Nothing is asked for that the backend has not offered: features, protocol
-//! features, queues, memory slots.
+//! It does what QEMU and virtio_user do, in virtio_user's order. If the backend has REPLY_ACK, every step is
+//! acknowledged, so that a refusal can be recognized. If it has not, each important step is followed by a request that
+//! the backend must answer, as in QEMU. The frontend uses only the features, protocol features, queues and memory
+//! slots that the backend has offered.
 
 mod device;
 mod layout;
@@ -36,70 +36,70 @@ pub struct Frontend {
     patience: Duration,
 }
 
-/// What was agreed on.
+/// What both sides negotiated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Negotiated {
-    /// Virtio features.
+    /// The virtio features.
     pub features: u64,
-    /// Protocol features.
+    /// The protocol features.
     pub protocol_features: u64,
-    /// How many queue pairs the backend has, if it said.
+    /// The number of queue pairs that the backend has, if it reports one.
     pub queue_pairs: Option<u64>,
-    /// How many regions the backend takes, if it said.
+    /// The number of regions that the backend accepts, if it reports one.
     pub memory_slots: Option<u64>,
 }
 
-/// A session that cannot go on.
+/// An error that ends a session.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontendError {
-    /// The connection, or what came over it.
+    /// The connection failed, or the backend sent something that is not a valid message.
     #[error(transparent)]
     Channel(#[from] ChannelError),
-    /// The backend says no.
+    /// The backend refuses a request.
     #[error("the backend refuses {request} (it answers {answer})")]
     Refused {
-        /// What it refuses.
+        /// The refused request.
         request: Request,
-        /// Its answer: not 0.
+        /// The answer, which is not 0.
         answer: u64,
     },
-    /// The backend hangs up on a request.
+    /// The backend closed the connection after a request.
     #[error("the backend hangs up on {0}")]
     HungUp(Request),
-    /// An answer of the wrong kind.
+    /// The answer has an unexpected payload.
     #[error("the answer to {request} is {answer}")]
     BadAnswer {
         /// The request.
         request: Request,
-        /// What came.
+        /// The payload of the answer.
         answer: String,
     },
-    /// The backend lacks something that nothing works without.
+    /// The backend does not offer a protocol feature that the call requires.
     #[error("the backend does not offer {0}")]
     Lacks(&'static str),
     /// The backend has no queue pair.
     #[error("the backend offers no queue pair: it answers 0 to GET_QUEUE_NUM")]
     NoQueuePair,
-    /// The memory has more regions than the backend takes.
+    /// The memory has more regions than the backend accepts.
     #[error("the backend accepts {slots} memory regions; {needed} are needed (GET_MAX_MEM_SLOTS)")]
     TooFewSlots {
-        /// How many it takes.
+        /// The number of regions that the backend accepts.
         slots: u64,
-        /// How many there are.
+        /// The number of regions of the memory.
         needed: usize,
     },
-    /// The backend broke a vring.
+    /// The backend made a vring invalid.
     #[error("vring {index}: {source}")]
     Ring {
-        /// Which one.
+        /// The index of the vring.
         index: u32,
-        /// What is wrong with it.
+        /// What is wrong with the vring.
         source: RingError,
     },
-    /// The queues do not fit.
+    /// The queues do not fit in the memory.
     #[error("too little memory for a pair of queues of {size} descriptors and their buffers")]
     TooLittleMemory {
-        /// The size of a queue.
+        /// The number of descriptors of a queue.
         size: u16,
     },
     /// An eventfd failed.
@@ -107,21 +107,23 @@ pub enum FrontendError {
     Event(io::Error),
 }
 
-/// The virtio features that are used where they are offered, of a device of any type.
+/// The virtio features to use with a device of any type, if the backend offers them.
 const FEATURES: u64 = feature::VERSION_1 | feature::PROTOCOL_FEATURES;
-/// The same, of a network device.
+/// The virtio features to use with a network device, if the backend offers them.
 const NETWORK_FEATURES: u64 = FEATURES | feature::MRG_RXBUF;
-/// The protocol features that are used where they are offered. Not STATUS: it would have to be kept up.
+/// The protocol features to use, if the backend offers them. STATUS is missing because the frontend would have to keep
+/// the device status up to date.
 const PROTOCOL_FEATURES: u64 = protocol::MQ | protocol::REPLY_ACK | protocol::CONFIGURE_MEM_SLOTS;
 
 // === impl Frontend ===
 
 impl Frontend {
-    /// Begins a session: owner, features, protocol features. `patience` is for each answer.
+    /// Starts a session: sets the owner and negotiates features and protocol features. `patience` is the time limit
+    /// for each answer.
     ///
     /// # Errors
     ///
-    /// The backend does not answer, or offers what it cannot.
+    /// The backend does not answer, refuses a step, or hangs up.
     pub fn new(channel: Channel, patience: Duration) -> Result<Self, FrontendError> {
         let mut this = Self { channel, negotiated: Negotiated::default(), offered: 0, patience };
         this.tell(Request::SetOwner, Payload::None, &[])?;
@@ -143,29 +145,30 @@ impl Frontend {
         Ok(this)
     }
 
-    /// What was agreed on.
+    /// Returns what both sides negotiated.
     #[must_use]
     pub const fn negotiated(&self) -> &Negotiated {
         &self.negotiated
     }
 
-    /// The virtio features that the backend offers.
+    /// Returns the virtio features that the backend offers.
     #[must_use]
     pub const fn offered(&self) -> u64 {
         self.offered
     }
 
-    /// Whether the backend is a network device for sure. Of any other the memory may be shared, and no queue started.
+    /// Returns whether the backend is known to be a network device. With any other backend, memory may be shared but
+    /// no queue may be started.
     #[must_use]
     pub const fn is_network(&self) -> bool {
         device::is_network(self.offered)
     }
 
-    /// Hands the backend a memory table, in place of the one it had.
+    /// Sends the backend a memory table, which replaces the previous one.
     ///
     /// # Errors
     ///
-    /// The backend refuses it, or hangs up on it.
+    /// The backend has too few memory slots, refuses the table, or hangs up.
     pub fn set_memory(
         &mut self,
         regions: &[MemoryRegion],
@@ -178,11 +181,11 @@ impl Frontend {
         self.confirm(Request::SetMemTable)
     }
 
-    /// Hands the backend one region more. Only where CONFIGURE_MEM_SLOTS was agreed on.
+    /// Adds one region to the backend's memory. Requires CONFIGURE_MEM_SLOTS.
     ///
     /// # Errors
     ///
-    /// The backend does not have it, refuses the region, or hangs up on it.
+    /// CONFIGURE_MEM_SLOTS was not negotiated, or the backend refuses the region or hangs up.
     pub fn add_region(&mut self, region: MemoryRegion, fd: BorrowedFd<'_>) -> Result<(), FrontendError> {
         if !self.has(protocol::CONFIGURE_MEM_SLOTS) {
             return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
@@ -191,11 +194,11 @@ impl Frontend {
         self.confirm(Request::AddMemReg)
     }
 
-    /// Takes one region away from the backend.
+    /// Removes one region from the backend's memory. Requires CONFIGURE_MEM_SLOTS.
     ///
     /// # Errors
     ///
-    /// As [`Frontend::add_region`].
+    /// The same as those of [`Frontend::add_region`].
     pub fn remove_region(&mut self, region: MemoryRegion) -> Result<(), FrontendError> {
         if !self.has(protocol::CONFIGURE_MEM_SLOTS) {
             return Err(FrontendError::Lacks("CONFIGURE_MEM_SLOTS"));
@@ -206,12 +209,12 @@ impl Frontend {
 
     /// Sets up and enables both queues of a pair: vrings 0 and 1.
     ///
-    /// A backend says with GET_QUEUE_NUM how many queues it has, and a frontend stops there (vhost-user specification,
-    /// "Multiple queue support"); for network devices DPDK and QEMU count pairs.
+    /// The backend reports with GET_QUEUE_NUM how many queues it has, and a frontend must not use more (vhost-user
+    /// specification, "Multiple queue support"). For network devices, DPDK and QEMU count queue pairs.
     ///
     /// # Errors
     ///
-    /// The backend has no pair, refuses a step, or hangs up.
+    /// The backend has no queue pair, refuses a step, or hangs up.
     pub fn start(&mut self, pair: &Pair<'_>) -> Result<(), FrontendError> {
         if self.negotiated.queue_pairs == Some(0) {
             return Err(FrontendError::NoQueuePair);
@@ -233,11 +236,11 @@ impl Frontend {
         pair.queues().into_iter().try_for_each(queue::Queue::publish)
     }
 
-    /// Disables and stops both queues. Where each stopped in its available ring.
+    /// Disables and stops both queues. Returns the position in the available ring at which each stopped.
     ///
     /// # Errors
     ///
-    /// The backend does not answer.
+    /// The backend does not answer, refuses a step, or hangs up.
     pub fn stop(&mut self, pair: &Pair<'_>) -> Result<[u32; 2], FrontendError> {
         if self.negotiated.features & feature::PROTOCOL_FEATURES != 0 {
             self.enable(pair, false)?;
@@ -254,7 +257,7 @@ impl Frontend {
         Ok(bases)
     }
 
-    /// The connection.
+    /// Returns the connection.
     pub const fn channel(&mut self) -> &mut Channel {
         &mut self.channel
     }
@@ -271,7 +274,7 @@ impl Frontend {
         self.negotiated.protocol_features & bit != 0
     }
 
-    /// Sends a request without an answer, and waits for the acknowledgement where there is one.
+    /// Sends a request that otherwise has no answer, and waits for the acknowledgement if REPLY_ACK was negotiated.
     fn tell(
         &mut self,
         request: Request,
@@ -291,7 +294,7 @@ impl Frontend {
         }
     }
 
-    /// Makes sure that the backend is done with `request`.
+    /// Waits until the backend has processed `request`: without REPLY_ACK, by a second request that it must answer.
     fn confirm(&mut self, request: Request) -> Result<(), FrontendError> {
         if self.has(protocol::REPLY_ACK) {
             return Ok(());

@@ -1,10 +1,10 @@
-//! Two processes share huge pages as vhost-user does it: the conversation, both roles, and the virtqueues.
+//! Shares huge pages between two processes the way vhost-user does: the messages, both roles and the virtqueues.
 //!
-//! Synchronous, one thread, poll(2) with deadlines. Either side treats the other as hostile: whatever it sends ends in
-//! an answer of the protocol or in an error that says what was wrong, within the deadline.
+//! The code is synchronous: one thread, and poll(2) with deadlines. Each side treats the other as hostile. Whatever a
+//! peer sends leads, before the deadline, to a protocol answer or to an error that names what was wrong.
 //!
-//! Reading order: [`message`] is the wire format, [`channel`] carries it with its descriptors, [`table`] is the memory
-//! as the receiver has it.
+//! Reading order: [`message`] is the wire format, [`channel`] transports messages with their descriptors, and
+//! [`table`] is the memory as the receiver sees it.
 
 pub mod backend;
 pub mod channel;

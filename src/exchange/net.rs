@@ -1,41 +1,42 @@
-//! Frames in a virtio-net queue, at the device: the header in front of each, and frames over several buffers.
+//! Frames in a virtio-net queue, on the device's side: the header before each frame, and frames that span buffers.
 //!
 //! Source: virtio 1.1, 5.1.6 "Device Operation".
 
 use super::message::feature;
 use super::ring::{Chain, Device, RingError};
 
-/// The longest frame that is taken, bytes: what a packet of 64 KiB and its headers may have.
+/// The longest accepted frame in bytes: a packet of 64 KiB with its headers.
 pub const LONGEST_FRAME: usize = 65_550;
 /// The offset of `num_buffers` in a header of 12 bytes.
 const BUFFERS_AT: usize = 10;
-/// The header of virtio 1.0, and of earlier devices where frames may span buffers.
+/// The length of the header in virtio 1.0, and in earlier versions if frames may span buffers.
 const LONG_HEADER: usize = 12;
 const SHORT_HEADER: usize = 10;
 
-/// How frames stand in the buffers, by the features negotiated.
+/// The layout of frames in buffers. It depends on the negotiated features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
     header: usize,
     may_span: bool,
 }
 
-/// How far a queue has been worked through. `taken` and `given` count on and on.
+/// The position in a queue. `taken` and `given` wrap around at 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Chains taken from the available ring.
+    /// The number of chains taken from the available ring.
     pub taken: u16,
-    /// Chains put into the used ring.
+    /// The number of chains put into the used ring.
     pub given: u16,
-    /// Descriptors of the chains of this batch. They are all available at once, so they cannot be more than the queue has;
-    /// a driver that shares descriptors between chains could make any amount of work of them.
+    /// The number of descriptors in the chains of this batch. All of these chains are available at once, so they
+    /// cannot have more descriptors than the queue. Without this limit, a driver that uses a descriptor in several
+    /// chains could cause any amount of work.
     pub descriptors: u32,
 }
 
 // === impl Format ===
 
 impl Format {
-    /// The format that these features ask for.
+    /// Returns the layout for these features.
     #[must_use]
     pub const fn of(features: u64) -> Self {
         let may_span = features & feature::MRG_RXBUF != 0;
@@ -43,12 +44,12 @@ impl Format {
         Self { header: if is_long { LONG_HEADER } else { SHORT_HEADER }, may_span }
     }
 
-    /// Takes the next frame that the driver sends into `buffer`, and gives its chain back. The frame's length.
-    /// The chain must be there: see [`Device::waiting`].
+    /// Copies the next frame that the driver sends to `buffer`, and puts its chain into the used ring. Returns the
+    /// length of the frame. A chain must be available: see [`Device::waiting`].
     ///
     /// # Errors
     ///
-    /// The chain is not one, or has no header, or is longer than any frame.
+    /// The chain is invalid, too short for a header, or longer than any frame.
     pub fn take<'m>(
         self,
         device: &Device<'m>,
@@ -73,12 +74,12 @@ impl Format {
         Ok(length)
     }
 
-    /// Gives the driver a frame, in as many of the `waiting` chains as it takes. How many those were; 0 if they are too
-    /// few, and nothing has changed.
+    /// Copies a frame to the driver, in as many of the `waiting` chains as it needs. Returns the number of chains
+    /// used. If there are too few, it returns 0: nothing was written, and `taken` and `given` are unchanged.
     ///
     /// # Errors
     ///
-    /// A chain is not one, or too short for the frame where frames may not span several.
+    /// A chain is invalid, or it is too short for the frame and frames may not span chains.
     pub fn give<'m>(
         self,
         device: &Device<'m>,
@@ -109,7 +110,7 @@ impl Format {
         self.give_spanning(device, at, waiting, frame)
     }
 
-    /// A frame that does not fit the first chain.
+    /// Copies a frame that does not fit in the first chain.
     fn give_spanning(
         self,
         device: &Device<'_>,
@@ -150,7 +151,7 @@ impl Format {
         Ok(count)
     }
 
-    /// No offload, so many buffers.
+    /// Writes a header without offloads, for a frame in `buffers` buffers.
     fn put_header(self, chain: &Chain<'_>, buffers: u16) {
         let mut header = [0; LONG_HEADER];
         if let Some(place) = header.get_mut(BUFFERS_AT..) {
@@ -159,7 +160,7 @@ impl Format {
         chain.write(0, header.get(..self.header).unwrap_or_default());
     }
 
-    /// How long the header is, bytes.
+    /// Returns the length of the header in bytes.
     #[must_use]
     pub const fn header(self) -> usize {
         self.header
@@ -169,7 +170,8 @@ impl Format {
 // === impl Progress ===
 
 impl Progress {
-    /// Reads the chain that is `ahead` of the next one, and counts its descriptors. Its head.
+    /// Reads the chain that is `ahead` positions after the next one, and counts its descriptors. Returns its head, the
+    /// index of its first descriptor.
     fn chain<'m>(
         &mut self,
         device: &Device<'m>,

@@ -1,8 +1,9 @@
-//! The frontend of a peer under test, `check --peer`: what a workload's frontend would do with this very vswitch.
+//! The frontend for a peer under test, `check --peer`. It does what a workload's frontend would do with this vswitch.
 //!
-//! Three rules keep it from doing harm. The pages are taken and written to before they are sent, so that they are
-//! charged to this process and the peer is not killed because there is no page left. No frame is sent unless frames
-//! were requested. And a port that is in use is left alone: a vswitch gives its port to the client that connected last.
+//! Three rules keep it from doing harm. It allocates and writes the pages before it sends them, so that they are
+//! charged to this process and the peer cannot be killed for a missing page. It sends no frame unless frames were
+//! requested. It leaves a port that is in use alone, because a vswitch gives its port to the client that connected
+//! last.
 
 mod findings;
 mod process;
@@ -41,11 +42,11 @@ use process::PeerProcess;
 pub use task::PeerTask;
 use task::{FRAME_BYTES, LINGER, PATIENCE, TO_CONNECT, TO_LISTEN};
 
-/// Does the work of `task`, and tells every finding of it, each once.
+/// Runs `task` and reports each of its findings once.
 ///
 /// # Errors
 ///
-/// The reader of the output is gone. Nothing is held any more.
+/// The reader of the output is gone. All resources have been released.
 pub fn run(task: &PeerTask, listener: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let mut findings = Findings::new(task.size, output);
     let ended = session(task, listener, &mut findings);
@@ -70,11 +71,11 @@ fn session(task: &PeerTask, listener: OwnedFd, findings: &mut Findings<'_>) -> R
     converse(task, &memory, socket, findings)
 }
 
-/// Does the work of `task` over a connection, with memory that was written to before.
+/// Runs `task` over a connection, with memory that was written beforehand.
 ///
 /// # Errors
 ///
-/// As [`run`].
+/// The same as those of [`run`].
 pub fn run_over(
     task: &PeerTask,
     memory: &Memory,
@@ -86,7 +87,7 @@ pub fn run_over(
     finish(ended, findings)
 }
 
-/// Reports why a session stopped, and what it never came to.
+/// Reports why a session stopped, and the checks that it did not reach.
 fn finish(ended: Result<(), Stop>, mut findings: Findings<'_>) -> io::Result<()> {
     match ended {
         Ok(()) => {}
@@ -96,7 +97,7 @@ fn finish(ended: Result<(), Stop>, mut findings: Findings<'_>) -> io::Result<()>
     findings.close()
 }
 
-/// The vhost-user session itself.
+/// Runs the vhost-user session.
 fn converse(
     task: &PeerTask,
     memory: &Memory,
@@ -168,8 +169,8 @@ fn converse(
     Ok(())
 }
 
-/// Leaves the queues of a device of another or an unknown type alone.
-/// Starting one could end the process that serves it.
+/// Skips the checks of queues, for a device that may not be a network device. Starting its queues could end the
+/// process that serves it.
 fn only_memory(frontend: &Frontend, acknowledges: bool, findings: &mut Findings<'_>) -> Result<(), Stop> {
     let offered = frontend.offered();
     let why = format!(
@@ -185,7 +186,7 @@ fn only_memory(frontend: &Frontend, acknowledges: bool, findings: &mut Findings<
 
 // === the steps ===
 
-/// Moves this process to the cgroup that is to pay.
+/// Moves this process to the cgroup that is to be charged.
 fn join(task: &PeerTask) -> Result<(), Stop> {
     let Some(directory) = &task.cgroup else { return Ok(()) };
     let group = Group::open(Path::new(directory)).map_err(|error| error.to_string());
@@ -199,7 +200,7 @@ fn join(task: &PeerTask) -> Result<(), Stop> {
     })
 }
 
-/// Pages, mapped, taken and written to.
+/// Maps, allocates and writes the pages.
 fn memory(task: &PeerTask) -> Result<Memory, Stop> {
     let no_pages = |seen: String| {
         // HP501 checks whether pages are available at all.
@@ -222,11 +223,12 @@ fn memory(task: &PeerTask) -> Result<Memory, Stop> {
     let page_bytes = usize::try_from(task.size.bytes()).unwrap_or(usize::MAX);
     for mapping in memory.mappings() {
         match mapping.populate_all() {
-            // An older kernel: the write takes the page.
+            // The kernel has no MADV_POPULATE_WRITE: the write below allocates the page.
             Err(error) if is_not_offered(&error) => {}
             taken => taken.map_err(|error| no_pages(format!("MADV_POPULATE_WRITE: {}", named(&error))))?,
         }
-        // A place outside the memory is a bug of this program; these bytes are not compared.
+        // A write outside the memory would be a bug in hugeprobe. The bytes are not compared, so the result does not
+        // matter.
         let _ = pattern::write(&mapping.volatile(), page_bytes, task.seed);
     }
     Ok(memory)
@@ -243,7 +245,7 @@ fn is_written_to(pair: &Pair<'_>) -> Result<bool, FrontendError> {
     }
 }
 
-/// Offers frames, and looks a while longer for what comes back.
+/// Sends frames, and waits a while longer for frames that come back.
 fn frames(task: &PeerTask, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<Done, FrontendError> {
     let (seed, length, window) = (task.seed, FRAME_BYTES, u16::MAX);
     let job = |peer, frames| Job { seed, frames, length, peer, window, waiting: Waiting::Called };
@@ -259,10 +261,10 @@ fn frames(task: &PeerTask, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Resu
 
 // === helpers ===
 
-/// Stops if another client stays connected there: a session that has just ended needs some time to disappear.
+/// Fails if another client stays connected at `path`. A session that has just ended needs some time to disappear.
 fn leave_alone(path: &Path) -> Result<(), Stop> {
     let until = Instant::now() + TO_LISTEN;
-    // Not knowing is not a reason to stop: by the description of the option no workload uses the port.
+    // If the number of connections is unknown, continue: by the option's description, no workload uses the port.
     while unix_sockets::connected_at(&HostRoot::default(), path).get().is_some_and(|others| others > 0) {
         if Instant::now() >= until {
             let summary = "the port is in use by another client and was left alone";
@@ -274,7 +276,7 @@ fn leave_alone(path: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-/// No peer: a workload would find none either.
+/// Returns the result for a missing peer. It is a failure, because a workload would find no peer either.
 fn nobody(peer: &UnderTest, error: &SocketError) -> Stop {
     let expected = match peer.listen {
         true => format!("a peer that connects to {}", peer.socket),
@@ -292,7 +294,7 @@ fn nobody(peer: &UnderTest, error: &SocketError) -> Stop {
     }
 }
 
-/// What was agreed on, by the names of the specification.
+/// Returns what was negotiated, with the specification's names.
 fn in_words(agreed: &Negotiated) -> serde_json::Value {
     json!({
         "features": features(agreed.features),
@@ -302,7 +304,7 @@ fn in_words(agreed: &Negotiated) -> serde_json::Value {
     })
 }
 
-/// The same in a few words: `testpmd (MQ REPLY_ACK)`.
+/// Returns what was negotiated in a few words, such as `testpmd (MQ REPLY_ACK)`.
 fn in_short(name: &str, agreed: &Negotiated) -> String {
     match protocol_features(agreed.protocol_features).join(" ") {
         words if words.is_empty() => format!("{name} (no protocol features)"),

@@ -1,13 +1,14 @@
-//! The split virtqueue, both sides, over memory that the other side may change at any moment.
+//! Both sides of the split virtqueue, in memory that the other side may change at any time.
 //!
-//! Source: virtio 1.1, 2.6 "Split Virtqueues". Not offered, and refused if used: indirect descriptors, EVENT_IDX.
+//! Source: virtio 1.1, 2.6 "Split Virtqueues". Indirect descriptors and EVENT_IDX are not offered, and refused if
+//! used.
 //!
-//! Ordering. Each index has one writer. The writer stores it with Release after everything that it announces; the
-//! reader loads it with Acquire before it reads any of that. Before either side checks whether the other wants to be notified
-//! (`flags`), it puts a full fence between its own index and that question: store then load of two places is the one
-//! order that Release and Acquire do not give, and without it both could go to sleep.
+//! Ordering: Each index has one writer. The writer stores it with Release after everything that it announces. The
+//! reader loads it with Acquire before it reads any of that. Each side publishes its own index and then checks whether
+//! the other side wants a notification (`flags`). Release and Acquire do not order a store before a later load from
+//! another place, so there is a full fence between the two. Without it, both sides could go to sleep.
 //!
-//! Everything read from a ring is read once, into a value of our own, and checked there.
+//! Everything is read from a ring once, into a local value, and checked there.
 
 mod device;
 mod driver;
@@ -21,130 +22,131 @@ use super::table::Outside;
 pub use device::{Chain, Device};
 pub use driver::{Driver, Used};
 
-/// The most descriptors that a queue may have.
+/// The largest number of descriptors that a queue may have.
 pub const LARGEST: u16 = 32768;
-/// A descriptor's bytes.
+/// The size of a descriptor in bytes.
 pub const DESCRIPTOR_BYTES: usize = 16;
 
-/// The chain continues at `next`.
+/// Descriptor flag: the chain continues at `next`.
 const NEXT: u16 = 1;
-/// The device writes; otherwise it reads.
+/// Descriptor flag: the device writes to the buffer. Without the flag, it reads the buffer.
 const WRITE: u16 = 2;
-/// The descriptor is a table of descriptors.
+/// Descriptor flag: the buffer is a table of descriptors.
 const INDIRECT: u16 = 4;
-/// In the available ring's flags: the device need not tell. In the used ring's: the driver need not.
+/// In the flags of the available ring: the device need not notify the driver. In the flags of the used ring: the
+/// driver need not notify the device.
 const NO_NOTIFICATION: u16 = 1;
 
-/// What is wrong with a ring.
+/// An error in a ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
     /// The size is not a power of two, or too large.
     #[error("a vring of {0} descriptors: not a power of two, or more than {LARGEST}")]
     Size(u32),
-    /// A part of the ring, or a buffer, is not in memory.
+    /// A part of the ring or a buffer is not in the memory table.
     #[error(transparent)]
     Outside(#[from] Outside),
-    /// A part of the ring is not aligned as the specification asks.
+    /// A part of the ring does not have the alignment that the specification requires.
     #[error("the {part} at {address:#x} is not aligned to {alignment}")]
     Unaligned {
-        /// Which part.
+        /// The part of the ring.
         part: &'static str,
-        /// Where it is.
+        /// Its address.
         address: u64,
-        /// What it has to be aligned to, bytes.
+        /// The required alignment in bytes.
         alignment: u64,
     },
-    /// An index is ahead by more than can be outstanding.
+    /// An index advanced by more entries than can be outstanding.
     #[error("the index of the {ring} ring jumped to {to}; from {from}, at most {most} entries are possible")]
     Jumped {
         /// `available` or `used`.
         ring: &'static str,
-        /// Where it was.
+        /// The previous index.
         from: u16,
-        /// Where it is.
+        /// The new index.
         to: u16,
-        /// How far it could have come.
+        /// The most entries by which it could have advanced.
         most: u16,
     },
-    /// The available ring names a descriptor that the queue does not have.
+    /// The available ring refers to a descriptor that the queue does not have.
     #[error("the available ring names descriptor {index} of {size}")]
     NoSuchHead {
-        /// What it names.
+        /// The index of the descriptor.
         index: u16,
-        /// How many there are.
+        /// The number of descriptors.
         size: u16,
     },
     /// A chain continues at a descriptor that the queue does not have.
     #[error("descriptor {from} continues at {next} of {size}")]
     NoSuchNext {
-        /// The descriptor.
+        /// The index of the descriptor before it.
         from: u16,
-        /// What it names.
+        /// The index at which the chain continues.
         next: u16,
-        /// How many there are.
+        /// The number of descriptors.
         size: u16,
     },
-    /// A chain has more descriptors than the queue.
+    /// A chain has more descriptors than the queue, so it has a loop.
     #[error("the chain at descriptor {0} has a loop")]
     Loop(u16),
-    /// Chains that are available at once have more descriptors than there are.
+    /// The available chains have more descriptors in total than the queue.
     #[error(
         "the chains up to the one at descriptor {head} have more descriptors than the {size} of the queue"
     )]
     Shared {
-        /// Where the last of them begins.
+        /// The head of the last chain.
         head: u16,
-        /// How many descriptors there are.
+        /// The number of descriptors.
         size: u16,
     },
-    /// Something that was not offered.
+    /// A descriptor uses a feature that was not offered.
     #[error("descriptor {index} has flags {flags:#x}, which were not offered")]
     Flags {
-        /// The descriptor.
+        /// The index of the descriptor.
         index: u16,
-        /// Its flags.
+        /// The flags of the descriptor.
         flags: u16,
     },
-    /// A readable buffer follows a writable one.
+    /// A readable buffer follows a writable one in a chain.
     #[error("the chain at descriptor {0} has a readable buffer after a writable one")]
     Order(u16),
-    /// A buffer is too short for what has to be in it.
+    /// A chain has too few bytes for its content.
     #[error("the chain at descriptor {head} has {bytes} bytes, fewer than {least}")]
     TooShort {
-        /// The descriptor.
+        /// The head of the chain.
         head: u16,
-        /// What it has.
+        /// The bytes of the chain.
         bytes: u64,
-        /// What it needs.
+        /// The bytes that it needs.
         least: u64,
     },
-    /// A frame is longer than any.
+    /// A chain is longer than the longest accepted frame.
     #[error("the chain at descriptor {head} has {bytes} bytes, more than {most}")]
     TooLong {
-        /// The descriptor.
+        /// The head of the chain.
         head: u16,
-        /// What it has.
+        /// The bytes of the chain.
         bytes: u64,
-        /// The most.
+        /// The most bytes that it may have.
         most: u64,
     },
-    /// The used ring gives back what is not with the device.
+    /// The used ring returns a buffer that the device does not hold.
     #[error("the used ring returns buffer {0}, which the device did not have")]
     NeverOffered(u32),
     /// The used ring claims more bytes than the buffer has.
     #[error("the used ring claims {claimed} bytes in buffer {id} of {bytes}")]
     Overrun {
-        /// The buffer.
+        /// The id of the buffer.
         id: u32,
-        /// What is claimed.
+        /// The claimed number of bytes.
         claimed: u32,
-        /// What it has.
+        /// The length of the buffer in bytes.
         bytes: u32,
     },
-    /// The ring was in memory that the table does not have any more.
+    /// The memory table lost all of its regions while the ring runs.
     #[error("the memory table has no region while the ring runs")]
     NoMemory,
-    /// The memory of a ring is shorter than the ring. A mistake of this program's own.
+    /// The memory of a ring is shorter than the ring. This is a bug in hugeprobe.
     #[error("a ring lies outside its memory: {0}")]
     Memory(String),
 }
@@ -160,7 +162,7 @@ pub struct Parts<'m> {
     pub used: VolatileSlice<'m>,
 }
 
-/// A descriptor, read once.
+/// A descriptor as it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Descriptor {
     address: u64,
@@ -169,23 +171,23 @@ struct Descriptor {
     next: u16,
 }
 
-/// The bytes of the available ring of so many descriptors, without the event index.
+/// Returns the size in bytes of an available ring for `size` descriptors, without the event index.
 #[must_use]
 pub const fn available_bytes(size: u16) -> usize {
     4 + 2 * size as usize
 }
 
-/// The bytes of the used ring of so many descriptors, without the event index.
+/// Returns the size in bytes of a used ring for `size` descriptors, without the event index.
 #[must_use]
 pub const fn used_bytes(size: u16) -> usize {
     4 + 8 * size as usize
 }
 
-/// The size of a vring as SET_VRING_NUM gives it.
+/// Checks the size of a vring in SET_VRING_NUM and returns it.
 ///
 /// # Errors
 ///
-/// It is not a power of two, or more than [`LARGEST`].
+/// The size is not a power of two, or it is larger than [`LARGEST`].
 pub fn checked_size(num: u32) -> Result<u16, RingError> {
     u16::try_from(num)
         .ok()
@@ -232,40 +234,41 @@ impl<'m> Parts<'m> {
         Ok(())
     }
 
-    /// Entry `slot` of the available ring; a slot counts on and on, as indices do.
+    /// Returns entry `slot` of the available ring. A slot wraps around at 16 bits, as indices do.
     fn available_entry(&self, size: u16, slot: u16) -> Result<vm_memory::VolatileRef<'_, u16>, RingError> {
         self.available.get_ref(4 + 2 * usize::from(place(size, slot))).map_err(memory)
     }
 
-    /// Entry `slot` of the used ring: the id in the low half, the length in the high one.
+    /// Returns entry `slot` of the used ring. The id is in the low half, the length in the high half.
     fn used_entry(&self, size: u16, slot: u16) -> Result<vm_memory::VolatileRef<'_, u64>, RingError> {
         self.used.get_ref(4 + 8 * usize::from(place(size, slot))).map_err(memory)
     }
 }
 
-/// Where in a ring a slot is: `slot % size`, of a size that is a power of two, without the division.
+/// Returns the place of a slot in a ring, `slot % size`. The size is a power of two, so no division is needed.
 const fn place(size: u16, slot: u16) -> u16 {
     slot & size.wrapping_sub(1)
 }
 
-/// The flags of an available or used ring.
+/// Returns the flags of an available or used ring.
 fn flags<'a>(ring: &'a VolatileSlice<'_>) -> Result<&'a AtomicU16, RingError> {
     ring.get_atomic_ref(0).map_err(memory)
 }
 
-/// The index of an available or used ring.
+/// Returns the index of an available or used ring.
 fn index<'a>(ring: &'a VolatileSlice<'_>) -> Result<&'a AtomicU16, RingError> {
     ring.get_atomic_ref(2).map_err(memory)
 }
 
-/// Asks or lets the other side be quiet. When it may speak again, look once more whether something came meanwhile.
+/// Asks the other side to suppress notifications, or to send them again. After the latter, the caller must check the
+/// ring once more, because the other side may have published something before it saw the change.
 fn suppress_notifications(ring: &VolatileSlice<'_>, quiet: bool) -> Result<(), RingError> {
     flags(ring)?.store(if quiet { NO_NOTIFICATION.to_le() } else { 0 }, Ordering::Relaxed);
     fence(Ordering::SeqCst);
     Ok(())
 }
 
-/// Whether the other side wants to be notified of what was just published.
+/// Returns whether the other side wants a notification about what was just published.
 fn wants_notification(its_ring: &VolatileSlice<'_>) -> Result<bool, RingError> {
     fence(Ordering::SeqCst);
     Ok(u16::from_le(flags(its_ring)?.load(Ordering::Relaxed)) & NO_NOTIFICATION == 0)

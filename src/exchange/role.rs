@@ -1,12 +1,13 @@
-//! The two workers of a session: HP6xx.
+//! The two workers of a session (HP6xx): the frontend and the backend.
 //!
-//! They agree on nothing beforehand but the task, and talk to each other in vhost-user alone: the answer to a memory
-//! table is the sign that the other side has done its part with the memory. Each reports every check of the session as
-//! it saw it; `domain::sharing` holds the two against each other.
+//! Both receive the same task, and then communicate only through vhost-user. The answer to a memory table shows that the
+//! other side is done with the memory. Each worker reports every check of the session as it observed it, and
+//! `domain::sharing` compares the two reports.
 //!
-//! Order of a session. The table has one region: the first side takes the pages and writes, the other reads and writes
-//! its bytes. Then frames; then a table of two regions while the rings run, and frames again; then rings again, with
-//! buffers in both regions.
+//! A session has this order. The first table has one region. The side that touches the pages first allocates them and
+//! writes its bytes; the other side reads these and writes its own. Frames follow. Then comes a table of two regions
+//! while the rings run, and frames again. Last, the rings are set up again with buffers in both regions, for more
+//! frames.
 
 mod backend;
 mod frontend;
@@ -30,31 +31,31 @@ use crate::linux::hugefile::FileSource;
 
 use recorder::Recorder;
 
-/// What one worker is to do. Travels to it as JSON.
+/// The task of one worker, passed to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionTask {
-    /// [`Role::Frontend`] or [`Role::Backend`], of a session.
+    /// [`Role::Frontend`] or [`Role::Backend`] of a session.
     pub role: Role,
     /// The page size.
     pub size: PageSize,
-    /// How many pages are shared: one at least. From two on, two files.
+    /// The number of pages to share, at least 1. With 2 or more, they are in two files.
     pub pages: u64,
-    /// Where the frontend takes them from.
+    /// Where the frontend's pages come from.
     pub memory: Source,
-    /// Seed of all that is written and sent: the same for both workers.
+    /// The seed of everything that is written and sent. Both workers have the same one.
     pub seed: u64,
-    /// Frames of each of the three runs.
+    /// The number of frames in each of the three runs.
     pub frames: u64,
     /// The cgroups that frontend and backend join before they do anything.
     #[serde(default)]
     pub cgroups: Cgroups,
-    /// Whether it may take as long as it likes: a person may wait between two steps of `walk`.
+    /// Whether the session has no deadline, because a user may pause between two steps of `walk`.
     #[serde(default)]
     pub no_deadline: bool,
 }
 
-/// Directories of cgroups; `None` for where the process is started.
+/// The directories of the cgroups. `None` leaves a process in the cgroup in which it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cgroups {
@@ -64,28 +65,28 @@ pub struct Cgroups {
     pub backend: Option<String>,
 }
 
-/// Where the frontend takes its pages from.
+/// Where the frontend's pages come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A memfd.
     Memfd,
-    /// A hugetlbfs that is attached nowhere.
+    /// A hugetlbfs that is not attached to a path.
     Unattached,
     /// A directory of a mounted hugetlbfs.
     Directory(String),
 }
 
-/// The time of a phase that is kept for a worker to report that its deadline passed.
+/// How long before the end of its phase a worker gives up, so that it can report that its deadline passed.
 const MARGIN: Duration = Duration::from_secs(1);
-/// What a session without a deadline gets.
+/// The time for a session without a deadline.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Does the work of `task` over `socket` and tells every finding of its session, each once.
+/// Runs `task` over `socket` and reports each finding of its session once.
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone, or the task is none. Nothing is held any more.
+/// The reader of `output` is gone, or the task's role is not a role of a session. All resources have been released.
 pub fn run(task: &SessionTask, socket: OwnedFd, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let (Role::Frontend(session) | Role::Backend(session)) = task.role else {
         let why = format!("{} is not a role of a session", task.role);
@@ -104,7 +105,8 @@ pub fn run(task: &SessionTask, socket: OwnedFd, output: &mut dyn WorkerOutput) -
 // === impl SessionTask ===
 
 impl SessionTask {
-    /// When everything has to be over: a moment before the phase is, so that a worker whose time is up still says so.
+    /// Returns the deadline. It is shortly before the end of the phase, so that a worker that runs out of time can
+    /// report it.
     fn deadline(&self) -> Instant {
         let now = Instant::now();
         let time = match self.no_deadline {
@@ -114,12 +116,12 @@ impl SessionTask {
         now.checked_add(time).unwrap_or(now)
     }
 
-    /// Seeds of what the frontend and the backend write to memory.
+    /// Returns the seeds of what the frontend and the backend write to memory.
     const fn seeds(&self) -> (u64, u64) {
         (self.seed, !self.seed)
     }
 
-    /// The directory of the cgroup that this role joins.
+    /// Returns the directory of the cgroup that this role joins.
     fn own_cgroup(&self) -> Option<&str> {
         match self.role {
             Role::Frontend(_) => self.cgroups.frontend.as_deref(),
@@ -131,7 +133,7 @@ impl SessionTask {
         usize::try_from(self.size.bytes()).unwrap_or(usize::MAX)
     }
 
-    /// Pages that a mount with `min_size=` may have reserved beforehand.
+    /// Returns the number of pages that a mount with `min_size=` may have reserved in advance.
     const fn held_by_mount(&self) -> u64 {
         match self.memory {
             Source::Directory(_) => self.pages,
@@ -139,7 +141,8 @@ impl SessionTask {
         }
     }
 
-    /// The files that the frontend makes: pages, and regions of each. Two regions in all.
+    /// Returns the files that the frontend creates, each as the number of its pages and of its regions. There are two
+    /// regions in total, or one in the negative controls.
     fn files(&self, session: Session) -> Vec<(u64, u64)> {
         match (session, self.pages) {
             (Session::Private | Session::Small, _) => vec![(1, 1)],

@@ -1,4 +1,4 @@
-//! Where the two roles meet: either may listen, either may connect.
+//! Connects the two roles over a UNIX socket. Either role may listen, and the other connects.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,58 +14,58 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect as c
 use super::channel::wait;
 use crate::linux::errno::named;
 
-/// A listening socket; its path is removed when it is dropped.
+/// A listening socket. Dropping it removes its path.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
     path: PathBuf,
-    /// Device and inode of the path: only what was made here is removed.
+    /// The device and inode of the path. Only the socket that was created here is removed.
     made: (u64, u64),
 }
 
-/// A meeting that did not come about.
+/// An error that prevents a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// No process listened before the deadline.
     #[error("cannot connect to {} within {waited:.1?}: {}", path.display(), named(.source))]
     Connect {
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// How long was tried.
+        /// How long this side tried.
         waited: Duration,
-        /// The last answer.
+        /// The last error.
         source: io::Error,
     },
     /// No peer connected before the deadline.
     #[error("no peer connected to {} within {waited:.1?}", path.display())]
     Nobody {
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// How long was waited.
+        /// How long this side waited.
         waited: Duration,
     },
-    /// Another process listens there.
+    /// Another process listens on the path.
     #[error("another process listens on {}", .0.display())]
     InUse(PathBuf),
-    /// What is there is no socket, and is left alone.
+    /// The path exists and is not a socket. It is left alone.
     #[error("{} exists and is not a socket", .0.display())]
     NoSocket(PathBuf),
-    /// A system call was refused.
+    /// A system call failed.
     #[error("{call} {}: {}", path.display(), named(.source))]
     Refused {
-        /// The call.
+        /// The system call.
         call: &'static str,
-        /// Where.
+        /// The path of the socket.
         path: PathBuf,
-        /// The answer.
+        /// The error that it returned.
         source: io::Error,
     },
 }
 
-/// Between two tries to connect.
+/// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Connects, and retries until the deadline while no process listens there.
+/// Connects to a socket. Retries until the deadline while no process listens there.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ pub fn connect(path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
     loop {
         match try_connect(path) {
             Ok(socket) => return Ok(socket),
-            // EAGAIN: it listens, and its queue is full.
+            // EAGAIN: a process listens, and its queue of connections is full.
             Err(Errno::ENOENT | Errno::ECONNREFUSED | Errno::EAGAIN | Errno::EINTR)
                 if Instant::now() < deadline =>
             {
@@ -99,11 +99,11 @@ fn try_connect(path: &Path) -> Result<OwnedFd, Errno> {
 // === impl Listener ===
 
 impl Listener {
-    /// Listens on a path. The socket of a killed process is replaced, one on which a process listens is not.
+    /// Listens on a path. Replaces the socket of a killed process, but not one on which a process listens.
     ///
     /// # Errors
     ///
-    /// The path is in use, or cannot be used.
+    /// The path is in use, or it cannot be used.
     pub fn new(path: &Path) -> Result<Self, SocketError> {
         let refused = |call| move |source| SocketError::Refused { call, path: path.to_owned(), source };
         let socket = match UnixListener::bind(path) {
@@ -119,30 +119,30 @@ impl Listener {
         Ok(Self { socket, path: path.to_owned(), made: (stat.dev(), stat.ino()) })
     }
 
-    /// The first to connect.
+    /// Waits for the first peer to connect.
     ///
     /// # Errors
     ///
-    /// No peer did before the deadline.
+    /// No peer connected before the deadline, or a system call failed.
     pub fn accept(&self, deadline: Instant) -> Result<OwnedFd, SocketError> {
         accept(&self.socket, &self.path, deadline)
     }
 
-    /// The socket once more, for another process to accept on: this one still removes the path.
+    /// Duplicates the socket for another process to accept on. This listener still removes the path.
     ///
     /// # Errors
     ///
-    /// dup(2).
+    /// dup(2) failed.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.socket.as_fd().try_clone_to_owned()
     }
 }
 
-/// The first to connect to a socket that listens, does not block, and was made at `path`.
+/// Waits for the first peer to connect to a non-blocking listening socket that was created at `path`.
 ///
 /// # Errors
 ///
-/// No peer did before the deadline.
+/// No peer connected before the deadline, or a system call failed.
 pub fn accept(socket: &UnixListener, path: &Path, deadline: Instant) -> Result<OwnedFd, SocketError> {
     let began = Instant::now();
     let refused = |call, source| SocketError::Refused { call, path: path.to_owned(), source };
@@ -150,7 +150,7 @@ pub fn accept(socket: &UnixListener, path: &Path, deadline: Instant) -> Result<O
         match socket.accept() {
             Ok((stream, _)) => return Ok(stream.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // The peer has gone again.
+            // The peer closed the connection before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(refused("accept", error)),
@@ -186,11 +186,11 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     }
 }
 
-/// A connected pair, one end for each role.
+/// Creates a connected pair of sockets, one end for each role.
 ///
 /// # Errors
 ///
-/// socketpair(2).
+/// socketpair(2) failed.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (left, right) = UnixStream::pair()?;
     Ok((left.into(), right.into()))
@@ -233,7 +233,7 @@ mod tests {
     fn a_socket_left_behind_is_replaced_and_a_live_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
-        // As after kill -9: std removes nothing.
+        // std does not remove the path, so the socket is left behind as after kill -9.
         drop(UnixListener::bind(&path).unwrap());
         assert!(matches!(connect(&path, soon()), Err(SocketError::Connect { .. })));
         let live = Listener::new(&path).unwrap();

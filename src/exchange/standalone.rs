@@ -1,7 +1,7 @@
-//! A role that runs alone: against the other role in another container, or against a real peer.
+//! A role that runs alone, with the other role in another container or with a real peer.
 //!
-//! Nothing is known of the peer but what it says. What happens is said as it happens, see [`SessionEvent`]; the last line says
-//! how it ended.
+//! A role knows of its peer only what the peer sends. It reports events as they happen, see [`SessionEvent`]. The last
+//! event says how the session ended.
 
 mod backend;
 mod frontend;
@@ -23,55 +23,55 @@ use crate::domain::size::PageSize;
 use crate::domain::standalone::{Looked, Placed, Region, SessionEvent};
 use crate::linux::numa_maps;
 
-/// What one worker is to do. Travels to it as JSON.
+/// The task of one worker, passed to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum StandaloneTask {
-    /// To own the memory.
+    /// Run the frontend.
     Frontend(FrontendTask),
-    /// As the backend.
+    /// Run the backend.
     Backend(BackendTask),
 }
 
-/// The side that owns the memory.
+/// The task of the frontend, which owns the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrontendTask {
     /// The page size.
     pub size: PageSize,
-    /// How many pages are shared: one at least. From two on, two files.
+    /// The number of pages to share, at least 1. With 2 or more, they are in two files.
     pub pages: u64,
-    /// Where they come from.
+    /// Where the pages come from.
     pub memory: Source,
-    /// Frames to send, or to wait for.
+    /// The number of frames to send or to wait for.
     pub frames: u64,
-    /// The length of a frame, bytes.
+    /// The length of a frame in bytes.
     pub frame_bytes: usize,
     /// What the backend does with frames.
     pub peer: BackendMode,
-    /// How many frames may be under way at once.
+    /// The most frames in flight at once.
     pub window: u16,
-    /// How it waits for the backend.
+    /// How to wait for the backend.
     pub wait: Wait,
-    /// How long everything may take, milliseconds; `None`: for ever.
+    /// How long the session may take in milliseconds, or `None` for no limit.
     pub millis: Option<u64>,
 }
 
-/// The side that is handed the memory.
+/// The task of the backend, which receives the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendTask {
-    /// What is done with frames.
+    /// What to do with frames.
     pub mode: BackendMode,
-    /// The page size to insist on; any huge page if `None`.
+    /// The required page size, or `None` for huge pages of any size.
     pub size: Option<PageSize>,
-    /// When it has done enough; `None`: when the frontend hangs up.
+    /// The number of frames after which the session ends, or `None` to serve until the frontend closes the connection.
     pub frames: Option<u64>,
-    /// The length of a frame that is made here, bytes.
+    /// The length in bytes of the frames that the backend generates.
     pub frame_bytes: usize,
-    /// How it waits for the frontend.
+    /// How to wait for the frontend.
     pub wait: Wait,
-    /// How long everything may take, milliseconds; `None`: for ever.
+    /// How long the session may take in milliseconds, or `None` for no limit.
     pub millis: Option<u64>,
 }
 
@@ -79,43 +79,44 @@ pub struct BackendTask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendMode {
-    /// Sends each back.
+    /// Sends each frame back.
     Echo,
-    /// Takes them.
+    /// Receives frames and sends none.
     Sink,
-    /// Makes them.
+    /// Generates and sends frames.
     Source,
-    /// Makes them, and has each sent back by the frontend.
+    /// Generates and sends frames, and expects the frontend to send each one back.
     Bounce,
 }
 
-/// How a role waits for the other.
+/// How a role waits for its peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wait {
-    /// Looks for a moment, then sleeps until it is notified.
+    /// Polls for a moment, then sleeps until it is notified.
     #[default]
     Both,
-    /// Looks over and over.
+    /// Polls all the time.
     Poll,
-    /// Sleeps until it is notified.
+    /// Sleeps until it is notified, without polling first.
     Sleep,
 }
 
-/// To whom a role speaks.
+/// The function to which a role reports its events.
 pub type Say<'a> = &'a mut dyn FnMut(&SessionEvent) -> io::Result<()>;
 
-/// Longer than any session; an [`Instant`] has no value for "never".
+/// Longer than any session. It is needed because [`Instant`] has no value for "never".
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Of the frames of a role that runs alone: either side knows the other's, as there is nobody to tell it.
+/// The seed of all frames of a standalone role. It is a constant, because vhost-user has no message to agree on a
+/// seed.
 const SEED: u64 = 0x6875_6765_7072_6f62;
 
-/// Does the work of `task` over `socket`. [`SessionEvent::Ended`] is the last that is said.
+/// Runs `task` over `socket`. The last event reported is [`SessionEvent::Ended`].
 ///
 /// # Errors
 ///
-/// The reader of the output is gone. Nothing is held any more.
+/// The reader of the output is gone. All resources have been released.
 pub fn run(task: &StandaloneTask, socket: OwnedFd, say: Say<'_>) -> io::Result<()> {
     let channel = Channel::new(socket);
     let end = match task {
@@ -130,9 +131,9 @@ pub fn run(task: &StandaloneTask, socket: OwnedFd, say: Say<'_>) -> io::Result<(
     say(&SessionEvent::Ended { outcome, text })
 }
 
-/// Why a role did not come to a good end.
+/// The reason why a role did not succeed.
 enum Stop {
-    /// `fail` or `unknown`, and a sentence.
+    /// The outcome, which is `fail` or `unknown`, and a sentence about it.
     Because(Outcome, String),
     /// The reader of the output is gone.
     Gone(io::Error),
@@ -156,7 +157,7 @@ fn unknown(text: impl ToString) -> Stop {
     Stop::Because(Outcome::Unknown, text.to_string())
 }
 
-/// When the time is up; far away if it never is.
+/// Returns the deadline. Without a time limit it is far in the future.
 fn deadline(millis: Option<u64>) -> Instant {
     let now = Instant::now();
     let left = millis.map_or(FOR_EVER, |millis| Duration::from_millis(millis).min(FOR_EVER));
@@ -173,7 +174,7 @@ fn region(table: u64, index: usize, bytes: u64, guest: u64, facts: &FileFacts) -
     Region { table, index, bytes, page_bytes, is_hugetlbfs, guest, inode }
 }
 
-/// Where the pages of the mapping at `address` are.
+/// Returns the NUMA nodes of the pages in the mapping at `address`.
 fn placed(index: usize, address: u64) -> Placed {
     match numa_maps::nodes_of_mapping_at(address) {
         Reading::Known(nodes) => Placed { index, nodes, unknown: None },
@@ -181,7 +182,7 @@ fn placed(index: usize, address: u64) -> Placed {
     }
 }
 
-/// The features of [`feature`] that are set; what has no name here, as a number.
+/// Returns the names of the features of [`feature`] that are set. Bits without a name here become one number.
 pub(super) fn features(bits: u64) -> Vec<String> {
     named(
         bits,
@@ -194,7 +195,7 @@ pub(super) fn features(bits: u64) -> Vec<String> {
     )
 }
 
-/// The features of [`protocol`] that are set, likewise.
+/// Returns the names of the features of [`protocol`] that are set, in the same form as [`features`].
 pub(super) fn protocol_features(bits: u64) -> Vec<String> {
     named(
         bits,

@@ -1,8 +1,10 @@
-//! The frontend's memory as the backend has it: the table of SET_MEM_TABLE, checked, mapped, and addresses translated.
+//! The frontend's memory at the backend: the memory table of SET_MEM_TABLE, checked and mapped, and its addresses
+//! translated.
 //!
-//! Everything in a table comes from a stranger. A region is mapped only if its file is one, has the pages asked for and
-//! reaches as far as the region says; an address is translated only if all of it lies in regions. The one thing that
-//! cannot be known beforehand is whether the file stays as long as it is: see docs/internals/adr/0004-a-peer-that-truncates.md.
+//! Everything in a memory table is untrusted. A region is mapped only if its descriptor is a regular file that has the
+//! required pages and is long enough for the region. An address is translated only if all of its bytes lie in regions.
+//! One thing cannot be checked in advance: whether the file keeps its length. See
+//! docs/internals/adr/0004-a-peer-that-truncates.md.
 
 mod file;
 
@@ -20,120 +22,120 @@ use crate::linux::map::{Fill, Mapping, Sharing};
 
 pub use file::{FileFacts, Pages};
 
-/// The regions of a peer's memory, mapped.
+/// The mapped regions of a peer's memory.
 #[derive(Debug, Default)]
 pub struct Table {
     regions: Vec<Region>,
 }
 
-/// One region, mapped.
+/// A mapped region.
 #[derive(Debug)]
 pub struct Region {
     given: MemoryRegion,
     facts: FileFacts,
     file: OwnedFd,
     mapping: Mapping,
-    /// Where in the mapping the region begins: a mapping begins at a whole page.
+    /// The offset of the region in the mapping. A mapping begins at a whole page.
     lead: usize,
     bytes: usize,
 }
 
-/// A table that is refused. Regions are counted from 0.
+/// An error that refuses a memory table. Regions are counted from 0.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// Each region has its own descriptor.
+    /// The number of descriptors differs from the number of regions.
     #[error("{regions} regions with {fds} descriptors")]
     FdCount {
-        /// How many regions.
+        /// The number of regions.
         regions: usize,
-        /// How many descriptors.
+        /// The number of descriptors.
         fds: usize,
     },
-    /// More regions than there may be.
+    /// The table has more than [`REGIONS_LIMIT`] regions.
     #[error("more than {REGIONS_LIMIT} regions")]
     TooMany,
-    /// A region of no bytes.
+    /// A region has no bytes.
     #[error("region {0} is empty")]
     Empty(usize),
-    /// A number of a region is not a multiple of 4 KiB.
+    /// An address, offset or length of a region is not a multiple of 4 KiB.
     #[error("region {index}: its {what} {number:#x} is not a multiple of 4096")]
     Unaligned {
-        /// Which region.
+        /// The region.
         index: usize,
-        /// What of it.
+        /// The name of the field.
         what: &'static str,
-        /// That number.
+        /// The value of the field.
         number: u64,
     },
-    /// A region goes beyond the end of an address space.
+    /// A region extends beyond the end of an address space.
     #[error("region {index}: its {what} {number:#x} and its {bytes:#x} bytes exceed 64 bits")]
     Wraps {
-        /// Which region.
+        /// The region.
         index: usize,
-        /// What of it.
+        /// The name of the field.
         what: &'static str,
-        /// That number.
+        /// The value of the field.
         number: u64,
-        /// Its length.
+        /// The length of the region in bytes.
         bytes: u64,
     },
     /// Two regions share addresses.
     #[error("regions {first} and {second} overlap in {space} addresses")]
     Overlap {
-        /// The one.
+        /// The first region.
         first: usize,
-        /// The other.
+        /// The second region.
         second: usize,
         /// `guest` or `user`.
         space: &'static str,
     },
-    /// The descriptor is a socket, an eventfd, a directory…
+    /// The descriptor is not a regular file, but for example a socket, an eventfd or a directory.
     #[error("region {0}: its descriptor is not a regular file")]
     NotAFile(usize),
     /// The file has ordinary pages.
     #[error("region {index}: its file is not on hugetlbfs, its pages are of {page_bytes} bytes")]
     NotHuge {
-        /// Which region.
+        /// The region.
         index: usize,
-        /// `f_bsize`.
+        /// `f_bsize` of the file.
         page_bytes: u64,
     },
     /// The file has huge pages of another size.
     #[error("region {index}: its file has pages of {found} instead of {wanted}")]
     OtherSize {
-        /// Which region.
+        /// The region.
         index: usize,
-        /// What it has.
+        /// The page size of the file.
         found: String,
-        /// The end of the region.
+        /// The required page size.
         wanted: PageSize,
     },
     /// The file ends before the region does.
     #[error("region {index}: it ends at {end:#x} of its file, which has {bytes:#x} bytes")]
     PastEnd {
-        /// Which region.
+        /// The region.
         index: usize,
-        /// Where in the file it ends.
+        /// The end of the region in the file.
         end: u64,
-        /// How long the file is.
+        /// The length of the file in bytes.
         bytes: u64,
     },
-    /// A system call was refused.
+    /// A system call failed.
     #[error("region {index}: {call}: {}", named(.source))]
     Refused {
-        /// Which region.
+        /// The region.
         index: usize,
-        /// The call.
+        /// The system call.
         call: &'static str,
-        /// The answer.
+        /// The error that it returned.
         source: io::Error,
     },
-    /// REM_MEM_REG of a region that is not in the table.
+    /// REM_MEM_REG names a region that is not in the table.
     #[error("no region with guest address {:#x}, user address {:#x} and {:#x} bytes", .0.guest, .0.user, .0.bytes)]
     NotThere(MemoryRegion),
 }
 
-/// An address that is not in the table.
+/// An address that is not in the memory table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{bytes} bytes at {space} address {address:#x} are not within the regions")]
 pub struct Outside {
@@ -141,17 +143,17 @@ pub struct Outside {
     pub space: &'static str,
     /// The address.
     pub address: u64,
-    /// How many bytes from there on were wanted.
+    /// The number of bytes requested from there.
     pub bytes: u64,
 }
 
-/// What guests are made of: QEMU aligns regions to the page size of the target, which is at least this.
+/// The unit of a guest's memory in bytes. QEMU aligns regions to the page size of the target, which is at least this.
 const SMALL_PAGE: u64 = 4096;
 
 // === impl Table ===
 
 impl Table {
-    /// Checks and maps a table. Nothing stays mapped, and no descriptor open, if any region is refused.
+    /// Checks and maps a memory table. If any region is refused, nothing stays mapped and no descriptor stays open.
     ///
     /// # Errors
     ///
@@ -170,11 +172,11 @@ impl Table {
         Ok(Self { regions })
     }
 
-    /// Adds a region: ADD_MEM_REG.
+    /// Adds a region, as ADD_MEM_REG requests.
     ///
     /// # Errors
     ///
-    /// See [`TableError`]; the table is as before.
+    /// See [`TableError`]. The table is unchanged then.
     pub fn add(&mut self, given: MemoryRegion, fds: Vec<OwnedFd>, pages: Pages) -> Result<(), TableError> {
         let mut all: Vec<_> = self.regions.iter().map(|region| region.given).collect();
         all.push(given);
@@ -186,11 +188,11 @@ impl Table {
         Ok(())
     }
 
-    /// Takes a region away: REM_MEM_REG. Its offset is ignored, as the specification says.
+    /// Removes a region, as REM_MEM_REG requests. The region's offset is ignored, as the specification says.
     ///
     /// # Errors
     ///
-    /// It is not there.
+    /// The region is not in the table.
     pub fn remove(&mut self, given: &MemoryRegion) -> Result<(), TableError> {
         let same = |region: &Region| {
             let its = region.given;
@@ -201,17 +203,18 @@ impl Table {
         Ok(())
     }
 
-    /// The regions, in the order given.
+    /// Returns the regions, in the order in which they were received.
     #[must_use]
     pub fn regions(&self) -> &[Region] {
         &self.regions
     }
 
-    /// The memory at a user address: the parts of a vring, which lie in one region each.
+    /// Returns the memory at a user address. User addresses refer to the parts of a vring, each of which lies in one
+    /// region.
     ///
     /// # Errors
     ///
-    /// Not all of it is within one region.
+    /// The bytes do not all lie in one region.
     pub fn user(&self, address: u64, bytes: usize) -> Result<VolatileSlice<'_>, Outside> {
         let outside = || Outside { space: "user", address, bytes: bytes as u64 };
         self.regions
@@ -221,11 +224,11 @@ impl Table {
             .ok_or_else(outside)
     }
 
-    /// The memory at a guest address, as far as one region has it: a buffer may go on in the next.
+    /// Returns the memory at a guest address, up to the end of its region. A buffer may continue in the next region.
     ///
     /// # Errors
     ///
-    /// Its beginning is in no region.
+    /// The address is in no region.
     pub fn guest(&self, address: u64, bytes: usize) -> Result<VolatileSlice<'_>, Outside> {
         self.regions
             .iter()
@@ -233,11 +236,11 @@ impl Table {
             .ok_or(Outside { space: "guest", address, bytes: bytes as u64 })
     }
 
-    /// Checks whether every file still covers its region. It may shrink a moment later.
+    /// Checks whether every file is still long enough for its region. A file may shrink right after the check.
     ///
     /// # Errors
     ///
-    /// A file has become shorter: touching the region would end in SIGBUS.
+    /// A file has become shorter: an access to the region would raise SIGBUS.
     pub fn check_files(&self) -> Result<(), TableError> {
         for (index, region) in self.regions.iter().enumerate().filter(|(_, region)| !region.facts.is_sealed) {
             let bytes = fstat(&region.file).map_err(refused(index, "fstat"))?.st_size.cast_unsigned();
@@ -257,7 +260,7 @@ impl Region {
         let facts = FileFacts::of(&file).map_err(|(call, errno)| refused(index, call)(errno))?;
         let facts = facts.ok_or(TableError::NotAFile(index))?;
         let unit = pages.unit(index, &facts)?;
-        // Not beyond 64 bits: `check_addresses` has looked.
+        // The sum does not exceed 64 bits: `check_addresses` has checked it.
         let end = given.offset.saturating_add(given.bytes);
         if end > facts.bytes {
             return Err(TableError::PastEnd { index, end, bytes: facts.bytes });
@@ -268,38 +271,38 @@ impl Region {
         let len = HugeLen::new(unit, (lead + given.bytes).div_ceil(unit.bytes())).ok_or_else(too_long)?;
         let mapping = Mapping::file(file.as_fd(), len, first_page, Sharing::Shared, Fill::OnTouch)
             .map_err(|source| TableError::Refused { index, call: "mmap", source })?;
-        // Advice only: a kernel without it makes a larger core dump.
+        // Ignore an error: without this advice, a core dump is only larger.
         let _ = mapping.keep_out_of_dumps();
         let lead = usize::try_from(lead).map_err(|_| too_long())?;
         let bytes = usize::try_from(given.bytes).map_err(|_| too_long())?;
         Ok(Self { given, facts, file, mapping, lead, bytes })
     }
 
-    /// As the peer described it.
+    /// Returns the region as the peer described it.
     #[must_use]
     pub const fn given(&self) -> &MemoryRegion {
         &self.given
     }
 
-    /// What the kernel says about its file.
+    /// Returns what the kernel reports about the region's file.
     #[must_use]
     pub const fn facts(&self) -> &FileFacts {
         &self.facts
     }
 
-    /// Its mapping: whole pages, of which the region may be a part.
+    /// Returns the mapping. It consists of whole pages, and the region may be a part of it.
     #[must_use]
     pub const fn mapping(&self) -> &Mapping {
         &self.mapping
     }
 
-    /// Its memory.
+    /// Returns the memory of the region.
     #[must_use]
     pub fn volatile(&self) -> Option<VolatileSlice<'_>> {
         self.part(0, self.bytes)
     }
 
-    /// At most `bytes` from `at` on; `None` if not even the first is within the region.
+    /// Returns at most `bytes` bytes from offset `at` of the region, or `None` if the offset is outside the region.
     fn part(&self, at: u64, bytes: usize) -> Option<VolatileSlice<'_>> {
         let at = usize::try_from(at).ok()?;
         let left = self.bytes.checked_sub(at).filter(|left| *left > 0)?;

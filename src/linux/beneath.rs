@@ -1,8 +1,8 @@
-//! Opens what lies below a directory, and follows no symbolic link on the way.
+//! Opens files below a directory without following a symbolic link in any component of the path.
 //!
-//! A process with more rights than the owner of a directory must not be redirected: a user who may write there can swap a
-//! directory for a link at any moment. openat2(2) does the same with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, and is not
-//! available before Linux 5.6, nor where an older seccomp profile answers EPERM to it.
+//! A process with more privileges than the owner of a directory must not be redirected: a user who may write to the
+//! directory can replace a subdirectory by a symbolic link at any moment. openat2(2) with RESOLVE_BENEATH and
+//! RESOLVE_NO_SYMLINKS would do the same, but it needs Linux 5.6, and older seccomp profiles make it fail with EPERM.
 
 use std::fs::File;
 use std::io;
@@ -17,11 +17,12 @@ use nix::sys::stat::Mode;
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
 const ALWAYS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
 
-/// Opens `path` below `directory`, component by component; the directory itself for an empty path.
+/// Opens `path` below `directory`, one component at a time. An empty path opens the directory itself.
 ///
 /// # Errors
 ///
-/// openat(2): ELOOP or ENOTDIR for a symbolic link. EXDEV for a path with `..`, which could lead out.
+/// The errors of openat(2): ELOOP or ENOTDIR for a symbolic link. EXDEV for a path with `..`, which could lead out of
+/// `directory`.
 pub fn open_beneath(directory: impl AsFd, path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
     let mut names = Vec::new();
     for component in path.components() {
@@ -41,12 +42,14 @@ pub fn open_beneath(directory: impl AsFd, path: &Path, flags: OFlag) -> io::Resu
     Ok(openat(&above, *last, flags | ALWAYS, Mode::empty())?)
 }
 
-/// Opens for reading what `file`, opened with O_PATH, is, whatever has its name by now. Look first at what it is: opening
-/// a device or a pipe does something.
+/// Reopens for reading a file that was opened with O_PATH.
+///
+/// This opens the same file even if its name now belongs to another one. Check the type of the file first: opening a
+/// device or a FIFO can have side effects.
 ///
 /// # Errors
 ///
-/// open(2).
+/// The errors of open(2).
 pub fn reopen_to_read(file: impl AsFd) -> io::Result<File> {
     let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
     File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(link)

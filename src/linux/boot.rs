@@ -1,35 +1,36 @@
-//! What the boot command line asks for: `hugepagesz=`, `hugepages=`, `default_hugepagesz=` in `/proc/cmdline`.
+//! The huge pages that the boot command line requests: `hugepagesz=`, `hugepages=` and `default_hugepagesz=` in
+//! `/proc/cmdline`.
 //!
-//! The kernel's own rules, which are not what one would guess: the first `hugepages=` of a size counts and a later one is
-//! ignored, and `hugepages=` before any size beats what is asked for the default size by name.
+//! The kernel's rules are surprising. The first `hugepages=` of a size counts, and a later one is ignored. A
+//! `hugepages=` before any size overrides a request that gives the default size by name.
 //!
-//! Source: Documentation/admin-guide/kernel-parameters.txt and `hugepages_setup()` and its neighbours in `mm/hugetlb.c`
-//! (5.8 and later); the table in the tests is what a 6.1 made of each line.
+//! Source: Documentation/admin-guide/kernel-parameters.txt, and `hugepages_setup()` and its neighbours in
+//! `mm/hugetlb.c` (5.8 and later). The table in the tests is how Linux 6.1 interpreted each line.
 
 use super::root::HostRoot;
 use crate::domain::inventory::{BootPool, BootRequest};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// What the boot command line asks for.
+/// Returns what the boot command line requests.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<BootRequest> {
     root.table("/proc/cmdline").map(|text| parse_cmdline(&text))
 }
 
-/// What a boot command line asks for.
+/// Parses a boot command line.
 ///
-/// It is what was wanted: sizes that this machine does not have, and NUMA nodes that are not online, are kept, though the
-/// kernel ignores the former and, for one of the latter, the whole `hugepages=`.
+/// The result also contains requests that the kernel does not fulfil: sizes that this machine does not support, and
+/// NUMA nodes that are not online. The kernel ignores such a size. For such a node, it ignores the whole `hugepages=`.
 #[must_use]
 pub fn parse_cmdline(text: &str) -> BootRequest {
     let mut line = Line::default();
     for (name, value) in words(text) {
-        // What follows is for init.
+        // The kernel passes the words after `--` to init.
         if name == "--" && value.is_none() {
             break;
         }
-        // The kernel takes a hyphen in a parameter's name for an underscore.
+        // The kernel treats a hyphen in the name of a parameter as an underscore.
         let name = name.replace('-', "_");
         let value = value.unwrap_or_default();
         let taken = match name.as_str() {
@@ -45,16 +46,16 @@ pub fn parse_cmdline(text: &str) -> BootRequest {
     line.request
 }
 
-/// What is kept from one parameter to the next; each method tells whether the kernel takes the parameter.
+/// The parser's state between two parameters. Each method returns whether the kernel accepts the parameter.
 struct Line {
     request: BootRequest,
-    /// Every size named so far.
+    /// All sizes named so far.
     sizes: Vec<PageSize>,
-    /// The size that `hugepages=` is about; none was named yet if `None`.
+    /// The size to which the next `hugepages=` applies; `None` before the first size.
     current: Option<PageSize>,
-    /// False after a size that was refused: the next `hugepages=` is ignored, and that one alone.
+    /// False after a size that was refused: the kernel then ignores the next `hugepages=`, but no later one.
     valid: bool,
-    /// What the last `hugepages=` was about: the kernel refuses a second one in a row.
+    /// The size to which the last `hugepages=` applied: the kernel refuses a second one in a row for the same size.
     last: Option<Option<PageSize>>,
 }
 
@@ -105,7 +106,7 @@ impl Line {
             return false;
         }
         let Some(size) = parse_size(value) else { return false };
-        // A size that was named before keeps its value: `hugepages=` still refers to the size named last.
+        // If the size was named before, `hugepages=` still applies to the size that was named last.
         if !self.sizes.contains(&size) {
             self.sizes.push(size);
             self.current = Some(size);
@@ -122,8 +123,8 @@ impl Line {
     }
 }
 
-/// The words of a command line, each as name and value. Quotes keep white space together, and those around a word or a
-/// value are no part of it (`next_arg()` in the kernel's `lib/cmdline.c`).
+/// Splits a command line into words, each with its name and value. White space within quotes does not end a word, and
+/// quotes around a word or a value are removed (`next_arg()` in the kernel's `lib/cmdline.c`).
 fn words(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let mut in_quotes = false;
     text.split(move |c: char| {
@@ -143,8 +144,9 @@ fn words(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
-/// `512`, or pages per NUMA node, `0:4,1:4`: the total, and the nodes. A node named twice keeps the last. As with the
-/// kernel, what follows the number is not looked at.
+/// Parses a number of pages such as `512`, or pages per NUMA node such as `0:4,1:4`. Returns the total and the nodes.
+///
+/// If a node is named twice, the last number counts. As in the kernel, anything after the number is ignored.
 fn parse_pages(value: &str) -> Option<(u64, Vec<(u32, u64)>)> {
     let (pages, mut rest) = leading_number(value)?;
     if !rest.starts_with(':') {
@@ -166,7 +168,7 @@ fn parse_pages(value: &str) -> Option<(u64, Vec<(u32, u64)>)> {
     Some((total, numa))
 }
 
-/// A page size as the kernel's `memparse()` reads it: a number, hexadecimal too, and one letter.
+/// Parses a page size as the kernel's `memparse()` does: a decimal or hexadecimal number, and one letter.
 fn parse_size(value: &str) -> Option<PageSize> {
     let hexadecimal = value.strip_prefix("0x").or_else(|| value.strip_prefix("0X"));
     match hexadecimal {
@@ -186,7 +188,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Pools as `SIZE=PAGES[on NODE:PAGES…]`, the open size as `-`; then the default size; then what is ignored.
+    /// Formats pools as `SIZE=PAGES[ NODE:PAGES…]`, with `-` for the default size; then the default size; then what is
+    /// ignored.
     fn shown(text: &str) -> String {
         let request = parse_cmdline(text);
         let mut parts: Vec<String> = Vec::new();
@@ -200,7 +203,7 @@ mod tests {
         parts.join("; ")
     }
 
-    /// Each was booted: Linux 6.1 in an emulated machine with two NUMA nodes, and the pools compared.
+    /// Each line was booted with Linux 6.1 in an emulated machine with two NUMA nodes, and the pools were compared.
     #[test]
     fn a_command_line_means_what_linux_makes_of_it() {
         for (line, meaning) in [

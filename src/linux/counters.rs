@@ -1,7 +1,8 @@
-//! A pool's counters, read fast and again and again: the less time between two readings, the fewer strangers in between.
+//! Reads a pool's counters quickly and repeatedly. The less time passes between two readings, the fewer changes by
+//! other processes happen in between.
 //!
-//! The files stay open and are read from their beginning each time, which the kernel answers afresh: eleven times as
-//! fast as opening them (4.6 µs and 52 µs for a pool on one NUMA node, kernel 6.18).
+//! The files stay open and are read from offset 0 each time, for which the kernel returns the current value. This is
+//! eleven times as fast as opening them (4.6 µs instead of 52 µs for a pool on one NUMA node, kernel 6.18).
 
 use std::fs::File;
 use std::io;
@@ -13,7 +14,7 @@ use crate::domain::counters::{Counters, NodeCounters};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// The counter files of one size, open.
+/// The open counter files of one page size.
 #[derive(Debug)]
 pub struct CounterFiles {
     total: CounterFile,
@@ -23,23 +24,23 @@ pub struct CounterFiles {
     numa: Vec<NodeFiles>,
 }
 
-/// Counters that could not be had.
+/// Why the counters could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CountersError {
-    /// A file cannot be opened or read; absent ones are among them.
+    /// A file cannot be opened or read, or does not exist.
     #[error("cannot read {path}: {}", named(.source))]
     Unreadable {
-        /// The file, as on the machine.
+        /// The path of the file, as on the machine.
         path: String,
-        /// What the kernel answered.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// A file holds no number.
+    /// A file does not hold a number.
     #[error("{path} holds {text}")]
     Malformed {
-        /// The file, as on the machine.
+        /// The path of the file, as on the machine.
         path: String,
-        /// The beginning of what it holds.
+        /// The beginning of its content.
         text: String,
     },
     /// The NUMA nodes cannot be listed.
@@ -61,7 +62,7 @@ struct CounterFile {
     file: File,
 }
 
-/// `nr_overcommit_hugepages` of a size: how many surplus pages there may be.
+/// Returns `nr_overcommit_hugepages` of a page size: the maximum number of surplus pages.
 #[must_use]
 pub fn overcommit(root: &HostRoot, size: PageSize) -> Reading<u64> {
     root.number(format!("{POOLS}/{}/nr_overcommit_hugepages", size.sysfs_name()))
@@ -73,7 +74,7 @@ const NODES: &str = "/sys/devices/system/node";
 // === impl CounterFiles ===
 
 impl CounterFiles {
-    /// Opens the files of `size`. A NUMA node without a pool directory has no memory, and is left out.
+    /// Opens the files of `size`. A NUMA node without a pool directory has no memory and is left out.
     ///
     /// # Errors
     ///
@@ -108,7 +109,8 @@ impl CounterFiles {
         })
     }
 
-    /// Reads them all. They are not a snapshot: another process's page may move between two of them.
+    /// Reads all counters. They are not a snapshot: another process may allocate or free a page between two of the
+    /// reads.
     ///
     /// # Errors
     ///
@@ -140,7 +142,7 @@ impl NodeFiles {
 
 impl CounterFile {
     fn open(root: &HostRoot, path: String) -> Result<Self, CountersError> {
-        // O_NONBLOCK: see HostRoot.
+        // For O_NONBLOCK, see HostRoot::open.
         match File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path)) {
             Ok(file) => Ok(Self { path, file }),
             Err(source) => Err(CountersError::Unreadable { path, source }),
@@ -148,7 +150,7 @@ impl CounterFile {
     }
 
     fn read(&self) -> Result<u64, CountersError> {
-        // A number has 20 digits at most, and its newline; what does not fit is none.
+        // A number has at most 20 digits and a newline. Longer content is malformed.
         let mut bytes = [0; 32];
         let path = || self.path.clone();
         let length = self
@@ -172,7 +174,7 @@ mod tests {
         PageSize::from_bytes(2 << 20).unwrap()
     }
 
-    /// Two nodes with memory, the third without.
+    /// Creates a tree with two nodes that have memory, and a third that has none.
     fn tree() -> (tempfile::TempDir, HostRoot) {
         let directory = tempfile::tempdir().unwrap();
         let root = HostRoot::new(directory.path());

@@ -1,16 +1,16 @@
-//! What `/proc/cpuinfo` tells about huge pages: on x86, whether there are any of 1 GiB.
+//! Reads from `/proc/cpuinfo` whether an x86 CPU supports 1 GiB pages.
 
 use super::root::HostRoot;
 use crate::domain::reading::Reading;
 
-/// Whether the CPU has pages of 1 GiB (`pdpe1gb`). `Absent` on other CPUs than x86.
+/// Returns whether the CPU supports 1 GiB pages (`pdpe1gb`); `Absent` on CPUs other than x86.
 #[must_use]
 pub fn has_1gi(root: &HostRoot) -> Reading<bool> {
     root.table("/proc/cpuinfo").and_then(|text| parse_cpuinfo(&text).map_or(Reading::Absent, Reading::Known))
 }
 
-/// Whether the flags of the first CPU have `pdpe1gb`; `None` without a line of flags, which x86 alone prints (arm64
-/// says `Features`, RISC-V `isa`).
+/// Returns whether the flags of the first CPU contain `pdpe1gb`; `None` without a line of flags, which only x86 has
+/// (arm64 has `Features`, RISC-V has `isa`).
 #[must_use]
 pub fn parse_cpuinfo(text: &str) -> Option<bool> {
     text.lines()

@@ -1,6 +1,7 @@
-//! The directory of `--dir`: what file system it is, what its mount's own limits leave, and whether files can be made there.
+//! The directory given with `--dir`: the type of its file system, what the limits of its mount still allow, and whether
+//! files can be created there.
 //!
-//! No page is taken: an empty file on hugetlbfs holds none.
+//! The check allocates no huge page: an empty file on hugetlbfs has none.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +19,7 @@ use crate::domain::inventory::{Directory, DirectoryKind, WriteAttempt};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// Looks at `path`, and tries to create a file there if it is hugetlbfs.
+/// Inspects `path`. If it is on hugetlbfs, also tries to create a file there.
 #[must_use]
 pub fn inspect_directory(path: &Path) -> Directory {
     let mut directory = Directory {
@@ -28,7 +29,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
         kind: Reading::Absent,
         writable: Reading::Absent,
     };
-    // O_PATH: writing to a directory takes no right to list it. O_DIRECTORY: an automount is mounted.
+    // O_PATH: creating files in a directory does not require permission to list it. O_DIRECTORY triggers an automount.
     let opened =
         File::options().read(true).custom_flags((OFlag::O_PATH | OFlag::O_DIRECTORY).bits()).open(path);
     let file = match opened {
@@ -74,9 +75,9 @@ fn kind_of(answer: &Statfs) -> Reading<DirectoryKind> {
     })
 }
 
-/// Limit and rest in pages, of `f_blocks`, `f_bfree` and `f_files`.
+/// Returns the limit and the pages left, from `f_blocks`, `f_bfree` and `f_files`; `None` if there is no limit.
 ///
-/// A mount with neither `size=` nor `min_size=` answers zero everywhere; with `min_size=` alone `f_blocks` is -1; with
+/// A mount with neither `size=` nor `min_size=` reports 0 in all fields. With `min_size=` alone, `f_blocks` is -1. With
 /// `size=0`, which does forbid every page, `f_blocks` is 0 and `f_files` is not. Source: `hugetlbfs_statfs()` in
 /// `fs/hugetlbfs/inode.c`; seen on 6.18.
 fn pages_of(blocks: u64, free: u64, files: u64) -> Option<(u64, u64)> {
@@ -84,12 +85,13 @@ fn pages_of(blocks: u64, free: u64, files: u64) -> Option<(u64, u64)> {
     (!unlimited).then_some((blocks, free))
 }
 
-/// Limit and rest in inodes, of `f_files` and `f_ffree`: -1 without `nr_inodes=`, and 0 where the kernel does not tell.
+/// Returns the limit and the inodes left, from `f_files` and `f_ffree`; `None` if `f_files` is -1, which means no
+/// `nr_inodes=`, or 0, where the kernel does not report it.
 fn inodes_of(files: u64, free: u64) -> Option<(u64, u64)> {
     (files != u64::MAX && files != 0).then_some((files, free))
 }
 
-/// Creates a file without a name, and a second one beside it: with `nr_inodes=` there may be room for one alone.
+/// Creates an unnamed file, and a second one while the first exists: with `nr_inodes=`, there may be room for only one.
 fn try_to_create(directory: impl AsFd) -> WriteAttempt {
     let first = unnamed_file::create(&directory);
     match (&first, unnamed_file::create(&directory)) {
@@ -114,7 +116,7 @@ fn refusal(call: &str, errno: Errno) -> WriteAttempt {
     }
 }
 
-/// What is at a path that could not be opened as a directory, in words.
+/// Describes what is at a path that could not be opened as a directory.
 fn what_is_at(path: &Path) -> String {
     if let Ok(metadata) = std::fs::metadata(path) {
         let kind = metadata.file_type();
@@ -137,7 +139,7 @@ fn what_is_at(path: &Path) -> String {
     }
 }
 
-/// The name of a file system by its magic number (statfs(2), `include/uapi/linux/magic.h`).
+/// Returns the name of a file system from its magic number (statfs(2), `include/uapi/linux/magic.h`).
 fn name_of(magic: FsType) -> String {
     const NAMES: &[(FsType, &str)] = &[
         (statfs::TMPFS_MAGIC, "tmpfs"),
@@ -171,7 +173,7 @@ mod tests {
     #[test]
     fn limits_are_told_from_none_by_what_linux_6_18_answers() {
         const NONE: u64 = u64::MAX;
-        // mount options; f_blocks, f_bfree, f_files, f_ffree; pages, inodes
+        // Mount options; then f_blocks, f_bfree, f_files and f_ffree; then the expected pages and inodes.
         for (options, [blocks, free, files, files_free], pages, inodes) in [
             ("", [0, 0, 0, 0], None, None),
             ("nr_inodes=10", [0, 0, 0, 0], None, None),
@@ -244,7 +246,7 @@ mod tests {
     #[test]
     fn where_the_kernel_knows_no_nameless_files_a_name_is_tried() {
         if !nix::unistd::geteuid().is_root() {
-            return; // /proc refuses others before it comes to that
+            return; // other users already fail with a permission error on /proc
         }
         let answer = try_to_create(File::open("/proc").unwrap());
         assert!(matches!(&answer, WriteAttempt::Failed(text) if text.contains("O_CREAT")), "{answer:?}");
@@ -264,7 +266,7 @@ mod tests {
     #[test]
     fn a_directory_that_may_not_be_written_refuses() {
         if nix::unistd::geteuid().is_root() {
-            return; // root may write everywhere; tests/limits.rs does this as another uid
+            return; // root may write everywhere; tests/limits.rs runs this as another uid
         }
         let scratch = tempfile::tempdir().unwrap();
         std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o555)).unwrap();

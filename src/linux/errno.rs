@@ -1,11 +1,11 @@
-//! Errors by the kernel's own name: `ENOMEM` is what people search for.
+//! Errors with the kernel's symbolic name: users search for `ENOMEM`.
 
 use std::io;
 
 use nix::errno::Errno;
 use nix::libc::c_long;
 
-/// `ENOMEM (Cannot allocate memory)`; the error's own text if it does not come from the kernel.
+/// Returns text such as `ENOMEM (Cannot allocate memory)`; the error's own text if it does not come from the kernel.
 #[must_use]
 pub fn named(error: &io::Error) -> String {
     let text = error.to_string();
@@ -18,19 +18,20 @@ pub fn named(error: &io::Error) -> String {
     }
 }
 
-/// Whether the kernel answered `errno`.
+/// Returns whether the error is `errno`.
 #[must_use]
 pub fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
 }
 
-/// Whether the kernel does not offer a request, or does not allow it to this process: EINVAL, ENOSYS, EPERM.
+/// Returns whether the kernel does not support a request, or does not allow it for this process: EINVAL, ENOSYS or
+/// EPERM.
 #[must_use]
 pub fn is_not_offered(error: &io::Error) -> bool {
     [Errno::EINVAL, Errno::ENOSYS, Errno::EPERM].iter().any(|errno| is(error, *errno))
 }
 
-/// The answer of a system call that is -1 on failure.
+/// Checks the return value of a system call that returns -1 on failure.
 pub(super) fn checked(answer: c_long) -> io::Result<()> {
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

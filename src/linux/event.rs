@@ -1,7 +1,7 @@
-//! Event descriptors of a peer's: kicks are read and calls written without ever waiting.
+//! Event descriptors of a peer: kicks are read and calls are written without blocking.
 //!
-//! The peer shares the open file, so it can empty it under a reader, fill it before a writer, and change O_NONBLOCK at
-//! any moment: whether this end waits must not depend on the file's own flags.
+//! The peer shares the open file description. It can empty it before this process reads, fill it before this process
+//! writes, and change O_NONBLOCK at any moment. Blocking must therefore not depend on the flags of the file.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,21 +10,22 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 use rustix::io::ReadWriteFlags;
 
-/// The read offset that means "the current position": preadv2(2).
+/// The offset that makes preadv2(2) read at the current position.
 const WHERE_IT_STANDS: u64 = u64::MAX;
 
-/// An eventfd, or what can stand in for one: a pipe, a socket.
+/// An eventfd, or a pipe or socket used in place of one.
 #[derive(Debug)]
 pub struct Event(OwnedFd);
 
 // === impl Event ===
 
 impl Event {
-    /// Takes a descriptor that was received; refuses files, which are always ready and tell of nothing.
+    /// Takes a descriptor that was received. Regular files, directories and devices are refused: they are always ready
+    /// and signal nothing.
     ///
     /// # Errors
     ///
-    /// What it is.
+    /// A message that says why the descriptor is refused.
     pub fn new(fd: OwnedFd) -> Result<Self, String> {
         let stat = fstat(&fd).map_err(|errno| format!("fstat: {}", errno.desc()))?;
         match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
@@ -35,19 +36,19 @@ impl Event {
         }
     }
 
-    /// Empties it.
+    /// Reads and discards what has been signalled.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or its other end is closed: there is no sense in waiting for it.
+    /// The descriptor cannot be read, or its other end is closed, so waiting for it is pointless.
     pub fn clear(&self) -> io::Result<()> {
         let mut count = [0; 8];
         let mut into = [io::IoSliceMut::new(&mut count)];
         match rustix::io::preadv2(&self.0, &mut into, WHERE_IT_STANDS, ReadWriteFlags::NOWAIT) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(()),
-            // Pipes before 6.4. Poll has said that it is readable; a peer that empties its own pipe in between waits
-            // for us, and our parent ends that.
+            // Pipes do not support RWF_NOWAIT before Linux 6.4. poll(2) has reported the pipe as readable, so this read
+            // blocks only if the peer empties the pipe in between. The parent process then ends this worker.
             Err(rustix::io::Errno::OPNOTSUPP) => {
                 rustix::io::read(&self.0, &mut count).map(drop).map_err(Into::into)
             }
@@ -55,13 +56,13 @@ impl Event {
         }
     }
 
-    /// Signals it, if that can be done at once: one that is full has been signalled.
+    /// Signals the event if that is possible without blocking. An event that is full has already been signalled.
     ///
     /// # Errors
     ///
-    /// It cannot be written to.
+    /// The descriptor cannot be written.
     pub fn signal(&self) -> io::Result<()> {
-        // An eventfd takes no RWF_NOWAIT when written.
+        // Writing to an eventfd does not support RWF_NOWAIT.
         let mut ready = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
         if poll(&mut ready, PollTimeout::ZERO)? == 0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Descriptors: the system calls about them that no safe wrapper has.
+//! System calls on file descriptors that have no safe wrapper.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -11,19 +11,22 @@ use nix::libc::{self, c_int};
 /// `F_SETSIG` in `include/uapi/asm-generic/fcntl.h`.
 const F_SETSIG: c_int = 10;
 
-/// Whether any other descriptor or mapping of the file exists: of any process of the machine, in any namespace, or a
-/// descriptor in transit through a socket. `file` must be open for reading only.
+/// Returns whether any other descriptor or mapping of the file exists.
 ///
-/// The kernel grants a write lease (fcntl(2), F_SETLEASE) only if there is none. The lease is given back at once; a process that
-/// opens the file in between waits for that.
+/// This covers every process of the machine, in any namespace, and descriptors in transit through a socket. `file` must
+/// be open for reading only.
+///
+/// The kernel grants a write lease (fcntl(2), F_SETLEASE) only if there is no other descriptor or mapping. The lease is
+/// released at once. A process that opens the file in between waits for the release.
 ///
 /// # Errors
 ///
-/// EACCES without CAP_LEASE on a file of another owner; EINVAL on a file system that has no leases (since Linux 7.0 each
-/// must say that it has them).
+/// EACCES without CAP_LEASE on a file of another owner. EINVAL on a file system without leases (since Linux 7.0, each
+/// file system must opt in).
 pub fn is_used_elsewhere(file: &File) -> io::Result<bool> {
     let fd = file.as_raw_fd();
-    // A process that waits for the lease makes the kernel send a signal, by default SIGIO, which kills. This one is ignored.
+    // If another process waits for the lease, the kernel signals this one. The default, SIGIO, would terminate it.
+    // SIGURG is ignored by default.
     // SAFETY: fcntl with an integer argument touches no memory of this process; `fd` is open as long as `file` is.
     Errno::result(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) })?;
     // SAFETY: as above.
@@ -48,7 +51,7 @@ mod tests {
         let path = directory.path().join("file");
         let writer = File::create(&path).unwrap();
         let asked = File::open(&path).unwrap();
-        // A kernel or file system without leases answers EINVAL: nothing is claimed then.
+        // On a kernel or file system without leases, the call fails with EINVAL, and this test checks nothing more.
         let used = |file: &File| is_used_elsewhere(file).map_err(|error| error.raw_os_error());
         assert!(matches!(used(&asked), Ok(true) | Err(Some(libc::EINVAL))));
         drop(writer);

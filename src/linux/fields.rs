@@ -1,18 +1,18 @@
-//! Files of lines `Key: value`: `/proc/PID/status`, `/proc/meminfo` and their like.
+//! Parses files with lines of the form `Key: value`, such as `/proc/PID/status` and `/proc/meminfo`.
 
 use crate::domain::reading::Reading;
 use crate::domain::size::parse_bytes;
 
 use super::root::quoted;
 
-/// The value of the first line with this key, without the white space around it.
+/// Returns the value of the first line with this key, without leading and trailing white space.
 #[must_use]
 pub fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| Some(line.strip_prefix(key)?.strip_prefix(':')?.trim()))
 }
 
-/// The value of a line, read by `parse`. Absent without the line, malformed where `parse` refuses it; `file` is for the
-/// message.
+/// Returns the value of the first line with this key, parsed by `parse`. `Absent` if there is no such line, `Malformed`
+/// if `parse` returns `None`. `file` is the path that the message shows.
 pub fn parsed<T>(file: &str, text: &str, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
     let Some(value) = value(text, key) else { return Reading::Absent };
     parse(value).map_or_else(
@@ -21,7 +21,7 @@ pub fn parsed<T>(file: &str, text: &str, key: &str, parse: impl FnOnce(&str) -> 
     )
 }
 
-/// `2048 kB`, in bytes. The kernel's kB are kibibytes.
+/// Parses a size such as `2048 kB` into bytes. The kernel's kB are kibibytes.
 #[must_use]
 pub fn parse_kilobytes(text: &str) -> Option<u64> {
     parse_bytes(&format!("{}kB", text.strip_suffix("kB")?.trim_end()))

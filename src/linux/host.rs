@@ -1,10 +1,11 @@
-//! The machine's name, kernel and boot.
+//! The machine's name, kernel version and boot id.
 
 use super::root::HostRoot;
 use crate::domain::inventory::Host;
 use crate::domain::reading::Reading;
 
-/// Who this is. A name that cannot be had is shown as `?`: it decides nothing.
+/// Returns the machine's name, kernel version and boot id. An unknown name or version is shown as `?`, because no check
+/// depends on it.
 #[must_use]
 pub fn read(root: &HostRoot) -> Host {
     let shown = |file| match root.value(file) {
@@ -18,7 +19,7 @@ pub fn read(root: &HostRoot) -> Host {
     }
 }
 
-/// A boot's UUID, as it is written: 8-4-4-4-12 hexadecimal digits.
+/// Returns the boot id if it has the form of a UUID: 8-4-4-4-12 hexadecimal digits.
 #[must_use]
 pub fn parse_boot_id(text: &str) -> Option<String> {
     let groups: Vec<&str> = text.split('-').collect();

@@ -1,6 +1,6 @@
-//! Files whose pages are huge, made so that nothing remains of them whatever ends this process.
+//! Files with huge pages, created so that nothing remains of them, whatever ends this process.
 //!
-//! No file has a name when it gets its length: see [`super::unnamed_file`] for those of a directory.
+//! No file has a name when its length is set; see [`super::unnamed_file`] for the files in a directory.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,48 +18,49 @@ use super::errno::named;
 use super::unnamed_file;
 use crate::domain::size::{HugeLen, PageSize, human_bytes};
 
-/// A file of whole huge pages, without a name. It is on hugetlbfs and has the page size asked for: that was looked at.
+/// An unnamed file of whole huge pages. It has been checked to be on hugetlbfs with the requested page size.
 #[derive(Debug)]
 pub struct HugeFile {
     fd: OwnedFd,
     len: HugeLen,
 }
 
-/// Where a file comes from.
+/// Where a file is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSource<'a> {
-    /// memfd_create(MFD_HUGETLB).
+    /// With memfd_create(MFD_HUGETLB).
     Memfd,
-    /// A directory of a hugetlbfs that is mounted.
+    /// In a directory of a mounted hugetlbfs.
     Directory(&'a Path),
-    /// A private hugetlbfs that is never attached to a path and goes with the file. Requires CAP_SYS_ADMIN, kernel 5.2.
+    /// In a private hugetlbfs that is never attached to a path and disappears with the file. Requires CAP_SYS_ADMIN and
+    /// Linux 5.2.
     Unattached,
 }
 
-/// A file that could not be opened or created.
+/// Why a file could not be opened or created.
 #[derive(Debug, thiserror::Error)]
 pub enum HugeFileError {
-    /// A system call was refused.
+    /// A system call failed.
     #[error("{call} {what}: {}", named(.source))]
     Refused {
         /// The call.
         call: &'static str,
-        /// What it was tried on.
+        /// What it was called on.
         what: String,
-        /// The answer.
+        /// The error.
         source: io::Error,
     },
     /// The directory is on another file system.
     #[error("{0} is not a hugetlbfs")]
     NotHugetlbfs(String),
-    /// The directory is hugetlbfs of another page size.
+    /// The directory is on a hugetlbfs with another page size.
     #[error("{path} has pages of {} instead of {wanted}", human_bytes(*.found))]
     OtherSize {
         /// The directory.
         path: String,
-        /// `f_bsize`, bytes.
+        /// `f_bsize`, in bytes.
         found: u64,
-        /// The size asked for.
+        /// The requested page size.
         wanted: PageSize,
     },
 }
@@ -67,7 +68,7 @@ pub enum HugeFileError {
 // === impl HugeFile ===
 
 impl HugeFile {
-    /// Makes a file of `len`. No page is taken or reserved by it.
+    /// Creates a file of length `len`. This neither allocates nor reserves a page.
     ///
     /// # Errors
     ///
@@ -93,13 +94,13 @@ impl HugeFile {
         Ok(Self { fd, len })
     }
 
-    /// Its length.
+    /// Returns the length.
     #[must_use]
     pub const fn len(&self) -> HugeLen {
         self.len
     }
 
-    /// Never: a length is at least one page.
+    /// Returns false: a length is at least one page.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len.pages() == 0
@@ -127,7 +128,7 @@ impl FileSource<'_> {
 // === impl HugeFileError ===
 
 impl HugeFileError {
-    /// The kernel's answer, if it was one.
+    /// Returns the errno, if the error came from the kernel.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         match self {
@@ -140,7 +141,7 @@ impl HugeFileError {
 // === each source ===
 
 fn memfd(size: PageSize) -> Result<OwnedFd, Errno> {
-    // MFD_HUGE_SHIFT is MAP_HUGE_SHIFT: 26, memfd_create(2).
+    // MFD_HUGE_SHIFT equals MAP_HUGE_SHIFT, which is 26 (memfd_create(2)).
     const MFD_HUGE_SHIFT: u32 = 26;
     let size = MFdFlags::from_bits_retain(size.log2() << MFD_HUGE_SHIFT);
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_HUGETLB | MFdFlags::MFD_ALLOW_SEALING;
@@ -157,7 +158,7 @@ fn unattached(size: PageSize) -> Result<OwnedFd, (&'static str, Errno)> {
     fsmount::fsmount(&context, flags, fsmount::MountAttrFlags::empty()).map_err(failed("fsmount"))
 }
 
-/// Refuses whatever is not hugetlbfs of `size`: length and offsets are counted in its pages.
+/// Fails unless `fd` is on a hugetlbfs of `size`, because the length and offsets are counted in its pages.
 fn check(fd: &OwnedFd, what: &str, size: PageSize) -> Result<(), HugeFileError> {
     let facts = fstatfs(fd).map_err(refused("fstatfs", what))?;
     if facts.filesystem_type() != HUGETLBFS_MAGIC {

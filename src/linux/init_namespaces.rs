@@ -1,33 +1,35 @@
-//! Whether this process is in the host's PID namespace and sees the host's `/run`.
+//! Checks whether this process is in the host's PID namespace and sees the host's `/run`.
 
 use super::mountinfo::parse_mountinfo;
 use super::root::HostRoot;
 use crate::domain::reading::Reading;
 
-/// The PID namespace of the host: PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h, 0xEFFFFFFC.
+/// The host's PID namespace: PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h, 0xEFFFFFFC.
 const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// A directory, by the file system and its path there: the same in every mount namespace.
+/// A directory, identified by the device of its file system and its path there, which are the same in every mount
+/// namespace.
 type Directory = (String, String);
 
-/// Checks that this process is in the host's PID namespace, and that `directory` is what process 1 of the host sees there.
+/// Checks that this process is in the host's PID namespace, and that it sees the same directory at the path `directory`
+/// as process 1 of the host.
 ///
 /// # Errors
 ///
-/// It is not, or that cannot be determined: a sentence.
+/// A sentence that says which of the two is not the case, or why that cannot be determined.
 pub fn check(root: &HostRoot, directory: &str) -> Result<(), String> {
     match std::fs::read_link(root.path("/proc/self/ns/pid")) {
         Ok(namespace) if namespace.as_os_str() == INIT_PID_NAMESPACE => {}
         Ok(_) => return Err("this process is in a PID namespace, as in a container".to_owned()),
         Err(error) => return Err(format!("cannot read /proc/self/ns/pid: {error}")),
     }
-    // Process 1 may not let its root be opened, not even by root. Its mountinfo can be read always.
+    // Even root may not be allowed to open /proc/1/root, but mountinfo of process 1 is always readable.
     let [ours, hosts] =
         ["/proc/self/mountinfo", "/proc/1/mountinfo"].map(|table| locate(root, table, directory));
     if ours? == hosts? { Ok(()) } else { Err(format!("{directory} is not the host's, as in a container")) }
 }
 
-/// Where `directory` is by the mount table `table`.
+/// Returns the location of `directory` according to the mount table in the file `table`.
 fn locate(root: &HostRoot, table: &str, directory: &str) -> Result<Directory, String> {
     let text = match root.table(table) {
         Reading::Known(text) => text,

@@ -1,4 +1,5 @@
-//! The journal of one run: a file that is locked for as long as its run lives. [`crate::domain::journal`] says what is in it.
+//! The journal of one run: a file that is locked for as long as its run lives. [`crate::domain::journal`] describes its
+//! content.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -14,9 +15,10 @@ pub struct JournalFile {
     file: File,
 }
 
-/// How the names of journals end; other files in the directory are left alone.
+/// The suffix of journal names. Other files in the directory are not touched.
 pub const SUFFIX: &str = ".journal";
-/// How much of a journal is read: a run that grows a pool by 4 GiB at a time writes this much for 100 TiB.
+/// The maximum number of bytes of a journal that are read. A run that grows a pool by 4 GiB at a time writes this much
+/// for 100 TiB.
 const LIMIT: u64 = 16 << 20;
 
 // === impl JournalFile ===
@@ -27,7 +29,7 @@ impl JournalFile {
     }
 
     pub(super) fn open(directory: impl AsFd, name: &str) -> io::Result<Self> {
-        // O_NONBLOCK: do not wait for a writer where a fifo has that name.
+        // O_NONBLOCK: if a FIFO has that name, do not wait for a writer.
         Self::open_with(directory, name.to_owned(), OFlags::NONBLOCK)
     }
 
@@ -37,7 +39,8 @@ impl JournalFile {
         Ok(Self { name, file: file.into() })
     }
 
-    /// Locks the file until it is closed. False if another process has it locked: its run is alive.
+    /// Locks the file until it is closed. Returns false if another process has locked it, which means that its run is
+    /// alive.
     pub(super) fn lock(&self) -> io::Result<bool> {
         match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
@@ -50,27 +53,27 @@ impl JournalFile {
         &self.name
     }
 
-    /// Adds `text` at the end.
+    /// Appends `text`.
     ///
     /// # Errors
     ///
-    /// Not all of it was written: there is no room, for example.
+    /// Not all of the text was written, for example because the file system is full.
     pub fn append(&mut self, text: &str) -> io::Result<()> {
         self.file.write_all(text.as_bytes())
     }
 
-    /// The whole text. Bytes that are not UTF-8 are replaced.
+    /// Returns the text, up to a limit of 16 MiB. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors
     ///
-    /// It cannot be read, because it is not a regular file for example.
+    /// The file cannot be read, for example because it is not a regular file.
     pub fn read(&mut self) -> io::Result<String> {
         let mut bytes = Vec::new();
         (&self.file).take(LIMIT).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The name of its run.
+    /// Returns the name of the run.
     #[must_use]
     pub fn run(&self) -> &str {
         self.name.strip_suffix(SUFFIX).unwrap_or(&self.name)

@@ -1,4 +1,4 @@
-//! Resource limits of this process: from getrlimit(2) on the machine, from `/proc/self/limits` in a captured tree.
+//! The resource limits of this process: from getrlimit(2) on the machine, from `/proc/self/limits` in a captured tree.
 
 use std::path::Path;
 
@@ -12,11 +12,12 @@ use crate::domain::reading::Reading;
 
 const FILE: &str = "/proc/self/limits";
 const OPEN_FILES: &str = "/proc/self/fdinfo";
-/// O_CLOEXEC of most architectures, x86 and ARM among them (`include/uapi/asm-generic/fcntl.h`).
+/// O_CLOEXEC of most architectures, including x86 and ARM (`include/uapi/asm-generic/fcntl.h`).
 const CLOSE_ON_EXEC: u64 = 0o2_000_000;
 
-/// Raises the soft limit of descriptors to the hard one, as DPDK does at its start. Child processes inherit it;
-/// if the kernel refuses, a step that lacks descriptors reports that.
+/// Raises the soft limit of open files to the hard limit, as DPDK does when it starts. Child processes inherit it.
+///
+/// An error is ignored: a later step that runs out of descriptors reports that.
 pub fn raise_nofile() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
@@ -25,7 +26,7 @@ pub fn raise_nofile() {
     }
 }
 
-/// The limits of this process, or of the one whose tree was captured.
+/// Returns the limits of this process, or of the process in a captured tree.
 #[must_use]
 pub fn read(root: &HostRoot) -> Limits {
     Limits {
@@ -63,7 +64,7 @@ fn read_process(root: &HostRoot) -> Limits {
     }
 }
 
-/// Reads the text of `/proc/self/limits`. A line that is missing is absent.
+/// Parses the text of `/proc/self/limits`. The reading of a missing line is `Absent`.
 ///
 /// Source: `proc_pid_limits()` in `fs/proc/base.c`: name, soft limit, hard limit, unit, padded with spaces.
 #[must_use]
@@ -87,15 +88,15 @@ pub fn parse_limits(text: &str) -> Limits {
     }
 }
 
-/// Descriptors of this process that stay open across execve. Until a guardian is started, they are those that this process
-/// inherited.
+/// Returns the descriptors of this process that stay open across execve. Before a guardian is started, these are the
+/// descriptors that this process inherited.
 fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
     root.names(OPEN_FILES).and_then(|names| {
         let mut inherited = Vec::new();
         for number in names.iter().filter_map(|name| name.parse::<u64>().ok()).filter(|number| *number > 2) {
             match root.table(Path::new(OPEN_FILES).join(number.to_string())) {
                 Reading::Known(info) if stays_open(&info) => inherited.push(number),
-                // One that was open for the listing alone is not there any more.
+                // A descriptor that was open only for the listing no longer exists.
                 Reading::Known(_) | Reading::Absent => {}
                 Reading::Unreadable(why) => return Reading::Unreadable(why),
                 Reading::Malformed(why) => return Reading::Malformed(why),
@@ -105,7 +106,7 @@ fn inherited_files(root: &HostRoot) -> Reading<Vec<u64>> {
     })
 }
 
-/// Whether a file whose `/proc/PID/fdinfo/N` this is stays open across execve: its `flags:`, in octal, lack O_CLOEXEC.
+/// Returns whether the file with this `/proc/PID/fdinfo/N` stays open across execve: its octal `flags:` lack O_CLOEXEC.
 ///
 /// Source: `seq_show()` in `fs/proc/fd.c`.
 fn stays_open(info: &str) -> bool {
@@ -114,7 +115,7 @@ fn stays_open(info: &str) -> bool {
     flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0)
 }
 
-/// `Some(None)` is infinity.
+/// Parses one limit; `Some(None)` means unlimited.
 fn parse_value(text: &str) -> Option<Option<u64>> {
     if text == "unlimited" {
         return Some(None);

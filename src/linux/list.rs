@@ -1,15 +1,17 @@
-//! The kernel's list format, `0-3,8,10-11`: the CPUs of a NUMA node, the nodes that are online, what a process may use.
+//! The kernel's list format, such as `0-3,8,10-11`: the CPUs of a NUMA node, the nodes that are online, or the CPUs and
+//! nodes that a process may use.
 
 use crate::domain::digits::parse_digits;
 
-/// The most numbers a list may have. Linux builds for at most 8192 CPUs and 1024 NUMA nodes; a list that names more is
-/// garbage, and `0-4294967295` must not become gigabytes.
+/// The maximum length of a list. Linux supports at most 8192 CPUs and 1024 NUMA nodes, so a longer list is malformed.
+/// The limit keeps `0-4294967295` from taking gigabytes.
 pub const MOST: usize = 65_536;
 
-/// The numbers of a list, ascending and each once; `None` if it is not a list, or names more than [`MOST`] numbers.
+/// Parses a list and returns its numbers, ascending and without duplicates; `None` if the text is not a list, or names
+/// more than [`MOST`] numbers.
 ///
-/// An empty text is the empty list: a NUMA node without CPUs has it. The form `0-31:1/2` (of each two the first one) is
-/// taken too: the kernel reads it, though it never prints it.
+/// An empty text is the empty list, which the kernel shows for a NUMA node without CPUs. The form `0-31:1/2` (the first
+/// of every two) is accepted as well: the kernel reads it, although it never prints it.
 ///
 /// Source: Documentation/admin-guide/kernel-parameters.rst, "cpu lists".
 #[must_use]
@@ -39,7 +41,7 @@ pub fn parse_list(text: &str) -> Option<Vec<u32>> {
     Some(numbers)
 }
 
-/// Numbers, ascending, in the kernel's list format: `0-3,8,10-11`.
+/// Formats ascending numbers in the kernel's list format: `0-3,8,10-11`.
 #[must_use]
 pub fn format_list(numbers: &[u32]) -> String {
     let runs = numbers.chunk_by(|one, next| one.checked_add(1) == Some(*next));

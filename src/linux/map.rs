@@ -1,10 +1,11 @@
-//! Memory mappings, owned: whole huge pages, ordinary pages to compare with, SysV segments.
+//! Owned memory mappings: whole huge pages, ordinary pages for comparison, and SysV segments.
 //!
-//! What is handed out are volatile slices with checked bounds, never references: the memory may be shared with another
-//! process that writes what it likes, when it likes. This module and `fds` hold all unsafe code of the crate.
+//! Callers get volatile slices with checked bounds and never references, because the memory may be shared with another
+//! process that can write to it at any time. This module, `fds` and `signals` hold all unsafe code of the crate.
 //!
-//! A touch of a page that cannot be had ends in SIGBUS, so the order for every user is: map (reserves: ENOMEM tells),
-//! [`Mapping::populate_write`] (EFAULT tells), then write.
+//! Touching a page that cannot be allocated raises SIGBUS. Every caller must therefore keep to this order: map the
+//! memory (which reserves pages and can fail with ENOMEM), call [`Mapping::populate_write`] (which can fail with
+//! EFAULT), then write.
 #![allow(unsafe_code)]
 
 mod affinity;
@@ -31,31 +32,31 @@ use policy::{MASK_BITS, mask_of};
 pub use policy::{bind_memory_policy, memory_policy, reset_memory_policy};
 pub use segment::Segment;
 
-/// A mapping of this process, readable and writable, unmapped when dropped.
+/// A readable and writable mapping of this process, unmapped when dropped.
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<c_void>,
     bytes: usize,
-    /// The unit in which pages are counted; for ordinary memory what it was asked for in.
+    /// The unit in which pages are counted: the huge page size, or 4096 for ordinary memory.
     page_bytes: usize,
     kind: Kind,
 }
 
-/// When a mapping takes its pages.
+/// When the pages of a mapping are allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
-    /// At the first touch of each.
+    /// At the first touch of each page.
     OnTouch,
-    /// In mmap itself, as far as they are available: MAP_POPULATE does not report failure.
+    /// In mmap itself, as far as pages are available: MAP_POPULATE does not report failure.
     AtOnce,
 }
 
 /// Who sees what is written to a mapped file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// Everybody who maps it so.
+    /// Every process that maps the file as shared: MAP_SHARED.
     Shared,
-    /// This process alone: MAP_PRIVATE.
+    /// Only this process: MAP_PRIVATE.
     Private,
 }
 
@@ -65,41 +66,43 @@ enum Kind {
     Shm,
 }
 
-/// `MPOL_F_NODE | MPOL_F_ADDR` of get_mempolicy(2): the node of the page at an address.
+/// `MPOL_F_NODE | MPOL_F_ADDR` of get_mempolicy(2), which return the node of the page at an address.
 const NODE_AT_ADDRESS: c_ulong = 3;
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
-// SAFETY: the mapping stays where it is whichever thread holds it, and munmap(2) may be called from any thread.
+// SAFETY: the mapping keeps its address whichever thread owns it, and any thread may call munmap(2).
 unsafe impl Send for Mapping {}
-// SAFETY: `&Mapping` gives out volatile slices and makes system calls about a range that lives as long as the
-// mapping; neither hands out a reference to the memory.
+// SAFETY: `&Mapping` only returns volatile slices and makes system calls on a range that lives as long as the mapping.
+// Neither creates a reference to the memory.
 unsafe impl Sync for Mapping {}
 
 // === impl Mapping ===
 
 impl Mapping {
-    /// Huge pages without a file: MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB, reserved.
+    /// Maps huge pages without a file and reserves them: MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB.
     ///
     /// # Errors
     ///
-    /// mmap(2): ENOMEM if the reservation is refused, EINVAL if the kernel does not have the size.
+    /// The errors of mmap(2): ENOMEM if the reservation is refused, EINVAL if the kernel does not support the page
+    /// size.
     pub fn anonymous(len: HugeLen, fill: Fill) -> io::Result<Self> {
         let flags = MapFlags::map_hugetlb_with_size_log2(len.size().log2()).ok_or(Errno::EINVAL)?;
         let (bytes, page_bytes) = lengths(len)?;
-        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
         let start = unsafe {
             mman::mmap_anonymous(None, bytes, READ_WRITE, flags | MapFlags::MAP_PRIVATE | fill.flag())
         }?;
         Ok(Self { start, bytes: bytes.get(), page_bytes, kind: Kind::Mmap })
     }
 
-    /// `len` of the file `fd` from its page `first_page` on. A shared mapping reserves, once per page of the file.
+    /// Maps `len` of the file `fd` from page `first_page` on. A shared mapping reserves each page of the file once.
     ///
-    /// The length is counted in pages of the file, which the caller has made sure of (fstatfs(2)).
+    /// The length is counted in pages of the file. The caller must have checked that size (fstatfs(2)).
     ///
     /// # Errors
     ///
-    /// mmap(2): ENOMEM if the reservation is refused, EINVAL if the offset is not a multiple of the file's page size.
+    /// The errors of mmap(2): ENOMEM if the reservation is refused, EINVAL if the offset is not a multiple of the
+    /// file's page size.
     pub fn file(
         fd: BorrowedFd<'_>,
         len: HugeLen,
@@ -115,27 +118,29 @@ impl Mapping {
                 Sharing::Shared => MapFlags::MAP_SHARED,
                 Sharing::Private => MapFlags::MAP_PRIVATE,
             };
-        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
         let start = unsafe { mman::mmap(None, bytes, READ_WRITE, flags, fd, offset) }?;
         Ok(Self { start, bytes: bytes.get(), page_bytes, kind: Kind::Mmap })
     }
 
-    /// At least `bytes` of ordinary memory.
+    /// Maps at least `bytes` of ordinary memory.
     ///
     /// # Errors
     ///
-    /// mmap(2); EINVAL for no bytes at all.
+    /// The errors of mmap(2); EINVAL if `bytes` is 0.
     pub fn ordinary(bytes: usize) -> io::Result<Self> {
         const SMALL: usize = 4096;
         let length = bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new);
         let length = length.ok_or(Errno::EINVAL)?;
-        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
         let start = unsafe { mman::mmap_anonymous(None, length, READ_WRITE, MapFlags::MAP_PRIVATE) }?;
         Ok(Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap })
     }
 
-    /// `pieces` pages of ordinary memory, each a mapping of its own for the kernel: every other one may be read, and the
-    /// kernel joins neighbours of the same protection alone. No page is taken.
+    /// Maps `pieces` pages of ordinary memory so that the kernel keeps each as a mapping of its own.
+    ///
+    /// Every second page has another protection than its neighbours, which the kernel therefore does not merge. No page is
+    /// allocated.
     ///
     /// # Errors
     ///
@@ -150,87 +155,90 @@ impl Mapping {
         let mapping = Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap };
         for page in (1..pieces as u64).step_by(2) {
             let (at, bytes) = mapping.range(page..page + 1).ok_or(Errno::EOVERFLOW)?;
-            // SAFETY: `range` keeps it within this mapping, which nobody reads or writes.
+            // SAFETY: `range` keeps it within this mapping. Its memory is never accessed.
             unsafe { mman::mprotect(at, bytes, ProtFlags::PROT_READ) }?;
         }
         Ok(mapping)
     }
 
-    /// Where it begins.
+    /// Returns the start address.
     #[must_use]
     pub fn address(&self) -> u64 {
         self.start.as_ptr() as u64
     }
 
-    /// The memory. Touch no page that is not known to be there: see the top of this file.
+    /// Returns the memory. Do not touch a page that may not be allocated; see the module documentation.
     #[must_use]
     pub fn volatile(&self) -> VolatileSlice<'_> {
-        // SAFETY: the range is mapped readable and writable for as long as `self` is borrowed. A file that shrinks under
-        // it raises SIGBUS, which is not an access to other memory.
+        // SAFETY: the range is mapped readable and writable for as long as `self` is borrowed. If the file is truncated
+        // meanwhile, an access raises SIGBUS and does not reach other memory.
         unsafe { VolatileSlice::new(self.start.as_ptr().cast(), self.bytes) }
     }
 
-    /// Takes `pages` as a write would, without the SIGBUS: MADV_POPULATE_WRITE. What was taken before a failure stays.
+    /// Allocates `pages` as a write would, but without SIGBUS: MADV_POPULATE_WRITE. Pages that were allocated before a
+    /// failure stay allocated.
     ///
     /// # Errors
     ///
-    /// EFAULT where a write would raise SIGBUS, EHWPOISON for a broken page; [`super::errno::is_not_offered`] tells the
-    /// answers of a kernel before 5.14, where the caller has to write instead. An error without errno: no such pages.
+    /// EFAULT where a write would raise SIGBUS, EHWPOISON for a page with a hardware error. Kernels before 5.14 return
+    /// an error for which [`super::errno::is_not_offered`] is true; the caller then has to write to the pages instead.
+    /// An error without an errno means that `pages` are not within the mapping.
     pub fn populate_write(&self, pages: Range<u64>) -> io::Result<()> {
         let (at, bytes) = self.range(pages).ok_or_else(|| io::Error::other("pages outside the mapping"))?;
-        // SAFETY: populating changes no byte of memory, and `range` keeps it within this mapping.
+        // SAFETY: populating changes no byte of memory, and `range` checks that the pages are within this mapping.
         unsafe { mman::madvise(at, bytes, MmapAdvise::MADV_POPULATE_WRITE) }?;
         Ok(())
     }
 
-    /// As [`Mapping::populate_write`], every page.
+    /// Allocates every page of the mapping as [`Mapping::populate_write`] does.
     ///
     /// # Errors
     ///
-    /// As [`Mapping::populate_write`].
+    /// The errors of [`Mapping::populate_write`].
     pub fn populate_all(&self) -> io::Result<()> {
         self.populate_write(0..(self.bytes / self.page_bytes) as u64)
     }
 
-    /// Keeps the memory out of core dumps, as DPDK does: a page of 1 GiB would make a large one.
+    /// Excludes the memory from core dumps, as DPDK does: a 1 GiB page would make the dump large.
     ///
     /// # Errors
     ///
-    /// madvise(2).
+    /// The errors of madvise(2).
     pub fn keep_out_of_dumps(&self) -> io::Result<()> {
         self.advise(MmapAdvise::MADV_DONTDUMP)
     }
 
-    /// Keeps ordinary memory free of transparent huge pages.
+    /// Keeps the kernel from using transparent huge pages for ordinary memory.
     ///
     /// # Errors
     ///
-    /// madvise(2): EINVAL if the kernel has none.
+    /// The errors of madvise(2): EINVAL if the kernel has no transparent huge pages.
     pub fn keep_pages_small(&self) -> io::Result<()> {
         self.advise(MmapAdvise::MADV_NOHUGEPAGE)
     }
 
-    /// Locks the memory, which touches all of it: mlock(2), for ordinary memory.
+    /// Locks ordinary memory with mlock(2), which also populates all of it.
     ///
     /// # Errors
     ///
-    /// EPERM or ENOMEM beyond RLIMIT_MEMLOCK.
+    /// EPERM or ENOMEM if RLIMIT_MEMLOCK is exceeded.
     pub fn lock(&self) -> io::Result<()> {
         // SAFETY: locking changes no byte of memory, and the range is this mapping.
         unsafe { mman::mlock(self.start, self.bytes) }?;
         Ok(())
     }
 
-    /// Binds the memory to a NUMA node, strictly: MPOL_BIND. Pages that are there already stay where they are.
+    /// Binds the memory strictly to a NUMA node: MPOL_BIND. Pages that are already allocated are not moved.
     ///
     /// # Errors
     ///
-    /// mbind(2): EPERM or ENOSYS where it is forbidden, EINVAL for a node that is not there, or not for this process.
+    /// The errors of mbind(2): EPERM or ENOSYS where the call is forbidden, EINVAL for a node that does not exist or
+    /// that this process may not use.
     pub fn bind(&self, node: u32) -> io::Result<()> {
         let mask = mask_of(node)?;
         let (mode, flags) = (libc::MPOL_BIND, 0_u32);
-        // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out; the call
-        // changes no byte of memory.
+        // SAFETY: the kernel reads one bit less than declared, which is what the mask holds. The call changes no byte
+        // of memory.
         let answer = unsafe {
             libc::syscall(
                 libc::SYS_mbind,
@@ -245,17 +253,18 @@ impl Mapping {
         checked(answer)
     }
 
-    /// The NUMA node that a page is on. Asking touches the page: only for one that is there.
+    /// Returns the NUMA node of a page. The page must already be allocated, because the call touches it.
     ///
     /// # Errors
     ///
-    /// get_mempolicy(2): EPERM or ENOSYS where it is forbidden. An error without errno: no such page.
+    /// The errors of get_mempolicy(2): EPERM or ENOSYS where the call is forbidden. An error without an errno means
+    /// that the page is not within the mapping, or that the kernel reported no node.
     pub fn node_of(&self, page: u64) -> io::Result<u32> {
         let after = page.checked_add(1).ok_or(Errno::EOVERFLOW)?;
         let (at, _) = self.range(page..after).ok_or_else(|| io::Error::other("page outside the mapping"))?;
         let mut node: c_int = -1;
         let no_mask = ptr::null_mut::<c_ulong>();
-        // SAFETY: `node` is the int that the call writes; no mask is given, and the address is within this mapping.
+        // SAFETY: the call writes to `node`, which is an int. It gets no mask, and the address is within this mapping.
         let answer = unsafe {
             libc::syscall(
                 libc::SYS_get_mempolicy,
@@ -270,46 +279,47 @@ impl Mapping {
         u32::try_from(node).map_err(|_| io::Error::other("the kernel reports no node"))
     }
 
-    /// Gives the memory back. Dropping does the same but cannot report a failure.
+    /// Unmaps the memory. Dropping does the same but cannot report a failure.
     ///
     /// # Errors
     ///
-    /// munmap(2), shmdt(2): the pages are still taken.
+    /// The errors of munmap(2) or shmdt(2). The pages are then still allocated.
     pub fn unmap(self) -> io::Result<()> {
         ManuallyDrop::new(self).release()
     }
 
     fn release(&mut self) -> io::Result<()> {
         match self.kind {
-            // SAFETY: the range is what mmap gave, and no slice of it can exist: `self` is borrowed exclusively,
-            // and either being dropped or never used again.
+            // SAFETY: the range is the one that mmap returned. No slice of it exists, because `self` is borrowed
+            // exclusively and is either being dropped or never used again.
             Kind::Mmap => unsafe { mman::munmap(self.start, self.bytes) }.map_err(Into::into),
-            // SAFETY: as above, with what shmat gave.
+            // SAFETY: as above, with the address that shmat returned.
             Kind::Shm => checked(unsafe { libc::shmdt(self.start.as_ptr()) }.into()),
         }
     }
 
     fn advise(&self, advice: MmapAdvise) -> io::Result<()> {
-        // SAFETY: only advice that changes no byte of memory is given (see the callers), on this mapping.
+        // SAFETY: the callers only give advice that changes no byte of memory, and the range is this mapping.
         unsafe { mman::madvise(self.start, self.bytes, advice) }?;
         Ok(())
     }
 
-    /// The address and length of some pages, if the mapping has them and they are at least one.
+    /// Returns the address and length of some pages; `None` if there are none or the mapping does not contain all of
+    /// them.
     fn range(&self, pages: Range<u64>) -> Option<(NonNull<c_void>, usize)> {
         let at = usize::try_from(pages.start).ok()?.checked_mul(self.page_bytes)?;
         let end = usize::try_from(pages.end).ok()?.checked_mul(self.page_bytes)?;
         if at >= end || end > self.bytes {
             return None;
         }
-        // SAFETY: `at` is less than the mapping's length, which fits isize.
+        // SAFETY: `at` is less than the length of the mapping, which fits in isize.
         Some((unsafe { self.start.byte_add(at) }, end - at))
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // The normal path is `unmap`, which reports; this one is for errors and panics, which are reported already.
+        // Normally the caller uses `unmap`, which returns errors. A drop follows an error or a panic that is reported.
         let _ = self.release();
     }
 }
@@ -325,7 +335,7 @@ impl Fill {
     }
 }
 
-/// The length and the page size, in bytes.
+/// Returns the length and the page size, in bytes.
 fn lengths(len: HugeLen) -> io::Result<(NonZeroUsize, usize)> {
     let bytes = usize::try_from(len.bytes()).ok().and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
     Ok((bytes, usize::try_from(len.size().bytes()).map_err(|_| Errno::EOVERFLOW)?))

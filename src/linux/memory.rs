@@ -1,4 +1,4 @@
-//! `/proc/meminfo`: memory that is broken, swap space, and the size that the kernel takes when none is named.
+//! `/proc/meminfo`: memory with hardware errors, swap space, and the default huge page size.
 
 use super::fields::{self, parse_kilobytes};
 use super::root::HostRoot;
@@ -7,20 +7,21 @@ use crate::domain::size::PageSize;
 
 const MEMINFO: &str = "/proc/meminfo";
 
-/// Bytes of memory that the kernel has set aside as broken. `Absent`: built without CONFIG_MEMORY_FAILURE.
+/// Returns the bytes of memory that the kernel no longer uses because of hardware errors. `Absent` if the kernel was
+/// built without CONFIG_MEMORY_FAILURE.
 #[must_use]
 pub fn hardware_corrupted(root: &HostRoot) -> Reading<u64> {
     field(root, "HardwareCorrupted", parse_kilobytes)
 }
 
-/// Bytes of swap space. `Absent`: built without CONFIG_SWAP.
+/// Returns the bytes of swap space. `Absent` if the kernel was built without CONFIG_SWAP.
 #[must_use]
 pub fn swap_total(root: &HostRoot) -> Reading<u64> {
     field(root, "SwapTotal", parse_kilobytes)
 }
 
-/// The default size: of mmap and shmget without a size, of a hugetlbfs mount without `pagesize=`, and of `hugepages=`
-/// before any `hugepagesz=`. `Absent`: a kernel without hugetlb.
+/// Returns the default huge page size. It applies to mmap and shmget without a size, to a hugetlbfs mount without
+/// `pagesize=`, and to `hugepages=` before any `hugepagesz=`. `Absent` if the kernel has no hugetlb.
 #[must_use]
 pub fn default_size(root: &HostRoot) -> Reading<PageSize> {
     field(root, "Hugepagesize", |text| parse_kilobytes(text).and_then(PageSize::from_bytes))

@@ -1,4 +1,4 @@
-//! Reads and touches the machine; knows `domain` alone.
+//! Reads the kernel's interfaces and wraps its calls, one module for each interface. Depends on `domain` only.
 
 pub mod beneath;
 pub mod boot;

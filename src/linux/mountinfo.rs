@@ -1,7 +1,8 @@
-//! `/proc/self/mountinfo`: the mounts that this process sees, and which of them lie hidden under others.
+//! `/proc/self/mountinfo`: the mounts that this process sees, and which of them are hidden by other mounts.
 //!
-//! Mount ids are reused and lines can be moved (`mount --move`), so neither says which mount came later. What says it is
-//! the tree: a mount names the mount that it sits on, and a path is looked up by stepping onto whatever sits there.
+//! Mount ids are reused, and lines can change places (`mount --move`), so neither shows which mount came later. The
+//! tree of mounts shows it: each mount names the mount that it sits on, and a path lookup steps onto whatever is
+//! mounted there.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,11 +10,11 @@ use std::collections::HashMap;
 use super::root::{HostRoot, quoted};
 use crate::domain::reading::Reading;
 
-/// Where the kernel lists the mounts of this process (proc_pid_mountinfo(5)).
+/// The file in which the kernel lists the mounts of this process (proc_pid_mountinfo(5)).
 pub const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// How many directories of a path, and mounts below a mount, are looked at: more than PATH_MAX (4096 bytes) allows, and
-/// few enough that garbage cannot keep us busy.
+/// The maximum number of directories of a path, and of mounts below a mount, that are examined. PATH_MAX (4096 bytes)
+/// allows fewer, and the limit bounds the time spent on a malformed table.
 const DEEPEST: usize = 2048;
 
 /// One line of mountinfo.
@@ -21,32 +22,33 @@ const DEEPEST: usize = 2048;
 pub struct Mount<'a> {
     /// The mount's id, unique while it is mounted.
     pub id: u64,
-    /// The id of the mount that it sits on. Not in the table if that one is outside this process's root.
+    /// The id of the mount that it sits on. If that mount is outside this process's root, it is not in the table.
     pub parent: u64,
-    /// `major:minor` of the file system: the same for each of its mounts.
+    /// `major:minor` of the file system, the same for each of its mounts.
     pub device: &'a str,
-    /// Which directory of the file system is mounted, escapes undone.
+    /// The directory of the file system that is mounted, unescaped.
     pub root: Cow<'a, str>,
-    /// Where, relative to this process's root, escapes undone.
+    /// The mount point relative to this process's root, unescaped.
     pub path: Cow<'a, str>,
-    /// Options of this mount, see [`options`].
+    /// The options of this mount; see [`options`].
     pub mount_options: &'a str,
     /// The file system's type: `hugetlbfs`, `cgroup2`.
     pub filesystem: &'a str,
-    /// Options of the file system, see [`options`].
+    /// The options of the file system; see [`options`].
     pub super_options: &'a str,
 }
 
-/// Every mount, in the order of the lines.
+/// All mounts, in the order of the lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MountTable<'a> {
     mounts: Vec<Mount<'a>>,
     by_id: HashMap<u64, usize>,
-    /// By the mount that they sit on and the path.
+    /// Indices of mounts, by the id of the mount that they sit on and by their path.
     by_place: HashMap<(u64, Cow<'a, str>), Vec<usize>>,
 }
 
-/// The text of this process's mountinfo. An empty one is malformed: /proc itself is in it.
+/// Returns the text of this process's mountinfo. An empty text is `Malformed`, because the mount of /proc itself is
+/// always listed.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<String> {
     match root.table(MOUNTINFO) {
@@ -55,12 +57,12 @@ pub fn read(root: &HostRoot) -> Reading<String> {
     }
 }
 
-/// Reads mountinfo.
+/// Parses the text of a mountinfo file.
 ///
 /// # Errors
 ///
-/// The beginning of the first line that is not one of mountinfo: a table that is read in part could miss the mount
-/// that matters.
+/// The beginning of the first line that does not have the format of mountinfo. No partial table is returned, because
+/// the mount that matters could be missing from it.
 pub fn parse_mountinfo(text: &str) -> Result<MountTable<'_>, String> {
     let mut table = MountTable::default();
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -73,7 +75,7 @@ pub fn parse_mountinfo(text: &str) -> Result<MountTable<'_>, String> {
     Ok(table)
 }
 
-/// The options in one of mountinfo's lists. A comma within quotes (`context="…:c1,c2"`) separates nothing.
+/// Returns the options in one of mountinfo's lists. A comma within quotes (`context="…:c1,c2"`) is not a separator.
 pub fn options(list: &str) -> impl Iterator<Item = &str> {
     let mut in_quotes = false;
     list.split(move |c| {
@@ -83,7 +85,7 @@ pub fn options(list: &str) -> impl Iterator<Item = &str> {
     .filter(|option| !option.is_empty())
 }
 
-/// Undoes the kernel's octal escapes (`\040` for a space); a backslash that begins none is kept.
+/// Decodes the kernel's octal escapes (`\040` for a space). A backslash that does not begin an escape is kept.
 ///
 /// Source: `mangle_path()` in `fs/seq_file.c` escapes space, tab, newline, backslash, and `#` in the source, all ASCII.
 #[must_use]
@@ -112,7 +114,7 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
 }
 
 fn parse_line(line: &str) -> Option<Mount<'_>> {
-    // Split at single spaces: an empty source leaves two in a row.
+    // Split at single spaces, because an empty source leaves two spaces in a row.
     let mut fields = line.split(' ');
     let id = fields.next()?.parse().ok()?;
     let parent = fields.next()?.parse().ok()?;
@@ -120,7 +122,7 @@ fn parse_line(line: &str) -> Option<Mount<'_>> {
     let root = unescape(fields.next()?);
     let path = unescape(fields.next()?);
     let mount_options = fields.next()?;
-    // "shared:1" and the like, none or many, then a lone hyphen.
+    // Optional fields such as "shared:1", any number of them, then a single hyphen.
     fields.find(|field| *field == "-")?;
     let filesystem = fields.next().filter(|name| !name.is_empty())?;
     let _source = fields.next()?;
@@ -133,7 +135,8 @@ fn is_device(text: &str) -> bool {
     text.split_once(':').is_some_and(|(major, minor)| number(major) && number(minor))
 }
 
-/// `/a/b` of `/a/b/c`, then `/a`. Not `/`: a process does not step onto what is mounted over its own root (seen on 6.18).
+/// Returns the parent directories of a path: `/a` and `/a/b` for `/a/b/c`. `/` is left out, because a process does not
+/// step onto a mount over its own root (seen on 6.18).
 fn directories_above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').filter(|(at, _)| *at > 0).filter_map(|(at, _)| path.get(..at)).take(DEEPEST)
 }
@@ -141,7 +144,7 @@ fn directories_above(path: &str) -> impl Iterator<Item = &str> {
 // === impl Mount, MountTable ===
 
 impl Mount<'_> {
-    /// Mounted read-only, by the mount or by the file system.
+    /// Returns whether the mount or its file system is read-only.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         options(self.mount_options).chain(options(self.super_options)).any(|option| option == "ro")
@@ -153,14 +156,16 @@ impl Mount<'_> {
 }
 
 impl<'a> MountTable<'a> {
-    /// Every mount, in the order of the lines.
+    /// Returns all mounts, in the order of the lines.
     pub fn iter(&self) -> impl Iterator<Item = &Mount<'a>> {
         self.mounts.iter()
     }
 
-    /// The mount that hides this one: it sits on the same path, or on a directory above, and a look-up of the path steps
-    /// onto it instead. `None` if the mount is reached at its path, or if what is reached there shows the same files (a
-    /// bind mount onto itself).
+    /// Returns the mount that hides this one: it sits on the same path, or on a parent directory, and a lookup of the
+    /// path steps onto it instead.
+    ///
+    /// `None` if a lookup reaches the mount at its path, or if it reaches a mount that shows the same files (a bind
+    /// mount onto itself).
     #[must_use]
     pub fn hider<'t>(&'t self, mount: &'t Mount<'_>) -> Option<&'t Mount<'a>> {
         self.on_top(mount).or_else(|| self.above(mount))
@@ -168,7 +173,7 @@ impl<'a> MountTable<'a> {
 
     fn on_top<'t>(&'t self, mount: &'t Mount<'_>) -> Option<&'t Mount<'a>> {
         let mut top = mount.id;
-        // Each turn goes one mount up the stack; the count ends it should the ids run in a circle.
+        // Each iteration goes one mount up the stack. The limit ends the loop if the ids form a cycle.
         for _ in 0..DEEPEST {
             let next = self.sitting_on(top, &mount.path).find(|next| next.id != top)?;
             if !next.shows_the_files_of(mount) {

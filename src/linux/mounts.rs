@@ -1,7 +1,8 @@
 //! The hugetlbfs mounts that this process sees, with their options.
 //!
-//! The kernel does not show options as they were given (seen on 6.18): `size=50%` and `size=3M` show as bytes, rounded down to
-//! whole pages; `pagesize=1G` as `1024M`.
+//! The kernel does not show the options as they were given (seen on 6.18). It shows `size=50%` and `size=3M` in bytes,
+//! rounded down to whole pages, and `pagesize=1G` as `1024M`.
+//!
 //! Source: `hugetlbfs_show_options()` in `fs/hugetlbfs/inode.c`.
 
 use super::mountinfo::{self, Mount, MountTable, options, parse_mountinfo};
@@ -10,7 +11,7 @@ use crate::domain::inventory::HugeMount;
 use crate::domain::reading::Reading;
 use crate::domain::size::parse_bytes;
 
-/// The hugetlbfs mounts, in the order of mountinfo.
+/// Returns the hugetlbfs mounts, in the order of mountinfo.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<Vec<HugeMount>> {
     mountinfo::read(root).and_then(|text| match parse_huge_mounts(&text) {
@@ -19,11 +20,11 @@ pub fn read(root: &HostRoot) -> Reading<Vec<HugeMount>> {
     })
 }
 
-/// The hugetlbfs mounts in the text of a mountinfo.
+/// Returns the hugetlbfs mounts in the text of a mountinfo file.
 ///
 /// # Errors
 ///
-/// As [`parse_mountinfo`].
+/// The errors of [`parse_mountinfo`].
 pub fn parse_huge_mounts(text: &str) -> Result<Vec<HugeMount>, String> {
     let table = parse_mountinfo(text)?;
     let huge = table.iter().filter(|mount| mount.filesystem == "hugetlbfs");

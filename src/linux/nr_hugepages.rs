@@ -1,13 +1,14 @@
-//! Reads and sets the size of one pool: a size on a NUMA node, or of the machine where there are no nodes.
+//! Reads and sets the size of one pool: a page size on a NUMA node, or on the whole machine if there are no nodes.
 //!
-//! The kernel cannot add to a count: what another process writes between reading and writing is lost. Runs of hugeprobe
-//! exclude each other by [`super::run_directory`]; an administrator who writes in the same few microseconds is not excluded.
+//! The kernel has no call that adds to the count. If another process writes between this process's read and write, that
+//! change is lost. Runs of hugeprobe exclude each other with the lock of [`super::run_directory`]. An administrator who
+//! writes within the same few microseconds is not excluded.
 //!
-//! The number that goes into `nr_hugepages` is the count of persistent pages wanted. On a node, kernels before 6.7 add
-//! to that the surplus pages of all *other* nodes, so that asking for one page more may give many, and asking for fewer
-//! may give more ("mm/hugetlb: fix nodes huge page allocation when there are surplus pages"). While other nodes have
-//! surplus pages, the machine's `nr_hugepages_mempolicy` is written instead, by a thread that is bound to the node:
-//! that is exact on every kernel.
+//! The number written to `nr_hugepages` is the requested number of persistent pages. On a node, kernels before 6.7 add
+//! the surplus pages of all *other* nodes to it. A request for one more page may therefore add many, and a request for
+//! fewer may add some ("mm/hugetlb: fix nodes huge page allocation when there are surplus pages"). While other nodes
+//! have surplus pages, this module writes the machine's `nr_hugepages_mempolicy` instead, from a thread that is bound
+//! to the node. That is exact on every kernel.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -21,58 +22,59 @@ use crate::domain::request::PageCount;
 use crate::domain::reserve::{Memory, PoolCount, PoolId};
 use crate::domain::size::PageSize;
 
-/// A pool that could not be found, read or set.
+/// Why a pool could not be found, read or set.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// No such size on this machine.
+    /// The machine does not support the page size.
     #[error("the kernel offers no huge pages of {0}: it has no /sys/kernel/mm/hugepages/{name}", name = .0.sysfs_name())]
     NoSize(PageSize),
-    /// No such NUMA node, or it has no pool of the size.
+    /// The NUMA node does not exist, or it has no pool of the size.
     #[error("this machine has no NUMA node {node} with a pool of {size}")]
     NoNode {
-        /// The node asked for.
+        /// The requested node.
         node: u32,
         /// The page size.
         size: PageSize,
     },
-    /// The pool does not exist, or not any more.
+    /// The pool does not exist, or no longer exists.
     #[error("{0} does not exist")]
     Gone(String),
     /// A counter could not be read.
     #[error("{path} is unknown: {why}")]
     Unknown {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it.
+        /// Why it could not be read.
         why: String,
     },
     /// The counters kept changing while they were read.
     #[error("{0} changed each time it was read")]
     Changing(String),
-    /// The file cannot be opened for writing: without root, or because sysfs is mounted read-only.
+    /// The file cannot be opened for writing: this process is not root, or sysfs is mounted read-only.
     #[error("cannot open {path} for writing: {source}")]
     NotWritable {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What the kernel answered.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// No thread could be bound to the node with set_mempolicy(2), as is necessary while other nodes have surplus pages.
+    /// No thread could be bound to the node with set_mempolicy(2), which is necessary while other nodes have surplus
+    /// pages.
     #[error("cannot set the pool of NUMA node {node} alone because other nodes have surplus pages: {source}")]
     Unbound {
         /// The node.
         node: u32,
-        /// What the kernel answered.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The kernel refused the number.
     #[error("cannot write {pages} to {path}: {source}")]
     Refused {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// The number.
+        /// The number of pages.
         pages: u64,
-        /// What the kernel answered.
+        /// The error of the system call.
         source: io::Error,
     },
 }
@@ -80,11 +82,12 @@ pub enum PoolError {
 const NODES: &str = "/sys/devices/system/node";
 const MACHINE: &str = "/sys/kernel/mm/hugepages";
 
-/// The pools that can serve `count`: that of its node, or those of all nodes with memory, or the machine's one.
+/// Returns the pools that can serve `count`: the pool of its node, or those of all nodes with memory, or the machine's
+/// pool if there are no nodes.
 ///
 /// # Errors
 ///
-/// The kernel does not offer the size, or the node does not exist.
+/// The kernel does not support the page size, or the node does not exist.
 pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, PoolError> {
     let size = count.size;
     let machine = PoolId { size, node: None };
@@ -108,7 +111,7 @@ pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, Pool
         let pool = PoolId { size, node: Some(node) };
         return if nodes.contains(&node) { Ok(vec![pool]) } else { Err(PoolError::NoNode { node, size }) };
     }
-    // Nodes without memory have pools too, which can only stay empty.
+    // Nodes without memory also have pools, but those always stay empty.
     if let Reading::Known(list) = root.parsed(format!("{NODES}/has_memory"), parse_list) {
         let with_memory: Vec<_> = nodes.iter().copied().filter(|node| list.contains(node)).collect();
         if !with_memory.is_empty() {
@@ -121,11 +124,12 @@ pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, Pool
     Ok(nodes.into_iter().map(|node| PoolId { size, node: Some(node) }).collect())
 }
 
-/// The pool's total and surplus at one moment. They are two files, so they are read until two readings agree.
+/// Returns the pool's total and surplus at one point in time. They are in two files, so both are read until two
+/// readings agree.
 ///
 /// # Errors
 ///
-/// A counter is unknown, or changes each time it is read.
+/// A counter cannot be read, or it changes each time it is read.
 pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
     const READINGS: u32 = 1000;
     let read = || -> Result<PoolCount, PoolError> {
@@ -143,30 +147,32 @@ pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
     Err(PoolError::Changing(file(pool, "nr_hugepages")))
 }
 
-/// The pool's free pages; some of them may be reserved.
+/// Returns the pool's free pages, some of which may be reserved.
 ///
 /// # Errors
 ///
-/// The counter is unknown.
+/// The counter cannot be read.
 pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
     known(root.number(file(pool, "free_hugepages")), pool, "free_hugepages")
 }
 
-/// The pages of this size that are reserved for mappings, on the whole machine.
+/// Returns how many pages of this size are reserved for mappings on the whole machine.
 ///
 /// # Errors
 ///
-/// The counter is unknown.
+/// The counter cannot be read.
 pub fn reserved(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
     let machine = PoolId { node: None, ..pool };
     known(root.number(file(machine, "resv_hugepages")), machine, "resv_hugepages")
 }
 
-/// Changes the pool's persistent pages, which are `from` now, to `to`. The kernel may stop short of that without an error.
+/// Changes the number of the pool's persistent pages from `from`, the current number, to `to`. The kernel may stop
+/// before it reaches `to` without returning an error.
 ///
 /// # Errors
 ///
-/// The file cannot be opened for writing, or the kernel refuses (EINVAL: this kernel makes no such pages at run time).
+/// The file cannot be opened for writing, or the kernel refuses the number (EINVAL: this kernel cannot allocate pages
+/// of this size at run time).
 pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), PoolError> {
     let Some(node) = pool.node else {
         return write(root, file(pool, "nr_hugepages"), to);
@@ -184,7 +190,7 @@ pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), Pool
         Ok(()) => write(root, path.clone(), all),
         Err(source) => Err(PoolError::Unbound { node, source }),
     };
-    // The policy belongs to the thread, and that of this thread has to stay as it is.
+    // A memory policy belongs to a thread, and the policy of the calling thread must not change.
     std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, bound) {
         Ok(thread) => thread.join().unwrap_or_else(|_| {
             Err(PoolError::Unbound { node, source: io::Error::other("the thread panicked") })
@@ -197,7 +203,7 @@ pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), Pool
 ///
 /// # Errors
 ///
-/// It may not: it is not root, or sysfs is mounted read-only.
+/// It may not, because it is not root or because sysfs is mounted read-only.
 pub fn check_writable(root: &HostRoot, pool: PoolId) -> Result<(), PoolError> {
     let path = file(pool, "nr_hugepages");
     match File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path)) {
@@ -206,20 +212,20 @@ pub fn check_writable(root: &HostRoot, pool: PoolId) -> Result<(), PoolError> {
     }
 }
 
-/// The machine's memory; `None` if it cannot be read.
+/// Returns the machine's memory; `None` if it cannot be read.
 #[must_use]
 pub fn memory(root: &HostRoot) -> Option<Memory> {
     Memory::parse(root.table("/proc/meminfo").known()?)
 }
 
-/// The id of this boot.
+/// Returns the id of this boot.
 #[must_use]
 pub fn boot_id(root: &HostRoot) -> Reading<String> {
     root.value("/proc/sys/kernel/random/boot_id")
 }
 
 fn write(root: &HostRoot, path: String, pages: u64) -> Result<(), PoolError> {
-    // Truncation is for captured trees: sysfs takes each write as a whole.
+    // `truncate` matters only in a captured tree: sysfs treats each write as a complete value.
     let opened =
         File::options().write(true).truncate(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path));
     let mut file = match opened {

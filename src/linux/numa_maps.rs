@@ -1,13 +1,13 @@
-//! On which NUMA nodes the pages of one of this process's own mappings are.
+//! Reads from numa_maps on which NUMA nodes the pages of one of this process's own mappings are.
 //!
-//! Source: `/proc/self/numa_maps`, numa(7); for huge pages the counts are in huge pages (`gather_hugetlb_stats()` in
-//! the kernel's `fs/proc/task_mmu.c`).
+//! For huge pages, the counts are in huge pages. Source: `/proc/self/numa_maps`, numa(7), and `gather_hugetlb_stats()`
+//! in the kernel's `fs/proc/task_mmu.c`.
 
 use super::root::{HostRoot, quoted};
 use crate::domain::reading::Reading;
 
-/// (NUMA node, pages) of the mapping of this process that begins at `address`. Absent: there is none, or the kernel has
-/// no NUMA.
+/// Returns the pairs (NUMA node, pages) of the mapping of this process that begins at `address`; `Absent` if there is
+/// none, or if the kernel has no NUMA support.
 #[must_use]
 pub fn nodes_of_mapping_at(address: u64) -> Reading<Vec<(u32, u64)>> {
     match HostRoot::default().entry("/proc/self/numa_maps", |line| begins_at(line, address), |_| true) {
@@ -18,11 +18,11 @@ pub fn nodes_of_mapping_at(address: u64) -> Reading<Vec<(u32, u64)>> {
     }
 }
 
-/// (NUMA node, pages) of the mapping in a text of numa_maps that begins at `address`.
+/// Returns the pairs (NUMA node, pages) of the mapping that begins at `address`, from the text of a numa_maps file.
 #[must_use]
 pub fn parse(text: &str, address: u64) -> Reading<Vec<(u32, u64)>> {
     let Some(line) = text.lines().find(|line| begins_at(line, address)) else { return Reading::Absent };
-    // Blanks and equal signs in a file's name are escaped, so every word with one is a fact.
+    // The kernel escapes blanks and equal signs in file names, so each word with an equal sign is a field.
     let on_node = |word: &str| {
         let (name, pages) = word.split_once('=')?;
         let node = name.strip_prefix('N').filter(|node| node.starts_with(|c: char| c.is_ascii_digit()))?;

@@ -1,40 +1,43 @@
-//! A pattern in shared or private memory, and whether it is still there: 1 MiB at both ends and in the middle of each
-//! page, not the gigabyte.
+//! Writes a test pattern to shared or private memory and checks that the memory still holds it.
+//!
+//! Only 1 MiB at the start, in the middle and at the end of each page is written and read, not all of a 1 GiB page.
 
 use std::ops::Range;
 
 use vm_memory::VolatileSlice;
 
-/// A place that does not hold what was written.
+/// A location that does not hold what was written to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// The page, from 0.
+    /// The index of the page, from 0.
     pub page: usize,
-    /// The byte within it.
+    /// The byte offset within the page.
     pub offset: usize,
 }
 
-/// How much is looked at in one place, in bytes.
+/// The size in bytes of each part of a page that is written and read.
 const WINDOW: usize = 1 << 20;
-/// What is copied at once.
+/// The number of bytes that are copied at once.
 const CHUNK: usize = 64 << 10;
 
-/// Writes a pattern that differs in every eight bytes of every page, and only then reads it all back, so that two pages
-/// which are one would show. Every page must be there already. `Ok` holds the bytes looked at.
+/// Writes a pattern to all pages, then reads it back. Returns the number of bytes compared.
+///
+/// Every 8-byte word of the pattern is different, and all of it is written before any of it is read. Two virtual pages
+/// that map to the same physical page are therefore detected. Every page must already be allocated.
 ///
 /// # Errors
 ///
-/// The first place that holds something else, or that is not in memory.
+/// The first location that holds something else, or that is outside `memory`.
 pub fn keeps(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result<usize, Lost> {
     write(memory, page_bytes, seed)?;
     compare(memory, page_bytes, seed)
 }
 
-/// Writes the pattern of `seed`. Every page must be there already.
+/// Writes the pattern of `seed`. Every page must already be allocated.
 ///
 /// # Errors
 ///
-/// Never, but for a place that is not in memory.
+/// A location outside `memory`. This does not happen, because the locations are computed from its length.
 pub fn write(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result<(), Lost> {
     let mut pattern = vec![0; CHUNK];
     for chunk in chunks(memory.len(), page_bytes) {
@@ -45,11 +48,11 @@ pub fn write(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result
     Ok(())
 }
 
-/// Looks for the pattern of `seed`. `Ok` holds the bytes looked at.
+/// Compares memory with the pattern of `seed`. Returns the number of bytes compared.
 ///
 /// # Errors
 ///
-/// The first place that holds something else.
+/// The first location that holds something else.
 pub fn compare(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Result<usize, Lost> {
     let mut wanted = vec![0; CHUNK];
     let mut found = vec![0; CHUNK];
@@ -58,7 +61,7 @@ pub fn compare(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Resu
         let place = memory.subslice(chunk.start(), chunk.length).map_err(|_| chunk.lost(0))?;
         fill(&mut wanted, seed, chunk.start());
         place.copy_to(found.get_mut(..chunk.length).unwrap_or_default());
-        // Compared whole: byte by byte only to say where.
+        // Compare whole chunks, which is fast. Compare single bytes only to find the location of the difference.
         if found.get(..chunk.length) != wanted.get(..chunk.length) {
             let at = found.iter().zip(&wanted).position(|(found, wanted)| found != wanted);
             return Err(chunk.lost(at.unwrap_or(0)));
@@ -68,7 +71,8 @@ pub fn compare(memory: &VolatileSlice<'_>, page_bytes: usize, seed: u64) -> Resu
     Ok(looked_at)
 }
 
-/// A digest of the bytes in the same places, whatever they are: two sides that see the same memory have the same.
+/// Returns a digest of the bytes in the windows, whatever they hold. Two processes that map the same memory get the
+/// same digest.
 #[must_use]
 pub fn digest(memory: &VolatileSlice<'_>, page_bytes: usize) -> u64 {
     let mut found = vec![0; CHUNK];
@@ -80,7 +84,7 @@ pub fn digest(memory: &VolatileSlice<'_>, page_bytes: usize) -> u64 {
     })
 }
 
-/// The digest of `bytes` bytes that hold the pattern of `seed`.
+/// Returns the digest of `bytes` bytes that hold the pattern of `seed`.
 #[must_use]
 pub fn digest_of(bytes: usize, page_bytes: usize, seed: u64) -> u64 {
     let mut pattern = vec![0; CHUNK];
@@ -97,7 +101,7 @@ fn add_up(sum: u64, bytes: &[u8]) -> u64 {
     })
 }
 
-/// Whether nothing but zeroes is in those places.
+/// Returns whether the windows hold only zeroes.
 #[must_use]
 pub fn is_zero(memory: &VolatileSlice<'_>, page_bytes: usize) -> bool {
     let mut found = vec![0; CHUNK];
@@ -109,7 +113,7 @@ pub fn is_zero(memory: &VolatileSlice<'_>, page_bytes: usize) -> bool {
     })
 }
 
-/// A piece of a window.
+/// A part of a window, at most [`CHUNK`] bytes long.
 #[derive(Debug, Clone, Copy)]
 struct Chunk {
     page: usize,
@@ -128,7 +132,7 @@ impl Chunk {
     }
 }
 
-/// The chunks of all windows of all pages; what is left over at the end is looked at as a shorter page.
+/// Returns the chunks of all windows of all pages. A remainder at the end counts as a shorter page.
 fn chunks(bytes: usize, page_bytes: usize) -> impl Iterator<Item = Chunk> {
     let page_bytes = page_bytes.max(1);
     let offsets = move |window: Range<usize>| {
@@ -146,7 +150,7 @@ fn chunks(bytes: usize, page_bytes: usize) -> impl Iterator<Item = Chunk> {
     })
 }
 
-/// Both ends and the middle of a page; all of it if they would overlap.
+/// Returns the windows of a page: its start, its middle and its end, or the whole page if these would overlap.
 fn windows(page_bytes: usize) -> impl Iterator<Item = Range<usize>> {
     let all = (page_bytes <= 3 * WINDOW).then_some(0..page_bytes);
     let three = all.is_none().then(|| {
@@ -156,8 +160,10 @@ fn windows(page_bytes: usize) -> impl Iterator<Item = Range<usize>> {
     all.into_iter().chain(three.into_iter().flatten())
 }
 
-/// The pattern for the bytes from `at` on: multiples of an odd number, which are all different modulo 2^64, so that no
-/// two places have the same. One addition a word: the CPU may be that of a workload.
+/// Fills `buffer` with the pattern for the bytes from offset `at` on.
+///
+/// The words are multiples of an odd number, which are all different modulo 2^64, so no two locations hold the same
+/// word. This costs one addition per word, because the CPU may be one that a workload uses.
 fn fill(buffer: &mut [u8], seed: u64, at: usize) {
     const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut value = seed.wrapping_add((at as u64 / 8).wrapping_mul(STEP));

@@ -1,6 +1,7 @@
-//! The pools of huge pages as sysfs has them, in total and per NUMA node.
+//! The pools of huge pages in sysfs, in total and for each NUMA node.
 //!
-//! Files are read by name, never by listing: `demote` of the larger sizes is write-only and fails every `grep -r`.
+//! Files are read by name, not by listing the directory: the `demote` file of larger sizes is write-only and cannot be
+//! read.
 //!
 //! Source: Documentation/admin-guide/mm/hugetlbpage.rst, Documentation/ABI/testing/sysfs-kernel-mm-hugepages and
 //! sysfs-devices-node.
@@ -11,15 +12,15 @@ use crate::domain::inventory::{NumaNode, NumaPool, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// One directory for each size that the kernel offers.
+/// The directory that has one subdirectory for each page size that the kernel supports.
 const POOLS: &str = "/sys/kernel/mm/hugepages";
-/// One directory for each NUMA node that is online.
+/// The directory that has one subdirectory for each NUMA node that is online.
 const NODES: &str = "/sys/devices/system/node";
 
-/// Every pool that the kernel offers, smallest size first.
+/// Returns the pool of each size that the kernel supports, smallest size first.
 ///
-/// `Absent`: a kernel without hugetlb. `Unreadable`: the sizes cannot be listed. A counter that cannot be had is so in
-/// that pool only. A directory whose name is not a size is ignored.
+/// `Absent` if the kernel has no hugetlb, `Unreadable` if the directory of sizes cannot be listed. A counter that
+/// cannot be read affects only that counter of that pool. A directory whose name is not a size is ignored.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<Vec<Pool>> {
     root.names(POOLS).map(|names| {
@@ -30,21 +31,21 @@ pub fn read(root: &HostRoot) -> Reading<Vec<Pool>> {
     })
 }
 
-/// The NUMA nodes that are online. `Absent`: a kernel without NUMA.
+/// Returns the NUMA nodes that are online; `Absent` if the kernel has no NUMA support.
 #[must_use]
 pub fn nodes(root: &HostRoot) -> Reading<Vec<NumaNode>> {
     root.parsed(format!("{NODES}/online"), parse_list)
         .map(|nodes| nodes.into_iter().map(|node| NumaNode { node, cpus: cpus(root, node) }).collect())
 }
 
-/// The CPUs of a NUMA node; empty for a node of memory alone.
+/// Returns the CPUs of a NUMA node. The list is empty for a node that has only memory.
 #[must_use]
 pub fn cpus(root: &HostRoot, node: u32) -> Reading<Vec<u32>> {
     root.parsed(format!("{NODES}/node{node}/cpulist"), parse_list)
 }
 
-/// The size that a directory of sysfs is about; `None` unless it is named as the kernel names one
-/// (`hugepages-2048kB`), so that no two names are the same size.
+/// Returns the page size in the name of a sysfs directory; `None` unless the name is exactly the kernel's
+/// (`hugepages-2048kB`), so that no two names mean the same size.
 #[must_use]
 pub fn parse_size_directory(name: &str) -> Option<PageSize> {
     let size: PageSize = name.strip_prefix("hugepages-")?.parse().ok()?;
@@ -65,7 +66,7 @@ fn read_pool(root: &HostRoot, size: PageSize, nodes: &[u32]) -> Pool {
     }
 }
 
-/// `None` for a node without memory: it is online, and has no pools.
+/// Reads the pool of one NUMA node; `None` for a node without memory, which is online but has no pools.
 fn read_numa_pool(root: &HostRoot, size: PageSize, node: u32) -> Option<NumaPool> {
     let directory = format!("{NODES}/node{node}/hugepages/{}", size.sysfs_name());
     let number = |file: &str| root.number(format!("{directory}/{file}"));
@@ -79,7 +80,8 @@ fn read_numa_pool(root: &HostRoot, size: PageSize, node: u32) -> Option<NumaPool
     if absent { None } else { Some(pool) }
 }
 
-/// The nodes that have a directory. Not from `online`: where that holds garbage, the pools are still there to be read.
+/// Returns the nodes that have a directory. `online` is not used, so that the pools can be read even if it is
+/// malformed.
 fn node_directories(root: &HostRoot) -> Vec<u32> {
     let names = root.names(NODES);
     let mut nodes: Vec<u32> = names

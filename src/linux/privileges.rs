@@ -1,4 +1,4 @@
-//! What this process may do: ids, capabilities and NUMA nodes, from `/proc/self/status`.
+//! The privileges of this process: its ids, capabilities and allowed NUMA nodes, from `/proc/self/status`.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::domain::inventory::Privileges;
 use crate::domain::reading::Reading;
 
 const STATUS: &str = "/proc/self/status";
-/// A namespace of this process, and what the link reads in the initial one: `PROC_PID_INIT_INO` and `PROC_USER_INIT_INO` in
-/// `include/linux/proc_ns.h`.
+/// The link to a namespace of this process, and its target in the initial namespace: `PROC_PID_INIT_INO` and
+/// `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
 const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
 const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
-/// No process has it: setuid(2) takes it for "leave as it is".
+/// The value for an unknown id. No process can have this id: setresuid(2) interprets it as "leave unchanged".
 const NOBODY_KNOWN: u32 = u32::MAX;
 
-/// What this process may do, or the one whose tree was captured.
+/// Returns the privileges of this process, or of the process in a captured tree.
 #[must_use]
 pub fn read(root: &HostRoot) -> Privileges {
     let mut privileges = match root.table(STATUS) {
@@ -40,12 +40,12 @@ pub fn read(root: &HostRoot) -> Privileges {
     privileges
 }
 
-/// Reads the text of `/proc/self/status`. A line that is missing is absent; ids that are missing are `u32::MAX`.
+/// Parses the text of `/proc/self/status`. The reading of a missing line is `Absent`; a missing id is `u32::MAX`.
 ///
 /// Source: proc_pid_status(5). `Mems_allowed_list` is missing without CONFIG_CPUSETS.
 #[must_use]
 pub fn parse_status(text: &str) -> Privileges {
-    // Real, effective, saved, file system.
+    // The fields are the real, effective, saved and file-system id.
     let effective = |key| fields::value(text, key)?.split_ascii_whitespace().nth(1).and_then(parse_digits);
     Privileges {
         uid: effective("Uid").unwrap_or(NOBODY_KNOWN),

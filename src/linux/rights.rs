@@ -1,8 +1,8 @@
-//! Bytes and descriptors over a unix socket: SCM_RIGHTS.
+//! Sends and receives bytes and file descriptors over a Unix socket (SCM_RIGHTS).
 //!
-//! Every descriptor that the kernel hands to this process is owned before anything else happens, so that none is left
-//! open on any path. That is why it is rustix here: nix answers raw numbers, and none at all when the control data was
-//! cut, though the kernel has installed those that fitted.
+//! Each descriptor that the kernel installs in this process becomes an [`OwnedFd`] at once, so that no code path leaves
+//! one open. This module uses rustix for that reason: nix returns raw numbers, and returns none at all if the control
+//! data was truncated, although the kernel has installed the descriptors that fitted.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -13,26 +13,25 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// `SCM_MAX_FD` of the kernel: no sender gets more into one message, so with room for these nothing is cut for lack of
-/// room.
+/// The kernel's limit for one message (`SCM_MAX_FD`). A buffer for this many descriptors is never too small.
 const MOST_FDS: usize = 253;
 
-/// What one read of a socket gave.
+/// The result of one read from a socket.
 #[derive(Debug)]
 pub struct Received {
-    /// How many bytes; 0 is the end of the stream.
+    /// The number of bytes; 0 means end of stream.
     pub bytes: usize,
-    /// The descriptors that came with them, close-on-exec.
+    /// The descriptors that came with the bytes, close-on-exec.
     pub fds: Vec<OwnedFd>,
-    /// Whether descriptors are missing: the kernel could install no more, RLIMIT_NOFILE being reached.
+    /// Whether descriptors are missing, because the kernel could not install more of them: RLIMIT_NOFILE was reached.
     pub cut: bool,
 }
 
-/// Reads what is there, without waiting.
+/// Reads the available bytes, without waiting.
 ///
 /// # Errors
 ///
-/// recvmsg(2): EAGAIN (`WouldBlock`) if nothing is there.
+/// The errors of recvmsg(2): EAGAIN (`WouldBlock`) if there is nothing to read.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -49,12 +48,13 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     Ok(Received { bytes: read.bytes, fds, cut: read.flags.contains(ReturnFlags::CTRUNC) })
 }
 
-/// Sends as much as there is room for, without waiting; the descriptors go with the first byte. How many bytes went.
+/// Sends as many bytes as the socket has room for, without waiting, and returns their number. The descriptors go with
+/// the first byte.
 ///
 /// # Errors
 ///
-/// sendmsg(2): EAGAIN (`WouldBlock`) if there is no room, EPIPE if no process reads any more; never SIGPIPE. EINVAL for more
-/// descriptors than the kernel sends at once.
+/// The errors of sendmsg(2): EAGAIN (`WouldBlock`) if there is no room, EPIPE (without SIGPIPE) if the other end is
+/// closed. EINVAL if there are more descriptors than the kernel allows in one message.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -83,7 +83,7 @@ mod tests {
         let received = receive(right.as_fd(), &mut buffer).unwrap();
         assert_eq!((received.bytes, received.fds.len(), received.cut), (3, 2, false));
         drop(received);
-        // With the last writer closed the pipe ends; otherwise this would wait.
+        // The pipe ends when the last writer is closed; if a descriptor were still open, this read would block.
         assert_eq!(out.read(&mut buffer).unwrap(), 0);
     }
 

@@ -1,5 +1,5 @@
-//! The one door to the kernel's files: every read of /proc, /sys and /dev goes through a [`HostRoot`], so that tests
-//! and captured trees can stand in for a machine.
+//! Reads the kernel's files. Every read of /proc, /sys and /dev goes through a [`HostRoot`], so that tests can use a
+//! captured tree in place of the machine.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use crate::domain::digits::parse_digits;
 use crate::domain::reading::Reading;
 
-/// Where the tree of kernel files begins: `/`, or a captured machine's directory.
+/// The root of the tree of kernel files: `/`, or the directory of a captured tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRoot(PathBuf);
 
-/// The longest a value file of sysfs or a cgroup may be: one page, as the kernel itself has it.
+/// The maximum size in bytes of a value file of sysfs or of a cgroup. The kernel's own limit is one page.
 const VALUE_LIMIT: u64 = 4096;
-/// The longest a table (mountinfo, smaps, cpuinfo) may be. Kubernetes nodes have mount tables of megabytes.
+/// The maximum size in bytes of a table (mountinfo, smaps, cpuinfo). Mount tables of Kubernetes nodes can be megabytes.
 const TABLE_LIMIT: u64 = 64 << 20;
 
 // === impl HostRoot ===
@@ -27,18 +27,19 @@ impl Default for HostRoot {
 }
 
 impl HostRoot {
-    /// The tree under `root`.
+    /// Uses the tree below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self(root.into())
     }
 
-    /// Whether this is the machine itself, not a captured tree.
+    /// Returns whether this is the running machine rather than a captured tree.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.0 == Path::new("/")
     }
 
-    /// Where `path`, absolute as on the machine, lies under this root. Leading slashes and `..` do not lead out of it.
+    /// Returns the location under this root of `path`, an absolute path on the machine. Leading slashes and `..` cannot
+    /// lead out of the root.
     #[must_use]
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         use std::path::Component;
@@ -51,20 +52,22 @@ impl HostRoot {
         full
     }
 
-    /// The text of a value file (sysfs, cgroup), without the white space around it.
+    /// Returns the text of a value file (sysfs, cgroup), without leading and trailing white space.
     #[must_use]
     pub fn value(&self, path: impl AsRef<Path>) -> Reading<String> {
         self.text(path.as_ref(), VALUE_LIMIT).map(|text| text.trim().to_owned())
     }
 
-    /// The text of a table (`/proc/self/mountinfo`, `/proc/cpuinfo`). Bytes that are no UTF-8 are replaced.
+    /// Returns the text of a table (`/proc/self/mountinfo`, `/proc/cpuinfo`). Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn table(&self, path: impl AsRef<Path>) -> Reading<String> {
         self.text(path.as_ref(), TABLE_LIMIT)
     }
 
-    /// One entry of a table, read no further than its end: from the first line that is `wanted` to the next one that
-    /// `begins` an entry. Absent: there is no such entry, or no such file.
+    /// Returns one entry of a table, from the first line for which `wanted` is true to the next line for which `begins`
+    /// is true. Reads no further than that.
+    ///
+    /// `Absent` if there is no such entry or no such file.
     #[must_use]
     pub fn entry(
         &self,
@@ -95,7 +98,7 @@ impl HostRoot {
         }
     }
 
-    /// A number in a value file, read by `parse`; what it refuses is `Malformed`.
+    /// Returns the content of a value file, parsed by `parse`; `Malformed` if `parse` returns `None`.
     #[must_use]
     pub fn parsed<T>(&self, path: impl AsRef<Path>, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
         let path = path.as_ref();
@@ -110,13 +113,14 @@ impl HostRoot {
         }
     }
 
-    /// A decimal number in a value file.
+    /// Returns the decimal number in a value file.
     #[must_use]
     pub fn number(&self, path: impl AsRef<Path>) -> Reading<u64> {
         self.parsed(path, parse_digits)
     }
 
-    /// The names in a directory, sorted. Names that are no UTF-8 are left out: the kernel makes none that matter here.
+    /// Returns the sorted names in a directory. Names that are not UTF-8 are left out: the kernel creates none that
+    /// matter here.
     #[must_use]
     pub fn names(&self, path: impl AsRef<Path>) -> Reading<Vec<String>> {
         let path = path.as_ref();
@@ -135,7 +139,7 @@ impl HostRoot {
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
-        // O_NONBLOCK: a captured tree may hold a fifo, and opening one must not wait for a writer.
+        // O_NONBLOCK: a captured tree may contain a FIFO, and opening a FIFO must not wait for a writer.
         File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(self.path(path))
     }
 
@@ -152,7 +156,7 @@ impl HostRoot {
     }
 }
 
-/// The beginning of a text as it can be shown: one line, control characters escaped.
+/// Returns the beginning of a text in quotes, as one line with control characters escaped.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 40;
@@ -162,7 +166,7 @@ pub fn quoted(text: &str) -> String {
 
 fn trouble<T>(path: &Path, verb: &str, error: &io::Error) -> Reading<T> {
     match error.kind() {
-        // ENOTDIR: a parent is a file in a captured tree.
+        // ENOTDIR: in a captured tree, a parent directory may be a file.
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reading::Absent,
         _ => Reading::Unreadable(format!("cannot {verb} {}: {error}", path.display())),
     }

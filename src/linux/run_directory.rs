@@ -1,9 +1,11 @@
-//! `/run/hugeprobe`: the lock under which runs change the pools, and their journals.
+//! `/run/hugeprobe`: the lock that a run holds while it changes the pools, and the journals of all runs.
 //!
 //! The lock is a flock(2) on the directory itself, so that no lock file is left behind. The first run that needs the
-//! directory makes it, and a run that leaves it empty removes it under the lock. A run that waited for the lock of a
-//! directory that is gone by then starts again. Journals are made, opened and removed under the lock only. Each is locked
-//! by its run for as long as that lives, so a journal that can be locked belongs to a dead run.
+//! directory creates it, and a run that leaves it empty removes it while it holds the lock. If a run waited for the
+//! lock and the directory has been removed meanwhile, it starts again.
+//!
+//! Journals are created, opened and removed only under the lock. Each run keeps its journal locked for as long as it
+//! lives, so a journal that can be locked belongs to a dead run.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,18 +17,18 @@ use rustix::io::Errno;
 
 use super::journal_file::{JournalFile, SUFFIX};
 
-/// Where the directory is, or would be.
+/// The path of the directory, whether or not the directory exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDirectory(PathBuf);
 
-/// The directory, locked. Dropping it removes the directory if that is empty, and releases the lock.
+/// The directory, locked. Dropping this removes the directory if it is empty, and releases the lock.
 #[derive(Debug)]
 pub struct Locked {
     path: PathBuf,
     directory: OwnedFd,
 }
 
-/// What is wrong with the directory or a file in it.
+/// Why the directory or a file in it cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirectoryError {
     /// A system call failed.
@@ -34,12 +36,12 @@ pub enum RunDirectoryError {
     Call {
         /// What was attempted.
         verb: &'static str,
-        /// On what.
+        /// The path it was attempted on.
         path: PathBuf,
-        /// What the kernel answered.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// Another user owns it or may write to it, so what is in it cannot be trusted.
+    /// Another user owns the directory or may access it, so its content cannot be trusted.
     #[error("{path} is not private to this user: its owner is uid {uid}, its mode {mode:04o}; remove it")]
     NotOurs {
         /// The directory.
@@ -68,22 +70,24 @@ impl Default for RunDirectory {
 }
 
 impl RunDirectory {
-    /// At `path`; its parent must be there.
+    /// The directory at `path`. Its parent must exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// The path.
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Takes the lock, and makes the directory if necessary. Waits for as long as `patience`, or for ever if that is `None`.
+    /// Takes the lock, and creates the directory if necessary. Waits for at most `patience`, or without limit if it is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// The directory cannot be made or opened, is a symbolic link or not private to this user, or is locked for too long.
+    /// The directory cannot be created or opened, is a symbolic link or not private to this user, or another process
+    /// has held the lock for longer than `patience`.
     pub fn lock(&self, patience: Option<Duration>) -> Result<Locked, RunDirectoryError> {
         loop {
             match rustix::fs::mkdir(&self.0, Mode::RWXU) {
@@ -96,11 +100,12 @@ impl RunDirectory {
         }
     }
 
-    /// Takes the lock if the directory exists; `None` if it does not.
+    /// Takes the lock if the directory exists; returns `None` if it does not, or if it has been removed or
+    /// replaced meanwhile.
     ///
     /// # Errors
     ///
-    /// As [`Self::lock`].
+    /// The errors of [`Self::lock`].
     pub fn lock_existing(&self, patience: Option<Duration>) -> Result<Option<Locked>, RunDirectoryError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = match rustix::fs::open(&self.0, flags, Mode::empty()) {
@@ -157,7 +162,7 @@ impl RunDirectory {
 // === impl Locked ===
 
 impl Locked {
-    /// The names of the journals of all runs, alive and dead, sorted.
+    /// Returns the sorted names of the journals of all runs, live and dead.
     ///
     /// # Errors
     ///
@@ -177,11 +182,11 @@ impl Locked {
         Ok(names)
     }
 
-    /// Makes the journal of `run` and locks it.
+    /// Creates the journal of `run` and locks it.
     ///
     /// # Errors
     ///
-    /// It cannot be made, or a run of that name has one.
+    /// The journal cannot be created, or one with that name exists.
     pub fn create(&self, run: &str) -> Result<JournalFile, RunDirectoryError> {
         let failed = |source: io::Error| call("create the journal of a run in", &self.path, source);
         let journal = JournalFile::create(&self.directory, run).map_err(failed)?;
@@ -189,7 +194,7 @@ impl Locked {
         Ok(journal)
     }
 
-    /// Opens a journal to read it, whether its run is alive or dead.
+    /// Opens a journal for reading, whether its run is alive or dead.
     ///
     /// # Errors
     ///
@@ -211,7 +216,7 @@ impl Locked {
         }
     }
 
-    /// Removes a journal that is done with. It is not an error if it is gone.
+    /// Removes a journal that is no longer needed. A journal that does not exist is not an error.
     ///
     /// # Errors
     ///
@@ -226,7 +231,7 @@ impl Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // Not empty: others have journals there. Any other failure leaves an empty directory, which does no harm.
+        // ENOTEMPTY: other runs have journals there. After any other error, a harmless empty directory remains.
         let _ = rustix::fs::rmdir(&self.path);
     }
 }
@@ -275,7 +280,7 @@ mod tests {
         };
         std::thread::sleep(Duration::from_millis(20));
         assert!(!waiting.is_finished());
-        drop(first); // and removes the directory, which the other must notice
+        drop(first); // also removes the directory, which the other thread must notice
         waiting.join().unwrap().unwrap();
         assert!(!directory.path().exists());
     }

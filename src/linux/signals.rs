@@ -1,20 +1,20 @@
-//! Signals of this process.
+//! The signal dispositions of this process.
 #![allow(unsafe_code)]
 
 use std::io;
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Sets SIGCHLD to its default, for this process and those that it starts.
+/// Resets SIGCHLD to its default disposition, for this process and its children.
 ///
-/// A caller that ignores SIGCHLD hands that on through execve(2); the kernel then reaps every child at once, and waitpid(2)
-/// answers ECHILD in place of how the child ended.
+/// If the parent ignores SIGCHLD, this process inherits that through execve(2). The kernel then reaps every child at
+/// once, and waitpid(2) fails with ECHILD instead of returning how the child ended.
 ///
 /// # Errors
 ///
-/// sigaction(2).
+/// The errors of sigaction(2).
 pub fn default_sigchld() -> io::Result<()> {
-    // SAFETY: no handler is installed that could run, and none that was is asked for.
+    // SAFETY: SIG_DFL installs no handler, and the previous handler, which the call returns, is not used.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! What the kernel says about one of this process's own mappings: its page size, and how many huge pages it holds.
+//! Reads from smaps the page size of one of this process's own mappings, and how many huge pages it holds.
 //!
-//! Other processes do not change these numbers, so they show our own pages, unlike the counters of the machine.
+//! Other processes do not change these numbers. Unlike the counters of the machine, they therefore count only the pages
+//! of this process.
+//!
 //! Source: `/proc/self/smaps`, Documentation/filesystems/proc.rst.
 
 use serde::Serialize;
@@ -9,25 +11,27 @@ use super::root::{HostRoot, quoted};
 use crate::domain::reading::Reading;
 use crate::domain::size::parse_bytes;
 
-/// One mapping as smaps shows it. All in bytes.
+/// One mapping as smaps shows it, in bytes.
 ///
-/// Only the sum of private and shared is evidence, see [`MappingFacts::held_bytes`]. Which of the two a page is counted as depends
-/// on `hugetlb_pmd_shared()` (fs/proc/task_mmu.c `smaps_hugetlb_range`, include/linux/hugetlb.h), whatever the size of the page. Since
-/// "mm/hugetlb: fix hugetlb_pmd_shared()" (December 2025; stable 6.18 has it) it reads `pt_share_count` of the page table that holds
-/// the entry. That field shares its place with others (include/linux/mm_types.h `struct ptdesc`) and is set to 0 for PMD tables
-/// alone, so for pages of 1Gi, whose entries are in a PUD table, it is whatever was there. Seen on 6.18.44: of 60 processes that
-/// mapped a page of 1Gi alone, 31 had it as `Shared_Hugetlb`; pages of 2Mi are right.
+/// Only the sum of private and shared is evidence; see [`MappingFacts::held_bytes`]. The kernel decides with
+/// `hugetlb_pmd_shared()` which of the two a page counts as, whatever the size of the page (fs/proc/task_mmu.c
+/// `smaps_hugetlb_range`, include/linux/hugetlb.h). Since "mm/hugetlb: fix hugetlb_pmd_shared()" (December 2025; stable
+/// 6.18 has it), that function reads `pt_share_count` of the page table that holds the entry. The field shares its
+/// memory with other fields (include/linux/mm_types.h `struct ptdesc`) and is set to 0 only for PMD tables. The entries
+/// of 1Gi pages are in a PUD table, where the field holds an arbitrary value. Seen on 6.18.44: of 60 processes that
+/// were the only ones to map a 1Gi page, 31 had it as `Shared_Hugetlb`. 2Mi pages are counted correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MappingFacts {
     /// `KernelPageSize`.
     pub page_bytes: u64,
-    /// `Private_Hugetlb`: huge pages that this process alone maps, by the kernel's account.
+    /// `Private_Hugetlb`: the huge pages that, according to the kernel, only this process maps.
     pub private_bytes: u64,
-    /// `Shared_Hugetlb`: huge pages that another process maps too, by the kernel's account.
+    /// `Shared_Hugetlb`: the huge pages that, according to the kernel, another process maps too.
     pub shared_bytes: u64,
 }
 
-/// The mapping of this process that `address` lies in. Absent: there is none, or the kernel has no smaps.
+/// Returns the mapping of this process that contains `address`; `Absent` if there is none, or if the kernel has no
+/// smaps.
 #[must_use]
 pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     let wanted = |line: &str| is_around(line, address);
@@ -39,13 +43,14 @@ pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     }
 }
 
-/// Huge pages that a process maps, bytes, by its `smaps_rollup` (Linux 4.14). Absent: the process does not exist.
+/// Returns the bytes of huge pages that a process maps, from its `smaps_rollup` (Linux 4.14); `Absent` if the process
+/// does not exist.
 #[must_use]
 pub fn held_by(pid: u32) -> Reading<u64> {
     HostRoot::default().parsed(format!("/proc/{pid}/smaps_rollup"), parse_rollup)
 }
 
-/// Huge pages in a text of smaps_rollup, bytes.
+/// Returns the bytes of huge pages in the text of a smaps_rollup file.
 #[must_use]
 pub fn parse_rollup(text: &str) -> Option<u64> {
     let bytes = |name: &str| {
@@ -56,14 +61,14 @@ pub fn parse_rollup(text: &str) -> Option<u64> {
 }
 
 impl MappingFacts {
-    /// Huge pages held, in bytes, shared or not.
+    /// Returns the bytes of huge pages that the mapping holds, shared or not.
     #[must_use]
     pub const fn held_bytes(&self) -> u64 {
         self.private_bytes.saturating_add(self.shared_bytes)
     }
 }
 
-/// The mapping in a text of smaps that `address` lies in.
+/// Returns the mapping that contains `address`, from the text of a smaps file.
 #[must_use]
 pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
     let mut lines = text.lines().skip_while(|line| !is_around(line, address));
@@ -95,13 +100,13 @@ pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
     }
 }
 
-/// Whether `line` is the first of the mapping that `address` lies in.
+/// Returns whether `line` is the first line of the mapping that contains `address`.
 fn is_around(line: &str, address: u64) -> bool {
     bounds(line).is_some_and(|(start, end)| (start..end).contains(&address))
 }
 
-/// The bounds of a mapping, if `line` is the first of one: `7f0000000000-7f0000200000 rw-p …`. The lines about it begin
-/// with a word and a colon.
+/// Returns the bounds of a mapping if `line` is its first line: `7f0000000000-7f0000200000 rw-p …`. The lines that
+/// follow begin with a word and a colon.
 fn bounds(line: &str) -> Option<(u64, u64)> {
     let (start, end) = line.split_whitespace().next()?.split_once('-')?;
     Some((u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?))

@@ -1,23 +1,23 @@
-//! `/proc/PID/status`: what a process is and what it may do (proc_pid_status(5)).
+//! `/proc/PID/status`: the name, state and memory of a process (proc_pid_status(5)).
 
 use super::fields;
 
-/// A cheap first look at a process.
+/// The basic facts about a process, which are cheap to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProcessStatus {
-    /// `Name`, escaped as the kernel does.
+    /// `Name`, as escaped by the kernel.
     pub name: String,
-    /// `State` is Z or X: the first thread has ended.
+    /// Whether `State` is Z or X, which means that the first thread has ended.
     pub has_ended: bool,
     /// `Threads`.
     pub threads: u64,
-    /// Whether it has an address space (`VmSize`): kernel threads have none, nor have threads that have ended.
+    /// Whether it has an address space (`VmSize`). Kernel threads and threads that have ended do not.
     pub has_memory: bool,
-    /// `HugetlbPages`, in bytes; `None` if the kernel does not say (before 4.4).
+    /// `HugetlbPages`, in bytes; `None` if the kernel does not show it (before 4.4).
     pub huge_bytes: Option<u64>,
 }
 
-/// Reads the text of a `/proc/PID/status`.
+/// Parses the text of a `/proc/PID/status` file.
 #[must_use]
 pub fn parse_process(text: &str) -> ProcessStatus {
     let field = |key| fields::value(text, key);

@@ -1,31 +1,32 @@
-//! `/proc/net/unix`: whether a process is connected at a path. Of this network namespace only.
+//! Counts the connections to a Unix socket path. The source is `/proc/net/unix`, which lists only the sockets of this
+//! network namespace.
 //!
-//! A socket that was accepted bears the path of the one that listens (`unix_stream_connect()`), and tells its state
-//! (`unix_seq_show()`).
+//! An accepted socket has the path of the listening socket (`unix_stream_connect()`), and the file shows the state of
+//! each socket (`unix_seq_show()`).
 
 use std::path::Path;
 
 use super::root::HostRoot;
 use crate::domain::reading::Reading;
 
-/// `SS_CONNECTED`.
+/// The socket state `SS_CONNECTED`, as the file shows it.
 const CONNECTED: &str = "03";
-/// Columns before the path: address, count, protocol, flags, type, state, inode.
+/// The number of columns before the path: address, reference count, protocol, flags, type, state, inode.
 const COLUMNS: usize = 7;
 const STATE: usize = 5;
 
-/// How many are connected to the socket that listens at `path`.
+/// Returns the number of accepted connections of the socket that listens at `path`.
 #[must_use]
 pub fn connected_at(root: &HostRoot, path: &Path) -> Reading<usize> {
     let path = path.to_string_lossy();
     root.table("/proc/net/unix").map(|table| parse_connected(&table, &path))
 }
 
-/// The same, from the text of the file.
+/// Does the same as [`connected_at`], from the text of the file.
 #[must_use]
 pub fn parse_connected(table: &str, path: &str) -> usize {
     let is_there = |line: &&str| {
-        // A path may have spaces: it is all that is left.
+        // The path is the rest of the line, because it may contain spaces.
         let mut rest = *line;
         for column in 0..COLUMNS {
             let Some((word, after)) = rest.trim_start().split_once(' ') else { return false };

@@ -1,8 +1,8 @@
-//! Files without a name, in a directory of hugetlbfs: nothing is left of them when the last descriptor is closed.
+//! Creates unnamed files in a hugetlbfs directory, of which nothing remains when the last descriptor is closed.
 //!
-//! hugetlbfs has O_TMPFILE since the kernels after 5.4 (`hugetlbfs_tmpfile()` in `fs/hugetlbfs/inode.c`; the patch is of
-//! November 2019, and 5.8 has it). Before, a file is made by a name that cannot be guessed, and the name is taken away at
-//! once: a kill in between leaves an empty file behind, and never a page.
+//! hugetlbfs supports O_TMPFILE in kernels after 5.4 (`hugetlbfs_tmpfile()` in `fs/hugetlbfs/inode.c`; the patch is
+//! from November 2019, and 5.8 has it). On older kernels, the file is created with a name that cannot be guessed and
+//! unlinked at once. A kill in between leaves an empty file behind, but never a page.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,23 +15,23 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 const OWNER_ONLY: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 const READ_WRITE: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC);
 
-/// A call that was refused.
+/// A system call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
-    /// The call: `open(O_TMPFILE)`.
+    /// The call, such as `open(O_TMPFILE)`.
     pub call: &'static str,
-    /// The answer.
+    /// The error.
     pub errno: Errno,
 }
 
-/// Makes a file in `directory`, for reading and writing.
+/// Creates a file in `directory`, open for reading and writing.
 ///
 /// # Errors
 ///
-/// The call that was refused.
+/// The call that failed.
 pub fn create(directory: impl AsFd) -> Result<OwnedFd, Refused> {
     match openat(&directory, c".", READ_WRITE | OFlag::O_TMPFILE, OWNER_ONLY) {
-        // EISDIR: a kernel that takes O_TMPFILE for a directory opened to write (open(2)).
+        // EISDIR: a kernel without O_TMPFILE treats this as opening a directory for writing (open(2)).
         Err(Errno::EOPNOTSUPP | Errno::EISDIR) => create_and_unlink(directory),
         answer => answer.map_err(|errno| Refused { call: "open(O_TMPFILE)", errno }),
     }
@@ -39,7 +39,7 @@ pub fn create(directory: impl AsFd) -> Result<OwnedFd, Refused> {
 
 fn create_and_unlink(directory: impl AsFd) -> Result<OwnedFd, Refused> {
     let flags = READ_WRITE | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-    // The hasher's keys are random.
+    // The keys of the hasher are random, so the name cannot be guessed.
     let name = format!(".hugeprobe-{:016x}", RandomState::new().hash_one(std::process::id()));
     let file = openat(&directory, name.as_str(), flags, OWNER_ONLY)
         .map_err(|errno| Refused { call: "open(O_CREAT|O_EXCL)", errno })?;

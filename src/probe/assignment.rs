@@ -1,4 +1,4 @@
-//! The assignment of a worker process: one JSON argument, so that `ps` shows what it is about.
+//! The assignment of a worker process: one JSON argument, so that `ps` shows what the worker does.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,29 +10,29 @@ use crate::exchange::{peer, role as exchange};
 /// The hidden verb that a worker is started with.
 pub const VERB: &str = "worker";
 
-/// A worker's whole instruction.
+/// All instructions for a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
-    /// The run's nonce: a part without it belongs to another run.
+    /// The nonce of the run. A part with a different nonce belongs to another run.
     pub run: String,
-    /// The process that started this one; if it is gone already, so is the worker.
+    /// The pid of the process that started the worker. The worker exits if that process has already ended.
     pub parent: i32,
-    /// Whether the worker waits for permission after each step that it announces: for a byte that comes on its
-    /// standard output, a socket then. For `walk`.
+    /// Whether the worker waits for permission after each step that it announces. The permission is a byte that the
+    /// worker reads from its standard output, which is then a socket. Only `walk` uses this.
     #[serde(default)]
     pub stepwise: bool,
-    /// What to do.
+    /// The task of the worker.
     pub work: Work,
 }
 
-/// What a worker does.
+/// The task of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
-    /// Takes pages, alone.
+    /// Takes pages, without another worker.
     Allocation(allocation::AllocationTask),
-    /// Shares pages with another worker, at the other end of its standard input.
+    /// Shares pages with another worker, over the socket that is its standard input.
     Exchange(exchange::SessionTask),
     /// Shares pages with a peer under test.
     Peer(peer::PeerTask),
@@ -41,7 +41,7 @@ pub enum Work {
 // === impl Work ===
 
 impl Work {
-    /// Who it makes the worker.
+    /// Returns the role of the worker.
     #[must_use]
     pub const fn role(&self) -> Role {
         match self {
@@ -51,7 +51,7 @@ impl Work {
         }
     }
 
-    /// The size that it is about; `None` for the machine.
+    /// Returns the page size of the task, or `None` if the task concerns the whole machine.
     #[must_use]
     pub const fn size(&self) -> Option<PageSize> {
         match self {

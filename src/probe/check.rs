@@ -32,49 +32,49 @@ use super::guardian::{Guardian, GuardianError, Options, replay_dead};
 use super::planning::{self, Job};
 use super::supervisor::{Ended, Start, Supervisor};
 
-/// What keeps a run from being made at all; everything else is in the report.
+/// Why a run could not be made at all. All other problems are in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// `--reserve` could not be done.
+    /// The pages of `--reserve` could not be reserved.
     #[error(transparent)]
     Reserve(#[from] GuardianError),
-    /// `--frontend-cgroup` or `--backend-cgroup` is of no use.
+    /// The directory of `--frontend-cgroup` or `--backend-cgroup` cannot be used.
     #[error(transparent)]
     Cgroup(#[from] RoleCgroupError),
-    /// The socket of `--peer-listen` cannot be made.
+    /// The socket of `--peer-listen` could not be created.
     #[error("--peer-listen: {0}")]
     Listen(#[from] SocketError),
-    /// Signals could not be taken over.
+    /// The signalfd could not be set up.
     #[error("cannot set up signal handling (signalfd): {0}")]
     Signals(io::Error),
-    /// No nonce is available.
+    /// No nonce could be read from the kernel.
     #[error("cannot create a nonce for this run: {0}")]
     Nonce(io::Error),
 }
 
-/// How long a run waits for another one that is replaying the journals of killed runs.
+/// How long a run waits for another run that is replaying the journals of killed runs.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Follows a run while it lasts.
+/// Receives the progress of a run.
 pub trait Progress {
-    /// This is being done now.
+    /// A step has started.
     fn step(&mut self, what: &str);
-    /// Time passes: a few times a second while a step lasts.
+    /// Called a few times a second while a step lasts.
     fn tick(&mut self);
     /// The pages of a killed run were given back.
     fn replayed(&mut self, replayed: &Replayed);
 }
 
-/// Makes one run on the machine under `root` and reports it. `progress` gets each step.
+/// Makes one run on the machine under `root` and returns its report. `progress` receives each step.
 ///
 /// # Errors
 ///
-/// See [`CheckError`]; no page is held and none was added to a pool when there is one.
+/// See [`CheckError`]. After an error no page is held, and no page remains added to a pool.
 pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> Result<Report, CheckError> {
     let begin = Instant::now();
     let run = nonce().map_err(CheckError::Nonce)?;
     let role_cgroups = gather::role_cgroups(request)?;
-    // First of all: another process may have the path.
+    // Before anything is started, because another process may already use the path.
     let peer = request.peer.as_ref().filter(|peer| peer.listen && root.is_live());
     let listener = peer.map(|peer| Listener::new(Path::new(&peer.socket))).transpose()?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
@@ -83,7 +83,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         progress.replayed(&one);
         replayed.push(one);
     };
-    // Before the guardian: every worker inherits its pipe, and no workload does.
+    // Before the guardian is started: its pipe is inherited by every worker but by no workload, so it must not count.
     let inherited_files = limits::read(root).inherited_files;
     let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
@@ -118,7 +118,8 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     Ok(Report { replayed, ..report(request, inventory, &plan, findings, begin) })
 }
 
-/// Gives back what killed runs left, each of which `replayed` gets, then adds the pages of `--reserve`, if any.
+/// Gives back the pages of killed runs, then adds the pages of `--reserve`, if any. `replayed` receives each killed
+/// run.
 pub(super) fn reserve(
     root: &HostRoot,
     counts: &[PageCount],
@@ -139,14 +140,14 @@ pub(super) fn reserve(
     Ok(Some(Guardian::start(counts, &options, replayed)?))
 }
 
-/// Gives back what killed runs left. Errors are ignored: without permission there is no journal to replay, and a run that has
-/// the lock replays it itself.
+/// Gives back the pages of killed runs. Ignores errors: without permission there is no journal to replay, and a run
+/// that holds the lock replays the journals itself.
 fn replay(root: &HostRoot, replayed: &mut dyn FnMut(Replayed)) {
     let runs = replay_dead(root, &RunDirectory::default(), PATIENCE).unwrap_or_default();
     runs.into_iter().for_each(replayed);
 }
 
-/// Runs the workers of one phase to their end.
+/// Runs the workers of one phase until they have ended.
 fn work(
     supervisor: &mut Supervisor<'_>,
     run: &str,
@@ -168,8 +169,8 @@ fn work(
     job.workers.iter().zip(ended).map(|(work, ended)| worker_report(run, work, ended)).collect()
 }
 
-/// How the workers of a phase are started. Of a pair, each has one end of a socket as its standard input; who is to
-/// accept a peer, the socket that listens. `stepwise` as in [`Assignment`].
+/// Prepares the workers of a phase. Each worker of a pair gets one end of a socket pair as its standard input. A worker
+/// that accepts a peer gets the listening socket. `stepwise` is as in [`Assignment`].
 pub(super) fn starts(
     run: &str,
     job: &Job,
@@ -184,7 +185,7 @@ pub(super) fn starts(
     job.workers.iter().map(|work| start(run, work, inputs.pop(), job.time, stepwise)).collect()
 }
 
-/// How a worker is started that says its part within `time`; `socket` is where its peer is.
+/// Prepares a worker that must write its part within `time`. `socket` becomes its standard input; it leads to the peer.
 pub(super) fn start(
     run: &str,
     work: &Work,
@@ -200,7 +201,7 @@ pub(super) fn start(
     Ok(Start { arguments, stdin, control, time: Some(time), keep: true })
 }
 
-/// The report of a worker.
+/// Parses the output of a worker that has ended into its report.
 pub(super) fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerReport {
     let (role, size) = (work.role(), work.size());
     let Ended { output, log, ending } = ended;
@@ -211,7 +212,7 @@ pub(super) fn worker_report(run: &str, work: &Work, ended: Ended) -> WorkerRepor
     WorkerReport { role, size, part, ending, log }
 }
 
-/// The name of a phase, for the progress line.
+/// Returns the name of a phase for the progress line.
 fn about(job: &Job) -> String {
     let Some(work) = job.workers.first() else { return String::new() };
     let what = match work {
@@ -232,7 +233,7 @@ fn report(
     let sizes = judge::judge(plan, request, &findings);
     let verdict = judge::machine(&sizes, request, &findings);
     findings.retain(|finding| request.reports(finding.id));
-    // What a machine without pages has to say about each check is nothing.
+    // A size that has no pages and needs none would only add a skipped entry for each check.
     findings.retain(|finding| {
         finding.outcome != Outcome::Skip
             || !finding.size.is_some_and(|size| plan.nothing_there.contains(&size))
@@ -256,12 +257,12 @@ fn report(
     }
 }
 
-/// The pools of the sizes looked at.
+/// Returns the pools of the planned sizes.
 fn pools(inventory: &Inventory, plan: &crate::domain::plan::Plan) -> Vec<Pool> {
     plan.sizes.iter().filter_map(|&size| inventory.pool(size)).cloned().collect()
 }
 
-/// The figures of HP7xx, by size.
+/// Returns the figures of HP7xx by page size.
 fn measurements(findings: &[Finding]) -> Map<String, serde_json::Value> {
     let mut measurements = Map::new();
     for finding in findings.iter().filter(|finding| [HP701, HP702].contains(&finding.id)) {
@@ -274,12 +275,12 @@ fn measurements(findings: &[Finding]) -> Map<String, serde_json::Value> {
     measurements
 }
 
-/// A unique name for this run.
+/// Returns a unique name for this run.
 pub(super) fn nonce() -> io::Result<String> {
     nonce_of("/proc/sys/kernel/random/uuid")
 }
 
-/// From the kernel's file of UUIDs or, where a container hides it, from its random bytes.
+/// Reads a UUID from the kernel's file `uuids`, or random bytes from /dev/urandom where a container hides that file.
 fn nonce_of(uuids: &str) -> io::Result<String> {
     if let Ok(uuid) = std::fs::read_to_string(uuids) {
         return Ok(uuid.trim().to_owned());
@@ -289,13 +290,14 @@ fn nonce_of(uuids: &str) -> io::Result<String> {
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
-/// A seed that differs from run to run, so that stale bytes of another run are recognized.
+/// Returns a seed that differs from run to run (the FNV-1a hash of `run`), so that stale bytes of another run are
+/// recognized.
 pub(super) fn seed(run: &str) -> u64 {
     run.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// Whether a verdict is good news: pass, warnings included.
+/// Returns whether the verdict is a pass, with or without warnings.
 #[must_use]
 pub fn is_good(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Pass | Verdict::Warn)

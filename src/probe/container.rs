@@ -1,13 +1,14 @@
-//! What runs in the two containers of a probe pod, and what the agent makes of what they leave behind.
+//! The program that runs in the two containers of a probe pod, and the agent's evaluation of the messages they leave.
 //!
-//! Each container is an orchestrator like `check`: it reads its own mount and limits, starts one worker after another, and
-//! reports their results at the end. For a session each starts one of the pair, and the two meet at a socket in a
-//! directory that both see, one socket for each session. A session's socket is there only once the backend's worker of
-//! the session before has been reaped, and a worker is started only when the two have met: so never more than one
-//! session holds pages, whatever happened in the last.
+//! Each container runs an orchestrator like `check`: it reads its own mount and limits, starts one worker after
+//! another, and reports their results at the end. For a session each container starts one worker of the pair. The two
+//! workers meet at a socket in a directory that both containers see, with one socket for each session. The backend
+//! creates the socket of a session only after it has reaped its worker of the previous session, and a worker is started
+//! only after the two containers have connected. Therefore at most one session holds pages, however the previous one
+//! ended.
 //!
-//! [`probe`] and [`conclude`] are pure: the agent has the same plan as the containers and merges what they say as `check`
-//! does. [`serve`] is the orchestrator.
+//! [`probe`] and [`conclude`] are pure: the agent makes the same plan as the containers and merges their messages as
+//! `check` merges parts. [`serve`] is the orchestrator.
 
 pub mod conclude;
 pub mod error;

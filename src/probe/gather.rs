@@ -1,4 +1,4 @@
-//! Reads the inventory: every fact that the inspections judge, before any page is taken.
+//! Reads the inventory: all the facts that the inspections judge, before any page is taken.
 
 use std::path::Path;
 
@@ -11,7 +11,8 @@ use crate::linux::cgroup::{Group, GroupError};
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
 
-/// What the machine under `root` has. Takes no page and changes nothing but for a file without a name in `--dir`.
+/// Reads the inventory of the machine under `root`. It takes no page and changes nothing, apart from a temporary file
+/// without a name in `--dir`.
 #[must_use]
 pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
     let pools = pools::read(root);
@@ -38,17 +39,17 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
     }
 }
 
-/// `--frontend-cgroup` or `--backend-cgroup` names no group that could be joined and read.
+/// The cgroup of `--frontend-cgroup` or `--backend-cgroup` cannot be joined and read.
 #[derive(Debug, thiserror::Error)]
 #[error("{option} {source}")]
 pub struct RoleCgroupError {
-    /// Which of the two.
+    /// The name of the option.
     option: &'static str,
-    /// What is wrong with it.
+    /// The error of the cgroup.
     source: GroupError,
 }
 
-/// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
+/// Reads the cgroups of `--frontend-cgroup` and `--backend-cgroup`.
 pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, RoleCgroupError> {
     let open = |option, directory: &Option<String>| -> Result<Option<RoleCgroup>, RoleCgroupError> {
         let Some(directory) = directory else { return Ok(None) };
@@ -62,7 +63,7 @@ pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, RoleCgroupError> {
     })
 }
 
-/// Whether any process holds pages of this pool, as far as is known: a counter that cannot be read may hide some.
+/// Returns whether processes may hold pages of this pool. A counter that cannot be read counts as yes.
 fn has_pages_in_use(pool: &Pool) -> bool {
     match (&pool.total, &pool.free) {
         (Reading::Known(total), Reading::Known(free)) => total > free,

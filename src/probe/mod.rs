@@ -1,7 +1,8 @@
-//! One run: read, plan, start workers, merge, judge. Synchronous: poll(2) with deadlines, no threads.
+//! One run: reads the facts, plans, starts workers, merges their parts and judges. Synchronous: poll(2) with deadlines,
+//! no threads.
 //!
-//! Which process does what: docs/internals/architecture.md. Nothing maps pages in the process that the user typed, every worker
-//! is a re-exec of this program, and nothing forks without exec.
+//! docs/internals/architecture.md says which process does what. The process that the user starts never maps pages,
+//! every worker is a re-exec of this program, and every fork is followed by exec.
 
 pub mod assignment;
 pub mod check;

@@ -1,4 +1,5 @@
-//! The plan, from the inventory and the request: which sizes are checked, which checks each gets, and which workers run.
+//! Makes the plan from the inventory and the request: the sizes to check, the checks of each size, and the workers to
+//! run.
 
 mod facts;
 mod job;
@@ -20,8 +21,9 @@ use job::{CAPTURED, item, task};
 pub use job::{Job, PodPages};
 use one_size::SizePlan;
 
-/// Which sizes are looked at: those of `--size`; else those that other options name and every size with pages,
-/// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory.
+/// Returns the page sizes to check. These are the sizes of `--size`, if there are any. Otherwise they are the sizes
+/// that other options name, and every size that has pages, allows overcommit, or is on the boot command line. With
+/// `--dir` alone, it is the size of that directory.
 #[must_use]
 pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
     if !request.sizes.is_empty() {
@@ -50,9 +52,10 @@ pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
     sizes
 }
 
-/// The plan for `sizes`, and the workers that it takes, in the order in which they are to run.
+/// Returns the plan for `sizes` and the workers that it needs, in the order in which they run.
 ///
-/// `live` is false for a captured tree, where nothing can be tried. `seed` is of what frontend and backend write.
+/// `live` is false for a captured tree, where nothing can be tried. `seed` determines the bytes that frontend and
+/// backend write.
 #[must_use]
 pub fn plan(
     inventory: &Inventory,
@@ -78,9 +81,9 @@ pub fn plan(
     (plan, jobs)
 }
 
-/// The plan for `size` in a probe pod whose containers may take `pages`, and the workers that it takes, the
-/// same for both containers and for the reader of their messages. `--dir` of the request is the pod's hugetlbfs.
-/// `no_syscalls` says why HP407 is not tried there, if so.
+/// Returns the plan for `size` in a probe pod whose containers may use `pages`, and the workers that it needs. The
+/// result is the same for both containers and for the reader of their messages. `--dir` of the request is the pod's
+/// hugetlbfs. `no_syscalls` is the reason to skip HP407, if it is skipped.
 #[must_use]
 pub fn plan_in_pod(
     request: &Request,
@@ -97,7 +100,7 @@ pub fn plan_in_pod(
     (plan, jobs)
 }
 
-/// HP407, once for the machine.
+/// Plans HP407, which runs once for the machine.
 fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
     if not_run.is_none() {
         let need = request.needs().copied().collect();
@@ -125,7 +128,7 @@ fn concerns(item: &PlannedCheck, work: &Work) -> bool {
     item.size == work.size() && item.roles.iter().any(|duty| duty.role == work.role())
 }
 
-/// The sizes that the boot command line asks pages of.
+/// Returns the sizes of which the boot command line requests pages.
 fn boot_sizes(inventory: &Inventory) -> impl Iterator<Item = PageSize> {
     let boot = inventory.boot.known();
     let default = boot.and_then(|boot| boot.default_size).or(inventory.default_size.get());
@@ -133,12 +136,12 @@ fn boot_sizes(inventory: &Inventory) -> impl Iterator<Item = PageSize> {
     pools.filter_map(move |pool| pool.size.or(default))
 }
 
-/// A pool that has pages or may grow; one whose counters cannot be read may have some.
+/// Returns whether a pool has pages or may grow. A pool whose counters cannot be read counts as having pages.
 fn may_hold_pages(pool: &Pool) -> bool {
     pool.total.get() != Some(0) || pool.growable() != Some(0)
 }
 
-/// Whether nothing is there of a size and nothing was expected of it.
+/// Returns whether a size has no pages and none are required.
 #[must_use]
 pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool {
     let expected =

@@ -1,7 +1,8 @@
-//! `frontend` and `backend`: one role in a worker, its peer somewhere else.
+//! `frontend` and `backend`: runs one role in a worker. The peer is another program.
 //!
-//! The socket is made here and handed to the worker as its standard input, as in `check`. The worker may die of what the
-//! peer does to the memory, and a path that it had made would stay behind; this process maps nothing and removes it.
+//! This process creates the socket and passes it to the worker as its standard input, as `check` does. What the peer
+//! does to the memory may kill the worker, and a path that the worker had created would be left behind. This process
+//! maps nothing, so it survives and removes the path.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,66 +27,66 @@ use crate::linux::root::HostRoot;
 /// The hidden verb of the worker.
 pub const VERB: &str = "role";
 
-/// A role to play, and where.
+/// A role to run, and its socket.
 #[derive(Debug, Clone)]
 pub struct StandaloneRole {
-    /// Where the two meet.
+    /// The path of the socket on which frontend and backend meet.
     pub socket: PathBuf,
-    /// Whether to make the socket there, or to connect to one.
+    /// Whether to create the socket and listen, instead of connecting to it.
     pub listen: bool,
-    /// How long everything may take, meeting included; `None`: for ever.
+    /// The time limit, including the wait for the peer. `None` means no limit.
     pub deadline: Option<Duration>,
-    /// What to do; its time is what is left of the deadline.
+    /// The task of the role. Its time limit is replaced by the time that is left when the peer has connected.
     pub task: StandaloneTask,
 }
 
-/// What is being done, for a person to follow.
+/// A progress event of a role.
 #[derive(Debug)]
 pub enum RoleEvent<'a> {
     /// The socket exists, and no peer has connected yet.
     Listening(&'a Path),
-    /// No process listens on it yet, as far as is known.
+    /// The role tries to connect to the socket, on which perhaps no process listens yet.
     Connecting(&'a Path),
-    /// The peer is there.
+    /// The peer has connected.
     Connected,
-    /// From the role.
+    /// An event that the worker reported.
     Session(SessionEvent),
 }
 
-/// How it ended.
+/// How a role ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleEnd {
     /// `pass`, `fail` or `unknown`.
     pub outcome: Outcome,
-    /// A sentence.
+    /// The reason, one sentence.
     pub text: String,
 }
 
-/// A worker's whole instruction.
+/// All instructions for a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Assignment {
-    /// The process that started the worker.
+    /// The pid of the process that started the worker.
     pub(super) parent: i32,
-    /// What to do.
+    /// The task of the worker.
     pub(super) task: StandaloneTask,
 }
 
 /// How often signals are checked while no peer has connected.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
-/// How long the worker has to report by itself that its deadline passed.
+/// How long the worker has, after the deadline, to report that the deadline has passed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The size of a frontend's pages: the requested one, or the smallest of which enough pages are available.
+/// Returns the page size of a frontend: `size`, or the smallest size of which enough pages are available.
 ///
 /// # Errors
 ///
-/// There is no such pool, or too little in it.
+/// There is no such pool, or it has too few pages.
 pub fn choose(size: Option<PageSize>, pages: u64) -> Result<PageSize, WalkError> {
     walk::choose(&HostRoot::default(), size, pages).map(|pool| pool.size)
 }
 
-/// Plays the role, tells `report` of it, and says how it ended.
+/// Runs the role, passes its events to `report`, and returns how it ended.
 pub fn run(role: &StandaloneRole, report: &mut dyn FnMut(RoleEvent<'_>)) -> RoleEnd {
     play(role, report).unwrap_or_else(|end| end)
 }
@@ -115,11 +116,11 @@ fn play(role: &StandaloneRole, report: &mut dyn FnMut(RoleEvent<'_>)) -> Result<
     let ended = supervisor.run(vec![start], &mut |line: &[u8]| match serde_json::from_slice(line) {
         Ok(SessionEvent::Ended { outcome, text }) => end = Some(RoleEnd { outcome, text }),
         Ok(said) => report(RoleEvent::Session(said)),
-        // Nothing, as time passes; anything else would be a mistake of the worker's, and its end tells.
+        // Empty at a tick. Any other line would be an error in the worker, which its exit status shows.
         Err(_) => {}
     });
     let ended = ended.into_iter().next().ok_or_else(|| unknown("no worker started".to_owned()))?;
-    // A worker in the foreground is hit by the same Ctrl-C, and may have died of it before it was ended.
+    // A worker in the foreground receives the same Ctrl-C, and may have died of it before it was killed.
     if let Some(by) = supervisor.broken_off() {
         return Err(unknown(format!("interrupted by {by}")));
     }
@@ -141,7 +142,8 @@ fn play(role: &StandaloneRole, report: &mut dyn FnMut(RoleEvent<'_>)) -> Result<
     }
 }
 
-/// The connected socket. Of a listening one the path is gone again when this returns: one peer is served.
+/// Returns the connected socket. The path of a listening socket is removed when this returns, as only one peer is
+/// served.
 fn meet(
     role: &StandaloneRole,
     deadline: Option<Instant>,
@@ -174,20 +176,20 @@ fn meet(
             if let SocketError::Connect { waited, .. } | SocketError::Nobody { waited, .. } = &mut error {
                 *waited = began.elapsed();
             }
-            // A process is there that does not speak vhost-user: that is reported.
+            // A process has the socket but cannot speak vhost-user over it: that is a failure.
             let outcome = if is_of_another_kind(&error) { Outcome::Fail } else { Outcome::Unknown };
             return Err(RoleEnd { outcome, text: error.to_string() });
         }
     }
 }
 
-/// Whether what listens there is no stream socket.
+/// Returns whether the listening socket is not a stream socket.
 fn is_of_another_kind(error: &SocketError) -> bool {
     let SocketError::Connect { source, .. } = error else { return false };
     source.raw_os_error() == Some(Errno::EPROTOTYPE as i32)
 }
 
-/// Whether the peer may only not have come yet.
+/// Returns whether the error may only mean that the peer has not started yet.
 pub(super) fn is_passing(error: &SocketError) -> bool {
     match error {
         SocketError::Nobody { .. } => true,

@@ -1,8 +1,8 @@
-//! Starts workers and sees them through: collects what they say, ends them when their time is up or the run is broken
-//! off, and reaps every one.
+//! Starts workers and waits for them: collects their output, kills them when their time limit has passed or the run is
+//! interrupted, and reaps every one.
 //!
 //! All waiting happens in one poll(2) over the workers' pipes, a signalfd and the guardian's pipe. SIGINT, SIGTERM and
-//! SIGHUP are blocked and arrive there, so that a run that is interrupted still gives back, merges and prints.
+//! SIGHUP are blocked and arrive at the signalfd, so that an interrupted run still gives pages back, merges and prints.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,17 +20,17 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::domain::merge::Ending;
 use crate::domain::part::PART_LIMIT;
 
-/// How much of a worker's log is kept: the end of it, in bytes.
+/// How much of a worker's log is kept, in bytes. The end of the log is kept.
 const LOG_LIMIT: usize = 2 << 10;
 
-/// How often [`Follower::tick`] is called, at least.
+/// The longest time between two calls of [`Follower::tick`].
 const TICK: Duration = Duration::from_millis(200);
 
-/// Sees workers through. One per process: it takes over signals.
+/// Starts workers and waits for them. A process can have only one, because it takes over signals.
 #[derive(Debug)]
 pub struct Supervisor<'g> {
     signals: SignalFd,
-    /// Readable, or hung up, when the guardian has died before its time.
+    /// Becomes readable or hangs up if the guardian dies before it is released.
     guardian: Option<BorrowedFd<'g>>,
     broken_off: Option<String>,
 }
@@ -40,42 +40,45 @@ pub struct Supervisor<'g> {
 pub struct Start {
     /// The arguments of this program: a hidden verb and its assignment.
     pub arguments: Vec<String>,
-    /// Its standard input.
+    /// The worker's standard input.
     pub stdin: Stdio,
-    /// Its standard output, if that is to be a socket instead of a pipe: our end, and the worker's.
+    /// The two ends of the socket that replaces the pipe on the worker's standard output, if any: ours, then the
+    /// worker's.
     pub control: Option<(UnixStream, UnixStream)>,
-    /// How long it may take; `None` for as long as a person likes.
+    /// The time limit. `None` means no limit, for a worker that waits for a person.
     pub time: Option<Duration>,
-    /// Whether its output is kept, up to [`PART_LIMIT`], or only read: for a worker that writes as long as it lives.
+    /// Whether the output is kept, up to [`PART_LIMIT`]. Otherwise it is discarded once its lines have been passed on,
+    /// for a worker that writes as long as it lives.
     pub keep: bool,
 }
 
-/// How it ended.
+/// A worker that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// What it wrote to standard output, at most one byte more than [`PART_LIMIT`].
+    /// Its standard output, at most one byte more than [`PART_LIMIT`].
     pub output: Vec<u8>,
-    /// The end of what it wrote to standard error.
+    /// The end of its standard error.
     pub log: String,
     /// How it ended.
     pub ending: Ending,
 }
 
-/// Follows workers while they run. A closure is one: it gets each line, and an empty one at each tick.
+/// Receives events of workers while they run. A closure implements it: it receives each line, and an empty line at each
+/// tick.
 pub trait Follower {
-    /// The worker at this place of the list was started.
+    /// The worker with this index in the list was started.
     fn started(&mut self, worker: usize, pid: u32) {
         let _ = (worker, pid);
     }
-    /// It wrote a line to its standard output.
+    /// The worker wrote a line to its standard output.
     fn line(&mut self, worker: usize, line: &[u8]);
-    /// It has ended; whether with exit code 0.
+    /// The worker has ended. `success` means that it exited with code 0 and was not killed.
     fn ended(&mut self, worker: usize, success: bool) {
         let _ = (worker, success);
     }
-    /// Time passes: a few times a second, and whenever something happens.
+    /// Called a few times a second, and after each event.
     fn tick(&mut self);
-    /// What else to wake up for when it is readable.
+    /// Another descriptor that ends the wait when it is readable, if any.
     fn input(&self) -> Option<BorrowedFd<'_>> {
         None
     }
@@ -104,7 +107,7 @@ impl<'g> Supervisor<'g> {
     ///
     /// # Errors
     ///
-    /// No descriptor is available for them.
+    /// The signals cannot be blocked, or no descriptor is available for the signalfd.
     pub fn new() -> io::Result<Self> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
@@ -115,31 +118,31 @@ impl<'g> Supervisor<'g> {
         Ok(Self { signals, guardian: None, broken_off: None })
     }
 
-    /// Breaks the run off when `guardian` becomes readable or hangs up: its process is dead, and would not give the pages
-    /// back any more.
+    /// Interrupts the run when `guardian` becomes readable or hangs up: the guardian is dead then, and cannot give the
+    /// pages back any more.
     pub fn watch_guardian(&mut self, guardian: BorrowedFd<'g>) {
         self.guardian = Some(guardian);
     }
 
-    /// What interrupted the run, if anything.
+    /// Returns what interrupted the run, if anything.
     #[must_use]
     pub fn broken_off(&self) -> Option<&str> {
         self.broken_off.as_deref()
     }
 
-    /// What interrupted the run, if a signal has come by now: for callers that wait for something else meanwhile.
+    /// Reads pending signals and returns what interrupted the run, if anything. For callers that wait elsewhere.
     pub fn look(&mut self) -> Option<&str> {
         self.take_signals();
         self.broken_off()
     }
 
-    /// Readable when a signal has come that interrupts the run: for callers that wait for something else meanwhile.
+    /// Returns the signalfd, which is readable when a signal has arrived. For callers that wait elsewhere.
     #[must_use]
     pub fn signals(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }
 
-    /// Starts all of `starts` side by side and waits until each has ended and was reaped.
+    /// Starts all workers of `starts` together, and waits until all have ended and were reaped.
     pub fn run(&mut self, starts: Vec<Start>, follower: &mut dyn Follower) -> Vec<Ended> {
         self.take_signals();
         let begin = Instant::now();
@@ -173,7 +176,7 @@ impl<'g> Supervisor<'g> {
         workers.into_iter().map(Ended::from).collect()
     }
 
-    /// Waits until something happens to `workers`, a signal comes, the next deadline, or the next tick.
+    /// Waits for output of `workers`, a signal, the next deadline or the next tick.
     fn wait<'a>(&mut self, workers: impl Iterator<Item = &'a Worker>, input: Option<BorrowedFd<'_>>) {
         let now = Instant::now();
         let mut next = now + TICK;
@@ -192,9 +195,9 @@ impl<'g> Supervisor<'g> {
             fds.extend(worker.log.from.iter().map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
         }
         fds.extend(input.map(|input| PollFd::new(input, PollFlags::POLLIN)));
-        // Rounded up: a wait that ends a moment before the deadline would only be made again.
+        // Rounded up: a poll that returned just before the deadline would only have to be repeated.
         let left = next.saturating_duration_since(now) + Duration::from_millis(1);
-        // EINTR and a failing poll are both answered by looking at everything again.
+        // The result does not matter: after EINTR or an error, everything is checked again as after an event.
         let _ = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
         let guardian_died = others == 2 && fds.get(1).and_then(PollFd::any).unwrap_or(false);
         drop(fds);
@@ -238,7 +241,8 @@ impl Worker {
         let (output, log) = match streams {
             Ok(streams) => streams,
             Err(error) => {
-                // Not to be left running unheard; what kill and wait answer changes nothing.
+                // Nothing would read the worker's output, so it must not keep running. The errors of kill and wait
+                // change nothing.
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(error);
@@ -249,7 +253,7 @@ impl Worker {
         Ok(Self { child, output, log, shown: 0, keep, deadline, killed: None, status: None })
     }
 
-    /// Dead, reaped, and all that it said was read.
+    /// Returns whether the worker is dead and reaped, and all its output was read.
     fn is_done(&self) -> bool {
         self.status.is_some()
     }
@@ -268,19 +272,19 @@ impl Worker {
             } else if self.deadline.is_some_and(|deadline| now >= deadline) {
                 self.kill(Ending::Deadline);
             } else if self.output.bytes.len() > PART_LIMIT {
-                // Its part is invalid whatever follows.
+                // Its part is too long to be valid, whatever follows.
                 self.kill(Ending::Exited(0));
             }
         }
         let ended = match self.child.try_wait() {
             Ok(Some(status)) => Some(status),
             Ok(None) => None,
-            // ECHILD: it is dead, and another thread has reaped it. Its output shows whether it completed.
+            // ECHILD: the worker is dead, and another thread has reaped it. Its output shows whether it completed.
             Err(_) => Some(ExitStatus::default()),
         };
         if ended.is_some() {
             self.status = ended;
-            // What it wrote before it died is in the pipes.
+            // The pipes may still hold what the worker wrote before it died.
             self.output.read(PART_LIMIT + 1);
             self.log.read(usize::MAX);
         }
@@ -288,11 +292,11 @@ impl Worker {
 
     fn kill(&mut self, ending: Ending) {
         self.killed = Some(ending);
-        // ESRCH: it is dead already, which is what was wanted.
+        // ESRCH: the worker is already dead.
         let _ = self.child.kill();
     }
 
-    /// Passes on each whole line that was not passed on yet.
+    /// Passes on each whole line that has not been passed on yet.
     fn pass_lines(&mut self, hear: &mut dyn FnMut(&[u8])) {
         while let Some(rest) = self.output.bytes.get(self.shown..)
             && let Some(length) = rest.iter().position(|byte| *byte == b'\n')
@@ -332,7 +336,8 @@ fn ending_of(status: ExitStatus) -> Ending {
         Some(number) => {
             let signal = Signal::try_from(number).ok();
             let name = signal.map_or_else(|| format!("signal {number}"), |signal| signal.to_string());
-            // SIGBUS: no page for a touch. SIGXFSZ, SIGXCPU: a limit. SIGSYS: seccomp. SIGSEGV: a mapping that is none.
+            // SIGBUS: no page for a touch. SIGXFSZ, SIGXCPU: a limit. SIGSYS: seccomp. SIGSEGV: an address without
+            // mapping.
             let raised_by_kernel = matches!(
                 signal,
                 Some(Signal::SIGBUS | Signal::SIGSEGV | Signal::SIGXFSZ | Signal::SIGXCPU | Signal::SIGSYS)
@@ -344,7 +349,7 @@ fn ending_of(status: ExitStatus) -> Ending {
 }
 
 impl Ended {
-    /// A worker that could not be started.
+    /// Returns the result of a worker that could not be started.
     #[must_use]
     pub fn not_started(why: String) -> Self {
         Self { output: Vec::new(), log: String::new(), ending: Ending::NotStarted(why) }
@@ -371,7 +376,7 @@ impl<R: Read + AsFd> Stream<R> {
         Ok(Self { from, bytes: Vec::new() })
     }
 
-    /// Reads what is there, up to `limit` bytes in all; closes the stream at its end.
+    /// Reads what is available, up to `limit` bytes in total. Closes the stream at its end.
     fn read(&mut self, limit: usize) {
         let mut chunk = [0; 4096];
         while let Some(from) = &mut self.from {

@@ -1,5 +1,5 @@
-//! `walk`: the workers of `check`, one step at a time, with the counters shown before and after each step: one process
-//! first, then two that share pages, the frontend touching them first, then the backend.
+//! `walk`: runs the workers of `check` one step at a time and shows the counters before and after each step. One
+//! process comes first, then two that share pages: once with the frontend touching them first, once with the backend.
 
 mod director;
 mod options;
@@ -34,29 +34,29 @@ pub use options::{Shown, Walk};
 /// The result of a walk.
 #[derive(Debug, Clone)]
 pub struct Walked {
-    /// What the workers found, as in `check`.
+    /// The findings of the workers, as in `check`.
     pub findings: Vec<Finding>,
-    /// Why it stopped before its end, if it did.
+    /// Why the walk stopped before its end, if it did.
     pub stopped: Option<String>,
-    /// What of `--reserve` could not be given back: nothing, as a rule.
+    /// The pages of `--reserve` that could not be given back, a sentence each. Normally empty.
     pub owed: Vec<String>,
 }
 
-/// What keeps a walk from being made.
+/// Why a walk could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
-    /// As for a check.
+    /// An error that `check` has as well.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// Nothing to walk with.
+    /// There are not enough pages for a walk.
     #[error("{0}")]
     NoPage(String),
 }
 
-/// What frontend and backend send through the rings: enough to see that they work.
+/// The number of frames that frontend and backend send through the rings: enough to show that they work.
 const FRAMES: u64 = 64;
 
-/// Goes through the steps, and shows each when it is done.
+/// Runs all steps, and shows each one when it is done.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
         backend_cgroup: walk.backend_cgroup.clone(),
         ..Request::default()
     };
-    // Before any page is taken: the arguments may be invalid.
+    // Before any page is taken, because the arguments may be invalid.
     gather::role_cgroups(&request).map_err(CheckError::Cgroup)?;
     let mut supervisor = Supervisor::new().map_err(CheckError::Signals)?;
     let mut note = |one: Replayed| show(&Shown::Replayed(&one));
@@ -98,7 +98,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
     Ok(walked)
 }
 
-/// The workers that are walked through: one, then two pairs.
+/// Returns the jobs of a walk: one worker, then two pairs.
 fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
     let time = time_for_steps(size, walk.pages);
     let alone = allocation::AllocationTask {
@@ -136,7 +136,7 @@ fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
     ]
 }
 
-/// Runs the workers of a job, step by step. Why they stopped before their end, if they did.
+/// Runs the workers of a job step by step. Returns why they stopped before their end, if they did.
 fn stepwise(
     walk: &Walk,
     run: &str,
@@ -160,13 +160,13 @@ fn stepwise(
     findings.extend(
         reports.iter().filter_map(|report| report.part.as_ref().ok()).flat_map(|part| part.findings.clone()),
     );
-    // Who dies takes the other along, which then has less to say.
+    // When one of a pair is killed, the other one exits and knows less about the cause. The killed one comes first.
     let by_itself = |report: &&WorkerReport| matches!(report.ending, Ending::Exited(_));
     let (exited, killed): (Vec<_>, Vec<_>) = reports.iter().partition(by_itself);
     Ok(director.problem().or_else(|| killed.into_iter().chain(exited).find_map(why_stopped)))
 }
 
-/// Why a worker stopped before its end, if it did.
+/// Returns why a worker stopped before its end, if it did.
 fn why_stopped(report: &WorkerReport) -> Option<String> {
     let who = name(report.role);
     let why = match (&report.ending, &report.part) {
@@ -181,7 +181,7 @@ fn why_stopped(report: &WorkerReport) -> Option<String> {
     Some(format!("the {who} {why}"))
 }
 
-/// The size asked for, or the smallest of which there are enough pages; an error if there are not.
+/// Returns the pool of `size`, or of the smallest size of which enough pages are available.
 pub(super) fn choose(root: &HostRoot, size: Option<PageSize>, pages: u64) -> Result<Pool, WalkError> {
     let pools = pools::read(root);
     let Some(known) = pools.known() else {

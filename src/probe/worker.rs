@@ -1,4 +1,4 @@
-//! A worker process: tied to its parent, does one task, says what it finds on its standard output.
+//! A worker process: it ends with its parent, does one task, and reports its findings on standard output.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
@@ -21,13 +21,13 @@ use crate::exchange;
 use super::assignment::{Assignment, Work};
 use super::standalone;
 
-/// Runs the worker that `argument` describes. Exit 0 once a whole part was written.
+/// Runs the worker that `argument` describes. The exit code is 0 once a complete part was written.
 pub fn main(argument: &str) -> ExitCode {
     let mut log = io::stderr();
     let assignment: Assignment = match serde_json::from_str(argument) {
         Ok(assignment) => assignment,
         Err(error) => {
-            // Only hugeprobe itself runs this verb; if the log is closed too, the exit code is all there is.
+            // Only hugeprobe itself uses this verb. If stderr is closed too, the exit code alone reports the error.
             let _ = writeln!(log, "hugeprobe: invalid assignment of a worker: {error}");
             return ExitCode::from(2);
         }
@@ -41,7 +41,8 @@ pub fn main(argument: &str) -> ExitCode {
     }
 }
 
-/// Runs the role that `argument` describes, over the socket that is its standard input. Exit 0 once its end was reported.
+/// Runs the role that `argument` describes, over the socket that is its standard input. The exit code is 0 once the end
+/// of the role was reported.
 pub fn role(argument: &str) -> ExitCode {
     let mut log = io::stderr();
     let played = serde_json::from_str(argument).map_err(io::Error::other).and_then(|assignment| {
@@ -75,24 +76,24 @@ fn work(assignment: &Assignment) -> io::Result<()> {
     report.part.end()
 }
 
-/// Ends this process with its parent, and leaves no core behind.
+/// Makes the kernel kill this process when its parent dies, disables core dumps and unblocks all signals.
 ///
-/// prctl(2): PR_SET_PDEATHSIG is about deaths from now on, so a parent that died before is looked for afterwards.
+/// PR_SET_PDEATHSIG (prctl(2)) applies only to a later death, so the parent is checked afterwards.
 fn tie_to(parent: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(io::Error::other(format!("process {parent}, which started this one, has ended")));
     }
-    // A SIGBUS is an expected way to die here, and a core would hold gigabytes of pages. One byte: the kernel dumps
-    // neither to a file (too small) nor to a pipe (`do_coredump()` takes 1 for "never").
+    // SIGBUS is an expected end of a worker, and a core dump would hold gigabytes of pages. With a limit of 1 byte the
+    // kernel dumps neither to a file (too small) nor to a pipe (`do_coredump()` takes 1 for "never").
     let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
     setrlimit(Resource::RLIMIT_CORE, hard.min(1), hard.min(1))?;
-    // The parent blocks what it reads from a signalfd, and masks are inherited.
+    // The parent blocks the signals that it reads from a signalfd, and a child inherits the mask.
     SigSet::all().thread_unblock()?;
     Ok(())
 }
 
-/// A part. Stepwise, each step is tried when the process that started this one says so.
+/// Writes a part. If `stepwise` is set, it waits for the parent's permission after it has announced each step.
 struct StepwisePart<W> {
     part: PartWriter<W>,
     stepwise: bool,

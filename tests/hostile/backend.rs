@@ -1,4 +1,4 @@
-//! The backend against frontends that misbehave.
+//! The backend with frontends that misbehave.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -16,7 +16,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::script::{Frontend, Script, one_frame};
 use super::*;
 
-/// What the backend makes of a script. The frontend stays until the backend has ended, unless the script hangs up.
+/// Runs the backend against a script and returns its outcome. The frontend stays connected until the backend has ended,
+/// unless the script hangs up.
 fn against(pages: Pages, script: Script, time: Duration) -> String {
     let (theirs, ours) = UnixStream::pair().unwrap();
     let backend = std::thread::spawn(move || {
@@ -83,7 +84,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
         }),
         ("asks and never reads", "read no byte of GET_FEATURES", |f| {
             let get = Message::request(Request::GetFeatures, Payload::None).to_bytes();
-            // Until the backend has had enough of it.
+            // Until the backend gives up.
             while f.raw.write_all(&get).is_ok() {}
         }),
         ("answers", "an answer without a request", |f| {
@@ -193,7 +194,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             f.vring(Request::SetVringNum, 16, 8);
         }),
         ("vring 2^32-1", "vring 4294967295 of 16", |f| f.vring(Request::GetVringBase, u32::MAX, 0)),
-        // As virtio_user says of a queue that its driver did not set up.
+        // virtio_user sends this for a queue that its driver has not set up.
         ("a vring of 0", "Deadline", |f| {
             f.rings();
             f.vring(Request::SetVringNum, 2, 0);
@@ -244,7 +245,7 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             f.event(Request::SetVringKick, 1, Some(eventfd()));
             f.vring(Request::SetVringEnable, 1, 1);
         }),
-        // What is in the rings.
+        // The contents of the rings.
         ("an index that jumps", "vring 1: the index of the available ring jumped to 9", |f| {
             f.rings();
             f.available(1, 9, 0);
@@ -376,7 +377,7 @@ fn descriptors_that_cannot_be_had_are_an_error_and_none_is_lost() {
                 let room = open_fds() as u64 + 2;
                 setrlimit(Resource::RLIMIT_NOFILE, room, hard).unwrap();
                 f.send(Request::SetOwner, Payload::None, &fds);
-                // The limit is every thread's: it stays until the backend has met it.
+                // The limit applies to all threads, so it stays until the backend has reached it.
                 f.stay();
                 setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
             },
@@ -388,7 +389,8 @@ fn descriptors_that_cannot_be_had_are_an_error_and_none_is_lost() {
 #[test]
 fn legal_orders_of_messages_are_served() {
     let _one = one_at_a_time();
-    // As QEMU: vrings enabled before features, call before kick, the latter without a descriptor; then one frame.
+    // The order of QEMU: vrings enabled before features, call before kick, and kick without a descriptor. Then one
+    // frame.
     row("QEMU's order", "Closed", |time| {
         against(
             Pages::Any,
@@ -433,7 +435,7 @@ fn legal_orders_of_messages_are_served() {
                 assert_eq!(f.ask(Request::GetStatus, Payload::None, &[]), Some(Payload::U64(0xb)));
                 f.send(Request::SetStatus, Payload::U64(0xf), &[]);
                 one_frame(f);
-                // Zero is a reset: every vring is stopped.
+                // Status 0 is a reset: every vring is stopped.
                 f.send(Request::SetStatus, Payload::U64(0), &[]);
                 hang_up(f);
             },

@@ -1,5 +1,5 @@
-//! `check --peer` against real daemons that serve other devices, over pages of 4 KiB: on any machine that has them. With
-//! huge pages: `tests/real/peers/matrix.rs`.
+//! `check --peer` with real daemons that serve other devices, over pages of 4 KiB. This runs on any machine that has
+//! the daemons installed. `tests/real/peers/matrix.rs` does the same with huge pages.
 
 #[path = "../real/peers/daemon.rs"]
 mod daemon;

@@ -1,4 +1,4 @@
-//! The frontend against backends that misbehave.
+//! The frontend with backends that misbehave.
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,21 +16,21 @@ use vm_memory::Bytes as _;
 
 use super::*;
 
-/// A backend that answers as it should until a script takes over.
+/// A backend that behaves correctly until a script takes over.
 pub(crate) struct Backend {
     raw: UnixStream,
     pub(crate) channel: Channel,
     table: Table,
     rings: Vec<VringAddresses>,
-    /// What it offers.
+    /// The features that it offers.
     pub(crate) features: u64,
     pub(crate) protocol_features: u64,
-    /// Its answer to GET_QUEUE_NUM, and to GET_MAX_MEM_SLOTS.
+    /// Its replies to GET_QUEUE_NUM and GET_MAX_MEM_SLOTS.
     pub(crate) queues: u64,
     pub(crate) memory_slots: u64,
-    /// How long it takes for an answer.
+    /// How long it waits before each reply.
     pub(crate) delay: Duration,
-    /// What it was asked.
+    /// The requests that it has received.
     pub(crate) requests: Vec<Request>,
 }
 
@@ -57,7 +57,7 @@ impl Backend {
         let _ = self.channel.send(&Message::reply(request, payload), &borrowed(fds), Instant::now() + LATEST);
     }
 
-    /// Does what it is told until `last` has arrived, which is not answered.
+    /// Answers all requests until `last` has arrived, which it does not answer.
     pub(crate) fn obey_until(&mut self, last: Request) {
         while let Ok(Envelope { message, fds }) = self.channel.receive("", Instant::now() + LATEST) {
             let request = message.request;
@@ -85,7 +85,7 @@ impl Backend {
         }
     }
 
-    /// Everything is set up and enabled; the frontend sends frames.
+    /// Continues until everything is set up and enabled, and the frontend sends frames.
     pub(crate) fn started(&mut self) {
         self.obey_until(Request::SetVringEnable);
         self.answer(Request::SetVringEnable, Payload::U64(0), &[]);
@@ -93,14 +93,14 @@ impl Backend {
         self.answer(Request::SetVringEnable, Payload::U64(0), &[]);
     }
 
-    /// Puts an entry into a used ring and sets its index.
+    /// Writes an entry into a used ring and sets the index of the ring.
     fn use_up(&mut self, ring: usize, index: u16, id: u32, bytes: u32) {
         let used = self.table.user(self.rings[ring].used, 64).unwrap();
         used.write_slice(&[id.to_le_bytes(), bytes.to_le_bytes()].concat(), 4).unwrap();
         used.write_slice(&index.to_le_bytes(), 2).unwrap();
     }
 
-    /// Does nothing more until the frontend hangs up.
+    /// Does nothing until the frontend hangs up.
     fn stay(&mut self) {
         while matches!(self.raw.read(&mut [0; 4096]), Ok(1..)) {}
     }
@@ -110,7 +110,7 @@ impl Backend {
     }
 }
 
-/// A whole session of the frontend.
+/// Runs a whole session of the frontend and returns its outcome.
 pub(crate) fn session(socket: OwnedFd, file: &OwnedFd, time: Duration) -> String {
     let deadline = Instant::now() + time;
     let run = || {

@@ -1,8 +1,8 @@
-//! Each role against a peer that misbehaves: a table of scripts, and what the role makes of each.
+//! Each role with a peer that misbehaves: a table of scripts, and the outcome of the role for each of them.
 //!
-//! Every row has to end in the outcome stated, with no descriptor left open. They run one after
-//! another: descriptors are counted.
-// clippy.toml's exemption of tests is for what `cfg(test)` marks, and helpers of an integration test are not marked.
+//! Every row must end with the outcome stated, and must leave no descriptor open. The rows run one after another,
+//! because the tests count descriptors.
+// clippy.toml exempts tests, but only code marked by `cfg(test)`. The helpers of an integration test are not marked.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod backend;
@@ -21,9 +21,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
-/// How long a session takes that ends by its deadline.
+/// The time limit of a session that is expected to end by its deadline.
 const DEADLINE: Duration = Duration::from_millis(1500);
-/// The deadline of all others, which no machine is so busy as to need: how they end is what they say.
+/// The time limit of all other sessions. No machine is so busy that it reaches the limit: tests compare how sessions
+/// end.
 const LATEST: Duration = Duration::from_secs(60);
 
 const BYTES: u64 = 1 << 20;
@@ -40,17 +41,18 @@ fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// How a session ends that ends by its deadline: the backend's; the frontend's, and the frontend's that stops its rings then
-/// because no frame passes.
+/// The outcomes of sessions that end by their deadline: that of the backend, that of the frontend, and that of a
+/// frontend that stops its rings then because no frame arrives.
 const AT_DEADLINE: [&str; 4] =
     ["Deadline", "sent nothing for", "0 of 0, [0, 0]", "the answer to GET_VRING_BASE is"];
 
-/// How long a session may take that should end so.
+/// Returns the time limit of a session with the outcome `expected`.
 fn time_of(expected: &str) -> Duration {
     if AT_DEADLINE.iter().any(|end| expected.starts_with(end)) { DEADLINE } else { LATEST }
 }
 
-/// Runs one row, which is told how long it may take, and looks at the descriptors. What is wrong with its outcome.
+/// Runs one row with its time limit and checks the number of open descriptors. Returns an error if the outcome is
+/// wrong.
 fn try_row(name: &str, expected: &str, run: impl FnOnce(Duration) -> String) -> Result<(), String> {
     let before = open_fds();
     let outcome = run(time_of(expected));

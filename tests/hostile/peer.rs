@@ -1,4 +1,5 @@
-//! `check --peer` against peers that are no network device, and peers that misbehave in a way that only it can meet.
+//! `check --peer` with peers that are not network devices, and with peers that misbehave in ways that only `check
+//! --peer` can encounter.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -18,7 +19,7 @@ use hugeprobe::linux::map::Sharing;
 use super::frontend::Backend;
 use super::*;
 
-/// What a session found.
+/// The findings of a session.
 #[derive(Default)]
 struct Findings(Vec<Finding>);
 
@@ -44,7 +45,7 @@ fn task(transmit: u64) -> PeerTask {
     }
 }
 
-/// What `check --peer` finds of a backend that `script` plays, and the backend.
+/// Runs `check --peer` with a backend that `script` plays. Returns the findings and the backend.
 fn against(transmit: u64, script: impl FnOnce(&mut Backend) + Send + 'static) -> (Vec<Finding>, Backend) {
     let (theirs, ours) = UnixStream::pair().unwrap();
     let backend = std::thread::spawn(move || {
@@ -56,7 +57,7 @@ fn against(transmit: u64, script: impl FnOnce(&mut Backend) + Send + 'static) ->
     (findings, backend.join().unwrap())
 }
 
-/// What `check --peer` finds of a backend at the other end of `socket`.
+/// Runs `check --peer` with the backend at the other end of `socket` and returns the findings.
 pub(crate) fn ask(transmit: u64, socket: OwnedFd) -> Vec<Finding> {
     let task = task(transmit);
     let file = memfd(BYTES);
@@ -68,7 +69,7 @@ pub(crate) fn ask(transmit: u64, socket: OwnedFd) -> Vec<Finding> {
     findings.0
 }
 
-/// The four outcomes, and everything that was said.
+/// Returns the four outcomes, and the texts of all findings.
 pub(crate) fn in_short(findings: &[Finding]) -> ([Outcome; 4], String) {
     let of = |id| findings.iter().find(|finding| finding.id == id).unwrap();
     let text =
@@ -78,7 +79,7 @@ pub(crate) fn in_short(findings: &[Finding]) -> ([Outcome; 4], String) {
 
 const COMMON: u64 = feature::VERSION_1 | feature::PROTOCOL_FEATURES | 1 << 28 | 1 << 29;
 
-/// Requests that set up, start or stop a vring.
+/// Returns whether a request sets up, starts or stops a vring.
 fn is_about_vrings(request: &Request) -> bool {
     matches!(
         request,
@@ -96,7 +97,7 @@ fn is_about_vrings(request: &Request) -> bool {
 #[test]
 fn no_vring_of_a_device_is_touched_that_is_not_known_to_be_a_network_device() {
     let _one = one_at_a_time();
-    // What qemu-storage-daemon 7.2, SPDK, virtiofsd and the vhost-device crates offer of their own.
+    // The device-specific features that qemu-storage-daemon 7.2, SPDK, virtiofsd and the vhost-device crates offer.
     let devices: &[(&str, u64)] = &[
         ("block: SIZE_MAX SEG_MAX BLK_SIZE FLUSH TOPOLOGY CONFIG_WCE DISCARD WRITE_ZEROES", 0x6e46),
         ("block, MQ", 0x7e46),

@@ -1,4 +1,4 @@
-//! A frontend that does what a script says, over memory that both see.
+//! A frontend that follows a script, over memory that both sides see.
 
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use hugeprobe::exchange::message::{
 
 use super::*;
 
-/// A frontend that does what a script says, over memory that both see.
+/// A frontend that follows a script, over memory that both sides see.
 pub(crate) struct Frontend {
     pub(crate) raw: UnixStream,
     pub(crate) channel: Channel,
@@ -23,18 +23,18 @@ pub(crate) struct Frontend {
 pub(crate) type Script = fn(&mut Frontend);
 
 impl Frontend {
-    /// Does nothing more until the backend hangs up.
+    /// Does nothing until the backend hangs up.
     pub(crate) fn stay(&mut self) {
         while matches!(self.raw.read(&mut [0; 4096]), Ok(1..)) {}
     }
 
     pub(crate) fn send(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) {
         let message = Message::request(request, payload);
-        // The backend may have hung up already: that is what the row is about.
+        // The backend may already have hung up. The row tests for that, so the error is ignored.
         let _ = self.channel.send(&message, &borrowed(fds), Instant::now() + LATEST);
     }
 
-    /// As `send`, asking for an acknowledgement: what it is.
+    /// Sends a request that asks for an acknowledgement, and returns the acknowledgement.
     pub(crate) fn ask(&mut self, request: Request, payload: Payload, fds: &[OwnedFd]) -> Option<Payload> {
         let message = Message { needs_reply: true, ..Message::request(request, payload) };
         self.channel.ask(&message, &borrowed(fds), Instant::now() + LATEST).ok()
@@ -76,7 +76,7 @@ impl Frontend {
         self.send(Request::SetVringAddr, Payload::Addresses(at), &[]);
     }
 
-    /// Both vrings, polled, with 8 descriptors each; the transmit ring's contents are the script's.
+    /// Sets up both vrings, polled and with 8 descriptors each. The script fills the transmit ring.
     pub(crate) fn rings(&mut self) {
         self.memory();
         for index in [0, 1] {
@@ -89,13 +89,13 @@ impl Frontend {
         }
     }
 
-    /// Writes into the memory as a driver would: through the file.
+    /// Writes into the memory as a driver would, through the file.
     pub(crate) fn put(&mut self, at: u64, bytes: &[u8]) {
         let file = std::fs::File::from(self.memory.try_clone().unwrap());
         std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).unwrap();
     }
 
-    /// A descriptor of a ring, made available as its first.
+    /// Writes a descriptor of a ring.
     pub(crate) fn descriptor(
         &mut self,
         ring: u64,
@@ -137,13 +137,13 @@ pub(crate) fn one_frame(f: &mut Frontend) {
     panic!("the frame did not come back");
 }
 
-/// Rings that run, a frame through them, and the file cut while the backend looks for the next.
+/// Starts the rings, sends a frame through them, and truncates the file while the backend polls for the next frame.
 pub(crate) fn run_rings_and_cut(stream: UnixStream) {
     let raw = stream.try_clone().unwrap();
     let mut f = Frontend { raw, channel: Channel::new(stream.into()), memory: memfd(BYTES) };
     f.rings();
     one_frame(&mut f);
     ftruncate(&f.memory, 0).unwrap();
-    // Stays until the backend is gone.
+    // Stays connected until the backend has ended.
     f.stay();
 }

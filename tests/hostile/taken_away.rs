@@ -1,7 +1,7 @@
-//! Memory that is taken away under a role: the file is cut while frames are under way.
+//! Memory that is removed while a role uses it: the file is truncated while frames are in flight.
 //!
-//! The role runs in a process of its own, as it does in the product: a touch that comes too late ends it by SIGBUS, and
-//! whoever started it tells. What must not happen is that it goes on, hangs, or says that all was well.
+//! The role runs in a separate process, as it does in the product. A touch that comes too late ends that process with
+//! SIGBUS, and its parent reports it. The role must not continue, hang, or report success.
 
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -21,8 +21,8 @@ use super::*;
 
 const ROLE: &str = "HUGEPROBE_HOSTILE_ROLE";
 
-/// Not a test by itself: what the processes below run. A frontend opens its memory, a descriptor of the parent's,
-/// through /proc.
+/// Not a test itself: this is what the processes below run. A frontend opens its memory through /proc, from a
+/// descriptor of the parent.
 #[test]
 fn child() {
     let Ok(role) = std::env::var(ROLE) else { return };
@@ -45,7 +45,7 @@ fn child() {
     println!("outcome: {outcome}");
 }
 
-/// Runs a role; what it said, or the signal that ended it.
+/// Runs a role. Returns its outcome, or the signal that ended it.
 fn run(role: &str, socket: OwnedFd, with: impl FnOnce()) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["taken_away::child", "--exact", "--nocapture"])
@@ -67,8 +67,8 @@ fn run(role: &str, socket: OwnedFd, with: impl FnOnce()) -> String {
 #[test]
 fn a_backend_whose_memory_goes_says_so_or_dies_of_sigbus() {
     let _one = one_at_a_time();
-    // It looks before each batch, so that a death without a word is the exception; but which it is, is chance. One of a hundred
-    // that says so shows that it can.
+    // The backend checks the memory before each batch, so death without a report is the exception, but chance decides.
+    // One report in a hundred rounds is enough to show that it can report.
     let (mut said, mut rounds) = (0, 0);
     while rounds < 10 || (said == 0 && rounds < 100) {
         rounds += 1;

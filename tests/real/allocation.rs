@@ -82,7 +82,7 @@ fn without_root(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A worker of the program, told what to do by hand: for what no run would ask of it.
+/// Returns a worker with an assignment written by hand, for tasks that no run would give it.
 fn worker(task: &Value) -> Command {
     let assignment =
         json!({"run": "by-hand", "parent": std::process::id(), "work": {"allocation": task}}).to_string();
@@ -91,7 +91,7 @@ fn worker(task: &Value) -> Command {
     command
 }
 
-/// The findings of a part, and the outcome of one of them.
+/// Returns the outcome of the finding `id` in a part.
 fn outcome(run: &Run, id: &str) -> String {
     let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut found = lines.filter(|line| line["id"] == id && !line["outcome"].is_null());
@@ -117,7 +117,7 @@ fn second_page(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let group = machine.cgroup("second-page")?;
     group.set("hugetlb.2MB.max", 2 << 20);
-    // The plan would take one page; told to take two, the worker meets the limit.
+    // The plan would only take one page. With two pages in its assignment, the worker exceeds the limit.
     let assignment = "{\"run\":\"by-hand\",\"parent\":PARENT,\"work\":{\"allocation\":{\"role\":\"memfd\",\"size\":\"2Mi\",\"pages\":2}}}";
     let assignment = assignment.replace("PARENT", &std::process::id().to_string());
     let run = run(in_cgroup(group.path()).args([PROGRAM, "worker", &assignment]));

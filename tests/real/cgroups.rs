@@ -1,4 +1,4 @@
-//! Frontend and backend in cgroups of their own: who pays, and whose limit is in the way.
+//! Frontend and backend in separate cgroups: which one is charged, and whose limit causes a failure.
 
 use hugeprobe::domain::size::PageSize;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("cgroups: what is not a cgroup, or has no hugetlb files, exits 2", no_group),
 ];
 
-/// The roles' groups.
+/// The cgroups of both roles.
 struct Groups {
     frontend: Group,
     backend: Group,
@@ -47,9 +47,9 @@ impl Groups {
     }
 }
 
-/// Pages charged to the groups of frontend and backend, as `role` tells it.
+/// Returns the pages charged to the cgroups of frontend and backend, as `role` reported them.
 fn charged(entry: &Value, role: &str) -> [Option<i64>; 2] {
-    // The one evidence of a session's several checks, or the evidence of its only one.
+    // In a session that reports several checks, the charges are in the evidence of HP605.
     let told = &entry["evidence"][role];
     let cgroups = if told["cgroups"].is_null() { &told["HP605"]["cgroups"] } else { &told["cgroups"] };
     ["frontend", "backend"].map(|group| cgroups[group]["pages"].as_i64())
@@ -61,7 +61,7 @@ fn pays(machine: &Machine, size: PageSize) -> Result<(), Missing> {
     let first = run.expect("HP605", "pass");
     assert_eq!(charged(&first, "frontend:frontend-first"), [Some(2), Some(0)], "{first:#}");
     assert_eq!(charged(&first, "backend:frontend-first"), [Some(0), Some(0)], "{first:#}");
-    // The second region comes later.
+    // The second region is added later, so only one page is charged here.
     let second = run.expect("HP606", "pass");
     assert_eq!(charged(&second, "frontend:backend-first"), [Some(0), Some(1)], "{second:#}");
     assert_eq!(charged(&second, "backend:backend-first"), [Some(0), Some(1)], "{second:#}");
@@ -83,7 +83,7 @@ fn toucher_pays_large(machine: &Machine) -> Result<(), Missing> {
     pays(machine, LARGE)
 }
 
-/// `id` fails and its remedy names `file` of `group`.
+/// Asserts that `id` fails and that its remedy names `file` of `group`.
 #[track_caller]
 fn fails_over(run: &Run, id: &str, group: &Group, file: &str) -> Value {
     let entry = run.expect(id, "fail");
@@ -103,7 +103,7 @@ fn frontend_limited(machine: &Machine) -> Result<(), Missing> {
     let refused = |when: &str| bill[when]["refused"].as_u64().unwrap();
     assert!(refused("after") > refused("before"), "{entry:#}");
     run.expect("HP606", "pass");
-    // What cannot be come to is not told, and nothing of it passes.
+    // Checks that cannot be reached have no result, so they must not pass.
     for id in ["HP601", "HP604", "HP611"] {
         run.expect(id, "unknown");
     }
@@ -147,7 +147,7 @@ fn parent_limited(machine: &Machine) -> Result<(), Missing> {
     let run = groups.check(SMALL);
     fails_over(&run, "HP606", &parent, "hugetlb.2MB.max");
     run.expect("HP605", "pass");
-    // The child goes before its parent.
+    // A child must be removed before its parent.
     drop(groups);
     Ok(())
 }
@@ -159,7 +159,7 @@ fn no_reservation(machine: &Machine) -> Result<(), Missing> {
     let run = groups.check(SMALL);
     fails_over(&run, "HP605", &groups.frontend, "hugetlb.2MB.rsvd.max");
     fails_over(&run, "HP606", &groups.frontend, "hugetlb.2MB.rsvd.max");
-    // It is the frontend that maps first, whoever touches.
+    // The frontend maps the memory first in both sessions, so the backend needs no reservation.
     groups.frontend.set("hugetlb.2MB.rsvd.max", 4 << 20);
     groups.backend.set("hugetlb.2MB.rsvd.max", 0);
     let run = groups.check(SMALL);

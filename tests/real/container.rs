@@ -1,4 +1,4 @@
-//! The two containers of a probe pod, each in its own hugetlb cgroup, as an unprivileged user.
+//! The two containers of a probe pod, each in a separate hugetlb cgroup, as an unprivileged user.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn pod(machine: &Machine, size: PageSize, pages: u64) -> Result<Pod, Missing> {
     Pod::new(size, pages, WITH_FS_GROUP, Groups::new(machine)?)
 }
 
-/// Everything that the plan asks for passes, and nothing is held afterwards.
+/// Asserts that every planned check passes, and that no page is held afterwards.
 fn passes(pod: &Pod) {
     let size = pod.probe.size;
     let before = available(size);
@@ -114,7 +114,7 @@ fn frontend_limited(machine: &Machine) -> Result<(), Missing> {
     assert!(finding.summary.starts_with("frontend: "), "{finding:?}");
     expect(&findings, "HP501", Outcome::Pass);
     expect(&findings, "HP502", Outcome::Fail);
-    // The backend may, and does.
+    // The limit of the backend's cgroup allows pages, so the session in which it touches first passes.
     expect(&findings, "HP606", Outcome::Pass);
     assert_eq!(pod.verdict(&findings), Verdict::Fail);
     Ok(())
@@ -132,7 +132,7 @@ fn no_fs_group(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A kernel without MADV_POPULATE_WRITE leaves the touch to a write, and the limit answers that with SIGBUS.
+/// Without MADV_POPULATE_WRITE, a write touches the pages, and the kernel raises SIGBUS at the limit.
 fn sigbus(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let mut pod = pod(machine, SMALL, 4)?;
@@ -165,7 +165,7 @@ fn frontend_killed(machine: &Machine) -> Result<(), Missing> {
             text.contains("the frontend container has ended") || text.contains("the frontend disconnected"),
             "{text}"
         );
-        // It had written what it knew.
+        // It had written a message before its first worker and after each one, so the latest of these is there.
         let workers = pod.parsed(Container::Frontend).workers;
         assert!(workers.iter().any(|worker| matches!(worker.ending, Ending::BrokenOff(_))));
         let findings = pod.conclude();
@@ -247,12 +247,12 @@ fn need(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A backend that is started again finds a frontend that waits for another session: neither may wait for the deadline.
+/// Tests a backend that is restarted while the frontend waits in another session: neither may wait for its deadline.
 fn missed(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let pod = pod(machine, SMALL, 2)?;
     pod.play();
-    // The lock of the backend that has ended is there, and nobody holds it.
+    // The lock file of the ended backend exists, and no process holds the lock.
     let frontend = pod.start(Container::Frontend, false);
     wait_for("the frontend to miss its first session", || {
         std::fs::read_to_string(pod.path("log/frontend")).ok()?.contains("container has ended").then_some(())
@@ -281,7 +281,7 @@ fn syscalls(machine: &Machine) -> Result<(), Missing> {
 
 fn everything_fails(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
-    // No hugetlbfs where one should be, no room in either cgroup.
+    // There is no hugetlbfs in the directory, and neither cgroup allows a page.
     let mut pod = Pod::new(SMALL, 4, "", Groups::new(machine)?)?;
     pod.probe.need = vec!["2Mi=3".parse().unwrap()];
     pod.probe.judge_syscalls = true;
@@ -324,7 +324,7 @@ fn rounds(machine: &Machine) -> Result<(), Missing> {
     for container in Container::ALL {
         assert_eq!(answer(container, "first").verdict(), Outcome::Pass);
     }
-    // Started again in between: the round that it answered is not answered again.
+    // A restarted container must not answer a round again that it has already answered.
     backend.signal(Signal::SIGTERM);
     assert_eq!(backend.end().code(), Some(0));
     let part = pod.path("rounds/backend.part");

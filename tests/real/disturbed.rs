@@ -1,14 +1,15 @@
-//! Whether somebody else used or changed the pools while a test ran. The counters belong to the machine, so such a test has
-//! shown nothing: it runs again, and says so if it never gets the machine to itself.
+//! Detects whether another program used or changed the pools while a test ran. The counters belong to the whole
+//! machine, so such a test proves nothing. It runs again, and reports the disturbance if it never has the machine to
+//! itself.
 //!
-//! A change is somebody else's only if it can be told from one of ours, or a leak of the program would be excused. Two
-//! things can:
+//! A change is attributed to others only if it can be distinguished from a change of the tests. Otherwise a leak of the
+//! program would be excused. Two kinds of change can be distinguished:
 //!
-//! - a process that was not started here and has huge pages mapped, other than at the start of the test; every process of
-//!   the tests has [`MARK`] in its environment, whoever its parent is by now;
-//! - counters that change while no process of the tests is left but this one, which does nothing.
+//! - The huge pages mapped by a process that was not started by the tests differ from those at the start of the test.
+//!   Every process of the tests has [`MARK`] in its environment, even if its parent has ended.
+//! - Counters change while no process of the tests runs except this one, which does nothing.
 //!
-//! Pages that somebody holds all the time are no disturbance, and neither is anything while a test passes.
+//! Pages that another process holds all the time are not a disturbance. A test that passes was not disturbed either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,29 +22,30 @@ use std::time::{Duration, Instant};
 use crate::context::HANGS;
 use crate::context::pools::snapshot;
 
-/// In the environment of every process of the tests, with the pid of the first.
+/// The variable that every process of the tests has in its environment. Its value is the pid of the first process.
 const MARK: &str = "HUGEPROBE_TESTS_OF";
 /// How often a test runs at most.
 const TRIES: usize = 3;
-/// Between two looks at all processes.
+/// The time between two scans of all processes.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long the pools are watched after a failure, once nothing of ours runs.
+/// How long the pools are watched after a failure, once no process of the tests runs.
 const WATCH: Duration = Duration::from_secs(5);
-/// How long what a failed test has started may take to end.
+/// How long the processes of a failed test may take to end.
 const ENDS: Duration = Duration::from_secs(15);
 
-/// What others have mapped: pages by process.
+/// The huge pages that other processes have mapped: name and kB, by pid.
 type Holders = BTreeMap<i32, (String, u64)>;
 
-/// How it went.
+/// The result of a test that may have been disturbed.
 pub(crate) enum Ran<T, E> {
-    /// With nobody about, or it passed all the same.
+    /// The test was not disturbed, or it passed in spite of that.
     Ended(Result<T, E>),
-    /// It failed each time, and each time somebody was about: who.
+    /// The test failed and was disturbed each time. The text says by whom.
     Disturbed(String),
 }
 
-/// Starts this program again with the mark, unless it has it: a process's own environment is what it was started with.
+/// Starts this program again with the mark, unless it has it. /proc/PID/environ shows only the environment with which a
+/// process was started.
 pub(crate) fn mark() {
     if std::env::var_os(MARK).is_none() {
         let error = Command::new("/proc/self/exe")
@@ -54,7 +56,7 @@ pub(crate) fn mark() {
     }
 }
 
-/// Runs a test, again if it failed beside somebody.
+/// Runs a test, and repeats it if it failed while it was disturbed.
 pub(crate) fn again<T, E>(name: &str, mut test: impl FnMut() -> Result<T, E>) -> Ran<T, E> {
     for left in (0..TRIES).rev() {
         let others = Watch::begin();
@@ -72,8 +74,9 @@ pub(crate) fn again<T, E>(name: &str, mut test: impl FnMut() -> Result<T, E>) ->
     unreachable!("TRIES is not zero")
 }
 
-/// Whether the pools are as they were, at some moment at least, if somebody changes them while nothing of ours runs. If not:
-/// how they are changed, or nothing if nobody changes them.
+/// Returns `Ok` if the pools are as before. If other programs keep changing them while no process of the tests runs, it
+/// is enough that they are as before at one moment. Otherwise the error describes the change, or is `None` if the pools
+/// do not change.
 pub(crate) fn settled(is_as_before: impl Fn() -> bool) -> Result<(), Option<String>> {
     if is_as_before() {
         return Ok(());
@@ -89,7 +92,7 @@ pub(crate) fn settled(is_as_before: impl Fn() -> bool) -> Result<(), Option<Stri
     Err(Some(who))
 }
 
-/// How the counters change while nothing of ours runs.
+/// Describes a change of the counters while no process of the tests runs. Returns `None` if there is none.
 fn changes() -> Option<String> {
     let until = Instant::now() + ENDS;
     while !ours().is_empty() {
@@ -102,7 +105,7 @@ fn changes() -> Option<String> {
     while Instant::now() < until {
         let now = snapshot();
         if let Some((path, value)) = now.iter().find(|(path, value)| before.get(*path) != Some(*value)) {
-            // One of ours that was on its way would be seen now.
+            // Checked again, because a process of the tests that was just starting would show up now.
             return ours().is_empty().then(|| {
                 let was = before.get(path).map_or("nothing".to_owned(), u64::to_string);
                 format!("{} went from {was} to {value} while no test ran", path.display())
@@ -144,7 +147,7 @@ impl Watch {
     }
 }
 
-/// The first whose pages are not what they were.
+/// Describes the first process whose pages have changed.
 fn against(before: &Holders, now: &Holders) -> Option<String> {
     let pids: BTreeSet<_> = before.keys().chain(now.keys()).collect();
     let pid = pids.into_iter().find(|pid| before.get(pid) != now.get(pid))?;
@@ -157,14 +160,14 @@ fn against(before: &Holders, now: &Holders) -> Option<String> {
     ))
 }
 
-/// Who has huge pages mapped and was not started here.
+/// Returns the processes that have huge pages mapped and were not started by the tests.
 fn holders() -> Holders {
     let mut holders = Holders::new();
     for pid in processes() {
         let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let pages = field("HugetlbPages:").and_then(|text| text.strip_suffix(" kB")?.trim().parse().ok());
-        // Those who are just ending have no environment any more, and may be ours.
+        // An exiting process has no environment any more, and may belong to the tests.
         if let Some(pages @ 1..) = pages
             && is_ours(pid) == Some(false)
         {
@@ -174,7 +177,7 @@ fn holders() -> Holders {
     holders
 }
 
-/// The processes of the tests, but for this one.
+/// Returns the processes of the tests, except this one.
 fn ours() -> Vec<i32> {
     let own = i32::try_from(std::process::id()).unwrap();
     processes().filter(|pid| *pid != own && is_ours(*pid) == Some(true)).collect()
@@ -185,7 +188,7 @@ fn processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
-/// Whether a process has the mark; none if it has no environment.
+/// Returns whether a process has the mark, or `None` if it has no environment.
 fn is_ours(pid: i32) -> Option<bool> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     if environment.is_empty() {

@@ -1,5 +1,5 @@
-//! HP504, HP506 and HP507 made to fail: faults that no machine has on demand, made around a worker that is told by hand
-//! what to do.
+//! HP504, HP506 and HP507 made to fail. No machine has these faults on demand, so they are simulated around a worker
+//! with an assignment written by hand.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
     ("fault: HP507 warns when a NUMA node gives none of its pages", empty_node),
 ];
 
-/// What a worker is started with.
+/// Returns the arguments of a worker with this task.
 fn arguments(task: &Value, stepwise: bool) -> [String; 2] {
     let assignment = json!({
         "run": "by-hand", "parent": std::process::id(), "stepwise": stepwise, "work": {"allocation": task},
@@ -29,7 +29,7 @@ fn arguments(task: &Value, stepwise: bool) -> [String; 2] {
     ["worker".to_owned(), assignment.to_string()]
 }
 
-/// What a worker found about `id`, in the lines of its part.
+/// Returns the finding `id` from the lines of a worker's part.
 #[track_caller]
 fn found(lines: &[Value], id: &str) -> Value {
     let mut findings = lines.iter().filter(|line| line["id"] == id && !line["outcome"].is_null());
@@ -40,12 +40,12 @@ fn lines(run: &Run) -> Vec<Value> {
     run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A worker waits before each step. Before it lets go of its pages, its file is opened a second time: then they stay, each
-/// time anew.
+/// Runs a worker that waits before each step. Each time before it releases its pages, its file is opened a second time,
+/// so that the pages are not freed.
 fn kept(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 16)?;
     let task = json!({"role": "memfd", "size": "2Mi", "pages": 2});
-    // What the worker writes comes out here, and a byte allows the next step.
+    // The worker's part is read from this socket, and a byte written to it permits the next step.
     let (mut ours, its) = UnixStream::pair().unwrap();
     let mut worker = Command::new(PROGRAM)
         .args(arguments(&task, true))
@@ -72,7 +72,7 @@ fn kept(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// The memfd of process `pid`, open once more.
+/// Opens the memfd of process `pid` once more.
 fn memfd_of(pid: u32) -> File {
     let mut files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().map(|entry| entry.unwrap().path());
     let is_memfd =
@@ -80,7 +80,7 @@ fn memfd_of(pid: u32) -> File {
     File::open(files.find(|path| is_memfd(path)).unwrap()).unwrap()
 }
 
-/// A tree in which two NUMA nodes have 4 pages each, of which so many are free.
+/// Creates a tree in which two NUMA nodes have 4 pages each, with the given numbers of free pages.
 fn two_nodes(free: [u64; 2]) -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     let pool = |parent: &str, counters: &[(&str, u64)]| {
@@ -100,7 +100,7 @@ fn two_nodes(free: [u64; 2]) -> tempfile::TempDir {
     tree
 }
 
-/// The kernel says that it has bound the memory, and has not.
+/// Tests a kernel that reports success for mbind but does not bind the memory.
 fn astray(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let tree = two_nodes([4, 4]);

@@ -1,5 +1,5 @@
-//! Either role of a session killed at a random moment, in `check` and alone: the other side ends in time, says so, and
-//! pools, files and sockets are as before.
+//! SIGKILL of either role of a session at a random moment, in `check` and in the verbs `frontend` and `backend`: the
+//! other side ends in time and reports it, and pools, files and sockets are as before.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("killed: SIGKILL of `frontend`, `backend` and their workers in mid-traffic", verbs),
 ];
 
-/// How long is waited at most before a role of `frontend` and `backend` is killed, which would go on for hours.
+/// The longest delay before a role of `frontend` or `backend` is killed. Without a kill it would run for hours.
 const SPAN: Duration = Duration::from_millis(180);
 
 fn roles(machine: &Machine) -> Result<(), Missing> {
@@ -29,7 +29,7 @@ fn roles(machine: &Machine) -> Result<(), Missing> {
     let mut random = Random::new();
     let mount = Mount::new();
     let before = held();
-    // A run without a kill; each of two kills has half of that.
+    // The duration of a run without a kill, divided by the two kills of a run.
     let span = || {
         let begin = Instant::now();
         wait(start(None));
@@ -39,13 +39,13 @@ fn roles(machine: &Machine) -> Result<(), Missing> {
     let (mut killed, mut runs, mut struck, mut noticed) = (0, 0, 0, 0);
     while killed < kills {
         runs += 1;
-        // Two in one run, so that many moments cost little time.
+        // Two kills in one run, so that many moments take little time.
         let victims = [(); 2].map(|()| {
             let role = if random.below(2) == 0 { "frontend:" } else { "backend:" };
             (role, longest.mul_f64(random.part()))
         });
         let what = format!("run {runs} of seed {}: {victims:?}", random.seed);
-        // Every other run with memory that has a path.
+        // Every second run uses memory that has a path.
         let mut child = start((runs % 2 == 0).then_some(mount.path()));
         let hit: u32 = victims
             .iter()
@@ -65,19 +65,19 @@ fn roles(machine: &Machine) -> Result<(), Missing> {
         }
         assert!(runs <= 6 * kills, "{killed} of {kills} were met in {runs} runs");
     }
-    // A role that is killed after its last report is not missed. That is a small part of its life: half of a hundred runs do
-    // not meet it by chance. Of few runs they may.
+    // A kill after the last report of a role goes unnoticed. That is a small part of its life, so with a hundred runs
+    // it is practically impossible that half of the kills go unnoticed. With few runs it can happen.
     let least = if kills < 100 { 1 } else { struck / 2 + 1 };
     assert!(noticed >= least, "{killed} kills were noticed in {noticed} of {struck} runs that they met");
     Ok(())
 }
 
-/// How many kills: fewer or more if the environment says so.
+/// Returns the number of kills. `HUGEPROBE_KILLS` overrides the default.
 fn kills(default: u32) -> u32 {
     std::env::var("HUGEPROBE_KILLS").map_or(default, |text| text.parse().unwrap())
 }
 
-/// A hugetlbfs of the test's own; unmounted when dropped.
+/// A hugetlbfs for the test; unmounted when dropped.
 struct Mount(tempfile::TempDir);
 
 impl Mount {
@@ -97,12 +97,13 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // The test says what is left in it; here there is nobody to tell.
+        // Ignored: the test itself asserts that nothing is left in it.
         let _ = Command::new("umount").arg(self.path()).status();
     }
 }
 
-/// `frontend` and `backend` with frames for hours; one of their four processes is killed a moment after they have met.
+/// Runs `frontend` and `backend` with frames for hours, and kills one of their four processes a moment after they have
+/// connected.
 fn verbs(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let mut random = Random::new();
@@ -143,7 +144,7 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
         let (victim, other) = (wait(victim), wait(other));
         assert_eq!(victim.code, its_worker.then_some(3), "{what}: {victim:?}");
         assert!(!its_worker || victim.stdout.contains("killed by SIGKILL"), "{what}: {victim:?}");
-        // The backend was to go on until the frontend hangs up, and says how that was.
+        // A surviving backend exits 0 when the frontend hangs up, because it was to serve until then, and reports that.
         assert!(
             matches!(other.code, Some(1 | 3)) || (of_frontend && other.code == Some(0)),
             "{what}: {other:?}"
@@ -161,7 +162,7 @@ fn verbs(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// The worker of a role, once it is there: then the two have met. `None` if it does not come.
+/// Returns the worker of a role, which starts after the two have connected. Returns `None` if it does not start.
 fn worker_of(verb: &Child) -> Option<Pid> {
     let pid = verb.id();
     let begin = Instant::now();
@@ -177,13 +178,14 @@ fn worker_of(verb: &Child) -> Option<Pid> {
     }
 }
 
-/// Pages in use and pages promised.
+/// Returns the number of pages in use, and the number of reserved pages.
 fn held() -> [u64; 2] {
     let counter = |name| pools::counter(SMALL, name);
     [counter("nr_hugepages") - counter("free_hugepages"), counter("resv_hugepages")]
 }
 
-/// At once, as a rule; others on the machine may hold pages meanwhile.
+/// Asserts that no file is left and waits until the pages are free. They normally are at once, but other programs may
+/// hold pages for a while.
 #[track_caller]
 fn nothing_is_left(before: &[u64; 2], mount: &Path, what: &str) {
     let files: Vec<_> = fs::read_dir(mount).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -204,7 +206,7 @@ fn start(directory: Option<&Path>) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Kills the first worker of this role that turns up. False if the run ends before one does.
+/// Kills the first worker of this role that appears. Returns false if the run ends before one does.
 fn kill_one(run: &mut Child, role: &str) -> bool {
     let pid = run.id();
     let mark = format!("\"role\":\"{role}");
@@ -213,7 +215,7 @@ fn kill_one(run: &mut Child, role: &str) -> bool {
         for child in children.split_whitespace() {
             let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
             if String::from_utf8_lossy(&line).contains(&mark) {
-                // Not reaped by anybody but the run, so the number is still that worker's, if perhaps a zombie.
+                // Only the run reaps the worker, so the pid still belongs to it, even if it is a zombie.
                 return kill(Pid::from_raw(child.parse().unwrap()), Signal::SIGKILL).is_ok();
             }
         }
@@ -222,7 +224,7 @@ fn kill_one(run: &mut Child, role: &str) -> bool {
     false
 }
 
-/// Whether the kill was noticed. If not, nothing may be missing.
+/// Returns whether the kill was noticed. If it was not, asserts that no result is missing.
 fn judge(run: &Run, what: &str) -> bool {
     let report = run.report();
     let checks = report["checks"].as_array().unwrap();
@@ -234,7 +236,7 @@ fn judge(run: &Run, what: &str) -> bool {
             assert!(checks.iter().any(|entry| entry["outcome"] != "pass"), "{what}: {report:#}");
             true
         }
-        // Beside --dir, what other memory does is a warning at most.
+        // With --dir, a failure with other memory is a warning at most.
         Some(0) if checks.iter().any(|entry| entry["outcome"] == "warn") => {
             let is_good = |entry: &Value| entry["outcome"] == "warn" || entry["outcome"] == "pass";
             assert!(checks.iter().all(is_good), "{what}: {report:#}");

@@ -80,7 +80,7 @@ fn no_reservations(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// `check` under a limit that is set by prlimit(1).
+/// Runs `check` under a limit set by prlimit(1).
 fn limited(limit: &str) -> program::Run {
     program::run(Command::new("prlimit").args([limit, PROGRAM, "check", "-o", "json", "--size", "2Mi"]))
 }
@@ -94,7 +94,7 @@ fn rlimits(machine: &Machine) -> Result<(), Missing> {
     for id in ["HP404", "HP405", "HP406"] {
         run.expect(id, "pass");
     }
-    // The guardian of --reserve has a pipe that every worker inherits, and no workload does.
+    // The guardian of --reserve adds a pipe that every worker inherits but no workload does. It must not be counted.
     let judged = |more: &[&str]| {
         let only = ["check", "-o", "json", "--size", "2Mi", "--only", "HP404"];
         let mut command = Command::new("prlimit");

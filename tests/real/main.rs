@@ -1,15 +1,15 @@
-//! Tests on real huge pages, real cgroups, real mounts: one binary, run serially.
+//! Tests on real huge pages, real cgroups and real mounts: one binary, whose tests run one after another.
 //!
-//! A need that this machine cannot meet (root, a pool, a controller) shows as ignored with its reason; with
-//! `HUGEPROBE_REQUIRE=1`, which `make test` sets, it is a failure; but for pages of 1Gi where `tests/hold-1gi` found that
-//! the kernel has fewer than two to give. Every page that a test adds to a pool is given back,
-//! and a last test holds the pools against how they were at the start.
+//! A test that needs something that this machine does not have (root, a pool, a controller) is ignored, with the
+//! reason. With `HUGEPROBE_REQUIRE=1`, which `make test` sets, it fails. The exception are pages of 1Gi, if
+//! `tests/hold-1gi` found that the kernel has fewer than two. Every page that a test adds to a pool is given back, and
+//! a last test compares the pools with their state at the start.
 //!
-//! A test that fails beside somebody else who uses the pools runs again, and shows as ignored, `disturbed: ...`, if it never
-//! has the machine to itself: it has neither passed nor failed. That is no failure with `HUGEPROBE_REQUIRE=1` either, for it
-//! says nothing about the program, and a run that failed for it would depend on luck; the summary of `make test` counts it
-//! apart from what passed.
-// clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
+//! A test that fails while another program uses the pools runs again. If it never has the machine to itself, it is
+//! ignored as `disturbed: ...`: it has neither passed nor failed. This is not a failure with `HUGEPROBE_REQUIRE=1`
+//! either, because it proves nothing about the program and would make the result depend on luck. The summary of `make
+//! test` counts such tests separately from those that passed.
+// clippy.toml exempts tests, but only code marked by `cfg(test)`. A test binary with a runner of its own is not marked.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -46,18 +46,18 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use context::{Machine, Missing};
 use disturbed::Ran;
 
-/// A test: a name that is a sentence, and what it does on this machine.
+/// A test: a name that is a sentence, and its function.
 type Case = (&'static str, fn(&Machine) -> Result<(), Missing>);
 
 fn main() -> std::process::ExitCode {
-    // A child of a test, started as `real --as NAME ...`: see `context::child`.
+    // A child process of a test, started as `real --as NAME ...`: see `context::child`.
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let Some(code) = context::child::main().or_else(|| reserve::play(&words)) {
         return code;
     }
     disturbed::mark();
     let mut arguments = Arguments::from_args();
-    // The counters of a pool belong to the whole machine.
+    // One at a time, because the counters of a pool belong to the whole machine.
     arguments.test_threads = Some(1);
     let mut cases = [
         pool::CASES,
@@ -100,7 +100,7 @@ fn trial(name: &'static str, run: fn(&Machine) -> Result<(), Missing>) -> Trial 
     })
 }
 
-/// Runs a test; what it needs and has not is an outcome, what it panics with a failure.
+/// Runs a test. A missing requirement is one of its results, and a panic is a failure.
 fn once(run: fn(&Machine) -> Result<(), Missing>) -> Result<Completion, Failed> {
     match catch_unwind(AssertUnwindSafe(|| run(&Machine::new()))) {
         Ok(Ok(())) => Ok(Completion::Completed),

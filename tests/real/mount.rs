@@ -47,14 +47,14 @@ fn not_writable(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let run = check_in(&format!("{MOUNT},ro"), &["--dir", "$DIR"]);
     run.expect("HP302", "fail");
-    // Another uid: the rest of the script is what `setpriv` runs.
+    // As another uid: the script replaces its arguments, so that `setpriv` starts the program.
     let nobody =
         format!("chmod 755 $DIR; {MOUNT}; set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"");
     let run = check_in(&nobody, &["--dir", "$DIR"]);
     let entry = run.expect("HP302", "fail");
     assert!(entry["seen"].as_str().unwrap().contains("EACCES"), "{entry:#}");
     assert_eq!(run.code, Some(1));
-    // With the mount made for that uid, the same passes.
+    // If the hugetlbfs is mounted for that uid, the same run passes.
     let theirs = format!(
         "chmod 755 $DIR; {MOUNT},uid=65534; set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\""
     );
@@ -72,7 +72,7 @@ fn too_small(machine: &Machine) -> Result<(), Missing> {
     let run = check_in(&format!("{MOUNT},size=6M"), &["--dir", "$DIR", "--need", "2Mi=3"]);
     run.expect("HP303", "pass");
     run.expect("HP509", "pass");
-    // What min_size= holds back is there for files of this mount.
+    // The pages that min_size= reserves are available to files of this mount.
     let run = check_in(&format!("{MOUNT},min_size=4M"), &["--dir", "$DIR", "--only", "HP5"]);
     run.expect("HP502", "pass");
     Ok(())
@@ -99,7 +99,7 @@ fn odd_path(machine: &Machine) -> Result<(), Missing> {
     let run = check_in(preamble, &["--dir", "$DIR/a b", "--workload", "qemu"]);
     run.expect("HP301", "pass");
     run.expect("HP502", "pass");
-    // DPDK does not find it: it looks for the path as it stands in /proc/mounts, escaped.
+    // DPDK does not find it, because it compares with the escaped path in /proc/mounts.
     check_in(preamble, &["--dir", "$DIR/a b"]).expect("HP301", "fail");
     Ok(())
 }

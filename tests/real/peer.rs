@@ -1,4 +1,4 @@
-//! `check --peer`: a real peer that takes the pages, and peers that do not, each in its own way.
+//! `check --peer` with a real peer that accepts the pages, and with peers that fail, each in a different way.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -72,7 +72,7 @@ fn testpmd(size: PageSize) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A testpmd that listens and is ready.
+/// Starts a testpmd and waits until it listens.
 fn start(directory: &Path, socket: &Path, told: Told<'_>) -> Result<Testpmd, Missing> {
     let testpmd = Testpmd::told(directory, &format!("net_vhost0,iface={},queues=1", socket.display()), told)?;
     testpmd.wait_for("Checking link statuses");
@@ -103,14 +103,14 @@ fn nobody(machine: &Machine) -> Result<(), Missing> {
     let other = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-        // Until it is hung up on.
+        // Until the program closes the connection.
         let _ = stream.read_to_end(&mut Vec::new());
     });
     let run = check_peer(SMALL, &socket, &[]);
     let entry = run.expect("HP612", "fail");
     assert!(entry["summary"].as_str().unwrap().contains("breaks the protocol"), "{entry:#}");
     other.join().unwrap();
-    // The path is somebody's: nothing is tried, and nothing removed.
+    // Another process uses the path, so nothing is tried and nothing is removed.
     let _listener = UnixListener::bind(directory.path().join("taken")).unwrap();
     let run = check_peer(SMALL, &directory.path().join("taken"), &["--peer-listen"]);
     assert_eq!(run.code, Some(2), "{run:?}");
@@ -121,7 +121,7 @@ fn nobody(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A peer in a thread, which serves one connection.
+/// Starts a peer in a thread that serves one connection.
 fn peer<R: Send + 'static>(
     socket: &Path,
     serve: impl FnOnce(UnixStream) -> R + Send + 'static,
@@ -158,7 +158,8 @@ fn refuses(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// Answers questions, and acknowledges nothing; or acknowledges all until `silent_at`.
+/// Answers every request that has a reply, and acknowledges the others if `protocol_features` include REPLY_ACK. Does
+/// not answer `silent_at` at all.
 fn answer(stream: UnixStream, protocol_features: u64, silent_at: Option<Request>) {
     let mut channel = Channel::new(stream.into());
     while let Ok(envelope) = channel.receive("a message", Instant::now() + LONG) {
@@ -202,7 +203,7 @@ fn no_acknowledgement(machine: &Machine) -> Result<(), Missing> {
     let entry = run.expect("HP613", "unknown");
     assert!(entry["summary"].as_str().unwrap().contains("--peer-transmit would prove it"), "{entry:#}");
     quiet.join().unwrap();
-    // The same, but it works through its rings: that is seen in the memory itself.
+    // The same peer, but it processes its rings. The test memory itself shows that.
     std::fs::remove_file(&socket).unwrap();
     let working = peer(&socket, |stream| {
         let (pages, work) = (Pages::Of(SMALL), Work::Sink(None));
@@ -235,7 +236,7 @@ fn frontend_cgroup(machine: &Machine) -> Result<(), Missing> {
         let entry = run.expect("HP613", outcome);
         if outcome == "unknown" {
             assert!(entry["seen"].as_str().unwrap().contains("EFAULT"), "{entry:#}");
-            // Nobody was asked.
+            // The program did not connect to the peer. This connection ends the peer's thread.
             drop(UnixStream::connect(&socket).unwrap());
         }
         served.join().unwrap();
@@ -262,7 +263,7 @@ fn killed(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
-    // It takes nothing, so frames are under way until the end.
+    // The peer takes no frames, so frames are in flight until it is killed.
     let testpmd =
         start(directory.path(), &socket, Told { arguments: &["--forward-mode=txonly"], ..Told::default() })?;
     let pid = testpmd.pid();

@@ -1,4 +1,4 @@
-//! HP1xx on real pools: each check that can be made to fail here is.
+//! HP1xx on real pages: each check that can be made to fail on this machine is.
 
 use crate::Case;
 use crate::context::program::{check, check_in};
@@ -90,7 +90,7 @@ fn leaked(machine: &Machine) -> Result<(), Missing> {
     let run = check_in(&format!("{mount}; fallocate -l {all}M $DIR/rtemap_0"), &["--size", "2Mi"]);
     run.expect("HP105", "fail");
     assert_eq!(run.code, Some(1));
-    // Held open, it is somebody's.
+    // A file that a process holds open has an owner.
     let run = check_in(
         &format!("{mount}; exec 9<>$DIR/rtemap_0; fallocate -l 2M $DIR/rtemap_0"),
         &["--size", "2Mi"],

@@ -73,7 +73,7 @@ fn play(task: &SessionTask, socket: OwnedFd) -> WorkerReport {
     WorkerReport { role, size, part: Ok(part), ending: Ending::Exited(0), log: String::new() }
 }
 
-/// Both roles, each in a thread.
+/// Runs both roles, each in a thread.
 fn both(frontend: &SessionTask, backend: SessionTask) -> [WorkerReport; 2] {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let backend = thread::spawn(move || play(&backend, theirs.into()));
@@ -84,7 +84,7 @@ fn session(session: Session, size: PageSize, pages: u64) -> [WorkerReport; 2] {
     both(&task(Role::Frontend(session), size, pages), task(Role::Backend(session), size, pages))
 }
 
-/// What the session amounts to, check by check.
+/// Merges the reports of a session into findings.
 fn merged(session: Session, workers: &[WorkerReport], size: PageSize) -> Vec<Finding> {
     let duty = |role| PlannedWorker { role, weight: Weight::Full, not_run: None };
     let roles = vec![duty(Role::Frontend(session)), duty(Role::Backend(session))];
@@ -100,7 +100,7 @@ fn all_pass(which: Session, size: PageSize, pages: u64) {
     }
 }
 
-/// What one role says of one check.
+/// Returns the finding of one role for one check.
 fn word(worker: &WorkerReport, id: CheckId) -> &Finding {
     let findings = &worker.part.as_ref().unwrap().findings;
     findings.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("{id}: {findings:#?}"))
@@ -150,7 +150,7 @@ fn private_is_not_shared(machine: &Machine) -> Result<(), Missing> {
 fn other_frames(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 2)?;
     let which = Session::FrontendFirst;
-    // A backend that reads and writes as it should, and then sends frames of its own.
+    // A backend that reads and writes as it should, but then sends frames that the frontend does not expect.
     struct Honest(SessionTask);
     impl hugeprobe::exchange::backend::Watch for Honest {
         fn table(

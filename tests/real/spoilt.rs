@@ -1,4 +1,4 @@
-//! HP605, HP610 and HP611 made to fail: a limit that the frontend meets first, and backends that do well until then.
+//! HP605, HP610 and HP611 made to fail: by a limit that the frontend reaches first, and by backends that fail late.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -33,7 +33,7 @@ pub(crate) const CASES: &[Case] = &[
     ("spoilt: HP611 fails when the bytes of a new region are not shared", new_region),
 ];
 
-/// Past the fault limit, on a kernel that cannot populate: the touch itself is what kills.
+/// Exceeds the fault limit on a kernel that cannot populate, so that the touch itself kills the worker.
 fn first_touch(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let group = machine.cgroup("first-touch")?;
@@ -45,16 +45,16 @@ fn first_touch(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// From when on a backend spoils what is in the second region.
+/// How a backend spoils the second region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spoils {
-    /// It never writes there what the frontend looks for.
+    /// It never writes the bytes that the frontend expects there.
     Bytes,
-    /// It does, and when the first run of frames is over, a byte of each frame there is altered all the time.
+    /// It writes them, but after the first run of frames it keeps altering a byte of each frame there.
     Frames,
 }
 
-/// A backend's looks at its tables: it writes what the frontend looks for, and spoils what it should.
+/// A backend that writes the bytes that the frontend expects, and then spoils the second region.
 struct Spoiler {
     spoils: Spoils,
     seed: u64,
@@ -98,10 +98,10 @@ impl Watch for Spoiler {
     }
 }
 
-/// A byte of a frame that is neither its type nor its number nor its digest.
+/// The offset of a byte of a frame that belongs neither to its type nor to its number nor to its digest.
 const IN_THE_FILLING: usize = 45;
 
-/// Where frames of ours are, by their destination and type; all begin at even places.
+/// Returns the offsets of our frames, which are found by destination and type. All of them are even.
 fn places_of_frames(memory: &VolatileSlice<'_>) -> Vec<usize> {
     let mut bytes = vec![0_u8; memory.len()];
     memory.copy_to(&mut bytes);
@@ -123,7 +123,7 @@ impl WorkerOutput for Collected {
     }
 }
 
-/// What our frontend finds when the backend is like this.
+/// Returns the findings of our frontend with such a backend.
 fn findings(spoils: Spoils) -> Vec<Finding> {
     let role = Role::Frontend(Session::FrontendFirst);
     let task = SessionTask {

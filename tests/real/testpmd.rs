@@ -1,5 +1,5 @@
-//! `hugeprobe frontend` and `hugeprobe backend`, the program, against testpmd and against each other on real pages: what
-//! a person types, reads, and gets for an exit code. What the roles themselves can do: `peers`.
+//! `hugeprobe frontend` and `hugeprobe backend` with testpmd and with each other on real pages: the command line, the
+//! output and the exit code. The tests in `peers` cover the roles themselves.
 
 use std::path::Path;
 use std::process::Command;
@@ -61,7 +61,7 @@ fn virtio_user_echoes(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// `backend` listening, until it had a million frames of a testpmd that forwards in `mode`.
+/// Runs `backend --listen` until it has received a million frames from a testpmd that forwards in `mode`.
 fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result<Run, Missing> {
     let _pages = machine.small_pages_alone(32)?;
     let directory = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
     let mut backend = hugeprobe("backend", &socket, &["--listen", "--size", "2Mi", "--frames", FRAMES]);
     backend.args(arguments).env("LC_ALL", "C.UTF-8");
     let backend = std::thread::spawn(move || run(&mut backend));
-    // It connects once, and ends if nobody is there.
+    // testpmd tries to connect once and ends if it cannot, so wait for the socket.
     let until = std::time::Instant::now() + HANGS;
     while !socket.exists() && std::time::Instant::now() < until {
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -79,7 +79,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
     let run = backend.join().unwrap();
     let testpmd = testpmd?;
     assert_eq!(run.code, Some(0), "{run:?}\n{}", testpmd.log());
-    // It sends its table again when its memory has grown.
+    // testpmd sends its memory table again after its memory has grown.
     for fact in
         ["STATUS", "table 1", "x 2Mi, hugetlbfs", "pages touched by this process: ", "vring 1     runs"]
     {
@@ -138,7 +138,7 @@ fn bounce(machine: &Machine) -> Result<(), Missing> {
 
 fn no_pages(_: &Machine) -> Result<(), Missing> {
     let directory = tempfile::tempdir().unwrap();
-    // A size that no machine has a pool of.
+    // No machine has a pool of this size.
     let run = run(&mut hugeprobe("frontend", &directory.path().join("socket"), &["--size", "512Gi"]));
     assert_eq!(run.code, Some(3), "{run:?}");
     assert!(run.stderr.contains("no pool of 512Gi"), "{run:?}");

@@ -1,4 +1,4 @@
-//! `hugeprobe walk` on real pages: what a person sees, step by step.
+//! `hugeprobe walk` on real pages: its output, step by step.
 
 use std::process::{Command, Stdio};
 
@@ -17,21 +17,21 @@ pub(crate) const CASES: &[Case] = &[
     ("walk: a closed standard input ends a pause, and everything is given back", closed),
 ];
 
-/// Steps of one process; of two, the frontend first; and of two, the backend first.
+/// The number of steps with one process, with two and the frontend first, and with two and the backend first.
 const STEPS: usize = 7 + 8 + 9;
 
 fn walk(arguments: &[&str]) -> Run {
     run(Command::new(PROGRAM).arg("walk").args(arguments).env("LC_ALL", "C.UTF-8"))
 }
 
-/// The table of the step that begins with `text`, the `nth` of that name.
+/// Returns the table of the `nth` step whose name begins with `text`.
 #[track_caller]
 fn step<'r>(run: &'r Run, text: &str, nth: usize) -> &'r str {
     let begin = run.stdout.match_indices(text).nth(nth).unwrap_or_else(|| panic!("no {text} in {run:?}")).0;
     run.stdout[begin..].split("\n\n").nth(1).unwrap()
 }
 
-/// Whether a line of a table is `name`, and before and after as given.
+/// Asserts that the line `name` of a table has these values before and after.
 #[track_caller]
 fn assert_moves(table: &str, name: &str, before: &str, after: &str) {
     let line = table.lines().find(|line| line.trim_start().starts_with(name));
@@ -57,8 +57,8 @@ fn walks(size: PageSize) {
     let touch = step(&run, "frontend: take the pages and write to them", 0);
     assert_moves(touch, "frontend maps", "0 B", both);
     assert_moves(touch, "backend maps", "0 B", "0 B");
-    // The backend maps all regions anew for each table, as DPDK's vhost library does. With the second table the first region
-    // is touched by frames, which begin while the counters are read: what it maps then is one page or both.
+    // As DPDK's vhost library does, the backend maps all regions anew for each table. After the second table, frames
+    // touch the first region, and they begin while the counters are being read. It then maps one page or both.
     for (nth, before, after) in [(0, "0 B", one), (1, one, both)] {
         let read = step(&run, "backend: read what the frontend wrote", nth);
         assert_moves(read, "frontend maps", both, both);

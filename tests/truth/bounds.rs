@@ -1,15 +1,17 @@
-//! What may not slip: the number of rows may not drop, and that of exceptions may not grow.
+//! Limits that must not be weakened: the number of rows may not decrease, and the number of exceptions may not
+//! increase.
 //!
-//! Both are committed, in `tests/truth/bounds` and `tests/truth/exceptions`; `.ci/truth` holds them against the history.
-//! Rows that need pages of 1Gi count as rows even when the kernel had too few and they were left out. `rows-run` is how many run
-//! on a machine without such pages, `rows-run-with-1Gi` how many with two of them; only those of more pages are left out then.
+//! Both are committed, in `tests/truth/bounds` and `tests/truth/exceptions`. `.ci/truth` compares them with the
+//! history. Rows that need pages of 1Gi count as rows even if they were left out because the kernel had too few.
+//! `rows-run` is the number of rows that run on a machine without such pages, and `rows-run-with-1Gi` the number with
+//! two of them; only rows that need more pages are left out then.
 
 use std::fs;
 use std::path::Path;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/truth");
 
-/// The rows that are known to differ: the part of each line before its reason.
+/// Returns the rows that are known to differ: the part of each line before its reason.
 ///
 /// A line is `FAULT | SIZE | WORKLOAD: REASON`.
 pub(crate) fn exceptions() -> Vec<String> {
@@ -27,7 +29,7 @@ pub(crate) fn exceptions() -> Vec<String> {
     names
 }
 
-/// Whether there are as many rows as there have to be, and as many were run; says so if not.
+/// Returns whether there are enough rows, and whether enough of them were run. Prints each number that differs.
 pub(crate) fn hold(rows: usize, run: usize) -> bool {
     let holds = |name, number| {
         let least = bound(name);
@@ -39,7 +41,7 @@ pub(crate) fn hold(rows: usize, run: usize) -> bool {
     let enough = holds("rows", rows);
     let without = std::env::var_os("HUGEPROBE_WITHOUT").is_some_and(|size| size == "1Gi");
     let name = if without { "rows-run" } else { "rows-run-with-1Gi" };
-    // Beyond the least, it says what this machine had to give.
+    // More rows than the minimum run if this machine has more pages to give.
     enough & (run >= rows || holds(name, run))
 }
 

@@ -1,4 +1,4 @@
-//! A row as it is run: one fault, one workload, one page size.
+//! A row as it is run: one fault, one workload and one page size.
 
 use std::borrow::Cow;
 
@@ -12,34 +12,34 @@ use crate::rows;
 use crate::scene::Scene;
 use crate::workload::{self, Kind, Outcome};
 
-/// What is run, twice: hugeprobe, and the workload.
+/// A case for which two programs are run: hugeprobe and the workload.
 pub(crate) struct Case {
     pub(crate) fault: String,
     pub(crate) workload: String,
     pub(crate) kind: Kind,
     pub(crate) size: PageSize,
     pub(crate) cause: Cause,
-    /// Makes the fault, or the ground on which either run meets it.
+    /// Makes the fault, or the conditions under which both runs encounter it.
     pub(crate) state: Make,
     pub(crate) ask: fn(&Scene) -> Asked,
     pub(crate) work: fn(&Scene) -> Outcome,
 }
 
-/// Makes a fault, with what was drawn for it.
+/// A function that makes a fault with the value drawn for it.
 pub(crate) type Make = Box<dyn Fn(&mut Scene) -> Result<(), Missing>>;
 
-/// How hugeprobe names the cause where the workload fails.
+/// How hugeprobe must name the cause if the workload fails.
 #[derive(Debug, Clone)]
 pub(crate) enum Cause {
     /// One of these checks fails.
     Checks(Cow<'static, [CheckId]>),
-    /// Of the checks that name a cause these fail alone, or HP509.
+    /// Among the checks that name a cause, only these fail, and either one of them or HP509 fails.
     Place(Vec<CheckId>),
-    /// A role that runs alone ends with a sentence that has these words.
+    /// A role that runs alone ends with a sentence that contains these words.
     Words(&'static str),
 }
 
-/// Every row: those of 1Gi first, for such pages are easiest to be had while memory is in one piece.
+/// Returns every row. Rows of 1Gi come first, because such pages are easiest to allocate before memory is fragmented.
 pub(crate) fn all() -> Vec<Case> {
     let mut all = Vec::new();
     for row in rows::all() {

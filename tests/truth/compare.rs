@@ -1,4 +1,4 @@
-//! Asks hugeprobe, and holds its answer against what the workload did.
+//! Runs hugeprobe and compares its answer with what the workload did.
 
 use std::fmt;
 use std::process::Command;
@@ -13,73 +13,73 @@ use crate::context::program::run;
 use crate::scene::Scene;
 use crate::workload::Outcome;
 
-/// What hugeprobe said.
+/// The answer of hugeprobe.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) verdict: Verdict,
-    /// The checks that failed; those that could not tell, if none did.
+    /// The checks that failed. If none did, the checks that were inconclusive.
     pub(crate) because: Vec<String>,
-    /// All that it said.
+    /// The whole output.
     pub(crate) said: String,
 }
 
-/// A verdict, as far as it predicts anything.
+/// A verdict, reduced to what it predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// `pass` or `warn`: the workload would work.
+    /// `pass` or `warn`: the workload is expected to work.
     Pass,
-    /// It would not.
+    /// `fail`: the workload is expected to fail.
     Fail,
-    /// It could not be told.
+    /// `unknown`: inconclusive.
     Unknown,
-    /// No report: it crashed, or did not end.
+    /// There is no report: hugeprobe crashed or did not end.
     Crashed,
 }
 
-/// A row, run.
+/// The results of a row.
 pub(crate) struct Compared<'c> {
     pub(crate) case: &'c Case,
     pub(crate) asked: Asked,
-    /// Of the workload: three where the first was not as hugeprobe said.
+    /// The outcomes of the workload: three if the first was not as hugeprobe predicted, otherwise one.
     pub(crate) outcomes: Vec<Outcome>,
-    /// The pools were not the same before and after: somebody else uses them.
+    /// Whether the pools differed before and after: another program uses them.
     pub(crate) disturbed: bool,
-    /// Why it was not run, if it was not.
+    /// Why the row was not run, if it was not.
     pub(crate) not_run: Option<NotRun>,
-    /// Of hugeprobe, and of the workload.
+    /// The run times of hugeprobe and of the workload.
     pub(crate) took: [Duration; 2],
-    /// It is an exception.
+    /// Whether the row is a known exception.
     pub(crate) known: bool,
 }
 
 /// Why a row was not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotRun {
-    /// The kernel has no pages of 1Gi to give, which a machine that ran for long need not have.
+    /// The kernel cannot allocate the pages of 1Gi. This is normal on a machine that has been running for long.
     LeftOut,
-    /// The machine has not what it takes.
+    /// The machine lacks something that the row needs.
     Missing,
 }
 
-/// How hugeprobe and the workload stand to each other in one row.
+/// How hugeprobe's verdict and the workload's outcome relate in one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Relation {
     Agree,
     FalsePass,
     FalseFail,
-    /// `unknown`, or no verdict at all, though the workload did the same three times out of three.
+    /// `unknown`, or no verdict at all, although the workload had the same outcome three times out of three.
     Untold,
-    /// Both fail, and the check that fails is not the one that finds the cause.
+    /// Both fail, but the failing check is not the one that finds the cause.
     OtherCause,
-    /// Somebody else changed the pools, time and again.
+    /// Other programs changed the pools in each attempt.
     Disturbed,
-    /// The machine has not what it takes.
+    /// The machine lacks something that the row needs.
     NotRun,
-    /// The kernel had no pages of 1Gi to give.
+    /// The kernel could not allocate the pages of 1Gi.
     LeftOut,
 }
 
-/// The numbers that have to be 0.
+/// The numbers of the truth table. Except for the rows left out and excepted, all must be 0.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     pub(crate) false_passes: usize,
@@ -93,7 +93,7 @@ pub(crate) struct Standing {
     stale_exceptions: Vec<String>,
 }
 
-/// Asks hugeprobe in the scene, with the need of its workload.
+/// Runs hugeprobe in the scene, with the need of the scene's workload.
 pub(crate) fn ask(scene: &Scene) -> Asked {
     let mut command: Command = scene.place.command(&scene.program);
     command.args(["check", "-o", "json"]).args(scene.kind.question(scene.size, scene.of_sides(), scene.ovs));
@@ -108,7 +108,7 @@ pub(crate) fn ask(scene: &Scene) -> Asked {
     read(&mut command)
 }
 
-/// Runs a `check -o json`, and reads its report.
+/// Runs a `check -o json` and reads its report.
 pub(crate) fn read(command: &mut Command) -> Asked {
     let ran = run(command);
     let said = format!("{}\n{}", ran.stdout, ran.stderr);
@@ -131,14 +131,14 @@ pub(crate) fn read(command: &mut Command) -> Asked {
 // === impl ===
 
 impl Asked {
-    /// Whether it did not say what the workload did.
+    /// Returns whether the verdict differs from the outcome of the workload.
     pub(crate) fn disagrees(&self, outcome: &Outcome) -> bool {
         self.verdict != if outcome.works { Verdict::Pass } else { Verdict::Fail }
     }
 }
 
 impl<'c> Compared<'c> {
-    /// A row that the machine cannot have, for want of this.
+    /// Returns the result of a row that cannot be run on this machine because `missing` is missing.
     pub(crate) fn not_run(case: &'c Case, not_run: NotRun, missing: &str) -> Self {
         let asked = Asked { verdict: Verdict::Crashed, because: Vec::new(), said: missing.to_owned() };
         let outcome =
@@ -154,13 +154,13 @@ impl<'c> Compared<'c> {
         }
     }
 
-    /// What `hugeprobe explain --log` finds in what the workload said.
+    /// Returns the known failures that `hugeprobe explain --log` finds in the workload's log.
     pub(crate) fn told(&self) -> Vec<&'static KnownFailure> {
         let found = troubleshooting::search(&self.outcome().log);
         found.iter().map(|one| one.failure).filter(|failure| failure.kind != Kind::Harmless).collect()
     }
 
-    /// Whether one of the checks that fail finds the fault that was made, and one the cause that the log tells of.
+    /// Returns whether a failing check finds the fault that was made, and a failing check finds the cause in the log.
     fn names_the_cause(&self) -> bool {
         let is_named =
             |checks: &[CheckId], because: &String| checks.iter().any(|id| id.to_string() == *because);
@@ -171,7 +171,7 @@ impl<'c> Compared<'c> {
             Cause::Words(words) => return self.asked.because.iter().any(|because| because.contains(words)),
             Cause::Checks(checks) => checks,
             Cause::Place(checks) => {
-                // HP5xx and HP6xx say what did not work; which fault it comes from, the other groups say.
+                // HP5xx and HP6xx say what did not work. The other groups say which fault is the cause.
                 let names = |id: &&String| ["HP1", "HP3", "HP4"].iter().any(|group| id.starts_with(group));
                 return self.asked.because.iter().filter(names).all(|because| is_named(checks, because))
                     && self.asked.because.iter().any(|id| id == "HP509" || is_named(checks, id));
@@ -180,7 +180,7 @@ impl<'c> Compared<'c> {
         checks.iter().any(fails) && (untold || told.iter().flat_map(|failure| &failure.checks).any(fails))
     }
 
-    /// What the workload did: what it did most often.
+    /// Returns the most frequent outcome of the workload.
     pub(crate) fn outcome(&self) -> &Outcome {
         let works = self.outcomes.iter().filter(|outcome| outcome.works).count() * 2 > self.outcomes.len();
         self.outcomes.iter().find(|outcome| outcome.works == works).unwrap()

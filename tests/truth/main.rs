@@ -1,13 +1,14 @@
-//! The truth table: a fault is made, `hugeprobe check` is run in it and the real workload is run in it, and the two are
-//! compared. What makes hugeprobe worth installing is that its verdict predicts the workload; this is that, as a number.
+//! The truth table. For each row, a fault is made, `hugeprobe check` and the real workload are run with that fault, and
+//! the two results are compared. hugeprobe is worth installing only if its verdict predicts the workload; the table
+//! shows how well it does, in numbers.
 //!
-//! `make truth` runs it: root, huge pages, testpmd and QEMU, nobody else on the machine. Without `HUGEPROBE_TRUTH=1`,
-//! which that sets, it does nothing, so that `cargo test` can pass anywhere; with it, no row is left out in silence: what
-//! a row needs and the machine has not is an error.
+//! `make truth` runs it. It needs root, huge pages, testpmd, QEMU and a machine that no other program uses. It sets
+//! `HUGEPROBE_TRUTH=1`. Without this variable the test does nothing, so that `cargo test` can pass anywhere. With it,
+//! no row is left out silently: if the machine lacks something that a row needs, that is an error.
 //!
-//! `HUGEPROBE_TRUTH=1 cargo test --test truth -- WORD...` runs the rows whose name has every WORD, and writes no table;
-//! `--list` names them all.
-// clippy.toml's exemption of tests is for what `cfg(test)` marks, and a runner of its own is not marked.
+//! `HUGEPROBE_TRUTH=1 cargo test --test truth -- WORD...` runs the rows whose name contains every WORD, and writes no
+//! table. `--list` lists the names of all rows.
+// clippy.toml exempts tests, but only code marked by `cfg(test)`. A test binary with a runner of its own is not marked.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -57,14 +58,14 @@ fn main() -> ExitCode {
         return places::main(&asked);
     }
     if std::env::var_os("HUGEPROBE_TRUTH").is_none_or(|value| value != "1") {
-        // As every runner says it, so that the summary of `make test` names what was left out.
+        // Reported as every test runner does, so that the summary of `make test` names what was left out.
         let left_out = Trial::ignorable_test("the truth table", || {
             Ok(Completion::ignored_with("made by `make truth`, with the pools of the machine to itself"))
         });
         let trials = places::tests().chain([left_out]).collect();
         return libtest_mimic::run(&Arguments::from_args(), trials).exit_code();
     }
-    // What cargo passes on to every harness, `--nocapture` and the like, is not about rows.
+    // Options that cargo passes to every test harness, such as `--nocapture`, are not names of rows.
     let wanted: Vec<String> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
     let begin = Instant::now();
     let stage = Stage::new();

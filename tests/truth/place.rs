@@ -1,7 +1,8 @@
-//! Where a program runs: a cgroup, limits, a user, a seccomp filter, one after another before it is executed.
+//! The environment in which a program runs: a cgroup, limits, a user and a seccomp filter, which are applied one after
+//! another before the program is executed.
 //!
-//! This test binary again, started as `truth --as placed WORD... -- PROGRAM ARGUMENT...`, takes its place by the words
-//! and becomes the program.
+//! The command is this test binary, started as `truth --as placed WORD... -- PROGRAM ARGUMENT...`. It applies the words
+//! and then executes the program.
 
 use std::os::fd::IntoRawFd as _;
 use std::os::unix::process::CommandExt as _;
@@ -17,14 +18,14 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 mod calls;
 
-/// A place, as the words that lead there.
+/// A place: the words that are applied, in order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Place(Vec<String>);
 
-/// Nobody: a user without rights.
+/// The uid of the user `nobody`, which has no rights.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// What `truth --as placed` is, if the command line says so.
+/// Runs `truth --as placed`, if the command line asks for it.
 pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let [first, second, rest @ ..] = words else { return None };
     if first != "--as" || second != "placed" {
@@ -34,7 +35,7 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let program = &rest[end + 1..];
     let mut wrapped: Vec<String> = Vec::new();
     let (mut inherited, mut denied) = (0, Vec::new());
-    // At once: without capabilities no process becomes another user, and another user has none to give up.
+    // Applied together: becoming another user requires capabilities, and another user has none that could be dropped.
     let mut rights = Vec::new();
     for word in &rest[..end] {
         let (what, value) = word.split_once('=').unwrap();
@@ -60,7 +61,8 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
             }
             "pidns" => wrapped.extend(pid_namespace(value)),
             "userns" => {
-                // A mapping takes capabilities, which the namespace gives again; without one there are none to give up.
+                // Writing an ID mapping requires capabilities, so these are dropped in the new namespace, which grants
+                // them again. Without a mapping there are none to drop.
                 let later = |option: &String| {
                     value != "unmapped" && (option.contains("caps") || option.contains("bounding"))
                 };
@@ -87,7 +89,8 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
         denied.iter().filter_map(|word| word.split_once('=')).for_each(|(_, call)| deny(call));
         wrapped.extend(["bash", "-c", &descriptors(inherited), "bash"].map(str::to_owned));
     } else {
-        // The filter is for the program, not for what gives up rights on the way: this binary once more, as the last step.
+        // The filter must only apply to the program, not to the commands that drop rights before it. So this binary
+        // runs again as the last step.
         wrapped.extend([this_binary(), "--as".to_owned(), "placed".to_owned()]);
         wrapped.extend(denied);
         wrapped.extend([format!("inherited={inherited}"), "--".to_owned()]);
@@ -98,14 +101,15 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     Some(ExitCode::from(127))
 }
 
-/// A path by which a user without rights may execute this binary: it is in a directory that others need not be able to enter.
+/// Returns a path by which a user without rights can execute this binary, even if that user cannot enter its directory.
 fn this_binary() -> String {
     let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     format!("/proc/self/fd/{}", file.into_raw_fd())
 }
 
-/// Leaves so many descriptors open beyond 0, 1 and 2, and none of those that whoever runs the tests left behind.
+/// Returns a shell script that leaves `inherited` descriptors open besides 0, 1 and 2, and closes those that the tests
+/// have inherited themselves.
 fn descriptors(inherited: usize) -> String {
     let open: String = (3..3 + inherited).map(|number| format!("exec {number}</dev/null; ")).collect();
     let close =
@@ -113,7 +117,7 @@ fn descriptors(inherited: usize) -> String {
     format!("{close}; {open}exec \"$@\"")
 }
 
-/// The command that takes these options, and empties them; none without.
+/// Returns a setpriv(1) command with these options and empties the list. Without options there is no command.
 fn setpriv(options: &mut Vec<String>) -> Vec<String> {
     if options.is_empty() {
         Vec::new()
@@ -122,22 +126,22 @@ fn setpriv(options: &mut Vec<String>) -> Vec<String> {
     }
 }
 
-/// `UID:GID:GROUPS`.
+/// Returns the setpriv(1) options for `UID:GID:GROUPS`.
 fn become_user(value: &str) -> Vec<String> {
     let [uid, gid, groups] = value.splitn(3, ':').collect::<Vec<_>>()[..] else { panic!("no user {value}") };
     let groups = if groups.is_empty() { "--clear-groups".to_owned() } else { format!("--groups={groups}") };
     vec![format!("--reuid={uid}"), format!("--regid={gid}"), groups]
 }
 
-/// A mount that this process and its children alone see.
+/// Mounts something that only this process and its children see.
 fn own_mount(source: Option<&str>, target: &str, kind: Option<&str>, flags: MsFlags, options: &str) {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(source, target, kind, flags, Some(options)).unwrap_or_else(|errno| panic!("{target}: {errno}"));
 }
 
-/// A PID namespace, where vm.memfd_noexec has this value.
+/// Returns a command that creates a PID namespace in which vm.memfd_noexec has this value.
 fn pid_namespace(noexec: &str) -> Vec<String> {
-    // Where /proc/sys is read-only, the value stays what it was.
+    // Where /proc/sys is read-only, the value stays unchanged.
     let script = format!("echo {noexec} > /proc/sys/vm/memfd_noexec || true; exec \"$@\"");
     let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script, "sh"];
     words.map(str::to_owned).into()
@@ -153,7 +157,7 @@ fn user_namespace(mapping: &str) -> Vec<String> {
     ["unshare", "--user"].iter().chain(mapping).map(|word| (*word).to_owned()).collect()
 }
 
-/// `nofile`, `24:64`: soft and hard.
+/// Sets a resource limit, for example `nofile` to `24:64` (soft and hard).
 fn rlimit(name: &str, value: &str) {
     let resource = match name {
         "nofile" => Resource::RLIMIT_NOFILE,
@@ -173,13 +177,13 @@ fn rlimit(name: &str, value: &str) {
         other => panic!("no place {other}"),
     };
     let (soft, hard) = value.split_once(':').unwrap_or((value, value));
-    // Not more than this process may have.
+    // Not above the hard limit of this process.
     let (_, most) = getrlimit(resource).unwrap();
     let [soft, hard] = [soft, hard].map(|text| most.min(text.parse().unwrap()));
     setrlimit(resource, soft, hard).unwrap();
 }
 
-/// `mbind:EPERM`, `mbind:ENOSYS`, `mbind:kill`.
+/// Denies a system call: `mbind:EPERM`, `mbind:ENOSYS` or `mbind:kill`.
 fn deny(call: &str) {
     let (call, answer) = call.split_once(':').unwrap();
     let number = calls::number(call);
@@ -203,23 +207,23 @@ fn deny(call: &str) {
 // === impl Place ===
 
 impl Place {
-    /// Goes one step further: `nofile=24`, `inherited=3`, `hide=/sys`, `uid=65534`, `without=ipc_lock`, `deny=mbind:EPERM`; a step
-    /// that takes rights comes after those that need them.
+    /// Adds a step: `nofile=24`, `inherited=3`, `hide=/sys`, `uid=65534`, `without=ipc_lock`, `deny=mbind:EPERM`. A
+    /// step that removes rights must come after the steps that need them.
     pub(crate) fn add(&mut self, word: impl Into<String>) {
         self.0.push(word.into());
     }
 
-    /// Into a cgroup: first of all, while there is still the right to.
+    /// Adds a step that joins a cgroup. It comes first, because later steps may remove the right to do so.
     pub(crate) fn enter(&mut self, group: &Path) {
         self.0.insert(0, format!("cgroup={}", group.display()));
     }
 
-    /// This place, and from there on to `other`.
+    /// Returns a place with the steps of `other`, followed by those of this place.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(other.0.iter().chain(&self.0).cloned().collect())
     }
 
-    /// `program`, started there.
+    /// Returns a command that runs `program` in this place.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--as", "placed"]).args(&self.0).arg("--").arg(program.as_ref());

@@ -1,4 +1,4 @@
-//! A process of a workload: what it says as it says it, the huge pages that it has mapped, how it ended.
+//! A process of a workload: its output while it runs, the huge pages that it has mapped, and how it ended.
 
 use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,26 +19,26 @@ pub(crate) struct Process {
     reader: Option<JoinHandle<()>>,
 }
 
-/// What waiting for a word came to.
+/// How a wait for a text in the output ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// It was said.
+    /// The text was written.
     Printed,
-    /// The process ended without.
+    /// The process ended without writing it.
     Ended,
-    /// Time was up.
+    /// The time limit was reached.
     TimeUp,
 }
 
 // === impl Process ===
 
 impl Process {
-    /// Starts it with what it prints on a pipe: a log on disk would itself meet RLIMIT_FSIZE.
+    /// Starts a process with its output on a pipe. A log file would itself be subject to RLIMIT_FSIZE.
     pub(crate) fn start(command: &mut Command) -> Self {
         let (mut reader, writer) = std::io::pipe().unwrap();
         command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        // The command keeps its ends of the pipe, and the reader waits for the last one.
+        // The command would keep its ends of the pipe open, and the reader reads until the last one is closed.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let said = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&said);
@@ -51,11 +51,11 @@ impl Process {
         Self { child, said, reader: Some(reader) }
     }
 
-    /// Waits until what it said fulfils `enough`.
+    /// Waits until its output fulfils `enough`.
     pub(crate) fn wait_for(&mut self, enough: impl Fn(&str) -> bool, patience: Duration) -> Waited {
         let until = Instant::now() + patience;
         loop {
-            // Looked at before its words: they are complete then.
+            // Checked before the output, so that the output is complete if the process has ended.
             let ended = self.ended().is_some();
             if enough(&self.said.lock().unwrap()) {
                 return Waited::Printed;
@@ -70,13 +70,13 @@ impl Process {
         }
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub(crate) fn kill(&mut self) {
         self.kill_innermost();
         self.child.kill().unwrap();
     }
 
-    /// Kills what `unshare` has started, and waits until `unshare` has seen it end: its pages are back then.
+    /// Kills the process that `unshare` has started, and waits until `unshare` has noticed. Its pages are free then.
     fn kill_innermost(&mut self) {
         let outer = self.child.id();
         let inner = innermost(outer);
@@ -92,7 +92,7 @@ impl Process {
         }
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, if the process has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().unwrap();
         if status.is_some()
@@ -103,7 +103,7 @@ impl Process {
         status
     }
 
-    /// What it said so far, and what ended it if that was a signal.
+    /// Returns the output so far, and the signal that ended the process, if any.
     pub(crate) fn words(&mut self) -> String {
         let signal = self.ended().and_then(|status| status.signal());
         let mut said = self.said.lock().unwrap().clone();
@@ -115,7 +115,8 @@ impl Process {
         said
     }
 
-    /// Pages of `size` that it has mapped and that are there, its own and its peer's (`/proc/PID/smaps`).
+    /// Returns the number of pages of `size` that it has mapped and that are present, including those of its peer
+    /// (`/proc/PID/smaps`).
     pub(crate) fn pages(&self, size: PageSize) -> u64 {
         let pid = innermost(self.child.id());
         let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
@@ -137,7 +138,7 @@ impl Process {
     }
 }
 
-/// The only child's only child, and so on: `unshare` stays the parent of what it runs in a PID namespace.
+/// Follows the chain of only children to its end: `unshare` remains the parent of what it runs in a PID namespace.
 fn innermost(pid: u32) -> u32 {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     children.trim().parse().map_or(pid, innermost)

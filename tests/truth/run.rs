@@ -1,4 +1,4 @@
-//! Runs a row: makes its fault, asks hugeprobe, runs the workload.
+//! Runs a row: makes its fault, runs hugeprobe and runs the workload.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -8,10 +8,10 @@ use crate::compare::{Compared, NotRun};
 use crate::scene::{Scene, Stage};
 use crate::workload;
 
-/// How often a row is run at most, if somebody else changes the pools meanwhile.
+/// How often a row is run at most, if other programs change the pools meanwhile.
 const TRIES: usize = 5;
 
-/// Compares a row, again if somebody else was about.
+/// Compares a row, and repeats it if other programs changed the pools.
 pub(crate) fn compare<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
     let mut compared = compare_once(stage, case, known);
     for _ in 1..TRIES {
@@ -24,11 +24,11 @@ pub(crate) fn compare<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compare
     compared
 }
 
-/// Makes the fault, asks hugeprobe, runs the workload, and takes the fault away. Of what is `known` to differ once is
-/// enough.
+/// Makes the fault, runs hugeprobe and the workload, and undoes the fault. If the row is `known` to differ, the
+/// workload runs only once.
 fn compare_once<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> {
     let mut scene = Scene::new(stage, case.kind, case.size);
-    // A page that somebody else took just now makes it panic, and so does a peer that does not come up.
+    // Making the fault panics if another process has just taken a page, or if a peer does not start.
     let ran = std::panic::catch_unwind(AssertUnwindSafe(|| match (case.state)(&mut scene) {
         Ok(()) => Ok(both(case, &scene, known)),
         Err(missing) => Err(missing.0),
@@ -46,7 +46,7 @@ fn compare_once<'c>(stage: &Stage, case: &'c Case, known: bool) -> Compared<'c> 
     }
 }
 
-/// Asks hugeprobe, and runs the workload.
+/// Runs hugeprobe, then the workload.
 fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
     let before = scene.pools();
     let begin = Instant::now();
@@ -54,7 +54,7 @@ fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
     workload::clean_up(scene);
     let asking = begin.elapsed();
     let mut outcomes = vec![work(case, scene)];
-    // A verdict that tells nothing, or the opposite: is the workload itself sure?
+    // The verdict is inconclusive or wrong. Run the workload again, to see whether it always has the same outcome.
     if asked.disagrees(&outcomes[0]) && !known {
         outcomes.push(work(case, scene));
         outcomes.push(work(case, scene));
@@ -64,7 +64,7 @@ fn both<'c>(case: &'c Case, scene: &Scene, known: bool) -> Compared<'c> {
     Compared { case, asked, outcomes, disturbed, not_run: None, took, known }
 }
 
-/// Runs the workload. Of a row run again, the second should find what the first did.
+/// Runs the workload and removes what it left, so that a second run finds what the first one found.
 fn work(case: &Case, scene: &Scene) -> workload::Outcome {
     let outcome = (case.work)(scene);
     workload::clean_up(scene);

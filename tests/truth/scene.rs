@@ -1,5 +1,5 @@
-//! What a row stands on: the pools as it wants them, mounts, cgroups, and the place where hugeprobe and the workload are
-//! run alike. All of it goes when the scene goes, last made first.
+//! The environment of a row: its pools, mounts and cgroups, and the place in which both hugeprobe and the workload run.
+//! All of it is undone when the scene is dropped, in reverse order.
 
 use std::any::Any;
 use std::fs;
@@ -17,49 +17,49 @@ use crate::context::{LARGE, Machine, Missing, SMALL, pools};
 use crate::place::Place;
 use crate::workload::Kind;
 
-/// The most pages of 1Gi that a row takes.
+/// The largest number of pages of 1Gi that a row takes.
 const MOST_GIGABYTES: u64 = 4;
 
-/// What all rows share: a directory that everybody may enter, and hugeprobe in it.
+/// What all rows share: a directory that every user may enter, with a copy of hugeprobe.
 #[derive(Debug)]
 pub(crate) struct Stage {
     directory: tempfile::TempDir,
-    /// Pages of 1Gi that the kernel could give as the run began.
+    /// How many pages of 1Gi the kernel could allocate when the tests started.
     pub(crate) gigabytes: u64,
 }
 
-/// One row's.
+/// The environment of one row.
 pub(crate) struct Scene {
     pub(crate) kind: Kind,
     pub(crate) size: PageSize,
-    /// How much memory the workload is told to take, in multiples of the least that does.
+    /// How much memory the workload is configured to take, as a multiple of the smallest amount that works.
     pub(crate) times: u64,
     /// Where both sides and hugeprobe run.
     pub(crate) place: Place,
-    /// Where one side alone runs; hugeprobe is told its cgroup.
+    /// Where only this side runs. hugeprobe gets its cgroup as an argument.
     pub(crate) frontend: Side,
     pub(crate) backend: Side,
-    /// How OVS is told to take its pages.
+    /// How OVS is configured to take its pages.
     pub(crate) ovs: OvsTold,
-    /// Where the row's hugetlbfs is mounted, and where hugeprobe and the workload look for it.
+    /// The mount point of the row's hugetlbfs, where hugeprobe and the workload look for it.
     pub(crate) huge: PathBuf,
-    /// Sockets and run-time files: everybody may write here.
+    /// The directory of sockets and run-time files, in which every user may write.
     pub(crate) run: PathBuf,
     pub(crate) program: PathBuf,
-    /// Whether the row itself changes the pool while it is run.
+    /// Whether the row itself changes the pool while it runs.
     pub(crate) restless: bool,
-    /// Whether the kernel gave fewer pages of 1Gi than the row takes: memory is in pieces, which is nobody's fault.
+    /// Whether the kernel allocated fewer pages of 1Gi than the row takes. This is not a failure: memory is fragmented.
     pub(crate) lacks_gigabytes: bool,
-    /// Pages of 1Gi that the kernel has to give.
+    /// How many pages of 1Gi the kernel can allocate.
     gigabytes: u64,
     machine: Machine,
-    /// The v1 hierarchy, if cgroups are made there.
+    /// The v1 hierarchy, if cgroups are created there.
     hierarchy: Option<Rc<Hierarchy>>,
     made: Vec<Box<dyn Any>>,
     _directory: tempfile::TempDir,
 }
 
-/// `dpdk-init` and `dpdk-socket-mem`.
+/// The values of `dpdk-init` and `dpdk-socket-mem`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OvsTold {
     pub(crate) init: &'static str,
@@ -73,23 +73,23 @@ pub(crate) struct Side {
     pub(crate) cgroup: Option<PathBuf>,
 }
 
-/// Runs a command when dropped.
+/// A command that is run when this is dropped.
 struct AtLast(Command);
 
 // === impl Stage ===
 
 impl Stage {
-    /// With pages of 1Gi, as many as the kernel has to give.
+    /// Creates a stage that has as many pages of 1Gi as the kernel can allocate.
     pub(crate) fn new() -> Self {
         Self { gigabytes: gigabytes_to_be_had(), ..Self::small() }
     }
 
-    /// For places that have pages of 2Mi alone.
+    /// Creates a stage for places that only use pages of 2Mi.
     pub(crate) fn small() -> Self {
         let directory = tempfile::Builder::new().prefix("truth-").tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(PROGRAM, directory.path().join("hugeprobe")).unwrap();
-        // Mounts of rows are nobody else's business, and go with the last process that sees them.
+        // No other process should see the mounts of rows. They disappear with the last process in this mount namespace.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         sh("mount --make-rprivate /");
         Self { directory, gigabytes: 0 }
@@ -127,28 +127,28 @@ impl Scene {
         }
     }
 
-    /// Pages that the workload takes, both sides together.
+    /// Returns the number of pages that both sides of the workload take together.
     pub(crate) fn need(&self) -> u64 {
         self.of_sides().iter().sum()
     }
 
-    /// Pages that the frontend takes, and the backend.
+    /// Returns the numbers of pages that the frontend and the backend take.
     pub(crate) fn of_sides(&self) -> [u64; 2] {
         self.kind.of_sides(self.size).map(|pages| pages * self.times)
     }
 
-    /// How the pools stand: the same before and after a run, unless somebody else is about.
+    /// Returns the state of the pools. It is the same before and after a run, unless other programs change the pools.
     pub(crate) fn pools(&self) -> Vec<[u64; 2]> {
         let stands = |size| [pools::available(size), pools::persistent(size)];
         if self.restless { Vec::new() } else { [SMALL, LARGE].map(stands).into() }
     }
 
-    /// Something that goes with the scene.
+    /// Keeps a value until the scene is dropped.
     pub(crate) fn keep(&mut self, made: impl Any) {
         self.made.push(Box::new(made));
     }
 
-    /// The pool has exactly so many free pages, and those of other sizes none.
+    /// Gives the pool exactly `pages` free pages, and the pools of other sizes none.
     pub(crate) fn pool(&mut self, pages: u64) -> Result<(), Missing> {
         for size in [LARGE, SMALL] {
             let wanted = if size == self.size { pages } else { 0 };
@@ -157,7 +157,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The pool of `size` has exactly so many free pages: what others left free beyond that is held for the time.
+    /// Gives the pool of `size` exactly `pages` free pages. Excess pages are held by another process meanwhile.
     pub(crate) fn pool_of(&mut self, size: PageSize, pages: u64) -> Result<(), Missing> {
         let available = pools::available(size);
         if available > pages {
@@ -178,7 +178,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Another process holds so many pages.
+    /// Starts another process that holds `pages` pages.
     pub(crate) fn hold(&mut self, pages: u64, how: How) {
         self.hold_of(self.size, pages, how);
     }
@@ -187,7 +187,7 @@ impl Scene {
         self.keep(child::hold(size, pages, how));
     }
 
-    /// A counter of the pool that is not `nr_hugepages`; as before when the scene goes.
+    /// Sets a counter of the pool other than `nr_hugepages`. It is restored when the scene is dropped.
     pub(crate) fn set(&mut self, counter: &'static str, value: u64) {
         let file = format!("/sys/kernel/mm/hugepages/{}/{counter}", self.size.sysfs_name());
         let before = pools::counter(self.size, counter);
@@ -195,37 +195,37 @@ impl Scene {
         pools::set(self.size, counter, value);
     }
 
-    /// A hugetlbfs of the row's size with these options, where the workload looks for it.
+    /// Mounts a hugetlbfs of the row's page size with these options, where the workload looks for it.
     pub(crate) fn mount(&mut self, options: &str) {
         self.mount_of(self.size, options);
     }
 
-    /// The same with pages of `size`.
+    /// Does the same with pages of `size`.
     pub(crate) fn mount_of(&mut self, size: PageSize, options: &str) {
         let comma = if options.is_empty() { "" } else { "," };
         self.mount_as(&format!("mount -t hugetlbfs -o pagesize={}{comma}{options} none", size.bytes()));
     }
 
-    /// What `command` mounts, there.
+    /// Runs the mount command `command` with that mount point.
     pub(crate) fn mount_as(&mut self, command: &str) {
         let huge = self.huge.display().to_string();
         sh(&format!("{command} '{huge}'"));
         self.at_last(&format!("umount '{huge}'"));
     }
 
-    /// A command that is run in the scene, and has to succeed. `$DIR` is the mount.
+    /// Runs a shell script in the scene, which must succeed. `$DIR` is the mount point.
     pub(crate) fn sh(&self, script: &str) {
         sh(&format!("DIR='{}'\n{script}", self.huge.display()));
     }
 
-    /// A command that is run when the scene goes.
+    /// Adds a shell script that is run when the scene is dropped.
     pub(crate) fn at_last(&mut self, script: &str) {
         let mut command = Command::new("sh");
         command.args(["-ec", script]);
         self.keep(AtLast(command));
     }
 
-    /// A cgroup of the row's own.
+    /// Creates a cgroup for this row.
     pub(crate) fn cgroup(&self, name: &str) -> Result<Group, Missing> {
         let name = format!("truth-{}-{name}", std::process::id());
         match &self.hierarchy {
@@ -234,7 +234,7 @@ impl Scene {
         }
     }
 
-    /// From here on, cgroups are made on v1.
+    /// Makes later cgroups be created on v1.
     pub(crate) fn on_v1(&mut self) -> Result<(), Missing> {
         let v1 = Rc::new(Hierarchy::v1()?);
         self.keep(Rc::clone(&v1));
@@ -242,24 +242,25 @@ impl Scene {
         Ok(())
     }
 
-    /// The limit file of the row's size: `hugetlb.2MB.max` for `max`, or `hugetlb.2MB.limit_in_bytes` on v1.
+    /// Returns the name of a limit file for the row's page size: `hugetlb.2MB.max` for `max`, or
+    /// `hugetlb.2MB.limit_in_bytes` on v1.
     pub(crate) fn limit_file(&self, what: &str) -> String {
         let size = if self.size == SMALL { "2MB" } else { "1GB" };
         let what = if self.hierarchy.is_some() { &what.replace("max", "limit_in_bytes") } else { what };
         format!("hugetlb.{size}.{what}")
     }
 
-    /// So many pages, in bytes.
+    /// Returns the size of `pages` pages in bytes.
     pub(crate) fn bytes(&self, pages: u64) -> u64 {
         pages * self.size.bytes()
     }
 
-    /// Where the two sides meet.
+    /// Returns the path of the socket on which the two sides meet.
     pub(crate) fn socket(&self) -> String {
         self.run.join("s").display().to_string()
     }
 
-    /// Where the hugetlbfs is, if the workload uses one.
+    /// Returns the mount point of the hugetlbfs, if the workload uses one.
     pub(crate) fn directory(&self) -> Option<&Path> {
         self.kind.uses_directory().then_some(self.huge.as_path())
     }
@@ -267,7 +268,7 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // What is kept of it unmounts it, as the last that goes.
+        // `made` has another reference, which is dropped after those of all later cgroups and unmounts the hierarchy.
         self.hierarchy = None;
         while let Some(made) = self.made.pop() {
             drop(made);

@@ -1,4 +1,4 @@
-//! docs/internals/truth-table.md.
+//! Writes docs/internals/truth-table.md.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -35,7 +35,7 @@ In a cluster, the Node's verdict is compared with testpmd in two containers of a
 `truth:` of `tests/cluster`.
 ";
 
-/// Writes it, rows of 2Mi first.
+/// Writes the table, with the rows of 2Mi first.
 pub(crate) fn write(compared: &[Compared<'_>], standing: &Standing) {
     let mut text = HEAD.to_owned();
     let (left_out, run): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! Every way in which the attempts at a step can come out, and what they amount to.
+//! Every way in which the attempts at a step can end, and the conclusion for each.
 
 use super::*;
 use crate::domain::counters::Counters;
@@ -10,7 +10,7 @@ fn size() -> PageSize {
     PageSize::from_bytes(PAGE).unwrap()
 }
 
-/// A step after which `free` pages were expected to be free and `seen` were, with a mapping that shows `smaps`.
+/// Returns a step after which `free` pages should have been free and `seen` were, with a mapping that shows `smaps`.
 fn done(free: u64, seen: u64, smaps: Reading<MappingFacts>) -> Result<Done, Refusal> {
     let counters = |free| Counters { total: 16, free, ..Counters::default() };
     let movement = Movement {
@@ -46,7 +46,7 @@ fn blind() -> Result<Done, Refusal> {
     Ok(Done { movement: Err("no such file".to_owned()), mapping: Some(mapping) })
 }
 
-/// The attempts, with a mapping that should hold one page after each.
+/// Returns the attempts, where after each one the mapping should hold one page.
 fn attempts(list: impl IntoIterator<Item = Result<Done, Refusal>>) -> Attempts {
     let mut attempts = Attempts::default();
     list.into_iter().for_each(|one| attempts.add(one, 1, size()));
@@ -63,17 +63,17 @@ fn what_the_call_and_the_mapping_show_decides_and_counters_are_noted() {
         (vec![refused(Outcome::Unknown, true), good()], true, Ok("")),
         // The counters contradict the mapping, and nothing else moves them.
         (vec![off(1), off(1), off(1)], false, Err((Outcome::Fail, "not move as documented: free -1"))),
-        // Others do, or it cannot be told.
+        // Other processes move the counters, or that cannot be ruled out.
         (vec![off(1), off(1), off(1)], true, OTHERS),
         (vec![off(1), off(2), off(1)], false, OTHERS),
         (vec![off(1)], false, OTHERS),
         (vec![refused(Outcome::Fail, true), off(1), off(1)], false, OTHERS),
-        // Our own mapping, whatever the counters say.
+        // The mapping decides, whatever the counters show.
         (vec![done(15, 15, holds(0))], false, Err((Outcome::Fail, "has 0 B"))),
         (vec![done(15, 15, holds(2 * PAGE))], false, Err((Outcome::Fail, "has 4 MiB"))),
         (vec![done(15, 15, four_kib)], false, Err((Outcome::Fail, "pages are 4 KiB"))),
         (vec![done(15, 15, Reading::Absent)], false, Err((Outcome::Unknown, "cannot be read"))),
-        // Counters that cannot be read are no evidence, and the step worked.
+        // Counters that cannot be read are not evidence, and the step worked.
         (vec![blind()], false, Ok("the counters cannot be read: no such file")),
         // Refusals.
         (vec![refused(Outcome::Fail, false)], false, Err((Outcome::Fail, "refused fail"))),

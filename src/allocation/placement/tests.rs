@@ -1,4 +1,4 @@
-//! What each NUMA node answers, and what HP506 and HP507 make of it.
+//! The result for each NUMA node, and the findings of HP506 and HP507 for it.
 
 use super::*;
 use crate::domain::check::CheckId;
@@ -65,7 +65,7 @@ fn a_node_without_cpus_is_told_from_one_whose_cpus_are_not_known() {
     assert!(has_no_cpu(&root, 1) && !has_no_cpu(&root, 0));
 }
 
-/// Listens to a worker and keeps what it tells.
+/// A worker output that keeps the steps and findings.
 #[derive(Default)]
 struct Told {
     steps: Vec<String>,
@@ -84,7 +84,7 @@ impl WorkerOutput for Told {
     }
 }
 
-/// A tree of two NUMA nodes with 4 pages each, of which `free` are free.
+/// Creates a tree with two NUMA nodes that have 4 pages each, of which `free` are free.
 fn two_nodes(free: [u64; 2], files: &[(&str, &str)]) -> tempfile::TempDir {
     let tree = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -124,6 +124,6 @@ fn a_node_outside_mems_allowed_list_is_not_asked_and_not_judged() {
         assert!(finding.summary.contains("Mems_allowed_list"), "{finding:?}");
     }
     let outcomes: Vec<_> = told.findings.iter().map(|finding| finding.outcome).collect();
-    // node0 has no free page, which HP507 says.
+    // node0 has no free page, which HP507 reports.
     assert_eq!(outcomes, [Outcome::Skip, Outcome::Warn]);
 }

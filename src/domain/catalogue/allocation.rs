@@ -1,4 +1,4 @@
-//! HP5xx: the counters move as the kernel documents.
+//! HP5xx: whether the counters change as the kernel documents.
 
 checks! {
     HP501 = 501 {

@@ -1,4 +1,4 @@
-//! HP7xx: measured, for information.
+//! HP7xx: measurements, for information only.
 
 checks! {
     HP701 = 701 {

@@ -1,4 +1,4 @@
-//! HP612 to HP615: a peer under test, which `--peer` names.
+//! HP612 to HP615: the peer under test, which `--peer` names.
 
 checks! {
     HP612 = 612 {

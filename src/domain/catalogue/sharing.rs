@@ -1,4 +1,4 @@
-//! HP6xx: sharing, as vhost-user does it.
+//! HP601 to HP611: sharing memory as vhost-user does.
 
 checks! {
     HP601 = 601 {

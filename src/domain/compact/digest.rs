@@ -1,9 +1,10 @@
-//! The digest of a value that both containers must agree on.
+//! The digest of a value on which both containers must agree.
 
 use serde_json::{Map, Value};
 
-/// 16 hex digits that are the same for equal values, whatever the order of their keys. A digest is its own digest, so that
-/// a message that was read is written as it was.
+/// Returns 16 hex digits that are the same for equal values, whatever the order of their keys.
+///
+/// The digest of a digest is the same digest, so that a message that was read is written back unchanged.
 pub(super) fn digest(value: &Value) -> String {
     if let Value::String(text) = value
         && is_digest(text)
@@ -13,7 +14,7 @@ pub(super) fn digest(value: &Value) -> String {
     format!("{:016x}", fnv64(sorted(value).to_string().as_bytes()))
 }
 
-/// Whether a text is one of [`digest`]'s.
+/// Returns whether a text has the form of a [`digest`].
 pub(super) fn is_digest(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -32,7 +33,7 @@ fn sorted(value: &Value) -> Value {
     }
 }
 
-/// FNV-1a. It is not cryptographic: an attacker who can forge a digest can forge the whole message.
+/// Computes the FNV-1a hash. It is not cryptographic: an attacker who can forge a digest can forge the whole message.
 fn fnv64(bytes: &[u8]) -> u64 {
     bytes
         .iter()

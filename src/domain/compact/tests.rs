@@ -1,4 +1,4 @@
-//! The message: it is read as it was written, it fits whatever happens, and what is cut or forged is never a pass.
+//! Tests that a message is read as it was written, always fits, and cannot become a pass by being cut or forged.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ fn what_is_written_is_read() {
     for container in Container::ALL {
         for outcome in OUTCOMES {
             let mut message = message(container, outcome, &Ending::Exited(0), true, "short");
-            // The texts of all that fails do not fit; those of some do.
+            // If all checks fail, their texts do not fit in the message. Those of a few workers do.
             message.workers.retain(|worker| worker.role.checks().len() < 3);
             let read = parse(&message.write(), container).unwrap();
             assert_eq!(read.verdict(), message.verdict());
@@ -131,7 +131,7 @@ fn it_fits_whatever_happens() {
                     assert!(written.len() <= MESSAGE_LIMIT, "{} bytes: {written}", written.len());
                     let read = Message::parse(&written, container, SIZE, &message.run).unwrap();
                     assert_eq!(read.verdict(), message.verdict());
-                    // A finding that is not a pass keeps some of its summary.
+                    // A finding that is not a pass keeps at least part of its summary.
                     if outcome != Outcome::Pass && text.starts_with("long") {
                         let all =
                             read.workers.iter().flat_map(|worker| &worker.part.as_ref().unwrap().findings);
@@ -186,7 +186,7 @@ fn what_is_meant_for_others_is_refused() {
     }
 }
 
-/// A forged message: `change` is made to a true one.
+/// Parses a valid message after `change` has modified it.
 fn forged(change: impl FnOnce(&mut Value)) -> Result<Message, CompactError> {
     let mut message: Value = serde_json::from_str(&sound().write()).unwrap();
     change(&mut message);

@@ -1,4 +1,4 @@
-//! The JSON of a message. It is written to fit, and read as data from a stranger.
+//! The JSON form of a message. Writing cuts the texts until it fits; reading does not trust it.
 
 use std::collections::BTreeMap;
 
@@ -14,37 +14,39 @@ use super::super::size::PageSize;
 use super::super::text::line;
 use super::{Container, MESSAGE_LIMIT, Message, Run, digest};
 
-/// The version of the JSON below.
+/// The version of the JSON format in this file.
 const VERSION: u8 = 2;
 
-/// How long texts may be, in bytes, from the most to the least: summaries and reasons, and the other texts of a finding. The
-/// first pair with which the message fits is taken, so the longest texts are cut first.
+/// The maximum lengths of texts in bytes, longest first. The first number of a pair is for summaries and reasons, the
+/// second for the other texts of a finding.
+///
+/// The first pair with which the message fits is used, so the longest texts are cut first.
 const CUTS: [Cut; 8] = [(480, 480), (240, 240), (120, 120), (60, 60), (60, 0), (30, 0), (12, 0), (0, 0)];
 
 type Cut = (usize, usize);
 
-/// The longest name of a signal.
+/// The maximum length of a signal's name, in characters.
 const SIGNAL_NAME: usize = 12;
 
-/// A message that cannot be used. The error repeats nothing of its text.
+/// Why a message cannot be used. The error does not repeat any text of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CompactError {
-    /// It is longer than [`MESSAGE_LIMIT`].
+    /// The message is longer than [`MESSAGE_LIMIT`].
     #[error("longer than {MESSAGE_LIMIT} bytes")]
     TooLong,
-    /// It is not the JSON of a message, or its beginning or its end is missing.
+    /// The text is not the JSON of a message, is incomplete, or has another version.
     #[error("not a complete message of this version")]
     Malformed,
-    /// It belongs to another run: a message of another pod was handed in.
+    /// The message belongs to another run, for example to another pod.
     #[error("it belongs to another run")]
     OtherRun,
-    /// It is from the other container, or about another size.
+    /// The message is from the other container or about another size.
     #[error("it is from another container or about another size")]
     Other,
-    /// It reports what its container has not to report, or in a way that no container does.
+    /// The message has a report that this container does not make, or in a form that no container writes.
     #[error("it contains a report that this container does not produce")]
     Stray,
-    /// Its verdict does not follow from its outcomes.
+    /// The verdict of the message does not follow from its outcomes.
     #[error("its verdict contradicts its outcomes")]
     Verdict,
 }
@@ -71,13 +73,13 @@ struct Check(Outcome, Vec<String>);
 #[serde(deny_unknown_fields)]
 struct Worker {
     ending: Ending,
-    /// Whether its part has its end.
+    /// Whether the part has its end line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ended: bool,
-    /// Why its part cannot be used, if so.
+    /// Why the part cannot be used, if it is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     invalid: Option<String>,
-    /// The last step, of a part without its end.
+    /// The last step that was announced, if the part has no end line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     step: Option<(CheckId, String)>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -87,9 +89,10 @@ struct Worker {
 // === impl Message ===
 
 impl Message {
-    /// The JSON, at most [`MESSAGE_LIMIT`] bytes: outcomes are never left out, texts are cut until it fits.
+    /// Returns the JSON, at most [`MESSAGE_LIMIT`] bytes long. It cuts texts until the message fits, and never leaves
+    /// out an outcome.
     ///
-    /// Without texts it always fits, because a container has only so many workers and a worker only so many checks.
+    /// Without texts the message always fits, because the numbers of workers and of checks are limited.
     #[must_use]
     pub fn write(&self) -> String {
         let mut texts = CUTS.iter().map(|cut| self.json(*cut));
@@ -113,14 +116,14 @@ impl Message {
                 .filter_map(|role| Some((role, Worker::of(worker(role)?, cut))))
                 .collect(),
         };
-        // Maps with text as keys cannot fail to be written; an empty message would be one that is missing.
+        // A map with text keys can always be serialised. If it could not, an empty message would count as missing.
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
     /// Reads the message of `container` about `size` in run `run`.
     ///
-    /// It may come from anybody who can write to the container's termination log: only the checks and workers of this
-    /// container are accepted, and texts are made printable. The summary of a pass is the title of the catalogue.
+    /// Anyone who can write to the container's termination log may have written it. Only the checks and workers of this
+    /// container are accepted, and texts are made printable. The summary of a pass is the title in the catalogue.
     ///
     /// # Errors
     ///
@@ -182,7 +185,7 @@ impl Worker {
         }
     }
 
-    /// `None` if it reports what this worker has not to report.
+    /// Returns the worker's report, or `None` if it has something that this worker does not report.
     fn report(self, role: Role, size: PageSize) -> Option<WorkerReport> {
         let size = Some(size).filter(|_| !role.is_about_machine());
         let findings = findings(self.checks, role.checks(), is_session(role), |_| size)?;
@@ -196,17 +199,17 @@ impl Worker {
     }
 }
 
-/// The first check of a part that its worker has not to report.
+/// Returns the first check in a part that a worker of this role does not report.
 fn stray(part: &Part, role: Role) -> Option<CheckId> {
     part.findings.iter().map(|finding| finding.id).find(|id| !role.checks().contains(id))
 }
 
-/// Whether both containers have a worker of this kind, whose findings must agree.
+/// Returns whether both containers have a worker of this kind, whose findings must agree.
 const fn is_session(role: Role) -> bool {
     matches!(role, Role::Frontend(_) | Role::Backend(_))
 }
 
-/// The ending with texts of at most `most` bytes.
+/// Returns the ending with its texts cut to at most `most` bytes.
 fn plain(ending: &Ending, most: usize) -> Ending {
     match ending {
         Ending::Exited(_) | Ending::Deadline => ending.clone(),
@@ -222,13 +225,13 @@ fn plain(ending: &Ending, most: usize) -> Ending {
 // === impl Check ===
 
 impl Check {
-    /// `agrees`: whether the other container has to come to the same value.
+    /// Converts a finding. `agrees` says whether the other container must arrive at the same value.
     fn of(finding: &Finding, agrees: bool, (summaries, others): Cut) -> Self {
         if finding.outcome == Outcome::Pass {
             let value = finding.evidence.get(AGREED).filter(|_| agrees);
             return Self(finding.outcome, value.map(digest::digest).into_iter().collect());
         }
-        // The reader knows the catalogue's remedy.
+        // The reader has the catalogue, so its remedy is not sent.
         let known = catalogue::find(finding.id).is_some_and(|check| check.remedy == finding.remedy);
         let remedy = if known { "" } else { &finding.remedy };
         let mut texts = vec![shorten(&finding.summary, summaries)];
@@ -239,7 +242,7 @@ impl Check {
         Self(finding.outcome, texts)
     }
 
-    /// `None` if no container writes it so.
+    /// Converts to a finding, or returns `None` if no container writes a check in this form.
     fn finding(self, id: CheckId, size: Option<PageSize>, agrees: bool) -> Option<Finding> {
         let Self(outcome, texts) = self;
         if outcome == Outcome::Pass {
@@ -262,7 +265,7 @@ impl Check {
     }
 }
 
-/// The findings, if all are of `known`.
+/// Converts the checks to findings, or returns `None` if one is malformed or not in `known`.
 fn findings(
     checks: Checks,
     known: &[CheckId],
@@ -274,7 +277,7 @@ fn findings(
     checks.into_iter().map(finding).collect()
 }
 
-/// One printable line of at most `most` bytes; nothing if there is no room.
+/// Returns one printable line of at most `most` bytes; empty if `most` is 0.
 fn shorten(text: &str, most: usize) -> String {
     if most == 0 { String::new() } else { line(text, most) }
 }

@@ -1,4 +1,4 @@
-//! One size, with all that is known of its pool: what HP101 to HP107 judge.
+//! One page size and all that is known of its pool: the input of HP101 to HP107.
 
 use super::common::count;
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
@@ -7,7 +7,7 @@ use crate::domain::reading::Reading;
 use crate::domain::request::{Expectation, PageCount, Request};
 use crate::domain::size::PageSize;
 
-/// One size, and all that is known of it.
+/// A page size, with its pool and everything else that its checks look at.
 pub(super) struct About<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) request: &'a Request,
@@ -15,15 +15,15 @@ pub(super) struct About<'a> {
     pub(super) pool: Result<&'a Pool, NoPool<'a>>,
 }
 
-/// Why there is no pool of the size to look at.
+/// Why there is no pool to examine.
 pub(super) enum NoPool<'a> {
-    /// The kernel has none; in a few words.
+    /// The kernel does not have the pool; the text says why, in a few words.
     None(String),
-    /// It is unknown whether there is one; why.
+    /// It is not known whether the kernel has the pool; the text says why.
     Untold(&'a str),
 }
 
-/// An unknown finding, for the reason that the reading gives: the same for every check that needs the reading.
+/// Returns an `unknown` finding for a value that could not be read. Every check that needs the value reports the same.
 pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) -> Finding {
     let because = Because::new("a kernel file with a valid value", why).remedy(
         "make the file readable for this process; if it is readable, its content is not what the kernel writes",
@@ -31,14 +31,15 @@ pub(super) fn untold(id: CheckId, size: impl Into<Option<PageSize>>, why: &str) 
     Finding::not_pass(id, size, Outcome::Unknown, why, because)
 }
 
-/// Why the first of `readings` that is not known is not; one that is there and cannot be read says more than one that is
-/// not there.
+/// Returns why one of `readings` is not known.
+///
+/// A file that exists but cannot be read is reported before one that does not exist, because it is more specific.
 pub(super) fn trouble<'a>(readings: &[&'a Reading<u64>]) -> &'a str {
     let unreadable = readings.iter().find(|reading| reading.is_trouble());
     unreadable.and_then(|reading| reading.why_unknown()).unwrap_or("a file of the pool does not exist")
 }
 
-/// The pool's numbers as evidence.
+/// Adds the pool's counters as evidence.
 pub(super) fn with_counters(finding: Finding, pool: &Pool) -> Finding {
     finding
         .with("total", &pool.total)
@@ -48,7 +49,7 @@ pub(super) fn with_counters(finding: Finding, pool: &Pool) -> Finding {
         .with("overcommit", &pool.overcommit)
 }
 
-/// A file of the machine's pool.
+/// Returns the path of a file of the machine's pool.
 pub(super) fn pool_file(size: PageSize, name: &str) -> String {
     format!("/sys/kernel/mm/hugepages/{}/{name}", size.sysfs_name())
 }
@@ -60,7 +61,8 @@ impl<'a> About<'a> {
         Self { inventory, request, size, pool: find(inventory, size) }
     }
 
-    /// Which option requires pages of this size, in words that follow "although"; `None` if none does.
+    /// Returns what requires pages of this size, an option or the boot command line, in words that follow "although".
+    /// `None` if nothing does.
     pub(super) fn wanted(&self) -> Option<String> {
         let request = self.request;
         let expect =
@@ -83,22 +85,26 @@ impl<'a> About<'a> {
         self.request.expect.iter().filter(|expectation| expectation.size == self.size)
     }
 
-    /// Whether there is an `--expect` about this size, and every one is met.
+    /// Returns whether there is an `--expect` about this size and every one is met.
     pub(super) fn meets_every_expectation(&self) -> bool {
         let mut expectations = self.expectations().peekable();
         expectations.peek().is_some()
             && expectations.all(|one| self.persistent(one.node).is_ok_and(|pages| one.met_by(pages)))
     }
 
-    /// Persistent pages of the machine, or of a NUMA node: none where the kernel has no pool. The error says why it is not
-    /// known.
+    /// Returns the persistent pages of the machine, or of a NUMA node. They are 0 if the kernel has no pool of this
+    /// size.
+    ///
+    /// # Errors
+    ///
+    /// Why the number is not known.
     pub(super) fn persistent(&self, node: Option<u32>) -> Result<u64, String> {
         let pool = match &self.pool {
             Ok(pool) => *pool,
             Err(NoPool::None(_)) => return Ok(0),
             Err(NoPool::Untold(why)) => return Err((*why).to_owned()),
         };
-        // A kernel without NUMA has one node, and does not show it.
+        // A kernel without NUMA support has one node, which sysfs does not show.
         let (pages, total, surplus) = match node.map(|node| pool.numa.iter().find(|one| one.node == node)) {
             None => (pool.persistent(), &pool.total, &pool.surplus),
             Some(Some(of_node)) => (of_node.persistent(), &of_node.total, &of_node.surplus),
@@ -114,7 +120,7 @@ impl<'a> About<'a> {
         self.pool.as_ref().is_ok_and(|pool| pool.numa.iter().any(|one| one.node == node))
     }
 
-    /// The numbers of the pool, and of each node, as evidence.
+    /// Adds the counters of the pool and of each of its NUMA nodes as evidence.
     pub(super) fn with_numa(&self, finding: Finding) -> Finding {
         match &self.pool {
             Ok(pool) => with_counters(finding, pool).with("numa", &pool.numa),
@@ -126,7 +132,7 @@ impl<'a> About<'a> {
 // === impl NoPool ===
 
 impl NoPool<'_> {
-    /// What a check says that has no pool to look at.
+    /// Returns the finding of a check that has no pool to examine.
     pub(super) fn finding(&self, id: CheckId, size: PageSize) -> Finding {
         match self {
             Self::None(why) => Finding::skip(id, size, why),

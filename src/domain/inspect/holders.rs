@@ -9,12 +9,12 @@ use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::inventory::{Holder, Holders, LeakedFile, LeakedSegment, Pool};
 use crate::domain::size::{PageSize, human_bytes};
 
-/// Files and processes that a finding names in words; the evidence has more.
+/// How many files and segments the text of a finding names. The evidence has more.
 const SHOWN: usize = 5;
-/// Files and processes that the evidence has.
+/// How many files and processes the evidence has at most.
 const KEPT: usize = 1000;
 
-/// HP105.
+/// Returns the finding of HP105.
 pub(super) fn owned(about: &About<'_>) -> Finding {
     let size = about.size;
     let pool = match &about.pool {
@@ -44,7 +44,7 @@ struct Leaks<'a> {
     segments: Vec<&'a LeakedSegment>,
 }
 
-/// A process and its pages of one size, for the evidence.
+/// A process and its pages of one size, as the evidence shows them.
 #[derive(Serialize)]
 struct Owner<'a> {
     pid: u32,
@@ -52,7 +52,8 @@ struct Owner<'a> {
     pages: u64,
 }
 
-/// Nothing was left behind, as far as one could see.
+/// Returns the finding for the case that no leaked file or segment was found. It is `skip` if pages have no known owner
+/// and the privileges do not suffice to see every owner.
 fn traced(holders: &Holders, size: PageSize, used: u64) -> Finding {
     let untraced = holders.untraced.iter().find(|(other, _)| *other == size).map_or(0, |(_, pages)| *pages);
     if untraced == 0 {
@@ -127,7 +128,8 @@ impl<'a> Leaks<'a> {
         files.chain(self.segments.iter().map(|segment| segment.pages)).fold(0, u64::saturating_add)
     }
 
-    /// Which, how much, and for how long: `/dev/hugepages/rtemap_0, 1 GiB, last used 3 days ago`.
+    /// Returns what holds the pages, how much, and for how long:
+    /// `/dev/hugepages/rtemap_0, 1 GiB, last used 3 days ago`.
     fn in_words(&self, size: PageSize) -> String {
         let files = self.files.iter().map(|file| file.path.clone());
         let names: Vec<String> =
@@ -137,12 +139,12 @@ impl<'a> Leaks<'a> {
             text = format!("{text}, ... {more} more");
         }
         text = format!("{text}; {}", human_bytes(self.pages().saturating_mul(size.bytes())));
-        // The file used last: the others have been idle for longer.
+        // The shortest idle time: every other file has been idle for longer.
         let idle = self.files.iter().map(|file| file.idle_seconds).min().flatten();
         if let Some(idle) = idle { format!("{text}, last used {} ago", human_time(idle)) } else { text }
     }
 
-    /// The files by their exact names, as commands to be copied.
+    /// Returns the commands that remove the files and segments, with their exact names, ready to be copied.
     fn remedy(&self) -> String {
         let mut lines = Vec::new();
         match self.files.as_slice() {
@@ -167,7 +169,7 @@ impl<'a> Leaks<'a> {
     }
 }
 
-/// A path as a shell takes it for one word.
+/// Quotes a path so that a shell reads it as one word.
 fn shell_word(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
     if !path.is_empty() && path.chars().all(plain) {
@@ -177,7 +179,7 @@ fn shell_word(path: &str) -> String {
     }
 }
 
-/// `3 days`, `5 hours`: the largest unit of which there is at least one, the rest left out.
+/// Returns a duration in the largest unit of which it has at least one, truncated: `3 days`, `5 hours`.
 fn human_time(seconds: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
     let unit = UNITS.iter().find(|(_, length)| seconds >= *length);

@@ -1,7 +1,7 @@
-//! HP201 to HP203: the kernel's pools against what the kubelet, the scheduler and the probe pods make of them.
+//! HP201 to HP203: compare the kernel's pools with the views of the kubelet, the scheduler and the probe pods.
 //!
-//! Summaries name no number that moves with use: they are published, and a Node is written only when something changed.
-//! The numbers are evidence.
+//! Summaries contain no number that changes with use. They are published on the Node, which is written only when
+//! something has changed. Such numbers are in the evidence.
 
 #[cfg(test)]
 mod tests;
@@ -15,36 +15,38 @@ use crate::domain::reading::Reading;
 use crate::domain::request::Request;
 use crate::domain::size::PageSize;
 
-/// Who uses pages, as far as the cluster or the host tells.
+/// The users of pages, as far as the cluster or the host shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PodUse {
-    /// Pages that the pods bound to this node request, all together; a size without any is left out.
+    /// Pages that the pods bound to this node request, summed over all pods. Sizes without any are left out.
     Requested(Vec<(PageSize, u64)>),
-    /// Pages that processes outside pods hold, likewise.
+    /// Pages that processes outside pods hold, summed over all processes. Sizes without any are left out.
     Outside(Vec<(PageSize, u64)>),
-    /// The pods could not be listed; which permission is missing.
+    /// The pods could not be listed; the text names the missing permission.
     NotSeen(String),
 }
 
-/// The state of the probe pod of a size.
+/// The state of the probe pod of one page size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
-    /// The last one ran.
+    /// The last probe pod ran.
     Ran,
-    /// None has ended yet.
+    /// No probe pod has finished yet.
     NotYet,
-    /// None ran that would tell, and why.
+    /// No probe has a valid result; the text says why.
     Never(String),
-    /// The last one could not run, and the verdict of the previous one still applies.
+    /// The last probe could not run, and the verdict of the previous one still applies.
     Stands {
-        /// Why not.
+        /// Why the last probe could not run.
         why: String,
-        /// Whether that is in the order of things: the node is busy, or the probe waits for its turn.
+        /// Whether the reason is normal: the node is busy, or the probe waits for its turn.
         ordinary: bool,
     },
 }
 
-/// HP201: `capacity` is the Node's, in pages; absent if the Node has no such resource.
+/// Returns the finding of HP201.
+///
+/// `capacity` is the capacity of the Node in pages, absent if the Node does not have the resource.
 #[must_use]
 pub fn capacity(
     inventory: &Inventory,
@@ -103,7 +105,7 @@ pub fn capacity(
     finding.with("capacity", told).with("persistent", there)
 }
 
-/// HP202.
+/// Returns the finding of HP202, about pages in use outside pods.
 #[must_use]
 pub fn outside(inventory: &Inventory, size: PageSize, capacity: &Reading<u64>, pods: &PodUse) -> Finding {
     let Some(pool) = inventory.pool(size) else {
@@ -138,7 +140,7 @@ pub fn outside(inventory: &Inventory, size: PageSize, capacity: &Reading<u64>, p
     finding.with("used", used).with("requested", requested).with("outside", outside)
 }
 
-/// HP203.
+/// Returns the finding of HP203, about the admission of probe pods.
 #[must_use]
 pub fn admission(size: PageSize, admission: &Admission) -> Finding {
     let because = |why: &str| Because::new("a probe pod that runs to completion", why);
@@ -174,8 +176,8 @@ pub fn admission(size: PageSize, admission: &Admission) -> Finding {
     }
 }
 
-/// Pages that are required: the largest of what expectations, needs and, without expectations, the boot command line
-/// say.
+/// Returns how many pages are required: the maximum of the expectations and the sum of the needs. Without expectations,
+/// the number on the boot command line takes their place.
 fn wanted(inventory: &Inventory, request: &Request, size: PageSize) -> u64 {
     let expected = request.expect.iter().filter(|one| one.size == size).map(|one| one.pages);
     let needed =

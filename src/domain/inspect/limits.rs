@@ -1,5 +1,7 @@
-//! HP401 and HP402: what the hugetlb cgroups leave of each size, and the memory cgroup where huge pages count against it.
-//! HP403 to HP411: what the process limits leave of the workload, by the rules of `workload`.
+//! HP401 and HP402: the room that the hugetlb cgroups leave for each size, and that the memory cgroup leaves if huge
+//! pages count against it.
+//!
+//! HP403 to HP411: whether the limits of the process suffice for the workload, by the rules in `workload`.
 
 mod memory;
 
@@ -15,7 +17,7 @@ use super::super::size::{PageSize, human_bytes};
 use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 use super::workload;
 
-/// HP401 and HP402 about `size`, one finding each: the worst of the cgroups that pages are charged to.
+/// Returns the findings of HP401 and HP402 about `size`, one each: the worst of all cgroups that are charged for pages.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
     [(HP401, HugetlbCounterKind::Fault), (HP402, HugetlbCounterKind::Reservation)]
@@ -32,13 +34,13 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
         .into()
 }
 
-/// HP403 to HP406, HP408 and HP410, one finding each. Workers try HP407, HP409 and HP411.
+/// Returns the findings of HP403 to HP406, HP408 and HP410, one each. Worker processes try HP407, HP409 and HP411.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     workload::inspect(inventory, request)
 }
 
-/// One counter of one size.
+/// The question whether one counter of one cgroup leaves enough room for one page size.
 struct Question<'a> {
     inventory: &'a Inventory,
     request: &'a Request,
@@ -48,24 +50,24 @@ struct Question<'a> {
     payer: Payer,
 }
 
-/// Whose cgroup pays.
+/// Whose cgroup is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Payer {
-    /// That of this process: for everything that the other two do not pay for.
+    /// The cgroup of this process, for everything that is not charged to the other two.
     This,
-    /// That of `--frontend-cgroup`, for `--frontend-need`.
+    /// The cgroup of `--frontend-cgroup`, for `--frontend-need`.
     Frontend,
-    /// That of `--backend-cgroup`, for `--backend-need`.
+    /// The cgroup of `--backend-cgroup`, for `--backend-need`.
     Backend,
 }
 
 impl Payer {
-    /// The cgroup, if it is one of a role's own.
+    /// Returns the hugetlb cgroup of the role; `None` if the role has no separate cgroup.
     fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
         self.role(inventory).map(|role| &role.hugetlb)
     }
 
-    /// The memory cgroup that it pays in.
+    /// Returns the memory cgroup that is charged.
     fn memory(self, inventory: &Inventory) -> &Reading<MemoryCgroup> {
         self.role(inventory).map_or(&inventory.memory_cgroup, |role| &role.memory)
     }
@@ -78,7 +80,9 @@ impl Payer {
         }
     }
 
-    /// What it pays for, if its cgroup is one of a role's own.
+    /// Returns the needs that an option names for this payer.
+    ///
+    /// If a role has no separate cgroup, its needs are charged to the cgroup of this process.
     fn needs(self, request: &Request) -> &[PageCount] {
         match self {
             Self::This => &request.need,
@@ -97,12 +101,13 @@ impl Payer {
 }
 
 impl Question<'_> {
-    /// Pages that this payer has to pay for; `None` if none are asked for by name.
+    /// Returns how many pages of this size are charged to this payer; `None` if no option needs any.
     fn need(&self) -> Option<u64> {
         sum(self.needs(), self.size)
     }
 
-    /// All that this payer has to pay for, of every size. A role without a separate cgroup is in that of this process.
+    /// Returns all needs that are charged to this payer, of every page size. A role without a separate cgroup is in the
+    /// cgroup of this process.
     fn needs(&self) -> impl Iterator<Item = &PageCount> {
         let roles = [Payer::Frontend, Payer::Backend].into_iter();
         let here = roles
@@ -211,7 +216,7 @@ impl Question<'_> {
         Finding::not_pass(self.id, self.size, Outcome::Unknown, summary, because)
     }
 
-    /// The kernel does not offer the size, or has no page of it and may add none.
+    /// Returns whether the kernel does not offer the size, or has no page of it and may not add one.
     fn nothing_there(&self) -> bool {
         match (self.inventory.pools.known(), self.inventory.pool(self.size)) {
             (Some(_), Some(pool)) => pool.total.get() == Some(0) && pool.growable() == Some(0),

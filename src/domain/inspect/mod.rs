@@ -1,5 +1,5 @@
-//! Judges facts that were read: one file per group of the catalogue, each a pure function from inventory and request
-//! to findings.
+//! The inspections: they judge facts that were read. Each group of the catalogue has one file, and each inspection is a
+//! pure function from inventory and request to findings.
 
 mod about;
 mod common;
@@ -16,7 +16,7 @@ use super::inventory::Inventory;
 use super::request::Request;
 use super::size::PageSize;
 
-/// Every finding that facts alone allow, about `sizes` and about the machine.
+/// Returns every finding that can be made from facts alone, about the machine and about `sizes`.
 #[must_use]
 pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<Finding> {
     let mut findings = pools::inspect_machine(inventory);
@@ -30,7 +30,7 @@ pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<
     findings
 }
 
-/// HP1xx alone: what can be said of the machine by a process that will not be the one to take the pages.
+/// Returns only the findings of HP1xx. They are valid even if another process will take the pages.
 #[must_use]
 pub fn kernel(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<Finding> {
     let mut findings = pools::inspect_machine(inventory);

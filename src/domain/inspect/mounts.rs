@@ -1,6 +1,6 @@
-//! HP301 to HP305: the hugetlbfs that `--dir` names, or which ones there are.
+//! HP301 to HP305: the hugetlbfs mount that `--dir` names, or all that exist.
 //!
-//! With `--dir` that directory alone counts. Without it no mount is needed, because memfd needs none.
+//! With `--dir`, only that directory counts. Without it no mount is needed, because memfd needs none.
 
 mod used;
 
@@ -13,7 +13,7 @@ use super::super::request::Request;
 use super::super::size::{PageSize, human_bytes};
 use super::common::count;
 
-/// HP301 to HP305 about `size`, one finding each.
+/// Returns the findings of HP301 to HP305 about `size`, one each.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
     if request.directory.is_none() {
@@ -45,7 +45,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
                     format!("{} is not known to be a hugetlbfs of {size}: see HP301", used.path),
                 )
             };
-            // Who cannot even reach the directory cannot write there, whatever it is.
+            // A process that cannot reach the directory cannot write there, whatever its file system is.
             let writable = match &directory.writable {
                 Reading::Known(WriteAttempt::Denied(_)) => used.writable(),
                 _ => skip(HP302),
@@ -55,7 +55,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
     }
 }
 
-/// HP301 without `--dir`: what there is.
+/// Returns the finding of HP301 without `--dir`: which mounts exist.
 fn listed(inventory: &Inventory, size: PageSize) -> Finding {
     let mounts = match known_mounts(inventory) {
         Ok(mounts) => mounts,
@@ -80,7 +80,7 @@ fn listed(inventory: &Inventory, size: PageSize) -> Finding {
     finding.with("mounts", of_size)
 }
 
-/// HP305 about the mounts that `concerns` picks.
+/// Returns the finding of HP305 about the mounts that `concerns` selects.
 fn hidden(inventory: &Inventory, size: PageSize, concerns: impl Fn(&HugeMount) -> bool) -> Finding {
     let mounts = match known_mounts(inventory) {
         Ok(mounts) => mounts,

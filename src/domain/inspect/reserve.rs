@@ -1,4 +1,4 @@
-//! HP109: what `--reserve` got.
+//! HP109: the pages that `--reserve` got.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,9 @@ use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::reserve::Granted;
 use crate::domain::size::PageSize;
 
-/// One finding per size of `granted`; `owed` is what could not be given back and why, if anything.
+/// Returns one finding per page size in `granted`.
+///
+/// `owed` lists what could not be given back and why. It is empty if everything was given back.
 #[must_use]
 pub fn inspect(granted: &[Granted], owed: &[String]) -> Vec<Finding> {
     let mut sizes: BTreeMap<PageSize, Vec<&Granted>> = BTreeMap::new();

@@ -1,6 +1,7 @@
-//! HP403 to HP406, HP408 and HP410: what testpmd and QEMU would do under the limits of this process.
+//! HP403 to HP406, HP408 and HP410: how testpmd and QEMU would behave under the limits of this process.
 //!
-//! Every number here was measured; docs/reference/workloads.md tells how, and what the workload does below it.
+//! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
+//! number.
 
 mod memory;
 
@@ -18,45 +19,50 @@ use super::common::count;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Descriptors of a DPDK backend with one file itself and one of its peer, and how many more with `--huge-dir`, beside the
-/// files that describe its lists of pages.
+/// Descriptors that a DPDK backend needs with one memory file of its own and one of its peer, and how many more it
+/// needs with `--huge-dir`. The files that describe its memseg lists are not included.
 const DPDK_FILES: u64 = 25;
 const DPDK_FILES_MORE_WITH_DIR: u64 = 3;
-/// Two of them are those files; without `--single-file-segments` there is one per page in their place.
+/// How many of these descriptors are the memory files. Without `--single-file-segments` there is one file per page
+/// instead.
 const DPDK_FILES_OF_MEMORY: u64 = 2;
-/// EAL raises the soft limit to the hard one, if it gets so far.
+/// Descriptors that EAL needs until it has raised the soft limit to the hard limit.
 const DPDK_FILES_TO_START: u64 = 12;
-/// QEMU's descriptors beside one per memory backend. It does not raise its soft limit.
+/// Descriptors that QEMU needs in addition to one per memory backend. QEMU 7.2 does not raise its soft limit.
 const QEMU_FILES: u64 = 17;
 
-/// Address space that DPDK reserves for each pair of page size and NUMA node, and at most.
+/// Address space that DPDK reserves for each pair of page size and NUMA node, and the maximum in total.
 const DPDK_RESERVED_PER_TYPE: u64 = 64 * GIB;
 const DPDK_RESERVED_AT_MOST: u64 = 512 * GIB;
-/// The most pages and bytes in one of the lists that it divides them into (RTE_MAX_MEMSEG_PER_LIST, RTE_MAX_MEM_MB_PER_LIST in
-/// DPDK's config/rte_config.h): four lists for 2Mi, two for 1Gi. With `--huge-dir` each has a file that stays open.
+/// The maximum pages and bytes of one memseg list (RTE_MAX_MEMSEG_PER_LIST, RTE_MAX_MEM_MB_PER_LIST in DPDK's
+/// config/rte_config.h).
+///
+/// DPDK divides the address space for a page size into these lists: four for 2Mi, two for 1Gi. With `--huge-dir` each
+/// list has a file that stays open.
 const DPDK_PAGES_PER_LIST: u64 = 8192;
 const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
-/// What a DPDK backend takes beside that and its peer's memory, and how much more with `--huge-dir`.
+/// Address space that a DPDK backend needs in addition to the reserved space and to its peer's memory, and how much
+/// more it needs with `--huge-dir`.
 const DPDK_ADDRESSES: u64 = 112 * MIB;
 const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
-/// Newer DPDK reserves in one piece, aligned to the largest page.
+/// Additional address space for newer DPDK, which reserves everything in one piece, aligned to the largest page.
 const DPDK_ADDRESSES_NEWER: u64 = GIB;
-/// QEMU with TCG, whose code buffer is 1 GiB of it, beside the guest's memory.
+/// Address space that QEMU needs with TCG, in addition to the guest's memory. TCG's code buffer is 1 GiB of it.
 const QEMU_ADDRESSES: u64 = 1288 * MIB;
 
-/// Private writable memory of a DPDK process and of QEMU, the stacks of their threads among it: the least with which they
-/// start, as measured (docs/reference/workloads.md), and what is enough for many more threads.
+/// Private writable memory, including thread stacks, that a DPDK process and QEMU need at least to start, as measured
+/// (docs/reference/workloads.md). `DATA_ENOUGH` is enough for many more threads.
 const DPDK_DATA: u64 = 53 * MIB;
 const QEMU_DATA: u64 = 75 * MIB;
-/// With TCG, whose code buffer is 1 GiB of it; with KVM there is none.
+/// The same for QEMU with TCG, whose code buffer is 1 GiB of it. KVM has no such buffer.
 const QEMU_DATA_TCG: u64 = 1066 * MIB;
 const DATA_ENOUGH: u64 = 2 * GIB;
 
-/// Bits of CapEff (`include/uapi/linux/capability.h`).
+/// Bit numbers in CapEff (`include/uapi/linux/capability.h`).
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
-/// HP403 to HP406, HP408 and HP410, one finding each.
+/// Returns the findings of HP403 to HP406, HP408 and HP410, one each.
 pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     let limits = &inventory.limits;
     let judge = Judge { inventory, request, memory: Memory::of(inventory, request) };
@@ -85,7 +91,8 @@ struct Short {
 }
 
 impl Judge<'_> {
-    /// Never a failure: testpmd continues without locked memory, and huge pages are never swapped.
+    /// Returns the finding of HP403. It is never a failure, because testpmd continues without locked memory and huge
+    /// pages are never swapped.
     fn memlock(&self, limit: &Reading<Limit>) -> Finding {
         if self.request.workload == Workload::Qemu {
             return Finding::pass(
@@ -181,14 +188,16 @@ impl Judge<'_> {
         })
     }
 
-    /// Descriptors that the workload inherits from its parent, as this process did: those that a limit counts, which
-    /// is one on numbers.
+    /// Returns how many inherited descriptors count against `limit`.
+    ///
+    /// The workload inherits them from its parent, as this process did. The limit applies to descriptor numbers, so a
+    /// descriptor with a higher number does not count.
     fn inherited(&self, limit: u64) -> u64 {
         let inherited = self.inventory.limits.inherited_files.known().map(Vec::as_slice).unwrap_or_default();
         inherited.iter().map(|number| u64::from(*number < limit)).sum()
     }
 
-    /// HP405: the worse of the address space and its private part.
+    /// Returns the finding of HP405: the worse of the results for `RLIMIT_AS` and `RLIMIT_DATA`.
     fn addresses(&self, address_space: &Reading<Limit>, data: &Reading<Limit>) -> Finding {
         let (address_space, data) = (self.address_space(address_space), self.data(data));
         if data.outcome > address_space.outcome { data } else { address_space }
@@ -204,7 +213,7 @@ impl Judge<'_> {
             if soft >= DATA_ENOUGH {
                 return Ok(human_bytes(soft));
             }
-            // Threads and buffers beyond the least are the workload's own choice.
+            // The number of threads and buffers beyond the minimum depends on the workload's configuration.
             let (outcome, wanted) = match soft {
                 _ if soft < least => (Outcome::Fail, least),
                 _ if soft < sure => (Outcome::Unknown, sure),
@@ -274,7 +283,7 @@ impl Judge<'_> {
                 .and_then(|pools| pools.iter().map(|pool| pool.size.bytes()).max());
             let (least, known) = match self.request.workload {
                 Workload::Qemu => (self.memory.largest_backend, true),
-                // It asks for a page of the largest size when its heap is too small, on a memfd.
+                // If its heap is too small, DPDK asks for a page of the largest size, on a memfd.
                 Workload::Dpdk if self.request.directory.is_none() => {
                     (self.memory.largest_size.max(largest_page.unwrap_or_default()), largest_page.is_some())
                 }
@@ -310,7 +319,7 @@ impl Judge<'_> {
         Finding::pass(HP408, None, format!("none is needed ({lock} CAP_IPC_LOCK, {nice} CAP_SYS_NICE)"))
     }
 
-    /// HP410. All that the kernel can reclaim counts as room: code and cache of other processes go first.
+    /// HP410. Memory that the kernel can reclaim counts as room, such as the page cache of other processes.
     fn ordinary_memory(&self, cgroup: &Reading<MemoryCgroup>) -> Finding {
         let request = self.request;
         let needed = footprint::memory(request.workload, footprint::processes(request));
@@ -373,13 +382,15 @@ impl Judge<'_> {
         self.inventory.privileges.capabilities.get().map(|set| set & (1 << capability) != 0)
     }
 
-    /// DPDK's lists of pages of the smallest size, of which a directory has one size; one NUMA node where none is known.
+    /// Returns how many memseg lists DPDK has for the smallest page size in use. A directory has one page size. If the
+    /// number of NUMA nodes is not known, one is assumed.
     fn lists_of_pages(&self) -> u64 {
         let bytes = self.memory.smallest_page.saturating_mul(DPDK_PAGES_PER_LIST).min(DPDK_BYTES_PER_LIST);
         DPDK_RESERVED_PER_TYPE.div_ceil(bytes.max(1)).saturating_mul(self.numa_nodes().unwrap_or(1))
     }
 
-    /// The machine's NUMA nodes, one where the kernel knows of none.
+    /// Returns the number of NUMA nodes of the machine; 1 if the kernel has no nodes. The error says why it is not
+    /// known.
     fn numa_nodes(&self) -> Result<u64, &str> {
         match &self.inventory.nodes {
             Reading::Known(nodes) => Ok(number(nodes.len())),
@@ -388,7 +399,7 @@ impl Judge<'_> {
         }
     }
 
-    /// What DPDK reserves before it maps the first page, in bytes.
+    /// Returns the bytes of address space that DPDK reserves before it maps the first page.
     fn reserved_addresses(&self) -> Result<u64, &str> {
         let sizes = match &self.inventory.pools {
             _ if self.request.directory.is_some() => 1,
@@ -408,7 +419,8 @@ fn descriptors(number: u64) -> String {
     if number == u64::MAX { "no limit".to_owned() } else { count(number, "descriptor") }
 }
 
-/// `decide` on a limit that is known; `show` is how it reads.
+/// Returns the finding that `decide` makes from the limit, or `unknown` if the limit is not known. `show` formats a
+/// value of the limit.
 fn judge(
     id: CheckId,
     limit: &Reading<Limit>,

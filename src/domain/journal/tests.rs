@@ -47,7 +47,7 @@ fn two_runs_that_overlap_end_at_32_in_any_order() {
     let (first, second) = (entry(32, 16), entry(32, 8)); // 32 -> 48 -> 56
     assert_eq!(second.target(first.target(56, second.got), 0), 32);
     assert_eq!(first.target(second.target(56, first.got), 0), 32);
-    // The first was killed when the kernel had given it 5 of 16 pages: 53.
+    // The first run was killed after the kernel had given it 5 of 16 pages: 45.
     assert_eq!(second.target(first.target(45, second.got), 0), 32);
     assert_eq!(first.target(second.target(45, first.got), 0), 32);
 }
@@ -61,7 +61,7 @@ fn the_last_whole_line_counts() {
         let line = record.line().unwrap();
         for cut in 0..line.trim_end().len() {
             assert_eq!(Record::parse(&format!("{text}{}", &line[..cut])), last, "{line}");
-            // A torn line does not spoil the one after it.
+            // An incomplete line does not affect the line after it.
             assert_eq!(Record::parse(&format!("{text}{}{line}", &line[..cut])), Some(record.clone()));
         }
         text.push_str(&line);
@@ -90,12 +90,12 @@ fn the_format_is_this() {
     );
 }
 
-/// What happens in the property below.
+/// A step of the property test below.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// A run asks for pages and gets some. If it is killed in the middle, its record says what it asked for.
+    /// A run requests pages and gets some. If it is killed meanwhile, its record says what it requested.
     Grow { run: usize, asked: u64, got: u64, killed: bool },
-    /// A run ends. It is killed in the middle of it if `partly` is less than what it gives back.
+    /// A run ends. If `partly` is less than what it gives back, it is killed after it has given back that many pages.
     End { run: usize, partly: Option<u64> },
     /// A run is killed while it holds its pages.
     Kill { run: usize },
@@ -115,11 +115,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A pool that nobody but runs changes.
+/// A pool that only runs of hugeprobe change.
 #[derive(Debug)]
 struct Pool {
     persistent: u64,
-    /// The journals, and whether their runs are dead.
+    /// The record of each run, and whether the run is dead.
     runs: [Option<(Record, bool)>; 4],
 }
 
@@ -130,7 +130,7 @@ impl Pool {
         added(&records, pool())
     }
 
-    /// What the guardian does before it grows a pool, and every run at its start.
+    /// Gives back the pages of dead runs. Every run does this when it starts, and the guardian before it grows a pool.
     fn replay(&mut self) {
         for run in 0..self.runs.len() {
             if self.runs[run].as_ref().is_some_and(|(_, dead)| *dead) {
@@ -166,7 +166,7 @@ impl Pool {
 }
 
 proptest! {
-    /// Runs that overlap, each of them killed at any moment.
+    /// Runs overlap, and each of them may be killed at any moment.
     #[test]
     fn whatever_is_killed_the_pool_ends_as_it_began(
         start in 0_u64..100, steps in prop::collection::vec(step(), 0..40),

@@ -1,4 +1,4 @@
-//! One row for every way in which "could not tell" must not become "pass".
+//! One row for each way in which an inconclusive result must not become a pass.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn item(id: CheckId, roles: Vec<PlannedWorker>) -> PlannedCheck {
     PlannedCheck { id, size: size(), roles, mandatory: true }
 }
 
-/// HP501 and HP502, each to be reported by the memfd worker.
+/// A plan of HP501 and HP502, both of which the memfd worker reports.
 fn plan() -> Plan {
     let items = [HP501, HP502].map(|id| item(id, vec![duty(Role::Memfd)])).to_vec();
     Plan { items, ..Plan::default() }
@@ -233,7 +233,7 @@ fn any_ending() -> impl Strategy<Value = Ending> {
 }
 
 proptest! {
-    /// Whatever the workers do: a pass is one that a worker of the plan reported as such.
+    /// Whatever the workers do, a pass is one that a worker of the plan reported as a pass.
     #[test]
     fn a_pass_was_reported_as_one(
         said in proptest::sample::subsequence(ALL.to_vec(), 0..=2), ended: bool, ending in any_ending(),

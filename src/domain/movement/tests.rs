@@ -1,15 +1,16 @@
-//! Tables of what was seen on real kernels, and properties against a small model of the kernel's pool.
+//! Tables of counters that were seen on real kernels, and properties checked against a small model of the kernel's
+//! pool.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// One NUMA node.
+/// Counters of a machine with one NUMA node.
 fn counters(total: u64, free: u64, reserved: u64, surplus: u64) -> Counters {
     Counters { total, free, reserved, surplus, numa: vec![NodeCounters { node: 0, total, free, surplus }] }
 }
 
-/// Two NUMA nodes: (total, free, surplus) each.
+/// Counters of a machine with two NUMA nodes: (total, free, surplus) each.
 fn two(reserved: u64, nodes: [(u64, u64, u64); 2]) -> Counters {
     let numa: Vec<_> = (0..)
         .zip(nodes)
@@ -36,14 +37,14 @@ fn the_steps_move_the_counters_as_seen_on_real_kernels() {
     let release = |touched, unused| Step::Release { touched, unused, held: 0 };
     let populate = |pages| Step::Populate { pages, held: 0 };
     for (step, before, after) in [
-        // A quiet pool.
+        // A pool that nothing else uses.
         (reserve(2), counters(16, 16, 0, 0), counters(16, 16, 2, 0)),
         (touch, counters(16, 16, 2, 0), counters(16, 15, 1, 0)),
         (touch, counters(16, 15, 1, 0), counters(16, 14, 0, 0)),
         (release(2, 0), counters(16, 14, 0, 0), counters(16, 16, 0, 0)),
         (release(1, 1), counters(16, 15, 1, 0), counters(16, 16, 0, 0)),
         (populate(2), counters(16, 16, 0, 0), counters(16, 14, 0, 0)),
-        // 66 pages with overcommit 2: mapping free + 2 grows the pool at once, release takes it back.
+        // 66 pages with overcommit 2: mapping free + 2 pages grows the pool at once, and the release shrinks it again.
         (reserve(66), counters(64, 64, 0, 0), counters(66, 66, 66, 2)),
         (touch, counters(66, 66, 66, 2), counters(66, 65, 65, 2)),
         (release(1, 65), counters(66, 65, 65, 2), counters(64, 64, 0, 0)),
@@ -52,7 +53,7 @@ fn the_steps_move_the_counters_as_seen_on_real_kernels() {
         // Only overcommit, no persistent page.
         (reserve(2), counters(0, 0, 0, 0), counters(2, 2, 2, 2)),
         (release(1, 1), counters(2, 1, 1, 2), counters(0, 0, 0, 0)),
-        // Somebody else's surplus goes with the first page that is freed: persistent and used pages are as before.
+        // The first page that is freed removes the surplus of another process. Persistent and used pages are as before.
         (touch, counters(10, 3, 1, 2), counters(10, 2, 0, 2)),
         (release(1, 0), counters(10, 2, 0, 2), counters(9, 2, 0, 1)),
     ] {
@@ -127,7 +128,7 @@ fn a_difference_is_named() {
     assert_eq!(off_by(&counters(16, 16, 0, 0)), "");
 }
 
-/// The kernel's pool in little: what `mm/hugetlb.c` does under its lock.
+/// A small model of the kernel's pool: what `mm/hugetlb.c` does under its lock.
 #[derive(Debug, Clone)]
 struct Pool {
     nodes: Vec<NodeCounters>,

@@ -1,4 +1,4 @@
-//! What counts, what does not, and that no text of a stranger's is taken for more than it is.
+//! Tests which verdicts are valid, and that texts written by others are not trusted.
 
 use super::*;
 use proptest::prelude::*;

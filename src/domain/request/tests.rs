@@ -1,4 +1,4 @@
-//! What is typed, accepted or refused by name.
+//! Tests which texts are accepted, and that an error names the text that it rejects.
 
 use super::*;
 use proptest::prelude::*;

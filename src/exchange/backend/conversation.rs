@@ -1,4 +1,4 @@
-//! What the frontend asks, and what it is answered.
+//! Handles the frontend's requests and answers them.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -13,21 +13,21 @@ use crate::exchange::ring::{Device, checked_size};
 use crate::exchange::table::{Table, TableError};
 use crate::linux::event::Event;
 
-/// How a request that is not refused is answered.
+/// The answer to a request that is not refused.
 enum Answer {
-    /// With this, in any case.
+    /// A reply with this payload, which is always sent.
     With(Payload),
-    /// With success, if an answer was asked for.
+    /// Success, which is sent only if the frontend asked for an acknowledgement.
     Done,
 }
 
-/// Messages that are handled before the rings are looked at again.
+/// The most messages handled before the backend serves the rings again.
 const MESSAGES: usize = 16;
-/// How long an answer may take to be sent, within the session's time.
+/// How long sending an answer may take. The session's deadline may end it sooner.
 const ANSWER: Duration = Duration::from_secs(1);
 
 impl Backend<'_> {
-    /// Handles the messages that are there, until the time is up. `Some`: the frontend hung up.
+    /// Handles pending messages until the deadline. Returns `Some` if the frontend closed the connection.
     pub(super) fn converse(&mut self, deadline: Instant) -> Result<Option<End>, BackendError> {
         for _ in 0..MESSAGES {
             match self.channel.try_receive() {
@@ -62,13 +62,13 @@ impl Backend<'_> {
         if let Some(payload) = payload {
             let until = deadline.min(Instant::now() + ANSWER);
             let sent = self.channel.send(&Message::reply(request, payload), &[], until);
-            // What the peer did wrong says more than that it has hung up since.
+            // If the request was refused, report that, even if the frontend has closed the connection since.
             if result.is_ok() {
                 sent?;
             }
         }
         match result {
-            // The frontend was informed, and may continue without it.
+            // The answer said that the request is unknown, and the frontend may continue without it.
             Err(BackendError::Refused { request: Request::Unknown(_), .. }) if wants_answer => Ok(()),
             result => result.map(drop),
         }
@@ -126,7 +126,7 @@ impl Backend<'_> {
                 self.table.remove(&region).map_err(in_table(request))?;
                 Ok(Answer::Done)
             }
-            // A configuration space is not offered; an answer without bytes says so.
+            // There is no configuration space. A reply without payload refuses the request.
             (Request::GetConfig, _) => {
                 Ok(Answer::With(Payload::Config(Config { offset: 0, flags: 0, bytes: Vec::new() })))
             }
@@ -139,7 +139,7 @@ impl Backend<'_> {
         }
     }
 
-    /// Lets the observer see a new table before it is answered.
+    /// Shows the new table to the observer before the message is answered.
     fn look(&mut self, request: Request) -> Result<Answer, BackendError> {
         self.tables += 1;
         self.watch.table(&self.table, self.worker.traffic()).map_err(|why| refuse(request, why))?;
@@ -151,7 +151,7 @@ impl Backend<'_> {
         let so_far = self.worker.traffic();
         let vring = vring(&mut self.vrings, request, index)?;
         match request {
-            // A queue that the driver did not set up: virtio_user sends it for each that it could have.
+            // The driver did not set this queue up. virtio_user sends size 0 for each queue that it could have.
             Request::SetVringNum if num == 0 => vring.size = Some(0),
             Request::SetVringNum => {
                 vring.size = Some(checked_size(num).map_err(|source| BackendError::Ring { index, source })?);
@@ -179,7 +179,8 @@ impl Backend<'_> {
     fn set_addresses(&mut self, addresses: VringAddresses) -> Result<Answer, BackendError> {
         let index = addresses.index;
         let vring = vring(&mut self.vrings, Request::SetVringAddr, index)?;
-        // Sooner said than found out later, where there is enough to tell by.
+        // Check the addresses now if size and memory are known. Otherwise they are checked when the ring is first
+        // used.
         if let (Some(size @ 1..), false) = (vring.size, self.table.regions().is_empty()) {
             Device::new(&self.table, size, &addresses)
                 .map_err(|source| BackendError::Ring { index, source })?;
@@ -219,7 +220,7 @@ impl Backend<'_> {
         Ok(Answer::Done)
     }
 
-    /// Back to the state before any vring was set up; the memory stays.
+    /// Resets all vrings to the state before they were set up. The memory stays.
     fn reset(&mut self) {
         self.vrings.iter_mut().for_each(|vring| *vring = Vring::default());
     }
@@ -227,16 +228,16 @@ impl Backend<'_> {
 
 // === helpers ===
 
-/// The descriptors that a request comes with.
+/// Checks that a request comes with the right number of descriptors.
 fn expect_fds(request: Request, payload: &Payload, got: usize) -> Result<(), BackendError> {
     let expected = match (request, payload) {
-        // The table says which of its regions has none; REM_MEM_REG may come with one, which is closed.
+        // `Table` checks the number for these two. REM_MEM_REG may come with one descriptor, which is closed.
         (Request::SetMemTable | Request::AddMemReg, _) => return Ok(()),
         (Request::RemMemReg, _) if got <= 1 => return Ok(()),
         (Request::SetVringKick | Request::SetVringCall | Request::SetVringErr, Payload::U64(number)) => {
             usize::from(parse_vring_fd(*number).is_some_and(|(_, has_fd)| has_fd))
         }
-        // Refused whatever they come with.
+        // These requests are refused with or without descriptors.
         (Request::SetLogBase | Request::SetLogFd | Request::SetBackendReqFd | Request::SetInflightFd, _)
         | (Request::GpuSetSocket | Request::SetDeviceStateFd | Request::Unknown(_), _) => return Ok(()),
         _ => 0,

@@ -1,4 +1,4 @@
-//! What the backend does with the frames of a queue pair, a batch at a time.
+//! Processes the frames of a queue pair, one batch at a time.
 
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -9,75 +9,79 @@ use crate::exchange::net::{Format, LONGEST_FRAME, Progress};
 use crate::exchange::ring::{Chain, Device, RingError};
 use crate::exchange::table::Table;
 
-/// What is done with the frames that come.
+/// What the backend does with frames.
 #[derive(Debug)]
 pub enum Work {
-    /// Each is sent back.
+    /// Sends each received frame back.
     Echo,
-    /// They are counted and, where the seed is known, looked at.
+    /// Counts the received frames and, if there is a tracker, verifies them.
     Sink(Option<Tracker>),
-    /// They are handed on as they are. What there is no room for is thrown away.
+    /// Passes each received frame on unchanged. If the channel is full, the frame is counted and dropped.
     Hand(SyncSender<Vec<u8>>),
-    /// As many as stated are made and sent. What comes is counted.
+    /// Sends a given number of frames, and counts the frames received.
     Source {
-        /// Makes them.
+        /// Generates the frames.
         source: Source,
-        /// How many.
+        /// The number of frames to send.
         frames: u64,
-        /// Set if the driver sends each back: then what comes is looked at, and few are under way at once, for a driver
-        /// drops what it cannot send. The first is sent when something has come: see [`KNOCKS`].
+        /// Set if the driver sends each frame back. The frames that come back are then verified, and few are in flight
+        /// at once, because a driver drops what it cannot send. The first frame is sent once the driver has sent one:
+        /// see [`KNOCKS`].
         returns: Option<Tracker>,
     },
 }
 
-/// Frames and bytes, both ways, as the backend counts them.
+/// Frame and byte counts in both directions, as the backend counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Traffic {
-    /// Frames taken from the driver.
+    /// Frames received from the driver.
     pub received: u64,
-    /// Bytes of those.
+    /// Bytes of the received frames.
     pub received_bytes: u64,
-    /// Frames given to the driver.
+    /// Frames sent to the driver.
     pub sent: u64,
-    /// Bytes of those.
+    /// Bytes of the sent frames.
     pub sent_bytes: u64,
-    /// Frames taken while the ring was disabled: taken and thrown away, as the specification asks.
+    /// Frames received while the vring was disabled. They are discarded, as the specification requires.
+    /// [`Work::Source`] counts them as received instead.
     pub discarded: u64,
 }
 
-/// The work, and its result.
+/// Applies the work to queue pairs and keeps its results.
 #[derive(Debug)]
 pub(super) struct Worker {
     work: Work,
-    /// Frames that are taken at most.
+    /// The most frames to receive.
     limit: u64,
     traffic: Traffic,
     buffer: Vec<u8>,
     knocks: Knocks,
 }
 
-/// Whether a driver that is to send frames back does so by now. Its rings run before its port is started, and DPDK's
-/// virtio driver throws away at the start what has come until then: one frame is sent now and then, and nothing that
-/// counts before one comes back, or another has come.
+/// Detects whether a driver that is to send frames back has started to do so.
+///
+/// The driver's rings run before its port is started, and DPDK's virtio driver drops at start whatever arrived before.
+/// So the backend sends one probe frame (a knock) every [`KNOCKS`]. It sends the counted frames only after the knock,
+/// or any other frame, has arrived from the driver.
 #[derive(Debug, Default)]
 struct Knocks {
-    /// Sent and come back.
+    /// The number of knocks sent plus the number of knocks that came back.
     count: u64,
     last: Option<Instant>,
     is_answered: bool,
 }
 
-/// Chains in one batch: what is published to the driver at once.
+/// The most frames in one batch, which is published to the driver at once.
 const BATCH: u16 = 64;
 
-/// Frames under way at once where the driver sends them back: half of what its usual queue holds, as a frame may take
-/// it two descriptors.
+/// The most frames in flight if the driver sends them back. It is half of the driver's usual queue size, because a
+/// frame may occupy two descriptors there.
 const UNDER_WAY: u64 = 128;
 
-/// Between two frames that are sent to learn whether the driver sends them back.
+/// The time between two knocks, the probe frames that show whether the driver sends frames back.
 pub(super) const KNOCKS: Duration = Duration::from_millis(20);
 
-/// A vring that fails, by its place in the pair: 0 receives at the driver, 1 transmits.
+/// A failed vring by its position in the pair (0: the driver's receive queue, 1: its transmit queue), and the error.
 pub(super) type Failed = (u32, RingError);
 
 // === impl Worker ===
@@ -88,7 +92,7 @@ impl Worker {
         Self { work, limit: u64::MAX, traffic, buffer: vec![0; LONGEST_FRAME], knocks }
     }
 
-    /// How many frames are taken at most, by [`Work::Echo`] and [`Work::Sink`].
+    /// Limits how many frames [`Work::Echo`] and [`Work::Sink`] receive.
     pub(super) const fn set_limit(&mut self, frames: u64) {
         self.limit = frames;
     }
@@ -97,7 +101,7 @@ impl Worker {
         &self.traffic
     }
 
-    /// What was seen of the frames, if they were looked at.
+    /// Returns the result of verifying the frames, if they are verified.
     pub(super) const fn tally(&self) -> Option<Tally> {
         match &self.work {
             Work::Sink(Some(tracker)) | Work::Source { returns: Some(tracker), .. } => Some(tracker.tally()),
@@ -105,12 +109,13 @@ impl Worker {
         }
     }
 
-    /// Whether the rings have to be polled every [`KNOCKS`], because the driver may send no notification by itself.
+    /// Returns whether the rings must be polled every [`KNOCKS`], because the driver may not send a notification by
+    /// itself.
     pub(super) const fn is_knocking(&self) -> bool {
         matches!(self.work, Work::Source { returns: Some(_), .. }) && !self.knocks.is_answered
     }
 
-    /// Moves one batch of a pair. How many frames.
+    /// Moves one batch of frames on a queue pair, and returns how many frames moved.
     pub(super) fn turn(
         &mut self,
         table: &Table,
@@ -143,7 +148,7 @@ impl Worker {
                 queues.drain(BATCH, &mut self.buffer, |frame| {
                     traffic.received += 1;
                     traffic.received_bytes += frame.len() as u64;
-                    // Full, or the driver takes them no more: then they are counted.
+                    // The channel is full, or its receiver is gone. The frame is only counted then.
                     let _ = to.try_send(frame.to_vec());
                 })?;
             }
@@ -181,7 +186,7 @@ impl Worker {
 // === impl Knocks ===
 
 impl Knocks {
-    /// Whether it is time for the next; then it counts as tried.
+    /// Returns whether the next knock is due. If it is, records the time of this attempt.
     fn is_due(&mut self, now: Instant) -> bool {
         let is_due = self.last.is_none_or(|last| now.duration_since(last) >= KNOCKS);
         if is_due {
@@ -191,7 +196,7 @@ impl Knocks {
     }
 }
 
-/// A pair of queues for the length of a batch.
+/// A queue pair for the duration of one batch.
 struct Queues<'m, 'v> {
     format: Format,
     to: Option<Device<'m>>,
@@ -201,7 +206,8 @@ struct Queues<'m, 'v> {
 }
 
 impl Queues<'_, '_> {
-    /// Sends back what comes, at most `most` frames. What has no buffer waiting for it stays in its queue: nothing is lost here.
+    /// Sends received frames back, at most `most`. A frame for which the driver has no receive buffer stays in its
+    /// transmit queue, so no frame is lost here.
     fn echo(&mut self, most: u16, buffer: &mut [u8], traffic: &mut Traffic) -> Result<(), Failed> {
         let (Some(to), Some(from)) = (&self.to, &self.from) else { return Ok(()) };
         let (mut at_to, mut at_from) = (self.receive.progress(), self.transmit.progress());
@@ -217,7 +223,7 @@ impl Queues<'_, '_> {
             let chains =
                 self.format.give(to, &mut at_to, &mut out, waiting, frame).map_err(|error| (0, error))?;
             if chains == 0 {
-                // Not published yet: as if it had not been taken.
+                // Nothing is published yet, so restoring the position leaves the frame in its queue.
                 at_from = before;
                 break;
             }
@@ -235,7 +241,7 @@ impl Queues<'_, '_> {
         Ok(())
     }
 
-    /// Takes what comes, at most `most` frames.
+    /// Receives at most `most` frames.
     fn drain(&mut self, most: u16, buffer: &mut [u8], mut look: impl FnMut(&[u8])) -> Result<(), Failed> {
         let Some(from) = &self.from else { return Ok(()) };
         let mut at = self.transmit.progress();
@@ -252,7 +258,8 @@ impl Queues<'_, '_> {
         Ok(())
     }
 
-    /// Sends a frame that is not counted, if there is room. How many that were.
+    /// Sends a knock if the driver has a receive buffer. Returns how many were sent, 0 or 1. Knocks are not counted as
+    /// traffic.
     fn knock(&mut self) -> Result<u64, Failed> {
         let Some(to) = &self.to else { return Ok(0) };
         let failed = |error| (0, error);
@@ -265,7 +272,8 @@ impl Queues<'_, '_> {
         Ok(1)
     }
 
-    /// Sends frames until there were `frames` of them.
+    /// Sends one batch at most, until `frames` frames were generated in total or the driver has no receive buffer
+    /// left.
     fn send(&mut self, source: &mut Source, frames: u64, traffic: &mut Traffic) -> Result<(), Failed> {
         let Some(to) = &self.to else { return Ok(()) };
         let failed = |error| (0, error);
@@ -292,7 +300,7 @@ impl Queues<'_, '_> {
     }
 }
 
-/// Publishes the used buffers, and notifies the driver if it wants that.
+/// Publishes the used buffers, and notifies the driver unless it suppresses notifications.
 fn publish(device: &Device<'_>, vring: &mut Vring, at: Progress) -> Result<(), RingError> {
     vring.taken = at.taken;
     vring.given = at.given;

@@ -1,4 +1,4 @@
-//! What the backend knows of one vring, message by message.
+//! The state of one vring at the backend, as set by the frontend's messages.
 
 use std::os::fd::OwnedFd;
 
@@ -7,39 +7,40 @@ use crate::exchange::ring::{Device, RingError};
 use crate::exchange::table::Table;
 use crate::linux::event::Event;
 
-/// One vring. It runs once it has a size, addresses and a kick, with a descriptor or without.
+/// One vring. It runs once it has a size, addresses and a kick. The kick may come with a descriptor or without.
 #[derive(Debug, Default)]
 pub(super) struct Vring {
-    /// 0: the driver did not set it up, and it is left alone.
+    /// The number of descriptors. 0: the driver did not set the vring up, and the backend ignores it.
     pub(super) size: Option<u16>,
     pub(super) addresses: Option<VringAddresses>,
-    /// `None`: stopped. A kick without a descriptor means that the ring is to be polled.
+    /// `None` if the vring is stopped. `Some(None)` if the kick came without a descriptor: the ring must be polled.
     pub(super) kick: Option<Option<Event>>,
     pub(super) call: Option<Event>,
-    /// Kept for the peer's sake: nothing is ever signalled there, an error ends the session.
+    /// Kept open for the frontend. The backend never signals it, because an error ends the session.
     pub(super) err: Option<OwnedFd>,
-    /// What SET_VRING_ENABLE said; it may come before SET_FEATURES tells whether it is needed.
+    /// The last SET_VRING_ENABLE, if there was one. It may arrive before SET_FEATURES decides whether it is required.
     pub(super) enabled: Option<bool>,
-    /// How many chains were taken, and how many given back: both count on and on, within 16 bits.
+    /// The number of chains taken from the available ring. Wraps around at 16 bits.
     pub(super) taken: u16,
+    /// The number of chains put into the used ring. Wraps around at 16 bits.
     pub(super) given: u16,
-    /// Whether the used ring's index was looked up since the ring started.
+    /// Whether the used ring's index was read since the vring was stopped or received new addresses.
     pub(super) is_placed: bool,
 }
 
 // === impl Vring ===
 
 impl Vring {
-    /// Finds the ring in memory, if it runs and there is memory.
+    /// Returns the ring in the frontend's memory, or `None` if the vring does not run or there is no memory yet.
     ///
     /// # Errors
     ///
-    /// It is not where its addresses say, or not there any more.
+    /// The addresses do not lead to a valid ring, or the memory was removed while the vring ran.
     pub(super) fn device<'m>(&mut self, table: &'m Table) -> Result<Option<Device<'m>>, RingError> {
         let (Some(size @ 1..), Some(addresses), Some(_)) = (self.size, &self.addresses, &self.kick) else {
             return Ok(None);
         };
-        // Vrings may be set up before the memory is, and must not lose it afterwards.
+        // A vring may be set up before the memory table arrives. Losing the memory later is an error.
         if table.regions().is_empty() {
             return if self.is_placed { Err(RingError::NoMemory) } else { Ok(None) };
         }
@@ -51,7 +52,7 @@ impl Vring {
         Ok(Some(device))
     }
 
-    /// Stops it, until the next kick descriptor: GET_VRING_BASE.
+    /// Stops the vring until the next SET_VRING_KICK. GET_VRING_BASE does this.
     pub(super) fn stop(&mut self) {
         self.kick = None;
         self.call = None;
@@ -59,19 +60,19 @@ impl Vring {
         self.is_placed = false;
     }
 
-    /// The event to wait for, if the ring runs and has one.
+    /// Returns the event to wait for, if the vring runs and has one.
     pub(super) fn kick_event(&self) -> Option<&Event> {
         self.kick.as_ref().and_then(Option::as_ref)
     }
 
-    /// Empties the kick; one that cannot be read any more is polled instead.
+    /// Resets the kick event. If it cannot be read, the ring is polled instead.
     pub(super) fn clear_kick(&mut self) {
         if self.kick_event().is_some_and(|kick| kick.clear().is_err()) {
             self.kick = Some(None);
         }
     }
 
-    /// Notifies the driver. After a failure it is not notified again.
+    /// Notifies the driver. After a failure the driver is not notified again.
     pub(super) fn signal(&mut self) {
         if self.call.as_ref().is_some_and(|call| call.signal().is_err()) {
             self.call = None;

@@ -1,4 +1,4 @@
-//! What a peer may send in place of a message, and what comes of it.
+//! What a peer may send instead of a message, and the resulting errors.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -11,12 +11,12 @@ fn pair() -> (UnixStream, Channel) {
     (peer, Channel::new(ours.into()))
 }
 
-/// When silence is what the test is about.
+/// A deadline that a test expects to pass.
 fn soon() -> Instant {
     Instant::now() + Duration::from_millis(30)
 }
 
-/// When the test is not about time: no machine is this busy.
+/// A deadline that no test reaches, however busy the machine is.
 fn late() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
@@ -109,7 +109,7 @@ fn a_peer_that_stops_within_a_message_is_found_out_before_the_deadline() {
     let (mut peer, mut ours) = pair();
     peer.write_all(&[1, 0, 0]).unwrap();
     let error = ours.receive("", Instant::now() + PATIENCE * 60).unwrap_err();
-    // At the deadline it would be `Silent`.
+    // `PATIENCE` ended the wait: the deadline is 60 times as far away.
     assert!(matches!(error, ChannelError::Stalled(3)), "{error}");
 }
 

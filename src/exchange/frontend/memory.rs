@@ -1,4 +1,4 @@
-//! The frontend's memory: files of whole pages, mapped, and divided into the regions of the memory table.
+//! The frontend's memory: mapped files of whole pages, divided into the regions of the memory table.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,7 +10,7 @@ use crate::domain::size::HugeLen;
 use crate::exchange::message::MemoryRegion;
 use crate::linux::map::{Fill, Mapping, Sharing};
 
-/// Memory to share.
+/// The memory to share.
 #[derive(Debug, Default)]
 pub struct Memory {
     files: Vec<Mapped>,
@@ -31,7 +31,7 @@ struct Region {
     given: MemoryRegion,
 }
 
-/// A region and how much of it is taken.
+/// A region, and how much of it is in use.
 #[derive(Debug)]
 pub struct Area<'m> {
     memory: VolatileSlice<'m>,
@@ -39,33 +39,34 @@ pub struct Area<'m> {
     taken: usize,
 }
 
-/// Some bytes of a region, by all their addresses.
+/// A part of a region, with all its addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'m> {
     /// The memory.
     pub memory: VolatileSlice<'m>,
-    /// Its guest address.
+    /// The guest address.
     pub guest: u64,
-    /// Its user address.
+    /// The user address.
     pub user: u64,
 }
 
-/// Where the guest addresses begin, and how far apart regions are: far from their user addresses, so that a backend
-/// that takes one for the other is found out.
+/// The first guest address, and the distance between regions. Guest addresses are far from the user addresses, so that
+/// a backend that confuses the two is detected.
 const GUEST_START: u64 = 0x1_0000_0000;
 const GUEST_STEP: u64 = 0x100_0000_0000;
 
 // === impl Memory ===
 
 impl Memory {
-    /// Maps a file of `len`, all of it, as `regions` regions of equal length.
+    /// Maps the first `len` of a file and divides it into `regions` regions of equal length. The last region also gets
+    /// the remainder.
     ///
-    /// The regions end at multiples of 4 KiB; at whole pages where their number allows it. The file is sealed against
-    /// shrinking where possible, as QEMU does: otherwise a peer that receives it can truncate it.
+    /// Regions end at multiples of 4 KiB, and at whole pages if their number allows it. The file is sealed against
+    /// shrinking if possible, as QEMU does, because a peer that receives it could otherwise truncate it.
     ///
     /// # Errors
     ///
-    /// mmap(2): ENOMEM if the pages cannot be reserved.
+    /// mmap(2) failed, with ENOMEM if the pages cannot be reserved, or a region would be shorter than 4 KiB.
     pub fn add(
         &mut self,
         file: BorrowedFd<'_>,
@@ -83,18 +84,18 @@ impl Memory {
         for number in 0..regions.max(1) {
             let (offset, index) = (number * each, self.regions.len() as u64);
             let bytes = if number + 1 == regions.max(1) { len.bytes() - offset } else { each };
-            // Later regions first: their order must not matter.
+            // Later regions get lower guest addresses, because a backend must not depend on the order.
             let guest = GUEST_START + (63 - index.min(63)) * GUEST_STEP;
             let given = MemoryRegion { guest, bytes, user: mapping.address() + offset, offset };
             self.regions.push(Region { file: self.files.len(), given });
         }
-        // Files of a hugetlbfs cannot be sealed; see docs/internals/adr/0004-a-peer-that-truncates.md.
+        // Files of a mounted hugetlbfs cannot be sealed; see docs/internals/adr/0004-a-peer-that-truncates.md.
         let _ = fcntl(file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW));
         self.files.push(Mapped { file: file.try_clone_to_owned()?, mapping });
         Ok(())
     }
 
-    /// The table for the backend, of the first `count` regions.
+    /// Returns the memory table of the first `count` regions, with a descriptor for each.
     #[must_use]
     pub fn table(&self, count: usize) -> (Vec<MemoryRegion>, Vec<BorrowedFd<'_>>) {
         let regions = || self.regions.iter().take(count);
@@ -102,23 +103,23 @@ impl Memory {
         (regions().map(|region| region.given).collect(), fds.collect())
     }
 
-    /// How many regions there are.
+    /// Returns the number of regions.
     #[must_use]
     pub const fn regions(&self) -> usize {
         self.regions.len()
     }
 
-    /// The mappings, a file each.
+    /// Returns the mappings, one for each file.
     pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
         self.files.iter().map(|file| &file.mapping)
     }
 
-    /// The files.
+    /// Returns the files.
     pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.files.iter().map(|file| file.file.as_fd())
     }
 
-    /// The first `count` regions, to be divided up.
+    /// Returns the first `count` regions as areas with nothing in use.
     #[must_use]
     pub fn areas(&self, count: usize) -> Vec<Area<'_>> {
         let area = |region: &Region| {
@@ -134,18 +135,18 @@ impl Memory {
 // === impl Area ===
 
 impl<'m> Area<'m> {
-    /// All of it.
+    /// Returns the whole memory of the area.
     #[must_use]
     pub const fn memory(&self) -> VolatileSlice<'m> {
         self.memory
     }
 
-    /// Nothing of it is taken any more.
+    /// Releases everything that was taken.
     pub const fn clear(&mut self) {
         self.taken = 0;
     }
 
-    /// The next `bytes`, at a multiple of `alignment`; `None` if there are not that many left.
+    /// Takes the next `bytes` bytes, at a multiple of `alignment`. Returns `None` if fewer are left.
     pub fn take(&mut self, bytes: usize, alignment: usize) -> Option<Piece<'m>> {
         let at = self.taken.checked_next_multiple_of(alignment)?;
         let memory = self.memory.subslice(at, bytes).ok()?;

@@ -1,4 +1,4 @@
-//! One queue at the frontend: a ring, its events, and a buffer for every descriptor.
+//! One queue at the frontend: a ring, its events, and a buffer for each descriptor.
 
 use vm_memory::{Bytes as _, VolatileMemory as _};
 
@@ -22,11 +22,12 @@ pub(super) struct Queue<'m> {
     pub(super) buffers: Vec<Piece<'m>>,
 }
 
-/// The length of a buffer: header and frame.
+/// The length of a buffer in bytes, for the header and the frame.
 pub(super) const BUFFER: usize = 2048;
-/// From one buffer to the next: a cache line more, or the beginnings of all of them would share a few sets of a cache.
+/// The distance between two buffers in bytes. It is one cache line more than a buffer: otherwise the first bytes of
+/// all buffers would share a few sets of the CPU cache.
 const STRIDE: usize = BUFFER + 64;
-/// Rings are aligned generously, as guests do.
+/// The alignment of rings in bytes. It is larger than required, as in guests.
 const PAGE: usize = 4096;
 // === impl Queue ===
 
@@ -42,7 +43,7 @@ impl<'m> Queue<'m> {
         let parts = Parts { descriptors: descriptors.memory, available: available.memory, used: used.memory };
         let buffers = (0..usize::from(size))
             .map(|number| {
-                // Neighbours in different regions; where one is full, in any.
+                // Neighbouring buffers go to different regions, or to any region if that one is full.
                 let at = number % areas.len().max(1);
                 let (before, from) = areas.split_at_mut_checked(at)?;
                 from.iter_mut().chain(before).find_map(|area| area.take(STRIDE, 64))
@@ -78,18 +79,18 @@ impl<'m> Queue<'m> {
         self.driver.offer(id, guest, bytes, is_write).map_err(self.failed())
     }
 
-    /// Puts a frame, with an empty header, into a buffer and offers it.
+    /// Writes a frame with an all-zero header to a buffer, and offers the buffer.
     pub(super) fn fill(&mut self, id: u16, header: usize, frame: &[u8]) -> Result<(), FrontendError> {
         let frame = frame.get(..LONGEST).unwrap_or(frame);
         if let Some(buffer) = self.buffers.get(usize::from(id)) {
-            // A buffer is longer than the header and the longest frame.
+            // These writes cannot fail: a buffer is longer than the header and the longest frame.
             let _ = buffer.memory.write_slice([0; 12].get(..header).unwrap_or_default(), 0);
             let _ = buffer.memory.write_slice(frame, header);
         }
         self.offer(id, header + frame.len(), false)
     }
 
-    /// The frame in a buffer that came back.
+    /// Copies the frame in a used buffer to `into`, without its header.
     pub(super) fn frame<'b>(
         &self,
         used: Used,
@@ -126,7 +127,7 @@ impl<'m> Queue<'m> {
         self.driver.is_written_to().map_err(self.failed())
     }
 
-    /// Shows the backend what was offered, and kicks it if it wants to be.
+    /// Publishes the offered buffers to the backend, and kicks it unless it suppresses notifications.
     pub(super) fn publish(&self) -> Result<(), FrontendError> {
         if self.driver.publish().map_err(self.failed())? {
             self.kick.signal().map_err(FrontendError::Event)?;

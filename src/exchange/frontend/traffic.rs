@@ -1,4 +1,4 @@
-//! A queue pair at the frontend, and the frames that go through it.
+//! A queue pair at the frontend, and the frames that pass through it.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::exchange::channel::{Channel, ChannelError, wait};
 use crate::exchange::frame::{Source, Tally, Tracker};
 use crate::exchange::net::Format;
 
-/// A receive queue and a transmit queue, with a buffer for every descriptor.
+/// A receive queue and a transmit queue, with a buffer for each descriptor.
 #[derive(Debug)]
 pub struct Pair<'m> {
     format: Format,
@@ -21,76 +21,76 @@ pub struct Pair<'m> {
     transmit: Queue<'m>,
 }
 
-/// What to send, and what to wait for.
+/// The frames to send and to wait for.
 #[derive(Debug, Clone, Copy)]
 pub struct Job {
-    /// Seed of the frames.
+    /// The seed of the frames.
     pub seed: u64,
-    /// How many are sent.
+    /// The number of frames to send, or to receive if the backend generates them; see [`Peer`].
     pub frames: u64,
-    /// How long each is, bytes.
+    /// The length of a frame in bytes.
     pub length: usize,
-    /// What the backend does with them.
+    /// What the backend does with frames.
     pub peer: Peer,
-    /// How many may be under way at once; as many as there are buffers, if that is fewer.
+    /// The most frames in flight at once. The number of buffers is a limit as well.
     pub window: u16,
-    /// Whether to sleep until called, or to look at the ring over and over.
+    /// How to wait for the backend.
     pub waiting: Waiting,
 }
 
 /// What a backend does with frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// It sends each back.
+    /// Sends each frame back.
     Echoes,
-    /// It takes them.
+    /// Receives the frames and sends none back.
     Sinks,
-    /// It takes none, and sends as many as the job says.
+    /// Sends the job's number of frames, and receives none.
     Sends,
-    /// It sends, and as many as the job says are to be sent back to it.
+    /// Sends the job's number of frames, and expects each to be sent back.
     Wants,
 }
 
 /// How the frontend waits for the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waiting {
-    /// It looks for a while, then lets itself be called.
+    /// Polls for a moment, then sleeps until the backend calls.
     Called,
-    /// It looks over and over. The processor is busy and the answer soon there.
+    /// Polls all the time. The CPU is busy and the latency is low.
     Looking,
-    /// It lets itself be called at once.
+    /// Sleeps until the backend calls, without polling first.
     Sleeping,
 }
 
-/// What became of a job.
+/// The result of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
-    /// Frames sent and taken by the backend.
+    /// The number of frames sent and received by the backend.
     pub sent: u64,
-    /// What came.
+    /// The counts of the frames that arrived.
     pub tally: Tally,
-    /// How long it took, from the first frame to the last, nanoseconds.
+    /// The duration of the whole run in nanoseconds.
     pub nanos: u64,
-    /// Whether all was done in time.
+    /// Whether the job was completed before the deadline.
     pub finished: bool,
-    /// With a window of one: how long each round trip took, nanoseconds; of the first million.
+    /// The duration of each round trip in nanoseconds, for the first million. Empty unless the window is 1.
     #[serde(skip)]
     pub round_trips: Vec<u64>,
 }
 
-/// How many round trips are kept.
+/// The most round trips to record.
 pub(super) const ROUND_TRIPS: usize = 1 << 20;
-/// How long the rings are looked at without a frame before the frontend waits to be called.
+/// How long the frontend polls idle rings before it waits for a call.
 const SPIN: Duration = Duration::from_micros(50);
-/// Rounds between two looks at the connection and the clock.
+/// The polling rounds between two checks of the connection and the clock.
 const ROUNDS: u32 = 64;
-/// Frames in one batch: what is published to the backend at once.
+/// The most frames in one batch, which is published to the backend at once.
 const BATCH: u16 = 64;
 
 // === impl Pair ===
 
 impl<'m> Pair<'m> {
-    /// Lays out a pair of queues of `size`: rings in the first area, buffers over all of them.
+    /// Creates a pair of queues of `size` descriptors. The rings are in the first area, the buffers in all areas.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl<'m> Pair<'m> {
     ///
     /// # Errors
     ///
-    /// The backend closed the connection, sent an unexpected message, or broke a ring.
+    /// The backend closed the connection, sent an unexpected message, or made a ring invalid.
     pub fn run(
         &mut self,
         job: &Job,
@@ -185,12 +185,13 @@ impl<'m> Pair<'m> {
         })
     }
 
-    /// Takes what has come and offers the buffers again. How many frames.
+    /// Takes the received frames and offers their buffers again. Returns the number of frames.
     fn receive(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
         let (queue, header) = (&mut self.receive, self.format.header());
         let mut count = 0;
         while count < u64::from(BATCH) {
-            // What is to be sent back stays where it is until it can be: nothing is lost here.
+            // A frame to send back stays in the receive queue until a transmit buffer is free, so no frame is lost
+            // here.
             if job.peer == Peer::Wants && !self.transmit.driver.has_free_id() {
                 break;
             }
@@ -219,14 +220,15 @@ impl<'m> Pair<'m> {
         Ok(count)
     }
 
-    /// Takes back what the backend has read, and sends as much as may be under way. How many frames.
+    /// Reclaims the buffers that the backend has read, and sends as many frames as the window allows. Returns the
+    /// number of frames sent.
     fn send(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
         let (queue, header) = (&mut self.transmit, self.format.header());
         while let Some(used) = queue.take_used()? {
             queue.driver.give_back(used.id);
             run.taken += 1;
         }
-        // A backend that finds no buffer for a frame that it sends back may drop it, and real ones do.
+        // A backend that has no buffer for a frame that it sends back may drop the frame, and real backends do.
         let most = u64::from(job.window.min(self.receive.size));
         let mut count = 0;
         while run.source.made() < run.to_send && count < u64::from(BATCH) {
@@ -248,7 +250,7 @@ impl<'m> Pair<'m> {
         Ok(count)
     }
 
-    /// Lets the backend call, looks once more, and waits.
+    /// Enables calls, checks the rings once more, and then waits for a call, a message or the deadline.
     fn rest(&mut self, channel: &Channel, deadline: Instant) -> Result<(), FrontendError> {
         self.suppress_notifications(false)?;
         if !self.receive.has_used()? && !self.transmit.has_used()? {
@@ -269,19 +271,19 @@ impl<'m> Pair<'m> {
     }
 }
 
-/// How far a job has come.
+/// The progress of a job.
 struct Run {
     source: Source,
     tracker: Tracker,
     to_send: u64,
     to_come: u64,
-    /// Frames that the backend has taken.
+    /// Frames that the backend has received.
     taken: u64,
-    /// Frames that were sent back, whatever they were.
+    /// Frames that the frontend has sent back, of any kind.
     returned: u64,
-    /// Frames of ours that have come, in whatever state.
+    /// Received frames of hugeprobe's type, altered and duplicate ones included.
     came: u64,
-    /// When the last frame was sent.
+    /// When frames were last sent.
     last: Instant,
     round_trips: Vec<u64>,
     buffer: Vec<u8>,

@@ -1,11 +1,11 @@
-//! Payloads, field by field.
+//! Parses and serialises payloads, field by field.
 
 use super::{
     CONFIG_LIMIT, Config, HEADER_BYTES, MemoryRegion, MessageError, Payload, REGIONS_LIMIT, Request,
     VringAddresses, VringState,
 };
 
-/// The form of a payload.
+/// The layout of a payload.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     None,
@@ -14,7 +14,7 @@ pub(super) enum Shape {
     Addresses,
     Regions,
     Region,
-    /// A number, or a log description where LOG_SHMFD was negotiated.
+    /// A number, or a description of the log if LOG_SHMFD was negotiated.
     Log,
     Config,
     Raw,
@@ -29,7 +29,7 @@ impl Request {
             Self::GetConfig => Shape::Config,
             Self::GetInflightFd | Self::PostcopyAdvise => Shape::Raw,
             Self::CreateCryptoSession | Self::GetSharedObject | Self::Unknown(_) => Shape::Raw,
-            // Everything else is answered by a number, if at all.
+            // All other answers, if there is one, are a number.
             _ if is_reply => Shape::U64,
             Self::SetFeatures
             | Self::SetProtocolFeatures
@@ -157,7 +157,7 @@ impl MemoryRegion {
     }
 }
 
-/// A number of either width, little-endian.
+/// A little-endian number of 32 or 64 bits.
 trait Field: Copy {
     fn put(self, out: &mut Vec<u8>);
 }
@@ -178,7 +178,7 @@ fn put<F: Field>(out: &mut Vec<u8>, fields: &[F]) {
     fields.iter().for_each(|field| field.put(out));
 }
 
-/// What has not been read yet.
+/// The bytes that have not been read yet.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -219,13 +219,13 @@ impl Fields<'_> {
         Some(Config { offset, flags, bytes: self.0.to_vec() })
     }
 
-    /// What `read` reads, if nothing is left over.
+    /// Returns what `read` reads, if no bytes are left over.
     fn whole<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         read(self).filter(|_| self.0.is_empty())
     }
 }
 
-/// The three numbers of a header. The array has room for all of them, so none can be missing.
+/// Returns the three numbers of a header. The array has exactly their size, so none can be missing.
 pub(super) fn three_numbers(bytes: &[u8; HEADER_BYTES]) -> [u32; 3] {
     let mut fields = Fields(bytes);
     [(); 3].map(|()| fields.u32().unwrap_or_default())

@@ -1,12 +1,12 @@
-//! The requests of vhost-user by name and number.
+//! The requests of vhost-user, by name and number.
 
 macro_rules! requests {
     ($($(#[$doc:meta])* $name:ident = $number:literal $text:literal)+) => {
-        /// What a message asks.
+        /// The type of a message.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Request {
             $($(#[$doc])* $name,)+
-            /// One that is not known here.
+            /// A request whose number is not known here.
             Unknown(u32),
         }
 
@@ -14,7 +14,7 @@ macro_rules! requests {
             /// Every request that has a name here.
             pub const KNOWN: &[Self] = &[$(Self::$name),+];
 
-            /// The request with this number.
+            /// Returns the request with this number.
             #[must_use]
             pub const fn from_number(number: u32) -> Self {
                 match number {
@@ -23,7 +23,7 @@ macro_rules! requests {
                 }
             }
 
-            /// Its number.
+            /// Returns the number of the request.
             #[must_use]
             pub const fn number(self) -> u32 {
                 match self {
@@ -45,90 +45,90 @@ macro_rules! requests {
 }
 
 requests! {
-    /// The virtio features that the backend offers.
+    /// Reads the virtio features that the backend offers.
     GetFeatures = 1 "GET_FEATURES"
-    /// Those of them that are used.
+    /// Sets the virtio features to use.
     SetFeatures = 2 "SET_FEATURES"
-    /// A session begins.
+    /// Starts a session.
     SetOwner = 3 "SET_OWNER"
-    /// Deprecated: disable all rings, or ignore it.
+    /// Deprecated. The backend disables all rings or ignores it.
     ResetOwner = 4 "RESET_OWNER"
-    /// The memory, with a descriptor per region.
+    /// Sets the memory table, with a descriptor for each region.
     SetMemTable = 5 "SET_MEM_TABLE"
-    /// The log of dirty pages.
+    /// Sets the log of dirty pages.
     SetLogBase = 6 "SET_LOG_BASE"
-    /// The eventfd of the log.
+    /// Sets the eventfd of the log.
     SetLogFd = 7 "SET_LOG_FD"
-    /// The size of a vring.
+    /// Sets the number of descriptors of a vring.
     SetVringNum = 8 "SET_VRING_NUM"
-    /// Where a vring is.
+    /// Sets the addresses of a vring.
     SetVringAddr = 9 "SET_VRING_ADDR"
-    /// Where in the available ring to begin.
+    /// Sets the position in the available ring at which a vring starts.
     SetVringBase = 10 "SET_VRING_BASE"
-    /// Stops a vring; where in the available ring it stopped.
+    /// Stops a vring, and reads the position in the available ring at which it stopped.
     GetVringBase = 11 "GET_VRING_BASE"
-    /// The eventfd by which the driver tells of buffers.
+    /// Sets the eventfd with which the driver announces available buffers.
     SetVringKick = 12 "SET_VRING_KICK"
-    /// The eventfd by which the device tells of used buffers.
+    /// Sets the eventfd with which the device announces used buffers.
     SetVringCall = 13 "SET_VRING_CALL"
-    /// The eventfd by which the device tells of errors.
+    /// Sets the eventfd with which the device announces errors.
     SetVringErr = 14 "SET_VRING_ERR"
-    /// The protocol features that the backend offers.
+    /// Reads the protocol features that the backend offers.
     GetProtocolFeatures = 15 "GET_PROTOCOL_FEATURES"
-    /// Those of them that are used.
+    /// Sets the protocol features to use.
     SetProtocolFeatures = 16 "SET_PROTOCOL_FEATURES"
-    /// How many queues (for net: queue pairs) the backend has.
+    /// Reads how many queues the backend has. For network devices these are queue pairs.
     GetQueueNum = 17 "GET_QUEUE_NUM"
     /// Enables or disables a vring.
     SetVringEnable = 18 "SET_VRING_ENABLE"
-    /// Announce a guest that has moved.
+    /// Asks the backend to announce a guest that has migrated.
     SendRarp = 19 "SEND_RARP"
-    /// The guest's MTU.
+    /// Sets the guest's MTU.
     NetSetMtu = 20 "NET_SET_MTU"
-    /// The socket for requests of the backend's.
+    /// Sets the socket for requests that the backend sends.
     SetBackendReqFd = 21 "SET_BACKEND_REQ_FD"
-    /// An address translation.
+    /// Sends an address translation.
     IotlbMsg = 22 "IOTLB_MSG"
-    /// The byte order of a vring.
+    /// Sets the byte order of a vring.
     SetVringEndian = 23 "SET_VRING_ENDIAN"
     /// Reads the configuration space.
     GetConfig = 24 "GET_CONFIG"
     /// Writes the configuration space.
     SetConfig = 25 "SET_CONFIG"
-    /// For crypto devices.
+    /// Opens a session of a crypto device.
     CreateCryptoSession = 26 "CREATE_CRYPTO_SESSION"
-    /// For crypto devices.
+    /// Closes a session of a crypto device.
     CloseCryptoSession = 27 "CLOSE_CRYPTO_SESSION"
-    /// Migration.
+    /// Announces a migration that may use postcopy.
     PostcopyAdvise = 28 "POSTCOPY_ADVISE"
-    /// Migration.
+    /// Announces that the migration has switched to postcopy.
     PostcopyListen = 29 "POSTCOPY_LISTEN"
-    /// Migration.
+    /// Announces that postcopy has ended.
     PostcopyEnd = 30 "POSTCOPY_END"
-    /// Memory for tracking requests in flight.
+    /// Requests memory for tracking requests in flight.
     GetInflightFd = 31 "GET_INFLIGHT_FD"
-    /// The same, given back after a reconnect.
+    /// Returns that memory to the backend after a reconnect.
     SetInflightFd = 32 "SET_INFLIGHT_FD"
-    /// For GPU devices.
+    /// Sets the socket of a GPU device.
     GpuSetSocket = 33 "GPU_SET_SOCKET"
-    /// Back to the initial state.
+    /// Resets the device to its initial state.
     ResetDevice = 34 "RESET_DEVICE"
-    /// A kick within the conversation.
+    /// Kicks a vring by a message instead of an eventfd.
     VringKick = 35 "VRING_KICK"
-    /// How many regions the backend takes.
+    /// Reads how many regions the backend accepts.
     GetMaxMemSlots = 36 "GET_MAX_MEM_SLOTS"
-    /// One region more, with its descriptor.
+    /// Adds one region, with its descriptor.
     AddMemReg = 37 "ADD_MEM_REG"
-    /// One region less.
+    /// Removes one region.
     RemMemReg = 38 "REM_MEM_REG"
-    /// The virtio device status.
+    /// Sets the virtio device status.
     SetStatus = 39 "SET_STATUS"
-    /// The same, read.
+    /// Reads the virtio device status.
     GetStatus = 40 "GET_STATUS"
-    /// A buffer shared between devices.
+    /// Requests a buffer that devices share.
     GetSharedObject = 41 "GET_SHARED_OBJECT"
-    /// Migration of the device's own state.
+    /// Sets the descriptor for migrating the device's own state.
     SetDeviceStateFd = 42 "SET_DEVICE_STATE_FD"
-    /// Whether that migration went well.
+    /// Reads whether that migration succeeded.
     CheckDeviceState = 43 "CHECK_DEVICE_STATE"
 }

@@ -1,4 +1,4 @@
-//! Every message survives its own bytes, and no bytes are taken for a message that they are not.
+//! Tests that every message can be serialised and parsed again, and that other bytes are rejected.
 
 use proptest::prelude::*;
 

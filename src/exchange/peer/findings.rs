@@ -1,4 +1,4 @@
-//! What the worker has reported about its peer, and the checks that it did not reach.
+//! The findings of a worker about its peer, including the checks that it did not reach.
 
 use std::io;
 
@@ -15,19 +15,19 @@ pub(super) struct Findings<'a> {
     output: &'a mut dyn WorkerOutput,
     size: PageSize,
     reported: Vec<CheckId>,
-    /// Why nothing further is looked at.
+    /// Why the session stopped, if it did.
     stopped: Option<String>,
 }
 
-/// Why a session ends before its end.
+/// The reason why a session ends early.
 pub(super) enum Stop {
-    /// This was found.
+    /// A check did not pass.
     Found(CheckId, Box<Bad>),
     /// The reader of the output is gone.
     Gone(io::Error),
 }
 
-/// Something that was not as it should be.
+/// A result other than a pass.
 pub(super) struct Bad {
     outcome: Outcome,
     summary: String,
@@ -43,7 +43,7 @@ impl<'a> Findings<'a> {
         Self { output, size, reported: Vec::new(), stopped: None }
     }
 
-    /// Announces what is about to be tried.
+    /// Announces the next step.
     pub(super) fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
         self.output.step(id, what)
     }
@@ -67,7 +67,7 @@ impl<'a> Findings<'a> {
         self.report(evidence.into_iter().fold(finding, |finding, (key, value)| finding.with(key, value)))
     }
 
-    /// Reports what was not reported yet.
+    /// Reports every check that has no finding yet as not reached.
     pub(super) fn close(mut self) -> io::Result<()> {
         for id in PEER {
             let why = self.stopped.clone().unwrap_or_else(|| "the session ended earlier".to_owned());
@@ -82,7 +82,7 @@ impl<'a> Findings<'a> {
         Ok(())
     }
 
-    /// The first finding about a check counts.
+    /// Reports a finding, unless its check already has one.
     fn report(&mut self, finding: Finding) -> io::Result<()> {
         if self.reported.contains(&finding.id) {
             return Ok(());
@@ -106,7 +106,7 @@ impl Stop {
         Self::Found(id, Box::new(Bad { outcome, summary, expected, seen, evidence: Vec::new() }))
     }
 
-    /// Adds a fact to it. One that cannot be serialised is left out: evidence never decides.
+    /// Adds a fact to the evidence. A fact that cannot be serialised is left out, because evidence never decides.
     pub(super) fn with(mut self, key: &'static str, fact: impl Serialize) -> Self {
         if let (Self::Found(_, bad), Ok(fact)) = (&mut self, serde_json::to_value(fact)) {
             bad.evidence.push((key, fact));
@@ -121,7 +121,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Inconclusive, for a reason that is not the peer's.
+/// Returns an inconclusive result, for a reason that the peer did not cause.
 #[allow(clippy::needless_pass_by_value, reason = "errors come by value, to be reported and dropped")]
 pub(super) fn unknown(id: CheckId, summary: &str, expected: impl Into<String>, seen: impl ToString) -> Stop {
     Stop::found(id, Outcome::Unknown, summary, expected, seen.to_string())

@@ -1,4 +1,4 @@
-//! The process at the other end of the socket, and what a session with it means.
+//! The process at the other end of the socket, and the findings about a session with it.
 
 use std::os::fd::OwnedFd;
 
@@ -13,10 +13,10 @@ use crate::domain::check::{CheckId, Outcome};
 use crate::exchange::channel::ChannelError;
 use crate::exchange::frontend::{FrontendError, Outcome as Done};
 
-/// Who is at the other end, as far as the kernel tells.
+/// The process at the other end, as the kernel identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct PeerProcess {
-    /// As seen from this PID namespace; 0 in another PID namespace.
+    /// The PID in this PID namespace, or 0 if the process is in another one.
     pid: i32,
     uid: Option<u32>,
     /// `/proc/PID/comm`.
@@ -38,7 +38,7 @@ impl PeerProcess {
         self.command.as_deref().unwrap_or("the peer")
     }
 
-    /// What a session means that the peer ended.
+    /// Returns the finding for a session that ended with an error.
     pub(super) fn ended(&self, id: CheckId, error: &FrontendError) -> Stop {
         let name = self.name();
         let (outcome, summary) = match error {
@@ -99,13 +99,14 @@ impl PeerProcess {
             return Ok(());
         };
         match found {
-            // What follows can still be looked at.
+            // The checks that follow can still be run.
             Stop::Found(id, bad) => Ok(findings.bad(id, *bad)?),
             gone @ Stop::Gone(_) => Err(gone),
         }
     }
 
-    /// Where the transmit queue stopped, which only this side fills.
+    /// Checks the position at which the transmit queue stopped. Only this side fills that queue, so the position is
+    /// known.
     pub(super) fn judge_bases(&self, [_, transmit]: [u32; 2], taken: u64) -> Result<(), Stop> {
         let expected = taken % (1 << 16);
         if u64::from(transmit) == expected {

@@ -1,4 +1,4 @@
-//! The device's side of a virtqueue: takes what the driver made available, gives it back used.
+//! The device's side of a virtqueue: takes the chains that the driver made available, and returns them as used.
 
 use std::sync::atomic::Ordering;
 
@@ -11,13 +11,13 @@ use super::{
 use crate::exchange::message::VringAddresses;
 use crate::exchange::table::Table;
 
-/// A line of a processor's cache, bytes.
+/// The size of a CPU cache line in bytes.
 const LINE: usize = 64;
-/// How much of a buffer is fetched, bytes.
+/// How many bytes of a buffer are prefetched.
 const FETCHED: usize = 2 * LINE;
 
-/// A ring of the peer's, found in its memory. How far it has been worked through is kept by the caller: a ring is
-/// looked up again whenever the memory may have changed.
+/// A ring of the peer, in the peer's memory. The caller keeps the position in it, because the ring is looked up again
+/// whenever the memory may have changed.
 #[derive(Debug)]
 pub struct Device<'m> {
     table: &'m Table,
@@ -25,25 +25,25 @@ pub struct Device<'m> {
     size: u16,
 }
 
-/// One chain of descriptors: the driver's buffers, those to read first.
+/// A chain of descriptors: the driver's buffers, of which the readable ones come first.
 #[derive(Debug, Default)]
 pub struct Chain<'m> {
-    /// What the device reads.
+    /// The memory that the device reads.
     pub readable: Vec<VolatileSlice<'m>>,
-    /// What the device writes.
+    /// The memory that the device writes.
     pub writable: Vec<VolatileSlice<'m>>,
-    /// How many descriptors it has, those of no bytes included.
+    /// The number of descriptors, including those of no bytes.
     pub descriptors: u16,
 }
 
 // === impl Device ===
 
 impl<'m> Device<'m> {
-    /// Finds a ring in the table.
+    /// Finds a ring in the memory table.
     ///
     /// # Errors
     ///
-    /// A part of it is not in memory, or not aligned.
+    /// A part of the ring is not in the memory table, or not aligned.
     pub fn new(table: &'m Table, size: u16, at: &VringAddresses) -> Result<Self, RingError> {
         for (part, address, alignment) in [
             ("descriptor table", at.descriptors, 16),
@@ -62,17 +62,17 @@ impl<'m> Device<'m> {
         Ok(Self { table, parts, size })
     }
 
-    /// How many descriptors the queue has.
+    /// Returns the number of descriptors of the queue.
     #[must_use]
     pub const fn size(&self) -> u16 {
         self.size
     }
 
-    /// How many chains the driver has made available beyond `taken`.
+    /// Returns how many chains the driver has made available beyond `taken`.
     ///
     /// # Errors
     ///
-    /// The index is further ahead than the ring is long.
+    /// The index is ahead by more than the size of the ring.
     pub fn waiting(&self, taken: u16) -> Result<u16, RingError> {
         let to = u16::from_le(index(&self.parts.available)?.load(Ordering::Acquire));
         let ahead = to.wrapping_sub(taken);
@@ -82,8 +82,8 @@ impl<'m> Device<'m> {
         Ok(ahead)
     }
 
-    /// Has the processor fetch the beginning of the buffer at `slot`, where a header and a short frame are. Of several in
-    /// a row the waiting overlaps. Nothing is decided by what is read.
+    /// Makes the CPU fetch the first bytes of the buffer at `slot`, which hold the header and a short frame, into its
+    /// cache. The memory accesses for several slots in a row overlap. The values read here are not used.
     pub fn fetch(&self, slot: u16) {
         let begin = || {
             let head = u16::from_le(self.parts.available_entry(self.size, slot).ok()?.load());
@@ -97,11 +97,12 @@ impl<'m> Device<'m> {
         }
     }
 
-    /// Reads the chain at `slot` of the available ring into `chain`. Its head, which is given back used.
+    /// Reads the chain at `slot` of the available ring into `chain`. Returns its head, which must be put into the used
+    /// ring.
     ///
     /// # Errors
     ///
-    /// See [`RingError`]: indices that do not exist, loops, addresses that are not in memory.
+    /// See [`RingError`]: indices that do not exist, loops, and addresses that are not in the memory table.
     pub fn chain(&self, slot: u16, chain: &mut Chain<'m>) -> Result<u16, RingError> {
         chain.readable.clear();
         chain.writable.clear();
@@ -135,53 +136,53 @@ impl<'m> Device<'m> {
         Err(RingError::Loop(head))
     }
 
-    /// Puts a chain into the used ring, with the bytes that were written to it. The driver sees it after
+    /// Puts a chain into the used ring, with the number of bytes written to its buffers. The driver sees it after
     /// [`Device::publish`].
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn put_used(&self, slot: u16, head: u16, bytes: u32) -> Result<(), RingError> {
         let entry = u64::from(head) | u64::from(bytes) << 32;
         self.parts.used_entry(self.size, slot)?.store(entry.to_le());
         Ok(())
     }
 
-    /// Publishes everything up to `slot`, which is not included. Returns whether the driver wants to be notified.
+    /// Publishes the entries of the used ring before `slot`. Returns whether the driver wants to be notified.
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn publish(&self, slot: u16) -> Result<bool, RingError> {
         index(&self.parts.used)?.store(slot.to_le(), Ordering::Release);
         wants_notification(&self.parts.available)
     }
 
-    /// The index of the used ring: after a reconnect a device continues from there.
+    /// Returns the index of the used ring. After a reconnect, a device continues from there.
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn used_index(&self) -> Result<u16, RingError> {
         Ok(u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire)))
     }
 
-    /// Tells the driver whether its kicks are not needed.
+    /// Tells the driver whether to suppress its kicks.
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
         suppress_notifications(&self.parts.used, quiet)
     }
 
-    /// A buffer's memory, region by region: at most as many pieces as there are regions.
+    /// Appends the memory of a buffer to `into`, region by region. There are at most as many pieces as regions.
     fn buffer(&self, address: u64, bytes: u32, into: &mut Vec<VolatileSlice<'m>>) -> Result<(), RingError> {
         let (mut at, mut left) = (address, usize::try_from(bytes).unwrap_or(usize::MAX));
         while left > 0 {
             let piece = self.table.guest(at, left)?;
             left = left.saturating_sub(piece.len());
-            // Regions end within 64 bits; a buffer that extends beyond is in none.
+            // A region ends within 64 bits, so a buffer that would exceed them gets an address that is in no region.
             at = at.saturating_add(piece.len() as u64);
             into.push(piece);
         }
@@ -192,19 +193,20 @@ impl<'m> Device<'m> {
 // === impl Chain ===
 
 impl Chain<'_> {
-    /// How many bytes there are to read.
+    /// Returns the number of readable bytes.
     #[must_use]
     pub fn readable_bytes(&self) -> usize {
         self.readable.iter().map(VolatileSlice::len).sum()
     }
 
-    /// How many bytes there are to write.
+    /// Returns the number of writable bytes.
     #[must_use]
     pub fn writable_bytes(&self) -> usize {
         self.writable.iter().map(VolatileSlice::len).sum()
     }
 
-    /// Copies what there is to read, without its first `skip` bytes, as far as `out` has room. How many bytes.
+    /// Copies the readable bytes after the first `skip` to `out`, as far as it has room. Returns the number of bytes
+    /// copied.
     pub fn read(&self, skip: usize, out: &mut [u8]) -> usize {
         let (mut skip, mut done) = (skip, 0);
         for piece in &self.readable {
@@ -217,7 +219,8 @@ impl Chain<'_> {
         done
     }
 
-    /// Copies `bytes` to what there is to write, `skip` bytes into it, as far as there is room. How many bytes.
+    /// Copies `bytes` to the writable memory after its first `skip` bytes, as far as it has room. Returns the number
+    /// of bytes copied.
     pub fn write(&self, skip: usize, bytes: &[u8]) -> usize {
         let (mut skip, mut done) = (skip, 0);
         for piece in &self.writable {

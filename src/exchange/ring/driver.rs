@@ -1,42 +1,42 @@
-//! The driver's side of a virtqueue: offers buffers of its memory, and takes back what the device has used.
+//! The driver's side of a virtqueue: offers buffers in its own memory, and takes back those that the device has used.
 //!
-//! One descriptor, one buffer: a chain is never needed for what is sent here.
+//! Each buffer has one descriptor. The frames sent here never need a chain of several.
 
 use std::sync::atomic::Ordering;
 
 use super::{Descriptor, Parts, RingError, WRITE, index, suppress_notifications, wants_notification};
 
-/// A ring in memory of our own, which the device may write to.
+/// A ring in this process's memory, to which the device may write.
 #[derive(Debug)]
 pub struct Driver<'m> {
     parts: Parts<'m>,
     size: u16,
     next_available: u16,
     next_used: u16,
-    /// How far the device is known to be.
+    /// The index of the used ring when it was last read.
     seen_used: u16,
     free: Vec<u16>,
-    /// The buffers that the device has, by descriptor: their length.
+    /// The length of each buffer that the device holds, by descriptor.
     with_device: Vec<Option<u32>>,
 }
 
-/// A buffer that the device has given back.
+/// A buffer that the device has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Used {
-    /// Which one: the id it was offered under.
+    /// The id under which the buffer was offered.
     pub id: u16,
-    /// How many bytes the device says it wrote, at most the buffer's.
+    /// How many bytes the device claims to have written. At most the length of the buffer.
     pub bytes: u32,
 }
 
 // === impl Driver ===
 
 impl<'m> Driver<'m> {
-    /// An empty ring of `size` descriptors. The memory is set to zero.
+    /// Creates an empty ring of `size` descriptors and sets its memory to zero.
     ///
     /// # Errors
     ///
-    /// The size is none, or the memory is too short.
+    /// The size is invalid, or the memory is too short.
     pub fn new(parts: Parts<'m>, size: u16) -> Result<Self, RingError> {
         super::checked_size(size.into())?;
         parts.check(size)?;
@@ -54,12 +54,13 @@ impl<'m> Driver<'m> {
         })
     }
 
-    /// Offers a buffer at a guest address, for the device to write or to read, under an id of [`Driver::free_id`]. The
-    /// device sees it after [`Driver::publish`].
+    /// Offers a buffer at a guest address, for the device to write or to read. The id must come from
+    /// [`Driver::free_id`], or from a buffer that the device has just returned. The device sees the buffer after
+    /// [`Driver::publish`].
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn offer(&mut self, id: u16, address: u64, bytes: u32, is_write: bool) -> Result<(), RingError> {
         let flags = if is_write { WRITE } else { 0 };
         self.parts.set_descriptor(id, Descriptor { address, bytes, flags, next: 0 })?;
@@ -71,12 +72,12 @@ impl<'m> Driver<'m> {
         Ok(())
     }
 
-    /// An id that the device does not have, to be offered; `None` if it has them all.
+    /// Takes an id under which a buffer can be offered. Returns `None` if none is free.
     pub fn free_id(&mut self) -> Option<u16> {
         self.free.pop()
     }
 
-    /// Whether [`Driver::free_id`] has one.
+    /// Returns whether [`Driver::free_id`] would return an id.
     #[must_use]
     pub const fn has_free_id(&self) -> bool {
         !self.free.is_empty()
@@ -86,17 +87,17 @@ impl<'m> Driver<'m> {
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn publish(&self) -> Result<bool, RingError> {
         index(&self.parts.available)?.store(self.next_available.to_le(), Ordering::Release);
         wants_notification(&self.parts.used)
     }
 
-    /// The next buffer that the device has given back, if there is one.
+    /// Returns the next buffer that the device has returned, if there is one.
     ///
     /// # Errors
     ///
-    /// The device gives back what it did not have, or claims more bytes than there are.
+    /// The device returned a buffer that it did not hold, or claims more bytes than the buffer has.
     pub fn take_used(&mut self) -> Result<Option<Used>, RingError> {
         if self.seen_used == self.next_used {
             let to = u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire));
@@ -122,42 +123,42 @@ impl<'m> Driver<'m> {
         Ok(Some(Used { id: index, bytes: claimed }))
     }
 
-    /// Frees an id that came back: one that is offered again at once was never free.
+    /// Frees the id of a returned buffer. An id that is offered again at once need not be freed.
     pub fn give_back(&mut self, id: u16) {
         self.free.push(id);
     }
 
-    /// Whether something has come back that was not taken yet.
+    /// Returns whether the device has returned a buffer that was not taken yet.
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn has_used(&self) -> Result<bool, RingError> {
         Ok(u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire)) != self.next_used)
     }
 
-    /// Whether the device has written to the ring: it gave something back, or says that it wants no kicks. A sign that it
-    /// has the memory; that there is none tells nothing.
+    /// Returns whether the device has written to the ring: it has returned a buffer, or it suppresses kicks. Either is
+    /// a sign that it has mapped the memory. The absence of both proves nothing.
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn is_written_to(&self) -> Result<bool, RingError> {
         let has_begun = index(&self.parts.used)?.load(Ordering::Acquire) != 0;
         Ok(has_begun || !wants_notification(&self.parts.used)?)
     }
 
-    /// How many buffers the device has.
+    /// Returns how many buffers the device holds.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         self.next_available.wrapping_sub(self.next_used)
     }
 
-    /// Tells the device whether its calls are not needed.
+    /// Tells the device whether to suppress its calls.
     ///
     /// # Errors
     ///
-    /// None that a peer can cause.
+    /// Fails only on internal errors, never on what the peer sends.
     pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
         suppress_notifications(&self.parts.available, quiet)
     }

@@ -1,4 +1,4 @@
-//! Rings whose other side does what it likes.
+//! Tests of rings in which the other side writes arbitrary values.
 
 use std::os::fd::OwnedFd;
 
@@ -63,7 +63,7 @@ fn what_is_offered_is_taken_and_comes_back() {
     let device = Device::new(&table, SIZE, &AT).unwrap();
     let mut chain = Chain::default();
     let (mut taken, mut given) = (0_u16, 0_u16);
-    // Round and round, past the end of 16 bits.
+    // Enough rounds to make the indices wrap around at 16 bits.
     for round in 0..70_000_u32 {
         let id = driver.free_id().unwrap();
         driver.offer(id, GUEST + 0x4000, 64, round % 2 == 0).unwrap();
@@ -237,7 +237,7 @@ fn bytes_go_through_the_pieces_of_a_chain_in_order() {
 }
 
 proptest! {
-    /// Whatever stands in a ring: no panic, an end, and no piece outside of the region.
+    /// Any contents of a ring: there is no panic, the chain ends, and every piece is within the region.
     #[test]
     fn no_contents_of_a_ring_lead_outside_of_memory(
         bytes in prop::collection::vec(any::<u8>(), 16 * 8), ring in any::<[u8; 20]>(), slot: u16,
@@ -253,7 +253,7 @@ proptest! {
         }
     }
 
-    /// Chains that are nearly right.
+    /// Chains that are almost valid.
     #[test]
     fn no_chain_is_followed_for_ever(
         chain in prop::collection::vec((0..BYTES + 64, 0..200_u32, 0..4_u16, 0..10_u16), 8), head in 0..9_u16,

@@ -35,7 +35,7 @@ pub(super) fn run(
         pages: Pages::Of(task.size),
         work: Work::Echo,
         features: FEATURES,
-        // The frontend here does not keep up a device status.
+        // The frontend of a session does not set a device status.
         protocol_features: PROTOCOL_FEATURES & !protocol::STATUS,
     };
     let mut look = Look {
@@ -60,23 +60,23 @@ pub(super) fn run(
     look.conclude(end)
 }
 
-/// What is looked at, and how far it has come.
+/// Observes the session, records its checks and keeps its progress.
 struct Look<'a, 'b> {
     task: &'a SessionTask,
     session: Session,
     recorder: &'a mut Recorder<'b>,
     phase: Phase,
-    /// Every region that was seen, by device, inode and offset, and whether both sides have written to it.
+    /// Every region seen, by device, inode and offset, and whether both sides have written to it.
     regions: Vec<([u64; 3], bool)>,
-    /// Who pays, since before this side's first touch.
+    /// The charges of the cgroups, read before this side first touched a page.
     payers: Option<Payers>,
-    /// Frames counted to a phase that is over.
+    /// The frames that were counted in earlier phases.
     frames: u64,
-    /// The reader of the output is gone.
+    /// Set once the reader of the output is gone.
     gone: Option<io::Error>,
 }
 
-/// Which of the frontend's runs is on.
+/// The part of the session that is in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Memory,
@@ -97,7 +97,7 @@ impl Phase {
     }
 }
 
-/// What keeps a table from being taken.
+/// The reason why a memory table is refused.
 enum Refuse {
     Bad(CheckId, Bad),
     Gone(io::Error),
@@ -147,7 +147,7 @@ impl Watch for Look<'_, '_> {
     }
 
     fn stopping(&mut self, index: u32, so_far: &Traffic) {
-        // The transmit queue is the last to be stopped.
+        // The transmit queue is stopped last.
         if index != 1 {
             return;
         }
@@ -167,7 +167,7 @@ impl Look<'_, '_> {
         }
     }
 
-    /// The frames of a run are all there: the frontend says so by going on.
+    /// Records that the frames of a phase have all arrived. The frontend continues only then.
     fn end_phase(&mut self, next: Phase, so_far: &Traffic) -> io::Result<()> {
         let frames = so_far.received.saturating_sub(self.frames);
         let id = self.phase.check();
@@ -201,7 +201,7 @@ impl Look<'_, '_> {
         Ok(())
     }
 
-    /// HP601 and HP602: what was received.
+    /// Records HP601 and HP602: which file was received, and the size of its pages.
     fn look_at_file(&mut self, region: &Region) -> Result<(), Refuse> {
         let (facts, given) = (region.facts(), region.given());
         let agreed = json!({ "device": facts.device, "inode": facts.inode, "offset": given.offset });
@@ -224,7 +224,7 @@ impl Look<'_, '_> {
         Ok(self.recorder.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": seen }) })?)
     }
 
-    /// Touches a region for the first time. Whether both sides have written to it then.
+    /// Touches a region for the first time. Returns whether both sides have written to it after that.
     fn meet(&mut self, region: &Region) -> Result<bool, Refuse> {
         let memory = memory_of(region)?;
         let (_, ours) = self.task.seeds();
@@ -247,7 +247,7 @@ impl Look<'_, '_> {
         Ok(true)
     }
 
-    /// Reads what the frontend has written to a region.
+    /// Reads and verifies what the frontend has written to a region.
     fn read(&mut self, region: &Region) -> Result<(), Refuse> {
         let is_main = self.phase == Phase::Memory;
         let id = if is_main { HP603 } else { self.phase.check() };
@@ -282,11 +282,12 @@ impl Look<'_, '_> {
         Ok(self.recorder.good(HP605, Good { summary, agreed, evidence })?)
     }
 
-    /// HP608: the bytes of a private mapping must not be here.
+    /// Checks HP608: the bytes of the frontend's private mapping must not be visible here.
     fn look_at_private(&mut self, table: &Table) -> Result<(), Refuse> {
         let Some(region) = table.regions().first() else { return Ok(()) };
         self.recorder.step(HP608, "take the file's page and read it")?;
-        // This check is inconclusive then; HP606 judges whether the backend may touch.
+        // If the page cannot be allocated, this check is inconclusive: HP606 judges whether the backend can touch
+        // pages.
         populate(region).map_err(|error| Refuse::Bad(HP608, cannot_touch(Outcome::Unknown, &error)))?;
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();
@@ -340,7 +341,8 @@ impl Look<'_, '_> {
                         let expected = format!("pages of {}", self.task.size);
                         (HP602, Bad::fail("pages of another size arrived", expected, seen))
                     }
-                    // The file's own page is reserved here first, and others may have it by now.
+                    // The page of the file itself is first reserved by this mapping, and other processes may have
+                    // taken it by now.
                     BackendError::Table { source: TableError::Refused { .. }, .. }
                         if self.session == Session::Private =>
                     {
@@ -359,7 +361,7 @@ impl Look<'_, '_> {
                     BackendError::Ring { .. } => {
                         (id, Bad::fail("a vring is broken", "a valid virtio ring", seen))
                     }
-                    // Reported already, if this side refused.
+                    // If this side refused the message, the finding was already reported.
                     BackendError::Refused { .. } if self.recorder.is_stopped() => return Ok(()),
                     BackendError::Refused { .. } => {
                         (id, Bad::fail("the frontend breaks the protocol", expected, seen))
@@ -378,14 +380,14 @@ fn memory_of(region: &Region) -> Result<vm_memory::VolatileSlice<'_>, Refuse> {
     region.volatile().ok_or_else(|| Refuse::Gone(io::Error::other("a region without memory")))
 }
 
-/// How many pages begin in a region: one that begins half-way in a page leaves that to the region before.
+/// Returns how many pages begin in a region. A page that began in the previous region is counted there.
 fn first_pages(region: &Region, size: PageSize) -> u64 {
     let given = region.given();
     let pages_before = |bytes: u64| bytes.div_ceil(size.bytes());
     pages_before(given.offset.saturating_add(given.bytes)).saturating_sub(pages_before(given.offset))
 }
 
-/// Takes every page of a region. On a kernel without MADV_POPULATE_WRITE the touch that follows does.
+/// Allocates every page of a region. On a kernel without MADV_POPULATE_WRITE, the access that follows does so.
 fn populate(region: &Region) -> io::Result<()> {
     match region.mapping().populate_all() {
         Err(error) if !is_not_offered(&error) => Err(error),

@@ -26,7 +26,7 @@ use crate::linux::hugefile::HugeFile;
 use crate::linux::map::{Mapping, Sharing};
 use crate::linux::{numa_maps, pattern, smaps};
 
-/// Something ended the session: a finding, or the reader of the output is gone.
+/// The reason why a session ended early: a finding, or the reader of the output is gone.
 enum Stop {
     Bad(CheckId, Bad),
     Gone(io::Error),
@@ -56,7 +56,7 @@ pub(super) fn run(
     }
 }
 
-/// The whole of a session that shares.
+/// Runs a session that shares memory, from beginning to end.
 fn share(
     task: &SessionTask,
     session: Session,
@@ -117,25 +117,26 @@ fn share(
     shared.frontend.stop(&pair).map_err(|error| ended(HP610, error))?;
     drop(pair);
     recorder.page_step(HP610, "unmap and close while the backend still has the files", Step::Nothing)?;
-    // Before the connection ends, which is what the backend waits for.
+    // Unmap before the connection closes: when it closes, the backend must be the last user of the files.
     drop(memory);
     Ok(())
 }
 
-/// A session in which each answer may take what is left of the time: the backend may have all pages to clear.
+/// Starts a session. Each answer may take all of the time that is left, because the backend may have to clear all
+/// pages.
 fn begin(mut channel: Channel, deadline: Instant) -> Result<Frontend, FrontendError> {
     channel.set_deadline(deadline);
     Frontend::new(channel, deadline.saturating_duration_since(Instant::now()))
 }
 
-/// The regions that the backend has.
+/// The session, with the memory whose regions the backend receives.
 struct SharedRegions<'a> {
     task: &'a SessionTask,
     memory: &'a Memory,
     frontend: &'a mut Frontend,
 }
 
-/// Digests of what each side wrote to a region, as seen here.
+/// Digests of what each side wrote to a region, as read by this side.
 struct Bytes {
     of_frontend: u64,
     of_backend: u64,
@@ -153,7 +154,8 @@ impl SharedRegions<'_> {
         self.frontend.set_memory(&table, &fds).map_err(|error| ended(id, error))
     }
 
-    /// Reads what the backend wrote to a region and, if that came first, writes in turn and has it read.
+    /// Reads and verifies what the backend wrote to a region. If the backend was first, also writes this side's bytes
+    /// and makes the backend read them.
     fn exchange_bytes(
         &mut self,
         region: usize,
@@ -163,7 +165,7 @@ impl SharedRegions<'_> {
         recorder: &mut Recorder<'_>,
     ) -> Result<Bytes, Stop> {
         let what = "read what the backend wrote";
-        // The first time that this side uses the pages, if the backend was first.
+        // If the backend was first, this side uses the pages for the first time here.
         if backend_first { recorder.page_step(id, what, Step::Nothing) } else { recorder.step(id, what) }?;
         let page_bytes = self.task.page_bytes();
         let memory = region_of(self.memory, region)?;
@@ -186,7 +188,7 @@ impl SharedRegions<'_> {
         Ok(Bytes { of_frontend, of_backend, looked_at })
     }
 
-    /// One run of frames, short ones and long ones.
+    /// Runs the frames of one check, first short ones and then long ones.
     fn frames(
         &mut self,
         id: CheckId,
@@ -258,7 +260,7 @@ fn take_memory(
             HugeFile::new(task.memory.place(session), len).map_err(|error| refused(error.to_string()))?;
         memory.add(file.as_fd(), len, sharing, regions).map_err(|error| {
             match payers.limit(HugetlbCounterKind::Reservation) {
-                // A control that could not be run has not failed.
+                // A negative control that cannot be run has not failed.
                 Some(limit) if session != Session::Private => {
                     Stop::Bad(HP605, limit.bad("frontend", &error, &payers))
                 }
@@ -269,7 +271,7 @@ fn take_memory(
     Ok(memory)
 }
 
-/// Takes every page. On a kernel without MADV_POPULATE_WRITE the write that follows does.
+/// Allocates every page. On a kernel without MADV_POPULATE_WRITE, the write that follows does so.
 fn populate(mapping: &Mapping) -> io::Result<()> {
     match mapping.populate_all() {
         Err(error) if !is_not_offered(&error) => Err(error),
@@ -277,14 +279,14 @@ fn populate(mapping: &Mapping) -> io::Result<()> {
     }
 }
 
-/// HP501 checks whether pages are available at all.
+/// Returns the result for pages that cannot be allocated. HP501 checks whether pages are available at all.
 fn no_pages(error: &io::Error) -> Stop {
     let seen = format!("MADV_POPULATE_WRITE: {}", named(error));
     Stop::Bad(HP605, Bad::unknown("the frontend has no pages: see HP502", "the reserved pages", seen))
 }
 
 fn write(memory: &Memory, region: usize, task: &SessionTask) -> Result<(), Stop> {
-    // A place outside of memory is a mistake of this program's own, and shows when the bytes are compared.
+    // A write outside the memory would be a bug in hugeprobe. The comparison of the bytes would detect it.
     let _ = pattern::write(&region_of(memory, region)?, task.page_bytes(), task.seeds().0);
     Ok(())
 }
@@ -295,7 +297,7 @@ fn region_of(memory: &Memory, region: usize) -> Result<vm_memory::VolatileSlice<
     area.ok_or_else(|| Stop::Gone(io::Error::other(format!("no region {region}"))))
 }
 
-/// The largest rings that fit.
+/// Creates the largest pair of queues that fits in the areas.
 fn fit<'m>(areas: &mut [Area<'m>], features: u64) -> Result<Pair<'m>, Stop> {
     Pair::largest(areas, features).map_err(|error| {
         let expected = "rings and buffers in the shared memory";
@@ -305,7 +307,7 @@ fn fit<'m>(areas: &mut [Area<'m>], features: u64) -> Result<Pair<'m>, Stop> {
 
 // === looking ===
 
-/// `[device, inode]` of each file.
+/// Returns `[device, inode]` of each file.
 fn identities(memory: &Memory) -> Result<Vec<[u64; 2]>, Stop> {
     let facts = memory.files().map(|file| facts(&file).map(|facts| [facts.device, facts.inode]));
     facts.collect()
@@ -321,7 +323,7 @@ fn facts(file: &impl std::os::fd::AsFd) -> Result<FileFacts, Stop> {
     }
 }
 
-/// HP601 and HP602, as far as this side can tell.
+/// Records HP601 and HP602 as seen by this side: which files are shared, and the size of their pages.
 fn look_at_files(task: &SessionTask, memory: &Memory, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
     let mut all = Vec::new();
     for file in memory.files() {
@@ -352,7 +354,7 @@ fn look_at_files(task: &SessionTask, memory: &Memory, recorder: &mut Recorder<'_
     Ok(recorder.good(HP602, Good { summary, agreed, evidence: json!({ "smaps": pages }) })?)
 }
 
-/// HP603: the bytes went both ways, and this side maps huge pages.
+/// Records HP603: the bytes of each side were read by the other, and this side maps huge pages.
 fn look_at_sharing(memory: &Memory, bytes: &Bytes, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
     let Some(mapping) = memory.mappings().next() else { return Ok(()) };
     let facts = smaps::mapping_at(mapping.address());
@@ -364,14 +366,14 @@ fn look_at_sharing(memory: &Memory, bytes: &Bytes, recorder: &mut Recorder<'_>) 
     Ok(recorder.good(HP603, Good { summary, agreed, evidence })?)
 }
 
-/// A number as JSON readers keep it exact.
+/// Formats a number as text, because JSON readers may round large numbers.
 pub(super) fn hex(number: u64) -> String {
     format!("{number:016x}")
 }
 
 // === errors ===
 
-/// What the end of a session means for the current check.
+/// Returns the finding of the current check for a session that ended with an error.
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn ended(id: CheckId, error: FrontendError) -> Stop {
     let seen = error.to_string();
@@ -387,7 +389,7 @@ fn ended(id: CheckId, error: FrontendError) -> Stop {
             | FrontendError::NoQueuePair
             | FrontendError::TooFewSlots { .. }
             | FrontendError::Ring { .. } => Bad::fail("the backend breaks the protocol", expected, seen),
-            // The backend's own part says why it went, or its death does.
+            // The backend's own report, or the signal that killed it, gives the reason.
             FrontendError::Channel(_) | FrontendError::HungUp(_) => {
                 Bad::unknown("the backend disconnected", expected, seen)
             }

@@ -1,8 +1,8 @@
-//! Who pays: what the roles' cgroups are charged while the pages are touched.
+//! The charges to the roles' cgroups while the pages are touched.
 //!
-//! A shared page is charged to the cgroup that touches it first, and to no other one until its file is gone. So a limit
-//! may be enough for one role and not for the other, and which of them it has to be enough for is a matter of order.
-//! Source: Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
+//! A shared page is charged to the cgroup that touches it first, and to no other until its file is gone. So a limit
+//! may be sufficient for one role and not for the other, and the order of the roles decides for which one it must be
+//! sufficient. Source: Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
 
 use std::io;
 use std::path::Path;
@@ -17,24 +17,24 @@ use crate::domain::size::PageSize;
 use crate::linux::cgroup::Group;
 use crate::linux::errno::named;
 
-/// The cgroups of both roles as they were at one time.
+/// The cgroups of both roles, with their charges at one point in time.
 pub(super) struct Payers {
     size: PageSize,
     frontend: Option<Payer>,
     backend: Option<Payer>,
-    /// This role's own.
+    /// The cgroup of this process's role.
     own: Option<Group>,
 }
 
 /// One role's cgroup.
 struct Payer {
     directory: String,
-    /// Why there is none to be read, if so: it was there when the run began.
+    /// The cgroup, or why it cannot be read. It existed when the run began.
     group: Result<Group, String>,
     before: Charges,
 }
 
-/// What was charged since, by role. Empty without `--frontend-cgroup` and `--backend-cgroup`.
+/// The charges since then, by role. Empty without `--frontend-cgroup` and `--backend-cgroup`.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Paid {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,11 +43,11 @@ pub(super) struct Paid {
     backend: Option<Bill>,
 }
 
-/// What one cgroup was charged.
+/// The charges of one cgroup.
 #[derive(Debug, Clone, Serialize)]
 struct Bill {
     directory: String,
-    /// Pages charged meanwhile; `None` if that is not known.
+    /// The pages charged in between, or `None` if that is unknown.
     pages: Option<i64>,
     before: Charges,
     after: Charges,
@@ -55,7 +55,7 @@ struct Bill {
     problem: Option<String>,
 }
 
-/// A limit that is in the way.
+/// A cgroup limit that leaves no room for another page.
 pub(super) struct Limit {
     room: LimitRoom,
     kind: HugetlbCounterKind,
@@ -82,7 +82,7 @@ pub(super) fn join(task: &SessionTask) -> Result<(), Bad> {
 // === impl Payers ===
 
 impl Payers {
-    /// As they are now.
+    /// Reads the current charges.
     pub(super) fn now(task: &SessionTask) -> Self {
         let payer = |directory: &Option<String>| {
             let directory = directory.clone()?;
@@ -98,7 +98,7 @@ impl Payers {
         }
     }
 
-    /// What was charged since.
+    /// Returns what was charged since then.
     pub(super) fn paid(&self) -> Paid {
         let bill = |payer: &Payer| {
             let (before, after) = (payer.before.clone(), charges(&payer.group, self.size));
@@ -112,8 +112,8 @@ impl Payers {
         Paid { frontend: self.frontend.as_ref().map(bill), backend: self.backend.as_ref().map(bill) }
     }
 
-    /// The limit that leaves this role not one page more in an counter; `None` if there is none, or the role has no
-    /// separate cgroup.
+    /// Returns the limit that leaves this role no room for another page in a counter. Returns `None` if there is none,
+    /// or if the role has no separate cgroup.
     pub(super) fn limit(&self, kind: HugetlbCounterKind) -> Option<Limit> {
         let room = self.own.as_ref()?.limits().headroom(self.size, kind).tightest?;
         (room.left < self.size.bytes()).then_some(Limit { room, kind, size: self.size })
@@ -124,7 +124,7 @@ fn charges(group: &Result<Group, String>, size: PageSize) -> Charges {
     group.as_ref().map(|group| group.charges(size)).unwrap_or_default()
 }
 
-/// Whole pages, negative if fewer are charged than before.
+/// Returns the number of whole pages. It is negative if fewer are charged than before.
 fn pages_between(before: u64, after: u64, size: PageSize) -> Option<i64> {
     let pages = i64::try_from(before.abs_diff(after) / size.bytes()).ok()?;
     Some(if after < before { -pages } else { pages })
@@ -133,7 +133,7 @@ fn pages_between(before: u64, after: u64, size: PageSize) -> Option<i64> {
 // === impl Paid ===
 
 impl Paid {
-    /// For the end of a summary: `; charged: 2 pages to the frontend's cgroup, 0 to the backend's`.
+    /// Returns the end of a summary: `; pages charged: 2 to the frontend's cgroup, 0 to the backend's cgroup`.
     pub(super) fn summary(&self) -> String {
         let told = |role: &str, bill: &Option<Bill>| {
             let pages = bill.as_ref()?.pages?;
@@ -150,7 +150,7 @@ impl Paid {
 // === impl Limit ===
 
 impl Limit {
-    /// That `role` got none of its pages because of it.
+    /// Returns the finding that `role` got no page because of this limit.
     pub(super) fn bad(&self, role: &str, error: &io::Error, payers: &Payers) -> Bad {
         let LimitRoom { file, limit, usage, .. } = &self.room;
         let usage = usage.map_or_else(|| "an unknown number".to_owned(), |usage| usage.to_string());

@@ -1,7 +1,7 @@
-//! What a worker has found so far, check by check, and what it never came to.
+//! The findings of a worker, check by check, including the checks that it did not reach.
 //!
-//! The main session has a check for each thing that is looked at. In the others all of them go into one, which passes if
-//! every one of them was looked at and was good.
+//! The main session has a separate check for each observation. Every other session has a single check. The single
+//! check of a session that shares memory passes if all observations of the main session were made and were good.
 
 use std::io;
 
@@ -22,40 +22,40 @@ pub(super) struct Recorder<'a> {
     session: Session,
     size: PageSize,
     reported: Vec<CheckId>,
-    /// Of a session with one check: what is known of it so far.
+    /// The observations so far, in a session with a single check.
     single: Single,
-    /// Why nothing further is looked at.
+    /// Why the session stopped, if it did.
     stopped: Option<String>,
 }
 
 #[derive(Default)]
 struct Single {
-    /// Who touched first, and what that cost whom.
+    /// Which side touched the pages first, and what was charged to which cgroup.
     first: Option<String>,
     evidence: Map<String, Value>,
     agreed: Map<String, Value>,
 }
 
-/// Something that was looked at and was as it should be.
+/// An observation that was as expected.
 pub(super) struct Good {
     pub(super) summary: String,
-    /// What both sides must have seen alike.
+    /// The values that both sides must have seen alike.
     pub(super) agreed: Value,
     pub(super) evidence: Value,
 }
 
-/// Something that was not.
+/// An observation that was not as expected.
 #[derive(Debug)]
 pub(super) struct Bad {
     pub(super) outcome: Outcome,
     pub(super) summary: String,
     pub(super) expected: String,
     pub(super) seen: String,
-    /// Where this side knows better than the catalogue.
+    /// Advice that is more specific than the catalogue's.
     pub(super) advice: Option<Box<Advice>>,
 }
 
-/// What to do about it, and by what that is known.
+/// A remedy, and the evidence for it.
 #[derive(Debug)]
 pub(super) struct Advice {
     pub(super) remedy: String,
@@ -70,17 +70,17 @@ impl<'a> Recorder<'a> {
         Self { output, session, size, reported, single, stopped: None }
     }
 
-    /// Announces what is about to be tried.
+    /// Announces the next step.
     pub(super) fn step(&mut self, id: CheckId, what: &str) -> io::Result<()> {
         self.output.step(self.own(id), what)
     }
 
-    /// Announces what is about to be tried, and what it does to the pool.
+    /// Announces the next step and its effect on the pool.
     pub(super) fn page_step(&mut self, id: CheckId, what: &str, effect: Step) -> io::Result<()> {
         self.output.page_step(self.own(id), what, effect)
     }
 
-    /// One thing was as it should be.
+    /// Records an observation that was as expected.
     pub(super) fn good(&mut self, id: CheckId, good: Good) -> io::Result<()> {
         if self.session.checks().contains(&id) {
             let mut finding = Finding::pass(id, self.size, good.summary).with(AGREED, good.agreed);
@@ -97,7 +97,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// One thing was not, and nothing further is looked at.
+    /// Records an observation that was not as expected. The session stops after it.
     pub(super) fn bad(&mut self, id: CheckId, bad: Bad) -> io::Result<()> {
         let own = self.own(id);
         let mut because = Because::new(bad.expected, bad.seen);
@@ -112,12 +112,12 @@ impl<'a> Recorder<'a> {
         if self.reported.contains(&own) { Ok(()) } else { self.report(finding) }
     }
 
-    /// Why nothing further is looked at, if so.
+    /// Returns whether the session has stopped.
     pub(super) const fn is_stopped(&self) -> bool {
         self.stopped.is_some()
     }
 
-    /// Reports what was not reported yet.
+    /// Reports every check that has no finding yet.
     pub(super) fn close(mut self) -> io::Result<()> {
         for id in self.session.checks() {
             if self.reported.contains(id) {
@@ -153,7 +153,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// The check of this session that a thing belongs to.
+    /// Returns the check of this session to which an observation belongs.
     fn own(&self, id: CheckId) -> CheckId {
         match self.session.checks() {
             [only] => *only,
@@ -170,7 +170,8 @@ impl<'a> Recorder<'a> {
 // === impl Single ===
 
 impl Single {
-    /// Whether everything was looked at that the main session has checks for: a session that ended early proves nothing.
+    /// Returns whether there is an observation for each check of the main session. A session that ended early proves
+    /// nothing.
     fn is_whole(&self) -> bool {
         Session::FrontendFirst.checks().iter().all(|id| self.evidence.contains_key(&id.to_string()))
     }
@@ -179,7 +180,7 @@ impl Single {
 // === impl Bad ===
 
 impl Bad {
-    /// A workload would fail here.
+    /// Creates a failure: a workload would fail here.
     pub(super) fn fail(
         summary: impl Into<String>,
         expected: impl Into<String>,
@@ -189,7 +190,7 @@ impl Bad {
         Self { outcome: Outcome::Fail, summary, expected, seen, advice: None }
     }
 
-    /// Inconclusive.
+    /// Creates an inconclusive result.
     pub(super) fn unknown(
         summary: impl Into<String>,
         expected: impl Into<String>,
@@ -199,8 +200,8 @@ impl Bad {
     }
 }
 
-/// HP603, the kernel's part: the mapping holds huge pages. That they are shared, the bytes of the other side prove: which of them
-/// smaps counts as shared is not evidence, see [`MappingFacts`].
+/// Checks for HP603 that smaps shows huge pages in the mapping. The bytes of the other side prove that the pages are
+/// shared. Whether smaps counts them as shared is not evidence; see [`MappingFacts`].
 pub(super) fn holds_pages(facts: &Reading<MappingFacts>) -> Result<(), Bad> {
     let expected = "Private_Hugetlb or Shared_Hugetlb above 0";
     match facts.known().map(MappingFacts::held_bytes) {

@@ -1,4 +1,5 @@
-//! The backend alone: serves one frontend until enough was done, the deadline passed or the frontend closed the connection.
+//! The standalone backend: serves one frontend until the frames are done, the deadline passes or the frontend closes
+//! the connection.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -15,16 +16,17 @@ use crate::exchange::channel::Channel;
 use crate::exchange::frame::{Source, Tracker};
 use crate::exchange::table::{Pages, Table};
 
-/// Between two looks at the counters.
+/// The time between two checks of the counters.
 const SLICE: Duration = Duration::from_millis(20);
-/// Between two lines about frames.
+/// The time between two reports of the counters.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long the frontend has to hang up, once enough was done: what is in its rings may not be looked at yet.
+/// How long the frontend has to close the connection after the frames are done. It may still have frames to process in
+/// its rings.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Tables that are reported; a frontend may send one after the other.
+/// The most memory tables to report. A frontend may send any number of them.
 const TABLES: u64 = 16;
 
-/// Serves a session. The sentence that it ended with, if it went well.
+/// Runs a session. If it succeeds, returns a sentence about the result.
 pub(super) fn run(task: &super::BackendTask, channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let heard = RefCell::default();
     let mut looker = Looker { heard: &heard, tables: 0 };
@@ -94,7 +96,7 @@ fn has_enough(task: &super::BackendTask, report: &Report) -> bool {
     task.frames.is_some_and(|frames| done(task, report) >= frames)
 }
 
-/// The frames that count towards `frames`.
+/// Returns the number of frames that count towards `frames`.
 fn done(task: &super::BackendTask, report: &Report) -> u64 {
     match task.mode {
         BackendMode::Echo | BackendMode::Source => report.traffic.sent,
@@ -143,13 +145,13 @@ fn traffic(report: &Report, nanos: u64) -> Traffic {
     Traffic { sent, sent_bytes, received, received_bytes, discarded, looked, nanos }
 }
 
-/// Notes what happens to memory and vrings. It is said after the slice: features are known then.
+/// Records the events of memory and vrings. They are reported after the slice, when the features are known.
 struct Looker<'h> {
     heard: &'h RefCell<Vec<SessionEvent>>,
     tables: u64,
 }
 
-/// When frames moved.
+/// The times at which frames moved.
 #[derive(Default)]
 struct Clock {
     frames: u64,
@@ -189,7 +191,8 @@ impl Watch for Looker<'_> {
 // === impl Clock ===
 
 impl Clock {
-    /// Notes whether frames moved in the slice that began at `begin`. Whether it is time for a line about them.
+    /// Records whether frames moved in the slice that began at `begin`. Returns whether the next report of the
+    /// counters is due.
     fn took(&mut self, report: &Report, begin: Instant) -> bool {
         let frames = report.traffic.received + report.traffic.sent + report.traffic.discarded;
         if frames == self.frames {

@@ -1,4 +1,4 @@
-//! The frontend alone: its memory, its frames, and what came back of them.
+//! The standalone frontend: its memory, its frames, and the frames that come back.
 
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -17,13 +17,14 @@ use crate::linux::errno::{is_not_offered, named};
 use crate::linux::hugefile::HugeFile;
 use crate::linux::map::Sharing;
 
-/// How long the backend may take for one answer, beside what mapping takes: a real one locks all that it is handed.
+/// How long the backend may take for one answer, including the mapping of the memory. A real backend locks all memory
+/// that it receives.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a session. The sentence that it ended with, if it went well.
+/// Runs a session. If it succeeds, returns a sentence about the result.
 pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>) -> Result<String, Stop> {
     let deadline = deadline(task.millis);
-    // Before the backend gets any message: it does not need to know whether there are pages.
+    // Allocate before the first message: without pages, the backend need not be involved.
     let memory = memory(task)?;
     channel.set_deadline(deadline);
     let mut frontend = Frontend::new(channel, PATIENCE).map_err(ended)?;
@@ -85,7 +86,7 @@ pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>
     Ok(text)
 }
 
-/// Pages, mapped and taken.
+/// Maps and allocates the pages.
 fn memory(task: &super::FrontendTask) -> Result<Memory, Stop> {
     let mut memory = Memory::default();
     let files = match task.pages {
@@ -103,7 +104,7 @@ fn memory(task: &super::FrontendTask) -> Result<Memory, Stop> {
     }
     for mapping in memory.mappings() {
         match mapping.populate_all() {
-            // An older kernel: the first write takes the page.
+            // The kernel has no MADV_POPULATE_WRITE: the first write allocates the page.
             Err(error) if is_not_offered(&error) => {}
             Err(error) => {
                 return Err(unknown(format!(
@@ -117,7 +118,7 @@ fn memory(task: &super::FrontendTask) -> Result<Memory, Stop> {
     Ok(memory)
 }
 
-/// Says what the regions are, and where.
+/// Reports the regions and the NUMA nodes of their pages.
 fn look_at(memory: &Memory, say: Say<'_>) -> Result<(), Stop> {
     let (regions, fds) = memory.table(memory.regions());
     for (index, (given, fd)) in regions.iter().zip(fds).enumerate() {
@@ -130,7 +131,7 @@ fn look_at(memory: &Memory, say: Say<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// How long round trips took, if each frame was waited for.
+/// Returns statistics of the round trips, if the window was 1.
 fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
     let mut nanos = outcome.round_trips.clone();
     nanos.sort_unstable();
@@ -138,7 +139,7 @@ fn round_trips(outcome: &Outcome) -> Option<RoundTrips> {
     Some(RoundTrips { count: nanos.len() as u64, p50: at(50)?, p99: at(99)? })
 }
 
-/// What the outcome means for the peer that was stated.
+/// Judges the result against what the backend was expected to do.
 fn judge(task: &super::FrontendTask, outcome: &Outcome) -> Result<String, Stop> {
     let (frames, tally) = (task.frames, outcome.tally);
     let bad = tally.altered + tally.doubled;
@@ -167,7 +168,7 @@ fn judge(task: &super::FrontendTask, outcome: &Outcome) -> Result<String, Stop> 
     }
 }
 
-/// What a session means that ended early.
+/// Returns the result of a session that ended with an error.
 fn ended(error: FrontendError) -> Stop {
     match error {
         FrontendError::TooLittleMemory { .. } | FrontendError::Event(_) => unknown(error),
@@ -182,7 +183,7 @@ mod tests {
     use crate::exchange::frame::Tally;
     use crate::exchange::role::Source;
 
-    /// What is said of ten frames of which these came.
+    /// Returns the sentence about ten frames with this tally.
     fn said(peer: BackendMode, tally: Tally) -> String {
         let task = super::super::FrontendTask {
             size: PageSize::from_bytes(2 << 20).unwrap(),

@@ -81,7 +81,7 @@ fn the_time_that_was_given_is_kept() {
         let expected = if frames.is_some() { Outcome::Fail } else { Outcome::Unknown };
         assert!(matches!(last, Some(SessionEvent::Ended { outcome, .. }) if outcome == expected), "{last:?}");
     }
-    // Of 60 ms each. Whatever did not keep it would wait for a peer that never says anything.
+    // Each run has 60 ms. Without that limit, it would wait forever for a peer that sends nothing.
     assert!(began.elapsed() >= Duration::from_millis(120));
     drop(theirs);
 }

@@ -1,4 +1,4 @@
-//! A file that was received: what the kernel says about it, and whether its pages are those wanted.
+//! A received file: what the kernel reports about it, and whether it has the required pages.
 
 use std::os::fd::AsFd;
 
@@ -11,49 +11,50 @@ use serde::Serialize;
 use super::{SMALL_PAGE, TableError};
 use crate::domain::size::PageSize;
 
-/// What a region's pages have to be.
+/// The required pages of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pages {
     /// Huge pages of this size.
     Of(PageSize),
     /// Huge pages of any size.
     Huge,
-    /// Any memory at all: for tests on machines without huge pages. A data path over it proves nothing about them.
+    /// Any memory. This is for tests on machines without huge pages: a data path over such memory proves nothing about
+    /// them.
     Any,
 }
 
-/// What the kernel says about a file that was received.
+/// What the kernel reports about a received file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FileFacts {
     /// `st_dev`.
     pub device: u64,
     /// `st_ino`.
     pub inode: u64,
-    /// `st_size`, bytes.
+    /// `st_size` in bytes.
     pub bytes: u64,
-    /// `f_bsize` of fstatfs(2): on hugetlbfs its page size.
+    /// `f_bsize` of fstatfs(2). On hugetlbfs, this is the page size.
     pub page_bytes: u64,
-    /// Whether it is on hugetlbfs, by magic number. A memfd of huge pages is.
+    /// Whether the file is on hugetlbfs, by its magic number. A memfd of huge pages is as well.
     pub is_hugetlbfs: bool,
-    /// Whether it cannot get shorter: F_SEAL_SHRINK. Files of a mounted hugetlbfs cannot be sealed.
+    /// Whether the file cannot shrink (F_SEAL_SHRINK). Files of a mounted hugetlbfs cannot be sealed.
     pub is_sealed: bool,
 }
 
 // === impl FileFacts ===
 
 impl FileFacts {
-    /// Asks the kernel about a descriptor; `None` if it is not a regular file.
+    /// Reads the facts about a descriptor. Returns `None` if it is not a regular file.
     ///
     /// # Errors
     ///
-    /// The call that was refused, and the answer.
+    /// Returns the system call that failed, and its error.
     pub fn of(file: &impl AsFd) -> Result<Option<Self>, (&'static str, Errno)> {
         let stat = fstat(file).map_err(|errno| ("fstat", errno))?;
         if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
             return Ok(None);
         }
         let system = fstatfs(file).map_err(|errno| ("fstatfs", errno))?;
-        // Not every file can be sealed, and one that cannot is not.
+        // The call fails for a file that cannot be sealed, so that file has no seals.
         let seals = fcntl(file, FcntlArg::F_GET_SEALS).unwrap_or_default();
         Ok(Some(Self {
             device: stat.st_dev,
@@ -69,7 +70,7 @@ impl FileFacts {
 // === impl Pages ===
 
 impl Pages {
-    /// The unit in which a file is mapped, if it has the pages wanted.
+    /// Returns the unit in which a file is mapped, if it has the required pages.
     pub(super) fn unit(self, index: usize, facts: &FileFacts) -> Result<PageSize, TableError> {
         let found = PageSize::from_bytes(facts.page_bytes);
         match (self, found) {
@@ -82,7 +83,7 @@ impl Pages {
                 Err(TableError::OtherSize { index, found, wanted })
             }
             (_, Some(found)) if facts.is_hugetlbfs => Ok(found),
-            // The smallest unit that there is a name for.
+            // 8 KiB is the smallest `PageSize`. Ordinary memory can be mapped in any unit.
             (Self::Any, _) => PageSize::from_bytes(2 * SMALL_PAGE)
                 .ok_or(TableError::NotHuge { index, page_bytes: facts.page_bytes }),
             _ => Err(TableError::NotHuge { index, page_bytes: facts.page_bytes }),

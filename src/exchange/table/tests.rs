@@ -1,4 +1,4 @@
-//! Tables of a hostile peer, and addresses in those of an honest one.
+//! Tests of memory tables from a hostile peer, and of addresses in valid ones.
 
 use std::fs::File;
 
@@ -100,7 +100,7 @@ fn a_file_that_may_not_be_written_is_refused_by_mmap() {
 #[test]
 fn addresses_are_translated_within_regions_alone() {
     let next = region(good().guest + MIB, MIB, 0x7200_0000_0000, MIB);
-    // In an order of its own, as a table may be.
+    // The regions of a table may come in any order.
     let table = Table::new(&[next, good()], vec![memfd(2 * MIB), memfd(MIB)], Pages::Any).unwrap();
     let at = |address, bytes| table.user(address, bytes).map(|slice| slice.len());
     assert_eq!(at(good().user, 16), Ok(16));

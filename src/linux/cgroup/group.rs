@@ -1,4 +1,4 @@
-//! A group that an option names: joined, and read from outside.
+//! A cgroup named by an option: joins it, and reads its limits and usage.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,29 +16,30 @@ use crate::domain::size::PageSize;
 use crate::linux::errno::named;
 use crate::linux::root::HostRoot;
 
-/// A cgroup with hugetlb files, by its directory.
+/// A cgroup with hugetlb files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     version: CgroupVersion,
-    /// Absolute, without links.
+    /// The absolute path, without symbolic links.
     directory: PathBuf,
 }
 
-/// A directory that is not such a group.
+/// Why a directory is not such a cgroup.
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
-    /// It cannot be looked at.
+    /// The directory cannot be read.
     #[error("{directory}: {}", named(.source))]
     NotThere {
-        /// What was named.
+        /// The path that was given.
         directory: String,
-        /// The answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// It is on another file system, or the top of what systemd and others mount groups in.
+    /// The directory is on another file system, for example the tmpfs in which systemd and others mount the cgroup v1
+    /// hierarchies.
     #[error("{0} is not a cgroup")]
     NotCgroup(String),
-    /// It has no hugetlb files.
+    /// The cgroup has no hugetlb files.
     #[error(
         "{0} has no hugetlb files: name a group below the root in which the hugetlb controller is enabled (on \
          cgroup v2, +hugetlb in its parent's cgroup.subtree_control)"
@@ -46,7 +47,7 @@ pub enum GroupError {
     NoFiles(String),
 }
 
-/// How often a touch was refused: v1 `failcnt` is a number, v2 `events` has a line `max NUMBER`.
+/// Parses how often a page fault was refused: `failcnt` of v1 is a number, and `events` of v2 has a line `max NUMBER`.
 ///
 /// Source: Documentation/admin-guide/cgroup-v2.rst (HugeTLB), Documentation/admin-guide/cgroup-v1/hugetlb.rst.
 #[must_use]
@@ -61,7 +62,7 @@ pub fn parse_refusals(version: CgroupVersion, text: &str) -> Option<u64> {
 // === impl Group ===
 
 impl Group {
-    /// The group at `directory`.
+    /// Opens the cgroup at `directory`.
     ///
     /// # Errors
     ///
@@ -79,18 +80,17 @@ impl Group {
         Ok(Self { version, directory })
     }
 
-    /// Moves this process there.
+    /// Moves this process to the cgroup.
     ///
     /// # Errors
     ///
-    /// The kernel's answer: EACCES or EPERM without the right to, EBUSY where a group of v2 hands controllers on to
-    /// groups below it.
+    /// EACCES or EPERM without permission. EBUSY if a cgroup of v2 has controllers enabled for its children.
     pub fn join(&self) -> io::Result<()> {
-        // 0 is the process that writes, in any PID namespace.
+        // 0 means the writing process, in any PID namespace.
         fs::OpenOptions::new().write(true).open(self.directory.join("cgroup.procs"))?.write_all(b"0")
     }
 
-    /// Its limits, and those of the groups above it that are visible.
+    /// Returns the limits of the cgroup and of its ancestors, as far as they are visible.
     #[must_use]
     pub fn limits(&self) -> HugetlbCgroup {
         let root = HostRoot::default();
@@ -103,7 +103,7 @@ impl Group {
         HugetlbCgroup { version: self.version, path: self.directory.display().to_string(), levels, complete }
     }
 
-    /// Its memory limit, and those above it, where huge pages count against them. Absent: they do not.
+    /// Returns the memory limits of the cgroup and of its ancestors; `Absent` if huge pages do not count against them.
     #[must_use]
     pub fn memory_limits(&self) -> Reading<MemoryCgroup> {
         if self.version == CgroupVersion::V1 {
@@ -113,13 +113,13 @@ impl Group {
         read_directories(&HostRoot::default(), self.directory.display().to_string(), directories)
     }
 
-    /// Its directory and those above it, as far as they are of its hierarchy.
+    /// Returns the directory of the cgroup and those of its ancestors in the same hierarchy.
     fn ancestors(&self) -> impl Iterator<Item = &Path> {
         let same = |directory: &&Path| version_of(directory).is_ok_and(|found| found == Some(self.version));
         self.directory.ancestors().take_while(same)
     }
 
-    /// What it is charged for pages of `size` that were touched.
+    /// Returns what the cgroup is charged for pages of `size` that were faulted in.
     #[must_use]
     pub fn charges(&self, size: PageSize) -> Charges {
         let root = HostRoot::default();
@@ -132,7 +132,7 @@ impl Group {
     }
 }
 
-/// The version of the hierarchy that a directory is in; `None` if in none.
+/// Returns the version of the hierarchy that contains a directory; `None` if no cgroup hierarchy does.
 fn version_of(directory: &Path) -> io::Result<Option<CgroupVersion>> {
     let kind = statfs(directory).map_err(io::Error::from)?.filesystem_type();
     Ok(match kind {

@@ -1,4 +1,4 @@
-//! The limit files of one group.
+//! Reads the limit files of one cgroup.
 
 use crate::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCounter, HugetlbCounterKind};
 use crate::domain::digits::parse_digits;
@@ -6,14 +6,14 @@ use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::linux::root::HostRoot;
 
-/// What one group's directory says.
+/// The limits found in a cgroup's directory.
 pub(super) struct Group {
     pub(super) level: CgroupLevel,
-    /// Whether it is the root of the whole hierarchy, above which there are no limits.
+    /// Whether this is the root of the whole hierarchy, above which there are no limits.
     pub(super) is_root: bool,
 }
 
-/// Reads the group at `directory`.
+/// Reads the cgroup at `directory`.
 pub(super) fn read_group(root: &HostRoot, version: CgroupVersion, directory: String) -> Group {
     let names = match root.names(&directory) {
         Reading::Known(names) => names,
@@ -38,11 +38,14 @@ pub(super) fn read_group(root: &HostRoot, version: CgroupVersion, directory: Str
     Group { level: CgroupLevel { directory, sizes }, is_root }
 }
 
-/// A limit file's number for `size`; `Some(None)` means no limit.
+/// Parses the number in a limit file for `size`; `Some(None)` means no limit.
 ///
-/// No limit is `max` on v2, and on either version a number that a group cannot reach: the counter's end, whole or
-/// rounded down to the page size (6.18 shows 9223372036854771712 for a new group of v2).
-/// Source: `PAGE_COUNTER_MAX` in `include/linux/page_counter.h`, `hugetlb_cgroup_read_u64_max()` in `mm/hugetlb_cgroup.c`.
+/// On v2, `max` means no limit. On both versions, a number that a cgroup cannot reach also means no limit: the maximum
+/// of the counter, either exact or rounded down to the page size (6.18 shows 9223372036854771712 for a new cgroup of
+/// v2).
+///
+/// Source: `PAGE_COUNTER_MAX` in `include/linux/page_counter.h`, `hugetlb_cgroup_read_u64_max()` in
+/// `mm/hugetlb_cgroup.c`.
 #[must_use]
 pub fn parse_limit(text: &str, size: PageSize) -> Option<Option<u64>> {
     if text == "max" {
@@ -53,8 +56,10 @@ pub fn parse_limit(text: &str, size: PageSize) -> Option<Option<u64>> {
     Some((limit < end).then_some(limit))
 }
 
-/// The root of v1 alone has `release_agent`; every group of v2 but its root has `cgroup.events`. A mount whose root is
-/// `/` proves nothing: within a cgroup namespace every container's group is `/`.
+/// Returns whether the cgroup with these files is the root of the hierarchy.
+///
+/// On v1, only the root has `release_agent`. On v2, every cgroup except the root has `cgroup.events`. A mount whose
+/// root is `/` proves nothing: in a cgroup namespace, the cgroup of every container is `/`.
 ///
 /// Source: `CFTYPE_ONLY_ON_ROOT` and `CFTYPE_NOT_ON_ROOT` in `kernel/cgroup/cgroup-v1.c` and `cgroup.c`; seen on 6.18.
 pub(super) fn is_root(version: CgroupVersion, names: &[String]) -> bool {
@@ -65,7 +70,7 @@ pub(super) fn is_root(version: CgroupVersion, names: &[String]) -> bool {
     }
 }
 
-/// What it means that a group has no hugetlb files.
+/// Returns the reading for a cgroup without hugetlb files.
 fn without_files(
     root: &HostRoot,
     version: CgroupVersion,
@@ -90,7 +95,7 @@ fn without_files(
     }
 }
 
-/// The page sizes that files like `hugetlb.2MB.max` are about, smallest first.
+/// Returns the page sizes in file names such as `hugetlb.2MB.max`, smallest first.
 fn sizes_among(names: &[String]) -> Vec<PageSize> {
     let size_of = |name: &String| name.strip_prefix("hugetlb.")?.split('.').next()?.parse().ok();
     let mut sizes: Vec<PageSize> = names.iter().filter_map(size_of).collect();

@@ -1,5 +1,8 @@
-//! Where a group's directory is: `/proc/self/cgroup` names the group relative to the cgroup namespace, and so does
-//! mountinfo name the group that is mounted; the way from the one to the other is the directory below the mount.
+//! Finds the directory of a cgroup.
+//!
+//! `/proc/self/cgroup` shows the path of the cgroup relative to the root of the cgroup namespace. mountinfo shows the
+//! path of the mounted cgroup in the same way. The path from the mounted cgroup to the other one is the path of the
+//! directory below the mount.
 
 use std::path::PathBuf;
 
@@ -7,41 +10,42 @@ use crate::domain::cgroup::CgroupVersion;
 use crate::linux::mountinfo::{Mount, MountTable, options};
 use crate::linux::root::HostRoot;
 
-/// How many directories are searched for the own group where its name is not available.
+/// The maximum number of directories that are searched for this process's cgroup if its name is not available.
 const SEARCHED: usize = 20_000;
 
-/// A group below a mount.
+/// The location of a cgroup below a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Location {
-    /// Where the hierarchy is mounted.
+    /// The path where the hierarchy is mounted.
     pub(super) mount: String,
-    /// The groups on the way down from there to the own one.
+    /// The names of the cgroups from there down to this process's cgroup.
     pub(super) names: Vec<String>,
 }
 
-/// A group's path relative to the cgroup namespace: so many levels up from its root, then down.
+/// The path of a cgroup relative to the root of the cgroup namespace: a number of levels up, then names down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Relative<'a> {
     up: usize,
     down: Vec<&'a str>,
 }
 
-/// How a group lies to a mount of its hierarchy.
+/// Where a cgroup is relative to a mount of its hierarchy.
 #[derive(Debug, PartialEq, Eq)]
 enum Relation<'a> {
-    /// Below it, by these names.
+    /// Below the mount, by these names.
     Below(Vec<&'a str>),
-    /// Below it, by so many names that are above the namespace and not shown, and then these.
+    /// Below the mount: first by a number of names that are above the namespace and therefore hidden, then by these
+    /// names.
     Unnamed(usize, Vec<&'a str>),
-    /// Not below it.
+    /// Not below the mount.
     Elsewhere,
 }
 
-/// The directory of the group at `path`, by way of the mount that shows most of what lies above it.
+/// Finds the directory of the cgroup at `path`, through the mount that shows the most of its ancestors.
 ///
 /// # Errors
 ///
-/// Why no mount shows it, in words.
+/// A message that says why no mount shows the cgroup.
 pub(super) fn find(
     root: &HostRoot,
     table: &MountTable<'_>,
@@ -83,10 +87,10 @@ fn is_mount_of(mount: &Mount<'_>, version: CgroupVersion, controller: &str) -> b
     }
 }
 
-/// The names of the group `levels` and then `rest` below `mount` that has this process in it.
+/// Returns the names of the cgroup below `mount` that contains this process: `levels` unknown names, then `rest`.
 ///
-/// This is how a container that mounts the host's hierarchy sees the limits above its own: the kernel tells it the
-/// depth, not the names.
+/// This is how a container that mounts the host's hierarchy finds the limits of its ancestors: the kernel shows the
+/// depth, but not the names.
 fn search(root: &HostRoot, mount: &str, levels: usize, rest: &[&str]) -> Option<Vec<String>> {
     let pid = own_pid(root)?;
     let mut waiting = vec![Vec::new()];
@@ -113,7 +117,7 @@ fn search(root: &HostRoot, mount: &str, levels: usize, rest: &[&str]) -> Option<
     None
 }
 
-/// This process's pid in its own namespace, which is what `cgroup.procs` shows it.
+/// Returns this process's pid in its own PID namespace, as `cgroup.procs` shows it to this process.
 fn own_pid(root: &HostRoot) -> Option<String> {
     if root.is_live() {
         return Some(std::process::id().to_string());
@@ -131,7 +135,7 @@ fn directories(path: PathBuf) -> impl Iterator<Item = String> {
 // === impl Relative, Location ===
 
 impl<'a> Relative<'a> {
-    /// Of `/../../a/b`; `None` if it is not absolute or goes up after it went down.
+    /// Parses a path such as `/../../a/b`; `None` if it is not absolute or goes up again after going down.
     fn parse(path: &'a str) -> Option<Self> {
         let mut names = path.strip_prefix('/')?.split('/').filter(|name| !name.is_empty()).peekable();
         let mut up = 0;
@@ -149,7 +153,8 @@ impl<'a> Relative<'a> {
                 None => Relation::Elsewhere,
             };
         }
-        // Going up is as short as can be: a mount further up that then goes down is on another branch.
+        // The kernel's paths go up no further than necessary, so a mount that goes further up and then down is on
+        // another branch.
         match top.up.checked_sub(self.up) {
             Some(levels) if top.down.is_empty() => Relation::Unnamed(levels, self.down.clone()),
             _ => Relation::Elsewhere,
@@ -158,7 +163,7 @@ impl<'a> Relative<'a> {
 }
 
 impl Location {
-    /// The directories from the own group up to the mount.
+    /// Returns the directories from this process's cgroup up to the mount.
     pub(super) fn directories(&self) -> impl Iterator<Item = String> {
         (0..=self.names.len()).rev().map(|depth| {
             let names = self.names.iter().take(depth).map(String::as_str);
@@ -184,20 +189,20 @@ mod tests {
             // the whole hierarchy
             ("/a/b", "/", Relation::Below(vec!["a", "b"])),
             ("/", "/", Relation::Below(vec![])),
-            // a container without a cgroup namespace: its own group is mounted
+            // a container without a cgroup namespace: its own cgroup is mounted
             ("/docker/abc", "/docker/abc", Relation::Below(vec![])),
             ("/docker/abc/x", "/docker/abc", Relation::Below(vec!["x"])),
             ("/docker/abcd", "/docker/abc", Relation::Elsewhere),
             ("/docker", "/docker/abc", Relation::Elsewhere),
-            // a cgroup namespace whose process moved out of its root
+            // a cgroup namespace whose process has moved out of the root of the namespace
             ("/../other", "/", Relation::Elsewhere),
             ("/../other", "/..", Relation::Below(vec!["other"])),
             ("/../../x", "/../../x", Relation::Below(vec![])),
-            // the host's hierarchy, mounted into a cgroup namespace
+            // the host's hierarchy, mounted in a cgroup namespace
             ("/", "/../..", Relation::Unnamed(2, vec![])),
             ("/x", "/../..", Relation::Unnamed(2, vec!["x"])),
             ("/../y", "/../..", Relation::Unnamed(1, vec!["y"])),
-            // another container's group
+            // another container's cgroup
             ("/", "/../other", Relation::Elsewhere),
         ] {
             assert_eq!(relation(own, mounted), expected, "{own} under {mounted}");

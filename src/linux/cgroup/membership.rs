@@ -1,21 +1,22 @@
-//! `/proc/self/cgroup`, which group this process is in, and `/proc/cgroups`, which controllers the kernel has.
+//! Parses `/proc/self/cgroup`, which lists the cgroups of this process, and `/proc/cgroups`, which lists the kernel's
+//! controllers.
 
 use crate::domain::digits::parse_digits;
 use crate::linux::root::quoted;
 
-/// Where the kernel lists the groups of this process (cgroups(7)).
+/// The file in which the kernel lists the cgroups of this process (cgroups(7)).
 pub(super) const MEMBERSHIPS: &str = "/proc/self/cgroup";
-/// Where the kernel lists its controllers (cgroups(7)).
+/// The file in which the kernel lists its controllers (cgroups(7)).
 pub(super) const CONTROLLERS: &str = "/proc/cgroups";
 
-/// A line of `/proc/self/cgroup`: the group in one hierarchy.
+/// A line of `/proc/self/cgroup`: this process's cgroup in one hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership<'a> {
-    /// The hierarchy's number: 0 is cgroup v2.
+    /// The number of the hierarchy; 0 is cgroup v2.
     pub hierarchy: u32,
     /// The v1 controllers, separated by commas; empty for cgroup v2.
     pub controllers: &'a str,
-    /// The group, relative to the root of this process's cgroup namespace: `/../x` for one outside.
+    /// The path of the cgroup relative to the root of this process's cgroup namespace; `/../x` for one outside of it.
     pub path: &'a str,
 }
 
@@ -24,24 +25,24 @@ pub struct Membership<'a> {
 pub struct Controller<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The v1 hierarchy that it sits on; 0 if none, so that it is cgroup v2's.
+    /// The v1 hierarchy that the controller is attached to; 0 if there is none, which means cgroup v2.
     pub hierarchy: u32,
-    /// False if it was switched off at boot (`cgroup_disable=`).
+    /// False if the controller was disabled at boot (`cgroup_disable=`).
     pub enabled: bool,
 }
 
-/// Reads `/proc/self/cgroup`. A kernel on which no hierarchy was ever mounted shows no line at all.
+/// Parses `/proc/self/cgroup`. If no hierarchy was ever mounted, the kernel shows no line at all.
 ///
 /// # Errors
 ///
-/// The beginning of the first line that is not `number:controllers:/path`.
+/// The beginning of the first line that does not have the form `number:controllers:/path`.
 pub fn parse_memberships(text: &str) -> Result<Vec<Membership<'_>>, String> {
     text.lines()
         .map(|line| parse_membership(line).ok_or_else(|| format!("{MEMBERSHIPS} holds {}", quoted(line))))
         .collect()
 }
 
-/// Reads `/proc/cgroups`.
+/// Parses `/proc/cgroups`.
 ///
 /// # Errors
 ///
@@ -73,13 +74,13 @@ fn parse_controller(line: &str) -> Option<Controller<'_>> {
 // === impl Membership ===
 
 impl Membership<'_> {
-    /// Whether this hierarchy is cgroup v1's and has the controller.
+    /// Returns whether this hierarchy is a cgroup v1 hierarchy with the controller.
     #[must_use]
     pub fn has_controller(&self, name: &str) -> bool {
         self.controllers.split(',').any(|controller| controller == name)
     }
 
-    /// Whether this hierarchy is cgroup v2.
+    /// Returns whether this hierarchy is cgroup v2.
     #[must_use]
     pub fn is_v2(&self) -> bool {
         self.hierarchy == 0 && self.controllers.is_empty()

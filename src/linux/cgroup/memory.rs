@@ -1,4 +1,4 @@
-//! The memory cgroup of this process: where huge pages count against it, and what it leaves for everything else.
+//! The memory cgroup, if cgroup v2 is mounted with `memory_hugetlb_accounting`.
 
 use super::level::is_root;
 use super::location;
@@ -11,11 +11,12 @@ use crate::linux::root::HostRoot;
 
 const MEMORY: &str = "memory";
 
-/// The option of cgroup v2 by which huge pages count against `memory.max`. It belongs to the hierarchy: each of its mounts
-/// shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
+/// The mount option of cgroup v2 that makes huge pages count against `memory.max`. It applies to the whole hierarchy,
+/// so each of its mounts shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
 const ACCOUNTING: &str = "memory_hugetlb_accounting";
 
-/// The memory cgroup of this process, if huge pages count against `memory.max`. Absent: they do not, as far as can be seen.
+/// Returns the memory cgroup of this process; `Absent` if, as far as can be seen, huge pages do not count against
+/// `memory.max`.
 #[must_use]
 pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
     with_mounts(
@@ -24,7 +25,7 @@ pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
     )
 }
 
-/// The memory cgroup of this process, of cgroup v1 or v2. Absent: the process is in none.
+/// Returns the memory cgroup of this process, of cgroup v1 or v2. Absent: the process is in none.
 #[must_use]
 pub fn read_memory_limit(root: &HostRoot) -> Reading<MemoryCgroup> {
     if root.table(MEMBERSHIPS) == Reading::Absent {
@@ -33,8 +34,8 @@ pub fn read_memory_limit(root: &HostRoot) -> Reading<MemoryCgroup> {
     with_mounts(root, |table| read_own(root, table, true))
 }
 
-/// The memory cgroup of the group of v2 in the first of `directories`, which go up from it, if huge pages count against
-/// `memory.max`.
+/// Returns the memory cgroup of the v2 cgroup in the first of `directories`, if huge pages count against `memory.max`. The
+/// others are its ancestors, in upward order.
 pub(super) fn read_directories(
     root: &HostRoot,
     path: String,
@@ -54,7 +55,7 @@ fn with_mounts(
 ) -> Reading<MemoryCgroup> {
     let text = match mountinfo::read(root) {
         Reading::Known(text) => text,
-        // Without /proc the hugetlb cgroup is not known either, which HP401 says.
+        // Without /proc, the hugetlb cgroup is unknown too, and HP401 reports that.
         Reading::Absent => return Reading::Absent,
         Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
     };
@@ -158,7 +159,8 @@ fn read_level(
         CgroupVersion::V2 => V2,
     };
     if !names.iter().any(|name| name == files.limit) {
-        // The root of v2 has none, nor a group that the controller is not enabled for: the groups above are charged.
+        // The root of v2 has no memory.max, and neither does a cgroup for which the controller is not enabled. Its
+        // ancestors are charged.
         return MemoryLevel { directory, limit: Reading::Known(None), ..MemoryLevel::default() };
     }
     let stat = root.table(format!("{directory}/memory.stat"));
@@ -174,11 +176,11 @@ fn read_level(
     }
 }
 
-/// The least number that is no limit: `PAGE_COUNTER_MAX` of pages of 64 KiB, the largest that a kernel has, in bytes. Cgroup v1
-/// shows it in place of `max` (`include/linux/page_counter.h`).
+/// Numbers from this one on mean no limit. Cgroup v1 shows `PAGE_COUNTER_MAX` times the page size in place of `max`; the
+/// largest base page of a kernel is 64 KiB. Source: `include/linux/page_counter.h`.
 const NO_LIMIT: u64 = i64::MAX.unsigned_abs() & !0xffff;
 
-/// `max`, or a number of bytes.
+/// Parses a number of bytes. `max`, and a number that no cgroup can reach, are returned as `Some(None)`.
 fn parse_max(text: &str) -> Option<Option<u64>> {
     if text == "max" {
         return Some(None);
@@ -187,7 +189,7 @@ fn parse_max(text: &str) -> Option<Option<u64>> {
     Some((limit < NO_LIMIT).then_some(limit))
 }
 
-/// The sum of these lines of `memory.stat`, bytes; a line that is missing is malformed.
+/// Returns the sum in bytes of these lines of `memory.stat`; `Malformed` if one of them is missing.
 fn sum_of(text: &str, names: &[&str]) -> Reading<u64> {
     let value = |name: &&str| -> Option<u64> {
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())

@@ -1,8 +1,8 @@
-//! The hugetlb cgroup limits that apply to this process: cgroup v1, v2, and both at once.
+//! The hugetlb cgroup limits that apply to this process, on cgroup v1, v2, or both at once.
 //!
-//! `/proc/self/cgroup` shows which hierarchy the controller is on: a v1 hierarchy names it, else it is on v2.
-//! mountinfo shows where that hierarchy is visible. From the own group every directory up to the top that is
-//! visible is read, because each may have a limit.
+//! `/proc/self/cgroup` shows which hierarchy has the controller: if no v1 hierarchy lists it, it is on v2. mountinfo
+//! shows where that hierarchy is mounted. Every directory from this process's cgroup up to the highest visible one is
+//! read, because each may have a limit.
 
 mod group;
 mod level;
@@ -25,8 +25,10 @@ use super::root::HostRoot;
 const HUGETLB: &str = "hugetlb";
 const STATUS: &str = "/proc/self/status";
 
-/// The hugetlb cgroup of this process. Absent: no limit can apply, because the kernel has no such controller, or has it
-/// switched off, or no hierarchy was ever mounted.
+/// Returns the hugetlb cgroup of this process.
+///
+/// `Absent` if no limit can apply, because the kernel has no hugetlb controller, because the controller is disabled, or
+/// because no hierarchy was ever mounted.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
     match root.table(MEMBERSHIPS) {
@@ -34,7 +36,7 @@ pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
             Ok(memberships) => read_for(root, &memberships),
             Err(why) => Reading::Malformed(why),
         },
-        // A kernel without cgroups has neither file; where /proc is not mounted nothing else is there either.
+        // A kernel without cgroups has neither of these two files. If /proc is not mounted, status is missing too.
         Reading::Absent
             if root.table(CONTROLLERS) == Reading::Absent && root.table(STATUS).known().is_some() =>
         {
@@ -65,7 +67,7 @@ fn read_for(root: &HostRoot, memberships: &[Membership<'_>]) -> Reading<HugetlbC
             controller.hierarchy
         )),
         (_, Some(membership)) => read_groups(root, CgroupVersion::V2, membership.path),
-        // No hierarchy was ever mounted that could hold a limit.
+        // No hierarchy was ever mounted, so there can be no limit.
         (Some(_), None) if controllers.iter().all(|controller| controller.hierarchy == 0) => Reading::Absent,
         (_, None) => Reading::Malformed(format!("{MEMBERSHIPS} names no group for the hugetlb controller")),
     }
@@ -74,7 +76,7 @@ fn read_for(root: &HostRoot, memberships: &[Membership<'_>]) -> Reading<HugetlbC
 fn read_groups(root: &HostRoot, version: CgroupVersion, path: &str) -> Reading<HugetlbCgroup> {
     let text = match mountinfo::read(root) {
         Reading::Known(text) => text,
-        // The group is known and only its place is not: never to be taken for "no limit".
+        // The cgroup is known, but its directory is not. This must not be reported as "no limit".
         Reading::Absent => return Reading::Unreadable(format!("{MOUNTINFO} does not exist")),
         Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
     };

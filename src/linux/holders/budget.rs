@@ -1,19 +1,19 @@
-//! How much is looked at before the search for holders gives up and says so.
+//! Limits how much the search for holders examines before it stops and reports that it is incomplete.
 
 use std::time::{Duration, Instant};
 
-/// The most that a search may take. What is left out is named among the blind spots.
+/// The limits of a search. If one is reached, the blind spots say so.
 #[derive(Debug, Clone)]
 pub struct SearchLimits {
-    /// Time for the whole search.
+    /// The time for the whole search.
     pub time: Duration,
-    /// Open descriptors of processes.
+    /// The number of open descriptors of processes.
     pub descriptors: u64,
-    /// Files on hugetlbfs.
+    /// The number of files on hugetlbfs.
     pub files: u64,
 }
 
-/// What is left of the [`SearchLimits`].
+/// The part of the [`SearchLimits`] that is left.
 #[derive(Debug)]
 pub(super) struct Budget {
     until: Instant,
@@ -25,7 +25,8 @@ pub(super) struct Budget {
 // === impl SearchLimits, Budget ===
 
 impl Default for SearchLimits {
-    /// Looking at every descriptor of a machine with 9,000 processes and a million descriptors took 9 s; without that, 0.6 s.
+    /// On a machine with 9,000 processes and a million descriptors, a search took 9 s with all descriptors and 0.6 s
+    /// without descriptors.
     fn default() -> Self {
         Self { time: Duration::from_secs(5), descriptors: 4_000_000, files: 400_000 }
     }
@@ -42,7 +43,7 @@ impl Budget {
         }
     }
 
-    /// Whether there is time for one more process or directory.
+    /// Returns whether there is time for another process or directory.
     pub(super) fn has_time(&mut self) -> bool {
         let left = Instant::now() < self.until;
         if !left {
@@ -51,21 +52,21 @@ impl Budget {
         left
     }
 
-    /// Takes one descriptor, or says that there is none left.
+    /// Takes one descriptor from the budget; returns false if none is left.
     pub(super) fn descriptor(&mut self) -> bool {
-        // The clock is asked now and then: one process may have a million descriptors.
+        // Check the clock every 4096 descriptors, because one process may have a million of them.
         if self.descriptors.is_multiple_of(4096) && !self.has_time() {
             return false;
         }
         take(&mut self.descriptors, &mut self.exhausted, "too many open descriptors to examine all of them")
     }
 
-    /// Takes one file, or says that there is none left.
+    /// Takes one file from the budget; returns false if none is left.
     pub(super) fn file(&mut self) -> bool {
         take(&mut self.files, &mut self.exhausted, "too many files on hugetlbfs to examine all of them")
     }
 
-    /// What was left out, if anything.
+    /// Returns which limit was reached, if any.
     pub(super) fn exhausted(&self) -> Option<String> {
         self.exhausted.map(str::to_owned)
     }

@@ -1,7 +1,8 @@
-//! Files on hugetlbfs: which hold pages, and which of those were left behind.
+//! Finds the files on hugetlbfs that have pages, and those of them that no process uses.
 //!
-//! The directories belong to others, and may be in a pod: they can be swapped for links while they are listed. So a mount
-//! is opened once, seen to be hugetlbfs, and everything below it is reached from there without following a link.
+//! The directories belong to other users and may be in a pod, so they can be replaced by symbolic links during the
+//! listing. Each mount is therefore opened once and checked to be hugetlbfs. Everything below it is opened relative to
+//! that descriptor, without following symbolic links.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -28,22 +29,22 @@ use crate::domain::size::PageSize;
 use crate::linux::beneath::{open_beneath, reopen_to_read};
 use crate::linux::fds::is_used_elsewhere;
 
-/// A hugetlbfs, opened where it is mounted.
+/// A hugetlbfs, opened at its mount point.
 #[derive(Debug)]
 struct Mount {
     directory: OwnedFd,
-    /// Where, as this process reaches it; to be shown.
+    /// The mount point as this process reaches it, for messages.
     path: PathBuf,
-    /// `major:minor`, as mountinfo has it.
+    /// `major:minor`, as in mountinfo.
     device: String,
     size: PageSize,
 }
 
-/// A file with a name on some hugetlbfs, with pages allocated to it.
+/// A named file on hugetlbfs that has pages allocated.
 #[derive(Debug)]
 pub(super) struct NamedFile {
     mount: Rc<Mount>,
-    /// Its path below the mount.
+    /// The path below the mount.
     below: PathBuf,
     pub(super) id: FileId,
     pub(super) pages: u64,
@@ -53,24 +54,25 @@ pub(super) struct NamedFile {
 /// Whether any process uses a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// One does.
+    /// A process uses it.
     Used,
-    /// None does.
+    /// No process uses it.
     Unused,
-    /// It is gone.
+    /// The file no longer exists.
     Gone,
-    /// The kernel did not say.
+    /// The kernel did not report whether it is used.
     Unknown,
 }
 
-/// Directories deeper than this are not entered. A real hugetlbfs is never nested; there are no loops, but hostile trees.
+/// The maximum depth of directories that are entered. A real hugetlbfs is never nested. A tree has no loops, but a
+/// hostile user can create a deep one.
 const DEEPEST: usize = 16;
-/// `st_blocks` counts these, whatever the page size (stat(3type)).
+/// The unit of `st_blocks`, whatever the page size (stat(3type)).
 const BLOCK: u64 = 512;
-/// To open a directory that is listed.
+/// The flags for opening a directory in order to list it.
 const LISTED: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY);
 
-/// Every file with pages on every file system, each once.
+/// Lists every file with pages on every file system, each file once.
 pub(super) fn list(filesystems: &Filesystems, budget: &mut Budget, owners: &mut Owners) -> Vec<NamedFile> {
     let mut files = Vec::new();
     for (device, mounts) in filesystems.mounts() {
@@ -81,11 +83,12 @@ pub(super) fn list(filesystems: &Filesystems, budget: &mut Budget, owners: &mut 
     files
 }
 
-/// The page size of the file, and the pages allocated to it; `None` if it is not on hugetlbfs. `path` may be a magic link of
-/// `/proc`.
+/// Returns the id and the page size of the file, and the number of pages allocated to it; `None` if it is not on
+/// hugetlbfs. `path` may be a magic link in `/proc`.
 pub(super) fn huge_file(path: &Path) -> io::Result<Option<(FileId, PageSize, u64)>> {
     let metadata = fs::metadata(path)?;
-    // hugetlbfs shows its page size as the block size, no other file system one so large: spares the second call.
+    // hugetlbfs reports its page size as the block size. No other file system reports such a large one, so this check
+    // avoids the second call for most files.
     if !metadata.is_file() || PageSize::from_bytes(metadata.st_blksize()).is_none() {
         return Ok(None);
     }
@@ -93,7 +96,8 @@ pub(super) fn huge_file(path: &Path) -> io::Result<Option<(FileId, PageSize, u64
     Ok(size.map(|size| (id_of(&metadata), size, pages_of(metadata.st_blocks(), size))))
 }
 
-/// The first mount point that shows the file system itself: one that is covered by another mount shows that one's files.
+/// Opens the first mount point that shows the hugetlbfs itself. A mount point that is covered by another mount shows
+/// the files of that mount.
 fn open_one(device: &str, mounts: &[MountPoint], owners: &mut Owners) -> Option<Rc<Mount>> {
     let mut hidden = None;
     let mut failed = None;
@@ -126,7 +130,7 @@ fn page_size(found: &Statfs) -> Option<PageSize> {
 // === impl Mount ===
 
 impl Mount {
-    /// `None` if the directory is not on the hugetlbfs `device`.
+    /// Returns the mount for an open directory; `None` if the directory is not on the hugetlbfs `device`.
     fn new(directory: OwnedFd, path: PathBuf, device: &str) -> Option<Self> {
         let size = page_size(&fstatfs(&directory).ok()?)?;
         let directory = File::from(directory);
@@ -139,7 +143,7 @@ impl Mount {
         })
     }
 
-    /// Adds every file with pages.
+    /// Adds every file with pages to `files`.
     fn list(self: &Rc<Self>, budget: &mut Budget, owners: &mut Owners, files: &mut Vec<NamedFile>) {
         let mut directories = vec![(PathBuf::new(), 0)];
         while let Some((below, depth)) = directories.pop() {
@@ -163,7 +167,7 @@ impl Mount {
                 if !budget.file() {
                     return;
                 }
-                // Gone meanwhile, or another file system mounted within: that one is listed by itself.
+                // Skip files that no longer exist. Another file system mounted below this one is listed separately.
                 let Ok(stat) = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
                 let path = below.join(name);
                 if device_name(stat.st_dev) != self.device {
@@ -192,23 +196,24 @@ impl Mount {
 // === impl NamedFile ===
 
 impl NamedFile {
-    /// Its page size.
+    /// Returns the page size.
     pub(super) fn size(&self) -> PageSize {
         self.mount.size
     }
 
-    /// Its path, as this process reaches it; to be shown.
+    /// Returns the path as this process reaches it, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.mount.path.join(&self.below)
     }
 
-    /// Whether anybody on the machine has the file open or mapped, as the kernel says.
+    /// Asks the kernel whether any process on the machine has the file open or mapped.
     pub(super) fn use_of(&self) -> Use {
         self.asked(|file| is_used_elsewhere(&file))
     }
 
-    /// Whether any process holds a lock on the file. DPDK holds one on each of its files for as long as it lives, and takes a
-    /// file whose lock it can have for left behind. The lock is given back at once.
+    /// Returns whether any process holds a lock on the file. The lock that this takes is released at once.
+    ///
+    /// DPDK locks each of its files for as long as it lives. It treats a file that it can lock as left behind.
     pub(super) fn lock(&self) -> Use {
         self.asked(|file| match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(_released_at_once) => Ok(false),
@@ -226,7 +231,8 @@ impl NamedFile {
         }
     }
 
-    /// Opens it for reading. `None` for another file by the same name, or one that was emptied: a process uses it.
+    /// Opens the file for reading. Returns `None` if another file has the name now, or if the file has been emptied: a
+    /// process is then using it.
     fn open(&self) -> io::Result<Option<File>> {
         let found = File::from(open_beneath(&self.mount.directory, &self.below, OFlag::O_PATH)?);
         let metadata = found.metadata()?;
@@ -236,11 +242,11 @@ impl NamedFile {
         if id_of(&metadata) != self.id || metadata.st_blocks() == 0 {
             return Ok(None);
         }
-        // The O_PATH descriptor is closed on return: the kernel takes it for a user of the file.
+        // The O_PATH descriptor is closed on return. Otherwise the kernel would count it as another user of the file.
         reopen_to_read(&found).map(Some)
     }
 
-    /// The same file, as one that no process uses.
+    /// Converts the file into the form for the inventory, as a file that no process uses.
     pub(super) fn into_leaked(self) -> LeakedFile {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         LeakedFile {
@@ -264,7 +270,7 @@ fn pages_of(blocks: u64, size: PageSize) -> u64 {
     blocks.saturating_mul(BLOCK) / size.bytes()
 }
 
-/// As mountinfo has it.
+/// Returns the device number as in mountinfo.
 fn device_name(device: u64) -> String {
     format!("{}:{}", major(device), minor(device))
 }
@@ -274,7 +280,7 @@ mod tests {
     use super::super::budget::SearchLimits;
     use super::*;
 
-    /// The file `below` the directory `mount`, as if that were a hugetlbfs.
+    /// Returns the file `below` the directory `mount`, as if the directory were a hugetlbfs.
     fn named(mount: &Path, below: &str) -> NamedFile {
         let metadata = fs::metadata(mount.join(below)).unwrap();
         let mount = Mount {

@@ -1,4 +1,4 @@
-//! The hugetlbfs file systems of every mount namespace that some process lives in.
+//! The hugetlbfs file systems in the mount namespaces of all processes.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -16,31 +16,32 @@ use crate::linux::beneath::open_beneath;
 use crate::linux::mountinfo::parse_mountinfo;
 use crate::linux::root::HostRoot;
 
-/// The hugetlbfs file systems, and where they are mounted.
+/// The hugetlbfs file systems and their mount points.
 #[derive(Debug, Default)]
 pub(super) struct Filesystems {
-    /// By `major:minor`, where each can be listed; those of this process's mount namespace first.
+    /// The mount points where each file system can be listed, by `major:minor`. Mounts of the whole file system come
+    /// first; among equals, those in this process's mount namespace do.
     mounts: BTreeMap<String, Vec<MountPoint>>,
-    /// Every mount point, as it is called in its own namespace.
+    /// All mount points, with their paths in their own namespaces.
     mount_points: HashSet<PathBuf>,
 }
 
-/// Where a file system is mounted.
+/// A mount point of a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MountPoint {
     /// The root directory of a process that sees the mount: `/`, or `/proc/PID/root`.
     process_root: PathBuf,
-    /// The mount point below that.
+    /// The path of the mount point below that root.
     below: PathBuf,
-    /// The whole file system, not a directory of it.
+    /// Whether the whole file system is mounted, rather than a directory of it.
     is_whole: bool,
 }
 
 // === impl Filesystems ===
 
 impl Filesystems {
-    /// Reads the mount tables of this process and of one process in every other mount namespace. A captured tree has
-    /// none: its mount points are not there to be listed.
+    /// Reads the mount tables of this process and of one process in each other mount namespace. The result for a
+    /// captured tree is empty, because its mount points do not exist here.
     pub(super) fn of(root: &HostRoot, processes: &[Process], owners: &mut Owners) -> Self {
         let mut all = Self::default();
         if !root.is_live() {
@@ -59,7 +60,7 @@ impl Filesystems {
                 Err(error) => process.not_seen_unless_gone(root, "mount namespaces of", &error, owners),
             }
         }
-        // The whole file system comes before a directory of it, so that one listing is enough.
+        // Mounts of the whole file system come before mounts of one of its directories, so that one listing is enough.
         for mounts in all.mounts.values_mut() {
             mounts.sort_by_key(|mount| !mount.is_whole);
         }
@@ -72,7 +73,7 @@ impl Filesystems {
             Reading::Known(text) => text,
             Reading::Absent => return,
             Reading::Unreadable(why) | Reading::Malformed(why) => {
-                // A process that ended meanwhile has taken its namespace along.
+                // If a process has ended meanwhile, its namespace no longer matters.
                 if root.path(process).exists() {
                     owners.not_seen(why);
                 }
@@ -95,16 +96,16 @@ impl Filesystems {
         }
     }
 
-    /// Each file system, by `major:minor`, with the mount points where it can be listed.
+    /// Returns each file system, by `major:minor`, with the mount points where it can be listed.
     pub(super) fn mounts(&self) -> impl Iterator<Item = (&str, &[MountPoint])> {
         self.mounts.iter().map(|(device, mounts)| (device.as_str(), mounts.as_slice()))
     }
 
-    /// Whether a descriptor that links to `target` may be of huge pages. Asking the file itself could wait for ever, for
-    /// one on a network that is down.
+    /// Returns whether a descriptor that links to `target` may refer to huge pages.
     ///
-    /// Without a path are memfd and the kernel's own files, and those of a mount that was never attached, or was detached:
-    /// what is left of their path is the name.
+    /// This does not examine the file itself, because that could block forever for a file on an unreachable network
+    /// file system. memfds and the kernel's own files have no path, and neither do files on a mount that was never
+    /// attached or that was detached. Their link consists of `/` and a name.
     pub(super) fn may_have(&self, target: &Path) -> bool {
         if !target.as_os_str().as_bytes().starts_with(b"/") {
             return false;
@@ -118,13 +119,14 @@ impl Filesystems {
 // === impl MountPoint ===
 
 impl MountPoint {
-    /// The path by which this process reaches it.
+    /// Returns the path by which this process reaches the mount point.
     pub(super) fn path(&self) -> PathBuf {
         self.process_root.join(&self.below)
     }
 
-    /// Opens it with O_PATH. The owner of the mount namespace may have moved other things there by now, links to
-    /// directories of the host among them: no link is followed, and the caller looks at what it got.
+    /// Opens the mount point with O_PATH. The owner of the mount namespace may have replaced it since, for example by a
+    /// symbolic link to a directory of the host. Symbolic links are therefore not followed, and the caller checks what
+    /// was opened.
     pub(super) fn open(&self) -> io::Result<OwnedFd> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let process_root = open(&self.process_root, flags, Mode::empty())?;

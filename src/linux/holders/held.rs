@@ -1,4 +1,4 @@
-//! What a process maps and has open of huge pages.
+//! Finds the huge pages that a process maps or has open.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use super::smaps::{Area, parse_maps, parse_smaps};
 use crate::domain::reading::Reading;
 use crate::linux::root::HostRoot;
 
-/// Enters what a process maps and has open.
+/// Adds what a process maps and has open to `owners`.
 pub(super) fn enter(
     root: &HostRoot,
     process: &Process,
@@ -31,14 +31,14 @@ pub(super) fn enter(
     if process.maps_huge_pages {
         mapped(root, process, owners, &mut held);
     }
-    // The links of a captured tree lead nowhere.
+    // In a captured tree, the links of descriptors lead nowhere.
     if root.is_live() {
         open(root, process, filesystems, budget, owners, &mut held);
     }
     owners.enter(process.pid, &process.name, held);
 }
 
-/// Notes the files that a process maps without having touched a huge page: they are in use all the same.
+/// Notes the files that a process maps without having touched a huge page, because they are in use as well.
 pub(super) fn note_mapped_files(
     root: &HostRoot,
     process: &Process,
@@ -68,7 +68,7 @@ fn mapped(root: &HostRoot, process: &Process, owners: &mut Owners, held: &mut He
         let is_new = !held.contains_key(&(file, area.is_private));
         held.entry((file, area.is_private)).or_default().area(&area);
         if is_new && !area.is_private && root.is_live() {
-            // Pages of the file that others have touched stay allocated for this mapping too.
+            // Pages of the file that other processes touched stay allocated because of this mapping too.
             let link = root.path(format!("{}/map_files/{}", process.directory, area.range));
             if let Ok(Some((_, size, pages))) = huge_file(&link) {
                 held.entry((file, false)).or_default().file(size, pages);
@@ -94,7 +94,8 @@ fn open(
         if !budget.descriptor() {
             return;
         }
-        // By its name within the directory: a machine may have a million of them, and each look-up from / costs.
+        // Use the name relative to the directory: a machine may have a million descriptors, and lookups from / are
+        // slow.
         let found = match readlinkat(&directory, link.file_name().as_os_str()) {
             Ok(target) if filesystems.may_have(Path::new(&target)) => huge_file(&link.path()),
             Ok(_) => continue,
@@ -105,7 +106,7 @@ fn open(
             Ok(None) => {}
             Err(error) => {
                 process.not_seen_unless_gone(root, "descriptors of", &error, owners);
-                // One that may not be seen is as good as all: they are not counted.
+                // Stop after one permission error: the other descriptors would fail too, and they are not counted.
                 if error.kind() == io::ErrorKind::PermissionDenied {
                     return;
                 }
@@ -114,7 +115,7 @@ fn open(
     }
 }
 
-/// 0 but for a SysV segment.
+/// Returns the IPC namespace of a SysV segment; 0 for anything else.
 fn ipc_namespace(root: &HostRoot, process: &Process, area: &Area) -> u64 {
     let link = || fs::read_link(root.path(format!("{}/ns/ipc", process.directory))).ok();
     let number = |link: &Path| link.to_str()?.strip_prefix("ipc:[")?.strip_suffix(']')?.parse().ok();

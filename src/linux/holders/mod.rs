@@ -1,10 +1,10 @@
-//! The owners of pages in use: processes, and files and SysV segments that no process uses any more.
+//! Finds the owners of pages in use: processes, and the files and SysV segments that no process uses any more.
 //!
-//! Three sources are brought together by device and inode: what processes map (smaps) and have open (`/proc/PID/fd`), what
-//! lies on the hugetlbfs of every mount namespace, and the pools' own counters, which tell whether something is still
-//! missing. Whether anybody uses a file, the kernel itself tells (a lease), so that a file is called left behind even where
-//! some processes cannot be seen. No page is touched on the way, and nothing is changed: a lease, or a lock, is given back at
-//! once.
+//! Three sources are combined by device and inode: what processes map (smaps) and have open (`/proc/PID/fd`), the files
+//! on the hugetlbfs of every mount namespace, and the pools' counters, which show whether pages are still unaccounted
+//! for. The kernel itself reports whether any process uses a file (a lease), so a file can be reported as left behind
+//! even if some processes cannot be seen. The search touches no page and changes nothing: a lease or a lock is released
+//! at once.
 
 mod budget;
 mod files;
@@ -22,29 +22,30 @@ pub use self::budget::SearchLimits;
 use super::root::HostRoot;
 use crate::domain::inventory::{Holders, Privileges};
 
-/// A file, so that it is the same by whatever name or descriptor it is reached.
+/// The identity of a file, which does not depend on the name or descriptor by which it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId {
-    /// Major number of its device.
+    /// The major number of its device.
     pub major: u64,
-    /// Minor number of its device.
+    /// The minor number of its device.
     pub minor: u64,
-    /// Its inode.
+    /// Its inode number.
     pub inode: u64,
-    /// The IPC namespace of a SysV segment, whose inodes are unique in one alone; 0 for a file.
+    /// The IPC namespace of a SysV segment, because the inode numbers of segments are unique only within one; 0 for a
+    /// file.
     pub namespace: u64,
 }
 
-/// Who holds the pages in use, as far as `privileges` (of this process) reach.
+/// Returns the owners of the pages in use, as far as `privileges` (of this process) allow them to be seen.
 ///
-/// What looks left behind is looked at twice: a process that was started, or ended, while others were being looked
-/// at is then no longer taken for a page without an owner.
+/// If anything looks left behind, the search runs twice, and only what both runs found to be left behind is reported as
+/// such. The pages of a process that starts or ends during a search are then not mistaken for pages without an owner.
 #[must_use]
 pub fn read(root: &HostRoot, privileges: &Privileges) -> Holders {
     read_within(root, privileges, &SearchLimits::default())
 }
 
-/// As [`read`], with a limit on how much is looked at.
+/// Does the same as [`read`], with limits on how much is examined.
 #[must_use]
 pub fn read_within(root: &HostRoot, privileges: &Privileges, limits: &SearchLimits) -> Holders {
     let mut budget = Budget::new(limits);
@@ -55,7 +56,7 @@ pub fn read_within(root: &HostRoot, privileges: &Privileges, limits: &SearchLimi
     agreed(&first, survey::survey(root, privileges, &mut budget))
 }
 
-/// What both surveys found amiss; everything else as the second has it.
+/// Keeps what both surveys found to have no owner. Everything else is from the second survey.
 fn agreed(first: &Holders, mut second: Holders) -> Holders {
     second.leaked.retain(|file| first.leaked.iter().any(|other| other.path == file.path));
     second.segments.retain(|segment| first.segments.iter().any(|other| other.id == segment.id));
@@ -114,7 +115,7 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
         let seen: Vec<_> =
             holders.processes.iter().map(|p| (p.pid, p.command.as_str(), p.pages.clone())).collect();
         assert_eq!(seen, [(9, "thread", pages(2)), (12, "qemu", pages(2))]);
-        // One page each of their own, and one that both have.
+        // Each has one page of its own, and they share one.
         assert_eq!(holders.untraced, pages(2));
         assert_eq!(holders.blind_spots, ["a captured tree has no descriptors"]);
     }

@@ -1,4 +1,5 @@
-//! Who holds which pages, each page counted once however many processes share it; and what could not be seen.
+//! Collects which process holds which pages, and what could not be seen. A page that several processes share is counted
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,28 +8,28 @@ use super::smaps::Area;
 use crate::domain::inventory::Holder;
 use crate::domain::size::PageSize;
 
-/// What was found so far.
+/// What has been found so far.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     files: Held,
     holders: Vec<Holder>,
     not_seen: BTreeSet<String>,
-    /// What could not be seen, of how many things, and the first of them.
+    /// For each kind of thing that could not be seen: how many of them, and the first one.
     not_seen_of: BTreeMap<&'static str, (u64, String)>,
 }
 
-/// By file, private pages of its mappings apart.
+/// Pages by file. The private pages of a file's mappings have a separate entry (true).
 pub(super) type Held = HashMap<(FileId, bool), FilePages>;
 
 /// The pages of one file, or the private pages of its mappings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FilePages {
     size: Option<PageSize>,
-    /// Pages allocated to the file, where it could be asked.
+    /// The pages allocated to the file, if it could be examined.
     allocated: u64,
-    /// Pages that one mapping alone has: they add up.
+    /// Pages that only one mapping has, added up.
     exclusive: u64,
-    /// Pages that others have too: the same ones, as far as one can tell.
+    /// Pages that several mappings have. They are assumed to be the same pages, so the largest number counts.
     shared: u64,
 }
 
@@ -40,7 +41,7 @@ impl Owners {
         self.not_seen.insert(why);
     }
 
-    /// Notes that `what` ("descriptors of") could not be seen of one process or file.
+    /// Notes that `what` (such as "descriptors of") could not be seen for one process or file.
     pub(super) fn not_seen_of(&mut self, what: &'static str, whose: &str) {
         let (count, first) = self.not_seen_of.entry(what).or_default();
         *count += 1;
@@ -49,12 +50,12 @@ impl Owners {
         }
     }
 
-    /// Whether nothing was left unseen so far.
+    /// Returns whether everything could be seen so far.
     pub(super) fn saw_all(&self) -> bool {
         self.not_seen.is_empty() && self.not_seen_of.is_empty()
     }
 
-    /// Enters one process with what it holds; one that holds nothing still has its files in use.
+    /// Adds a process and what it holds. A process that holds no pages still has its files in use.
     pub(super) fn enter(&mut self, pid: u32, command: &str, held: Held) {
         let mut pages: BTreeMap<PageSize, u64> = BTreeMap::new();
         for (key, pages_of_file) in held {
@@ -73,28 +74,28 @@ impl Owners {
         }
     }
 
-    /// Enters a file as used, with the pages allocated to it.
+    /// Adds a file that is in use, with the pages allocated to it.
     pub(super) fn enter_file(&mut self, file: FileId, size: PageSize, pages: u64) {
         self.files.entry((file, false)).or_default().file(size, pages);
     }
 
-    /// Enters a file as used, of whatever kind it is.
+    /// Adds a file that is in use, whether or not it has huge pages.
     pub(super) fn note(&mut self, file: FileId) {
         self.files.entry((file, false)).or_default();
     }
 
-    /// Whether some process has the file open or mapped.
+    /// Returns whether a process has the file open or mapped.
     pub(super) fn is_in_use(&self, file: FileId) -> bool {
         self.files.contains_key(&(file, false)) || self.files.contains_key(&(file, true))
     }
 
-    /// Pages of one size that have an owner.
+    /// Returns how many pages of one size have an owner.
     pub(super) fn pages(&self, size: PageSize) -> u64 {
         let of_size = self.files.values().filter(|pages_of_file| pages_of_file.size == Some(size));
         of_size.map(FilePages::pages).fold(0, u64::saturating_add)
     }
 
-    /// The processes by pid, and the blind spots.
+    /// Returns the processes, sorted by pid, and the blind spots.
     pub(super) fn into_parts(self) -> (Vec<Holder>, Vec<String>) {
         let mut holders = self.holders;
         holders.sort_unstable_by_key(|holder| holder.pid);
@@ -116,7 +117,7 @@ impl FilePages {
         self.shared = self.shared.max(area.shared);
     }
 
-    /// Adds what the file itself says.
+    /// Adds the page size and number of pages that the file itself reports.
     pub(super) fn file(&mut self, size: PageSize, pages: u64) {
         self.size = Some(size);
         self.allocated = self.allocated.max(pages);
@@ -129,7 +130,8 @@ impl FilePages {
         self.shared = self.shared.max(other.shared);
     }
 
-    /// The file has what was allocated to it; one that could not be asked, at least what is mapped of it.
+    /// Returns the number of pages allocated to the file, or the number of mapped pages if that is larger, as it is if
+    /// the file could not be examined.
     fn pages(&self) -> u64 {
         self.allocated.max(self.exclusive.saturating_add(self.shared))
     }

@@ -9,19 +9,19 @@ use crate::domain::reading::Reading;
 use crate::linux::root::HostRoot;
 use crate::linux::status::{ProcessStatus, parse_process};
 
-/// A process that has memory, and so may hold pages.
+/// A process that has memory and may therefore hold pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    /// Its name, as its status has it.
+    /// Its name, as in its status.
     pub(super) name: String,
-    /// `/proc/PID`; of a thread, if the first one has ended before the others.
+    /// `/proc/PID`, or the directory of another thread if the first one has ended before the others.
     pub(super) directory: String,
-    /// Whether huge pages are in its page tables, or may be.
+    /// Whether its page tables contain huge pages, or may contain some.
     pub(super) maps_huge_pages: bool,
 }
 
-/// Every process that has memory, by pid.
+/// Returns all processes that have memory, sorted by pid.
 pub(super) fn list(root: &HostRoot, owners: &mut Owners) -> Vec<Process> {
     let names = match root.names("/proc") {
         Reading::Known(names) => names,
@@ -36,13 +36,13 @@ pub(super) fn list(root: &HostRoot, owners: &mut Owners) -> Vec<Process> {
     pids.into_iter().filter_map(|pid| find(root, pid, owners)).collect()
 }
 
-/// `None` if it has no memory, or has ended meanwhile.
+/// Finds the process with the id `pid`; `None` if it has no memory or has ended.
 fn find(root: &HostRoot, pid: u32, owners: &mut Owners) -> Option<Process> {
     let (first, status) = read(root, pid, format!("/proc/{pid}"), owners)?;
     if status.has_memory {
         return Some(first);
     }
-    // The first thread may end before the others: they hold what it seems not to have.
+    // If the first thread has ended before the others, its status shows no memory, although the others still have it.
     if !status.has_ended || status.threads < 2 {
         return None;
     }
@@ -60,7 +60,7 @@ fn find(root: &HostRoot, pid: u32, owners: &mut Owners) -> Option<Process> {
         .find_map(|(process, status)| status.has_memory.then_some(process))
 }
 
-/// `None` if it has ended meanwhile, or cannot be read.
+/// Reads the status of a process or of one of its threads; `None` if it has ended or cannot be read.
 fn read(
     root: &HostRoot,
     pid: u32,
@@ -71,7 +71,7 @@ fn read(
         Reading::Known(text) => parse_process(&text),
         Reading::Absent => return None,
         Reading::Unreadable(_) | Reading::Malformed(_) => {
-            // One that has ended answers ESRCH to readers of the file.
+            // If the process has ended, reading the file fails with ESRCH.
             if root.path(&directory).exists() {
                 owners.not_seen_of("status of", &format!("pid {pid}"));
             }
@@ -85,8 +85,8 @@ fn read(
 // === impl Process ===
 
 impl Process {
-    /// Notes that `what` of the process could not be seen, unless what was there has gone: processes end, descriptors are
-    /// closed.
+    /// Notes that `what` of the process could not be seen, unless the error means that it no longer exists: processes
+    /// end and descriptors are closed.
     pub(super) fn not_seen_unless_gone(
         &self,
         root: &HostRoot,
@@ -100,7 +100,7 @@ impl Process {
         }
     }
 
-    /// Notes that `what` of the process could not be seen, if it is still there.
+    /// Notes that `what` of the process could not be seen, if the process still exists.
     pub(super) fn not_seen(&self, root: &HostRoot, what: &'static str, owners: &mut Owners) {
         if root.path(&self.directory).exists() {
             owners.not_seen_of(what, &format!("pid {} ({})", self.pid, self.name));

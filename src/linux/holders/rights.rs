@@ -1,15 +1,16 @@
-//! What this process cannot see of the machine's processes, whatever it does: the rights that are missing, by name.
+//! Reports the privileges that this process lacks to see all processes of the machine.
 
 use super::owners::Owners;
 use crate::domain::inventory::Privileges;
 use crate::linux::root::HostRoot;
 
-/// CAP_SYS_PTRACE, in `include/uapi/linux/capability.h`.
+/// CAP_SYS_PTRACE in `include/uapi/linux/capability.h`.
 const CAP_SYS_PTRACE: u32 = 19;
-/// The link `/proc/self/ns/user` in the initial user namespace (`PROC_USER_INIT_INO` in `include/linux/proc_ns.h`).
+/// The target of `/proc/self/ns/user` in the initial user namespace (`PROC_USER_INIT_INO` in
+/// `include/linux/proc_ns.h`).
 const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
-/// Notes each right that is missing.
+/// Notes each privilege that is missing.
 pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, owners: &mut Owners) {
     if !root.is_live() {
         owners.not_seen("a captured tree has no descriptors".to_owned());
@@ -29,7 +30,7 @@ pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, owners: &mu
         Some(_) => owners.not_seen("CAP_SYS_PTRACE is missing".to_owned()),
         None => owners.not_seen("it is not known whether this process has CAP_SYS_PTRACE".to_owned()),
     }
-    // In another one, capabilities do not reach the machine's processes.
+    // In another user namespace, capabilities do not apply to the machine's processes.
     let namespace = std::fs::read_link(root.path("/proc/self/ns/user"));
     if namespace.is_ok_and(|namespace| namespace.as_os_str() != INITIAL_USER_NAMESPACE) {
         owners.not_seen("this is not the machine's user namespace".to_owned());

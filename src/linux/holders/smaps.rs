@@ -1,7 +1,8 @@
-//! `/proc/PID/smaps` and `/proc/PID/maps`: which files of huge pages a process maps, and how many pages it has touched.
+//! Parses `/proc/PID/smaps` and `/proc/PID/maps`: which files with huge pages a process maps, and how many pages it has
+//! touched.
 //!
-//! Source: Documentation/filesystems/proc.rst. Huge pages are in `Shared_Hugetlb` and `Private_Hugetlb` alone: `Rss` and
-//! `Pss` do not count them.
+//! Huge pages appear only in `Shared_Hugetlb` and `Private_Hugetlb`: `Rss` and `Pss` do not count them. Source:
+//! Documentation/filesystems/proc.rst.
 
 use super::FileId;
 use crate::domain::size::PageSize;
@@ -10,23 +11,24 @@ use crate::linux::fields::parse_kilobytes;
 /// A mapping of huge pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Area {
-    /// Its addresses as `/proc/PID/map_files` has them: `7f00-7f20`.
+    /// Its address range as named in `/proc/PID/map_files`: `7f00-7f20`.
     pub range: String,
-    /// The file mapped; the kernel has an internal one for anonymous memory.
+    /// The mapped file. Anonymous memory has a file that is internal to the kernel.
     pub file: FileId,
-    /// A SysV segment: its inode is the segment's id, which is unique in one IPC namespace only.
+    /// Whether it is a SysV segment. Its inode is the segment's id, which is unique only within one IPC namespace.
     pub is_sysv: bool,
-    /// MAP_PRIVATE: pages written are this process's own, not the file's.
+    /// Whether it is MAP_PRIVATE. Pages that were written then belong to this process and not to the file.
     pub is_private: bool,
     /// The page size.
     pub size: PageSize,
-    /// Pages that this process alone maps.
+    /// The number of pages that only this process maps.
     pub exclusive: u64,
-    /// Pages that another process, or another mapping, maps too.
+    /// The number of pages that another process, or another mapping, also maps.
     pub shared: u64,
 }
 
-/// The mappings of huge pages in a text of smaps. Lines that are none of smaps are passed over.
+/// Returns the mappings of huge pages in the text of a smaps file. Lines that do not have the format of smaps are
+/// ignored.
 #[must_use]
 pub fn parse_smaps(text: &str) -> Vec<Area> {
     let mut areas = Vec::new();
@@ -43,7 +45,7 @@ pub fn parse_smaps(text: &str) -> Vec<Area> {
     areas
 }
 
-/// The files that a text of maps (or smaps) names, by device and inode; memory of no file is left out.
+/// Returns the device and inode of each file in the text of a maps or smaps file. Memory without a file is left out.
 pub fn parse_maps(text: &str) -> impl Iterator<Item = FileId> {
     text.lines().filter_map(parse_header).map(|header| header.file).filter(|file| file.inode != 0)
 }
@@ -95,7 +97,8 @@ impl Mapping<'_> {
     }
 }
 
-/// `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`; device numbers are hexadecimal.
+/// Parses a line such as `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`. The device numbers are
+/// hexadecimal.
 fn parse_header(line: &str) -> Option<Header<'_>> {
     let mut fields = line.splitn(6, ' ');
     let range = fields.next()?;
@@ -119,7 +122,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As Linux 6.18 prints it, shortened.
+    /// The output of Linux 6.18, shortened.
     const SEEN: &str = "\
 558000000000-558000001000 r--p 00000000 fe:00 131 /usr/bin/testpmd\nSize: 4 kB\nKernelPageSize: 4 kB\nRss: 4 kB
 Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\nVmFlags: rd mr mw me sd

@@ -1,4 +1,4 @@
-//! One look at everything that may hold pages.
+//! Examines once everything that may hold pages.
 
 use super::budget::Budget;
 use super::files::{self, NamedFile, Use};
@@ -11,10 +11,11 @@ use crate::domain::size::PageSize;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
 
-/// Looks at everything once.
+/// Examines everything once.
 ///
-/// What processes map is read first, and the descriptors of processes that map no huge page only if pages are still missing
-/// then: a machine may have a million descriptors, and few pages are held by a descriptor alone.
+/// The mappings of processes are read first. The descriptors of processes that map no huge page are read only if pages
+/// are still unaccounted for, because a machine may have a million descriptors, and few pages are held only by a
+/// descriptor.
 pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budget) -> Holders {
     let mut owners = Owners::default();
     rights::note_missing(root, privileges, &mut owners);
@@ -47,15 +48,15 @@ pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budg
     Holders { processes, leaked, segments, untraced, blind_spots }
 }
 
-/// Named files with pages, by whether any process uses them.
+/// Named files with pages, sorted by whether a process uses them.
 struct Sorted {
     used: Vec<NamedFile>,
     unused: Vec<NamedFile>,
-    /// The kernel did not say.
+    /// Files for which the kernel did not report whether they are used.
     unknown: Vec<NamedFile>,
 }
 
-/// Pages in use of each size whose counters are known.
+/// Returns the number of pages in use of each size whose counters are known.
 fn used(root: &HostRoot) -> Vec<(PageSize, u64)> {
     let pools = pools::read(root);
     let pools = pools.known().map(Vec::as_slice).unwrap_or_default();
@@ -65,7 +66,7 @@ fn used(root: &HostRoot) -> Vec<(PageSize, u64)> {
         .collect()
 }
 
-/// The lesser of each: pages that were in use all the time.
+/// Returns the smaller of the two numbers for each size: the pages that were in use the whole time.
 fn less<'a>(
     before: &'a [(PageSize, u64)],
     after: &'a [(PageSize, u64)],
@@ -74,7 +75,7 @@ fn less<'a>(
     before.iter().filter_map(move |(size, pages)| Some((*size, (*pages).min(find(*size)?))))
 }
 
-/// Pages in use that belong neither to processes nor to files that no process uses.
+/// Returns the number of pages in use that belong neither to a process nor to a file that no process uses.
 fn missing<'a>(
     used: &'a [(PageSize, u64)],
     owners: &'a Owners,
@@ -95,7 +96,8 @@ fn base_page() -> u64 {
 // === impl Sorted ===
 
 impl Sorted {
-    /// By what was seen so far, else by what the kernel says: it is believed whatever cannot be seen of the processes.
+    /// Sorts files by what has been seen so far, and otherwise by what the kernel reports. The kernel's report is
+    /// reliable even if some processes cannot be seen.
     fn of(files: Vec<NamedFile>, owners: &Owners) -> Self {
         let mut sorted = Self { used: Vec::new(), unused: Vec::new(), unknown: Vec::new() };
         for file in files {
@@ -110,8 +112,8 @@ impl Sorted {
         sorted
     }
 
-    /// Files about which the kernel did not say: one is unused if no process has it open or mapped, all were seen, and
-    /// no process holds its lock.
+    /// Sorts the files for which the kernel did not report whether they are used. Such a file is unused if no process
+    /// has it open or mapped, all processes were seen, and no process holds its lock.
     fn tell_apart(
         &mut self,
         root: &HostRoot,

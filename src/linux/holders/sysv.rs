@@ -1,9 +1,9 @@
-//! SysV segments of huge pages that no process is attached to, from `/proc/sysvipc/shm`.
+//! Finds SysV segments with huge pages that no process is attached to, from `/proc/sysvipc/shm`.
 //!
-//! That table does not say which segments are of huge pages, and attaching one to find out could reserve pages
-//! (SHM_NORESERVE), or remove the segment (`kernel.shm_rmid_forced`). So a segment is named only if pages in use that nothing
-//! else accounts for bear it out, and, where some processes were not seen, if it cannot be of ordinary pages. One that was
-//! never touched holds a reservation and no page, and goes unseen.
+//! The table does not show which segments have huge pages. Attaching a segment to find out could reserve pages
+//! (SHM_NORESERVE) or remove the segment (`kernel.shm_rmid_forced`). A segment is therefore reported only if it
+//! explains pages in use that nothing else accounts for. If some processes were not seen, it is reported only if it
+//! cannot have ordinary pages. A segment that was never touched holds a reservation but no page, and is not found.
 
 use crate::domain::inventory::LeakedSegment;
 use crate::domain::size::PageSize;
@@ -11,20 +11,20 @@ use crate::domain::size::PageSize;
 /// One line of `/proc/sysvipc/shm` (sysvipc(7)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// Its id.
+    /// The id.
     pub id: i32,
-    /// Its length in bytes.
+    /// The length in bytes.
     pub bytes: u64,
-    /// The pid that made it.
+    /// The pid of the process that created it.
     pub creator: u32,
-    /// Processes attached.
+    /// The number of attached processes.
     pub attached: u64,
-    /// Bytes resident, as the kernel counts them; see [`leaked`].
+    /// The resident bytes as counted by the kernel; see [`leaked`].
     pub resident: u64,
 }
 
-/// The segments in the text of `/proc/sysvipc/shm`. Columns are found by the names in its first line; lines that do not
-/// fit are passed over.
+/// Parses the text of `/proc/sysvipc/shm`. The columns are found by their names in the first line. Lines that do not
+/// match are ignored.
 #[must_use]
 pub fn parse_shm(text: &str) -> Vec<Segment> {
     let mut lines = text.lines();
@@ -48,11 +48,14 @@ pub fn parse_shm(text: &str) -> Vec<Segment> {
         .collect()
 }
 
-/// Which of `segments` hold huge pages and have no process attached, given the pages in use that nothing else accounts for,
-/// and whether all processes were seen. Their pages are taken out of `untraced`.
+/// Returns those of `segments` that hold huge pages and have no process attached.
 ///
-/// Before Linux 6.7 a segment of huge pages is as resident as its pages have bytes. Since then the kernel multiplies its base
-/// pages by the huge page's length once more (seen on 6.18: one page of 2Mi is shown as 1 GiB), far beyond the segment.
+/// `untraced` are the pages in use that nothing else accounts for; the pages of the segments are subtracted from it.
+/// `saw_all` is whether all processes were seen.
+///
+/// Before Linux 6.7, the resident bytes of a segment with huge pages are the bytes of its pages. Since then, the kernel
+/// multiplies its number of base pages by the huge page size once more, which is far more than the length of the
+/// segment (seen on 6.18: one 2Mi page is shown as 1 GiB).
 #[must_use]
 pub fn leaked(
     segments: &[Segment],
@@ -82,7 +85,8 @@ pub fn leaked(
         .collect()
 }
 
-/// The pages of `size` that a segment would have by what is resident; `None` if they would not be whole, or more than fit.
+/// Returns how many pages of `size` the resident bytes of a segment correspond to; `None` if the number would not be
+/// whole, or more pages than fit in the segment.
 fn pages(segment: &Segment, size: PageSize, base_page: u64) -> Option<u64> {
     let most = segment.bytes.div_ceil(size.bytes());
     let since_6_7 =
@@ -98,8 +102,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As Linux 6.18 printed it: 3 MiB of 2Mi pages with one of them touched, 2 MiB of 4Ki pages all touched, and 2 MiB
-    /// of a 2Mi page not touched.
+    /// The output of Linux 6.18 for three segments: 3 MiB of 2Mi pages with one of them touched, 2 MiB of 4Ki pages
+    /// with all of them touched, and 2 MiB of an untouched 2Mi page.
     const SEEN: &str = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap
          0          0   600               3145728 28231 28231      0     0     0     0     0 1795401596          0 1795401596            1073741824                     0
          0          1   600               2097152 28231 28231      0     0     0     0     0 1795401596          0 1795401596               2097152                     0

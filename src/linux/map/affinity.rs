@@ -1,6 +1,7 @@
 //! The CPUs that a thread may run on: sched_getaffinity(2), sched_setaffinity(2).
 //!
-//! The wrappers of nix and rustix hold 1024 CPUs, and a kernel that has room for more answers EINVAL to so small a mask.
+//! nix and rustix have wrappers for 1024 CPUs only. A kernel that supports more CPUs rejects such a small mask with
+//! EINVAL.
 
 use std::fmt;
 use std::io;
@@ -10,7 +11,7 @@ use nix::libc::{self, c_ulong, pid_t};
 
 use crate::linux::errno::checked;
 
-/// As many CPUs as Linux can be built for (`CONFIG_NR_CPUS` is 8192 at most).
+/// The maximum number of CPUs that Linux supports (`CONFIG_NR_CPUS` is at most 8192).
 const CPUS: u32 = 8192;
 const BITS: u32 = c_ulong::BITS;
 const THIS_THREAD: pid_t = 0;
@@ -22,14 +23,14 @@ pub struct CpuMask([c_ulong; (CPUS / BITS) as usize]);
 // === impl CpuMask ===
 
 impl CpuMask {
-    /// Those that this thread may run on.
+    /// Returns the CPUs that this thread may run on.
     ///
     /// # Errors
     ///
-    /// sched_getaffinity(2): EPERM or ENOSYS where it is forbidden.
+    /// The errors of sched_getaffinity(2): EPERM or ENOSYS where the call is forbidden.
     pub fn of_thread() -> io::Result<Self> {
         let mut mask = Self([0; _]);
-        // SAFETY: the kernel writes no more bytes than are declared.
+        // SAFETY: the kernel writes at most the declared number of bytes.
         let answer = unsafe {
             libc::syscall(libc::SYS_sched_getaffinity, THIS_THREAD, size_of_val(&mask.0), mask.0.as_mut_ptr())
         };
@@ -37,19 +38,20 @@ impl CpuMask {
         Ok(mask)
     }
 
-    /// Lets this thread run on these alone.
+    /// Restricts this thread to these CPUs.
     ///
     /// # Errors
     ///
-    /// sched_setaffinity(2): EPERM where it is forbidden, EINVAL if none of them is there for this process.
+    /// The errors of sched_setaffinity(2): EPERM where the call is forbidden, EINVAL if this process may use none of
+    /// the CPUs.
     pub fn set_for_thread(&self) -> io::Result<()> {
-        // SAFETY: the kernel reads no more bytes than are declared.
+        // SAFETY: the kernel reads at most the declared number of bytes.
         checked(unsafe {
             libc::syscall(libc::SYS_sched_setaffinity, THIS_THREAD, size_of_val(&self.0), self.0.as_ptr())
         })
     }
 
-    /// Those of this set that are among `cpus`; `None` if none is.
+    /// Returns the CPUs of this set that are also in `cpus`; `None` if there are none.
     #[must_use]
     pub fn only(&self, cpus: &[u32]) -> Option<Self> {
         let mut mask = Self([0; _]);

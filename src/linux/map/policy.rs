@@ -1,4 +1,5 @@
-//! The memory policy of the thread: on which NUMA node its pages are taken. set_mempolicy(2), get_mempolicy(2).
+//! The memory policy of the thread, which says on which NUMA node pages are allocated: set_mempolicy(2),
+//! get_mempolicy(2).
 
 use std::io;
 use std::ptr;
@@ -8,13 +9,14 @@ use nix::libc::{self, c_int, c_ulong, c_void};
 
 use crate::linux::errno::checked;
 
-/// The highest NUMA node that a kernel can have, and one more: `CONFIG_NODES_SHIFT` is 10 at most.
+/// The maximum number of NUMA nodes that Linux supports: `CONFIG_NODES_SHIFT` is at most 10.
 const NODES: u32 = 1024;
 const BITS: u32 = c_ulong::BITS;
-/// How many bits a mask of nodes is declared to have: the kernel takes one off (`get_nodes()` in mm/mempolicy.c).
+/// The number of bits to declare for a mask of nodes: one more than it has, because the kernel subtracts one
+/// (`get_nodes()` in mm/mempolicy.c).
 pub(super) const MASK_BITS: c_ulong = NODES as c_ulong + 1;
 
-/// A mask of one node. EINVAL for one that no kernel has.
+/// Returns a mask with one node; EINVAL if no kernel supports that node.
 pub(super) fn mask_of(node: u32) -> io::Result<[c_ulong; NODES as usize / BITS as usize]> {
     let mut mask = [0; _];
     let word: &mut c_ulong = mask.get_mut((node / BITS) as usize).ok_or(Errno::EINVAL)?;
@@ -22,22 +24,22 @@ pub(super) fn mask_of(node: u32) -> io::Result<[c_ulong; NODES as usize / BITS a
     Ok(mask)
 }
 
-/// Binds this thread's memory policy to a NUMA node, strictly: set_mempolicy(2) with MPOL_BIND.
+/// Binds this thread's memory policy strictly to a NUMA node: set_mempolicy(2) with MPOL_BIND.
 ///
 /// # Errors
 ///
-/// EPERM or ENOSYS where it is forbidden, EINVAL for a node that is not there, or not for this process.
+/// EPERM or ENOSYS where the call is forbidden, EINVAL for a node that does not exist or that this process may not use.
 pub fn bind_memory_policy(node: u32) -> io::Result<()> {
     let mask = mask_of(node)?;
-    // SAFETY: the mask holds as many bits as are declared, less the one that the kernel leaves out.
+    // SAFETY: the kernel reads one bit less than declared, which is what the mask holds.
     checked(unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_BIND, mask.as_ptr(), MASK_BITS) })
 }
 
-/// Sets this thread's memory policy to the default: set_mempolicy(2).
+/// Resets this thread's memory policy to the default: set_mempolicy(2).
 ///
 /// # Errors
 ///
-/// EPERM or ENOSYS where it is forbidden.
+/// EPERM or ENOSYS where the call is forbidden.
 pub fn reset_memory_policy() -> io::Result<()> {
     // SAFETY: the default policy takes no mask.
     checked(unsafe {
@@ -45,15 +47,15 @@ pub fn reset_memory_policy() -> io::Result<()> {
     })
 }
 
-/// Asks for this thread's memory policy: get_mempolicy(2). The mode, `MPOL_BIND` and so on.
+/// Returns the mode of this thread's memory policy, such as `MPOL_BIND`: get_mempolicy(2).
 ///
 /// # Errors
 ///
-/// EPERM or ENOSYS where it is forbidden.
+/// EPERM or ENOSYS where the call is forbidden.
 pub fn memory_policy() -> io::Result<i32> {
     let mut mode: c_int = 0;
     let (no_mask, no_address) = (ptr::null_mut::<c_ulong>(), ptr::null_mut::<c_void>());
-    // SAFETY: `mode` is the int that the call writes; neither mask nor address is given.
+    // SAFETY: the call writes to `mode`, which is an int. It gets neither a mask nor an address.
     let answer = unsafe {
         libc::syscall(libc::SYS_get_mempolicy, &raw mut mode, no_mask, 0 as c_ulong, no_address, 0 as c_ulong)
     };

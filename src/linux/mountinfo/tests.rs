@@ -1,10 +1,10 @@
-//! Tables for the look-up of mounts, each as Linux 6.18 printed it for the commands in the comment.
+//! Mount tables for the lookup of mounts, as Linux 6.18 printed them after the commands in each comment.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// `id parent device root path` of each mount; hugetlbfs unless a type follows.
+/// Builds a table from `id parent device root path` of each mount. The type is hugetlbfs unless another one follows.
 fn table(lines: &[&str]) -> String {
     lines
         .iter()
@@ -129,7 +129,7 @@ fn a_bind_mount_onto_itself_hides_nothing_but_what_is_mounted_below() {
     let mut lines = lines.to_vec();
     lines.push("78 76 0:51 / /x tmpfs");
     assert_eq!(hiders(&lines), [(73, Some(78)), (74, Some(76)), (75, None), (76, Some(78)), (77, None)]);
-    // Another directory of the same file system does hide it.
+    // A mount of another directory of the same file system does hide it.
     assert_eq!(hiders(&[ROOT, "73 44 0:48 / /x", "76 73 0:48 /sub /x"]), [(73, Some(76)), (76, None)]);
 }
 

@@ -1,4 +1,4 @@
-//! From the termination messages of both containers to findings and a verdict. Pure: the agent calls it.
+//! Computes findings and a verdict from the termination messages of both containers. Pure: the agent calls it.
 
 use super::probe::Probe;
 use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
@@ -9,33 +9,34 @@ use crate::domain::part::PartError;
 use crate::domain::plan::Role;
 use crate::domain::request::Request;
 
-/// How a container ended, as the status of its pod has it.
+/// How a container ended, according to the status of its pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terminated {
-    /// Its termination message, unchecked; an empty one counts as none.
+    /// Its termination message, unchecked. An empty message counts as none.
     pub message: Option<String>,
-    /// Why and how it ended: `OOMKilled, exit code 137`.
+    /// Why and how it ended, for example `OOMKilled, exit code 137`.
     pub reason: String,
 }
 
-/// What the messages of both containers amount to.
+/// The result of merging the messages of both containers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conclusion {
-    /// The verdict about the size that was probed.
+    /// The verdict for the page size that was probed.
     pub verdict: Verdict,
-    /// One finding for every item of the plan, and one for each inspection of mount and limits, the worse of both containers'.
+    /// One finding for each item of the plan and one for each inspection of mount and limits. If the containers differ
+    /// in an inspection, it is the worse finding.
     pub findings: Vec<Finding>,
-    /// Whether both containers left a message that can be used.
+    /// Whether both containers left a usable message.
     pub complete: bool,
 }
 
-/// One container's message, or why it cannot be used.
+/// The message of one container, or why it cannot be used.
 type Received = Result<Message, PartError>;
 
-/// Merges the messages of frontend and backend, as `check` merges the parts of its workers. A message that is missing, cut,
-/// forged or about another run never leads to a pass.
+/// Merges the messages of frontend and backend as `check` merges the parts of its workers. A message that is missing,
+/// truncated, forged or from another run never leads to a pass.
 ///
-/// `run` is the name that the containers were given.
+/// `run` is the name of the run that the containers were given.
 #[must_use]
 pub fn conclude(probe: &Probe, run: &Run, terminated: &[Terminated; 2]) -> Conclusion {
     let [frontend, backend] = terminated;
@@ -45,7 +46,7 @@ pub fn conclude(probe: &Probe, run: &Run, terminated: &[Terminated; 2]) -> Concl
         received.iter().flat_map(|(container, received)| reports(probe, *container, received)).collect();
     let plan = probe.plan();
     let mut findings = merge(&plan, &workers);
-    // The backend makes none that the frontend does not make.
+    // The inspections of the backend are a subset of the frontend's.
     let inspections = Container::Frontend.inspections().iter();
     findings.extend(inspections.filter_map(|id| inspection(*id, &received)));
     let verdicts = judge(&plan, &Request::default(), &findings);
@@ -75,7 +76,7 @@ fn receive(probe: &Probe, run: &Run, container: Container, terminated: &Terminat
     }
 }
 
-/// Refers to the container's log where a text did not fit the message.
+/// Replaces each text that did not fit the message by a reference to the container's log.
 fn refer_to_log(finding: &mut Finding) {
     let see = "see the container's log";
     if finding.summary.is_empty() {
@@ -90,7 +91,7 @@ fn refer_to_log(finding: &mut Finding) {
     }
 }
 
-/// The reports of a container's workers; without a message, the same for each.
+/// Returns the reports of a container's workers. Without a message, all of them carry the error that explains why.
 fn reports(probe: &Probe, container: Container, received: &Received) -> Vec<WorkerReport> {
     match received {
         Ok(message) => message.workers.clone(),
@@ -107,7 +108,8 @@ fn reports(probe: &Probe, container: Container, received: &Received) -> Vec<Work
     }
 }
 
-/// The worse finding of one inspection; `None` if no message has it, which the findings of the workers explain.
+/// Returns the worse finding of one inspection. Returns `None` if no container that makes this inspection left a
+/// message; the findings of the workers then say why.
 fn inspection(id: CheckId, received: &[(Container, Received); 2]) -> Option<Finding> {
     let found = received.iter().filter(|(container, _)| container.inspections().contains(&id)).filter_map(
         |(container, received)| {
@@ -121,7 +123,7 @@ fn inspection(id: CheckId, received: &[(Container, Received); 2]) -> Option<Find
         [(_, one), (_, other)] => (one.outcome, &one.summary) == (other.outcome, &other.summary),
         _ => true,
     });
-    // Of equals the frontend's, which comes first.
+    // If both outcomes are equal, this keeps the frontend's finding, which comes first.
     let (container, mut worst) = found
         .into_iter()
         .reduce(|worst, other| if other.1.outcome > worst.1.outcome { other } else { worst })?;

@@ -1,23 +1,23 @@
-//! What goes wrong with a container itself.
+//! Errors of a container itself.
 
 use std::io;
 use std::path::PathBuf;
 
-/// What keeps a container from saying anything.
+/// Why a container could not leave a message.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Signals could not be taken over.
+    /// The signalfd could not be set up.
     #[error("cannot set up signal handling (signalfd): {0}")]
     Signals(io::Error),
-    /// The message could not be left.
+    /// The message could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Report {
-        /// Where.
+        /// The file to write.
         path: PathBuf,
-        /// The answer.
+        /// The error of the kernel.
         source: io::Error,
     },
 }
 
-/// An error of the log is ignored: the message has the result.
+/// Ignores an error in writing the log: the message contains the result.
 pub(super) fn ignore<T>(_: io::Result<T>) {}

@@ -1,4 +1,4 @@
-//! The whole report of a container, for its log: JSON lines, with the evidence that no message has room for.
+//! The whole report of a container, for its log: JSON lines, with the evidence that does not fit into a message.
 
 use std::io::{self, Write};
 
@@ -10,17 +10,17 @@ use crate::domain::merge::{Ending, WorkerReport};
 use crate::domain::plan::Role;
 use crate::domain::size::PageSize;
 
-/// A line about a check.
+/// A line about one finding.
 #[derive(Serialize)]
 struct Found<'a> {
     container: Container,
-    /// The worker that says so; none for what the container found out by itself.
+    /// The role of the worker that reported it; `None` for an inspection made by the container itself.
     role: Option<Role>,
     #[serde(flatten)]
     finding: &'a Finding,
 }
 
-/// A line about a worker that did not end as it should.
+/// A line about a worker that did not end as expected.
 #[derive(Serialize)]
 struct Died<'a> {
     container: Container,
@@ -33,7 +33,7 @@ struct Died<'a> {
     last_step: Option<&'a str>,
 }
 
-/// Writes all that a container found to `out`, and its workers' logs to `err`.
+/// Writes all findings of a container to `out`, and the logs of its workers to `err`.
 pub(super) fn write(message: &Message, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
     let container = message.container;
     let mut found = |role, finding| line(out, &Found { container, role, finding });
@@ -72,7 +72,7 @@ fn died(container: Container, worker: &WorkerReport) -> Option<Died<'_>> {
     })
 }
 
-/// One line, in one write.
+/// Writes one line in a single call of `write_all`.
 fn line(out: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');

@@ -1,8 +1,8 @@
-//! Where the two containers meet: a directory that both see, with a socket for each session.
+//! The directory in which the two containers meet: both see it, and it has a socket for each session.
 //!
-//! Either container may come late, be killed, or never come. So each says there that it is alive, by a lock that goes with
-//! its process: a file that no process holds locked any more belongs to a container that has ended, and the other container
-//! does not wait for it.
+//! Either container may start late, be killed, or never start. Each container therefore holds a lock on a file in the
+//! directory, which the kernel releases when the process ends. If the file of a container exists and is not locked,
+//! that container has ended, and the other one does not wait for it.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,34 +20,35 @@ use crate::domain::merge::Ending;
 use crate::domain::sharing::Session;
 use crate::exchange::socket::{Listener, SocketError, connect};
 
-/// This container's place in the directory; it counts as alive until this is dropped.
+/// This container's presence in the directory. The other container sees it as alive until this is dropped.
 #[derive(Debug)]
 pub(super) struct Meeting {
     directory: PathBuf,
     container: Container,
-    /// Why this container cannot be seen alive, if so: then its death is not seen either, and the peer waits for its deadline.
+    /// The lock that shows that this container is alive, or why it could not be taken. Without the lock, the other
+    /// container cannot see when this one ends either, and waits until its deadline.
     alive: io::Result<Flock<File>>,
 }
 
 // === impl Meeting ===
 
 impl Meeting {
-    /// Says that `container` is alive.
+    /// Announces that `container` is alive.
     pub(super) fn new(directory: &Path, container: Container) -> Self {
         Self { directory: directory.to_owned(), container, alive: live(directory, container) }
     }
 
-    /// What keeps this container from being seen, if anything.
+    /// Returns the error that prevented the announcement, if any.
     pub(super) fn trouble(&self) -> Option<&io::Error> {
         self.alive.as_ref().err()
     }
 
-    /// The socket to the other container's worker of `session`: the backend listens, the frontend connects.
+    /// Returns the socket to the other container's worker of `session`. The backend listens, the frontend connects.
     ///
     /// # Errors
     ///
-    /// No peer connected before the deadline, the other container has ended, the socket could not be created, or the
-    /// run is interrupted.
+    /// The peer did not connect before the deadline, the other container has ended, the socket could not be created, or
+    /// the run was interrupted.
     pub(super) fn meet(
         &self,
         session: Session,
@@ -62,7 +63,7 @@ impl Meeting {
         };
         let began = Instant::now();
         loop {
-            // Checked before the socket: a peer that came and went in between is still met.
+            // Checked before the socket is tried: a peer that connects and ends in between is still accepted.
             let gone = self.peer_is_gone();
             let until = deadline.min(Instant::now() + SLICE);
             let answer = match &listener {
@@ -88,17 +89,18 @@ impl Meeting {
         }
     }
 
-    /// Whether the other container has been here and is here no more.
+    /// Returns whether the other container was started and has ended.
     fn peer_is_gone(&self) -> bool {
         let Ok(file) = File::open(alive(&self.directory, self.container.peer())) else { return false };
         Flock::lock(file, FlockArg::LockSharedNonblock).is_ok()
     }
 }
 
-/// Creates the lock file. It is locked before it has its name: no process finds it unlocked while this process lives.
+/// Creates the lock file. It is locked before it is renamed to its final name, so that no process can find it unlocked
+/// while this process lives.
 fn live(directory: &Path, container: Container) -> io::Result<Flock<File>> {
     let made = directory.join(format!(".{container}.alive"));
-    // Of a container that was killed at this very place.
+    // A container that was killed before the rename below has left its file behind.
     match fs::remove_file(&made) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

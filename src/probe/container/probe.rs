@@ -1,4 +1,4 @@
-//! One probe of one size: what agent and containers have to know alike. Pure.
+//! One probe of one page size: what the agent and both containers must agree on. Pure.
 
 use super::super::planning::{self, Job, PodPages};
 use crate::domain::compact::Container;
@@ -7,55 +7,58 @@ use crate::domain::plan::Plan;
 use crate::domain::request::{PageCount, Request, Workload};
 use crate::domain::size::PageSize;
 
-/// What is probed, the same for the agent and for both containers.
+/// A probe, described in the same way for the agent and for both containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The page size.
     pub size: PageSize,
-    /// How many pages each container may have; one at least. From two on every check is run.
+    /// How many pages each container may use, at least one. With two or more, every check runs.
     pub pages: u64,
-    /// The node has one page, and a limit of each container's own would take two: the frontend alone has one.
+    /// Whether only the frontend gets a page, because the node has only one and a limit for each container would take
+    /// two.
     pub frontend_pays: bool,
-    /// What a workload needs, of this size alone: the frontend takes all of it at once.
+    /// The pages that a workload needs, all of this size. The frontend takes all of them at once.
     pub need: Vec<PageCount>,
-    /// Whose limits are judged.
+    /// The workload whose limits are judged.
     pub workload: Workload,
-    /// Whether HP407 tells anything: only if the pod runs under the seccomp profile that the workload runs under.
+    /// Whether HP407 is run. Its result is meaningful only if the pod runs under the workload's seccomp profile.
     pub judge_syscalls: bool,
-    /// Where the pod has its hugetlbfs.
+    /// The path of the pod's hugetlbfs.
     pub directory: String,
-    /// The vswitch that the frontend asks as well.
+    /// The vswitch that the frontend tests as well, if any.
     pub peer: Option<Peer>,
 }
 
-/// Where the containers of a pod find each other, and where they leave what they say.
+/// Where the containers of a pod meet, and where they leave their results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The directory that both containers see.
     pub rendezvous: String,
-    /// The name of the run, as the kubelet is to fill it in.
+    /// The name of the run, for example a variable that the kubelet expands.
     pub run: String,
-    /// The termination log.
+    /// The path of the termination log.
     pub report: String,
-    /// How long everything may take.
+    /// The time limit of a whole run, in seconds.
     pub seconds: u64,
-    /// Resident: where rounds are asked for, and their parts left. `run` and `report` are of no matter then.
+    /// The directory in which a resident container finds requests for rounds and leaves its parts. `run` and `report`
+    /// are unused then.
     pub rounds: Option<String>,
 }
 
-/// Why HP407 is a skip, if it is.
+/// Why HP407 is skipped.
 const OTHER_PROFILE: &str = "the probe pod does not run under the workload's seccomp profile";
 
 // === impl Probe ===
 
 impl Probe {
-    /// What is to be reported by whom.
+    /// Returns the plan: which worker reports which check.
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.planned(0).0
     }
 
-    /// The workers of both containers, in the order in which they are to run. `seed` is of all that they write and send.
+    /// Returns the workers of both containers, in the order in which they run. `seed` determines all the bytes that
+    /// they write and send.
     pub(super) fn jobs(&self, seed: u64) -> Vec<Job> {
         self.planned(seed).1
     }
@@ -66,7 +69,7 @@ impl Probe {
         planning::plan_in_pod(&self.request(), self.size, pages, no_syscalls, seed)
     }
 
-    /// What is asked for, as `check` would be.
+    /// Returns the request with which `check` would make the same probe.
     pub(super) fn request(&self) -> Request {
         Request {
             sizes: vec![self.size],
@@ -78,8 +81,8 @@ impl Probe {
         }
     }
 
-    /// How many pages a container's limit has to be good for: either side may have to pay for all that is shared, unless
-    /// the frontend always does, and the frontend takes what is needed.
+    /// Returns how many pages the limit of a container must allow. Either container may be charged for all shared
+    /// pages, unless the frontend always is. The frontend also takes the pages of `need`.
     #[must_use]
     pub fn pages_of(&self, container: Container) -> u64 {
         let needed = self.need.iter().map(|need| need.pages).fold(0, u64::saturating_add);
@@ -90,7 +93,7 @@ impl Probe {
         }
     }
 
-    /// The arguments of the program in a container of the pod.
+    /// Returns the arguments of the program in a container of the pod.
     #[must_use]
     pub fn arguments(&self, container: Container, place: &Place) -> Vec<String> {
         let mut arguments = vec!["container".to_owned(), container.to_string()];
@@ -125,7 +128,7 @@ impl Probe {
 // === impl Place ===
 
 impl Default for Place {
-    /// As the probe pod of the chart has them.
+    /// The values of the chart's probe pod.
     fn default() -> Self {
         Self {
             rendezvous: "/run/hugeprobe".to_owned(),

@@ -1,4 +1,4 @@
-//! One run of one container: reads, starts workers one after another, and knows at any time what to say.
+//! One run of one container: reads, starts workers one after another, and can give an up-to-date message at any time.
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -25,27 +25,27 @@ use crate::domain::sharing::Session;
 use crate::exchange::socket::Listener;
 use crate::linux::root::HostRoot;
 
-/// What is there to be done, and with whom.
+/// A run of one container, with its settings.
 pub(super) struct Round<'a> {
     pub(super) container: Container,
     pub(super) probe: &'a Probe,
     pub(super) run: &'a Run,
     pub(super) meeting: &'a Meeting,
-    /// How long everything may take.
+    /// The time limit of the whole run.
     pub(super) time: Duration,
-    /// Whether a session had no peer. Both containers go through the sessions in the same order; after a missed one each
-    /// would wait for the other at another session until the deadline.
+    /// Whether an earlier session had no peer. Both containers go through the sessions in the same order. After a
+    /// missed session, each container would wait for the other one in a different session until the deadline.
     pub(super) missed: Cell<bool>,
 }
 
-/// What is said of a worker that has not been started when the container is killed.
+/// The cause that is reported for a worker that had not run when its container was killed.
 const SUDDEN_END: &str = "the sudden end of its container";
 
 // === impl Round ===
 
 impl Round<'_> {
-    /// Does it all. `so_far` gets the message before the first worker and after each: if the container is killed,
-    /// the last one counts.
+    /// Runs all workers of this container and returns its message. `so_far` receives the message before the first
+    /// worker and after each one. If the container is killed, the last of these messages counts.
     pub(super) fn play(&self, supervisor: &mut Supervisor<'_>, so_far: &mut dyn FnMut(&Message)) -> Message {
         let began = Instant::now();
         let deadline = began.checked_add(self.time).unwrap_or(began);
@@ -73,7 +73,7 @@ impl Round<'_> {
         message
     }
 
-    /// This container's worker of a phase, if it has one.
+    /// Returns this container's worker of a phase, if it has one.
     fn mine(&self, job: Job) -> Option<(Work, Job)> {
         let work = job
             .workers
@@ -110,7 +110,7 @@ impl Round<'_> {
             return Err(time_is_up());
         }
         let not_started = |error: &dyn ToString| Ending::NotStarted(error.to_string());
-        // Until the worker has ended: the path goes with it.
+        // Kept until the worker has ended, because dropping it removes the path.
         let listener = match work {
             Work::Peer(task) if task.peer.listen => {
                 let listener = Listener::new(Path::new(&task.peer.socket));
@@ -130,7 +130,8 @@ impl Round<'_> {
         supervisor.run(vec![start], &mut |_: &[u8]| ()).pop().ok_or_else(time_is_up)
     }
 
-    /// The socket to the other container's worker of `session`. After a session without a peer there is no other.
+    /// Returns the socket to the other container's worker of `session`. After a session without a peer, no later
+    /// session is tried.
     fn meet(
         &self,
         session: Session,
@@ -148,10 +149,10 @@ impl Round<'_> {
         met
     }
 
-    /// What this container reports about its own mount and limits, before it takes a page.
+    /// Inspects this container's own mount and limits, before any page is taken.
     fn inspect(&self) -> Vec<Finding> {
         let (size, request) = (self.probe.size, self.probe.request());
-        // Its hugetlb limits are for the pages that it takes here: those of the workload are in the workload's pod.
+        // The pod's hugetlb limits cover only the pages that the probe takes; the workload's pod has the workload's.
         let pages = PageCount { size, pages: self.pages(), node: None };
         let of_pages = Request { need: vec![pages], ..request.clone() };
         let of_pod = Request { only: vec![Selector::Group(3), Selector::Group(4)], ..request.clone() };
@@ -168,7 +169,7 @@ impl Round<'_> {
         findings
     }
 
-    /// How many pages its workers hold at once, at most.
+    /// Returns the largest number of pages that this container's workers hold at once.
     fn pages(&self) -> u64 {
         let works =
             self.probe.jobs(0).into_iter().filter_map(|job| self.mine(job)).map(|(work, _)| match work {

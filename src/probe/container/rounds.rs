@@ -1,6 +1,7 @@
-//! Rounds on demand, for a container that stays: a round is asked for by a file, and answered by another.
+//! Runs on demand, called rounds, for a resident container: one file requests a round, another one answers it.
 //!
-//! Both come by rename, so that a reader never sees half of one. A container that was restarted does not answer twice.
+//! Both files are renamed into place, so that a reader never sees a partial file. A container that was restarted does
+//! not answer the same round twice.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -21,7 +22,7 @@ use super::probe::Probe;
 use super::round::Round;
 use crate::domain::compact::{Container, Message, Run};
 
-/// The request for a round.
+/// The settings with which a container answers requests for rounds.
 pub(super) struct Rounds<'a> {
     pub(super) container: Container,
     pub(super) probe: &'a Probe,
@@ -30,23 +31,23 @@ pub(super) struct Rounds<'a> {
     pub(super) directory: &'a Path,
 }
 
-/// A round that is asked for: one line of JSON in the file `round`.
+/// A request for a round: one line of JSON in the file `round`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// The name of the run.
     nonce: Run,
-    /// How many pages to try with, where fewer are available than the containers may have.
+    /// How many pages to try with, if fewer are available than the containers may use.
     #[serde(default)]
     pages: Option<u64>,
 }
 
-/// How often the request for a round is looked for: no cheaper way works on the file system of a pod.
+/// How often the request file is read, in milliseconds. No cheaper way works on the file system of a pod.
 const EVERY_MILLIS: u16 = 500;
-/// The longest request that is read, in bytes.
+/// The longest request that is accepted, in bytes.
 const LONGEST: u64 = 4 << 10;
 
-/// Answers rounds until a signal ends it.
+/// Answers requests for rounds until a signal arrives.
 pub(super) fn serve(
     rounds: &Rounds<'_>,
     supervisor: &mut Supervisor<'_>,
@@ -82,12 +83,13 @@ pub(super) fn serve(
 }
 
 fn wait(supervisor: &Supervisor<'_>) {
-    // Whatever poll answers, everything is looked at again.
+    // The result does not matter: the caller checks everything again.
     let _ =
         poll(&mut [PollFd::new(supervisor.signals(), PollFlags::POLLIN)], PollTimeout::from(EVERY_MILLIS));
 }
 
-/// The round that is asked for, if one is. The file is another container's: bounded, no link, nothing that could block.
+/// Returns the requested round, if any. Another container writes the file, so it is read up to a limit, without
+/// following a symbolic link and without blocking.
 fn asked(directory: &Path) -> Result<Option<Asked>, String> {
     match read(&directory.join("round")) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string()),
@@ -96,7 +98,7 @@ fn asked(directory: &Path) -> Result<Option<Asked>, String> {
     }
 }
 
-/// A regular file of at most [`LONGEST`] bytes.
+/// Reads a regular file of at most [`LONGEST`] bytes.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
@@ -110,7 +112,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Whether this container has answered a round before it was started again.
+/// Returns whether this container had already answered the round before it was restarted.
 fn is_answered(rounds: &Rounds<'_>, run: &Run) -> bool {
     let part = read(&rounds.directory.join(part(rounds.container))).ok();
     let text = part.and_then(|part| String::from_utf8(part).ok()).unwrap_or_default();
@@ -125,7 +127,7 @@ fn answer(
     err: &mut dyn Write,
 ) -> Result<(), ServeError> {
     let Rounds { container, meeting, time, directory, .. } = *rounds;
-    // Never more than the container's limit is good for.
+    // Never more pages than the container's limit allows.
     let pages = asked.pages.unwrap_or(rounds.probe.pages).clamp(1, rounds.probe.pages.max(1));
     let probe = Probe { pages, ..rounds.probe.clone() };
     let round = Round { container, probe: &probe, run: &asked.nonce, meeting, time, missed: Cell::default() };
@@ -136,7 +138,7 @@ fn answer(
         .map_err(|source| ServeError::Report { path, source })
 }
 
-/// By rename: a reader sees all of it or none.
+/// Writes a file by rename, so that a reader sees all of it or nothing.
 fn leave(path: &Path, draft: &Path, text: &str) -> io::Result<()> {
     fs::write(draft, text)?;
     fs::rename(draft, path)

@@ -1,4 +1,4 @@
-//! The orchestrator of a container: one run and its message, or rounds for as long as they are asked for.
+//! The orchestrator of a container: makes one run and leaves its message, or answers requests for rounds.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -15,18 +15,18 @@ use super::round::Round;
 use super::rounds::{self, Rounds};
 use crate::domain::compact::{Container, Run};
 
-/// The command line of a container.
+/// The command line options of a container.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Which container it is.
     pub container: Container,
-    /// What is probed.
+    /// The probe to run.
     pub probe: Probe,
     /// The directory that both containers see.
     pub rendezvous: PathBuf,
-    /// How long a run may take.
+    /// The time limit of a run.
     pub time: Duration,
-    /// One run, or rounds.
+    /// Whether to make one run or to answer requests for rounds.
     pub mode: Mode,
 }
 
@@ -35,17 +35,17 @@ pub struct Options {
 pub enum Mode {
     /// One run.
     Once {
-        /// Its name.
+        /// The name of the run.
         run: Run,
         /// The file that the message is written to: the termination log.
         report: PathBuf,
     },
-    /// Whenever a round is asked for in this directory.
+    /// A run for each request that appears in this directory.
     Rounds(PathBuf),
 }
 
-/// Runs the probe, and leaves a message whatever the outcome is. `out` gets the whole report, `err` what went wrong with
-/// the container itself and the workers' logs.
+/// Runs the probe and leaves a message, whatever the outcome is. `out` receives the whole report. `err` receives
+/// problems of the container itself and the workers' logs.
 ///
 /// # Errors
 ///
@@ -55,7 +55,7 @@ pub fn serve(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> Res
     let Options { container, probe, rendezvous, time, mode } = options;
     let meeting = Meeting::new(rendezvous, *container);
     if let Some(error) = meeting.trouble() {
-        // Continues: the sessions will report what they could not do, and the rest needs no peer.
+        // Not fatal: the sessions will report what they could not do, and the other checks need no peer.
         ignore(writeln!(
             err,
             "hugeprobe: cannot announce this container in {}: {error}",
@@ -84,7 +84,7 @@ pub fn serve(options: &Options, out: &mut dyn Write, err: &mut dyn Write) -> Res
     }
 }
 
-/// Writes over what was left before, in one write. The file is the kubelet's, and is there.
+/// Replaces the content of the file in one write. The kubelet has created the file.
 fn leave(path: &Path, text: &str) -> io::Result<()> {
     File::options().write(true).create(true).truncate(true).open(path)?.write_all(text.as_bytes())
 }

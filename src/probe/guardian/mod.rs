@@ -1,7 +1,7 @@
-//! The guardian of `--reserve`: a process that grows the pools for a run, and gives the pages back however the run ends.
+//! The guardian of `--reserve`: a process that grows the pools for a run and gives the pages back however the run ends.
 //!
 //! ```text
-//!   orchestrator ── spawn ──► guardian: lock, replay the dead, journal, grow, unlock
+//!   orchestrator ── spawn ──► guardian: lock, replay the journals of dead runs, write its journal, grow, unlock
 //!       │  ◄──────── Grown ───────┤
 //!       │ holds the write end;    │ reads the other end of the pipe that is its stdin
 //!     workers hold it too         │
@@ -9,8 +9,9 @@
 //!   released, exited or killed ── end of file: lock, shrink, remove the journal, exit
 //! ```
 //!
-//! If the orchestrator or a worker is killed, the guardian gives back. If the guardian is killed, the orchestrator does in
-//! [`Guardian::release`], by the journal. If all are killed, the next run does by [`replay_dead`].
+//! If the orchestrator or a worker is killed, the guardian gives the pages back. If the guardian is killed, the
+//! orchestrator gives them back by the journal, in [`Guardian::release`]. If all of them are killed, the next run gives
+//! them back in [`replay_dead`].
 
 mod process;
 mod replay;
@@ -40,34 +41,35 @@ use process::Grown;
 pub use process::main;
 pub use replay::replay_dead;
 
-/// How a guardian is started.
+/// How to start a guardian.
 #[derive(Debug)]
 pub struct Options<'a> {
-    /// Where the tree of kernel files begins.
+    /// The root of the tree of kernel files.
     pub root: HostRoot,
-    /// Where the lock and the journals are.
+    /// The directory of the lock and the journals.
     pub run_directory: RunDirectory,
-    /// The program whose hidden verb `guardian` calls [`main`].
+    /// The program to start; its hidden verb `guardian` calls [`main`].
     pub program: PathBuf,
-    /// Tells this run from others, as part of a file's name.
+    /// Distinguishes this run from others, as part of a file name.
     pub id: String,
     /// Allows more than half of the available memory to be reserved.
     pub over_half: bool,
-    /// How long the pools may take to grow, the wait for other runs that grow them included.
+    /// How long the pools may take to grow, including the wait for other runs that are growing them.
     pub grow_within: Duration,
-    /// How long the guardian may take to give back. After that it is killed, and its journal is replayed.
+    /// How long the guardian may take to give the pages back. After that it is killed, and its journal is replayed.
     pub restore_within: Duration,
-    /// When this becomes readable while the pools grow, nothing is reserved: a signalfd, for example.
+    /// A descriptor that stops the growth when it becomes readable, such as a signalfd. Nothing is reserved then.
     pub stop: Option<BorrowedFd<'a>>,
 }
 
-/// A guardian that has grown the pools. It gives the pages back when this is released or dropped, and when this process dies.
+/// A guardian that has grown the pools. It gives the pages back when this value is released or dropped, and when this
+/// process dies.
 ///
-/// One at a time in a process: a second one would hold the first one's pipe open.
+/// A process can have only one at a time: a second guardian would inherit and keep open the pipe of the first one.
 #[derive(Debug)]
 pub struct Guardian {
     child: Child,
-    /// Dropped when no process of the run uses pages any more.
+    /// The write end of the guardian's stdin. To be dropped when no process of the run uses pages any more.
     hold: PipeWriter,
     stdout: ChildStdout,
     root: HostRoot,
@@ -80,17 +82,17 @@ pub struct Guardian {
 /// Why nothing was reserved.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardianError {
-    /// Only root may set the pools.
+    /// The user is not root; only root may set the size of the pools.
     #[error("--reserve requires root: only root may set the kernel's pools")]
     NotRoot,
-    /// In a container.
+    /// The program runs in a container.
     #[error(
         "--reserve works on the host only: {0}; if a container is killed, no process and no journal remain that \
          could give the pages back; run hugeprobe on the host, or set nr_hugepages there and run this without \
          --reserve"
     )]
     NotOnHost(String),
-    /// More than half of the available memory.
+    /// The request exceeds half of the available memory.
     #[error(
         "--reserve asks for {asked} MiB, which is more than half of the {available} MiB of available memory \
          (MemAvailable); reserve less, or add --reserve-over-half"
@@ -98,31 +100,32 @@ pub enum GuardianError {
     OverHalf {
         /// The total of the request, in MiB.
         asked: u64,
-        /// What is available, MiB.
+        /// The available memory, in MiB.
         available: u64,
     },
-    /// The size or node does not exist, or may not be set.
+    /// The size or node does not exist, or its pool may not be set.
     #[error("--reserve {count}: {source}")]
     Pool {
         /// The request.
         count: PageCount,
-        /// What is wrong with it.
+        /// The error of the pool.
         source: PoolError,
     },
     /// The process could not be started.
     #[error("--reserve: cannot {verb}: {source}")]
     Start {
-        /// What was attempted.
+        /// The operation that failed.
         verb: &'static str,
-        /// What the kernel answered.
+        /// The error of the kernel.
         source: io::Error,
     },
-    /// The guardian grew nothing, or not in time.
+    /// The guardian reserved nothing, or not in time.
     #[error("--reserve: {0}")]
     NotReserved(String),
 }
 
-/// How long a killed guardian is waited for. A kernel that is zeroing a gigantic page does not look at signals.
+/// How long to wait for a guardian to end after SIGKILL. The kernel does not handle signals while it is zeroing a
+/// gigantic page.
 const DEATH: Duration = Duration::from_secs(10);
 
 // === impl Options ===
@@ -145,13 +148,13 @@ impl Default for Options<'_> {
 // === impl Guardian ===
 
 impl Guardian {
-    /// Starts a guardian and waits until it has grown the pools, maybe by less than was asked: see [`Granted`]. `replayed`
-    /// gets each killed run whose pages the guardian gave back first.
+    /// Starts a guardian and waits until it has grown the pools. They may have grown by less than requested: see
+    /// [`Granted`]. `replayed` receives each killed run whose pages the guardian gave back first.
     ///
     /// # Errors
     ///
-    /// The request cannot be met (see [`GuardianError::is_usage`]), or the guardian failed. The pools are then as they were, or
-    /// the error says what was not given back.
+    /// The request cannot be met (see [`GuardianError::is_usage`]), or the guardian failed. The pools are then as they
+    /// were before, or the error says what was not given back.
     pub fn start(
         counts: &[PageCount],
         options: &Options<'_>,
@@ -177,29 +180,29 @@ impl Guardian {
         }))
     }
 
-    /// What was granted, one per count asked, in order.
+    /// Returns what was granted, one item per requested count, in the same order.
     #[must_use]
     pub fn granted(&self) -> &[Granted] {
         &self.granted
     }
 
-    /// The guardian's stdout, for poll(2): when it becomes readable or hangs up, the guardian is dead. The pages are still in
-    /// the pools then, and are to be released.
+    /// Returns the guardian's stdout, for poll(2). When it becomes readable or hangs up, the guardian is dead. The
+    /// pages are still in the pools then, and [`Guardian::release`] must be called.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.stdout.as_fd()
     }
 
-    /// Gives the pages back, and returns what is left to be given back and why, a sentence each: the next run tries again.
+    /// Gives the pages back. Returns a sentence for each problem that left pages in a pool; the next run tries again.
     ///
-    /// Workers must have been reaped. As long as one lives, the guardian waits for it, until `restore_within` is over. Then the
-    /// pools shrink, and the pages in use go when the worker does.
+    /// The workers must have been reaped. While one of them lives, the guardian waits for it, until `restore_within`
+    /// has passed. The pools are then shrunk, and pages in use leave the pool when the worker ends.
     #[must_use]
     pub fn release(self) -> Vec<String> {
         let Self { mut child, hold, root, run_directory, run, restore_within, .. } = self;
         drop(hold);
         let status = reap(&mut child, restore_within).or_else(|| {
-            // If it has ended in this moment, that is just as well.
+            // An error means that it has just ended by itself.
             let _ = child.kill();
             reap(&mut child, DEATH)
         });
@@ -231,7 +234,7 @@ impl Guardian {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed("start the guardian"))?;
-        // From here on processes that are started inherit it; the guardian itself must not.
+        // Processes that are started from here on inherit the write end; the guardian itself must not.
         fcntl(&hold, FcntlArg::F_SETFD(FdFlag::empty()))
             .map_err(|errno| failed("share the guardian's pipe")(errno.into()))?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe.into());
@@ -247,7 +250,7 @@ impl Guardian {
         })
     }
 
-    /// Waits for the line that the guardian writes. Other lines are ignored.
+    /// Waits for the line that the guardian writes. Ignores other lines.
     fn grown(&mut self, deadline: Instant, stop: Option<BorrowedFd<'_>>) -> Result<Grown, String> {
         let mut output = Vec::new();
         loop {
@@ -257,7 +260,7 @@ impl Guardian {
             }
             let mut fds = vec![PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
             fds.extend(stop.map(|stop| PollFd::new(stop, PollFlags::POLLIN)));
-            // Rounded up, so that the last part of a millisecond is not spent spinning.
+            // Rounded up, so that the last fraction of a millisecond is not spent in a busy loop.
             let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
             match poll(&mut fds, timeout) {
                 Ok(_) => {}
@@ -287,7 +290,7 @@ impl Guardian {
         }
     }
 
-    /// How a guardian ended that closed its stdout, and what it wrote to stderr.
+    /// Describes the end of a guardian that has closed its stdout: exit status and stderr.
     fn how_it_ended(&mut self) -> String {
         const KEPT: u64 = 2048;
         let Some(status) = reap(&mut self.child, DEATH) else {
@@ -305,7 +308,7 @@ impl Guardian {
 }
 
 impl GuardianError {
-    /// Whether the request itself cannot be met here, by this user: exit code 2.
+    /// Returns whether this is a usage error (exit code 2): this user cannot have the request met on this machine.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
         matches!(
@@ -321,7 +324,7 @@ impl GuardianError {
     }
 }
 
-/// Refuses what cannot work, before anything is started.
+/// Refuses a request that cannot work, before any process is started.
 fn check(counts: &[PageCount], options: &Options<'_>) -> Result<(), GuardianError> {
     if options.root.is_live() {
         if !nix::unistd::geteuid().is_root() {
@@ -346,7 +349,7 @@ fn check(counts: &[PageCount], options: &Options<'_>) -> Result<(), GuardianErro
     }
 }
 
-/// Waits for the end of `child`, for as long as `patience`.
+/// Waits for `child` to end, for at most `patience`.
 fn reap(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     const STEP: Duration = Duration::from_millis(1);
     let deadline = Instant::now() + patience;

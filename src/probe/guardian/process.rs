@@ -1,4 +1,5 @@
-//! The guardian process: grows the pools, says so, waits until no process of the run is left, and shrinks them.
+//! The guardian process: grows the pools, reports the result, waits until no process of the run is left, and shrinks
+//! the pools.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -17,32 +18,33 @@ use crate::linux::nr_hugepages;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::{Locked, RunDirectory};
 
-/// How many bytes of pages are asked of the kernel in one write. Between two writes the guardian looks whether the run has
-/// ended. 4 GiB take a quarter of a second where memory is not fragmented.
+/// How many bytes of pages are requested from the kernel in one write. Between two writes, the guardian checks whether
+/// the run has ended. 4 GiB take a quarter of a second where memory is not fragmented.
 const STEP_BYTES: u64 = 4 << 30;
 
-/// The one line that the guardian writes to standard output, when it has grown the pools.
+/// The line that the guardian writes to standard output when it has grown the pools.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Grown {
     /// The killed runs whose pages it gave back first.
     pub(super) replayed: Vec<Replayed>,
-    /// What was granted, one per count in order; or why nothing was, and the pools are as they were.
+    /// What was granted, one item per requested count, in the same order. If nothing was, the error says why, and the
+    /// pools are as they were before.
     pub(super) granted: Result<Vec<Granted>, String>,
 }
 
-/// What a guardian is started for.
+/// A run to guard: the task of a guardian.
 #[derive(Debug)]
 pub(super) struct Guarded<'a> {
     pub(super) root: &'a HostRoot,
     pub(super) run_directory: &'a RunDirectory,
     /// The name of the run.
     pub(super) run: String,
-    /// What to reserve.
+    /// The requests for pages.
     pub(super) counts: &'a [PageCount],
 }
 
-/// Runs the hidden verb `guardian`: `id` tells this run from others. Standard input is the pipe whose other end every process
-/// of the run holds. Success means that all pages were given back.
+/// Runs the hidden verb `guardian`. `id` distinguishes this run from others. Standard input is a pipe, and every
+/// process of the run holds its other end. Returns success if all pages were given back.
 #[must_use]
 pub fn main(id: &str, counts: &[PageCount]) -> ExitCode {
     detach();
@@ -52,23 +54,23 @@ pub fn main(id: &str, counts: &[PageCount]) -> ExitCode {
     match guarded.serve(io::stdin(), &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            // The orchestrator may be dead, and then there is no reader.
+            // The orchestrator may be dead, and then the pipe has no reader.
             let _ = writeln!(io::stderr(), "{why}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Lets this process outlive its session, terminal, directory and parent.
+/// Makes this process independent of its session, terminal, working directory and parent.
 fn detach() {
-    // Each of these can only fail where there is nothing to detach from.
+    // Errors are ignored: each call fails only where there is nothing to detach from.
     let _ = nix::sys::signal::SigSet::all().thread_block();
     let _ = nix::unistd::setsid();
     let _ = nix::unistd::chdir("/");
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
 }
 
-/// A run's name: the pid of its guardian, for people to read, and what tells it from other runs of that pid.
+/// Returns the name of a run: the pid of its guardian, for people to read, and `id`, because pids are reused.
 pub(super) fn run_name(pid: u32, id: &str) -> String {
     format!("{pid}-{id}")
 }
@@ -76,11 +78,11 @@ pub(super) fn run_name(pid: u32, id: &str) -> String {
 // === impl Guarded ===
 
 impl Guarded<'_> {
-    /// Does all that a guardian does.
+    /// Runs the guardian from beginning to end.
     ///
     /// # Errors
     ///
-    /// Why pages are left to be given back. Their journal stays.
+    /// Returns why some pages could not be given back. Their journal is kept.
     pub(super) fn serve(&self, mut input: impl Read + AsFd, output: &mut impl Write) -> Result<(), String> {
         let mut replayed = Vec::new();
         let grown = self.start(&mut replayed, || hung_up(&input));
@@ -89,7 +91,7 @@ impl Guarded<'_> {
             Err(why) => (None, Err(why)),
         };
         let line = serde_json::to_string(&Grown { replayed, granted }).map_err(|error| error.to_string())?;
-        // Without a reader, the run is over already.
+        // Ignored: without a reader, the run has already ended.
         let _ = writeln!(output, "{line}").and_then(|()| output.flush());
         let Some(mut reservation) = reservation else { return Ok(()) };
         wait_for_end(&mut input);
@@ -98,7 +100,7 @@ impl Guarded<'_> {
                 let others = others(&locked, &self.run, reservation.boot_id());
                 reservation.end(&others, &locked).problems
             }
-            // A race with another run is better than pages that are never given back.
+            // Better a race with another run than pages that are never given back.
             Err(error) => {
                 let mut problems = reservation.give_back(&[]).problems;
                 problems.push(error.to_string());
@@ -108,7 +110,7 @@ impl Guarded<'_> {
         if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
-    /// Replays the journals of dead runs and grows every pool, without releasing the lock in between.
+    /// Replays the journals of dead runs and grows all pools, without releasing the lock in between.
     fn start(
         &self,
         replayed: &mut Vec<Replayed>,
@@ -133,7 +135,7 @@ impl Guarded<'_> {
     }
 }
 
-/// Gives the pages back after growing failed; returns the error, and what could not be given back.
+/// Gives the pages back after growing has failed. Returns the error and what could not be given back.
 fn undo(reservation: Reservation<'_>, others: &[Record], locked: &Locked, why: &GrowError) -> String {
     let problems = reservation.end(others, locked).problems;
     if problems.is_empty() {
@@ -143,7 +145,7 @@ fn undo(reservation: Reservation<'_>, others: &[Record], locked: &Locked, why: &
     }
 }
 
-/// Grows the pools for one `--reserve`.
+/// Grows the pools for one `--reserve` request.
 fn grant(
     root: &HostRoot,
     reservation: &mut Reservation<'_>,
@@ -177,7 +179,8 @@ fn grant(
     Ok(Granted { asked: *count, got, pools: gains, shortfall })
 }
 
-/// Grows one pool, step by step, until it gives less than it was asked for; then also why.
+/// Grows one pool step by step, until it has grown by `asked` pages, a step falls short or the run is over. The second
+/// value says why a step fell short.
 fn grow(
     reservation: &mut Reservation<'_>,
     others: &[Record],
@@ -205,13 +208,13 @@ fn grow(
     Ok((gain, None))
 }
 
-/// Whether no process holds the other end of the pipe any more.
+/// Returns whether all other holders of the pipe have closed it.
 fn hung_up(input: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(input.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-/// Waits until no process holds the other end of the pipe. None writes to it.
+/// Waits until no process holds the other end of the pipe. No process writes to it.
 fn wait_for_end(input: &mut impl Read) {
     let mut buffer = [0; 64];
     loop {

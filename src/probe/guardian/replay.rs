@@ -1,4 +1,5 @@
-//! Gives back what killed runs left, by their journals. Each run that changes pools does this first, under the same lock.
+//! Gives back the pages of killed runs by their journals. Each run that changes pools does this first, under the same
+//! lock.
 
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use crate::linux::nr_hugepages;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::{Locked, RunDirectory, RunDirectoryError};
 
-/// Gives back what killed runs left; waits `patience` for the lock. Where no run has left anything, this is one failed
-/// open(2).
+/// Gives back the pages of killed runs. Waits at most `patience` for the lock. If no run has left a journal, this costs
+/// one failed open(2).
 ///
 /// # Errors
 ///
-/// The directory cannot be read or is not private to this user, or another process holds the lock: it replays as well.
+/// The directory cannot be read or is not private to this user, or another process holds the lock; that process replays
+/// the journals as well.
 pub fn replay_dead(
     root: &HostRoot,
     directory: &RunDirectory,
@@ -28,8 +30,8 @@ pub fn replay_dead(
     }
 }
 
-/// As [`replay_dead`], for one run, whose processes are known to be dead. `None` if it has no journal any more: it had given
-/// all pages back, or another run has done so.
+/// Does the same as [`replay_dead`] for one run whose processes are known to be dead. Returns `None` if the run has no
+/// journal any more, because it or another run has given all its pages back.
 pub(super) fn replay_run(
     root: &HostRoot,
     directory: &RunDirectory,
@@ -41,14 +43,14 @@ pub(super) fn replay_run(
     Ok(name.and_then(|name| replay_one(root, &locked, &name)))
 }
 
-/// As [`replay_dead`], with the lock held.
+/// Does the same as [`replay_dead`], with the lock already held.
 pub(super) fn replay(root: &HostRoot, locked: &Locked) -> Result<Vec<Replayed>, RunDirectoryError> {
     let names = locked.journals()?;
     Ok(names.iter().filter_map(|name| replay_one(root, locked, name)).collect())
 }
 
-/// The records of all runs but `run` that added pages in the boot `boot_id`. Files that cannot be read are not journals of
-/// hugeprobe, and are left out.
+/// Returns the records of all runs except `run` that added pages in the boot `boot_id`. Files that cannot be read are
+/// not journals of hugeprobe and are left out.
 pub(super) fn others(locked: &Locked, run: &str, boot_id: &str) -> Vec<Record> {
     let read = |name: String| {
         let mut journal = locked.open(&name).ok().filter(|journal| journal.run() != run)?;
@@ -57,7 +59,7 @@ pub(super) fn others(locked: &Locked, run: &str, boot_id: &str) -> Vec<Record> {
     locked.journals().unwrap_or_default().into_iter().filter_map(read).collect()
 }
 
-/// `None` if the run is alive, or added nothing to the pools of this boot.
+/// Replays one journal. Returns `None` if the run is alive or added nothing to the pools in this boot.
 fn replay_one(root: &HostRoot, locked: &Locked, name: &str) -> Option<Replayed> {
     let failed =
         |why: String| Some(Replayed { run: name.to_owned(), given: Vec::new(), problems: vec![why] });

@@ -1,4 +1,4 @@
-//! The pages that one run added to the pools, and its journal. To be used under the lock of the run directory.
+//! The pages that one run added to the pools, and its journal. The caller must hold the lock of the run directory.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,7 @@ use crate::linux::nr_hugepages::{self, PoolError};
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::{Locked, RunDirectoryError};
 
-/// What a run, alive or dead, added to the pools.
+/// The pages that a run, alive or dead, added to the pools.
 #[derive(Debug)]
 pub(super) struct Reservation<'a> {
     root: &'a HostRoot,
@@ -19,19 +19,19 @@ pub(super) struct Reservation<'a> {
     record: Record,
 }
 
-/// What shrinking the pools amounted to.
+/// The result of shrinking the pools.
 #[derive(Debug, Default)]
 pub(super) struct Restored {
-    /// Per pool that was shrunk.
+    /// The pages given back, for each pool that was shrunk.
     pub(super) given: Vec<GivenBack>,
-    /// What is left to be given back and why, a sentence each.
+    /// A sentence for each problem that left pages in a pool.
     pub(super) problems: Vec<String>,
 }
 
 /// Why a pool was not grown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GrowError {
-    /// Without a journal nothing is changed.
+    /// The journal could not be written. Without it no pool is changed.
     #[error("cannot write the journal: {0}")]
     Journal(#[from] io::Error),
     /// The pool could not be read.
@@ -39,12 +39,12 @@ pub(super) enum GrowError {
     Pool(#[from] PoolError),
 }
 
-/// A pool that is about to be shrunk.
+/// A pool that is to be shrunk.
 #[derive(Debug, Clone, Copy)]
 struct Shrink {
     pool: PoolId,
     start: PoolCount,
-    /// Persistent pages that it is to have at the end.
+    /// The number of persistent pages to keep.
     target: u64,
     /// Whether its surplus pages are made persistent first.
     absorbs: bool,
@@ -53,7 +53,7 @@ struct Shrink {
 // === impl Reservation ===
 
 impl<'a> Reservation<'a> {
-    /// A run that has added nothing yet, with an empty journal.
+    /// Starts a reservation for a run that has added nothing yet, with an empty journal.
     pub(super) fn begin(
         root: &'a HostRoot,
         locked: &Locked,
@@ -64,18 +64,18 @@ impl<'a> Reservation<'a> {
         Ok(Self { root, journal: locked.create(run)?, record })
     }
 
-    /// A dead run, by its journal.
+    /// Restores the reservation of a dead run from its journal.
     pub(super) const fn of_dead(root: &'a HostRoot, journal: JournalFile, record: Record) -> Self {
         Self { root, journal, record }
     }
 
-    /// The boot that it belongs to.
+    /// Returns the id of the boot in which the pages were added.
     pub(super) fn boot_id(&self) -> &str {
         &self.record.boot_id
     }
 
-    /// Asks the kernel for `asked` more persistent pages in `pool`, beside those of the runs `others`. The second of the
-    /// pair is the kernel's refusal, if it gave one; usually it gives fewer pages and no error.
+    /// Requests `asked` more persistent pages in `pool` from the kernel, in addition to those of the runs `others`. The
+    /// second value is the kernel's error, if any; usually the kernel adds fewer pages without an error.
     pub(super) fn grow(
         &mut self,
         others: &[Record],
@@ -93,33 +93,35 @@ impl<'a> Reservation<'a> {
         let refusal = nr_hugepages::set(self.root, pool, persistent, persistent.saturating_add(asked)).err();
         let after = nr_hugepages::count(self.root, pool)?;
         let got = before.gained(after, asked);
-        // If there is no room for it, the line before counts: no pool is shrunk below `before` in any case.
+        // If there is no space for this line, the previous one counts: no pool is shrunk below `before` in any case.
         let _ = self.write(&[PoolRecord { got: entry.got.saturating_add(got), ..entry }]);
         let from_surplus = before.surplus.saturating_sub(after.surplus).min(got);
         Ok((PoolGain { pool, got, from_surplus }, refusal))
     }
 
-    /// Shrinks the pools by what the run added, see [`PoolRecord::target`]; `others` are the runs that still have pages.
+    /// Shrinks the pools by the pages that the run added, see [`PoolRecord::target`]. `others` are the runs that still
+    /// have pages.
     ///
-    /// The kernel frees persistent pages only until as many are left as are in use anywhere, surplus pages included. What
-    /// it cannot free becomes surplus, and free pages that are surplus stay until they are used. So, with several nodes,
-    /// no page must be surplus while free pages go: all surplus pages are made persistent first, then every pool gives what
-    /// it has free, and last what is in use, which makes as many pages surplus as before.
+    /// The kernel frees persistent pages only down to the number of pages in use on all nodes, including surplus pages
+    /// in use. It turns the rest into surplus pages, and a free surplus page stays in the pool until it is used. With
+    /// several nodes, no page may therefore be surplus while free pages are removed. So all surplus pages are made
+    /// persistent first, then the free pages of each pool are removed, and the pages in use come last: these become
+    /// surplus, and as many pages are surplus as before.
     pub(super) fn give_back(&mut self, others: &[Record]) -> Restored {
         let mut restored = Restored::default();
         let shrinks = self.shrinks(others, &mut restored.problems);
-        // From here on the targets are the floor, so that a kill in the middle changes nothing about them. If there is no
-        // room for the line, the one before counts.
+        // Records the targets as the new floors, so that a kill in the middle of the shrink does not change them. If
+        // there is no space for this line, the previous one counts.
         let entries: Vec<PoolRecord> = shrinks.iter().map(|shrink| shrink.record(others)).collect();
         let _ = self.write(&entries);
         for shrink in shrinks.iter().filter(|shrink| shrink.absorbs) {
             let (from, surplus) = (shrink.start.persistent(), shrink.start.surplus);
-            // A page that stays surplus only delays the freeing of another.
+            // An error is harmless: a page that stays surplus only delays the freeing of another page.
             let _ = nr_hugepages::set(self.root, shrink.pool, from, from.saturating_add(surplus));
         }
         for shrink in &shrinks {
             let free = nr_hugepages::free(self.root, shrink.pool).unwrap_or(0);
-            // An error comes again below.
+            // An error here occurs again in the loop below, which reports it.
             let _ = self.shrink(shrink.pool, |persistent| shrink.target.max(persistent.saturating_sub(free)));
         }
         for shrink in &shrinks {
@@ -143,7 +145,7 @@ impl<'a> Reservation<'a> {
         restored
     }
 
-    /// As [`Self::give_back`], and removes the journal if nothing is left to be given back.
+    /// Does the same as [`Self::give_back`], and removes the journal if there were no problems.
     pub(super) fn end(mut self, others: &[Record], locked: &Locked) -> Restored {
         let mut restored = self.give_back(others);
         if restored.problems.is_empty()
@@ -154,7 +156,7 @@ impl<'a> Reservation<'a> {
         restored
     }
 
-    /// What is to be done to which pool. A pool that is gone, with its node, needs nothing.
+    /// Returns what to do with each pool. A pool that has disappeared together with its node needs nothing.
     fn shrinks(&self, others: &[Record], problems: &mut Vec<String>) -> Vec<Shrink> {
         let mut shrinks: Vec<Shrink> = Vec::new();
         for entry in &self.record.pools {
@@ -183,7 +185,7 @@ impl<'a> Reservation<'a> {
         shrinks
     }
 
-    /// Shrinks one pool, if it has more persistent pages than `target` makes of their number.
+    /// Shrinks one pool if it has more persistent pages than `target` returns for their number.
     fn shrink(&self, pool: PoolId, target: impl Fn(u64) -> u64) -> Result<u64, PoolError> {
         let persistent = nr_hugepages::count(self.root, pool)?.persistent();
         let target = target(persistent);
@@ -194,17 +196,17 @@ impl<'a> Reservation<'a> {
         Ok(nr_hugepages::count(self.root, pool)?.persistent())
     }
 
-    /// Frees surplus pages that no process uses. Returns the persistent pages.
+    /// Frees surplus pages that no process uses. Returns the number of persistent pages.
     ///
-    /// A page that its dying user frees in the middle of a shrink, between the kernel's look at what is in use and its
-    /// declaring the rest surplus (`set_max_huge_pages()`), stays behind free and surplus until it is used (seen on
-    /// 6.18, once in some hundred kills). Made persistent once more, it can be freed.
+    /// A process that dies during a shrink may free a page after the kernel has counted the pages in use and before it
+    /// declares the rest surplus (`set_max_huge_pages()`). This page remains free and surplus until it is used (seen on
+    /// 6.18, once in a few hundred kills). It can be freed after it has been made persistent once more.
     fn free_stuck(&self, shrink: &Shrink) -> Result<u64, PoolError> {
         let pool = shrink.pool;
         let count = nr_hugepages::count(self.root, pool)?;
         let persistent = count.persistent();
         let used = count.total.saturating_sub(nr_hugepages::free(self.root, pool).unwrap_or(0));
-        // The kernel counts reservations per machine only: reserved pages may be free and surplus for a good reason.
+        // The kernel counts reserved pages only per machine. A reserved page may rightly be both free and surplus.
         let Ok(reserved) = nr_hugepages::reserved(self.root, pool) else { return Ok(persistent) };
         let stuck = count.surplus.saturating_sub(used.saturating_add(reserved)).min(shrink.most());
         if stuck == 0 || nr_hugepages::set(self.root, pool, persistent, persistent + stuck).is_err() {
@@ -224,13 +226,13 @@ impl<'a> Reservation<'a> {
 }
 
 impl Shrink {
-    /// What the journal says of the pool while it is shrunk.
+    /// Returns the pool's journal record for the duration of the shrink.
     fn record(&self, others: &[Record]) -> PoolRecord {
         let before = self.target.saturating_sub(added(others, self.pool));
         PoolRecord { pool: self.pool, before, got: self.most() }
     }
 
-    /// How many persistent pages the pool may have above its target meanwhile.
+    /// Returns how many persistent pages the pool may have above its target during the shrink.
     fn most(&self) -> u64 {
         let surplus = if self.absorbs { self.start.surplus } else { 0 };
         self.start.persistent().saturating_sub(self.target).saturating_add(surplus)

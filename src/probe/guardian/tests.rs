@@ -1,5 +1,5 @@
-//! A guardian's life in a captured tree, where a pool gives whatever it is asked for; the real kernel's part is in
-//! `tests/real`.
+//! Tests of the guardian in a captured tree, where a pool always grows as requested. `tests/real` tests it with the
+//! real kernel.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
@@ -13,7 +13,7 @@ use crate::domain::reserve::Replayed;
 use crate::linux::root::HostRoot;
 use crate::linux::run_directory::RunDirectory;
 
-/// Two nodes with 32 and 10 pages of 2Mi.
+/// A machine with two nodes that have 32 and 10 pages of 2Mi.
 struct Machine(tempfile::TempDir);
 
 impl Machine {
@@ -43,7 +43,7 @@ impl Machine {
         std::fs::write(self.path(path), text).unwrap();
     }
 
-    /// What was last written to, or read from, `nr_hugepages` of both nodes.
+    /// Returns the last value of `nr_hugepages` of both nodes.
     fn totals(&self) -> [u64; 2] {
         [0, 1].map(|node| {
             let text = std::fs::read_to_string(self.path(Self::pool(node)).join("nr_hugepages")).unwrap();
@@ -69,7 +69,7 @@ impl Machine {
         RunDirectory::new(self.path("run/hugeprobe"))
     }
 
-    /// Runs a guardian for `counts`, with `during` while the pages are held. Returns what it wrote, and how it ended.
+    /// Runs a guardian for `counts`, and `during` while the pages are held. Returns the guardian's line and its result.
     fn reserve(&self, counts: &[&str], during: impl FnOnce()) -> (Grown, Result<(), String>) {
         let (root, run_directory) = (self.root(), self.run_directory());
         let run = format!("1-{}", counts.concat());
@@ -88,7 +88,7 @@ impl Machine {
     }
 }
 
-/// The line of a journal that says `got` pages were added to node 0, which had `before`.
+/// Returns the journal line of a run that added `got` pages to node 0, which had `before`.
 fn record(before: u64, got: u64) -> String {
     let pool = r#"{"size":"2Mi","node":0}"#;
     format!(
@@ -156,7 +156,7 @@ fn two_runs_and_an_administrator_keep_what_is_theirs() {
 fn two_runs_that_overlap_leave_the_pool_as_it_was() {
     let machine = Machine::new();
     let (_, ended) = machine.reserve(&["2Mi=16@numa0"], || {
-        // A run that is killed here is replayed while the first one has its pages.
+        // This run was killed. Its journal is replayed while the first run still has its pages.
         machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "56\n");
         machine.journal("7-dead.journal", &record(32, 8));
         let (_, ended) = machine.reserve(&["2Mi=4@numa0"], || assert_eq!(machine.totals(), [52, 10]));
@@ -164,7 +164,7 @@ fn two_runs_that_overlap_leave_the_pool_as_it_was() {
     });
     assert_eq!(ended, Ok(()));
     assert_eq!(machine.totals(), [32, 10]);
-    // And one that is killed while the last one runs is left to the next run.
+    // A run that is killed while the last one runs is left to the next run.
     let (_, ended) = machine.reserve(&["2Mi=2@numa0"], || {
         machine.write(&format!("{}/nr_hugepages", Machine::pool(0)), "42\n");
         machine.journal("7-dead.journal", &record(32, 8));
@@ -294,7 +294,7 @@ fn a_run_that_is_over_before_it_began_gets_nothing() {
     assert_eq!(machine.totals(), [32, 10]);
 }
 
-/// Starts `program` in place of a guardian, with the same arguments; returns the error.
+/// Starts `program` in place of a guardian, with the same arguments. Returns the error.
 fn start(program: &str, options: Options<'_>) -> String {
     let machine = Machine::new();
     let (root, run_directory) = (machine.root(), machine.run_directory());
@@ -308,7 +308,7 @@ fn start(program: &str, options: Options<'_>) -> String {
 fn a_guardian_that_fails_says_how() {
     for (program, why) in [
         ("true", "before the pools had grown: exit status: 0"),
-        ("echo", "before the pools had grown: exit status: 0"), // it writes something else
+        ("echo", "before the pools had grown: exit status: 0"), // it writes another line
         ("cat", "exit status: 1 hugeprobe: guardian: "),
         ("/nowhere", "cannot start the guardian"),
     ] {

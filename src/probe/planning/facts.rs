@@ -1,5 +1,5 @@
-//! What is known of one size before anything is tried: of a machine, from its inventory; of a pod that is not there yet,
-//! from how it will be made.
+//! The facts about one page size that are known before anything is tried: those of a machine, from its inventory, or
+//! those of a future probe pod, from its specification.
 
 use super::job::{PodPages, captured, prevented};
 use super::pages::{PAGES, pages_to_take, room_in, room_in_memory};
@@ -10,39 +10,40 @@ use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::domain::size::PageSize;
 use crate::exchange::role::Cgroups;
 
-/// CAP_SYS_ADMIN (capabilities(7)): for a private file system or IPC namespace.
+/// The number of CAP_SYS_ADMIN (capabilities(7)), which a private file system or IPC namespace requires.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// What is known of one size.
+/// The facts about one page size.
 #[derive(Debug)]
 pub(super) struct SizeFacts {
     pub(super) size: PageSize,
-    /// How many pages the steps take; why none of them can be run, if so.
+    /// How many pages the steps take, or why no step can run.
     pub(super) pages: Result<u64, NotRun>,
-    /// The same in `--dir`, whose mount may keep pages for itself.
+    /// The same for `--dir`, whose mount may keep pages for itself.
     pub(super) pages_in_directory: Result<u64, NotRun>,
-    /// Why nothing at all can be tried, if so.
+    /// Why nothing can be tried at all, if that is so: the tree is a captured one.
     pub(super) captured: Option<NotRun>,
-    /// Whether there is only one NUMA node; where it is not known yet, the worker reports it.
+    /// Whether there is only one NUMA node. If that is not known yet, it is false, and the worker reports it.
     pub(super) one_node: bool,
-    /// Why nothing can be tried in `--dir`; `None` if it can, or there is no `--dir`.
+    /// Why nothing can be tried in `--dir`. `None` if it can be, or if there is no `--dir`.
     pub(super) directory_unfit: Option<NotRun>,
-    /// CAP_SYS_ADMIN in the initial user namespace: no other may mount a hugetlbfs.
+    /// Whether the process has CAP_SYS_ADMIN in the initial user namespace, without which it cannot mount a hugetlbfs.
     pub(super) may_mount: bool,
-    /// CAP_SYS_ADMIN, in whichever user namespace: for an IPC namespace.
+    /// Whether the process has CAP_SYS_ADMIN in any user namespace, which is enough for an IPC namespace.
     pub(super) may_unshare: bool,
     /// The cgroups that the roles join.
     pub(super) cgroups: Cgroups,
-    /// Whole pages that the limits of those leave: of each, since either may have to pay for all.
+    /// How many whole pages the limits of both cgroups allow: the smaller number, because either may be charged for
+    /// all.
     pub(super) room_of_roles: u64,
-    /// Why the backend is never the first to touch what is shared, if so.
+    /// Why the backend is never the first to touch shared pages, if that is so.
     pub(super) never_backend_first: Option<NotRun>,
 }
 
 // === impl SizeFacts ===
 
 impl SizeFacts {
-    /// On this machine. `live` is false for a captured tree, where nothing can be tried.
+    /// Returns the facts of this machine. `live` is false for a captured tree, where nothing can be tried.
     pub(super) fn of(inventory: &Inventory, size: PageSize, live: bool) -> Self {
         let directory = |group: &Option<RoleCgroup>| group.as_ref().map(|group| group.hugetlb.path.clone());
         let pages = |kept| if live { pages_to_take(inventory, size, kept) } else { Err(captured()) };
@@ -69,8 +70,8 @@ impl SizeFacts {
         }
     }
 
-    /// In a probe pod whose containers may take so many pages. Its directory is taken for what it should be: the
-    /// worker that finds it otherwise says so.
+    /// Returns the facts of a probe pod whose containers may use the pages of `pod`. Its directory is assumed to be
+    /// correct: a worker reports if it is not.
     pub(super) fn in_pod(size: PageSize, pod: PodPages) -> Self {
         let pages = pod.pages.clamp(1, PAGES);
         let never = || NotRun::Skipped("only the frontend may use the pod's single page".to_owned());
@@ -90,7 +91,7 @@ impl SizeFacts {
     }
 }
 
-/// How many files there is room for in `--dir`: the roles make a file for each page that they share.
+/// Returns how many files can be created in `--dir`: the roles create a file for each page that they share.
 fn files_in_directory(inventory: &Inventory) -> u64 {
     match inventory.directory.as_ref().map(|directory| &directory.writable) {
         Some(Reading::Known(WriteAttempt::LastInode(_))) => 1,

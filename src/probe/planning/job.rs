@@ -1,4 +1,4 @@
-//! A job, and what the plan is put together from.
+//! A job, and helpers that build the plan.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::domain::size::PageSize;
 
 pub(super) const CAPTURED: &str = "this is a captured tree: no allocation was tried";
 
-/// A phase: one worker, or a pair that talk to each other.
+/// A phase: one worker, or a pair that communicates.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// The assignment of each.
+    /// The assignment of each worker.
     pub workers: Vec<Work>,
-    /// How long they may take.
+    /// The time limit of the workers.
     pub time: Duration,
 }
 
-/// What the containers of a probe pod may take.
+/// The pages that the containers of a probe pod may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PodPages {
-    /// Pages that each may have.
+    /// The number of pages for each container.
     pub pages: u64,
-    /// Whether the frontend alone may: it then touches first what is shared.
+    /// Whether only the frontend may use pages. It then touches shared pages first.
     pub frontend_pays: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What one size gets: its checks, who reports them, and the workers that take its pages.
+//! The plan of one page size: its checks, the workers that report them, and the workers that take its pages.
 
 use std::time::Duration;
 
@@ -19,21 +19,21 @@ use crate::domain::sharing::Session;
 use crate::exchange::peer;
 use crate::exchange::role::{self as exchange, Source};
 
-/// Frames of each run between frontend and backend: many times round a ring of 256.
+/// The number of frames in each run between frontend and backend. It goes around a ring of 256 several times.
 const FRAMES: u64 = 1024;
 
-/// What the sessions of a frontend and a backend report.
+/// The checks that the sessions of a frontend and a backend report.
 pub(super) const SHARING: [CheckId; 11] =
     [HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP608, HP609, HP610, HP611];
 
-/// What measuring may take on top: it is asked for by name, and takes the time that steady figures need.
+/// The additional time for measurements. They run only on request, and steady figures take time.
 const MEASURE: Duration = Duration::from_secs(60);
 
-/// What one size gets.
+/// The plan of one page size, in progress.
 pub(super) struct SizePlan<'a> {
     request: &'a Request,
     facts: SizeFacts,
-    /// Of all that is written and sent between frontend and backend.
+    /// Determines all bytes that frontend and backend write and send.
     seed: u64,
     duties: Vec<(Vec<CheckId>, bool, Vec<PlannedWorker>)>,
     jobs: Vec<Job>,
@@ -60,7 +60,7 @@ impl<'a> SizePlan<'a> {
         jobs.extend(self.jobs);
     }
 
-    /// HP501 to HP505, once for each kind of memory.
+    /// Plans HP501 to HP505, once for each kind of memory.
     fn steps(&mut self) {
         let with_directory = self.request.directory.is_some();
         let aside = if with_directory { Weight::Advisory } else { Weight::Full };
@@ -69,7 +69,7 @@ impl<'a> SizePlan<'a> {
         } else if self.facts.may_mount {
             (Weight::Full, None)
         } else {
-            // memfd is the same file system underneath, so nothing is left untold.
+            // A memfd is backed by the same file system, so the memfd worker covers what is skipped here.
             (
                 Weight::Advisory,
                 Some(NotRun::Skipped(
@@ -131,7 +131,7 @@ impl<'a> SizePlan<'a> {
         if pages == 0 {
             return;
         }
-        // Asked for by name: it is tried whatever the counters say, and the kernel answers.
+        // The user stated this need, so it is tried whatever the counters say, and the kernel decides.
         let not_run = self.facts.captured.clone().or_else(|| self.facts.directory_unfit.clone());
         let duty = PlannedWorker { role: Role::Need, weight: Weight::Full, not_run };
         if duty.not_run.is_none() {
@@ -142,7 +142,7 @@ impl<'a> SizePlan<'a> {
         self.duties.push((vec![HP509], true, vec![duty]));
     }
 
-    /// HP601 to HP611: a pair of workers for each session.
+    /// Plans HP601 to HP611, with a pair of workers for each session.
     fn sharing(&mut self) {
         let planned: Vec<_> =
             Session::ALL.into_iter().map(|session| (session, self.session(session))).collect();
@@ -157,7 +157,7 @@ impl<'a> SizePlan<'a> {
         }
     }
 
-    /// The duty of either worker of a session, and the job of both unless something keeps them from running.
+    /// Returns the entry that both workers of a session have in the plan, and adds their job unless they cannot run.
     fn session(&mut self, session: Session) -> PlannedWorker {
         let uses_directory = session.uses_directory();
         let (weight, unfit) = match &self.request.directory {
@@ -196,8 +196,9 @@ impl<'a> SizePlan<'a> {
         PlannedWorker { role: Role::Frontend(session), weight, not_run }
     }
 
-    /// Whether the request says which role takes pages, each in a separate cgroup, and the backend takes none:
-    /// then it does not need the permission to, and is not the first to touch any.
+    /// Returns whether the request states that only the frontend needs pages, and the backend has a separate cgroup.
+    /// The backend then needs no permission to take pages, so the sessions in which it touches pages first are only
+    /// advisory.
     fn frontend_takes_all(&self) -> bool {
         let takes = |needs: &[PageCount]| needs.iter().any(|need| need.size == self.facts.size);
         self.facts.cgroups.backend.is_some()
@@ -205,7 +206,7 @@ impl<'a> SizePlan<'a> {
             && !takes(&self.request.backend_need)
     }
 
-    /// HP612 to HP615: one worker for the peer of `--peer`, which is asked for by name.
+    /// Plans HP612 to HP615, with one worker for the peer of `--peer`.
     fn peer(&mut self) {
         let Some(under_test) = &self.request.peer else { return };
         let facts = &self.facts;
@@ -223,12 +224,13 @@ impl<'a> SizePlan<'a> {
         let transmits = under_test.transmit > 0;
         for id in PEER {
             let duty = PlannedWorker { role: Role::Peer, weight: Weight::Full, not_run: not_run.clone() };
-            // Nothing else tells whether the peer takes these pages: what it leaves untold is unfacts.
+            // Mandatory: no other check shows whether the peer accepts these pages. Without an answer the verdict is
+            // `unknown`.
             self.duties.push((vec![id], id != HP615 || transmits, vec![duty]));
         }
     }
 
-    /// Where memory to share comes from.
+    /// Returns the source of the memory to share.
     fn memory(&self) -> Source {
         match &self.request.directory {
             Some(path) => Source::Directory(path.clone()),
@@ -247,18 +249,18 @@ impl<'a> SizePlan<'a> {
         }
     }
 
-    /// How many pages the steps take, in `--dir` or elsewhere.
+    /// Returns how many pages the steps take, in `--dir` or elsewhere.
     const fn pages(&self, in_directory: bool) -> &Result<u64, NotRun> {
         if in_directory { &self.facts.pages_in_directory } else { &self.facts.pages }
     }
 
-    /// A worker's duty, and its job unless something keeps it from running.
+    /// Returns a worker's entry in the plan, and adds its job unless it cannot run.
     fn duty(&mut self, role: Role, weight: Weight, not_run: Option<NotRun>) -> PlannedWorker {
         let pages = self.pages(role == Role::Hugetlbfs).clone();
         let not_run = not_run.or_else(|| pages.clone().err());
         if let (None, Ok(pages)) = (&not_run, &pages) {
             let task = self.task(role, *pages);
-            // Each page is cleared at most four times over: touched, populated, and once more when disturbed.
+            // Each page is cleared at most four times: when touched, when populated, and when a disturbed step repeats.
             self.jobs.push(Job::alone(task, time_for_steps(self.facts.size, *pages)));
         }
         PlannedWorker { role, weight, not_run }

@@ -1,4 +1,4 @@
-//! How many pages there are to try with.
+//! How many pages the steps may take.
 
 use super::job::prevented;
 use crate::domain::cgroup::{HugetlbCgroup, HugetlbCounterKind};
@@ -8,12 +8,13 @@ use crate::domain::plan::NotRun;
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// Two pages run every check; more would prove nothing more (design: no step holds more than two 1Gi pages).
+/// The number of pages with which every check runs. More would prove nothing more (design: no step holds more than two
+/// 1Gi pages).
 pub(super) const PAGES: u64 = 2;
 
-/// How many pages the steps may take without taking them from other processes: available pages, what is
-/// kept for them (`min_size=` of `--dir`), or what the pool may grow by; no more than this process is let have, but one in
-/// any case, so that a limit is met for real.
+/// Returns how many pages the steps may take without taking them from other processes. The sum of available pages, of
+/// pages kept for them (`min_size=` of `--dir`) and of pages by which the pool may grow is limited by what this process
+/// may use. The result is at least one, so that the kernel itself enforces a limit of zero.
 pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) -> Result<u64, NotRun> {
     let Some(pool) = inventory.pool(size) else {
         return Err(prevented(format!("no pool of {size} was found"), "see HP101"));
@@ -44,14 +45,14 @@ pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) ->
     }
     let in_memory = room_in_memory(&inventory.memory_cgroup, size);
     if in_memory == 0 {
-        // The hugetlb limit is met for real, by SIGBUS. A touch beyond memory.max hangs.
+        // Exceeding the hugetlb limit is a valid test, because it raises SIGBUS. A touch beyond memory.max hangs.
         return Err(prevented(format!("memory.max has no room for a page of {size}"), "see HP401"));
     }
     Ok(PAGES.min(obtainable).min(room_in_cgroup(inventory, size)).max(1).min(in_memory))
 }
 
-/// Pages free on the NUMA nodes that this process may use: the kernel reserves no more for it (`allowed_mems_nr()` in its
-/// `mm/hugetlb.c`). As many as there may be where that is not known.
+/// Returns how many pages are free on the NUMA nodes that this process may use. The kernel reserves no more for it
+/// (`allowed_mems_nr()` in its `mm/hugetlb.c`). Returns `u64::MAX` where that is not known.
 fn free_on_allowed_nodes(inventory: &Inventory, pool: &Pool) -> u64 {
     let Some(mems) = inventory.privileges.mems.known().filter(|_| !pool.numa.is_empty()) else {
         return u64::MAX;
@@ -60,7 +61,7 @@ fn free_on_allowed_nodes(inventory: &Inventory, pool: &Pool) -> u64 {
     allowed.map(|node| node.free.get().unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
 }
 
-/// Where free pages are that this process may not use.
+/// Describes the free pages that this process may not use, by NUMA node.
 fn elsewhere(inventory: &Inventory, pool: &Pool) -> String {
     let mems = inventory.privileges.mems.known().map(Vec::as_slice).unwrap_or_default();
     let (allowed, others): (Vec<_>, Vec<_>) = pool.numa.iter().partition(|node| mems.contains(&node.node));
@@ -75,18 +76,18 @@ fn elsewhere(inventory: &Inventory, pool: &Pool) -> String {
     )
 }
 
-/// Whole pages that the limits of this process's cgroups leave, as far as they are known.
+/// Returns how many whole pages the limits of this process's cgroups allow, as far as they are known.
 fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
     inventory.cgroup.known().map_or(u64::MAX, |cgroup| room_in(cgroup, size))
 }
 
-/// Whole pages that the memory limits leave, where huge pages count against them, as far as they are known.
+/// Returns how many whole pages the memory limits allow where huge pages count against them, as far as they are known.
 pub(super) fn room_in_memory(cgroup: &Reading<MemoryCgroup>, size: PageSize) -> u64 {
     let room = cgroup.known().and_then(|cgroup| cgroup.tightest(Reclaim::CacheAndSwap));
     room.map_or(u64::MAX, |room| room.left / size.bytes())
 }
 
-/// Whole pages that the limits of a cgroup, and of those above it, leave, as far as they are known.
+/// Returns how many whole pages the limits of a cgroup and of its ancestors allow, as far as they are known.
 pub(super) fn room_in(cgroup: &HugetlbCgroup, size: PageSize) -> u64 {
     let left = |kind| cgroup.headroom(size, kind).tightest.map_or(u64::MAX, |room| room.left);
     left(HugetlbCounterKind::Fault).min(left(HugetlbCounterKind::Reservation)) / size.bytes()

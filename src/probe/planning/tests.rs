@@ -1,4 +1,4 @@
-//! What is looked at, what is mandatory, and how many pages are taken: by what is there and what was asked.
+//! Tests which sizes are checked, which checks are mandatory, and how many pages are taken, by inventory and request.
 
 use super::one_size::SHARING;
 use super::*;
@@ -200,7 +200,7 @@ fn with_a_directory_other_memory_is_advice_alone() {
         let expected = if duty.role == Role::Hugetlbfs { Weight::Full } else { Weight::Advisory };
         assert_eq!(duty.weight, expected, "{}", duty.role);
     }
-    // Of another size, it serves nothing, and nothing else is taken in its place.
+    // For another page size the directory is of no use, and no other memory is taken instead.
     let (plan, jobs) =
         planned(&inventory, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi"), ("need", "1Gi=1")]));
     assert!(
@@ -274,7 +274,7 @@ fn placement_takes_more_than_one_numa_node() {
     }
 }
 
-/// node0 with 8 free pages and node1 with `free`, and a process that may use the memory of `mems` alone.
+/// A machine on which node0 has 8 free pages and node1 has `free`, and the process may only use the memory of `mems`.
 fn two_nodes(free: u64, mems: Vec<u32>) -> Inventory {
     let node = |node, free| NumaPool {
         node,
@@ -349,7 +349,7 @@ fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
     assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
     assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));
     assert!(find(&plan, HP607).roles.iter().all(|duty| duty.weight == Weight::Advisory));
-    // A directory of another size serves no session, and nothing is shared in its place.
+    // A directory of another size cannot serve any session, and no other memory is shared instead.
     let both = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0), pool("1Gi", 2, 2, 0, 0)]), "2Mi");
     let (plan, _) = planned(&both, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi")]));
     assert!(find(&plan, HP601).roles.iter().all(|duty| duty.not_run.is_some()));

@@ -1,9 +1,9 @@
-//! Lets the workers of a walk try one step at a time, and looks at the counters before and after each.
+//! Runs the workers of a walk one step at a time, and reads the counters before and after each step.
 //!
-//! A worker announces a step and waits for permission. The step is over when the same worker writes its next
-//! line, or when the other one announces a step on pages: of a pair, one works while the other waits for its answer.
-//! What is looked at: the pool, what each process maps by its smaps_rollup, and what the cgroups of both roles are
-//! charged.
+//! A worker announces a step and waits for permission. The step is over when the same worker writes its next line, or
+//! when the other one announces a step on pages: of a pair, one works while the other waits for its answer. The figures
+//! are the pool's counters, the pages that each process maps according to its smaps_rollup, and what the cgroups of
+//! both roles are charged.
 
 use std::collections::VecDeque;
 use std::io::{self, Stdin, Write as _};
@@ -26,24 +26,24 @@ use crate::linux::counters::CounterFiles;
 use crate::linux::smaps;
 use crate::probe::supervisor::Follower;
 
-/// Follows the workers, and tells each when to go on.
+/// Follows the workers and gives each one permission to continue.
 pub(super) struct Director<'a> {
     size: PageSize,
     pause: bool,
     counters: &'a CounterFiles,
     show: &'a mut dyn FnMut(&Shown<'_>),
     workers: Vec<Worker>,
-    /// The cgroups to look at, by whose they are.
+    /// The cgroups to read, each with the name of its role.
     groups: Vec<(&'static str, Group)>,
-    /// Steps that are announced and not allowed yet, by worker.
+    /// Steps that were announced and are not permitted yet, with the index of their worker.
     waiting: VecDeque<(usize, Announced)>,
     current: Option<Current>,
     input: Stdin,
-    /// Whether the first of those that wait does so for a line of standard input.
+    /// Whether the first waiting step waits for a line on standard input.
     is_paused: bool,
-    /// Whether nothing is allowed any more.
+    /// Whether the walk was given up, so that no further step is permitted.
     is_over: bool,
-    /// Why, where the workers do not show it themselves.
+    /// Why the walk was given up, if the workers' own results do not show it.
     problem: Option<String>,
 }
 
@@ -53,7 +53,7 @@ struct Worker {
     pid: u32,
 }
 
-/// The step that is being tried.
+/// The step in progress.
 struct Current {
     worker: usize,
     text: String,
@@ -90,17 +90,18 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// A worker that is going to be started, and our end of its standard output.
+    /// Adds a worker that is about to be started, with our end of its standard output.
     pub(super) fn add(&mut self, role: Role, control: UnixStream) {
         self.workers.push(Worker { name: name(role), control, pid: 0 });
     }
 
-    /// Why the walk was given up, if it was.
+    /// Returns why the walk was given up, if it was.
     pub(super) fn problem(self) -> Option<String> {
         self.problem
     }
 
-    /// Allows what may be tried now: any number of steps that leave pages alone, and one at a time of the others.
+    /// Permits the steps that may run now: any number of steps that do not touch pages, and one at a time of the
+    /// others.
     fn proceed(&mut self) {
         while !self.is_paused
             && let Some((worker, announced)) = self.waiting.front().cloned()
@@ -120,7 +121,7 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// Allows the first of those that wait, having looked at the counters.
+    /// Reads the counters, then permits the first waiting step.
     fn begin(&mut self, worker: usize, text: String, step: Step) {
         self.waiting.pop_front();
         match self.look() {
@@ -136,7 +137,7 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// The current step is over.
+    /// Ends the current step and shows how the counters changed.
     fn finish(&mut self) {
         let Some(Current { text, step, before: (before, had), .. }) = self.current.take() else { return };
         match self.look() {
@@ -157,23 +158,23 @@ impl<'a> Director<'a> {
 
     fn allow(&mut self, worker: usize) {
         let Some(worker) = self.workers.get_mut(worker) else { return };
-        // A worker that has ended is not allowed anything any more: its end is seen elsewhere.
+        // An error means that the worker has ended, which is handled elsewhere.
         let _ = worker.control.write_all(b"+");
     }
 
-    /// Ends the workers: those that wait do not get the permission to continue, and give back what they have.
+    /// Ends the workers: those that wait get no permission to continue, and release their pages.
     fn give_up(&mut self, problem: impl Into<Option<String>>) {
         self.problem = self.problem.take().or_else(|| problem.into());
         self.is_over = true;
         self.is_paused = false;
         self.waiting.clear();
         for worker in &self.workers {
-            // It may have ended by now.
+            // The worker may already have ended.
             let _ = worker.control.shutdown(Shutdown::Write);
         }
     }
 
-    /// The pool's counters, and the figures that [`Director::names`] names.
+    /// Reads the pool's counters, and the figures that [`Director::names`] names.
     fn look(&self) -> Result<(Counters, Vec<Option<u64>>), String> {
         let counters = self.counters.read().map_err(|error| error.to_string())?;
         // A process that has ended maps nothing.
@@ -242,7 +243,7 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-/// Reads up to the end of a line, byte by byte: what follows it is for the next pause.
+/// Reads to the end of the line, byte by byte, because the bytes after it belong to the next pause.
 fn read_line(input: BorrowedFd<'_>) -> io::Result<()> {
     let mut byte = [0];
     loop {

@@ -1,4 +1,4 @@
-//! What to walk through, and what is shown of it.
+//! The options of a walk, and the events that it shows.
 
 use crate::domain::counters::{Figure, Movement};
 use crate::domain::inventory::Pool;
@@ -7,48 +7,48 @@ use crate::domain::request::PageCount;
 use crate::domain::reserve::Replayed;
 use crate::domain::size::PageSize;
 
-/// What to walk through.
+/// The options of a walk.
 #[derive(Debug, Clone)]
 pub struct Walk {
-    /// The size; if `None`, the smallest of which enough pages are available.
+    /// The page size. `None` means the smallest size of which enough pages are available.
     pub size: Option<PageSize>,
-    /// How many pages.
+    /// How many pages to take.
     pub pages: u64,
-    /// The hugetlbfs to use; anonymous memory if `None`, and a memfd where pages are shared.
+    /// The hugetlbfs to use. `None` means anonymous memory, and a memfd where pages are shared.
     pub directory: Option<String>,
-    /// Wait for a line on standard input before each step.
+    /// Whether to wait for a line on standard input before each step.
     pub pause: bool,
-    /// `--reserve`.
+    /// The values of `--reserve`.
     pub reserve: Vec<PageCount>,
-    /// `--reserve-over-half`.
+    /// Whether `--reserve-over-half` was given.
     pub reserve_over_half: bool,
     /// The cgroup that the frontend joins when pages are shared.
     pub frontend_cgroup: Option<String>,
-    /// The backend's.
+    /// The cgroup that the backend joins when pages are shared.
     pub backend_cgroup: Option<String>,
 }
 
-/// What is to be shown, in order.
+/// An event to show, in order.
 #[derive(Debug, Clone, Copy)]
 pub enum Shown<'a> {
     /// The pages of a killed run were given back.
     Replayed(&'a Replayed),
     /// The pool that is about to be used.
     Pool(&'a Pool),
-    /// Two processes share pages from here on; whether the backend touches them first.
+    /// From here on, two processes share pages.
     Sharing {
-        /// Whether it is the backend.
+        /// Whether the backend touches them first.
         backend_first: bool,
     },
-    /// A process was started, by its name.
+    /// A process was started, with this name and pid.
     Process(&'a str, u32),
     /// The next step waits for a line on standard input.
     Pause,
-    /// A step was done; what processes and cgroups have is beside it.
+    /// A step was done. The figures say what processes map and what cgroups are charged.
     Step(&'a Movement, &'a [Figure]),
 }
 
-/// What a worker is called here.
+/// Returns the name under which a worker is shown.
 pub(super) const fn name(role: Role) -> &'static str {
     match role {
         Role::Frontend(_) => "frontend",

@@ -1,4 +1,4 @@
-//! A hugetlb cgroup of the test's own, on either hierarchy.
+//! A hugetlb cgroup for a test, on either hierarchy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,37 +7,37 @@ use hugeprobe::domain::size::PageSize;
 
 use super::Missing;
 
-/// Where cgroup v2 may be mounted: alone, or beside v1.
+/// Where cgroup v2 may be mounted: together with v1, or alone.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 
-/// A group; removed when dropped.
+/// A cgroup; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Group {
     path: PathBuf,
-    /// The file of a size's fault limit, behind `hugetlb.2MB.`.
+    /// The name of the file of a size's fault limit, after `hugetlb.2MB.`.
     limit: &'static str,
 }
 
-/// The controller on a v1 hierarchy, for as long as this lives.
+/// A v1 hierarchy with the hugetlb controller, for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct Hierarchy {
-    /// Where it is mounted, if this test did it.
+    /// The mount point, if this test mounted the hierarchy.
     mounted: Option<tempfile::TempDir>,
     path: PathBuf,
 }
 
 impl Group {
-    /// Makes the group `name` under the root of the v2 hierarchy.
+    /// Creates the group `name` in the root of the v2 hierarchy.
     pub(crate) fn new(name: &str) -> Result<Self, Missing> {
         let root = root()?;
         let path = root.join(format!("hugeprobe-test-{name}"));
-        // Left over from a run that was killed: it is empty, or the test has a reason to fail.
+        // A killed run may have left the group behind. If it is still in use, it stays, and creating it fails below.
         let _ = fs::remove_dir(&path);
         fs::create_dir(&path).map_err(|error| Missing(format!("a cgroup {}: {error}", path.display())))?;
         Ok(Self { path, limit: "max" })
     }
 
-    /// Makes the group `name` on a v1 hierarchy.
+    /// Creates the group `name` on a v1 hierarchy.
     pub(crate) fn on(hierarchy: &Hierarchy, name: &str) -> Self {
         let path = hierarchy.path.join(format!("hugeprobe-test-{name}"));
         let _ = fs::remove_dir(&path);
@@ -45,9 +45,9 @@ impl Group {
         Self { path, limit: "limit_in_bytes" }
     }
 
-    /// A group below this one.
+    /// Creates a group below this one.
     pub(crate) fn child(&self, name: &str) -> Self {
-        // On v1 a group has the controller of its hierarchy.
+        // On v1 every group has the controller of its hierarchy.
         if self.limit == "max" {
             fs::write(self.path.join("cgroup.subtree_control"), "+hugetlb").unwrap();
         }
@@ -61,13 +61,13 @@ impl Group {
         self.set(&format!("hugetlb.{}.{}", size.cgroup_name(), self.limit), pages * size.bytes());
     }
 
-    /// Writes one of its files: `hugetlb.2MB.max`.
+    /// Writes one of the group's files, for example `hugetlb.2MB.max`.
     pub(crate) fn set(&self, file: &str, value: u64) {
         let path = self.path.join(file);
         fs::write(&path, value.to_string()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
-    /// The directory.
+    /// Returns the directory of the group.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -76,7 +76,8 @@ impl Group {
 // === impl Hierarchy ===
 
 impl Hierarchy {
-    /// The v1 hierarchy that is mounted, or one that is mounted here: that takes a v2 hierarchy without groups below it.
+    /// Returns the v1 hierarchy that is mounted, or mounts one. Mounting works only if no group of the v2 hierarchy has
+    /// the controller.
     pub(crate) fn v1() -> Result<Self, Missing> {
         let usual = Path::new("/sys/fs/cgroup/hugetlb");
         if usual.join("cgroup.procs").exists() {
@@ -84,8 +85,8 @@ impl Hierarchy {
         }
         let mounted = tempfile::tempdir().unwrap();
         let mut done = mount_v1(mounted.path());
-        // Every group of v2 that has the controller holds it, those that live and, until the kernel has forgotten them, those that
-        // were removed: others' groups have it because these tests gave it to the children of the root.
+        // Every v2 group that has the controller holds it: living groups and, until the kernel has freed them, removed
+        // ones. Groups of other programs have it because these tests enabled it for the children of the root.
         for _ in 0..600 {
             if done != Err(nix::errno::Errno::EBUSY) {
                 break;
@@ -106,13 +107,14 @@ impl Drop for Hierarchy {
     fn drop(&mut self) {
         let Some(mounted) = &self.mounted else { return };
         nix::mount::umount(mounted.path()).unwrap();
-        // The kernel gives the controller back a moment later, unless others have it mounted too; other tests need it on v2.
+        // The kernel returns the controller to v2 a moment later, unless another process has it mounted too. Other
+        // tests need it on v2.
         for turn in 1..=100 {
             if root().is_ok() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
-            // Groups of it that were dying kept it alive beyond its last mount: another mount, and its end, let it go.
+            // Dying groups kept the hierarchy alive after its last unmount. Mounting and unmounting it again frees it.
             if turn % 10 == 0 && mount_v1(mounted.path()).is_ok() {
                 let _ = nix::mount::umount(mounted.path());
             }
@@ -124,7 +126,7 @@ fn mount_v1(path: &Path) -> nix::Result<()> {
     nix::mount::mount(Some("none"), path, Some("cgroup"), nix::mount::MsFlags::empty(), Some("hugetlb"))
 }
 
-/// What holds the controller on v2: the groups that live, and how many are dying.
+/// Describes what holds the controller on v2: the living groups, and the number of dying ones.
 fn held() -> String {
     let roots = ROOTS.map(Path::new);
     let told = roots.iter().filter_map(|root| fs::read_to_string(root.join("cgroup.stat")).ok());
@@ -149,7 +151,7 @@ fn root() -> Result<PathBuf, Missing> {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its last process may be a moment in leaving.
+        // The last process may still be exiting.
         for _ in 0..50 {
             if fs::remove_dir(&self.path).is_ok() {
                 return;

@@ -1,6 +1,6 @@
-//! Processes that stand beside the program under test: holders of pages, and the program under a seccomp filter.
+//! Processes that tests run besides the program under test: holders of pages, and the program under a seccomp filter.
 //!
-//! Each is this test binary again, started as `real --as NAME ...`, so that nothing else has to be installed.
+//! Each one is this test binary, started as `real --as NAME ...`, so that nothing else has to be installed.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -18,24 +18,24 @@ use super::program::{PROGRAM, Run, in_cgroup, run};
 /// How a holder holds its pages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum How {
-    /// Mapped and written to.
+    /// The pages are mapped and written to.
     Touched,
-    /// Mapped alone: promised, not taken.
+    /// The pages are only mapped: reserved, but not allocated.
     Reserved,
 }
 
-/// A system call that a filter takes away.
+/// A seccomp filter that removes system calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Filter {
-    /// madvise(MADV_POPULATE_WRITE) is EINVAL, as before Linux 5.14.
+    /// madvise(MADV_POPULATE_WRITE) returns EINVAL, as before Linux 5.14.
     OldKernel,
-    /// mbind and set_mempolicy are EPERM, as under a container's default profile.
+    /// mbind and set_mempolicy return EPERM, as under a container's default profile.
     NoMbind,
-    /// mbind answers 0 and does nothing.
+    /// mbind returns 0 and does nothing.
     DeafMbind,
-    /// What containers may not do by default and hugeprobe might: memory policies, mounts, namespaces.
+    /// Everything that a container may not do by default and hugeprobe might try: memory policies, mounts, namespaces.
     Container,
-    /// The same, on a kernel before 5.14.
+    /// The same as `Container`, on a kernel before 5.14.
     ContainerOfOldKernel,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Filter {
 #[derive(Debug)]
 pub(crate) struct Holder(Child);
 
-/// Starts a process that holds `pages` pages of `size`; it has them when this returns.
+/// Starts a process that holds `pages` pages of `size`. It holds them when this returns.
 pub(crate) fn hold(size: PageSize, pages: u64, how: How) -> Holder {
     let how = format!("{how:?}");
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -63,18 +63,18 @@ pub(crate) fn under(filter: Filter, arguments: &[&str]) -> Run {
     run(Command::new(std::env::current_exe().unwrap()).args(words(filter)).args(arguments))
 }
 
-/// The same in a cgroup.
+/// Does the same in a cgroup.
 pub(crate) fn under_in_cgroup(group: &Path, filter: Filter, arguments: &[&str]) -> Run {
     let mut command = in_cgroup(group);
     run(command.arg(std::env::current_exe().unwrap()).args(words(filter)).args(arguments))
 }
 
-/// What this binary is told, to become the program under a filter.
+/// Returns the arguments with which this binary becomes the program under a filter.
 fn words(filter: Filter) -> [String; 4] {
     ["--as".to_owned(), "filtered".to_owned(), format!("{filter:?}"), PROGRAM.to_owned()]
 }
 
-/// Is one of these processes, if the command line says so.
+/// Runs one of these processes, if the command line names one.
 pub(crate) fn main() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -92,7 +92,7 @@ fn holder(size: PageSize, pages: u64, how: &str) {
         mapping.populate_write(0..pages).unwrap();
     }
     println!("held");
-    // Until whoever started it lets go.
+    // Wait until the process that started this one drops the holder.
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -131,7 +131,8 @@ fn filtered(filter: &str, program: &str, arguments: &[&str]) {
     std::process::exit(127);
 }
 
-/// Source: the default profile of containerd and moby, for a process without capabilities.
+/// Returns the system calls that containers may not use. Source: the default profile of containerd and moby, for a
+/// process without capabilities.
 fn forbidden_to_containers() -> Vec<(i64, Vec<SeccompRule>)> {
     use nix::libc;
     [

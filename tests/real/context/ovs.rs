@@ -1,4 +1,5 @@
-//! Open vSwitch with DPDK, the real vswitch: its own database, sockets and logs in a directory, nothing of the system's.
+//! Open vSwitch with DPDK, a real vswitch. Its database, sockets and logs are in a directory of the test; it uses
+//! nothing of an Open vSwitch that is installed on the system.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::{Missing, end, program_or_missing};
 
-/// Pages of 2Mi that it takes: `dpdk-socket-mem`, and what its control threads take beside.
+/// How many pages of 2Mi it takes: `dpdk-socket-mem`, and what its control threads take in addition.
 pub(crate) const PAGES: u64 = 36;
 
-/// The vswitch.
+/// The path of the vswitch program.
 pub(crate) const VSWITCHD: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
-/// How long a daemon may take to make its socket.
+/// How long a daemon may take to create its socket.
 const PATIENCE: Duration = super::HANGS;
 
 /// A database and a vswitch, ended when dropped.
@@ -28,7 +29,7 @@ pub(crate) struct Ovs {
 #[derive(Debug)]
 pub(crate) struct Database(Child);
 
-/// Starts a database in `directory`, with these settings of the vswitch (`other_config:NAME=VALUE`).
+/// Starts a database in `directory` with these settings of the vswitch (`other_config:NAME=VALUE`).
 pub(crate) fn database(directory: &Path, settings: &[&str]) -> Database {
     let created =
         Command::new("ovsdb-tool").arg("create").arg(directory.join("conf.db")).arg(SCHEMA).output();
@@ -47,7 +48,7 @@ pub(crate) fn database(directory: &Path, settings: &[&str]) -> Database {
     database
 }
 
-/// `ovs-vsctl`, which speaks with the database in `directory`.
+/// Returns `ovs-vsctl`, connected to the database in `directory`.
 pub(crate) fn vsctl(directory: &Path) -> Command {
     let mut command = Command::new("ovs-vsctl");
     in_directory(&mut command, directory)
@@ -59,7 +60,7 @@ pub(crate) fn vsctl(directory: &Path) -> Command {
 // === impl Ovs ===
 
 impl Ovs {
-    /// A bridge whose ports connect to the sockets `ports` of `directory`, which are named after them.
+    /// Starts a bridge whose ports connect to the sockets `ports` of `directory`. Each port is named after its socket.
     pub(crate) fn start(directory: &Path, ports: &[&str]) -> Result<Self, Missing> {
         program_or_missing("ovsdb-server")?;
         if !Path::new(VSWITCHD).is_file() {
@@ -86,7 +87,7 @@ impl Ovs {
         Ok(ovs)
     }
 
-    /// Ends the vswitch if there is one, and starts another; the database stays.
+    /// Ends the vswitch if it runs, and starts another one. The database keeps running.
     pub(crate) fn restart(&mut self) {
         self.stop();
         let directory = &self.directory;
@@ -102,7 +103,7 @@ impl Ovs {
         }
     }
 
-    /// What it said, for the message of a test that fails.
+    /// Returns the vswitch's output, for the message of a failed test.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.directory.join("vswitchd.out")).unwrap_or_default())
             .into_owned()
@@ -126,7 +127,7 @@ impl Drop for Database {
     }
 }
 
-/// A daemon in the foreground.
+/// Starts a daemon in the foreground.
 fn daemon(directory: &Path, program: &str, name: &str, tell: impl FnOnce(&mut Command)) -> Child {
     let log = File::create(directory.join(format!("{name}.out"))).unwrap();
     let mut command = Command::new(program);
@@ -141,7 +142,7 @@ fn daemon(directory: &Path, program: &str, name: &str, tell: impl FnOnce(&mut Co
         .unwrap()
 }
 
-/// Has a program of Open vSwitch's keep its files there.
+/// Makes a program of Open vSwitch keep its files in `directory`.
 pub(crate) fn in_directory<'a>(command: &'a mut Command, directory: &Path) -> &'a mut Command {
     for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "RUNTIME_DIRECTORY"] {
         command.env(variable, directory);

@@ -1,8 +1,8 @@
 //! A probe pod without a cluster: two containers as the kubelet and runc would make them.
 //!
-//! Each is the program as process 1 of a PID namespace, with uid and gid 65532, no capability, no way to get one, the system
-//! calls of a container, a root that cannot be written, its own hugetlb cgroup and 32 MiB of memory. They share a hugetlbfs
-//! and a directory to meet in, which lie in a mount namespace of their own and go with it.
+//! Each container is the program as process 1 of a PID namespace, with uid and gid 65532, no capabilities and no way to
+//! gain any, the system calls of a container, a read-only root, a separate hugetlb cgroup and 32 MiB of memory. Both
+//! share a hugetlbfs and a directory to meet in. These are in a separate mount namespace and disappear with it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -24,48 +24,48 @@ use super::child::Filter;
 use super::program::PROGRAM;
 use super::{Machine, Missing};
 
-/// How the hugetlbfs is mounted where fsGroup is set, as the kubelet does it.
+/// The mount options of the hugetlbfs if fsGroup is set, as the kubelet mounts it.
 pub(crate) const WITH_FS_GROUP: &str = "gid=65532,mode=2775";
-/// And where it is not.
+/// The mount options of the hugetlbfs if fsGroup is not set.
 pub(crate) const WITHOUT_FS_GROUP: &str = "mode=0755";
 
-/// What a container of the chart may have beside its pages.
+/// The memory limit of a container of the chart, besides its pages, in bytes.
 const MEMORY: u64 = 32 << 20;
-/// How long the containers of a pod may take for everything, if a case does not say otherwise.
+/// The time limit of the containers of a pod, in seconds, if a test does not set another one.
 const SECONDS: u64 = 120;
 
 const RUN: &str = "0b5e4f0e-6c0f-4a6c-9f49-6b8a0c0f3a51";
 
-/// The pod's volumes and cgroups.
+/// The volumes and cgroups of a pod.
 pub(crate) struct Pod {
     pub(crate) probe: Probe,
-    /// What the containers are told beside the probe.
+    /// The time limit of a container, in seconds.
     pub(crate) seconds: u64,
     pub(crate) filter: Filter,
     directory: tempfile::TempDir,
-    /// Holds the mount namespace.
+    /// The process that keeps the mount namespace alive.
     keeper: Child,
     groups: Groups,
     memory: [Option<PathBuf>; 2],
 }
 
-/// The hugetlb cgroups of both containers; a hierarchy that was mounted for them goes after them.
+/// The hugetlb cgroups of both containers. A hierarchy that was mounted for them is unmounted after they are removed.
 pub(crate) struct Groups {
     frontend: Group,
     backend: Group,
     _hierarchy: Option<Hierarchy>,
 }
 
-/// A container that runs, ended when dropped.
+/// A running container, ended when dropped.
 pub(crate) struct Running {
-    /// unshare(1), which ends as its child does.
+    /// unshare(1), which exits with the status of its child.
     outer: Child,
 }
 
 // === impl Groups ===
 
 impl Groups {
-    /// On whichever hierarchy has the controller.
+    /// Creates the groups on the hierarchy that has the controller.
     pub(crate) fn new(machine: &Machine) -> Result<Self, Missing> {
         let v2 = || Ok((machine.cgroup("pod-frontend")?, machine.cgroup("pod-backend")?));
         match v2() {
@@ -74,7 +74,7 @@ impl Groups {
         }
     }
 
-    /// On the v1 hierarchy.
+    /// Creates the groups on the v1 hierarchy.
     pub(crate) fn v1(machine: &Machine) -> Result<Self, Missing> {
         machine.root()?;
         let hierarchy = Hierarchy::v1()?;
@@ -86,12 +86,12 @@ impl Groups {
 // === impl Pod ===
 
 impl Pod {
-    /// A pod whose containers may each have `pages` pages of `size`, in these cgroups.
+    /// Creates a pod in these cgroups, whose containers may each use `pages` pages of `size`.
     pub(crate) fn new(size: PageSize, pages: u64, options: &str, groups: Groups) -> Result<Self, Missing> {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().to_str().unwrap();
         [&groups.frontend, &groups.backend].into_iter().for_each(|group| group.limit(size, pages));
-        // The whole of it is a tmpfs, so that the root can be made read-only beneath it.
+        // The directory is a tmpfs, so that the root can be made read-only without it.
         let script = format!(
             "set -e
             mount -t tmpfs -o mode=0755 tmpfs {root}
@@ -132,7 +132,7 @@ impl Pod {
         Ok(Self { probe, seconds: SECONDS, filter: Filter::Container, directory, keeper, groups, memory })
     }
 
-    /// The hugetlb cgroup of a container.
+    /// Returns the hugetlb cgroup of a container.
     pub(crate) fn group(&self, container: Container) -> &Group {
         match container {
             Container::Frontend => &self.groups.frontend,
@@ -140,12 +140,12 @@ impl Pod {
         }
     }
 
-    /// The name of the run.
+    /// Returns the name of the run.
     pub(crate) fn run() -> Run {
         RUN.parse().unwrap()
     }
 
-    /// A path of the pod's volumes, as the test sees it.
+    /// Returns the path at which the test sees a file of the pod's volumes.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         let inside = self.directory.path().join(name);
         Path::new("/proc")
@@ -188,10 +188,10 @@ impl Pod {
         Running { outer }
     }
 
-    /// Runs both containers to their ends, which must be good ones, and concludes.
+    /// Runs both containers, asserts that they exit with 0, and returns the findings of the agent.
     pub(crate) fn play(&self) -> Vec<Finding> {
-        // A pod is new each time: without this, a container that is fast finds the lock of an earlier peer and takes it for
-        // one that is gone.
+        // A real pod starts with an empty directory. Without this, a fast container would find the unlocked file of an
+        // earlier peer and conclude that its peer has ended.
         for container in Container::ALL {
             let _ = fs::remove_file(self.path(&format!("run/{container}.alive")));
         }
@@ -202,33 +202,33 @@ impl Pod {
         self.conclude()
     }
 
-    /// What a container left.
+    /// Returns the message that a container left.
     pub(crate) fn message(&self, container: Container) -> String {
         let text = fs::read_to_string(self.path(&format!("log/{container}"))).unwrap();
         assert!(text.len() <= MESSAGE_LIMIT, "{text}");
         text
     }
 
-    /// The same, read.
+    /// Returns the message that a container left, parsed.
     pub(crate) fn parsed(&self, container: Container) -> Message {
         let text = self.message(container);
         Message::parse(&text, container, self.probe.size, &Self::run())
             .unwrap_or_else(|error| panic!("{container}: {error}: {text}"))
     }
 
-    /// What the agent makes of both.
+    /// Returns the findings of the agent from both messages.
     pub(crate) fn conclude(&self) -> Vec<Finding> {
         let terminated =
             |container| Terminated { message: Some(self.message(container)), reason: "in a test".to_owned() };
         conclude(&self.probe, &Self::run(), &Container::ALL.map(terminated)).findings
     }
 
-    /// The verdict of findings about this pod's size.
+    /// Returns the verdict of findings about this pod's page size.
     pub(crate) fn verdict(&self, findings: &[Finding]) -> Verdict {
         judge(&self.probe.plan(), &Request::default(), findings)[0].verdict
     }
 
-    /// Asserts that nothing of the pod's is left where the next one would find it.
+    /// Asserts that the pod has left neither a file nor a socket that the next pod would find.
     #[track_caller]
     pub(crate) fn left_nothing(&self) {
         assert_eq!(fs::read_dir(self.path("hugepages")).unwrap().count(), 0);
@@ -253,7 +253,8 @@ impl Drop for Pod {
     }
 }
 
-/// A group that may have as much memory as a container of the chart; `None` where the controller is out of reach.
+/// Creates a cgroup with the memory limit of a container of the chart. Returns `None` if the controller is not
+/// available.
 fn memory_group(container: Container) -> Option<PathBuf> {
     let group = Path::new("/sys/fs/cgroup/memory").join(format!("hugeprobe-test-{container}"));
     let _ = fs::remove_dir(&group);
@@ -262,7 +263,7 @@ fn memory_group(container: Container) -> Option<PathBuf> {
     Some(group)
 }
 
-/// Asserts the outcome of one check.
+/// Asserts the outcome of one check and returns its finding.
 #[track_caller]
 pub(crate) fn expect(findings: &[Finding], id: &str, outcome: Outcome) -> Finding {
     let finding = findings.iter().find(|finding| finding.id.to_string() == id);
@@ -274,12 +275,12 @@ pub(crate) fn expect(findings: &[Finding], id: &str, outcome: Outcome) -> Findin
 // === impl Running ===
 
 impl Running {
-    /// Process 1 of the container, as the machine numbers it, once it is there.
+    /// Returns the container's process 1, by its pid on the machine, once it exists.
     pub(crate) fn pid(&self) -> Option<Pid> {
         children(self.outer.id()).first().copied()
     }
 
-    /// Sends it a signal, once it is there and is the program itself.
+    /// Sends a signal to the container's process, once it exists and is the program itself.
     pub(crate) fn signal(&self, signal: Signal) {
         wait_for("the container's process", || {
             let pid = self.pid()?;
@@ -289,7 +290,7 @@ impl Running {
         kill(self.pid().unwrap(), signal).unwrap();
     }
 
-    /// Waits until it has a worker of this role.
+    /// Waits until the container has a worker of this role.
     pub(crate) fn wait_for_worker(&self, role: &str) {
         let needle = format!("\"role\":\"{role}\"");
         wait_for(role, || {
@@ -299,9 +300,9 @@ impl Running {
         });
     }
 
-    /// Waits for its end.
+    /// Waits until the container has ended.
     pub(crate) fn end(mut self) -> ExitStatus {
-        // Longer than the containers may take for everything.
+        // Longer than the time limit of the containers.
         let limit = Duration::from_secs(SECONDS + 30);
         let begin = Instant::now();
         loop {
@@ -316,7 +317,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Who changes its user loses the signal that it was to get at its parent's death (prctl(2)).
+        // A process that changes its user loses its parent-death signal (prctl(2)), so it must be killed here.
         if let Some(pid) = self.pid() {
             let _ = kill(pid, Signal::SIGKILL);
         }
@@ -330,7 +331,7 @@ fn children(pid: u32) -> Vec<Pid> {
     list.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect()
 }
 
-/// Waits until `look` finds something.
+/// Waits until `look` returns something.
 pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -338,7 +339,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
             return found;
         }
         assert!(begin.elapsed() < super::HANGS, "{what} does not come");
-        // A worker lives for some milliseconds.
+        // A worker lives only a few milliseconds.
         std::thread::sleep(Duration::from_micros(200));
     }
 }

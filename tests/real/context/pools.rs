@@ -1,4 +1,4 @@
-//! Pools: what they hold, and pages added for a test and taken away again.
+//! The kernel's pools: their counters, and pages that a test adds and removes again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use super::Missing;
 
 const POOLS: &str = "/sys/kernel/mm/hugepages";
 
-/// Every counter that a run could leave changed, by path.
+/// Returns every counter that a run could leave changed, by path.
 pub(crate) fn snapshot() -> BTreeMap<PathBuf, u64> {
     let mut counters = BTreeMap::new();
     let mut pools: Vec<PathBuf> = directories(Path::new(POOLS));
@@ -42,22 +42,22 @@ fn read(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// One counter of a pool.
+/// Returns one counter of a pool.
 pub(crate) fn counter(size: PageSize, name: &str) -> u64 {
     read(&file(size, name)).unwrap_or_else(|| panic!("{} is no number", file(size, name).display()))
 }
 
-/// Free pages that nobody was promised.
+/// Returns the number of free pages that are not reserved.
 pub(crate) fn available(size: PageSize) -> u64 {
     counter(size, "free_hugepages") - counter(size, "resv_hugepages")
 }
 
-/// The same; none if this kernel does not have the size.
+/// Returns the number of free pages that are not reserved, or 0 if this kernel does not have the size.
 pub(crate) fn available_if_any(size: PageSize) -> u64 {
     if file(size, "nr_hugepages").exists() { available(size) } else { 0 }
 }
 
-/// Sets a counter of a pool: for faults that are the pool's own. Put it back.
+/// Sets a counter of a pool, for tests of faults in the pool itself. The caller must restore it.
 pub(crate) fn set(size: PageSize, name: &str, value: u64) {
     fs::write(file(size, name), value.to_string()).unwrap();
 }
@@ -66,28 +66,29 @@ fn file(size: PageSize, name: &str) -> PathBuf {
     Path::new(POOLS).join(size.sysfs_name()).join(name)
 }
 
-/// Pages of the persistent pool: what may be added to and taken from by difference.
+/// Returns the number of persistent pages, which a test may increase and decrease.
 pub(crate) fn persistent(size: PageSize) -> u64 {
     counter(size, "nr_hugepages") - counter(size, "surplus_hugepages")
 }
 
-/// Pages that `tests/hold-1gi` has added for the tests.
+/// Returns the number of pages that `tests/hold-1gi` has added for the tests.
 fn held(size: PageSize) -> u64 {
     let held = || std::env::var("HUGEPROBE_HELD_1GI").ok()?.parse().ok();
     if size == super::LARGE { held().unwrap_or(0) } else { 0 }
 }
 
-/// What only a machine whose pool is empty of itself has: its pages are not taken away, for they may not come back.
+/// What a test needs that empties the pool. The machine's own pages are never removed, because the kernel may be unable
+/// to allocate them again.
 pub(crate) const NO_OTHERS: &str = "a pool without pages of the machine's own";
 
-/// The pages of `tests/hold-1gi`, taken out of the pool; added again when dropped.
+/// The pages of `tests/hold-1gi`, removed from the pool; added again when dropped.
 #[derive(Debug)]
 pub(crate) struct Removed {
     size: PageSize,
 }
 
 impl Removed {
-    /// Takes them out, and the pool is empty then.
+    /// Removes them, which leaves the pool empty.
     pub(crate) fn all(size: PageSize) -> Result<Self, Missing> {
         if counter(size, "nr_hugepages") != held(size) {
             return Err(Missing(format!("{NO_OTHERS}: {size}")));
@@ -101,14 +102,14 @@ impl Drop for Removed {
     fn drop(&mut self) {
         let held = held(self.size);
         set(self.size, "nr_hugepages", persistent(self.size) + held);
-        // A panic during another would end the runner: the tests that find fewer pages say so themselves.
+        // A second panic would abort the test runner. Tests that find fewer pages report that themselves.
         if counter(self.size, "nr_hugepages") != held && !std::thread::panicking() {
             panic!("the kernel did not give {held} pages of {} back", self.size);
         }
     }
 }
 
-/// Pages added to a pool; taken away again when dropped.
+/// Pages added to a pool; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Extra {
     size: PageSize,
@@ -116,7 +117,7 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
-    /// Adds `pages`, making room for large ones if need be.
+    /// Adds `pages` pages. Frees and compacts memory if the kernel cannot add enough at first.
     pub(crate) fn add(size: PageSize, pages: u64) -> Result<Self, Missing> {
         if !file(size, "nr_hugepages").exists() {
             return Err(Missing(format!("pages of {size}, which this kernel does not offer")));
@@ -124,7 +125,7 @@ impl Extra {
         let extra = |got| Self { size, pages: got };
         let mut got = grow(size, pages);
         if got < pages {
-            // Long builds fill memory with caches and leave it in pieces.
+            // Long builds fill memory with caches and fragment it.
             drop(extra(got));
             for (name, value) in [("drop_caches", "3"), ("compact_memory", "1")] {
                 let _ = fs::write(Path::new("/proc/sys/vm").join(name), value);

@@ -1,4 +1,4 @@
-//! Runs of the program under test, in a place that was prepared for it.
+//! Runs of the program under test in a prepared environment.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The program.
+/// The path of the program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hugeprobe");
 
-/// How long a run may take before the test gives it up: far more than any does.
+/// How long a run may take before the test fails: far longer than any run takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What a run said.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     /// The exit code; `None` if it was killed.
     pub(crate) code: Option<i32>,
     /// Standard output.
     pub(crate) stdout: String,
-    /// Standard error: for the message of a test that fails.
+    /// Standard error, for the message of a failed test.
     #[allow(dead_code, reason = "read through Debug")]
     pub(crate) stderr: String,
 }
@@ -29,8 +29,8 @@ pub(crate) fn check(arguments: &[&str]) -> Run {
     run(Command::new(PROGRAM).args(["check", "-o", "json"]).args(arguments))
 }
 
-/// The same in a mount namespace of its own, after `preamble` has been run there by a shell (`set -e`). `$DIR` in it is
-/// an empty directory.
+/// Does the same in a new mount namespace, after a shell has run `preamble` there (`set -e`). `$DIR` in it is an empty
+/// directory.
 pub(crate) fn check_in(preamble: &str, arguments: &[&str]) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let script = format!("set -e\n{preamble}\nexec \"$@\"");
@@ -41,25 +41,25 @@ pub(crate) fn check_in(preamble: &str, arguments: &[&str]) -> Run {
     run(command.env("DIR", directory.path()))
 }
 
-/// The same in a cgroup.
+/// Runs `check -o json` with these arguments in a cgroup.
 pub(crate) fn check_in_cgroup(group: &Path, arguments: &[&str]) -> Run {
     run(in_cgroup(group).args([PROGRAM, "check", "-o", "json"]).args(arguments))
 }
 
-/// A shell that joins the cgroup, and becomes the program that its further arguments name.
+/// Returns a shell that joins the cgroup and then executes the program given by its further arguments.
 pub(crate) fn in_cgroup(group: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "echo $$ > \"$0\"/cgroup.procs && exec \"$@\""]).arg(group);
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits until it has ended.
 pub(crate) fn run(command: &mut Command) -> Run {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait(child)
 }
 
-/// Waits for `child`, kills it when patience is at its end, and fails the test then.
+/// Waits until `child` has ended. Kills it and fails the test if it takes too long.
 pub(crate) fn wait(child: Child) -> Run {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     let (done, waiting) = std::sync::mpsc::channel::<()>();
@@ -83,12 +83,12 @@ pub(crate) fn wait(child: Child) -> Run {
 // === impl Run ===
 
 impl Run {
-    /// The report. Fails the test if there is none.
+    /// Returns the report. Fails the test if there is none.
     pub(crate) fn report(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no report ({error}): {self:?}"))
     }
 
-    /// The outcome of one check about 2Mi or, if `id` is about the machine, about that.
+    /// Returns the outcome of one check, for 2Mi or, if the check is not per size, for the machine.
     pub(crate) fn outcome(&self, id: &str) -> String {
         let report = self.report();
         let entries = report["checks"].as_array().unwrap();
@@ -99,13 +99,14 @@ impl Run {
             .to_owned()
     }
 
-    /// Asserts the outcome of one check; whatever is no pass has to say what was expected, seen and to be done.
+    /// Asserts the outcome of one check. An entry that is not a pass must also have an expected value, a seen value and
+    /// a remedy.
     #[track_caller]
     pub(crate) fn expect(&self, id: &str, outcome: &str) -> Value {
         self.expect_of(None, id, outcome)
     }
 
-    /// The same for one size, where a run looked at several.
+    /// Does the same for one page size, for runs that check several.
     #[track_caller]
     pub(crate) fn expect_of(&self, size: Option<&str>, id: &str, outcome: &str) -> Value {
         let report = self.report();

@@ -1,4 +1,4 @@
-//! QEMU, the real frontend. It needs no guest: iPXE in the option ROM of its network card asks for an address.
+//! QEMU, a real frontend. It needs no guest: iPXE in the option ROM of its network card requests an address.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,17 +8,18 @@ use hugeprobe::domain::size::PageSize;
 
 use super::{Missing, end, program_or_missing};
 
-/// The network card's address.
+/// The MAC address of the network card.
 pub(crate) const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x68, 0x70, 0x01];
 
-/// A QEMU, ended when dropped.
+/// A QEMU process, ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Qemu(Child);
 
 // === impl Qemu ===
 
 impl Qemu {
-    /// Boots from the network over the vhost-user backend at `socket`; the guest has `bytes` of memory in pages of `size`.
+    /// Boots from the network over the vhost-user backend at `socket`. The guest has `bytes` of memory in pages of
+    /// `size`.
     pub(crate) fn start(
         directory: &Path,
         socket: &Path,
@@ -45,7 +46,7 @@ impl Qemu {
         Ok(Self(child))
     }
 
-    /// Kills it.
+    /// Kills the process.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();

@@ -1,6 +1,6 @@
-//! Random choices that can be made again: they follow from `HUGEPROBE_SEED`, which a test prints.
+//! Random choices that can be repeated: they depend only on `HUGEPROBE_SEED`, which a test prints.
 
-/// Numbers by SplitMix64.
+/// A SplitMix64 generator.
 #[derive(Debug)]
 pub(crate) struct Random {
     pub(crate) seed: u64,
@@ -8,7 +8,8 @@ pub(crate) struct Random {
 }
 
 impl Random {
-    /// The sequence that `HUGEPROBE_SEED` begins, from its start for each test; a new one if it is not set.
+    /// Starts the sequence of `HUGEPROBE_SEED`, or of a random seed if it is not set. Each test starts the sequence
+    /// anew.
     pub(crate) fn new() -> Self {
         use std::hash::{BuildHasher as _, RandomState};
         let drawn = || RandomState::new().hash_one(0);
@@ -17,22 +18,22 @@ impl Random {
         Self::seeded(seed)
     }
 
-    /// The sequence that `seed` begins.
+    /// Starts the sequence of `seed`.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self { seed, state: seed }
     }
 
-    /// From 0 to `end`, which is not reached.
+    /// Returns a number from 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// An index into so many.
+    /// Returns an index into a slice of length `len`.
     pub(crate) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len.try_into().unwrap())).unwrap()
     }
 
-    /// From 0 to 1, which is not reached.
+    /// Returns a number from 0 to 1, exclusive.
     pub(crate) fn part(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }

@@ -1,4 +1,4 @@
-//! DPDK's testpmd, the real peer: one port, forwarding from the start.
+//! DPDK's testpmd, a real peer with one port, which forwards from the start.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,39 +9,40 @@ use nix::unistd::Pid;
 
 use super::Missing;
 
-/// How long it may take to come to where it says something.
+/// How long it may take until it writes an expected line.
 const PATIENCE: Duration = super::HANGS;
 
-/// The memory that does for one port: 8 pages of 2Mi, in one file.
+/// Memory options that are enough for one port: 8 pages of 2Mi, in one file.
 pub(crate) const ONE_FILE: &[&str] = &["--in-memory", "--single-file-segments", "-m", "16"];
 
-/// A testpmd, ended when dropped.
+/// A testpmd process, ended when dropped.
 #[derive(Debug)]
 pub(crate) struct Testpmd {
     child: Child,
     log: PathBuf,
 }
 
-/// What a testpmd is told beside its device.
+/// The options of a testpmd besides its device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told<'a> {
-    /// Its own: how it forwards.
+    /// Options of testpmd itself: how it forwards.
     pub(crate) arguments: &'a [&'a str],
-    /// EAL's options about memory, `$DIR` being the directory.
+    /// EAL's memory options. `$DIR` is replaced by the directory.
     pub(crate) memory: &'a [&'a str],
-    /// What a shell does first, in a mount namespace of the testpmd's own.
+    /// A shell script that runs first, in the mount namespace of this testpmd.
     pub(crate) preamble: &'a str,
 }
 
 // === impl Testpmd ===
 
 impl Testpmd {
-    /// Forwards on the port that `device` describes, as its own `arguments` say; `directory` is for its files and its log.
+    /// Starts a testpmd that forwards on the port `device`, with its own options `arguments`. Its files and its log are
+    /// in `directory`.
     pub(crate) fn start(directory: &Path, device: &str, arguments: &[&str]) -> Result<Self, Missing> {
         Self::told(directory, device, Told { arguments, ..Told::default() })
     }
 
-    /// The same, told more.
+    /// Starts a testpmd with more options.
     pub(crate) fn told(directory: &Path, device: &str, told: Told<'_>) -> Result<Self, Missing> {
         super::program_or_missing("dpdk-testpmd")?;
         let path = directory.join("testpmd.log");
@@ -56,9 +57,11 @@ impl Testpmd {
             .args(["--file-prefix", &prefix, "--vdev", device])
             .args(["--", "--no-mlockall", "--total-num-mbufs=2048", "--auto-start"])
             .args(told.arguments)
-            // It throws away what it receives in its first moments otherwise, and reads its commands without a period.
+            // By default it discards what it receives right after its start, and without a statistics period it reads
+            // commands.
             .args(["--no-flush-rx", "--stats-period=1"])
-            // DPDK leaves its runtime files there (eal_create_runtime_dir); without it, root leaves them in /var/run/dpdk.
+            // DPDK creates its runtime files there (eal_create_runtime_dir). Otherwise root creates them in
+            // /var/run/dpdk.
             .env("RUNTIME_DIRECTORY", directory)
             .stdin(Stdio::null())
             .stderr(log.try_clone().unwrap())
@@ -68,17 +71,17 @@ impl Testpmd {
         Ok(Self { child, log: path })
     }
 
-    /// Its process.
+    /// Returns the pid of testpmd.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
-    /// What it said, for the message of a test that fails.
+    /// Returns its output, for the message of a failed test.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until it has said `words`.
+    /// Waits until its output contains `words`.
     #[track_caller]
     pub(crate) fn wait_for(&self, words: &str) {
         let until = Instant::now() + PATIENCE;
@@ -88,7 +91,7 @@ impl Testpmd {
         }
     }
 
-    /// Ends it. All that it said, its final statistics included.
+    /// Ends it and returns all its output, including its final statistics.
     pub(crate) fn end(self) -> String {
         let log = self.log.clone();
         drop(self);

@@ -1,8 +1,8 @@
-//! kill -9 at any moment of any run: pools, mounts, files and SysV segments are as before, at once if one process was
-//! killed, by the next run if all were.
+//! kill -9 at any moment of any run: pools, mounts, files and SysV segments are as before. They are restored at once if
+//! one process was killed, and by the next run if all were.
 //!
-//! Each kill is known to have hit: what the victim ended by is read, or the victim was stopped first. `HUGEPROBE_KILLS`
-//! is how many kills of each victim have to hit.
+//! Each kill is known to have hit: either the exit status of the victim shows it, or the victim was stopped first.
+//! `HUGEPROBE_KILLS` is the number of kills that have to hit for each victim.
 
 mod running;
 mod scene;
@@ -30,18 +30,18 @@ pub(crate) const CASES: &[Case] = &[
     ("kill: walk --pause, while it waits", paused),
 ];
 
-/// Kills of each victim that have to hit.
+/// How many kills have to hit for each victim, by default.
 const KILLS: u32 = 200;
-/// Signals of each kind, at least.
+/// How many signals of each kind are sent, at least.
 const SIGNALS: u32 = 20;
-/// Rounds that others may disturb before the whole test is held to be disturbed.
+/// How many rounds other programs may disturb before the whole test counts as disturbed.
 const DISTURBED: u32 = 5;
 
-/// Pages added by a run: a number that nobody adds by chance, so that a difference tells whose it is.
+/// The pages that a run adds. No other program adds this number by chance, so a difference shows where it comes from.
 const RESERVE: &str = "2Mi=13";
 
-/// The runs that are killed in turn: one with memory of its own, one with files of a mount, and one that has as many pages
-/// in use as it added.
+/// Returns the kinds of runs that are killed in turn: one with anonymous memory, one with files of a mount, and one
+/// that uses as many pages as it added.
 fn shapes(scene: &Scene) -> Vec<Shape> {
     let directory = scene.directory().to_str().unwrap();
     let check = ["check", "-o", "json", "--size", "2Mi", "--reserve", RESERVE];
@@ -76,7 +76,7 @@ fn killed(machine: &Machine, victim: Victim) -> Result<(), Missing> {
                 next_run(scene);
                 struck = Instant::now();
             }
-            // Whoever loses a worker goes on with the next.
+            // A run whose worker was killed continues with the next worker.
             let rest = if victim == Victim::Worker { shape.life } else { Duration::ZERO };
             let round = scene.restored(&before, struck, rest).unwrap_or_else(|why| panic!("{found}: {why}"));
             if matches!(victim, Victim::Guardian | Victim::Worker) {
@@ -90,7 +90,7 @@ fn killed(machine: &Machine, victim: Victim) -> Result<(), Missing> {
             missed += u32::from(!hit);
             disturbed += u32::from(round == Round::Disturbed);
         }
-        // Most of a run's life it has pages to give back.
+        // A run holds reserved pages during most of its life.
         assert!(victim != Victim::All || owed * 3 > hits, "{owed} of {hits} kills left something to restore");
         eprintln!(
             "{victim:?}: {hits} hits, {missed} missed, {disturbed} disturbed by others, {owed} left to the next run; {:?}",
@@ -99,7 +99,7 @@ fn killed(machine: &Machine, victim: Victim) -> Result<(), Missing> {
     })
 }
 
-/// Waits until the last of the killed is gone, and says what they left.
+/// Waits until the last of the killed processes is gone. Returns what they left.
 fn nobody_left(scene: &Scene) -> scene::Remains {
     while !scene.processes().is_empty() {
         thread::yield_now();
@@ -107,7 +107,7 @@ fn nobody_left(scene: &Scene) -> scene::Remains {
     scene.remains()
 }
 
-/// The run that restores what a killed one left: with `--reserve`, or without it.
+/// Starts the run that restores what a killed run left, at random with or without `--reserve`.
 fn next_run(scene: &Scene) {
     let with = ["check", "--only", "HP101", "--size", "2Mi", "--reserve", "2Mi=1"];
     let arguments = if scene.random().below(2) == 0 { &with[..] } else { &with[..5] };
@@ -116,8 +116,9 @@ fn next_run(scene: &Scene) {
     assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:?}");
 }
 
-/// Whoever breaks a run off gets its report. The exceptions are at its very beginning: before the program has taken
-/// signals over, one kills; while the pools grow there is nothing to report, and a sentence says so.
+/// Tests that an interrupted run prints its report. There are two exceptions, both at its very beginning: before the
+/// program has set up signal handling, a signal kills it, and while the pools grow, it prints a sentence instead of a
+/// report.
 fn interrupted(machine: &Machine) -> Result<(), Missing> {
     scene::on(machine, |scene| {
         let shape = Shape::new(
@@ -126,7 +127,8 @@ fn interrupted(machine: &Machine) -> Result<(), Missing> {
         );
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
             let (mut reports, mut broken_off) = (0, 0);
-            // Moments are drawn: it goes on until what is looked for has come, which a quarter of them would do in half the time.
+            // The moments are random, so this repeats until there are enough reports, and enough of them of interrupted
+            // runs.
             for round in 0.. {
                 if round >= SIGNALS && reports * 2 > SIGNALS && broken_off * 4 > SIGNALS {
                     break;
@@ -159,7 +161,7 @@ fn interrupted(machine: &Machine) -> Result<(), Missing> {
     })
 }
 
-/// Every pause of a walk is met by every kill and by every signal.
+/// Tests every kill and every signal at every pause of a walk.
 fn paused(machine: &Machine) -> Result<(), Missing> {
     scene::on(machine, |scene| {
         let directory = scene.directory().to_str().unwrap();
@@ -182,8 +184,8 @@ fn paused(machine: &Machine) -> Result<(), Missing> {
     })
 }
 
-/// Steps of a walk before which it waits: those of one process (reserve, touch, touch, release, populate, verify, release),
-/// and of two the first four (reserve, touch, hand over, read).
+/// The number of pauses of a walk that are tested: those before all steps of one process (reserve, touch, touch,
+/// release, populate, verify, release), and those before the first four of two (reserve, touch, hand over, read).
 const PAUSES: usize = 7 + 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +222,7 @@ fn end_walk(scene: &Scene, arguments: &[String], pauses: usize, end: End) {
     assert!(by_ourselves || ended.code == Some(3), "{found}: {ended:?}");
 }
 
-/// Reads up to the next prompt, byte by byte: it ends no line.
+/// Reads up to the next prompt, byte by byte, because the prompt does not end with a newline.
 fn wait_for_pause(output: &mut impl Read) {
     const PROMPT: &[u8] = b"press Enter to continue ";
     let mut said = Vec::new();

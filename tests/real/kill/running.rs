@@ -1,4 +1,4 @@
-//! A run of the program that is going to be killed.
+//! A run of the program that is to be killed.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -14,27 +14,27 @@ use serde_json::Value;
 use super::scene::Scene;
 use crate::context::program::{PROGRAM, in_cgroup};
 
-/// Who is killed.
+/// The process that is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Victim {
-    /// The process that the user typed.
+    /// The process that the user starts.
     Orchestrator,
     /// The process that gives the pages back.
     Guardian,
-    /// Whichever worker lives, of several any.
+    /// A living worker; any of them, if there are several.
     Worker,
-    /// Everybody in one moment.
+    /// All processes at the same moment.
     All,
 }
 
-/// A kind of run, and how long one takes.
+/// A kind of run, and how long such a run takes.
 #[derive(Debug)]
 pub(super) struct Shape {
     pub(super) arguments: Vec<String>,
     pub(super) life: Duration,
 }
 
-/// A run.
+/// A run of the program.
 pub(super) struct Running<'a> {
     scene: &'a Scene,
     pub(super) child: Child,
@@ -42,7 +42,7 @@ pub(super) struct Running<'a> {
     log: File,
 }
 
-/// What a run said that ended by itself.
+/// The result of a run that ended by itself.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) code: Option<i32>,
@@ -65,7 +65,7 @@ impl Shape {
         Self { life: lives[2], ..shape }
     }
 
-    /// Measures again: a machine that was busy may have become idle, and then most moments would come too late.
+    /// Measures again. If a busy machine has become idle, most moments would otherwise be too late.
     pub(super) fn measure(&mut self, scene: &Scene) {
         let run = Running::start(scene, &self.arguments);
         let since = Instant::now();
@@ -74,7 +74,7 @@ impl Shape {
         self.life = since.elapsed();
     }
 
-    /// A moment of such a run; each is as likely as the other.
+    /// Returns a random moment of such a run, uniformly distributed.
     pub(super) fn moment(&self, scene: &Scene) -> Duration {
         self.life.mul_f64(scene.random().part())
     }
@@ -83,12 +83,12 @@ impl Shape {
 // === impl Running ===
 
 impl<'a> Running<'a> {
-    /// Starts the program; it runs when this returns.
+    /// Starts the program. It is running when this returns.
     pub(super) fn start(scene: &'a Scene, arguments: &[String]) -> Self {
         Self::with_streams(scene, arguments, Stdio::null(), None)
     }
 
-    /// The same, with its standard input, and its standard output if that is not to be kept.
+    /// Starts the program with this standard input, and with `output` as its standard output if that is not to be kept.
     pub(super) fn with_streams(
         scene: &'a Scene,
         arguments: &[String],
@@ -104,7 +104,7 @@ impl<'a> Running<'a> {
             .stderr(log.try_clone().unwrap())
             .spawn()
             .unwrap();
-        // Until the shell has made way for it; on a busy machine it may be over by then.
+        // Wait until the shell has been replaced by the program. On a busy machine the program may have ended by then.
         let line = format!("/proc/{}/cmdline", child.id());
         while !std::fs::read(&line).unwrap().starts_with(PROGRAM.as_bytes())
             && child.try_wait().unwrap().is_none()
@@ -114,7 +114,7 @@ impl<'a> Running<'a> {
         Self { scene, child, output: kept, log }
     }
 
-    /// Kills `victim`, waiting for it if it has not been started yet. True if the kill is what ended it: it lived.
+    /// Kills `victim`; waits for it if it has not started yet. Returns true if this kill ended the process.
     pub(super) fn strike(&mut self, victim: Victim) -> bool {
         let verb = match victim {
             Victim::Orchestrator => {
@@ -150,7 +150,7 @@ impl<'a> Running<'a> {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for its end.
+    /// Waits until the run has ended.
     pub(super) fn end(mut self) -> Ended {
         let code = self.child.wait().unwrap().code();
         let [stdout, stderr] = [&mut self.output, &mut self.log].map(|file| {
@@ -163,14 +163,14 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Kills a process that is stopped first: one that has stopped lives, and will not end in any other way. False if it
-/// ended before that.
+/// Stops a process, then kills it. A stopped process is alive and cannot end in any other way. Returns false if it
+/// ended before it could be stopped.
 fn kill_living(pid: i32) -> bool {
     let stat = format!("/proc/{pid}/stat");
     let process = Pid::from_raw(pid);
     let _ = kill(process, Signal::SIGSTOP);
     loop {
-        // `PID (NAME) STATE ...`, proc(5); the name may hold anything.
+        // The line is `PID (NAME) STATE ...`, proc(5). The name may contain any character.
         let text = std::fs::read_to_string(&stat).unwrap_or_default();
         match text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
             Some('T') => return kill(process, Signal::SIGKILL).is_ok(),
@@ -183,12 +183,13 @@ fn kill_living(pid: i32) -> bool {
 // === impl Ended ===
 
 impl Ended {
-    /// The report, if there is one.
+    /// Returns the report, if there is one.
     pub(super) fn report(&self) -> Option<Value> {
         serde_json::from_str(&self.stdout).ok()
     }
 
-    /// That it ended as a run does: with a report whose verdict its exit code tells, or a sentence on why there is none.
+    /// Returns whether the run ended as it should: with a report whose verdict matches the exit code, or with a
+    /// sentence that says why there is none.
     pub(super) fn is_told(&self) -> bool {
         match self.report().as_ref().map(|report| report["verdict"].as_str()) {
             Some(Some("pass" | "warn")) => self.code == Some(0),

@@ -1,5 +1,5 @@
-//! Where runs are killed: a cgroup that holds every process of a run, whatever its session and parent, and a mount
-//! namespace with a hugetlbfs of its own. And what a run could leave behind there.
+//! The environment in which runs are killed: a cgroup that contains every process of a run, whatever its session and
+//! parent, and a mount namespace with a hugetlbfs. It also records what a run could leave behind.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,24 +17,24 @@ use crate::context::cgroup::Group;
 use crate::context::random::Random;
 use crate::context::{Machine, Missing, SMALL, pools};
 
-/// A kill that has not been made good after so many seconds, though nothing else of the run is to be done, never will be; an
-/// emulated machine is given more by `HUGEPROBE_RESTORED_WITHIN`. On a machine that does nothing else, 2 s are enough; that
-/// is not measured here, where it would depend on what the machine does.
+/// How long restoring may take after a kill, in seconds, besides the rest of the run. After this time it counts as
+/// failed. `HUGEPROBE_RESTORED_WITHIN` sets a longer time for an emulated machine. On an idle machine 2 s are enough,
+/// but no test measures that, because it would depend on what else the machine does.
 const RESTORED_WITHIN: u64 = 30;
-/// Once no process of a run is left, the kernel has given back its pages after this.
+/// How long the kernel may take to free the pages of a run after its last process has ended.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How long others may keep the pools as they want them before a difference is held to be ours.
+/// How long other programs may keep the pools changed before a difference is attributed to the run.
 const OTHERS_TAKE: Duration = Duration::from_secs(20);
 
 /// Where `--reserve` keeps its journals.
 const RUN_DIRECTORY: &str = "/run/hugeprobe";
 
-/// The place.
+/// The environment of the killed runs.
 #[derive(Debug)]
 pub(super) struct Scene {
     group: Group,
     directory: TempDir,
-    /// The pools before anything was run here.
+    /// The counters of the pools before anything was run here.
     base: Counters,
     patience: Duration,
     random: RefCell<Random>,
@@ -42,7 +42,7 @@ pub(super) struct Scene {
 
 type Counters = BTreeMap<PathBuf, u64>;
 
-/// What runs must leave as it was.
+/// What runs must leave unchanged.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Remains {
     /// Every counter of the pools of 2Mi, in total and per NUMA node.
@@ -50,7 +50,7 @@ pub(super) struct Remains {
     others: Others,
 }
 
-/// The rest of it, which is nobody's but ours.
+/// What no other program changes.
 #[derive(Debug, Clone, PartialEq)]
 struct Others {
     mounts: String,
@@ -58,22 +58,22 @@ struct Others {
     segments: BTreeSet<String>,
 }
 
-/// What came of a round.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// All is as before.
+    /// Everything is as before.
     Counts,
-    /// Others changed the pools meanwhile: they changed back when nothing was left of the run that could have done it.
+    /// Other programs changed the pools: the pools changed back when no process of the run was left that could do so.
     Disturbed,
 }
 
-/// Makes the place, and does `act` there.
+/// Creates the environment and runs `act` in it.
 pub(super) fn on(machine: &Machine, act: impl FnOnce(&Scene) + Send) -> Result<(), Missing> {
     let group = machine.cgroup("kill")?;
     if !group.path().join("cgroup.kill").exists() {
         return Err(Missing("cgroup.kill (Linux 5.14)".to_owned()));
     }
-    // A thread of its own, because its mount namespace goes with it.
+    // In a separate thread, because the mount namespace ends with the thread.
     let done = thread::scope(|scope| scope.spawn(|| act(&Scene::new(group))).join());
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     Ok(())
@@ -99,45 +99,45 @@ impl Scene {
         }
     }
 
-    /// The cgroup.
+    /// Returns the directory of the cgroup.
     pub(super) fn group(&self) -> &Path {
         self.group.path()
     }
 
-    /// Random choices.
+    /// Returns the random number generator.
     pub(super) fn random(&self) -> RefMut<'_, Random> {
         self.random.borrow_mut()
     }
 
-    /// The hugetlbfs.
+    /// Returns the mount point of the hugetlbfs.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The processes of the run, with the verb that each was started with.
+    /// Returns the processes of the run, with the verb that each was started with.
     pub(super) fn processes(&self) -> Vec<(i32, String)> {
         let pids = fs::read_to_string(self.group().join("cgroup.procs")).unwrap();
         pids.lines().filter_map(|pid| Some((pid.parse().ok()?, verb(pid)))).collect()
     }
 
-    /// Kills them all in one moment.
+    /// Kills all processes of the run at the same moment.
     pub(super) fn kill_all(&self) {
         fs::write(self.group().join("cgroup.kill"), "1").unwrap();
     }
 
-    /// Everything as it is now.
+    /// Returns the current state of everything that a run must leave unchanged.
     pub(super) fn remains(&self) -> Remains {
         let files = fs::read_dir(self.directory()).unwrap().map(|entry| entry.unwrap().file_name());
         let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let segments = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-        // Key and id; the other columns are about who uses it when.
+        // Key and id. The other columns change with use.
         let id = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
         let others = Others { mounts, files: files.collect(), segments: segments.lines().map(id).collect() };
         Remains { counters: counters(), others }
     }
 
-    /// Waits until everything is as `before`, no process of the run lives, and no journal is left of it. `rest` is what the
-    /// run may have had to do still when it was struck, at `since`.
+    /// Waits until everything is as `before`, no process of the run lives, and it has left no journal. `since` is the
+    /// time of the kill. `rest` is how long the rest of the run may take.
     pub(super) fn restored(&self, before: &Remains, since: Instant, rest: Duration) -> Result<Round, String> {
         let mut left_at = None;
         loop {
@@ -165,8 +165,8 @@ impl Scene {
         }
     }
 
-    /// The pools differ, and nobody is left who could give back on behalf of the run: if they change back all the same,
-    /// to what they were at the start of the round or before it all, somebody else had changed them.
+    /// Handles pools that differ although no process is left that could give pages back for the run. If they still
+    /// change back, to the state at the start of the round or before the first one, other programs had changed them.
     fn changed_by_others(&self, before: &Remains) -> Result<Round, String> {
         let since = Instant::now();
         loop {
@@ -187,7 +187,7 @@ impl Scene {
 }
 
 impl Remains {
-    /// What is otherwise than `before`.
+    /// Describes the differences from `before`.
     fn against(&self, before: &Self) -> String {
         let counter = |path: &PathBuf| (self.counters.get(path), before.counters.get(path));
         let paths: BTreeSet<&PathBuf> = self.counters.keys().chain(before.counters.keys()).collect();
@@ -204,7 +204,7 @@ impl Remains {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // After a failure something may live here that keeps the group from being removed.
+        // After a failure, a living process could prevent the group from being removed.
         self.kill_all();
         let _ = umount2(self.directory(), MntFlags::MNT_DETACH);
     }
@@ -216,14 +216,15 @@ fn counters() -> Counters {
     counters
 }
 
-/// The first argument of a process; empty if it is gone.
+/// Returns the first argument of a process, or an empty string if the process is gone.
 fn verb(pid: &str) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let verb = line.split(|byte| *byte == 0).nth(1).unwrap_or_default();
     String::from_utf8_lossy(verb).into_owned()
 }
 
-/// What is in the run directory and belongs to no living guardian: the names, or that it is empty.
+/// Returns the names of the files in the run directory that belong to no living guardian, or a note that it exists but
+/// is empty.
 fn dead_journals() -> Vec<String> {
     let Ok(entries) = fs::read_dir(RUN_DIRECTORY) else { return Vec::new() };
     let names: Vec<String> = entries

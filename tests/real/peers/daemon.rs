@@ -1,6 +1,6 @@
-//! Daemons that serve other devices than network cards, and a client that reads from their disk.
+//! Daemons that serve devices other than network cards, and a client that reads from a block device.
 //!
-//! Nothing here needs huge pages: `tests/hostile` uses it too.
+//! Nothing here needs huge pages. `tests/hostile` uses this file too.
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,27 +17,27 @@ use hugeprobe::exchange::socket::connect;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// Far longer than any of them takes.
+/// A time far longer than any of the daemons takes.
 const LONG: Duration = Duration::from_secs(60);
 const SECTOR: usize = 512;
 
-/// A peer, and how it shows that it goes on serving.
+/// A peer, and how to check that it still serves its clients.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// Starts it, its files in a directory. `None` if it is not installed.
+    /// Starts the peer with its files in a directory. Returns `None` if it is not installed.
     pub(crate) start: fn(&Path) -> Option<Daemon>,
-    /// Asks it for its service, before and after the session.
+    /// Checks the service of the peer, before and after the session.
     pub(crate) serves: fn(&mut Daemon, When),
 }
 
-/// When a daemon is asked for its service.
+/// When the service of a daemon is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     Before,
     After,
 }
 
-/// Every daemon that serves another device than a network card. None of their queues may be started.
+/// Every daemon that serves a device other than a network card. None of their queues may be started.
 pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "qemu-storage-daemon, vhost-user-blk with 1 queue",
@@ -83,7 +83,7 @@ impl Daemon {
         Some(this)
     }
 
-    /// What it has written to its standard output and error.
+    /// Returns its standard output and error.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
@@ -102,7 +102,7 @@ impl Drop for Daemon {
 
 // === the daemons ===
 
-/// That of rust-vmm, as Debian 13 has it, or that of QEMU before 8.0, as Debian 12 has it.
+/// Starts the virtiofsd of rust-vmm, which Debian 13 has, or that of QEMU before 8.0, which Debian 12 has.
 fn file_system_daemon(directory: &Path) -> Option<Daemon> {
     let shared = format!("--shared-dir={}", directory.display());
     let source = format!("source={}", directory.display());
@@ -123,7 +123,7 @@ fn storage_daemon(directory: &Path, queues: u32) -> Option<Daemon> {
     Daemon::start("qemu-storage-daemon", directory, &["--blockdev", &node, "--export"], &export)
 }
 
-/// A second client reads the same sector before and after.
+/// Asserts that a second client can read the same sectors before and after.
 fn reads_its_disk(daemon: &mut Daemon, _: When) {
     assert!(daemon.exited().is_none(), "it has ended: {}", daemon.log());
     for sector in [0, 7_u8] {
@@ -131,7 +131,7 @@ fn reads_its_disk(daemon: &mut Daemon, _: When) {
     }
 }
 
-/// It serves one client and ends when that has gone, with success.
+/// Asserts that the daemon runs before the session and exits with success after it, because it serves only one client.
 fn ends_with_its_client(daemon: &mut Daemon, when: When) {
     if when == When::Before {
         assert!(daemon.exited().is_none(), "it has ended: {}", daemon.log());
@@ -205,7 +205,7 @@ fn read_sector(socket: &Path, sector: u64) -> [u8; SECTOR] {
     tell(&channel, Request::SetVringCall, vring_fd(0, true), &[&called]);
     tell(&channel, Request::SetVringKick, vring_fd(0, true), &[&kicked]);
     tell(&channel, Request::SetVringEnable, vring(1), &[]);
-    // An answer: the ring is set up.
+    // The reply shows that the ring has been set up.
     ask(&mut channel, Request::GetFeatures, Payload::None);
     kick.write(1).unwrap();
     let mut index = [0; 2];

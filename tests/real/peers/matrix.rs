@@ -1,5 +1,5 @@
-//! `check --peer` against daemons that serve other devices than network cards, and against testpmd with several queues:
-//! what is found, and that the daemon serves its own clients afterwards.
+//! `check --peer` with daemons that serve devices other than network cards, and with testpmd with several queues: the
+//! results, and that the daemon still serves its own clients afterwards.
 
 use super::daemon::{ROWS, When};
 use crate::Case;

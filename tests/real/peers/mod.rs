@@ -1,5 +1,5 @@
-//! Both roles against the real peers, with pages of 2Mi and of 1Gi: what the library does; what the program shows of it
-//! is in `testpmd` and `peer`.
+//! Both roles with the real peers, with pages of 2Mi and 1Gi. These are tests of the library; `testpmd` and `peer` test
+//! what the program shows.
 
 mod daemon;
 mod matrix;
@@ -18,14 +18,14 @@ use hugeprobe::linux::map::Sharing;
 
 use crate::Case;
 
-/// A busy machine takes its time.
+/// A time limit for a busy machine.
 const LONG: Duration = Duration::from_secs(300);
 
 pub(crate) fn cases() -> Vec<Case> {
     [vhost::CASES, virtio_user::CASES, ovs::CASES, qemu::CASES, matrix::CASES].concat()
 }
 
-/// `files` memfds of a page each.
+/// Returns memory of `files` memfds with a page each.
 fn memory(size: PageSize, files: u64) -> Memory {
     let mut memory = Memory::default();
     for _ in 0..files {

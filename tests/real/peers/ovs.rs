@@ -1,4 +1,4 @@
-//! Our frontend with Open vSwitch: it connects to us, and switches between two frontends of ours.
+//! Our frontend with Open vSwitch: it connects to us, and switches frames between two of our frontends.
 
 use std::path::Path;
 use std::thread;
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     ("peers: what goes into one port of OVS comes out of the other, from pages of 1Gi", large),
 ];
 
-/// Frames of a round: they fit into a ring, so that nobody has to take them while they are sent.
+/// The frames of a round. They fit into a ring, so that they need not be received while they are sent.
 const ROUND: u64 = 128;
 const ROUNDS: u64 = 200;
 
@@ -33,7 +33,7 @@ fn small(machine: &Machine) -> Result<(), Missing> {
     let memories = [memory(SMALL, 2), memory(SMALL, 2)];
     with_both(&listeners, &memories, |sides| {
         switch(sides);
-        // In mid-flow it goes away, and both sides hear of it.
+        // Open vSwitch ends while frames are in flight, and both sides notice.
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(Duration::from_millis(300));
@@ -59,7 +59,7 @@ fn large(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// `check --peer` says of a port of OVS what the frames below show.
+/// Asserts that `check --peer` reports about a port of OVS what the frames below show.
 fn preflight(directory: &Path, size: PageSize, ovs: &Ovs) {
     let (size, path) = (size.to_string(), directory.join("a"));
     let socket = path.to_str().unwrap();
@@ -85,7 +85,7 @@ impl Side<'_> {
     }
 }
 
-/// Two sessions, each with a port that connects.
+/// Runs `act` with two sessions, each with a port of OVS that connects.
 fn with_both(listeners: &[Listener; 2], memories: &[Memory; 2], act: impl FnOnce(&mut [Side<'_>; 2])) {
     let mut areas = [0, 1].map(|side| memories[side].areas(memories[side].regions()));
     let [first, second] = &mut areas;
@@ -103,11 +103,11 @@ fn side<'m>(listener: &Listener, memory: &Memory, areas: &mut [Area<'m>]) -> Sid
     Side { frontend, pair }
 }
 
-/// Many rounds of frames each way: all of them come out at the other side, once and as they were.
+/// Sends many rounds of frames in each direction. All must arrive at the other side once and unchanged.
 fn switch(sides: &mut [Side<'_>; 2]) {
     for from in [0, 1] {
         let to = 1 - from;
-        // A port that is new may not be part of the bridge's flood yet.
+        // A new port may not take part in the bridge's flooding yet.
         let until = Instant::now() + LONG;
         loop {
             assert!(Instant::now() < until, "nothing passes from {from} to {to}");

@@ -1,4 +1,4 @@
-//! Our backend with QEMU: iPXE asks for an address, and its frames are read here.
+//! Our backend with QEMU: iPXE requests an address, and its frames are read here.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     ("peers: QEMU's DHCP frames arrive from a page of 1Gi", large),
 ];
 
-/// What the option ROM takes to come to its first frame.
+/// The guest memory that the option ROM needs to send its first frame, in bytes.
 const BOOT: u64 = 64 << 20;
 
 fn small(machine: &Machine) -> Result<(), Missing> {
@@ -40,7 +40,7 @@ fn large(machine: &Machine) -> Result<(), Missing> {
     boot(directory.path(), &listener, LARGE, LARGE.bytes())
 }
 
-/// Serves a QEMU until it has asked for an address, and kills it.
+/// Serves a QEMU until it has requested an address, then kills it.
 fn boot(directory: &Path, listener: &Listener, size: PageSize, bytes: u64) -> Result<(), Missing> {
     let mut qemu = Some(Qemu::start(directory, &directory.join("socket"), size, bytes)?);
     let deadline = Instant::now() + LONG;
@@ -65,7 +65,7 @@ fn boot(directory: &Path, listener: &Listener, size: PageSize, bytes: u64) -> Re
     Ok(())
 }
 
-/// Whether a DHCPDISCOVER of the guest's is among the frames. Ethernet, IPv4 and UDP as ever; RFC 2131 and 2132.
+/// Returns whether one of the frames is a DHCPDISCOVER of the guest, over Ethernet, IPv4 and UDP; RFC 2131 and 2132.
 fn asks_for_an_address(frames: &Receiver<Vec<u8>>) -> bool {
     const COOKIE: [u8; 4] = [99, 130, 83, 99];
     let is_discover = |frame: &[u8]| {

@@ -29,7 +29,7 @@ fn echoes(machine: &Machine) -> Result<(), Missing> {
 
 fn echoes_large(machine: &Machine) -> Result<(), Missing> {
     let _pages = (machine.pages(SMALL, 16)?, machine.pages(LARGE, 2)?);
-    // testpmd takes the other: of several sizes it begins with the largest.
+    // testpmd takes the other pages of 1Gi: of several sizes it uses the largest first.
     echo(LARGE, 1)
 }
 
@@ -59,7 +59,7 @@ fn takes(machine: &Machine) -> Result<(), Missing> {
 fn floods(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     with_vhost(SMALL, 2, "txonly", |pair, frontend, _| {
-        // However long that takes: a frame of ours is waited for in vain, and those that come are not ours.
+        // Runs until there are 100000 foreign frames, however long that takes. None of our frames arrives.
         let (mut foreign, until) = (0, Instant::now() + LONG);
         while foreign < 100_000 {
             assert!(Instant::now() < until, "{foreign} frames");
@@ -76,7 +76,7 @@ const fn job(seed: u64, length: usize, frames: u64, peer: Peer) -> Job {
     Job { seed, frames, length, peer, window: 256, waiting: Waiting::Called }
 }
 
-/// A session with a net_vhost that forwards in `mode`; `act` ends it.
+/// Runs a session with a net_vhost that forwards in `mode`. `act` ends the session.
 fn with_vhost(
     size: PageSize,
     files: u64,

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
 const FRAMES: u64 = 1_000_000;
 const SEED: u64 = 0xfeed;
 
-/// The regions of each table.
+/// Records the number of regions of each memory table.
 #[derive(Default)]
 struct Tables(Vec<usize>);
 
@@ -46,7 +46,7 @@ fn one_file(machine: &Machine) -> Result<(), Missing> {
     bounce(SMALL, Told { memory: ONE_FILE, ..Told::default() }).map(drop)
 }
 
-/// DPDK sets up the queues that its application asks for; virtio_user names all that it has.
+/// Tests several queue pairs. DPDK sets up the queues that its application requests; virtio_user announces all it has.
 fn two_pairs(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.small_pages_alone(32)?;
     for arguments in [&["--forward-mode=io"][..], &["--forward-mode=io", "--rxq=2", "--txq=2"]] {
@@ -55,7 +55,7 @@ fn two_pairs(machine: &Machine) -> Result<(), Missing> {
     Ok(())
 }
 
-/// Its burst comes first, and goes round and round with ours.
+/// Tests with a burst that testpmd sends first and that circulates together with our frames.
 fn busy(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.small_pages_alone(32)?;
     bounce(SMALL, Told { arguments: &["--forward-mode=io", "--tx-first"], ..Told::default() }).map(drop)
@@ -67,7 +67,7 @@ fn many_files(machine: &Machine) -> Result<(), Missing> {
         SMALL,
         Told { memory: &["--in-memory", "-m", "4", "--socket-limit", "16"], ..Told::default() },
     )?;
-    // DPDK's pages lie together where they can, and still each is a file of its own.
+    // DPDK places its pages next to each other where it can, but each page is a separate file.
     assert!(
         tables.iter().any(|regions| *regions >= 4) && tables.iter().all(|regions| *regions <= 8),
         "{tables:?}"
@@ -85,12 +85,12 @@ fn large(machine: &Machine) -> Result<(), Missing> {
     bounce(LARGE, told).map(drop)
 }
 
-/// A million frames to a testpmd that sends each back, and the tables that it sent meanwhile.
+/// Sends a million frames to a testpmd that sends each one back. Returns the sizes of the tables that it sent.
 fn bounce(size: PageSize, told: Told<'_>) -> Result<Vec<usize>, Missing> {
     bounce_over(size, 1, told)
 }
 
-/// The same over a device that may have so many queue pairs.
+/// Does the same with a device that may have `pairs` queue pairs.
 fn bounce_over(size: PageSize, pairs: u32, told: Told<'_>) -> Result<Vec<usize>, Missing> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
@@ -105,14 +105,14 @@ fn bounce_over(size: PageSize, pairs: u32, told: Told<'_>) -> Result<Vec<usize>,
     let options = Options { pages: Pages::Of(size), work, features, protocol_features };
     let mut tables = Tables::default();
     let mut backend = Backend::new(channel, options, &mut tables);
-    // In slices, to see when the frames are all back.
+    // In short slices, to notice when all frames are back.
     while !backend.report().tally.unwrap().is_whole(FRAMES) && Instant::now() < deadline {
         let end = backend.serve(Instant::now() + Duration::from_millis(100)).unwrap();
         assert_eq!(end, End::Deadline, "testpmd is gone: {:?}", backend.report());
     }
     let report = backend.report();
     assert!(report.tally.unwrap().is_whole(FRAMES), "{report:?}");
-    // It sends its table again whenever its memory grows: at the start, unless one page has room for everything.
+    // testpmd sends its table again whenever its memory grows. It grows at the start, unless one page is large enough.
     assert!(report.tables >= if size == SMALL { 2 } else { 1 }, "{report:?}");
     let ending = std::thread::spawn(move || drop(testpmd.take()));
     assert_eq!(backend.serve(Instant::now() + LONG).unwrap(), End::Closed);

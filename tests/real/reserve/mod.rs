@@ -1,7 +1,8 @@
-//! `--reserve` on the kernel's own pools: what is granted, what is given back, and who may be killed meanwhile.
+//! `--reserve` on the kernel's own pools: what is granted, what is given back, and which processes may be killed
+//! meanwhile.
 //!
-//! The processes are re-executions of this test binary: [`play`] is what they run. The pools are compared as they were
-//! and as they are, so nobody else may change them while these run.
+//! The processes are re-executions of this test binary, and [`play`] runs them. The tests compare the pools before and
+//! after, so no other program may change them meanwhile.
 mod processes;
 mod refused;
 
@@ -29,10 +30,10 @@ use crate::context::{Machine, Missing};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// What a kill left and has not been made good after this long never will be; how fast it is, is not measured here.
+/// How long restoring may take after a kill. After this time it counts as failed. No test measures how fast it is.
 const RESTORED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Every scenario; a second NUMA node is needed for one, which is left out where there is none.
+/// Returns all scenarios. One of them needs a second NUMA node and is left out where there is none.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = vec![
         ("reserve: pools grow for a run and are as before after it", |machine| {
@@ -176,7 +177,7 @@ fn an_administrators_change_stays() -> Outcome {
     at_once(&before)
 }
 
-/// Takes every free page and three more, which makes three surplus pages.
+/// Takes every free page and three more, which creates three surplus pages.
 fn with_surplus() -> Result<(Held, Vec<PoolCount>), Box<dyn std::error::Error>> {
     let file = |name| format!("/sys/kernel/mm/hugepages/{}/{name}", size().sysfs_name());
     let allowed = std::fs::read_to_string(file("nr_overcommit_hugepages"))?;
@@ -192,7 +193,7 @@ fn with_surplus() -> Result<(Held, Vec<PoolCount>), Box<dyn std::error::Error>> 
 fn surplus_becomes_surplus_again() -> Outcome {
     let before = now();
     let (held, with_surplus) = with_surplus()?;
-    // Enough for each node to have asked for more than it has surplus pages.
+    // Enough pages that each node grows by more than its number of surplus pages.
     let mut run = Run::new(&[&format!("2Mi={}", 8 * pools().len())]);
     let granted = run.says("granted")?;
     let surplus: u64 = now().iter().map(|count| count.surplus).sum();
@@ -205,7 +206,8 @@ fn surplus_becomes_surplus_again() -> Outcome {
     at_once(&before)
 }
 
-/// On kernels before 6.7 the other nodes' surplus pages are added to whatever is written on a node.
+/// Tests a node without surplus pages. Kernels before 6.7 add the other nodes' surplus pages to any value written for a
+/// node.
 fn surplus_of_another_node() -> Outcome {
     let before = now();
     let (held, with_surplus) = with_surplus()?;
@@ -228,7 +230,7 @@ fn pages_in_use_go_with_their_user() -> Outcome {
     let mut run = Run::new(&["2Mi=6"]);
     run.says("granted")?;
     run.says("holding")?;
-    // The worker has six pages; somebody else takes all others, so that none can go when the pool shrinks.
+    // The worker has six pages. This process takes all other free pages, so that no page can be freed by the shrink.
     let pages = std::fs::read_to_string(free)?.trim().parse::<u64>()?;
     let held = if pages > 0 { Held::new(PageCount { size: size(), pages, node: None }) } else { None };
     let guardian = run.children()[0];
@@ -241,8 +243,8 @@ fn pages_in_use_go_with_their_user() -> Outcome {
     at_once(&before)
 }
 
-/// The run was killed whole, and an administrator has set the pool as it was: a check without --reserve leaves it alone, and
-/// says that there was something to replay.
+/// All processes of a run were killed, and an administrator has restored the pool. A check without --reserve must leave
+/// the pool alone and say that there was a journal to replay.
 fn an_administrators_repair_stays() -> Outcome {
     let (before, pool) = (now(), pools()[0]);
     let run = Run::holding(&["2Mi=4"])?;
@@ -256,7 +258,7 @@ fn an_administrators_repair_stays() -> Outcome {
     assert!(errors.contains("none of its pages are left, the pools are unchanged"), "{errors}");
     assert_eq!(report["replayed"][0]["given"], serde_json::json!([]));
 
-    // Without a repair it gives back, and says so.
+    // Without such a repair, the next check gives the pages back and says so.
     let run =
         Run::holding(&[&format!("2Mi=4{}", pool.node.map_or(String::new(), |node| format!("@numa{node}")))])?;
     kill_whole(run)?;
@@ -267,7 +269,7 @@ fn an_administrators_repair_stays() -> Outcome {
     Ok(())
 }
 
-/// Kills the guardian and the orchestrator; the worker dies with the latter.
+/// Kills the guardian and the orchestrator; the worker dies with the orchestrator.
 fn kill_whole(mut run: Run) -> Outcome {
     let children = run.children();
     kill(Pid::from_raw(run.child.id().try_into()?), Signal::SIGSTOP)?;
@@ -280,7 +282,7 @@ fn kill_whole(mut run: Run) -> Outcome {
     Ok(())
 }
 
-/// A plain check that needs no page: its report, and what it wrote to standard error.
+/// Runs a check that needs no page and no --reserve. Returns its report and its standard error.
 fn check() -> Result<(serde_json::Value, String), Box<dyn std::error::Error>> {
     let output =
         Command::new(PROGRAM).args(["check", "--only", "HP101", "--size", "2Mi", "-o", "json"]).output()?;
@@ -301,7 +303,7 @@ enum Victim {
     Orchestrator,
 }
 
-/// Kills `victims` at random moments of a run, and compares the pools after each.
+/// Kills `victims` at random moments of a run, and compares the pools after each kill.
 fn killed(victims: &[Victim]) -> Outcome {
     let rounds = std::env::var("HUGEPROBE_KILLS").map_or(Ok(50), |text| text.parse())?;
     let counts = std::env::var("HUGEPROBE_KILL_COUNTS").unwrap_or_else(|_| "2Mi=13 2Mi=4@numa0".into());
@@ -315,7 +317,7 @@ fn killed(victims: &[Victim]) -> Outcome {
         let before = now();
         let moment = life.mul_f64(random.part());
         let mut run = Run::new(&counts);
-        // Half of the runs end while the victim is sought.
+        // Half of the runs are already ending when the victim is killed.
         if round % 2 == 0 {
             drop(run.input.take());
         }
@@ -347,7 +349,7 @@ fn killed(victims: &[Victim]) -> Outcome {
     Ok(())
 }
 
-/// Waits until a killed process is no more: a journal is locked that long.
+/// Waits until a killed process has ended, because it holds the lock of its journal until then.
 fn gone(pid: Option<i32>) {
     while pid.is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok() && !zombie(pid)) {
         std::thread::sleep(Duration::from_millis(1));

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rustix::fs::{FallocateFlags, MemfdFlags};
 
-/// What a re-execution of this binary is to be; `None` if it is none.
+/// Runs the process that the arguments name. Returns `None` if they name none.
 pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
@@ -21,7 +21,8 @@ pub(crate) fn play(arguments: &[String]) -> Option<ExitCode> {
     }
 }
 
-/// Reserves, starts a worker that takes all that was granted, and waits until told to end or until the guardian dies.
+/// Reserves pages, starts workers that take all that was granted, and waits for the end of its input or of the
+/// guardian.
 fn orchestrate(arguments: &[&str]) -> ExitCode {
     let options = Options { id: "test".into(), ..Options::default() };
     let guardian = match Guardian::start(&parse(arguments), &options, &mut |_| ()) {
@@ -59,7 +60,7 @@ fn parse(counts: &[&str]) -> Vec<PageCount> {
     counts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// Takes the pages, says so, and waits for its end.
+/// Takes the pages, reports whether it has them, and waits until its input ends.
 fn hold_pages(count: &str) -> ExitCode {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
     let held = Held::new(count.parse().unwrap());
@@ -86,7 +87,7 @@ fn spawn(command: &mut Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
-/// An orchestrator of [`orchestrate`], seen from outside.
+/// An orchestrator that runs [`orchestrate`], seen from outside.
 pub(crate) struct Run {
     pub(crate) child: Child,
     pub(crate) input: Option<ChildStdin>,
@@ -104,7 +105,7 @@ impl Run {
         Self { input: child.stdin.take(), child, output }
     }
 
-    /// The next line, and that it begins with `word`.
+    /// Reads the next line, which must begin with `word`.
     pub(crate) fn says(&mut self, word: &str) -> Result<String, String> {
         let mut line = String::new();
         self.output.read_line(&mut line).map_err(|error| error.to_string())?;
@@ -125,7 +126,7 @@ impl Run {
         Ok(said)
     }
 
-    /// The pids of its children: the guardian, then the workers.
+    /// Returns the pids of its children: the guardian, then the workers.
     pub(crate) fn children(&self) -> Vec<i32> {
         let path = format!("/proc/{0}/task/{0}/children", self.child.id());
         let text = std::fs::read_to_string(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where `--reserve` is refused, or fails before it has grown a pool.
+//! Cases in which `--reserve` is refused, or fails before it has grown a pool.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -23,7 +23,7 @@ pub(super) fn read_only() -> Outcome {
             false,
             "cannot make /run/hugeprobe: Read-only file system",
         ),
-        // No file may grow: as on a full file system, the journal can be made but not written.
+        // No file may grow, as on a full file system: the journal can be created but not written.
         ("ulimit -f 0", false, "cannot write the journal: File too large"),
     ] {
         refused(&["-m"], prepare, usage, part)?;
@@ -31,7 +31,8 @@ pub(super) fn read_only() -> Outcome {
     at_once(&before)
 }
 
-/// Kill -9 of process 1 of a PID namespace kills the guardian as well, and a journal in another /run is never replayed.
+/// Tests namespaces of a container. kill -9 of process 1 of a PID namespace kills the guardian as well, and a journal
+/// in another /run is never replayed.
 pub(super) fn in_a_container() -> Outcome {
     let before = now();
     refused(&["-m"], "mount -t tmpfs none /run", true, "/run is not the host's")?;
@@ -40,7 +41,8 @@ pub(super) fn in_a_container() -> Outcome {
     at_once(&before)
 }
 
-/// Starts an orchestrator in new namespaces, after the shell command `prepare`: it is refused with a sentence that has `part`.
+/// Starts an orchestrator in new namespaces after the shell command `prepare`. Asserts that it is refused with a
+/// sentence that contains `part`.
 fn refused(namespaces: &[&str], prepare: &str, usage: bool, part: &str) -> Outcome {
     let program = std::fs::read_link("/proc/self/exe")?;
     let script = format!("{prepare} && exec {} orchestrator 2Mi=1", program.display());

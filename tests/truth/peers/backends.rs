@@ -1,4 +1,4 @@
-//! Faulty backends, to which hugeprobe's frontend and testpmd's go.
+//! Faulty backends, to which the frontends of hugeprobe and of testpmd connect.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -20,12 +20,12 @@ use crate::workload::{Kind, START};
 const CHECK: &str = "testpmd's frontend and `check --peer`";
 const FRONTEND: &str = "testpmd's frontend and `frontend`";
 
-/// How long is waited for frames that nobody is to take.
+/// How long to wait for frames that no peer is going to take.
 const VAIN: Duration = Duration::from_secs(4);
-/// More than can be sent before something happens.
+/// A number of frames larger than can be sent before something happens.
 const ENDLESS: u64 = u64::MAX;
 
-/// A row of `check --peer`, which sends frames.
+/// A row with `check --peer`, which sends frames.
 macro_rules! checked {
     ($fault:literal, $backend:expr, $patience:expr, $causes:expr) => {
         Row {
@@ -40,7 +40,7 @@ macro_rules! checked {
     };
 }
 
-/// A row of `frontend`, whose peer is healthy until something is done.
+/// A row with `frontend`, whose peer is healthy until something is done to it.
 macro_rules! alone {
     ($fault:literal, $kind:expr, [$frames:expr, $seconds:expr], $backend:expr, $strike:expr, $words:literal) => {
         Row {
@@ -99,7 +99,7 @@ fn healthy(scene: &Scene) -> Faulty {
     Faulty::Process(backend)
 }
 
-/// It forwards in one way alone: frames go out and none is taken.
+/// A testpmd that only sends: it takes no frames.
 fn giver(scene: &Scene) -> Faulty {
     started(testpmd::start(
         scene,
@@ -111,7 +111,7 @@ fn giver(scene: &Scene) -> Faulty {
     ))
 }
 
-/// As many descriptors as it takes to start.
+/// A testpmd with just enough descriptors to start.
 fn poor(scene: &Scene) -> Faulty {
     let mut side = crate::scene::Side::default();
     side.place.add("nofile=21");
@@ -126,7 +126,7 @@ fn started(mut backend: Process) -> Faulty {
     Faulty::Process(backend)
 }
 
-/// Refuses every table but one of pages of 1Gi.
+/// A backend that refuses every memory table except one with pages of 1Gi.
 fn choosy(scene: &Scene) -> Faulty {
     let mut command = hugeprobe(scene, "backend");
     command.args(["--socket", &scene.socket(), "--listen", "--size", "1Gi", "--deadline", "60"]);
@@ -136,9 +136,9 @@ fn choosy(scene: &Scene) -> Faulty {
     Faulty::Process(backend)
 }
 
-// === what is no backend ===
+// === what is not a backend ===
 
-/// A path that goes with what is there.
+/// A value and a path, which is removed when this is dropped.
 struct At<T>(#[allow(dead_code, reason = "kept, and dropped")] T, PathBuf);
 
 fn at<T: 'static>(scene: &Scene, make: impl FnOnce(&Path) -> T) -> Faulty {
@@ -163,7 +163,7 @@ fn packets(scene: &Scene) -> Faulty {
     })
 }
 
-/// The kernel connects whoever comes, and nobody ever answers.
+/// A listening socket: the kernel accepts connections, but no program answers.
 fn silent(scene: &Scene) -> Faulty {
     at(scene, |path| UnixListener::bind(path).unwrap())
 }
@@ -174,7 +174,7 @@ fn other_tongue(scene: &Scene) -> Faulty {
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-            // Until it is hung up on.
+            // Until the frontend hangs up.
             let _ = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
         })
     })

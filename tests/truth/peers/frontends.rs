@@ -1,4 +1,4 @@
-//! Faulty frontends, which come to hugeprobe's backend and to testpmd's.
+//! Faulty frontends, which connect to the backends of hugeprobe and of testpmd.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,9 @@ const TESTPMD: &str = "testpmd's frontend, to testpmd and to `backend`";
 const QEMU: &str = "QEMU, to testpmd and to `backend`";
 const SCRIPT: &str = "a script, to testpmd and to `backend`";
 
-/// How long is waited for frames of which none is to come.
+/// How long to wait for frames that are not going to arrive.
 const VAIN: Duration = Duration::from_secs(4);
-/// More than can be sent before something happens.
+/// A number of frames larger than can be sent before something happens.
 const ENDLESS: u64 = u64::MAX;
 
 pub(super) const ROWS: &[Row] = &[
@@ -133,7 +133,7 @@ fn when_sending(frontend: &mut Faulty) {
     frontend.wait_for(|said| sent(said) > 1000, START);
 }
 
-/// 32 pages in a file each.
+/// A testpmd with 32 pages, each in a separate file.
 fn many_files(scene: &Scene) -> Faulty {
     with_memory(scene, &["--in-memory", "-m", "64"])
 }

@@ -1,5 +1,5 @@
-//! Peer rows: one side is faulty, and in the place of the healthy one stands hugeprobe, and then the real program. What
-//! hugeprobe reports is held against what the real healthy side did.
+//! Rows about peers. One side is faulty. The healthy side is first hugeprobe and then the real program. What hugeprobe
+//! reports is compared with what the real healthy side did.
 
 mod backends;
 mod frontends;
@@ -18,10 +18,10 @@ use crate::rows::State;
 use crate::scene::Scene;
 use crate::workload::{Kind, Outcome};
 
-/// A fault of one side, and the two that meet it.
+/// A fault of one side, and the two programs that encounter it.
 struct Row {
     fault: &'static str,
-    /// Who meets it: the real program, and hugeprobe in its place.
+    /// The programs that encounter it: the real one, and hugeprobe in its place.
     workload: &'static str,
     kind: Kind,
     cause: Cause,
@@ -33,11 +33,11 @@ struct Row {
 /// The faulty side; ended when dropped.
 enum Faulty {
     Process(Process),
-    /// A socket, a thread, a path: nothing that is looked at.
+    /// A socket, a thread or a path, which is only kept.
     Thing(#[allow(dead_code, reason = "kept, and dropped")] Box<dyn Any>),
 }
 
-/// Every peer row.
+/// Returns every row about peers.
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     [frontends::ROWS, backends::ROWS].into_iter().flatten().map(|row| Case {
         fault: row.fault.to_owned(),
@@ -53,14 +53,15 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
 
 // === states ===
 
-/// The pages of either side, and some for hugeprobe in its place; a mount for whoever wants one.
+/// Makes a pool with the pages of both sides, and some for hugeprobe in the place of one, and a mount if the workload
+/// uses one.
 fn pages(scene: &mut Scene) -> Result<(), Missing> {
     room(scene, 0)
 }
 
-/// The same, and more pages for a frontend that takes more.
+/// Does the same with `more` additional pages, for a frontend that takes more.
 fn room(scene: &mut Scene, more: u64) -> Result<(), Missing> {
-    // As a peer of QEMU, testpmd has pages too.
+    // As a peer of QEMU, testpmd takes pages too.
     scene.pool(2 * scene.need().max(16) + more)?;
     if scene.directory().is_some() {
         scene.mount("");
@@ -68,11 +69,11 @@ fn room(scene: &mut Scene, more: u64) -> Result<(), Missing> {
     Ok(())
 }
 
-// === what is done to a side in mid-transfer ===
+// === what is done to a side while frames are in flight ===
 
 type Strike = fn(&Scene, &mut Faulty);
 
-/// Nothing: its fault is there from the start.
+/// Does nothing, because the fault exists from the start.
 fn nothing(_: &Scene, _: &mut Faulty) {}
 
 fn kill(_: &Scene, faulty: &mut Faulty) {
@@ -80,11 +81,11 @@ fn kill(_: &Scene, faulty: &mut Faulty) {
     process.kill();
 }
 
-/// Cuts the frontend's files to nothing, through the descriptors of whoever has them open.
+/// Truncates the frontend's files to length 0, through the descriptors of any process that has them open.
 fn truncate(scene: &Scene, _: &mut Faulty) {
     let mut cut = 0;
     for file in open_files_below(scene.huge.to_str().unwrap()) {
-        // DPDK names its files after the prefix; the backend's own are not at issue.
+        // DPDK includes the prefix in the names of its files. The backend's own files must stay as they are.
         let name = std::fs::read_link(&file).unwrap_or_default().display().to_string();
         if name.contains("-bmap_") {
             continue;
@@ -95,7 +96,7 @@ fn truncate(scene: &Scene, _: &mut Faulty) {
     assert!(cut > 0, "no file to cut below {}", scene.huge.display());
 }
 
-/// `/proc/PID/fd/NUMBER` of what is open of a mount, deleted files too.
+/// Returns `/proc/PID/fd/NUMBER` for all open files of a mount, including deleted ones.
 fn open_files_below(directory: &str) -> Vec<PathBuf> {
     let entries = |path: &str| std::fs::read_dir(path).into_iter().flatten().flatten();
     let processes = entries("/proc").filter(|entry| entry.path().join("fd").exists());
@@ -105,7 +106,7 @@ fn open_files_below(directory: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// hugeprobe, of this row.
+/// Returns a command that runs hugeprobe for a row.
 fn hugeprobe(scene: &Scene, verb: &str) -> Command {
     let mut command = Command::new(&scene.program);
     command.arg(verb).env("LC_ALL", "C.UTF-8");

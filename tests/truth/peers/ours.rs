@@ -1,4 +1,4 @@
-//! hugeprobe in the place of the healthy side.
+//! hugeprobe as the healthy side.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::process::{Process, Waited};
 use crate::scene::Scene;
 use crate::workload::{START, shown};
 
-/// How long a role may go on beyond its own deadline.
+/// How long a role may run beyond its deadline.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// `hugeprobe backend`, to which `frontend` comes: wants so many frames within so many seconds.
+/// Runs `hugeprobe backend`, to which `frontend` connects. It expects `frames` frames within `seconds` seconds.
 pub(super) fn backend(
     scene: &Scene,
     [frames, seconds]: [u64; 2],
@@ -28,7 +28,7 @@ pub(super) fn backend(
     })
 }
 
-/// `hugeprobe frontend`, which goes to `backend`.
+/// Runs `hugeprobe frontend`, which connects to `backend`.
 pub(super) fn frontend(
     scene: &Scene,
     [frames, seconds]: [u64; 2],
@@ -49,7 +49,7 @@ pub(super) fn frontend(
     })
 }
 
-/// Runs a role to its end; `with` brings the other side.
+/// Runs a role until it ends. `with` starts the other side.
 fn role(
     scene: &Scene,
     mut command: std::process::Command,
@@ -74,7 +74,7 @@ fn role(
     Asked { verdict, because: if verdict == Verdict::Pass { Vec::new() } else { vec![sentence] }, said }
 }
 
-/// `hugeprobe check --peer`, which goes to `backend` with frames.
+/// Runs `hugeprobe check --peer` with frames. It connects to `backend`.
 pub(super) fn check(scene: &Scene, backend: fn(&Scene) -> Faulty) -> Asked {
     let _backend = backend(scene);
     let mut command = hugeprobe(scene, "check");

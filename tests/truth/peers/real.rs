@@ -1,4 +1,4 @@
-//! The real healthy side.
+//! The real program as the healthy side.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use crate::scene::Scene;
 use crate::workload::testpmd::{self, ARRIVAL, FRAMES, forwards, pages, received, sent};
 use crate::workload::{Outcome, START, fails, judge};
 
-/// After what is done in mid-transfer: frames that were under way are counted by then, once a second.
+/// How long to wait after something was done to a side. By then the frames in flight have been counted; testpmd prints
+/// its counters once a second.
 const AFTERMATH: Duration = Duration::from_millis(2500);
 
-/// What testpmd says when its peer is at fault, the most telling first.
+/// What testpmd writes when its peer is faulty, the most specific texts first.
 const TELLS: &[&str] = &[
     "killed by",
     "connect error",
@@ -28,7 +29,7 @@ const TELLS: &[&str] = &[
     "ERROR",
 ];
 
-/// testpmd's net_vhost, to which `frontend` comes.
+/// Runs testpmd's net_vhost, to which `frontend` connects.
 pub(super) fn backend(
     scene: &Scene,
     frontend: fn(&Scene) -> Faulty,
@@ -55,7 +56,7 @@ pub(super) fn backend(
     }
 }
 
-/// testpmd's net_virtio_user, which goes to `backend`.
+/// Runs testpmd's net_virtio_user, which connects to `backend`.
 pub(super) fn frontend(
     scene: &Scene,
     backend: fn(&Scene) -> Faulty,
@@ -83,7 +84,8 @@ pub(super) fn frontend(
     }
 }
 
-/// Waits until frames pass, has the other side struck, and counts what had passed by the time it felt it.
+/// Waits until frames arrive, applies `strike` to the faulty side, and returns the number of frames when the effect has
+/// shown.
 fn struck(
     scene: &Scene,
     healthy: &mut Process,

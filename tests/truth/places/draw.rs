@@ -1,18 +1,18 @@
-//! A place drawn by chance, one that can be drawn again: it follows from its seed.
+//! Draws random places. A place depends only on its seed, so that it can be drawn again.
 
 use super::fault::{ALL, Fault, Spec};
 use super::faults;
 use crate::context::random::Random;
 use crate::workload::Kind;
 
-/// A place: which workload, and what is wrong there.
+/// A place: a workload and its faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) kind: Kind,
     pub(crate) faults: Vec<Fault>,
 }
 
-/// How often each workload is drawn: QEMU takes longer.
+/// The workloads to draw from. The number of entries is the frequency; QEMU takes longer and is drawn less often.
 const KINDS: &[Kind] = &[
     Kind::TestpmdMemfd,
     Kind::TestpmdMemfd,
@@ -25,17 +25,18 @@ const KINDS: &[Kind] = &[
     Kind::QemuDir,
 ];
 
-/// How often a place has so many faults.
+/// The numbers of faults to draw from. The number of entries is the frequency.
 const COUNTS: &[usize] = &[0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4];
 
-/// Faults that are not made together: a pool that is resized turns its surplus pages into persistent ones.
+/// Pairs of faults that are not combined. A pool that is resized turns its surplus pages into persistent ones.
 const APART: &[[&str; 2]] = &[["surplus", "restless"]];
 
-/// Of a hundred places, so many have one value that is harmful; the others have none, or as many as chance gives.
+/// How many of a hundred places have exactly one harmful value.
 const HARMFUL: u64 = 40;
+/// How many of a hundred places have any number of harmful values, at random. The remaining places have none.
 const MIXED: u64 = 12;
 
-/// The place of this seed.
+/// Returns the place of a seed.
 pub(crate) fn place(seed: u64) -> Place {
     let mut random = Random::seeded(seed);
     let kind = KINDS[random.index(KINDS.len())];
@@ -56,12 +57,12 @@ pub(crate) fn place(seed: u64) -> Place {
     Place { kind, faults: ordered(faults) }
 }
 
-/// Whether a place may have both faults.
+/// Returns whether a place may have both faults.
 fn go_together(one: &str, other: &str) -> bool {
     one != other && !APART.iter().any(|pair| pair.contains(&one) && pair.contains(&other))
 }
 
-/// Each dimension is as likely as another, however many faults it has.
+/// Draws a fault. Every dimension is equally likely, however many faults it has.
 fn of_a_dimension(specs: &[&'static Spec], random: &mut Random) -> &'static Spec {
     let mut dimensions: Vec<&str> = specs.iter().map(|spec| spec.dimension).collect();
     dimensions.dedup();
@@ -70,13 +71,13 @@ fn of_a_dimension(specs: &[&'static Spec], random: &mut Random) -> &'static Spec
     its[random.index(its.len())]
 }
 
-/// In the order in which they are made.
+/// Sorts faults in the order in which they are made.
 fn ordered(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults.sort_by_key(|fault| faults::all().position(|spec| spec.name == fault.spec.name));
     faults
 }
 
-/// A place as it is written: `testpmd, memfd | pool=-1 nofile=24`.
+/// Parses a place as it is written: `testpmd, memfd | pool=-1 nofile=24`.
 pub(crate) fn read(text: &str) -> Place {
     let (kind, words) = text.split_once('|').unwrap_or_else(|| panic!("no workload: {text}"));
     let kind = *ALL.iter().find(|one| one.to_string() == kind.trim()).unwrap_or_else(|| panic!("{kind}"));
@@ -93,7 +94,7 @@ pub(crate) fn read(text: &str) -> Place {
 // === impl Place ===
 
 impl Place {
-    /// The same workload with these faults.
+    /// Returns the same workload with these faults.
     pub(crate) fn with(&self, faults: &[Fault]) -> Self {
         Self { kind: self.kind, faults: faults.to_vec() }
     }

@@ -1,7 +1,7 @@
-//! What a fault is: a name, a value, and what it does to a scene.
+//! A fault: a name, a value, and its effect on a scene.
 //!
-//! A place is written as the names and values of its faults: `pool=-1 nofile=24`. Most values are numbers of pages, relative to
-//! what the workload needs; [`pages`] reads them.
+//! A place is written as the names and values of its faults: `pool=-1 nofile=24`. Most values are numbers of pages
+//! relative to what the workload needs; [`pages`] parses them.
 
 use std::fmt;
 
@@ -12,22 +12,22 @@ use crate::context::Missing;
 use crate::scene::Scene;
 use crate::workload::Kind;
 
-/// All faults of one name.
+/// All faults with one name.
 pub(crate) struct Spec {
-    /// The dimension of a place that it belongs to.
+    /// The dimension of places to which it belongs.
     pub(crate) dimension: &'static str,
     pub(crate) name: &'static str,
-    /// The workloads that it is drawn for.
+    /// The workloads for which it is drawn.
     pub(crate) kinds: &'static [Kind],
-    /// Values with which the workload should work, alone in a place that is otherwise as it should be.
+    /// Values with which the workload should work, if the place has no other fault.
     pub(crate) harmless: &'static [&'static str],
-    /// Values with which it should fail.
+    /// Values with which the workload should fail.
     pub(crate) harmful: &'static [&'static str],
-    /// The checks that may name it.
+    /// The checks that may name the fault.
     pub(crate) causes: &'static [CheckId],
-    /// Changes what the pool, the mount and the cgroups will be.
+    /// Changes the planned pool, mount and cgroups.
     pub(crate) plan: fn(&mut Plan, &str),
-    /// Changes the scene, once it has those.
+    /// Changes the scene, once pool, mount and cgroups have been made.
     pub(crate) apply: fn(&mut Scene, &str) -> Result<(), Missing>,
 }
 
@@ -46,12 +46,12 @@ pub(super) const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::QemuMemfd];
 pub(super) const DIR: &[Kind] = &[Kind::TestpmdDir, Kind::QemuDir];
 pub(super) const ALL: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd, Kind::QemuDir];
 
-/// A fault of what the scene is made of: `plan` says what to make instead.
+/// Returns a fault that changes what the scene is made of: `plan` states the change.
 pub(super) const fn planned(dimension: &'static str, name: &'static str, plan: fn(&mut Plan, &str)) -> Spec {
     Spec { plan, ..applied(dimension, name, |_, _| Ok(())) }
 }
 
-/// A fault of a scene that is otherwise made as usual.
+/// Returns a fault that is applied to a scene made as usual.
 pub(super) const fn applied(
     dimension: &'static str,
     name: &'static str,
@@ -60,7 +60,8 @@ pub(super) const fn applied(
     Spec { dimension, name, kinds: ALL, harmless: &[], harmful: &[], causes: &[], plan: |_, _| (), apply }
 }
 
-/// `+1` and `-1` are relative to `need`; `half` is half of it; another number is itself.
+/// Parses a number of pages: `+1` and `-1` are relative to `need`, `half` is half of it, and any other number is
+/// absolute.
 pub(super) fn pages(need: u64, text: &str) -> u64 {
     if text == "half" {
         return need / 2;

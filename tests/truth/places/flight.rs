@@ -1,6 +1,6 @@
 //! A file of huge pages whose only reference is a message on a socket: no process has it open or mapped.
 //!
-//! This test binary again, started as `truth --as in-flight SIZE PAGES`.
+//! The process is this test binary, started as `truth --as in-flight SIZE PAGES`.
 
 use std::ffi::CStr;
 use std::os::fd::AsRawFd as _;
@@ -13,7 +13,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-/// Is such a process, if the command line says so.
+/// Runs such a process, if the command line asks for it.
 pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let ["--as", "in-flight", size, pages] = words.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
         return None;
@@ -21,7 +21,7 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let size: PageSize = size.parse().unwrap();
     let bytes = size.bytes() * pages.parse::<u64>().unwrap();
     let name: &CStr = c"in-flight";
-    // The kernel takes the size's logarithm in these bits: MFD_HUGE_SHIFT of memfd_create(2).
+    // These bits contain the logarithm of the page size: MFD_HUGE_SHIFT of memfd_create(2).
     let of_size = MFdFlags::from_bits_retain(size.bytes().trailing_zeros() << 26);
     let file = memfd_create(name, MFdFlags::MFD_HUGETLB | of_size).unwrap();
     fallocate(&file, FallocateFlags::empty(), 0, bytes.try_into().unwrap()).unwrap();

@@ -1,21 +1,21 @@
 //! Places in which hugeprobe and a workload once disagreed: `tests/truth/places/kept`.
 //!
-//! A line is `WORD | SEED | WORKLOAD | FAULTS: REASON`. `again`: they agree now, and have to each time. `known`: they still
-//! disagree; a draw that has these faults and others is not reported. The faults are written down beside the seed because a seed
-//! draws another place when a fault is added.
+//! A line is `WORD | SEED | WORKLOAD | FAULTS: REASON`. `again` means that the two agree now and must agree each time.
+//! `known` means that they still disagree; a drawn place that has these faults and others is not reported. The faults
+//! are written next to the seed because a seed draws another place when a fault is added to the lists.
 
 use std::path::Path;
 
 use super::draw::{self, Place};
 
-/// A line.
+/// A line of the file.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) is_known: bool,
     pub(crate) place: Place,
 }
 
-/// All of them.
+/// Returns all lines.
 pub(crate) fn all() -> Vec<Kept> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/truth/places/kept");
     let text = std::fs::read_to_string(file).unwrap();
@@ -31,7 +31,7 @@ fn read(line: &str) -> Kept {
 }
 
 impl Kept {
-    /// Whether what is known to disagree is a part of that place.
+    /// Returns whether this line describes a known disagreement that is part of `place`.
     pub(crate) fn is_known_in(&self, place: &Place) -> bool {
         self.is_known
             && self.place.kind == place.kind

@@ -1,8 +1,10 @@
-//! Random places: faults drawn from independent dimensions, several at a time. In each place `hugeprobe check` is asked and the
-//! workload is run, as in a row of the truth table. A place in which the two disagree is shrunk to the fewest faults that show it.
+//! Random places: several faults at a time, drawn from independent dimensions. In each place, `hugeprobe check` and the
+//! workload are run, as in a row of the truth table. If the two disagree, the place is reduced to the fewest faults
+//! that show it.
 //!
-//! `make places N=200` runs it: `HUGEPROBE_PLACES` is the number of places, `HUGEPROBE_SEED` the seed of the first, which is
-//! printed. No place is begun after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd | pool=-1 nofile=25'` runs that one alone.
+//! `make places N=200` runs it. `HUGEPROBE_PLACES` is the number of places. `HUGEPROBE_SEED` is the seed of the first
+//! one, which is printed. No place is started after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd |
+//! pool=-1 nofile=25'` runs only that place.
 
 mod draw;
 mod fault;
@@ -35,16 +37,16 @@ use report::Report;
 pub(crate) use flight::play;
 pub(crate) use tests::all as tests;
 
-/// What the environment asks for.
+/// What the environment variables request.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// So many places.
+    /// This number of random places.
     Draws(u64),
     /// This place.
     Place(String),
 }
 
-/// What the environment asks for, if it is about places.
+/// Returns what the environment variables request, if they request places.
 pub(crate) fn asked() -> Option<Asked> {
     if let Ok(place) = std::env::var("HUGEPROBE_PLACE") {
         return Some(Asked::Place(place));
@@ -53,14 +55,14 @@ pub(crate) fn asked() -> Option<Asked> {
     Some(Asked::Draws(number.parse().unwrap()))
 }
 
-/// Runs the places that are asked for; fails if hugeprobe and a workload disagree in one that is not known.
+/// Runs the requested places. Fails if hugeprobe and a workload disagree in a place where that is not known.
 pub(crate) fn main(asked: &Asked) -> ExitCode {
     let stage = Stage::small();
     let before = pools::snapshot();
     let kept = kept::all();
     let mut report = Report::default();
     let begin = Instant::now();
-    // Ended from outside, it would leave the place of the moment behind.
+    // The time limit is checked between places. If the process were killed, its current place would not be undone.
     let most = std::env::var("HUGEPROBE_PLACES_SECONDS").map_or(u64::MAX, |text| text.parse().unwrap());
     let most = Duration::from_secs(most);
     match asked {
@@ -72,7 +74,7 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
             }
             let mut seeds = Random::new();
             let first = seeds.seed;
-            // The seeds of two runs do not overlap, though those of the runs follow one another.
+            // Seeds after the first are random, so that two runs with consecutive seeds do not draw the same places.
             let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
             for seed in draws.take(index(*number)).take_while(|_| begin.elapsed() < most) {
                 drawn(&stage, seed, &kept, &mut report);
@@ -91,7 +93,7 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap()
 }
 
-/// Runs the place of a seed; where the two disagree, finds the fewest faults that show it.
+/// Runs the place of a seed. If the two disagree, finds the fewest faults that show it.
 fn drawn(stage: &Stage, seed: u64, kept: &[Kept], report: &mut Report) {
     let place = draw::place(seed);
     let seen = show(stage, &place);
@@ -110,17 +112,17 @@ fn drawn(stage: &Stage, seed: u64, kept: &[Kept], report: &mut Report) {
     report.shrunk(seed, relation, &place, &show(stage, &place));
 }
 
-/// What was seen in a place.
+/// The result of a place.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) relation: Relation,
     pub(crate) works: bool,
-    /// All of it in a line; what either said, where the two disagree.
+    /// A line with the result, followed by the outputs of both programs if they disagree.
     pub(crate) line: String,
     pub(crate) seconds: f64,
 }
 
-/// Makes the place, asks hugeprobe, runs the workload, and undoes the place.
+/// Makes the place, runs hugeprobe and the workload, and undoes the place.
 fn show(stage: &Stage, place: &Place) -> Seen {
     let begin = Instant::now();
     let case = case(place);
@@ -133,7 +135,7 @@ fn show(stage: &Stage, place: &Place) -> Seen {
     }
 }
 
-/// The row that the place is.
+/// Returns the row that corresponds to a place.
 fn case(place: &Place) -> Case {
     let causes = place.faults.iter().flat_map(|fault| fault.spec.causes);
     let faults = place.faults.clone();
@@ -150,7 +152,7 @@ fn case(place: &Place) -> Case {
     }
 }
 
-/// Makes a place of these faults.
+/// Makes a place with these faults.
 fn make(scene: &mut Scene, faults: &[Fault]) -> Result<(), Missing> {
     let mut plan = Plan::new(scene);
     faults.iter().for_each(|fault| (fault.spec.plan)(&mut plan, fault.value));
@@ -158,7 +160,7 @@ fn make(scene: &mut Scene, faults: &[Fault]) -> Result<(), Missing> {
     faults.iter().try_for_each(|fault| (fault.spec.apply)(scene, fault.value))
 }
 
-/// Makes a place that is written as `pool=-1 nofile=24`: for rows that were found here.
+/// Makes a place that is written as `pool=-1 nofile=24`, for rows that were found here.
 #[allow(dead_code, reason = "called by rows that are added as they are printed")]
 pub(crate) fn placed(scene: &mut Scene, words: &str) -> Result<(), Missing> {
     make(scene, &draw::read(&format!("{} | {words}", scene.kind)).faults)

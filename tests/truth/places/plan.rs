@@ -1,4 +1,4 @@
-//! What a place is made of: the pool, the mount and the cgroups, as its faults leave them.
+//! The components of a place: the pool, the mount and the cgroups, changed by its faults.
 
 use std::rc::Rc;
 
@@ -9,48 +9,48 @@ use crate::context::{Missing, pools};
 use crate::rows::other;
 use crate::scene::Scene;
 
-/// The pool, the mount and the cgroups of a place. Without a fault: as many pages as are needed, a mount for a workload that
-/// wants one, and no cgroup.
+/// The pool, the mount and the cgroups of a place. Without a fault, it has as many pages as are needed, a mount if the
+/// workload uses one, and no cgroup.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Pages that the frontend needs, and the backend.
+    /// The pages that the frontend and the backend need.
     pub(super) sides: [u64; 2],
-    /// Bytes of a page.
+    /// The page size in bytes.
     pub(super) page: u64,
-    /// The pool without `more`, relative to the need.
+    /// The pages of the pool without `more`, relative to the need.
     pub(super) pool: String,
-    /// Pages on top: those that faults take away again.
+    /// Additional pages, which faults take away again.
     pub(super) more: u64,
     pub(super) mount: Mount,
-    /// Options of the mount.
+    /// The options of the mount.
     pub(super) options: Vec<String>,
-    /// Cgroups are those of v1.
+    /// Whether the cgroups are on a v1 hierarchy.
     pub(super) on_v1: bool,
-    /// Limits of cgroups.
+    /// The limits of the cgroups.
     pub(super) limits: Vec<Limit>,
-    /// Pages that a process of a sibling group holds.
+    /// The number of pages that a process in a sibling group holds, if any.
     pub(super) sibling: Option<u64>,
 }
 
-/// What is at the path that the workload looks at.
+/// What is mounted at the path that the workload uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mount {
     /// A hugetlbfs of the right size.
     Hugetlbfs,
-    /// One of the other page size.
+    /// A hugetlbfs of the other page size.
     OtherSize,
     Tmpfs,
     /// Nothing is mounted.
     Nothing,
-    /// A hugetlbfs on a tmpfs, as a container has it on its root.
+    /// A hugetlbfs on top of a tmpfs, as in a container whose root is a tmpfs.
     OnTmpfs,
-    /// Two, one on top of the other.
+    /// Two hugetlbfs, one on top of the other.
     Twice,
-    /// A tmpfs on top.
+    /// A hugetlbfs with a tmpfs on top.
     UnderTmpfs,
-    /// Another directory, bound there.
+    /// A bind mount of the hugetlbfs at another path.
     Bind,
-    /// Each program mounts it in a mount namespace of its own.
+    /// A hugetlbfs that each program mounts in its own mount namespace.
     Namespace,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Limit {
     pub(super) pages: u64,
 }
 
-/// Which group of the place: each is below the one before, the last two side by side.
+/// A group of the place. Each group is a child of the previous one, except that the last two are siblings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     Top,
@@ -94,7 +94,7 @@ impl Plan {
         self.sides.iter().sum()
     }
 
-    /// Another limit, relative to what all in the group need.
+    /// Adds a limit, relative to what all processes in the group need.
     pub(super) fn limit(&mut self, level: Level, file: &'static str, relative: &str) {
         let need = match level {
             Level::Frontend => self.sides[0],
@@ -104,7 +104,7 @@ impl Plan {
         self.limits.push(Limit { level, file, pages: pages(need, relative) });
     }
 
-    /// Makes all of it.
+    /// Makes the pool, the mount and the cgroups.
     pub(super) fn make(&self, scene: &mut Scene) -> Result<(), Missing> {
         scene.pool(pages(self.need(), &self.pool) + self.more)?;
         if scene.directory().is_some() {
@@ -156,7 +156,7 @@ impl Plan {
         }
     }
 
-    /// Four levels of groups. Both sides are in the third, or each in one below it.
+    /// Creates four levels of groups. Both sides are in the third one, or each is in a group below it.
     fn groups(&self, scene: &mut Scene) -> Result<(), Missing> {
         let top = scene.cgroup("top")?;
         let top = self.limited(scene, top, Level::Top);
@@ -181,7 +181,8 @@ impl Plan {
         Ok(())
     }
 
-    /// The group with its limits. The scene keeps it, so that groups go in the opposite order, after a panic too.
+    /// Sets the limits of a group. The scene keeps the group, so that groups are removed in reverse order, even after a
+    /// panic.
     fn limited(&self, scene: &mut Scene, group: Group, level: Level) -> Rc<Group> {
         let group = Rc::new(group);
         scene.keep(Rc::clone(&group));

@@ -1,4 +1,4 @@
-//! What is printed: a line for each place, a row for each disagreement, and the numbers at the end.
+//! The printed report: a line for each place, a row for each disagreement, and the numbers at the end.
 
 use std::fmt;
 
@@ -9,26 +9,27 @@ use super::draw::Place;
 use super::kept::Kept;
 use crate::compare::{Compared, Relation};
 
-/// How much is shown of the workload's log.
+/// How many lines of the workload's log are shown.
 const LOG_LINES: usize = 12;
 
-/// What the places came to.
+/// The results of all places.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     drawn: usize,
     works: usize,
     seconds: f64,
     known: usize,
-    /// Neither an agreement nor a disagreement: the machine lacks something, or another process changed the pools.
+    /// Places that count neither as agreement nor as disagreement, because the machine lacks something or another
+    /// process changed the pools.
     not_run: usize,
     disturbed: usize,
     disagree: Vec<String>,
-    /// Lines of `kept` that say what is not so.
+    /// Lines of `kept` that are no longer true.
     stale: Vec<String>,
 }
 
 impl Report {
-    /// Prints the place, and counts it.
+    /// Prints the result of a place and counts it.
     pub(crate) fn add(&mut self, seed: Option<u64>, seen: &Seen, known: bool) {
         let seed = seed.map_or_else(String::new, |seed| format!("{seed:>20} "));
         println!("{seed}{}", seen.line);
@@ -44,7 +45,7 @@ impl Report {
         self.known += usize::from(known && seen.disagrees());
     }
 
-    /// A kept place.
+    /// Prints the result of a kept place and checks that its line is still true.
     pub(crate) fn again(&mut self, kept: &Kept, seen: &Seen) {
         println!("{:>20} {}", "kept", seen.line);
         if kept.is_known != seen.disagrees() {
@@ -52,7 +53,7 @@ impl Report {
         }
     }
 
-    /// A disagreement, with the fewest faults that show it.
+    /// Prints and records a disagreement, with the fewest faults that show it.
     pub(crate) fn shrunk(&mut self, seed: u64, relation: Relation, place: &Place, seen: &Seen) {
         let row = format!("{relation:?}: seed {seed} | {place}\n    {}", row(place, seen));
         println!("{row}");
@@ -64,7 +65,8 @@ impl Report {
     }
 }
 
-/// What was seen in a place, in a line. Where the two disagree: the findings of hugeprobe and the end of the workload's log.
+/// Returns the result of a place as a line. If the two disagree, the findings of hugeprobe and the end of the
+/// workload's log follow.
 pub(super) fn line(compared: &Compared<'_>) -> String {
     let text = compared.to_string();
     let mut lines = vec![text.lines().next().unwrap_or_default().to_owned()];
@@ -80,7 +82,7 @@ pub(super) fn line(compared: &Compared<'_>) -> String {
     lines.join("\n      ")
 }
 
-/// The checks that neither passed nor were skipped.
+/// Returns the checks that neither passed nor were skipped.
 fn findings(report: &Value) -> Vec<String> {
     let checks = report["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
     let word = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
@@ -90,7 +92,7 @@ fn findings(report: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The place as a row of `tests/truth/rows`.
+/// Returns the place as a row of `tests/truth/rows`.
 fn row(place: &Place, seen: &Seen) -> String {
     let words: Vec<String> = place.faults.iter().map(|fault| format!("{fault:?}")).collect();
     let mut causes: Vec<_> = place.faults.iter().flat_map(|fault| fault.spec.causes).collect();

@@ -1,7 +1,7 @@
-//! The fewest faults that still show what a place showed.
+//! Finds the fewest faults that still show what a place showed.
 
-/// The smallest part of `all` for which `still` holds, in the order of `all`; the first of those of a size. All of them, if no
-/// smaller part will do.
+/// Returns the smallest part of `all` for which `still` holds, in the order of `all`. Of several parts of the same size
+/// it returns the first. If no smaller part will do, it returns all of them.
 pub(crate) fn smallest<T: Clone>(all: &[T], mut still: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut parts: Vec<Vec<T>> = (0..(1_u32 << all.len()) - 1)
         .map(|chosen| {

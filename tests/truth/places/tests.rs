@@ -1,4 +1,4 @@
-//! What holds without a machine: how places are drawn, and how they are shrunk.
+//! Tests that need no huge pages: how places are drawn, and how they are reduced.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use libtest_mimic::{Failed, Trial};
 use super::{draw, faults, kept, shrink};
 use crate::context::random::Random;
 
-/// Places that are looked at.
+/// The number of places that each test draws.
 const MANY: u64 = 2000;
 
-/// The tests.
+/// Returns the tests.
 pub(crate) fn all() -> impl Iterator<Item = Trial> {
     let tests: [(&str, fn()); 6] = [
         ("the_smallest_set_is_found", the_smallest_set_is_found),
@@ -40,7 +40,7 @@ fn the_smallest_set_is_found() {
     assert_eq!(found(&[3]), [3]);
     assert_eq!(found(&[2, 4]), [2, 4]);
     assert_eq!(found(&all), all);
-    // Either of two will do, and one that is no part of the other.
+    // Either of two parts will do, and neither is contained in the other. The smaller one is found.
     let either = |part: &[i32]| part.contains(&4) || part.contains(&1) && part.contains(&2);
     assert_eq!(shrink::smallest(&all, either), [4]);
     let mut tries = 0;

@@ -1,4 +1,4 @@
-//! Limits of hugetlb cgroups: on touching, on reserving, on a group above, and of one side alone.
+//! Limits of hugetlb cgroups: on faults, on reservations, on a parent group, and on one side only.
 
 use hugeprobe::domain::catalogue::{HP401, HP402, HP509};
 
@@ -51,13 +51,13 @@ pub(super) const ROWS: &[Row] = &[
     },
     row("the limits of the cgroup cannot be seen", TESTPMD_MEMFD, &[], |scene| {
         limited(scene, "max", scene.need())?;
-        // The place enters the group by its own path first.
+        // The place joins the group by its path before that path is hidden.
         scene.place.add("hide=/sys/fs/cgroup");
         Ok(())
     }),
 ];
 
-/// Both sides in one group that may have `pages`.
+/// Puts both sides into one group that may use `pages` pages.
 fn limited(scene: &mut Scene, what: &str, pages: u64) -> Result<(), Missing> {
     healthy(scene)?;
     let group = scene.cgroup("both")?;
@@ -67,7 +67,7 @@ fn limited(scene: &mut Scene, what: &str, pages: u64) -> Result<(), Missing> {
     Ok(())
 }
 
-/// The same, with the limit on a group above theirs.
+/// Does the same with the limit on a parent of their group.
 fn above(scene: &mut Scene, what: &str) -> Result<(), Missing> {
     healthy(scene)?;
     let group = scene.cgroup("above")?;
@@ -79,7 +79,8 @@ fn above(scene: &mut Scene, what: &str) -> Result<(), Missing> {
     Ok(())
 }
 
-/// Each side in a group of its own, which lacks so many of the pages that the side takes: frontend, backend.
+/// Puts each side into a separate group, whose limit is the given number of pages below what the side takes: frontend,
+/// backend.
 fn sides(scene: &mut Scene, what: &str, lacks: [u64; 2]) -> Result<(), Missing> {
     healthy(scene)?;
     let own = scene.of_sides();

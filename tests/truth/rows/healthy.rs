@@ -1,4 +1,4 @@
-//! Nothing is wrong: for root, for a user without rights, and with no capability.
+//! No fault: as root, as a user without rights, and without capabilities.
 
 use super::{ALL, DIR, MEMFD, QEMU_LAZY, Row, healthy, row};
 use crate::place::NOBODY;
@@ -23,7 +23,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// Both sides, and hugeprobe, are nobody.
+/// Makes both sides and hugeprobe run as the user `nobody`.
 pub(super) fn nobody(scene: &mut Scene) {
     scene.place.add(format!("uid={NOBODY}"));
 }

@@ -1,4 +1,4 @@
-//! Limits of the process, and system calls that seccomp forbids.
+//! Limits of the process, and system calls that seccomp denies.
 
 use hugeprobe::domain::catalogue::{HP404, HP405, HP406, HP407};
 
@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// As it should be, in a place with these limits.
+/// Makes a healthy scene, in a place with these limits.
 fn at(scene: &mut Scene, words: &[&str]) -> Result<(), Missing> {
     for word in words {
         scene.place.add(*word);

@@ -1,4 +1,4 @@
-//! Faults of the hugetlbfs that the workload is told to use.
+//! Faults of the hugetlbfs that the workload is configured to use.
 
 use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP509};
 
@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         scene.sh("touch $DIR/last");
         Ok(())
     }),
-    // The root directory has the other: QEMU makes one file and works, each testpmd makes one.
+    // The root directory uses the other inode. QEMU creates one file and works; each testpmd creates one.
     row("nr_inodes= leaves one inode", DIR, &[HP304], |scene| mounted(scene, "nr_inodes=2")),
     row("a hugetlbfs of the other page size", DIR, &[HP301], |scene| {
         scene.pool(scene.need())?;
@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// As it should be, but for the options of the mount.
+/// Makes a healthy scene, with these options of the mount.
 fn mounted(scene: &mut Scene, options: &str) -> Result<(), Missing> {
     scene.pool(scene.need())?;
     scene.mount(options);

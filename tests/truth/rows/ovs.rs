@@ -1,4 +1,4 @@
-//! OVS-DPDK, where it has settings of its own, or goes on without what it was to have.
+//! OVS-DPDK, where it has its own settings, or starts without the pages that it was to have.
 
 use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP509};
 

@@ -1,4 +1,4 @@
-//! Faults of the pool: nothing there, or somebody else's.
+//! Faults of the pool: it has no pages, or other processes use them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Row] = &[
         scene.hold(1, How::Reserved);
         Ok(())
     }),
-    // Pages of 1Gi never come by overcommit.
+    // Overcommit never provides pages of 1Gi.
     Row {
         fault: "all pages have to come by overcommit",
         kinds: THREE,
@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Row] = &[
         },
     },
     row("leaked files of DPDK hold every page", THREE, &[HP105], |scene| {
-        // testpmd removes them as it starts.
+        // testpmd removes these files when it starts.
         scene.restless = true;
         leaked(scene, "rtemap_0", scene.need())
     }),
@@ -143,10 +143,10 @@ pub(super) const ROWS: &[Row] = &[
     }),
 ];
 
-/// How many pages come and go in a restless pool.
+/// How many pages are removed and added in a pool that keeps changing.
 pub(crate) const SPARE: u64 = 4;
 
-/// As it should be, with another number of pages.
+/// Makes a healthy scene, with another number of pages.
 fn with_pages(scene: &mut Scene, pages: u64) -> Result<(), Missing> {
     scene.pool(pages)?;
     if scene.directory().is_some() {
@@ -155,21 +155,21 @@ fn with_pages(scene: &mut Scene, pages: u64) -> Result<(), Missing> {
     Ok(())
 }
 
-/// The pool may grow by so many pages.
+/// Allows the pool to grow by `pages` pages.
 fn overcommit(scene: &mut Scene, pages: u64) {
     let surplus = pools::counter(scene.size, "surplus_hugepages");
     scene.set("nr_overcommit_hugepages", surplus + pages);
 }
 
-/// A directory beside the workload's.
+/// Creates a directory next to the workload's and returns its path.
 fn elsewhere(scene: &Scene) -> String {
     let there = scene.huge.with_file_name("elsewhere");
     std::fs::create_dir(&there).unwrap();
     there.display().to_string()
 }
 
-/// A file that nobody has open holds `pages` pages of a pool that has just enough: in the workload's own directory, or in
-/// another where it uses none.
+/// Creates a file that no process has open. It holds `pages` pages of a pool that has just enough. The file is in the
+/// workload's directory, or in another one if the workload uses none.
 fn leaked(scene: &mut Scene, name: &str, pages: u64) -> Result<(), Missing> {
     healthy(scene)?;
     leak(scene, name, pages);
@@ -197,7 +197,7 @@ fn deleted(scene: &mut Scene) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A process that holds pages once it says so.
+/// Starts a process and waits until it reports that it holds its pages.
 fn holder(scene: &mut Scene, command: &[&str]) {
     let mut holder = Process::start(Place::default().command(command[0]).args(&command[1..]));
     let waited = holder.wait_for(|said| said.contains("held"), Duration::from_secs(10));
@@ -205,7 +205,7 @@ fn holder(scene: &mut Scene, command: &[&str]) {
     scene.keep(holder);
 }
 
-/// Pages taken out of a pool, though they are in use; put back when dropped.
+/// Persistent pages removed from a pool, although they may be in use; added again when dropped.
 struct Shrunk {
     size: PageSize,
     pages: u64,
@@ -224,7 +224,7 @@ impl Drop for Shrunk {
     }
 }
 
-/// A thread that takes pages out of a pool and puts them back, until dropped.
+/// A thread that removes pages from a pool and adds them again, until dropped.
 pub(crate) struct Restless {
     enough: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,

@@ -1,7 +1,7 @@
-//! The real workloads, each with one set of flags for every row, and what they were seen to do: the truth.
+//! The real workloads, each with the same flags in every row, and their observed outcomes: the truth.
 //!
-//! A workload works if it starts, both sides have pages of the row's size mapped, as many as they are meant to have, and
-//! frames arrive. On pages of another size it fails, whatever it says.
+//! A workload works if it starts, if both sides have mapped as many pages of the row's size as they should have, and if
+//! frames arrive. With pages of another size it fails, whatever it prints.
 
 mod ovs;
 pub(crate) mod qemu;
@@ -34,23 +34,23 @@ pub(crate) enum Kind {
     Ovs,
 }
 
-/// What a run of a workload came to.
+/// The outcome of a run of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) works: bool,
-    /// The line of its log that says it.
+    /// The line of its log that shows the outcome.
     pub(crate) words: String,
-    /// All that it said, for whoever has to find out.
+    /// The whole log, for debugging.
     pub(crate) log: String,
 }
 
-/// How long a program may take until it forwards or has given up. It takes a second or two on an idle machine.
+/// How long a program may take until it forwards or gives up. On an idle machine it takes one or two seconds.
 pub(crate) const START: Duration = Duration::from_secs(30);
 
 // === impl Kind ===
 
 impl Kind {
-    /// Pages that the frontend takes, and the backend, with the least memory that does.
+    /// Returns the numbers of pages that frontend and backend take with the smallest memory that works.
     pub(crate) const fn of_sides(self, size: PageSize) -> [u64; 2] {
         match self {
             Self::TestpmdMemfd | Self::TestpmdDir => [testpmd::pages(size); 2],
@@ -63,7 +63,8 @@ impl Kind {
         matches!(self, Self::TestpmdDir | Self::QemuDir)
     }
 
-    /// How hugeprobe is asked about it, with so many pages of the frontend's and of the backend's: the same in every row.
+    /// Returns the arguments with which hugeprobe is asked about this workload, for these numbers of pages of frontend
+    /// and backend. They are the same in every row.
     pub(crate) fn question(
         self,
         size: PageSize,
@@ -72,7 +73,7 @@ impl Kind {
     ) -> Vec<String> {
         let words = match self {
             Self::Ovs => {
-                // `0,64`: the megabytes of each NUMA node.
+                // `0,64` are the megabytes for each NUMA node.
                 let node = told.socket_mem.matches(',').count();
                 format!(
                     "--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
@@ -102,7 +103,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Runs the scene's workload in it.
+/// Runs the workload of the scene.
 pub(crate) fn run(scene: &Scene) -> Outcome {
     match scene.kind {
         Kind::TestpmdMemfd | Kind::TestpmdDir => testpmd::run(scene),
@@ -119,7 +120,7 @@ pub(crate) fn clean_up(scene: &Scene) {
     }
 }
 
-/// The names that a testpmd of this scene gives to what it leaves behind.
+/// Returns the prefix of the names of files that a testpmd of this scene leaves behind.
 fn prefix(scene: &Scene, side: &str) -> String {
     let row = scene.run.parent().unwrap().file_name().unwrap().to_str().unwrap();
     format!("{row}-{side}")
@@ -134,7 +135,7 @@ fn clear(directory: &Path, which: impl Fn(&str) -> bool) {
     }
 }
 
-/// It works, or one side has too few pages of the row's size.
+/// Returns the outcome when frames arrive: the workload works, unless a side has too few pages of the row's size.
 pub(crate) fn judge(
     scene: &Scene,
     backend: &mut Process,
@@ -153,7 +154,8 @@ pub(crate) fn judge(
     Outcome { works: false, words: format!("frames arrive, on {other} pages{aside}"), log }
 }
 
-/// It does not work; `first` is the side that gave up, or the one that has more to say.
+/// Returns the outcome when the workload does not work. `first` is the side that gave up, or the one with the more
+/// specific log.
 pub(crate) fn fails(
     scene: &Scene,
     first: &mut Process,
@@ -175,16 +177,16 @@ pub(crate) fn fails(
     Outcome { works: false, words, log: logs.join("\n---- the other side\n") }
 }
 
-/// The first line with the most telling word.
+/// Returns the first line with the most specific text.
 fn telling<'a>(log: &'a str, tells: &[&str]) -> Option<&'a str> {
     tells.iter().find_map(|tell| log.lines().find(|line| line.contains(tell)))
 }
 
-/// A line without what differs from run to run: the row's directory, times, large numbers.
+/// Returns a line without what differs from run to run: the row's directory, times and large numbers.
 pub(crate) fn shown(scene: &Scene, line: &str) -> String {
     let row = scene.run.parent().unwrap().to_str().unwrap();
     let line = line.trim().replace(row, "").replace(&prefix(scene, ""), "");
-    // Open vSwitch: `2026-11-23T09:07:30Z|00015|dpdk|EMER|...`
+    // Open vSwitch writes lines such as `2026-11-23T09:07:30Z|00015|dpdk|EMER|...`.
     let line = line.split_once("Z|").map_or(line.as_str(), |(_, rest)| rest);
     let shown = |word: &str| {
         let digits = word.chars().filter(char::is_ascii_digit).count();

@@ -1,4 +1,5 @@
-//! Open vSwitch with DPDK, and one testpmd with two ports of it: what goes into one comes out of the other, and so on.
+//! Open vSwitch with DPDK, and one testpmd with two of its ports: what enters one port leaves through the other,
+//! repeatedly.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::context::ovs::{self, PAGES, VSWITCHD, in_directory};
 use crate::process::{Process, Waited};
 use crate::scene::{OvsTold, Scene};
 
-/// What it says when something is wrong, the most telling first.
+/// What it writes when something is wrong, the most specific texts first.
 const TELLS: &[&str] = &[
     "EMER",
     "killed by",
@@ -22,7 +23,7 @@ const TELLS: &[&str] = &[
     "WARN",
 ];
 
-/// Pages of the frontend, and of the vswitch.
+/// Returns the pages of the frontend and of the vswitch.
 pub(super) const fn pages(size: PageSize) -> [u64; 2] {
     [testpmd::pages(size), PAGES]
 }
@@ -51,7 +52,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
     if waited != Waited::Printed {
         return fails(scene, &mut vswitch, None, TELLS, waited);
     }
-    // Whether the vswitch does what it is told shows in the frames.
+    // The exit code of ovs-vsctl does not show whether the vswitch applies the settings. The frames do.
     let set = |arguments: &[&str]| {
         let output = ovs::vsctl(directory).arg("--no-wait").args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -79,12 +80,12 @@ pub(super) fn run(scene: &Scene) -> Outcome {
     judge(scene, &mut vswitch, &mut frontend, [32 + 1, own[0]], TELLS)
 }
 
-/// Whether it says that it has no such ports: it never will.
+/// Returns whether the vswitch reports that it has no such ports. It does not recover from that.
 fn refuses(vswitch: &mut Process) -> bool {
     vswitch.words().contains("could not open network device a")
 }
 
-/// It waits to be connected to by the vswitch, and sends a burst that goes round and round.
+/// Starts a testpmd to which the vswitch connects. It sends a burst of frames that circulates.
 fn frontend(scene: &Scene) -> Process {
     let device = |number, port| {
         let path = scene.run.join(port);

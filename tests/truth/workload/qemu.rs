@@ -1,5 +1,5 @@
-//! QEMU with software emulation, iPXE in a guest without a disk, to a testpmd `net_vhost` that needs no huge pages itself:
-//! a row is about QEMU's.
+//! QEMU with software emulation, with iPXE in a guest without a disk. Its peer is a testpmd `net_vhost` that needs no
+//! huge pages itself, because a row is about the pages of QEMU.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::context::SMALL;
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
 
-/// iPXE asks for an address one to two seconds after the start.
+/// How long the first frame may take. iPXE requests an address one to two seconds after the start.
 const ARRIVAL: Duration = Duration::from_secs(20);
 
-/// What it says when something is wrong, the most telling first.
+/// What it writes when something is wrong, the most specific texts first.
 const TELLS: &[&str] = &[
     "killed by",
     "falling back",
@@ -28,7 +28,7 @@ const TELLS: &[&str] = &[
     "qemu-system-x86_64:",
 ];
 
-/// Megabytes of the guest: 8 pages of 2Mi, or one of 1Gi.
+/// Returns the memory of the guest in megabytes: 8 pages of 2Mi, or one of 1Gi.
 const fn megabytes(size: PageSize) -> u64 {
     if size.bytes() == SMALL.bytes() { 16 } else { 1024 }
 }
@@ -50,19 +50,19 @@ fn peer(scene: &Scene) -> Process {
     let mut peer = Process::start(&mut command);
     let waited = peer.wait_for(|said| said.contains("Throughput"), START);
     assert_eq!(waited, Waited::Printed, "the peer on ordinary pages: {}", peer.words());
-    // Whoever QEMU runs as.
+    // QEMU may run as any user.
     std::fs::set_permissions(scene.run.join("s"), std::os::unix::fs::PermissionsExt::from_mode(0o777))
         .unwrap();
     peer
 }
 
 pub(super) fn run(scene: &Scene) -> Outcome {
-    // What the guest has not touched is not there yet.
+    // Memory that the guest has not touched is not allocated yet.
     let least = if scene.kind == Kind::QemuLazy { 1 } else { scene.of_sides()[0] };
     meet(scene, &mut peer(scene), &memory(scene), [1, least], ARRIVAL)
 }
 
-/// The memory, as every row has it.
+/// Returns the memory object, which is the same in every row.
 fn memory(scene: &Scene) -> String {
     let prealloc = if scene.kind == Kind::QemuLazy { "off" } else { "on" };
     let bound = format!("prealloc={prealloc},host-nodes=0,policy=bind");
@@ -77,7 +77,7 @@ pub(crate) fn start(scene: &Scene, object: &str) -> Process {
     let megabytes = megabytes(scene.size) * scene.times;
     let mut command = scene.place.and(&scene.frontend.place).command("qemu-system-x86_64");
     command
-        // The guest's clock goes on to what it waits for: iPXE waits a lot.
+        // The guest's clock skips idle time, because iPXE waits a lot.
         .args(["-accel", "tcg", "-icount", "shift=auto,sleep=off"])
         .args(["-m", &format!("{megabytes}M"), "-machine", "q35,memory-backend=m"])
         .args(["-object", &format!("{object},id=m,size={megabytes}M")])
@@ -87,7 +87,8 @@ pub(crate) fn start(scene: &Scene, object: &str) -> Process {
     Process::start(&mut command)
 }
 
-/// A guest whose memory is `object`, to a peer that shows what arrives; the peer and QEMU have so many pages at least.
+/// Boots a guest whose memory is `object`, with a peer that shows what arrives. The peer and QEMU must have at least
+/// `least` pages.
 pub(crate) fn meet(
     scene: &Scene,
     peer: &mut Process,

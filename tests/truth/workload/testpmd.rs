@@ -1,4 +1,4 @@
-//! testpmd `net_virtio_user` to testpmd `net_vhost`: the smallest pair that passes frames.
+//! testpmd `net_virtio_user` with testpmd `net_vhost`: the smallest pair that passes frames.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::context::SMALL;
 use crate::process::{Process, Waited};
 use crate::scene::{Scene, Side};
 
-/// So many frames have to arrive.
+/// How many frames must arrive.
 pub(crate) const FRAMES: u64 = 1000;
 
-/// How long the first may take once both sides forward: they print their counters once a second.
+/// How long the first frames may take once both sides forward. The sides print their counters once a second.
 pub(crate) const ARRIVAL: Duration = Duration::from_secs(6);
 
-/// What it says when something is wrong, the most telling first.
+/// What it writes when something is wrong, the most specific texts first.
 pub(crate) const TELLS: &[&str] = &[
     "killed by",
     "mmap failed (",
@@ -41,17 +41,17 @@ pub(crate) const TELLS: &[&str] = &[
     "Cause:",
 ];
 
-/// Megabytes for each side: 8 pages of 2Mi, or one of 1Gi.
+/// Returns the memory of each side in megabytes: 8 pages of 2Mi, or one of 1Gi.
 const fn megabytes(size: PageSize) -> u64 {
     if size.bytes() == SMALL.bytes() { 16 } else { 1024 }
 }
 
-/// Pages of each side.
+/// Returns the number of pages of each side.
 pub(crate) const fn pages(size: PageSize) -> u64 {
     (megabytes(size) << 20) / size.bytes()
 }
 
-/// One testpmd on the port that `device` is, with `memory` and then `arguments` of its own.
+/// Starts a testpmd with the port `device`, with the options `memory` and its own `arguments`.
 pub(crate) fn start(
     scene: &Scene,
     side: &Side,
@@ -71,7 +71,7 @@ pub(crate) fn start(
     Process::start(&mut command)
 }
 
-/// The memory of either side.
+/// Returns the memory options of either side.
 pub(crate) fn memory(scene: &Scene) -> Vec<String> {
     let from = match scene.directory() {
         Some(directory) => vec!["--huge-dir".to_owned(), directory.display().to_string()],
@@ -89,12 +89,12 @@ pub(crate) fn forwards(said: &str) -> bool {
     said.contains("Throughput")
 }
 
-/// Frames that arrived, by the counters that it prints.
+/// Returns the number of frames that have arrived, from the counters in its output.
 pub(crate) fn received(said: &str) -> u64 {
     counted(said, "RX-packets: ")
 }
 
-/// Frames that it put into its ring.
+/// Returns the number of frames that it has put into its ring.
 pub(crate) fn sent(said: &str) -> u64 {
     counted(said, "TX-packets: ")
 }
@@ -104,7 +104,7 @@ fn counted(said: &str, counter: &str) -> u64 {
     counts.max().unwrap_or(0)
 }
 
-/// The backend: it listens, and takes frames.
+/// Starts the backend, which listens and takes frames.
 pub(crate) fn backend(scene: &Scene) -> (Process, Waited) {
     let device = format!("net_vhost0,iface={}", scene.socket());
     let arguments = ["--forward-mode=rxonly", "--auto-start"];
@@ -113,7 +113,7 @@ pub(crate) fn backend(scene: &Scene) -> (Process, Waited) {
     (backend, waited)
 }
 
-/// The frontend: it connects, and sends frames.
+/// Starts the frontend, which connects and sends frames.
 pub(crate) fn frontend(scene: &Scene) -> Process {
     let device = format!("net_virtio_user0,path={}", scene.socket());
     let arguments = ["--forward-mode=txonly", "--auto-start"];
@@ -134,7 +134,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
     if waited != Waited::Printed {
         return fails(scene, &mut backend, Some(&mut frontend), TELLS, waited);
     }
-    // Its own, and at least one of its peer's.
+    // The backend has mapped its own pages, and at least one of the frontend's.
     let [own, _] = scene.of_sides();
     judge(scene, &mut backend, &mut frontend, [own + 1, own], TELLS)
 }

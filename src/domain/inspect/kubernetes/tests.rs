@@ -1,4 +1,4 @@
-//! Every HP2xx check is seen to come out each way that its catalogue entry names.
+//! Tests that every HP2xx check has each outcome that its catalogue entry names.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ const LARGE: PageSize = match PageSize::from_bytes(1 << 30) {
     None => panic!(),
 };
 
-/// Total, free, reserved, surplus, overcommit.
+/// Builds a machine from total, free, reserved, surplus and overcommit pages.
 fn machine(numbers: [u64; 5]) -> Inventory {
     let [total, free, reserved, surplus, overcommit] = numbers.map(Reading::Known);
     let mempolicy = Reading::Absent;

@@ -1,4 +1,4 @@
-//! HP401, second part: what `memory.max` leaves, where cgroup v2 is mounted with `memory_hugetlb_accounting`.
+//! HP401, second part: the room that `memory.max` leaves, if cgroup v2 is mounted with `memory_hugetlb_accounting`.
 
 use super::super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::super::inventory::{Inventory, Pool};
@@ -7,18 +7,18 @@ use super::super::super::reading::Reading;
 use super::super::super::size::{PageSize, human_bytes};
 use super::super::common::{PAGES_OF_ALL_STEPS, count};
 
-/// What is asked about one payer's memory limits.
+/// The question whether the memory limits of one payer leave enough room.
 pub(super) struct Question<'a> {
     pub(super) id: CheckId,
     pub(super) size: PageSize,
     pub(super) inventory: &'a Inventory,
     /// The memory cgroup of the payer.
     pub(super) cgroup: &'a Reading<MemoryCgroup>,
-    /// Bytes that it has to pay for, of every size; `None` if none are asked for by name.
+    /// The bytes that are charged to the payer, of every page size; `None` if no option needs any.
     pub(super) needed: Option<u64>,
 }
 
-/// The worse of what the hugetlb limits and the memory limits leave.
+/// Returns the worse of the findings about the hugetlb limits and about the memory limits.
 pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
     let cgroup = match question.cgroup {
         Reading::Absent => return of_hugetlb,
@@ -40,7 +40,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
     finding.with("memory", cgroup)
 }
 
-/// `Ok` says in a few words what there is room for.
+/// Returns what there is room for, in a few words, or the finding if that is not a pass.
 fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Box<Finding>> {
     let size = question.size;
     let needed = question.needed;

@@ -1,4 +1,4 @@
-//! HP401 and HP402 are seen to come out in each of their ways.
+//! Tests that HP401 and HP402 have each of their outcomes.
 
 use super::super::super::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCounter};
 use super::super::super::memory_cgroup::{MemoryCgroup, MemoryLevel};
@@ -12,7 +12,7 @@ fn size() -> PageSize {
     "2Mi".parse().unwrap()
 }
 
-/// 2Mi: `total` pages, all free; no overcommit.
+/// A machine with `total` pages of 2Mi, all of them free, and no overcommit.
 fn inventory(total: u64, cgroup: Reading<HugetlbCgroup>) -> Inventory {
     let pool = Pool {
         size: size(),
@@ -32,7 +32,7 @@ fn counter(limit_pages: Option<u64>, used_pages: u64) -> HugetlbCounter {
     HugetlbCounter { limit: Reading::Known(limit), usage: Reading::Known(used_pages * PAGE) }
 }
 
-/// A group with these counters, below a root of v2 without files.
+/// A cgroup with these counters, below a root of cgroup v2 without files.
 fn group(fault: HugetlbCounter, reservation: HugetlbCounter, complete: bool) -> Reading<HugetlbCgroup> {
     let limit = CgroupLimit { size: size(), fault, reservation };
     Reading::Known(HugetlbCgroup {
@@ -167,7 +167,7 @@ fn each_role_pays_for_its_own_need() {
         (Some(8), Some(7), Fail, "the backend's cgroup may use 7 of the 8 pages needed"),
         (Some(7), Some(8), Fail, "the frontend's cgroup may use 7 of the 8 pages needed"),
         (Some(8), None, Pass, "room for 20 pages"),
-        // Neither has a group of its own: both are in this one.
+        // Neither role has a separate cgroup: both are in the cgroup of this process.
         (None, None, Pass, "room for 20 pages"),
     ] {
         let mut inventory = inventory(508, Reading::Known(cgroup(20)));
@@ -192,7 +192,7 @@ fn each_role_pays_for_its_own_need() {
     assert_eq!(inspect(&crowded, &request, size())[0].outcome, Fail, "20 pages in a group of 19");
 }
 
-/// The group's `memory.max` and what is charged to it, where huge pages count against it.
+/// A cgroup with this `memory.max` and these charges, on a machine where huge pages count against them.
 fn memory(limit_pages: Option<u64>, used: u64, cache: u64, swappable: u64) -> Reading<MemoryCgroup> {
     let level = MemoryLevel {
         directory: "/sys/fs/cgroup/pod".into(),
@@ -205,7 +205,7 @@ fn memory(limit_pages: Option<u64>, used: u64, cache: u64, swappable: u64) -> Re
     Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true })
 }
 
-/// The same with a `memory.stat` that cannot be read.
+/// As [`memory`], with a `memory.stat` that cannot be read.
 fn memory_without_stat(limit_pages: u64, used: u64) -> Reading<MemoryCgroup> {
     let Reading::Known(mut cgroup) = memory(Some(limit_pages), used, 0, 0) else { unreachable!() };
     for level in &mut cgroup.levels {
@@ -229,7 +229,7 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
             "room for 64 MiB of the 96 MiB of huge pages needed",
         ),
         (memory(Some(64), 20, 0, 0), 0, Some("2Mi=48"), Fail, "room for 88 MiB of the 96 MiB"),
-        // The kernel reclaims the cache, and swaps where there is swap.
+        // The kernel can reclaim page cache. It can reclaim anonymous memory only if there is swap.
         (memory(Some(64), 20, 4, 0), 0, Some("2Mi=48"), Warn, "only after the kernel has reclaimed"),
         (memory(Some(64), 20, 0, 4), 0, Some("2Mi=48"), Fail, "room for 88 MiB"),
         (memory(Some(64), 20, 0, 4), 1 << 30, Some("2Mi=48"), Warn, "only after the kernel has reclaimed"),
@@ -237,7 +237,7 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
         (memory(Some(32), 0, 0, 0), 0, None, Warn, "room for 32 of the 64 free pages"),
         (memory(Some(65), 0, 0, 0), 0, None, Pass, "memory.max has room for 65 pages"),
         (Reading::Unreadable("EACCES".into()), 0, None, Unknown, "EACCES"),
-        // How much of the usage is cache decides here, and is not known.
+        // In this case the outcome depends on how much of the usage is cache, which is not known.
         (memory_without_stat(64, 20), 0, Some("2Mi=48"), Unknown, "memory.stat: EACCES"),
         (memory_without_stat(64, 16), 0, Some("2Mi=48"), Pass, "memory.max has room for 48 pages"),
         (memory_without_stat(32, 16), 0, Some("2Mi=48"), Fail, "room for 64 MiB of the 96 MiB"),
@@ -270,7 +270,7 @@ fn all_sizes_count_against_one_memory_limit_and_the_worse_limit_is_told() {
     both.cgroup = group(counter(None, 0), counter(None, 0), true);
     assert_eq!(findings(&both, &["2Mi=64", "1Gi=1"])[0].outcome, Pass);
     assert_eq!(findings(&both, &["2Mi=64", "1Gi=2"])[0].outcome, Fail);
-    // Without a hugetlb controller the memory limit is there all the same.
+    // The memory limit applies without a hugetlb controller too.
     both.cgroup = Reading::Absent;
     both.memory_cgroup = memory(Some(4), 0, 0, 0);
     assert_eq!(findings(&both, &["2Mi=8"])[0].outcome, Fail);

@@ -1,4 +1,4 @@
-//! Every one of HP301 to HP305 is seen to come out in each of its ways.
+//! Tests that each of HP301 to HP305 has each of its outcomes.
 
 use super::*;
 use crate::domain::inventory::{Directory, Privileges};
@@ -50,7 +50,7 @@ fn request(directory: bool, need: &[&str]) -> Request {
     }
 }
 
-/// The five findings about 2Mi; that there are five, each of its own id, is part of the check.
+/// Returns the five findings about 2Mi, and checks that there is one for each id.
 fn findings(inventory: &Inventory, request: &Request) -> [Finding; 5] {
     let findings = inspect(inventory, request, size("2Mi"));
     assert_eq!(
@@ -105,7 +105,7 @@ fn mounts_that_cannot_be_read_are_unknown() {
             outcomes(&findings(&inventory, &request(false, &[]))),
             [Unknown, Skip, Skip, Skip, Unknown]
         );
-        // A directory is looked at for itself; what hides another mount there is still not known.
+        // The directory is examined directly. Whether another mount hides it is still not known.
         let inventory = Inventory { directory: Some(good()), ..inventory };
         assert_eq!(outcomes(&findings(&inventory, &request(true, &[]))), [Pass, Pass, Pass, Pass, Unknown]);
     }
@@ -212,7 +212,7 @@ fn dpdk_finds_a_mount_by_the_path_as_it_is_written() {
         assert_eq!(written(path, there(), Workload::Dpdk), outcome, "{path}");
         assert_eq!(written(path, there(), Workload::Qemu), Pass, "{path}");
     }
-    // Kernels before 4.13 show pagesize= only where it was given.
+    // Kernels before 4.13 show pagesize= only if it was given.
     let unsized_mount = HugeMount { size: None, ..mount(DIR, "2Mi") };
     assert_eq!(written(DIR, vec![unsized_mount], Workload::Dpdk), Pass);
     assert_eq!(written(DIR, vec![mount(DIR, "1Gi")], Workload::Dpdk), Fail, "DPDK looks at pagesize=");

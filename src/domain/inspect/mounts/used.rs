@@ -8,21 +8,21 @@ use super::super::super::request::{Request, Workload};
 use super::super::super::size::{PageSize, human_bytes};
 use super::super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 
-/// Files that the checks of sharing make where there is room for them: a region each.
+/// How many files the sharing checks create if there is room for them: one for each memory region.
 const FILES_OF_SHARING: u64 = 2;
 
-/// The directory of `--dir`, and what is asked of it.
+/// The directory of `--dir`, and what is required of it.
 pub(super) struct Used<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) request: &'a Request,
     pub(super) directory: &'a Directory,
     pub(super) size: PageSize,
-    /// As it was given.
+    /// The path as given.
     pub(super) path: &'a str,
 }
 
 impl Used<'_> {
-    /// HP301, where it is hugetlbfs of the size.
+    /// Returns the finding of HP301 if the directory is on a hugetlbfs of this page size.
     pub(super) fn right_kind(&self) -> Finding {
         let real_path = self.directory.real_path.as_deref().unwrap_or(self.path);
         let because = if self.request.workload != Workload::Dpdk {
@@ -51,16 +51,18 @@ impl Used<'_> {
         finding.with("directory", self.directory).with("mount", self.mount())
     }
 
-    /// Whether no mount of the size is at the path or above it, as the path was written: a symbolic link, a relative path, a second
-    /// slash. Source: `get_hugepage_dir()` in DPDK's lib/eal/linux/eal_hugepage_info.c.
+    /// Returns whether no mount of this page size is at or above the path as it was written.
+    ///
+    /// This happens with a symbolic link, a relative path or a double slash. Source: `get_hugepage_dir()` in DPDK's
+    /// lib/eal/linux/eal_hugepage_info.c.
     fn is_not_found_by_dpdk(&self) -> bool {
-        // A kernel that does not show pagesize= means the default size, which may be this one.
+        // If the kernel shows no pagesize=, the mount has the default size, which may be this one.
         let may_be =
             |mount: &HugeMount| mount.size.is_none_or(|size| size == self.size) && mount.is_above(self.path);
         self.inventory.mounts.known().is_some_and(|mounts| !mounts.iter().any(may_be))
     }
 
-    /// HP301, where it is not, or not known to be.
+    /// Returns the finding of HP301 if the directory is not on a hugetlbfs of this page size, or if that is not known.
     pub(super) fn wrong_kind(&self) -> Finding {
         let (seen, make) = match &self.directory.kind {
             Reading::Known(DirectoryKind::Hugetlbfs { size, .. }) => (format!("hugetlbfs of {size}"), ""),
@@ -84,7 +86,7 @@ impl Used<'_> {
             .with("directory", self.directory)
     }
 
-    /// HP302.
+    /// Returns the finding of HP302.
     pub(super) fn writable(&self) -> Finding {
         let privileges = &self.inventory.privileges;
         let (uid, gid) = (privileges.uid, privileges.gid);
@@ -126,7 +128,7 @@ impl Used<'_> {
         Finding::not_pass(HP302, self.size, outcome, summary, because)
     }
 
-    /// HP303; `pages` is limit and rest.
+    /// Returns the finding of HP303. `pages` are the limit and the free pages of the mount.
     pub(super) fn room(&self, pages: Option<(u64, u64)>) -> Finding {
         let kept = self.mount().and_then(|mount| mount.min_bytes).map(|bytes| bytes / self.size.bytes());
         let kept = kept
@@ -159,7 +161,7 @@ impl Used<'_> {
         Finding::not_pass(HP303, self.size, outcome, summary, because)
     }
 
-    /// HP304; `inodes` is limit and rest, where the kernel tells.
+    /// Returns the finding of HP304. `inodes` are the limit and the free inodes, if the kernel reports them.
     pub(super) fn inodes(&self, inodes: Option<(u64, u64)>) -> Finding {
         let shown = self.mount().and_then(|mount| mount.inodes);
         let used_up = matches!(self.directory.writable, Reading::Known(WriteAttempt::NoInode(_)));
@@ -169,7 +171,7 @@ impl Used<'_> {
             _ if is_last => (inodes.map(|(limit, _)| limit).or(shown), 1),
             Some((limit, free)) => (Some(limit), free),
             None => {
-                // The kernel counts the free ones for fstatfs only where size= or min_size= is set.
+                // fstatfs reports the free inodes only if size= or min_size= is set.
                 let summary = shown.map_or("no limit on inodes (nr_inodes=)".to_owned(), |limit| {
                     format!("at least two inodes are free (nr_inodes={limit})")
                 });
@@ -202,7 +204,8 @@ impl Used<'_> {
         Finding::not_pass(HP304, self.size, outcome, summary, because)
     }
 
-    /// How many sides of the workload make files in the directory, each one at least.
+    /// Returns how many sides of the workload, frontend and backend, create files in the directory. Each creates at
+    /// least one.
     fn sides(&self) -> u64 {
         let Request { frontend_need, backend_need, workload, .. } = self.request;
         match workload {
@@ -215,7 +218,9 @@ impl Used<'_> {
         }
     }
 
-    /// hugetlbfs takes no new options: `mount -o remount,size=` answers success and changes nothing (seen on 6.18).
+    /// Returns the commands that unmount the hugetlbfs and mount it with other options.
+    ///
+    /// A remount does not suffice: `mount -o remount,size=` reports success and changes nothing (seen on 6.18).
     fn mount_anew(&self, options: &str) -> String {
         let mount = self.mount().map_or(self.path, |mount| mount.path.as_str());
         let size = self.size.mount_option();
@@ -226,13 +231,13 @@ impl Used<'_> {
         self.inventory.mount_of_directory()
     }
 
-    /// Whether a look-up of the directory goes by the path of `mount`.
+    /// Returns whether a lookup of the directory goes through the path of `mount`.
     pub(super) fn is_at_or_below(&self, mount: &HugeMount) -> bool {
         self.directory.real_path.as_deref().is_some_and(|path| mount.is_above(path))
     }
 }
 
-/// What is mounted could not be seen.
+/// Returns an `unknown` finding, because the mount could not be examined.
 pub(super) fn not_known(id: CheckId, size: PageSize, why: &str) -> Finding {
     let because = Because::new("the mount can be examined", why)
         .remedy("mount /proc, and run as a user who may search the parent directories");

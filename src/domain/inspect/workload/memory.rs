@@ -1,30 +1,33 @@
-//! How much memory the limits are judged for.
+//! The amount of memory for which the limits are judged.
 
 use super::super::super::inventory::Inventory;
 use super::super::super::reading::Reading;
 use super::super::super::request::{PageCount, Request};
 use super::super::super::size::PageSize;
 
-/// The least memory that testpmd and QEMU were seen to pass frames with, on each side.
+/// The smallest memory on each side with which testpmd and QEMU passed frames when measured, in bytes.
 const LEAST_MEMORY: u64 = 16 << 20;
 
-/// What is reckoned with where no page size is known.
+/// The page size in bytes that is assumed if none is known.
 const COMMON_PAGE: u64 = 2 << 20;
 
-/// What one process of the workload maps: `--need` and what its role needs, or else the least. Of the two roles, the one that maps
-/// more: limits are those of a process, and frontend and backend are two.
+/// The memory that one process of the workload maps: `--need` and the need of its role, or the minimum if there is no
+/// need.
+///
+/// Limits apply to one process, and frontend and backend are two processes. Each number is therefore that of the role
+/// that needs more.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
-    /// All of it.
+    /// The total, in bytes.
     pub(super) bytes: u64,
     pub(super) pages: u64,
-    /// The smallest page of it, bytes.
+    /// The smallest page size, in bytes.
     pub(super) smallest_page: u64,
-    /// The most of one size, which DPDK may keep in one file.
+    /// The most memory of one page size, in bytes. DPDK may keep it in one file.
     pub(super) largest_size: u64,
-    /// The most in one `--need`, which is one memory backend of QEMU's.
+    /// The most memory of one need, in bytes. Each need is one memory backend of QEMU.
     pub(super) largest_backend: u64,
-    /// How many of those.
+    /// The number of memory backends of QEMU.
     pub(super) backends: u64,
 }
 
@@ -43,7 +46,7 @@ impl Memory {
         of_role(&request.frontend_need).or_more(of_role(&request.backend_need))
     }
 
-    /// Of these: bytes of a page, and pages.
+    /// Sums up `needs`, which are pairs of page size in bytes and number of pages.
     fn of_needs(needs: &[(u64, u64)]) -> Self {
         let bytes = |needs: &mut dyn Iterator<Item = &(u64, u64)>| {
             needs.fold(0_u64, |sum, (page, pages)| sum.saturating_add(page.saturating_mul(*pages)))
@@ -63,7 +66,7 @@ impl Memory {
         }
     }
 
-    /// The most of either, number by number.
+    /// Returns the more demanding of the two values for each number.
     fn or_more(self, other: Self) -> Self {
         Self {
             bytes: self.bytes.max(other.bytes),
@@ -76,7 +79,7 @@ impl Memory {
     }
 }
 
-/// The smallest size that the run is about; `None` if no size is known at all.
+/// Returns the smallest page size that the run is about; `None` if no page size is known.
 fn smallest_size(inventory: &Inventory, request: &Request) -> Option<PageSize> {
     if !request.sizes.is_empty() {
         return request.sizes.iter().copied().min();

@@ -1,4 +1,5 @@
-//! HP403 to HP406 and HP408 are seen to come out in each of their ways, at the numbers that docs/reference/workloads.md measured.
+//! Tests that HP403 to HP406 and HP408 have each of their outcomes, at the numbers measured in
+//! docs/reference/workloads.md.
 
 use super::*;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
@@ -24,7 +25,7 @@ fn pool(size: &str, pages: u64) -> Pool {
     }
 }
 
-/// The machine that was measured: 2Mi and 1Gi, one NUMA node, no limits, all capabilities.
+/// The machine on which the numbers were measured: 2Mi and 1Gi, one NUMA node, no limits, all capabilities.
 fn inventory() -> Inventory {
     let unlimited = || Reading::Known(NONE);
     Inventory {
@@ -207,7 +208,7 @@ fn address_space_is_judged_at_the_numbers_measured() {
         inventory.limits.address_space = limit(soft, soft);
         assert_eq!(find(&inventory, &request, HP405).outcome, outcome, "{:?} {soft}", request.workload);
     }
-    // What DPDK would reserve is not known: only what is enough for the most it ever does is enough.
+    // It is not known how much DPDK would reserve. Only a limit that is enough for the maximum passes.
     inventory.nodes = Reading::Unreadable("EACCES".into());
     for (soft, outcome) in [(R + 128 * M, Unknown), ((514 << 30) + 128 * M, Pass)] {
         inventory.limits.address_space = limit(soft, soft);
@@ -286,7 +287,7 @@ fn descriptors_that_are_inherited_are_not_the_workloads() {
         (28, 28, &[3, 4, 5], with_dir(dpdk(&["2Mi=1"])), Fail),
         (20, 20, &[3, 4, 5], qemu(&["2Mi=8"]), Fail),
         (21, 21, &[3, 4, 5], qemu(&["2Mi=8"]), Pass),
-        // Numbers beyond the limit take nothing from it.
+        // Descriptors with numbers beyond the limit do not count against it.
         (25, 25, &[251], dpdk(&["2Mi=1"]), Pass),
         (12, 64, &[251], dpdk(&["2Mi=1"]), Pass),
         (12, 64, &[10], dpdk(&["2Mi=1"]), Fail),

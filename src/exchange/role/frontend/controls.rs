@@ -1,4 +1,4 @@
-//! The negative controls, at the frontend: what must not be shared, and what must be refused.
+//! The negative controls at the frontend: memory that must not be shared, and memory that must be refused.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -19,7 +19,7 @@ use crate::linux::errno::named;
 use crate::linux::map::Sharing;
 use crate::linux::pattern;
 
-/// A private mapping: what is written there must not reach the backend, nor the other way round.
+/// Runs HP608 with a private mapping: what one side writes must not reach the other.
 pub(super) fn private(
     task: &SessionTask,
     session: Session,
@@ -35,7 +35,7 @@ pub(super) fn private(
     recorder.step(HP608, "send a table of 1 region(s)")?;
     let (table, fds) = memory.table(1);
     frontend.set_memory(&table, &fds).map_err(|error| match error {
-        // Because it sees what it must not, or has no page to look: the backend's own part says which.
+        // The backend sees bytes that it must not see, or it has no page to read. Its own report says which.
         FrontendError::Refused { .. } => {
             let expected = "it accepts the table and sees no written bytes";
             Stop::Bad(HP608, Bad::unknown("the backend refuses the table", expected, error.to_string()))
@@ -55,7 +55,7 @@ pub(super) fn private(
     Ok(recorder.good(HP608, Good { summary, agreed, evidence: json!({}) })?)
 }
 
-/// Ordinary pages: they must be refused.
+/// Runs HP609 with ordinary pages, which the backend must refuse.
 pub(super) fn small(task: &SessionTask, channel: Channel, recorder: &mut Recorder<'_>) -> Result<(), Stop> {
     const BYTES: u64 = 1 << 20;
     let deadline = task.deadline();
@@ -67,7 +67,7 @@ pub(super) fn small(task: &SessionTask, channel: Channel, recorder: &mut Recorde
     let file = memfd_create(c"hugeprobe-small", MFdFlags::MFD_CLOEXEC);
     let file: OwnedFd = file.map_err(|errno| no_memory("memfd_create", errno.into()))?;
     ftruncate(&file, 1 << 20).map_err(|errno| no_memory("ftruncate", errno.into()))?;
-    // The smallest unit that there is a name for; ordinary memory is mapped in any.
+    // 8 KiB is the smallest `PageSize`. Ordinary memory can be mapped in any unit.
     let len = PageSize::from_bytes(8 << 10).and_then(|unit| HugeLen::new(unit, BYTES / unit.bytes()));
     let len = len.ok_or_else(|| no_memory("mmap", io::ErrorKind::InvalidInput.into()))?;
     let mut memory = Memory::default();

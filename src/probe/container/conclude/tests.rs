@@ -1,4 +1,4 @@
-//! What the agent makes of two messages: the same as `check` would, and never a pass of what is not there.
+//! Tests that the agent draws the same conclusion from two messages as `check` does, and never passes a missing result.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn run() -> Run {
     "a-run".parse().unwrap()
 }
 
-/// What a container says when all is well.
+/// Returns the message of a container in which every check passes.
 fn sound(container: Container) -> Message {
     let probe = probe();
     let roles: Vec<Role> = probe.jobs(1).iter().flat_map(|job| &job.workers).map(Work::role).collect();
@@ -105,7 +105,7 @@ fn what_is_missing_or_refused_is_never_a_pass() {
         let finding = of(&conclusion.findings, HP601);
         assert!(finding.seen.contains(says), "{finding:?}");
     }
-    // Both of a run that was not this: somebody else's message was handed in.
+    // Both messages name another run, so they were not written for this one.
     let other = conclude(&probe(), &"other".parse().unwrap(), &[frontend, backend]);
     assert_eq!(other.verdict, Verdict::Fail);
     let nothing = conclude(&probe(), &run(), &[gone.clone(), gone]);
@@ -121,7 +121,7 @@ fn each_word_that_is_left_out_keeps_it_from_passing() {
         let gone = fewer.workers.remove(index);
         let findings = concluded(&fewer, &backend);
         let role = gone.role;
-        // What is not in the directory is advice: a warning at most.
+        // Memory outside the directory is advisory: a missing result leads to a warning at most.
         let full = |duty: &PlannedWorker| duty.role == role && duty.weight == Weight::Full;
         let counts = probe().plan().items.iter().flat_map(|item| &item.roles).any(full);
         let expected = if counts { Verdict::Unknown } else { Verdict::Warn };

@@ -9,7 +9,7 @@ use super::super::fault::{DIR, MEMFD, QEMU, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
 
-/// What names a call that hugeprobe cannot do without either.
+/// The checks that name a denied call without which hugeprobe cannot work either.
 const TRIED: &[CheckId] = &[
     HP407, HP501, HP502, HP503, HP504, HP505, HP601, HP602, HP603, HP604, HP605, HP606, HP607, HP610, HP611,
 ];

@@ -1,11 +1,11 @@
-//! Limits of hugetlb cgroups, at every level, relative to what the members of the group need.
+//! Limits of hugetlb cgroups at every level, relative to what the processes in the group need.
 
 use hugeprobe::domain::catalogue::{HP401, HP402};
 
 use super::super::fault::{Spec, TESTPMD, planned};
 use super::super::plan::Level;
 
-/// A limit at a level.
+/// A limit at one level.
 macro_rules! limit {
     ($dimension:literal, $name:literal, $level:expr, $file:literal, $cause:expr) => {
         planned($dimension, $name, |plan, relative| plan.limit($level, $file, relative))
@@ -16,7 +16,7 @@ macro_rules! limit {
 }
 
 pub(super) const SPECS: &[Spec] = &[
-    // The hugetlb controller on a hierarchy of v1; other limits of the place are there too.
+    // The hugetlb controller is on a v1 hierarchy. Other limits of the place are set there too.
     planned("cgroup v1", "v1.max", |plan, relative| {
         plan.on_v1 = true;
         plan.limit(Level::Both, "max", relative);
@@ -41,7 +41,7 @@ pub(super) const SPECS: &[Spec] = &[
     limit!("limit of one side", "frontend.rsvd.max", Level::Frontend, "rsvd.max", HP402),
     limit!("limit of one side", "backend.max", Level::Backend, "max", HP401).kinds(TESTPMD),
     limit!("limit of one side", "backend.rsvd.max", Level::Backend, "rsvd.max", HP402).kinds(TESTPMD),
-    // A process of a sibling holds 8 pages below a limit that both groups share.
+    // A process in a sibling group holds 8 pages below a limit that both groups share.
     planned("sibling group", "sibling-8", |plan, relative| {
         plan.more += 8;
         plan.sibling = Some(8);

@@ -1,5 +1,5 @@
-//! What holds pages beside the workload. `spare:N` adds as many pages to the pool as are held, so that enough are left; `all` is
-//! as many as the workload needs.
+//! Holders of pages other than the workload. `spare:N` also adds N pages to the pool, so that enough are left. `all` is
+//! as many pages as the workload needs.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::process::{Process, Waited};
 use crate::scene::Scene;
 
-/// A fault by which so many pages are held.
+/// A fault in which something holds a number of pages.
 macro_rules! held {
     ($name:literal, $hold:expr) => {
         planned("holders", $name, spare)
@@ -24,7 +24,7 @@ macro_rules! held {
             .causes(&[HP102, HP105])
             .apply(|scene, value| {
                 let hold: fn(&mut Scene, u64) = $hold;
-                // Of a pool that has fewer, what there is.
+                // If the pool has fewer available pages, hold those.
                 let pages = number(scene.need(), value).min(pools::available(scene.size));
                 if pages > 0 {
                     hold(scene, pages);
@@ -60,7 +60,7 @@ pub(super) const SPECS: &[Spec] = &[
     }),
 ];
 
-/// A process of this group holds so many pages.
+/// Starts a process in this cgroup that holds `pages` pages.
 pub(in super::super) fn of_group(scene: &mut Scene, group: &Path, pages: u64) {
     let mut place = Place::default();
     place.enter(group);
@@ -77,7 +77,7 @@ fn number(need: u64, value: &str) -> u64 {
     if value == "all" { need } else { value.trim_start_matches("spare:").parse().unwrap() }
 }
 
-/// A hugetlbfs beside that of the workload.
+/// Mounts a hugetlbfs other than the workload's and returns its path.
 fn elsewhere(scene: &mut Scene, name: &str, options: &str) -> String {
     let there = scene.run.with_file_name(name);
     std::fs::create_dir(&there).unwrap();
@@ -87,7 +87,7 @@ fn elsewhere(scene: &mut Scene, name: &str, options: &str) -> String {
     there
 }
 
-/// A process in `place` has a file open that was deleted.
+/// Starts a process in `place` that keeps a deleted file open.
 fn deleted(scene: &mut Scene, place: &Place, name: &str, pages: u64) {
     let there = elsewhere(scene, name, "");
     let bytes = scene.bytes(pages);
@@ -97,10 +97,10 @@ fn deleted(scene: &mut Scene, place: &Place, name: &str, pages: u64) {
     holder(scene, place.command("sh").args(["-c", &script]));
 }
 
-/// A SysV segment that no process has attached, each page of which was written to.
+/// Creates a SysV segment that no process has attached, and writes to each of its pages.
 fn sysv(scene: &mut Scene, pages: u64) {
     let bytes = scene.bytes(pages);
-    // IPC_CREAT | SHM_HUGETLB; the first segment has the id 0.
+    // 01000 is IPC_CREAT and 04000 is SHM_HUGETLB. The first segment has the id 0.
     let script = format!(
         "my $id = shmget(0, {bytes}, 01000 | 04000 | 0600); defined $id or die $!; print \"$id\\n\"; \
          for (my $at = 0; $at < {bytes}; $at += {}) {{ shmwrite($id, 'x', $at, 1) or die $! }}",
@@ -113,7 +113,7 @@ fn sysv(scene: &mut Scene, pages: u64) {
     assert!(output.status.success(), "shmwrite: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A process that holds pages once it says so.
+/// Starts a process and waits until it reports that it holds its pages.
 fn holder(scene: &mut Scene, command: &mut Command) {
     let mut holder = Process::start(command);
     let waited = holder.wait_for(|said| said.contains("held"), Duration::from_secs(10));

@@ -1,4 +1,4 @@
-//! What the kernel shows and how it is set: files of /proc and /sys that are hidden, namespaces, sysctls.
+//! What the kernel shows, and its settings: hidden files of /proc and /sys, namespaces and sysctls.
 
 use hugeprobe::domain::catalogue::{HP101, HP407};
 
@@ -7,11 +7,11 @@ use crate::context::Missing;
 use crate::scene::Scene;
 
 pub(super) const SPECS: &[Spec] = &[
-    // A PID namespace, and its vm.memfd_noexec: with 2, no memfd is made that may be executed.
+    // A PID namespace with this vm.memfd_noexec. With 2, no executable memfd can be created.
     applied("pid namespace", "pid-namespace", |scene, noexec| word(scene, "pidns", noexec))
         .harmless(&["0", "1", "2"])
         .causes(&[HP407]),
-    // An empty directory in its place.
+    // An empty directory replaces the path.
     applied("masked /proc and /sys", "hidden", |scene, path| word(scene, "hide", path)).harmless(&[
         "/sys/fs/cgroup",
         "/sys/devices/virtual",
@@ -23,7 +23,7 @@ pub(super) const SPECS: &[Spec] = &[
         .kinds(TESTPMD)
         .harmful(&["/sys/kernel/mm/hugepages"])
         .causes(&[HP101]),
-    // /dev/null in its place, as container runtimes do it.
+    // /dev/null replaces the file, as in container runtimes.
     applied("masked /proc and /sys", "masked", |scene, path| word(scene, "mask", path)).harmless(&[
         "/proc/meminfo",
         "/proc/cpuinfo",

@@ -4,19 +4,19 @@ use hugeprobe::domain::catalogue::{HP404, HP405, HP406};
 
 use super::super::fault::{ALL, QEMU, Spec, TESTPMD_DIR, TESTPMD_MEMFD, applied};
 
-/// A limit that rarely matters: all of these are one dimension.
+/// A limit that rarely matters. All of these are one dimension.
 macro_rules! other {
     ($name:literal) => {
         Spec { dimension: "other rlimits", ..rlimit!($name, ALL) }
     };
 }
 
-/// A limit, as a word of [`crate::place::Place`] of the same name.
+/// A limit, as a word of [`crate::place::Place`] with the same name.
 macro_rules! rlimit {
     ($limit:literal, $kinds:expr) => {
         rlimit!($limit, $limit, $kinds)
     };
-    // Where workloads have other boundaries, the name says whose.
+    // If workloads have different thresholds, the name says which workload it is.
     ($name:literal, $limit:literal, $kinds:expr) => {
         applied(concat!("rlimit ", $limit), $name, |scene, value| {
             scene.place.add(format!(concat!($limit, "={}"), value));
@@ -42,12 +42,12 @@ pub(super) const SPECS: &[Spec] = &[
         .harmful(&["17:64", "16:64"])
         .causes(&[HP404]),
     rlimit!("inherited", ALL).harmless(&["1", "3", "8"]).causes(&[HP404]),
-    // 128 GiB and 256 MiB; 128 GiB; 1 GiB.
+    // Harmless: 128 GiB + 256 MiB, and 1 TiB. Harmful: 128 GiB, and 1 GiB.
     rlimit!("as", TESTPMD_MEMFD)
         .harmless(&["137707388928", "1099511627776"])
         .harmful(&["137438953472", "1073741824"])
         .causes(&[HP405]),
-    // 64 GiB and 256 MiB; 64 GiB.
+    // Harmless: 64 GiB + 256 MiB, and 1 TiB. Harmful: 64 GiB, and 1 GiB.
     rlimit!("as-dir", "as", TESTPMD_DIR)
         .harmless(&["68987912192", "1099511627776"])
         .harmful(&["68719476736", "1073741824"])
@@ -71,7 +71,7 @@ pub(super) const SPECS: &[Spec] = &[
     other!("memlock").harmless(&["0", "65536", "67108864", UNLIMITED]),
     other!("data").harmless(&["8589934592"]).harmful(&["16777216"]).causes(&[HP405]),
     other!("stack").harmless(&["1048576", "67108864", UNLIMITED]),
-    // Root may have more.
+    // This limit does not apply to root.
     other!("nproc").harmless(&["1", "64"]),
     other!("core").harmless(&["0"]),
     other!("cpu").harmless(&["600"]),

@@ -1,7 +1,7 @@
 //! Every fault that a place can have, in the order in which they are made.
 //!
-//! The order matters: a program enters its cgroup and hides directories while it is root, then gives up its rights, and a seccomp
-//! filter comes last. To add a fault, add a [`Spec`] to the list of its dimension.
+//! The order matters: a program joins its cgroup and hides directories while it is root, then drops its rights, and
+//! applies a seccomp filter last. To add a fault, add a [`Spec`] to the list of its dimension.
 
 mod calls;
 mod cgroups;
@@ -25,7 +25,7 @@ const LISTS: &[&[Spec]] = &[
     calls::SPECS,
 ];
 
-/// Every fault.
+/// Returns every fault.
 pub(super) fn all() -> impl Iterator<Item = &'static Spec> {
     LISTS.iter().copied().flatten()
 }

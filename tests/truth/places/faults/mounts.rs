@@ -1,4 +1,4 @@
-//! The hugetlbfs of the workload: its options, its owner, and what is at its path.
+//! The hugetlbfs of the workload: its options, its owner, and what is mounted at its path.
 
 use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305};
 
@@ -23,7 +23,7 @@ pub(super) const SPECS: &[Spec] = &[
     })
     .kinds(DIR)
     .harmless(&["+0", "-1", "half"]),
-    // The root of the mount is one of them.
+    // The root directory of the mount uses one of them.
     planned("mount options", "nr_inodes", |plan, number| plan.options.push(format!("nr_inodes={number}")))
         .kinds(DIR)
         .harmless(&["16", "1024"])
@@ -60,7 +60,7 @@ pub(super) const SPECS: &[Spec] = &[
     .harmless(&["on-tmpfs", "twice", "bound", "in-namespace"])
     .harmful(&["other-size", "tmpfs", "no", "under-tmpfs"])
     .causes(&[HP301, HP305]),
-    // How the workload writes the path. DPDK looks for it in /proc/mounts.
+    // How the path is written in the workload's arguments. DPDK looks for it in /proc/mounts.
     applied("path", "path", write_path)
         .kinds(DIR)
         .harmless(&["slash", "dot", "sub-directory"])
@@ -84,7 +84,7 @@ fn write_path(scene: &mut Scene, how: &str) -> Result<(), Missing> {
     };
     match how {
         "sub-directory" => {
-            // On what is mounted there, if that takes a directory.
+            // In the file system that is mounted there, if a directory can be created in it.
             let _ = std::fs::create_dir(&scene.huge);
         }
         "symlink" => std::os::unix::fs::symlink(&huge, &scene.huge).unwrap(),

@@ -1,4 +1,4 @@
-//! How much the workload needs, and what the pool has.
+//! The need of the workload, and the pages of the pool.
 
 use hugeprobe::domain::catalogue::{HP101, HP102, HP106};
 
@@ -8,7 +8,7 @@ use crate::context::{SMALL, pools};
 use crate::rows::pools::{Restless, SPARE};
 
 pub(super) const SPECS: &[Spec] = &[
-    // In multiples of the least that does: 8 pages of 2Mi for each side.
+    // As multiples of the smallest need that works: 8 pages of 2Mi for each side.
     planned("need", "times", |plan, times| {
         plan.sides = plan.sides.map(|own| own * times.parse::<u64>().unwrap());
     })
@@ -21,7 +21,7 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["+1", "+16", "+64"])
         .harmful(&["-1", "-1", "-2", "half", "1", "0"])
         .causes(&[HP101, HP102]),
-    // The pool is empty, or has half, and the rest comes by overcommit: relative to the need.
+    // The pool is empty or has half of the need, and overcommit provides the rest. The values are relative to the need.
     planned("overcommit", "overcommit-all", |plan, _| plan.pool = "0".to_owned())
         .harmless(&["+0", "+1"])
         .harmful(&["-1", "half"])
@@ -45,7 +45,8 @@ pub(super) const SPECS: &[Spec] = &[
         Ok(())
     })
     .harmless(&["1", "64"]),
-    // A process holds 8 surplus pages of a pool that has no others, and the rest may come by overcommit: relative to the need.
+    // A process holds 8 surplus pages of a pool that has no others, and overcommit may provide the rest. The values are
+    // relative to the need.
     planned("surplus", "surplus", |plan, _| plan.pool = "0".to_owned())
         .harmless(&["+0", "+1"])
         .harmful(&["-1"])
@@ -65,7 +66,7 @@ pub(super) const SPECS: &[Spec] = &[
     ),
 ];
 
-/// The pool may grow by so many pages.
+/// Allows the pool to grow by `pages` pages.
 fn overcommit(scene: &mut crate::scene::Scene, pages: u64) {
     if scene.size == SMALL {
         let surplus = pools::counter(scene.size, "surplus_hugepages");

@@ -1,4 +1,4 @@
-//! Who runs the workload: user, groups, capabilities, user namespace.
+//! The user that runs the workload: user, groups, capabilities and user namespace.
 
 use hugeprobe::domain::catalogue::HP302;
 
@@ -8,7 +8,7 @@ use crate::context::Missing;
 use crate::place::NOBODY;
 use crate::scene::Scene;
 
-/// A group that no user of the machine is in.
+/// A group that has no member on this machine.
 const GROUP: u32 = 4242;
 
 pub(super) const SPECS: &[Spec] = &[
@@ -40,7 +40,7 @@ pub(super) const SPECS: &[Spec] = &[
     .harmless(&["root", "same", "unmapped"]),
 ];
 
-/// The owner of the mount, where that is what makes the workload work.
+/// Changes the owner of the mount where the workload works only with that owner.
 fn owned(plan: &mut Plan, user: &str) {
     match user {
         "owner" => plan.options.push(format!("uid={NOBODY},gid={NOBODY}")),
@@ -53,7 +53,7 @@ fn become_user(scene: &mut Scene, user: &str) -> Result<(), Missing> {
     scene.place.add(match user {
         "no-rights" | "owner" => format!("user={NOBODY}:{NOBODY}:"),
         "with-group" | "group-member" => format!("user={NOBODY}:{NOBODY}:{GROUP}"),
-        // Root of another group.
+        // Root, with another group.
         "gid-alone" => format!("user=0:{NOBODY}:"),
         other => panic!("unknown user {other}"),
     });
