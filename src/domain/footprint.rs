@@ -1,55 +1,68 @@
 //! What a workload takes beside its huge pages: threads, mappings, ordinary memory.
 //!
-//! Every number was measured; docs/reference/workloads.md says how, and what the workload does with less.
+//! Every number was measured. docs/reference/workloads.md says how, and what the workload does with less.
 
-use super::request::{Request, Workload};
+use super::request::{Program, Request, Workload};
 
-/// Threads of a testpmd with one worker lcore, the main thread among them.
-const DPDK_THREADS: u64 = 6;
+/// Threads of a testpmd with one worker lcore, the main thread included: with net_vhost, and with net_virtio_user, whose last
+/// thread is optional.
+const DPDK_BACKEND_THREADS: u64 = 6;
+const DPDK_FRONTEND_THREADS: u64 = 4;
+/// How many more a testpmd has without `--in-memory`: it answers secondary processes.
+const DPDK_THREADS_MORE_WITH_DIR: u64 = 1;
 /// Threads of QEMU with one virtual CPU.
 const QEMU_THREADS: u64 = 4;
 
-/// Mappings of a testpmd beside one for each page.
+/// Mappings of a testpmd, apart from one for each page.
 const DPDK_MAPPINGS: u64 = 1100;
 
-/// Ordinary memory of a testpmd, bytes.
-const DPDK_MEMORY: u64 = 40 << 20;
-/// Ordinary memory of QEMU with TCG, bytes.
+/// Ordinary memory of a testpmd in bytes, without mlockall and with it: locking allocates the stacks of all threads.
+const DPDK_MEMORY: u64 = 14 << 20;
+const DPDK_MEMORY_LOCKED: u64 = 62 << 20;
+/// Ordinary memory of QEMU with TCG in bytes.
 const QEMU_MEMORY: u64 = 40 << 20;
 
-/// How many threads the workload has, all of its processes together.
+/// Returns how many threads the workload has: of frontend and backend together if both are described, otherwise of the one
+/// that has more.
 #[must_use]
 pub fn threads(request: &Request) -> u64 {
-    let of_one = match request.workload {
-        Workload::Dpdk => DPDK_THREADS,
-        Workload::Qemu => QEMU_THREADS,
+    let [frontend, backend] = match request.workload.program() {
+        Program::Dpdk => {
+            let more = if request.directory.is_some() { DPDK_THREADS_MORE_WITH_DIR } else { 0 };
+            [DPDK_FRONTEND_THREADS + more, DPDK_BACKEND_THREADS + more]
+        }
+        Program::Qemu => [QEMU_THREADS; 2],
     };
-    of_one.saturating_mul(processes(request))
+    if processes(request) == 2 { frontend + backend } else { frontend.max(backend) }
 }
 
-/// How many mappings the larger process of the workload has; `None` if it maps its memory in one piece.
+/// Returns how many mappings the process of the workload with more pages has; `None` if it maps its memory in one piece.
 #[must_use]
 pub fn mappings(request: &Request) -> Option<u64> {
-    let pages =
-        |needs: &[_]| request.need.iter().chain(needs).map(|need| need.pages).fold(0, u64::saturating_add);
+    let pages = |role: &[_]| {
+        let needs = request.need.iter().chain(role);
+        needs.map(|need| need.pages).fold(0, u64::saturating_add)
+    };
     let pages = pages(&request.frontend_need).max(pages(&request.backend_need));
-    match request.workload {
-        Workload::Dpdk => Some(DPDK_MAPPINGS.saturating_add(pages)),
-        Workload::Qemu => None,
+    match request.workload.program() {
+        Program::Dpdk => Some(DPDK_MAPPINGS.saturating_add(pages)),
+        Program::Qemu => None,
     }
 }
 
-/// The least ordinary memory that `processes` of the workload start with, bytes.
+/// Returns the least ordinary memory that `processes` of the workload start with, in bytes. `locked` says whether the
+/// kernel lets them lock all of it, as testpmd asks for.
 #[must_use]
-pub const fn memory(workload: Workload, processes: u64) -> u64 {
-    let of_one = match workload {
-        Workload::Dpdk => DPDK_MEMORY,
-        Workload::Qemu => QEMU_MEMORY,
+pub const fn memory(workload: Workload, processes: u64, locked: bool) -> u64 {
+    let of_one = match (workload.program(), locked) {
+        (Program::Dpdk, false) => DPDK_MEMORY,
+        (Program::Dpdk, true) => DPDK_MEMORY_LOCKED,
+        (Program::Qemu, _) => QEMU_MEMORY,
     };
     of_one.saturating_mul(processes)
 }
 
-/// Processes of the workload that run in the place of this one: frontend and backend, if both are described.
+/// Returns how many processes of the workload run in the place of this process: frontend and backend, if both are described.
 #[must_use]
 pub fn processes(request: &Request) -> u64 {
     if request.frontend_need.is_empty() || request.backend_need.is_empty() { 1 } else { 2 }

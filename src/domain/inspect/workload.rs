@@ -12,7 +12,7 @@ use super::super::footprint;
 use super::super::inventory::{Inventory, Limit};
 use super::super::memory_cgroup::{MemoryCgroup, Reclaim};
 use super::super::reading::Reading;
-use super::super::request::{Request, Workload};
+use super::super::request::{Program, Request};
 use super::super::size::human_bytes;
 use super::common::count;
 
@@ -94,7 +94,7 @@ impl Judge<'_> {
     /// Returns the finding of HP403. It is never a failure, because testpmd continues without locked memory and huge
     /// pages are never swapped.
     fn memlock(&self, limit: &Reading<Limit>) -> Finding {
-        if self.request.workload == Workload::Qemu {
+        if self.request.workload.program() == Program::Qemu {
             return Finding::pass(
                 HP403,
                 None,
@@ -129,9 +129,9 @@ impl Judge<'_> {
     fn nofile(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP404, limit, descriptors, |limit| {
             let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
-            let (enforced, judged) = match self.request.workload {
-                Workload::Qemu => (soft, self.nofile_of_qemu(soft)),
-                Workload::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
+            let (enforced, judged) = match self.request.workload.program() {
+                Program::Qemu => (soft, self.nofile_of_qemu(soft)),
+                Program::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
             };
             let inherited = &self.inventory.limits.inherited_files;
             match inherited.why_unknown().filter(|_| inherited.is_trouble() && enforced != u64::MAX) {
@@ -171,6 +171,11 @@ impl Judge<'_> {
         let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
         let a_file_per_page =
             self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));
+        let (least, a_file_per_page) = if self.request.workload.has_file_per_page() {
+            (a_file_per_page, a_file_per_page)
+        } else {
+            (least, a_file_per_page)
+        };
         let (outcome, has, takes, when) = if soft < DPDK_FILES_TO_START.saturating_add(self.inherited(soft)) {
             (Outcome::Fail, soft, least, "")
         } else if hard < least {
@@ -206,9 +211,9 @@ impl Judge<'_> {
     fn data(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let (least, sure, who) = match self.request.workload {
-                Workload::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
-                Workload::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
+            let (least, sure, who) = match self.request.workload.program() {
+                Program::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
+                Program::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
             };
             if soft >= DATA_ENOUGH {
                 return Ok(human_bytes(soft));
@@ -237,12 +242,12 @@ impl Judge<'_> {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
             let beside = DPDK_ADDRESSES + with_dir;
-            let (least, newer) = match (self.request.workload, self.reserved_addresses()) {
-                (Workload::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
-                (Workload::Dpdk, Ok(reserved)) => {
+            let (least, newer) = match (self.request.workload.program(), self.reserved_addresses()) {
+                (Program::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
+                (Program::Dpdk, Ok(reserved)) => {
                     (Some(reserved + beside), reserved + beside + DPDK_ADDRESSES_NEWER)
                 }
-                (Workload::Dpdk, Err(_)) => (None, DPDK_RESERVED_AT_MOST + beside + DPDK_ADDRESSES_NEWER),
+                (Program::Dpdk, Err(_)) => (None, DPDK_RESERVED_AT_MOST + beside + DPDK_ADDRESSES_NEWER),
             };
             let newer = newer.saturating_add(self.memory.bytes);
             let least = least.map(|least| least.saturating_add(self.memory.bytes));
@@ -255,10 +260,10 @@ impl Judge<'_> {
                 None => Outcome::Unknown,
             };
             let wanted = if outcome == Outcome::Fail { least.unwrap_or(newer) } else { newer };
-            let what = match (self.request.workload, outcome) {
-                (Workload::Qemu, _) => "for QEMU with TCG",
-                (Workload::Dpdk, Outcome::Fail) => "for DPDK",
-                (Workload::Dpdk, _) => "for DPDK newer than 22.11",
+            let what = match (self.request.workload.program(), outcome) {
+                (Program::Qemu, _) => "for QEMU with TCG",
+                (Program::Dpdk, Outcome::Fail) => "for DPDK",
+                (Program::Dpdk, _) => "for DPDK newer than 22.11",
             };
             Err(Short {
                 outcome,
@@ -281,13 +286,13 @@ impl Judge<'_> {
                 .pools
                 .known()
                 .and_then(|pools| pools.iter().map(|pool| pool.size.bytes()).max());
-            let (least, known) = match self.request.workload {
-                Workload::Qemu => (self.memory.largest_backend, true),
+            let (least, known) = match self.request.workload.program() {
+                Program::Qemu => (self.memory.largest_backend, true),
                 // If its heap is too small, DPDK asks for a page of the largest size, on a memfd.
-                Workload::Dpdk if self.request.directory.is_none() => {
-                    (self.memory.largest_size.max(largest_page.unwrap_or_default()), largest_page.is_some())
+                Program::Dpdk if self.request.directory.is_none() => {
+                    (self.memory.largest_file.max(largest_page.unwrap_or_default()), largest_page.is_some())
                 }
-                Workload::Dpdk => (self.memory.largest_size, true),
+                Program::Dpdk => (self.memory.largest_file, true),
             };
             if soft >= least && known {
                 return Ok(human_bytes(soft));
@@ -322,7 +327,7 @@ impl Judge<'_> {
     /// HP410. Memory that the kernel can reclaim counts as room, such as the page cache of other processes.
     fn ordinary_memory(&self, cgroup: &Reading<MemoryCgroup>) -> Finding {
         let request = self.request;
-        let needed = footprint::memory(request.workload, footprint::processes(request));
+        let needed = footprint::memory(request.workload, footprint::processes(request), self.can_lock());
         let cgroup = match cgroup {
             Reading::Known(cgroup) => cgroup,
             Reading::Absent => return Finding::pass(HP410, None, "no memory cgroup controller, so no limit"),
@@ -376,6 +381,12 @@ impl Judge<'_> {
             "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
         );
         Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
+    }
+
+    /// Returns whether mlockall succeeds, as far as is known.
+    fn can_lock(&self) -> bool {
+        let limit = self.inventory.limits.memlock.get().and_then(|limit| limit.soft);
+        self.has(CAP_IPC_LOCK) == Some(true) || limit.is_none_or(|soft| soft >= DPDK_RESERVED_AT_MOST)
     }
 
     fn has(&self, capability: u32) -> Option<bool> {

@@ -20,7 +20,9 @@ const KINDS: &[Kind] = &[
     Kind::TestpmdDir,
     Kind::TestpmdDir,
     Kind::TestpmdDir,
-    Kind::TestpmdDir,
+    Kind::TestpmdMemfdPages,
+    Kind::TestpmdDirPages,
+    Kind::TestpmdLegacy,
     Kind::QemuMemfd,
     Kind::QemuDir,
 ];

@@ -4,6 +4,7 @@
 use super::*;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
 use crate::domain::memory_cgroup::MemoryLevel;
+use crate::domain::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
 
 const NONE: Limit = Limit { soft: None, hard: None };
@@ -90,7 +91,7 @@ fn what_cannot_be_read_is_unknown() {
 #[test]
 fn a_memory_limit_below_what_the_workload_needs_fails() {
     const M: u64 = 1 << 20;
-    let needed = footprint::memory(Workload::Dpdk, 1);
+    let needed = footprint::memory(Workload::Dpdk, 1, true);
     let level = |limit, usage, cache| MemoryLevel {
         directory: "/sys/fs/cgroup/pod".into(),
         file: "/sys/fs/cgroup/pod/memory.max".into(),
