@@ -5,13 +5,9 @@
 //! one call each. A call that the workload does not need is not made: a profile that kills the process for it would end
 //! this worker, although the workload works.
 
-use std::fs::File;
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::{Map, Value};
 
@@ -22,7 +18,9 @@ use crate::domain::part::WorkerOutput;
 use crate::domain::request::Program;
 use crate::linux::errno::named;
 use crate::linux::map::{Mapping, memory_policy, reset_memory_policy};
+use crate::linux::seccomp::{self, SystemCall};
 
+/// A call that may matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     GetMempolicy,
@@ -30,22 +28,50 @@ enum Call {
     Mbind,
     MemfdCreate,
     Madvise,
-    Mlock,
-    Flock,
-    Fallocate,
-    Listen,
+    /// A call whose arguments a seccomp profile does not look at.
+    Plain(SystemCall, Use),
 }
 
-const CALLS: [(Call, &str); 9] = [
-    (Call::GetMempolicy, "get_mempolicy"),
-    (Call::SetMempolicy, "set_mempolicy"),
-    (Call::Mbind, "mbind"),
-    (Call::MemfdCreate, "memfd_create"),
-    (Call::Madvise, "madvise"),
-    (Call::Mlock, "mlock"),
-    (Call::Flock, "flock"),
-    (Call::Fallocate, "fallocate"),
-    (Call::Listen, "listen"),
+/// When DPDK cannot do without a plain call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Always,
+    /// With `--huge-dir`, where DPDK keeps files for secondary processes.
+    WithDirectory,
+    /// With `--single-file-segments`.
+    SingleFile,
+}
+
+/// The calls in the order in which they are tried. Those that a profile decides by their arguments are made with the arguments
+/// of the workload.
+const CALLS: &[Call] = &[
+    Call::GetMempolicy,
+    Call::SetMempolicy,
+    Call::Mbind,
+    Call::MemfdCreate,
+    Call::Madvise,
+    Call::Plain(seccomp::ACCEPT, Use::Always),
+    Call::Plain(seccomp::BIND, Use::Always),
+    Call::Plain(seccomp::CONNECT, Use::Always),
+    Call::Plain(seccomp::EPOLL_CREATE, Use::Always),
+    Call::Plain(seccomp::EPOLL_CTL, Use::Always),
+    Call::Plain(seccomp::EVENTFD2, Use::Always),
+    Call::Plain(seccomp::FALLOCATE, Use::SingleFile),
+    Call::Plain(seccomp::FCNTL, Use::WithDirectory),
+    Call::Plain(seccomp::FLOCK, Use::WithDirectory),
+    Call::Plain(seccomp::FTRUNCATE, Use::WithDirectory),
+    Call::Plain(seccomp::GETDENTS64, Use::Always),
+    Call::Plain(seccomp::LISTEN, Use::Always),
+    Call::Plain(seccomp::MKDIR, Use::WithDirectory),
+    Call::Plain(seccomp::PIPE2, Use::Always),
+    Call::Plain(seccomp::POLL, Use::Always),
+    Call::Plain(seccomp::READLINK, Use::Always),
+    Call::Plain(seccomp::RECVFROM, Use::Always),
+    Call::Plain(seccomp::RECVMSG, Use::Always),
+    Call::Plain(seccomp::SCHED_SETAFFINITY, Use::Always),
+    Call::Plain(seccomp::SENDMSG, Use::Always),
+    Call::Plain(seccomp::SOCKET, Use::Always),
+    Call::Plain(seccomp::TIMERFD_CREATE, Use::Always),
 ];
 
 /// What decides whether a call matters.
@@ -73,23 +99,14 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
     };
     let mut answers = Map::new();
     let mut matters: Vec<(Outcome, String)> = Vec::new();
-    for (call, name) in CALLS {
-        if !matters_to(call, &asked) {
-            answers.insert(
-                name.to_owned(),
-                Value::String(format!("not tried: {} does not call it", task.workload)),
-            );
-            continue;
-        }
+    for call in CALLS.iter().filter(|call| matters_to(**call, &asked)) {
+        let name = call.name();
         output.step(HP407, &format!("call {name}"))?;
-        let answer = attempt(call, &memory);
-        let text = match &answer {
-            Ok(()) => "let through".to_owned(),
-            Err(error) => named(error),
-        };
+        let refusal = attempt(*call, &memory);
+        let text = refusal.map_or_else(|| "allowed".to_owned(), |errno| named(&errno.into()));
         answers.insert(name.to_owned(), Value::String(text));
-        if let Some(errno) = answer.err().and_then(|error| forbidden(&error))
-            && let Some((outcome, then)) = meaning(call, errno, &asked)
+        if let Some(errno) = refusal
+            && let Some((outcome, then)) = meaning(*call, errno, &asked)
         {
             matters.push((outcome, format!("{name} returns {errno:?}: {then}")));
         }
@@ -114,28 +131,19 @@ fn matters_to(call: Call, asked: &Asked) -> bool {
     [Errno::EPERM, Errno::ENOSYS].into_iter().any(|errno| meaning(call, errno, asked).is_some())
 }
 
-/// Listens on a socket without a name in the file system.
-fn listen() -> io::Result<()> {
-    let name = format!("hugeprobe-{}", std::process::id());
-    let address = SocketAddr::from_abstract_name(name)?;
-    UnixListener::bind_addr(&address).map(drop)
-}
-
-fn attempt(call: Call, memory: &Mapping) -> io::Result<()> {
-    match call {
+/// Makes the call. Returns the error if seccomp or a security module refuses it.
+fn attempt(call: Call, memory: &Mapping) -> Option<Errno> {
+    let answer = match call {
         Call::GetMempolicy => memory_policy().map(drop),
         Call::SetMempolicy => reset_memory_policy(),
         Call::Mbind => memory.bind(0),
-        Call::MemfdCreate => Ok(memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC).map(drop)?),
+        Call::MemfdCreate => {
+            memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC).map(drop).map_err(io::Error::from)
+        }
         Call::Madvise => memory.keep_out_of_dumps(),
-        Call::Mlock => memory.lock(),
-        Call::Flock => Ok(Flock::lock(File::open("/dev/null")?, FlockArg::LockSharedNonblock)
-            .map(drop)
-            .map_err(|(_, errno)| errno)?),
-        // The kernel refuses a pipe with ESPIPE, after seccomp has let the call through.
-        Call::Fallocate => Ok(fallocate(io::pipe()?.1, FallocateFlags::empty(), 0, 1)?),
-        Call::Listen => listen(),
-    }
+        Call::Plain(call, _) => return call.refusal(),
+    };
+    answer.err().and_then(|error| forbidden(&error))
 }
 
 /// Returns the error if it is one of seccomp or a security module. Others, such as EINVAL for a NUMA node that does not
@@ -172,21 +180,32 @@ fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static
             Outcome::Fail,
             "QEMU cannot use memory-backend-memfd; memory-backend-file does not need the call",
         )),
-        (Call::Flock, Program::Dpdk) => Some((
-            Outcome::Fail,
-            "DPDK stops at start with \"Cannot init memory\": it locks the files of its memory and of its configuration",
-        )),
-        (Call::Fallocate, Program::Dpdk) if !asked.file_per_page => Some((
-            Outcome::Fail,
-            "DPDK with --single-file-segments stops at start with \"Cannot allocate memory\"",
-        )),
-        (Call::Listen, Program::Dpdk) => {
-            Some((Outcome::Fail, "net_vhost and Open vSwitch cannot listen on their sockets"))
+        (Call::Plain(_, usage), Program::Dpdk) => {
+            let matters = match usage {
+                Use::Always => true,
+                Use::WithDirectory => has_directory,
+                Use::SingleFile => !asked.file_per_page,
+            };
+            matters.then_some((Outcome::Fail, "DPDK stops at start, or passes no frames"))
         }
         (Call::Madvise, Program::Qemu) => {
             Some((Outcome::Fail, "QEMU with prealloc=on stops with \"preallocating memory failed\""))
         }
         _ => None,
+    }
+}
+
+impl Call {
+    /// Returns the name, as in `man 2`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GetMempolicy => "get_mempolicy",
+            Self::SetMempolicy => "set_mempolicy",
+            Self::Mbind => "mbind",
+            Self::MemfdCreate => "memfd_create",
+            Self::Madvise => "madvise",
+            Self::Plain(call, _) => call.name,
+        }
     }
 }
 
@@ -220,7 +239,15 @@ mod tests {
             (Call::MemfdCreate, Errno::ENOSYS, Program::Qemu, true, None),
             (Call::Madvise, Errno::EPERM, Program::Dpdk, false, None),
             (Call::Madvise, Errno::EPERM, Program::Qemu, false, Some(Outcome::Fail)),
-            (Call::Mlock, Errno::EPERM, Program::Dpdk, false, None),
+            (Call::Plain(seccomp::MKDIR, Use::WithDirectory), Errno::EPERM, Program::Dpdk, false, None),
+            (
+                Call::Plain(seccomp::MKDIR, Use::WithDirectory),
+                Errno::ENOSYS,
+                Program::Dpdk,
+                true,
+                Some(Outcome::Fail),
+            ),
+            (Call::Plain(seccomp::LISTEN, Use::Always), Errno::EPERM, Program::Qemu, false, None),
         ] {
             assert_eq!(outcome(call, errno, program, dir), expected, "{call:?} {errno:?} {program:?} {dir}");
         }
@@ -228,24 +255,20 @@ mod tests {
 
     #[test]
     fn only_calls_that_the_workload_needs_are_tried() {
-        let tried = |program, has_directory| {
-            let asked = Asked { program, has_directory, file_per_page: false, on_node: false };
-            CALLS
-                .into_iter()
-                .filter(|(call, _)| matters_to(*call, &asked))
-                .map(|(_, name)| name)
-                .collect::<Vec<_>>()
+        let tried = |program, has_directory, file_per_page| {
+            let asked = Asked { program, has_directory, file_per_page, on_node: false };
+            let tried = CALLS.iter().filter(|call| matters_to(**call, &asked));
+            tried.map(|call| call.name()).collect::<Vec<_>>()
         };
-        assert_eq!(
-            tried(Program::Dpdk, false),
-            ["get_mempolicy", "set_mempolicy", "memfd_create", "flock", "fallocate", "listen"]
-        );
-        assert_eq!(
-            tried(Program::Dpdk, true),
-            ["get_mempolicy", "set_mempolicy", "flock", "fallocate", "listen"]
-        );
-        assert_eq!(tried(Program::Qemu, false), ["mbind", "memfd_create", "madvise"]);
-        assert_eq!(tried(Program::Qemu, true), ["mbind", "madvise"]);
+        let with = |calls: Vec<&str>, name| calls.contains(&name);
+        assert!(with(tried(Program::Dpdk, false, false), "memfd_create"));
+        assert!(!with(tried(Program::Dpdk, true, false), "memfd_create"));
+        assert!(!with(tried(Program::Dpdk, false, false), "mkdir"));
+        assert!(with(tried(Program::Dpdk, false, false), "fallocate"));
+        assert!(!with(tried(Program::Dpdk, false, true), "fallocate"));
+        assert!(!with(tried(Program::Dpdk, false, false), "madvise"));
+        assert_eq!(tried(Program::Qemu, false, false), ["mbind", "memfd_create", "madvise"]);
+        assert_eq!(tried(Program::Qemu, true, false), ["mbind", "madvise"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Every number was measured. docs/reference/workloads.md says how, and what the workload does with less.
 
-use super::request::{Program, Request, Workload};
+use super::request::{Program, Request};
 
 /// Threads of a testpmd with one worker lcore, the main thread included: with net_vhost, and with net_virtio_user, whose last
 /// thread is optional.
@@ -13,14 +13,18 @@ const DPDK_THREADS_MORE_WITH_DIR: u64 = 1;
 /// Threads of QEMU with one virtual CPU.
 const QEMU_THREADS: u64 = 4;
 
-/// Mappings of a testpmd, apart from one for each page.
-const DPDK_MAPPINGS: u64 = 1100;
+/// Mappings of a testpmd, apart from one for each page: most are those of its shared libraries.
+const DPDK_MAPPINGS: u64 = 1070;
 
-/// Ordinary memory of a testpmd in bytes, without mlockall and with it: locking allocates the stacks of all threads.
-const DPDK_MEMORY: u64 = 14 << 20;
-const DPDK_MEMORY_LOCKED: u64 = 62 << 20;
+/// Ordinary memory of a testpmd in bytes, if mlockall fails, and if it succeeds and allocates the stacks of all threads.
+const DPDK_MEMORY: u64 = 6 << 20;
+const DPDK_MEMORY_LOCKED: u64 = 50 << 20;
+/// How much more it locks with `--huge-dir`.
+const DPDK_MEMORY_MORE_WITH_DIR: u64 = 8 << 20;
 /// Ordinary memory of QEMU with TCG in bytes.
-const QEMU_MEMORY: u64 = 40 << 20;
+const QEMU_MEMORY: u64 = 20 << 20;
+/// The program and its libraries in bytes. They count against the cgroup that reads them first, and mlockall keeps them there.
+pub const LOCKED_FILES: u64 = 64 << 20;
 
 /// Returns how many threads the workload has: of frontend and backend together if both are described, otherwise of the one
 /// that has more.
@@ -50,20 +54,21 @@ pub fn mappings(request: &Request) -> Option<u64> {
     }
 }
 
-/// Returns the least ordinary memory that `processes` of the workload start with, in bytes. `locked` says whether the
-/// kernel lets them lock all of it, as testpmd asks for.
+/// Returns the least ordinary memory that the processes of the workload start with, in bytes. `locked` says whether mlockall
+/// succeeds, which testpmd calls.
 #[must_use]
-pub const fn memory(workload: Workload, processes: u64, locked: bool) -> u64 {
-    let of_one = match (workload.program(), locked) {
+pub fn memory(request: &Request, locked: bool) -> u64 {
+    let with_directory = if request.directory.is_some() { DPDK_MEMORY_MORE_WITH_DIR } else { 0 };
+    let of_one = match (request.workload.program(), locked) {
         (Program::Dpdk, false) => DPDK_MEMORY,
-        (Program::Dpdk, true) => DPDK_MEMORY_LOCKED,
+        (Program::Dpdk, true) => DPDK_MEMORY_LOCKED + with_directory,
         (Program::Qemu, _) => QEMU_MEMORY,
     };
-    of_one.saturating_mul(processes)
+    of_one.saturating_mul(processes(request))
 }
 
 /// Returns how many processes of the workload run in the place of this process: frontend and backend, if both are described.
 #[must_use]
-pub fn processes(request: &Request) -> u64 {
+fn processes(request: &Request) -> u64 {
     if request.frontend_need.is_empty() || request.backend_need.is_empty() { 1 } else { 2 }
 }

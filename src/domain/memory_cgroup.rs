@@ -156,7 +156,7 @@ mod tests {
         for (level, part) in [
             (MemoryLevel { limit: Reading::Absent, ..limited.clone() }, "/c/memory.max does not exist"),
             (MemoryLevel { limit: Reading::Malformed("garbage".into()), ..limited.clone() }, "garbage"),
-            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "/c/memory.current does not exist"),
+            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "the usage of /c does not exist"),
             (MemoryLevel { usage: Reading::Unreadable("EACCES".into()), ..limited.clone() }, "EACCES"),
         ] {
             let cgroup = MemoryCgroup { path: "/a".into(), levels: vec![level], complete: true };

@@ -52,6 +52,7 @@ pub(super) const TESTPMD: &[Kind] = &[
     Kind::TestpmdDirPages,
     Kind::TestpmdLegacy,
 ];
+pub(super) const SINGLE_FILE: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
 pub(super) const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];
 pub(super) const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdMemfdPages, Kind::QemuMemfd];
 pub(super) const DIR: &[Kind] =

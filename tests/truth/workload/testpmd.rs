@@ -79,7 +79,8 @@ pub(crate) fn memory(scene: &Scene) -> Vec<String> {
     };
     let much = vec!["-m".to_owned(), (megabytes(scene.size) * scene.times).to_string()];
     let files = match scene.kind {
-        Kind::TestpmdLegacy => vec!["--legacy-mem".to_owned()],
+        // Without physical addresses, which need not be contiguous then.
+        Kind::TestpmdLegacy => ["--legacy-mem", "--iova-mode=va"].map(str::to_owned).into(),
         kind if kind.has_file_per_page() => Vec::new(),
         _ => vec!["--single-file-segments".to_owned()],
     };

@@ -2,8 +2,10 @@
 //! docs/reference/workloads.md.
 
 use super::*;
+use crate::domain::catalogue::HP410;
+use crate::domain::footprint;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
-use crate::domain::memory_cgroup::MemoryLevel;
+use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use crate::domain::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
 
@@ -91,7 +93,8 @@ fn what_cannot_be_read_is_unknown() {
 #[test]
 fn a_memory_limit_below_what_the_workload_needs_fails() {
     const M: u64 = 1 << 20;
-    let needed = footprint::memory(Workload::Dpdk, 1, true);
+    let needed = footprint::memory(&dpdk(&[]), true);
+    let cached = footprint::LOCKED_FILES;
     let level = |limit, usage, cache| MemoryLevel {
         directory: "/sys/fs/cgroup/pod".into(),
         file: "/sys/fs/cgroup/pod/memory.max".into(),
@@ -103,12 +106,14 @@ fn a_memory_limit_below_what_the_workload_needs_fails() {
     let at = |bytes| Reading::Known(Some(bytes));
     for (limit, usage, cache, request, outcome) in [
         (Reading::Known(None), 0, 0, dpdk(&[]), Pass),
-        (at(needed), 0, 0, dpdk(&[]), Pass),
+        (at(needed + cached), 0, 0, dpdk(&[]), Pass),
+        (at(needed + cached - 1), 0, 0, dpdk(&[]), Warn),
+        (at(needed), 0, 0, dpdk(&[]), Warn),
         (at(needed - 1), 0, 0, dpdk(&[]), Fail),
         (at(needed), M, 0, dpdk(&[]), Fail),
-        (at(needed), M, M, dpdk(&[]), Pass),
+        (at(needed), M, M, dpdk(&[]), Warn),
         (at(needed), 0, 0, both(), Fail),
-        (at(2 * needed), 0, 0, both(), Pass),
+        (at(2 * needed + cached), 0, 0, both(), Pass),
         (Reading::Unreadable("EACCES".into()), 0, 0, dpdk(&[]), Warn),
         (Reading::Absent, 0, 0, dpdk(&[]), Warn),
     ] {

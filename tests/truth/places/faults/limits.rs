@@ -3,8 +3,8 @@
 use hugeprobe::domain::catalogue::{HP404, HP405, HP406, HP409, HP410};
 
 use super::super::fault::{
-    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD_DIR, TESTPMD_DIR_PAGES, TESTPMD_MEMFD,
-    TESTPMD_PAGES, applied,
+    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD, TESTPMD_DIR, TESTPMD_DIR_PAGES,
+    TESTPMD_MEMFD, TESTPMD_PAGES, applied,
 };
 use crate::context::Missing;
 use crate::context::cgroup::Controlled;
@@ -42,6 +42,10 @@ fn controlled(scene: &mut Scene, controller: &str, files: [&str; 2], value: &str
     scene.place.enter(group.path());
     scene.keep(group);
     Ok(())
+}
+
+fn memory(scene: &mut Scene, bytes: &str) -> Result<(), Missing> {
+    controlled(scene, "memory", ["memory.limit_in_bytes", "memory.max"], bytes)
 }
 
 const UNLIMITED: &str = "18446744073709551615";
@@ -122,12 +126,17 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["12", "13", "32"])
         .harmful(&["11", "7"])
         .causes(&[HP409]),
-    applied("memory controller", "memory", |scene, value| {
-        controlled(scene, "memory", ["memory.limit_in_bytes", "memory.max"], value)
-    })
-    .harmless(&["1073741824", "536870912"])
-    .harmful(&["25165824"])
-    .causes(&[HP410]),
+    // Both sides of testpmd together: 104 and 120 MiB with mlockall, 16 MiB without.
+    applied("memory controller", "memory", memory)
+        .kinds(TESTPMD)
+        .harmless(&["134217728", "536870912"])
+        .harmful(&["25165824"])
+        .causes(&[HP410]),
+    applied("memory controller", "memory-qemu", memory)
+        .kinds(QEMU)
+        .harmless(&["33554432", "536870912"])
+        .harmful(&["16777216"])
+        .causes(&[HP410]),
     applied("cpu affinity", "cpus", |scene, cpu| {
         scene.place.add(format!("cpus={cpu}"));
         Ok(())
