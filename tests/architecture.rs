@@ -24,6 +24,7 @@ const UNSAFE: &[&str] = &[
     "src/linux/map/segment.rs",
     "src/linux/map/policy.rs",
     "src/linux/fds.rs",
+    "src/linux/seccomp.rs",
     "src/linux/signals.rs",
 ];
 

@@ -20,6 +20,7 @@ mod pool;
 mod sequence;
 mod syscalls;
 mod sysv;
+mod threads;
 
 use std::io;
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ use backing::Backing;
 pub struct AllocationTask {
     /// The role, which selects the work.
     pub role: Role,
-    /// The page size; `None` only for [`Role::Syscalls`].
+    /// The page size; `None` only for [`Role::Syscalls`] and [`Role::Threads`].
     #[serde(default)]
     pub size: Option<PageSize>,
     /// The number of pages that a step may hold: one or two. The need and measure workers ignore it, because they
@@ -59,9 +60,21 @@ pub struct AllocationTask {
     /// The workload whose system calls matter, for HP407.
     #[serde(default)]
     pub workload: Workload,
+    /// The threads and mappings of the workload, for [`Role::Threads`].
+    #[serde(default)]
+    pub footprint: Option<Footprint>,
     /// The root directory below which the counters are read, in tests; `None` for the machine itself.
     #[serde(default)]
     pub root: Option<PathBuf>,
+}
+
+/// The threads and mappings of a workload, from `domain::footprint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Footprint {
+    /// Threads of all its processes together.
+    pub threads: u64,
+    /// Mappings of the process that has most of them; `None` if it maps its memory in one piece.
+    pub mappings: Option<u64>,
 }
 
 /// The pages that one role of a pair needs in addition to those that the other role needs.
@@ -97,6 +110,7 @@ pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<(
         Role::SysV => sysv::run(task, size?, output),
         Role::Need => need::run(task, size?, output),
         Role::Syscalls => syscalls::run(task, output),
+        Role::Threads => threads::run(task, output),
         Role::Measure => measure::run(task, size?, output),
         Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(
             io::ErrorKind::Unsupported,

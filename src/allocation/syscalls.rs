@@ -15,10 +15,12 @@ use super::AllocationTask;
 use crate::domain::catalogue::HP407;
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::part::WorkerOutput;
-use crate::domain::request::Workload;
+use crate::domain::request::Program;
 use crate::linux::errno::named;
 use crate::linux::map::{Mapping, memory_policy, reset_memory_policy};
+use crate::linux::seccomp::{self, SystemCall};
 
+/// A call that may matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     GetMempolicy,
@@ -26,22 +28,58 @@ enum Call {
     Mbind,
     MemfdCreate,
     Madvise,
-    Mlock,
+    /// A call whose arguments a seccomp profile does not look at.
+    Plain(SystemCall, Use),
 }
 
-const CALLS: [(Call, &str); 6] = [
-    (Call::GetMempolicy, "get_mempolicy"),
-    (Call::SetMempolicy, "set_mempolicy"),
-    (Call::Mbind, "mbind"),
-    (Call::MemfdCreate, "memfd_create"),
-    (Call::Madvise, "madvise"),
-    (Call::Mlock, "mlock"),
+/// When DPDK cannot do without a plain call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Always,
+    /// With `--huge-dir`, where DPDK keeps files for secondary processes.
+    WithDirectory,
+    /// With `--single-file-segments`.
+    SingleFile,
+}
+
+/// The calls in the order in which they are tried. Those that a profile decides by their arguments are made with the arguments
+/// of the workload.
+const CALLS: &[Call] = &[
+    Call::GetMempolicy,
+    Call::SetMempolicy,
+    Call::Mbind,
+    Call::MemfdCreate,
+    Call::Madvise,
+    Call::Plain(seccomp::ACCEPT, Use::Always),
+    Call::Plain(seccomp::BIND, Use::Always),
+    Call::Plain(seccomp::CONNECT, Use::Always),
+    Call::Plain(seccomp::EPOLL_CREATE, Use::Always),
+    Call::Plain(seccomp::EPOLL_CTL, Use::Always),
+    Call::Plain(seccomp::EVENTFD2, Use::Always),
+    Call::Plain(seccomp::FALLOCATE, Use::SingleFile),
+    Call::Plain(seccomp::FCNTL, Use::WithDirectory),
+    Call::Plain(seccomp::FLOCK, Use::WithDirectory),
+    Call::Plain(seccomp::FTRUNCATE, Use::WithDirectory),
+    Call::Plain(seccomp::GETDENTS64, Use::Always),
+    Call::Plain(seccomp::LISTEN, Use::Always),
+    Call::Plain(seccomp::MKDIR, Use::WithDirectory),
+    Call::Plain(seccomp::PIPE2, Use::Always),
+    Call::Plain(seccomp::POLL, Use::Always),
+    Call::Plain(seccomp::READLINK, Use::Always),
+    Call::Plain(seccomp::RECVFROM, Use::Always),
+    Call::Plain(seccomp::RECVMSG, Use::Always),
+    Call::Plain(seccomp::SCHED_SETAFFINITY, Use::Always),
+    Call::Plain(seccomp::SENDMSG, Use::Always),
+    Call::Plain(seccomp::SOCKET, Use::Always),
+    Call::Plain(seccomp::TIMERFD_CREATE, Use::Always),
 ];
 
 /// What decides whether a call matters.
 struct Asked {
-    workload: Workload,
+    program: Program,
     has_directory: bool,
+    /// Whether each page has a file of its own.
+    file_per_page: bool,
     /// Whether memory of a NUMA node is needed, as for QEMU's host-nodes=.
     on_node: bool,
 }
@@ -54,29 +92,21 @@ struct Asked {
 pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let memory = Mapping::ordinary(4096)?;
     let asked = Asked {
-        workload: task.workload,
+        program: task.workload.program(),
         has_directory: task.directory.is_some(),
+        file_per_page: task.workload.has_file_per_page(),
         on_node: task.need.iter().any(|need| need.node.is_some()),
     };
     let mut answers = Map::new();
     let mut matters: Vec<(Outcome, String)> = Vec::new();
-    for (call, name) in CALLS {
-        if !matters_to(call, &asked) {
-            answers.insert(
-                name.to_owned(),
-                Value::String(format!("not tried: {} does not call it", task.workload)),
-            );
-            continue;
-        }
+    for call in CALLS.iter().filter(|call| matters_to(**call, &asked)) {
+        let name = call.name();
         output.step(HP407, &format!("call {name}"))?;
-        let answer = attempt(call, &memory);
-        let text = match &answer {
-            Ok(()) => "let through".to_owned(),
-            Err(error) => named(error),
-        };
+        let refusal = attempt(*call, &memory);
+        let text = refusal.map_or_else(|| "allowed".to_owned(), |errno| named(&errno.into()));
         answers.insert(name.to_owned(), Value::String(text));
-        if let Some(errno) = answer.err().and_then(|error| forbidden(&error))
-            && let Some((outcome, then)) = meaning(call, errno, &asked)
+        if let Some(errno) = refusal
+            && let Some((outcome, then)) = meaning(*call, errno, &asked)
         {
             matters.push((outcome, format!("{name} returns {errno:?}: {then}")));
         }
@@ -101,15 +131,19 @@ fn matters_to(call: Call, asked: &Asked) -> bool {
     [Errno::EPERM, Errno::ENOSYS].into_iter().any(|errno| meaning(call, errno, asked).is_some())
 }
 
-fn attempt(call: Call, memory: &Mapping) -> io::Result<()> {
-    match call {
+/// Makes the call. Returns the error if seccomp or a security module refuses it.
+fn attempt(call: Call, memory: &Mapping) -> Option<Errno> {
+    let answer = match call {
         Call::GetMempolicy => memory_policy().map(drop),
         Call::SetMempolicy => reset_memory_policy(),
         Call::Mbind => memory.bind(0),
-        Call::MemfdCreate => Ok(memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC).map(drop)?),
+        Call::MemfdCreate => {
+            memfd_create(c"hugeprobe", MFdFlags::MFD_CLOEXEC).map(drop).map_err(io::Error::from)
+        }
         Call::Madvise => memory.keep_out_of_dumps(),
-        Call::Mlock => memory.lock(),
-    }
+        Call::Plain(call, _) => return call.refusal(),
+    };
+    answer.err().and_then(|error| forbidden(&error))
 }
 
 /// Returns the error if it is one of seccomp or a security module. Others, such as EINVAL for a NUMA node that does not
@@ -124,32 +158,54 @@ fn forbidden(error: &io::Error) -> Option<Errno> {
 /// Returns what the workload does if the call is refused; `None` if the refusal does not matter.
 fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static str)> {
     let has_directory = asked.has_directory;
-    match (call, asked.workload) {
+    match (call, asked.program) {
         // On ENOSYS, libnuma concludes that there is no NUMA support, and DPDK continues.
-        (Call::GetMempolicy, Workload::Dpdk) if errno != Errno::ENOSYS => Some((
+        (Call::GetMempolicy, Program::Dpdk) if errno != Errno::ENOSYS => Some((
             Outcome::Fail,
             "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",
         )),
-        (Call::SetMempolicy, Workload::Dpdk) => Some((
+        (Call::SetMempolicy, Program::Dpdk) => Some((
             Outcome::Warn,
             "DPDK starts, and takes pages from the NUMA node on which it happens to run",
         )),
-        (Call::Mbind, Workload::Qemu) => Some((
+        (Call::Mbind, Program::Qemu) => Some((
             if asked.on_node { Outcome::Fail } else { Outcome::Warn },
             "QEMU stops with \"cannot bind memory to host NUMA nodes\" if host-nodes= is given",
         )),
-        (Call::MemfdCreate, Workload::Dpdk) if !has_directory => Some((
+        (Call::MemfdCreate, Program::Dpdk) if !has_directory => Some((
             Outcome::Fail,
             "DPDK with --in-memory, as OVS runs it, stops at start; with --huge-dir it does not need the call",
         )),
-        (Call::MemfdCreate, Workload::Qemu) if !has_directory => Some((
+        (Call::MemfdCreate, Program::Qemu) if !has_directory => Some((
             Outcome::Fail,
             "QEMU cannot use memory-backend-memfd; memory-backend-file does not need the call",
         )),
-        (Call::Madvise, Workload::Qemu) => {
+        (Call::Plain(_, usage), Program::Dpdk) => {
+            let matters = match usage {
+                Use::Always => true,
+                Use::WithDirectory => has_directory,
+                Use::SingleFile => !asked.file_per_page,
+            };
+            matters.then_some((Outcome::Fail, "DPDK stops at start, or passes no frames"))
+        }
+        (Call::Madvise, Program::Qemu) => {
             Some((Outcome::Fail, "QEMU with prealloc=on stops with \"preallocating memory failed\""))
         }
         _ => None,
+    }
+}
+
+impl Call {
+    /// Returns the name, as in `man 2`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GetMempolicy => "get_mempolicy",
+            Self::SetMempolicy => "set_mempolicy",
+            Self::Mbind => "mbind",
+            Self::MemfdCreate => "memfd_create",
+            Self::Madvise => "madvise",
+            Self::Plain(call, _) => call.name,
+        }
     }
 }
 
@@ -159,49 +215,60 @@ mod tests {
 
     #[test]
     fn what_a_refusal_means_is_what_was_measured() {
-        let outcome = |call, errno, workload, has_directory| {
-            meaning(call, errno, &Asked { workload, has_directory, on_node: false })
+        let outcome = |call, errno, program, has_directory| {
+            meaning(call, errno, &Asked { program, has_directory, file_per_page: false, on_node: false })
                 .map(|(outcome, _)| outcome)
         };
-        let bound = Asked { workload: Workload::Qemu, has_directory: false, on_node: true };
+        let bound =
+            Asked { program: Program::Qemu, has_directory: false, file_per_page: false, on_node: true };
         assert_eq!(
             meaning(Call::Mbind, Errno::EPERM, &bound).map(|(outcome, _)| outcome),
             Some(Outcome::Fail)
         );
-        for (call, errno, workload, dir, expected) in [
-            (Call::GetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
-            (Call::GetMempolicy, Errno::ENOSYS, Workload::Dpdk, false, None),
-            (Call::GetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
-            (Call::SetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Warn)),
-            (Call::SetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
-            (Call::Mbind, Errno::EPERM, Workload::Dpdk, false, None),
-            (Call::Mbind, Errno::EPERM, Workload::Qemu, false, Some(Outcome::Warn)),
-            (Call::MemfdCreate, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
-            (Call::MemfdCreate, Errno::ENOSYS, Workload::Dpdk, true, None),
-            (Call::MemfdCreate, Errno::ENOSYS, Workload::Qemu, false, Some(Outcome::Fail)),
-            (Call::MemfdCreate, Errno::ENOSYS, Workload::Qemu, true, None),
-            (Call::Madvise, Errno::EPERM, Workload::Dpdk, false, None),
-            (Call::Madvise, Errno::EPERM, Workload::Qemu, false, Some(Outcome::Fail)),
-            (Call::Mlock, Errno::EPERM, Workload::Dpdk, false, None),
+        for (call, errno, program, dir, expected) in [
+            (Call::GetMempolicy, Errno::EPERM, Program::Dpdk, false, Some(Outcome::Fail)),
+            (Call::GetMempolicy, Errno::ENOSYS, Program::Dpdk, false, None),
+            (Call::GetMempolicy, Errno::EPERM, Program::Qemu, false, None),
+            (Call::SetMempolicy, Errno::EPERM, Program::Dpdk, false, Some(Outcome::Warn)),
+            (Call::SetMempolicy, Errno::EPERM, Program::Qemu, false, None),
+            (Call::Mbind, Errno::EPERM, Program::Dpdk, false, None),
+            (Call::Mbind, Errno::EPERM, Program::Qemu, false, Some(Outcome::Warn)),
+            (Call::MemfdCreate, Errno::EPERM, Program::Dpdk, false, Some(Outcome::Fail)),
+            (Call::MemfdCreate, Errno::ENOSYS, Program::Dpdk, true, None),
+            (Call::MemfdCreate, Errno::ENOSYS, Program::Qemu, false, Some(Outcome::Fail)),
+            (Call::MemfdCreate, Errno::ENOSYS, Program::Qemu, true, None),
+            (Call::Madvise, Errno::EPERM, Program::Dpdk, false, None),
+            (Call::Madvise, Errno::EPERM, Program::Qemu, false, Some(Outcome::Fail)),
+            (Call::Plain(seccomp::MKDIR, Use::WithDirectory), Errno::EPERM, Program::Dpdk, false, None),
+            (
+                Call::Plain(seccomp::MKDIR, Use::WithDirectory),
+                Errno::ENOSYS,
+                Program::Dpdk,
+                true,
+                Some(Outcome::Fail),
+            ),
+            (Call::Plain(seccomp::LISTEN, Use::Always), Errno::EPERM, Program::Qemu, false, None),
         ] {
-            assert_eq!(outcome(call, errno, workload, dir), expected, "{call:?} {errno:?} {workload} {dir}");
+            assert_eq!(outcome(call, errno, program, dir), expected, "{call:?} {errno:?} {program:?} {dir}");
         }
     }
 
     #[test]
     fn only_calls_that_the_workload_needs_are_tried() {
-        let tried = |workload, has_directory| {
-            let asked = Asked { workload, has_directory, on_node: false };
-            CALLS
-                .into_iter()
-                .filter(|(call, _)| matters_to(*call, &asked))
-                .map(|(_, name)| name)
-                .collect::<Vec<_>>()
+        let tried = |program, has_directory, file_per_page| {
+            let asked = Asked { program, has_directory, file_per_page, on_node: false };
+            let tried = CALLS.iter().filter(|call| matters_to(**call, &asked));
+            tried.map(|call| call.name()).collect::<Vec<_>>()
         };
-        assert_eq!(tried(Workload::Dpdk, false), ["get_mempolicy", "set_mempolicy", "memfd_create"]);
-        assert_eq!(tried(Workload::Dpdk, true), ["get_mempolicy", "set_mempolicy"]);
-        assert_eq!(tried(Workload::Qemu, false), ["mbind", "memfd_create", "madvise"]);
-        assert_eq!(tried(Workload::Qemu, true), ["mbind", "madvise"]);
+        let with = |calls: Vec<&str>, name| calls.contains(&name);
+        assert!(with(tried(Program::Dpdk, false, false), "memfd_create"));
+        assert!(!with(tried(Program::Dpdk, true, false), "memfd_create"));
+        assert!(!with(tried(Program::Dpdk, false, false), "mkdir"));
+        assert!(with(tried(Program::Dpdk, false, false), "fallocate"));
+        assert!(!with(tried(Program::Dpdk, false, true), "fallocate"));
+        assert!(!with(tried(Program::Dpdk, false, false), "madvise"));
+        assert_eq!(tried(Program::Qemu, false, false), ["mbind", "memfd_create", "madvise"]);
+        assert_eq!(tried(Program::Qemu, true, false), ["mbind", "madvise"]);
     }
 
     #[test]

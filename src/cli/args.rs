@@ -255,11 +255,16 @@ pub struct Explain {
 /// `--workload`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum WorkloadName {
-    /// A DPDK process: testpmd, OVS-DPDK, VPP
+    /// A DPDK process with --single-file-segments; what is needed without it is a warning
     #[default]
     Dpdk,
+    /// A DPDK process with a file for each page, which is DPDK's default: VPP
+    #[value(name = "dpdk:file-per-page")]
+    DpdkFilePerPage,
     /// QEMU with memory-backend-file or memory-backend-memfd
     Qemu,
+    /// Open vSwitch with DPDK
+    Ovs,
 }
 
 /// `--fail-on`.
@@ -276,6 +281,8 @@ impl From<WorkloadName> for Workload {
     fn from(name: WorkloadName) -> Self {
         match name {
             WorkloadName::Dpdk => Self::Dpdk,
+            WorkloadName::DpdkFilePerPage => Self::DpdkFilePerPage,
+            WorkloadName::Ovs => Self::Ovs,
             WorkloadName::Qemu => Self::Qemu,
         }
     }

@@ -35,6 +35,8 @@ pub struct Inventory {
     pub cgroup: Reading<HugetlbCgroup>,
     /// The memory cgroup of this process. Absent if huge pages do not count against it.
     pub memory_cgroup: Reading<MemoryCgroup>,
+    /// The memory cgroup of this process, whatever counts against it. Absent: it is in none.
+    pub memory_limit: Reading<MemoryCgroup>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
     pub role_cgroups: RoleCgroups,
     /// The resource limits of this process.

@@ -28,9 +28,11 @@ pub struct MemoryCgroup {
 pub struct MemoryLevel {
     /// The directory of the cgroup.
     pub directory: String,
-    /// `memory.max`; `Known(None)` means no limit, also if the controller is not enabled for the cgroup.
+    /// The absolute path of the limit file: `memory.max`, on cgroup v1 `memory.limit_in_bytes`.
+    pub file: String,
+    /// The limit; `Known(None)` means no limit, also if the controller is not enabled for the cgroup.
     pub limit: Reading<Option<u64>>,
-    /// `memory.current`.
+    /// What is charged: `memory.current`, on cgroup v1 `memory.usage_in_bytes`.
     pub usage: Reading<u64>,
     /// Usage that the kernel can reclaim without swap: page cache and slab (`memory.stat`).
     pub cache: Reading<u64>,
@@ -96,16 +98,15 @@ impl MemoryLevel {
             Reclaim::CacheAndSwap => reclaimable(&self.cache).saturating_add(reclaimable(&self.swappable)),
         };
         let stays = usage.unwrap_or(0).saturating_sub(reclaimed);
-        let file = format!("{}/memory.max", self.directory);
-        Some(LimitRoom { file, limit, usage, left: limit.saturating_sub(stays) })
+        Some(LimitRoom { file: self.file.clone(), limit, usage, left: limit.saturating_sub(stays) })
     }
 
     fn not_known(&self) -> Option<String> {
         match (&self.limit, &self.usage) {
             (Reading::Known(None), _) | (Reading::Known(_), Reading::Known(_)) => None,
-            (Reading::Absent, _) => Some(format!("{}/memory.max does not exist", self.directory)),
+            (Reading::Absent, _) => Some(format!("{} does not exist", self.file)),
             (Reading::Unreadable(why) | Reading::Malformed(why), _) => Some(why.clone()),
-            (_, Reading::Absent) => Some(format!("{}/memory.current does not exist", self.directory)),
+            (_, Reading::Absent) => Some(format!("the usage of {} does not exist", self.directory)),
             (_, Reading::Unreadable(why) | Reading::Malformed(why)) => Some(why.clone()),
         }
     }
@@ -120,6 +121,7 @@ mod tests {
     fn level(directory: &str, limit: Option<u64>, usage: u64, cache: u64, swappable: u64) -> MemoryLevel {
         MemoryLevel {
             directory: directory.into(),
+            file: format!("{directory}/memory.max"),
             limit: Reading::Known(limit),
             usage: Reading::Known(usage),
             cache: Reading::Known(cache),
@@ -154,7 +156,7 @@ mod tests {
         for (level, part) in [
             (MemoryLevel { limit: Reading::Absent, ..limited.clone() }, "/c/memory.max does not exist"),
             (MemoryLevel { limit: Reading::Malformed("garbage".into()), ..limited.clone() }, "garbage"),
-            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "/c/memory.current does not exist"),
+            (MemoryLevel { usage: Reading::Absent, ..limited.clone() }, "the usage of /c does not exist"),
             (MemoryLevel { usage: Reading::Unreadable("EACCES".into()), ..limited.clone() }, "EACCES"),
         ] {
             let cgroup = MemoryCgroup { path: "/a".into(), levels: vec![level], complete: true };

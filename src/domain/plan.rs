@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{HP407, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702};
+use super::catalogue::{
+    HP407, HP409, HP411, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702,
+};
 use super::check::CheckId;
 use super::session::Session;
 use super::size::PageSize;
@@ -51,6 +53,8 @@ pub enum Role {
     Need,
     /// HP407: which system calls are allowed.
     Syscalls,
+    /// HP409 and HP411: whether enough threads and mappings can be created.
+    Threads,
     /// HP6xx: the frontend of this session, which owns the memory.
     Frontend(Session),
     /// HP6xx: the backend of this session, which maps the frontend's memory.
@@ -133,12 +137,19 @@ impl Role {
             Self::Placement,
             Self::Need,
             Self::Syscalls,
+            Self::Threads,
             Self::Peer,
             Self::Measure,
         ];
         let pairs =
             Session::ALL.into_iter().flat_map(|session| [Self::Frontend(session), Self::Backend(session)]);
         alone.into_iter().chain(pairs)
+    }
+
+    /// Returns whether the role is about the machine as a whole, not about a page size.
+    #[must_use]
+    pub const fn is_about_machine(self) -> bool {
+        matches!(self, Self::Syscalls | Self::Threads)
     }
 
     /// Returns the checks that the role reports.
@@ -150,6 +161,7 @@ impl Role {
             Self::Placement => &[HP506, HP507],
             Self::Need => &[HP509],
             Self::Syscalls => &[HP407],
+            Self::Threads => &[HP409, HP411],
             Self::Frontend(session) | Self::Backend(session) => session.checks(),
             Self::Peer => &super::peer::PEER,
             Self::Measure => &[HP701, HP702],
@@ -167,6 +179,7 @@ impl fmt::Display for Role {
             Self::Placement => "placement",
             Self::Need => "need",
             Self::Syscalls => "syscalls",
+            Self::Threads => "threads",
             Self::Frontend(session) => return f.pad(&format!("frontend:{session}")),
             Self::Backend(session) => return f.pad(&format!("backend:{session}")),
             Self::Peer => "peer",

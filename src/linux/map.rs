@@ -137,6 +137,30 @@ impl Mapping {
         Ok(Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap })
     }
 
+    /// Maps `pieces` pages of ordinary memory so that the kernel keeps each as a mapping of its own.
+    ///
+    /// Every second page has another protection than its neighbours, which the kernel therefore does not merge. No page is
+    /// allocated.
+    ///
+    /// # Errors
+    ///
+    /// mmap(2) and mprotect(2): ENOMEM if the process would have more mappings than `vm.max_map_count`.
+    pub fn in_pieces(pieces: u64) -> io::Result<Self> {
+        const SMALL: usize = 4096;
+        let pieces = usize::try_from(pieces).map_err(|_| Errno::EOVERFLOW)?.max(1);
+        let length = pieces.checked_mul(SMALL).and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
+        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
+        let start =
+            unsafe { mman::mmap_anonymous(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }?;
+        let mapping = Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap };
+        for page in (1..pieces as u64).step_by(2) {
+            let (at, bytes) = mapping.range(page..page + 1).ok_or(Errno::EOVERFLOW)?;
+            // SAFETY: `range` keeps it within this mapping. Its memory is never accessed.
+            unsafe { mman::mprotect(at, bytes, ProtFlags::PROT_READ) }?;
+        }
+        Ok(mapping)
+    }
+
     /// Returns the start address.
     #[must_use]
     pub fn address(&self) -> u64 {

@@ -29,6 +29,7 @@ pub mod privileges;
 pub mod rights;
 pub mod root;
 pub mod run_directory;
+pub mod seccomp;
 pub mod signals;
 pub mod smaps;
 pub mod status;

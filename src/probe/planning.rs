@@ -6,8 +6,9 @@ mod job;
 mod one_size;
 mod pages;
 
-use crate::allocation::AllocationTask;
-use crate::domain::catalogue::HP407;
+use crate::allocation::{AllocationTask, Footprint};
+use crate::domain::catalogue::{HP407, HP409, HP411};
+use crate::domain::footprint;
 use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
 use crate::domain::plan::{NotRun, PHASE, Plan, PlannedCheck, PlannedWorker, Role, Weight};
 use crate::domain::reading::Reading;
@@ -69,7 +70,9 @@ pub fn plan(
 ) -> (Plan, Vec<Job>) {
     let mut plan = Plan { sizes: sizes.to_vec(), ..Plan::default() };
     let mut jobs = Vec::new();
-    syscalls(request, (!live).then(|| NotRun::Skipped(CAPTURED.to_owned())), &mut plan, &mut jobs);
+    let captured = (!live).then(|| NotRun::Skipped(CAPTURED.to_owned()));
+    syscalls(request, captured.clone(), &mut plan, &mut jobs);
+    threads(request, captured, &mut plan, &mut jobs);
     for &size in sizes {
         if is_nothing(inventory, request, size) {
             plan.nothing_there.push(size);
@@ -96,6 +99,7 @@ pub fn plan_in_pod(
     let mut plan = Plan { sizes: vec![size], ..Plan::default() };
     let mut jobs = Vec::new();
     syscalls(request, no_syscalls.map(NotRun::Skipped), &mut plan, &mut jobs);
+    threads(request, None, &mut plan, &mut jobs);
     SizePlan::new(request, SizeFacts::in_pod(size, pages), seed).add_to(&mut plan, &mut jobs);
     (plan, jobs)
 }
@@ -108,6 +112,20 @@ fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &
     }
     let duty = PlannedWorker { role: Role::Syscalls, weight: Weight::Full, not_run };
     plan.items.push(item(HP407, None, false, vec![duty]));
+}
+
+/// HP409 and HP411, once for the machine.
+fn threads(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
+    if not_run.is_none() {
+        let footprint =
+            Footprint { threads: footprint::threads(request), mappings: footprint::mappings(request) };
+        let task = AllocationTask { footprint: Some(footprint), ..task(request, Role::Threads, None, 0) };
+        jobs.push(Job::alone(task, PHASE));
+    }
+    let worker = PlannedWorker { role: Role::Threads, weight: Weight::Full, not_run };
+    for id in [HP409, HP411] {
+        plan.items.push(item(id, None, false, vec![worker.clone()]));
+    }
 }
 
 fn concerns(item: &PlannedCheck, work: &Work) -> bool {

@@ -109,6 +109,7 @@ fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
         need_of_roles: Vec::new(),
         directory: walk.directory.clone(),
         workload: Workload::default(),
+        footprint: None,
         root: None,
     };
     let cgroups = Cgroups { frontend: walk.frontend_cgroup.clone(), backend: walk.backend_cgroup.clone() };

@@ -7,6 +7,7 @@ use hugeprobe::domain::inventory::{
     BootPool, BootRequest, Directory, DirectoryKind, Holders, HugeMount, Inventory, LeakedFile, Limit,
     Limits, NumaPool, Pool, Privileges, WriteAttempt,
 };
+use hugeprobe::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use hugeprobe::domain::reading::Reading::{self, Known};
 use hugeprobe::domain::request::Request;
 use hugeprobe::domain::reserve::Granted;
@@ -139,6 +140,20 @@ impl Facts {
         let level = CgroupLevel { directory: "/sys/fs/cgroup".into(), sizes: Known(vec![limit]) };
         let (version, path) = (CgroupVersion::V2, "/".into());
         self.inventory.cgroup = Known(HugetlbCgroup { version, path, levels: vec![level], complete: true });
+    }
+
+    /// The memory limit of the cgroup, in bytes, of which nothing is used.
+    pub(crate) fn memory_limited(&mut self, limit: u64) {
+        let level = MemoryLevel {
+            directory: "/sys/fs/cgroup".into(),
+            file: "/sys/fs/cgroup/memory.max".into(),
+            limit: Known(Some(limit)),
+            usage: Known(0),
+            cache: Known(0),
+            swappable: Known(0),
+        };
+        self.inventory.memory_limit =
+            Known(MemoryCgroup { path: "/".into(), levels: vec![level], complete: true });
     }
 }
 

@@ -91,6 +91,10 @@ const ROWS: &[Row] = &[
     row("HP408", Fault::Facts(Unknown, |facts| {
         facts.inventory.privileges.capabilities = Reading::Unreadable("no /proc".into());
     }), &[]),
+    row("HP409", Fault::Worker, &["limit: HP409 fails when pids.max is below the workload's threads"]),
+    row("HP410", Fault::Facts(Fail, |facts| facts.memory_limited(1 << 20)),
+        &["limit: HP410 fails when the memory limit is below what the workload needs"]),
+    row("HP411", Fault::Worker, &["limit: HP411 fails when vm.max_map_count is below the workload's mappings"]),
     row("HP501", Fault::Worker, &["limit: HP402 fails at a reservation limit of 0, and mmap with it"]),
     row("HP502", Fault::Worker, &["limit: HP401 fails at a fault limit of 0, and the first touch with it"]),
     row("HP503", Fault::Worker, &["allocation: HP503 fails when the limit has room for one page"]),

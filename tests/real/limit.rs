@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::Case;
+use crate::context::cgroup::Controlled;
 use crate::context::program::{self, PROGRAM, check, check_in_cgroup};
 use crate::context::{Machine, Missing, SMALL, child};
 
@@ -14,6 +15,9 @@ pub(crate) const CASES: &[Case] = &[
     ("limit: HP402 fails at a reservation limit of 0, and mmap with it", no_reservations),
     ("limit: HP404, HP405 and HP406 fail under tight rlimits", rlimits),
     ("limit: HP407 names the system calls that seccomp forbids", seccomp),
+    ("limit: HP409 fails when pids.max is below the workload's threads", threads),
+    ("limit: HP410 fails when the memory limit is below what the workload needs", memory),
+    ("limit: HP411 fails when vm.max_map_count is below the workload's mappings", mappings),
 ];
 
 fn no_faults(machine: &Machine) -> Result<(), Missing> {
@@ -119,5 +123,45 @@ fn seccomp(machine: &Machine) -> Result<(), Missing> {
     child::under(child::Filter::NoMbind, &bound).expect("HP407", "fail");
     run.expect("HP505", "pass");
     check(&["--size", "2Mi"]).expect("HP407", "pass");
+    Ok(())
+}
+
+/// Asks about two testpmd in the cgroup of another controller.
+fn in_group(group: &Controlled, only: &str) -> program::Run {
+    let mut command = Command::new("sh");
+    let join = "echo 0 > \"$0/cgroup.procs\" && exec \"$@\"";
+    command.args(["-c", join]).arg(group.path()).args([PROGRAM, "check", "-o", "json", "--only", only]);
+    program::run(command.args(["--frontend-need", "2Mi=1", "--backend-need", "2Mi=1"]))
+}
+
+fn threads(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = Controlled::new("pids", "threads")?;
+    group.set("pids.max", "pids.max", 9);
+    let entry = in_group(&group, "HP409").expect("HP409", "fail");
+    assert!(entry["seen"].as_str().unwrap().contains("EAGAIN"), "{entry:#}");
+    group.set("pids.max", "pids.max", 10);
+    in_group(&group, "HP409").expect("HP409", "pass");
+    Ok(())
+}
+
+fn memory(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = Controlled::new("memory", "memory")?;
+    group.set("memory.limit_in_bytes", "memory.max", 24 << 20);
+    let entry = in_group(&group, "HP410").expect("HP410", "fail");
+    assert!(entry["remedy"].as_str().unwrap().contains("memory."), "{entry:#}");
+    group.set("memory.limit_in_bytes", "memory.max", 1 << 30);
+    in_group(&group, "HP410").expect("HP410", "pass");
+    Ok(())
+}
+
+fn mappings(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let limit: u64 = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+    let ask = |pages: u64| check(&["--only", "HP411", "--need", &format!("2Mi={pages}")]);
+    ask(1).expect("HP411", "pass");
+    let entry = ask(limit).expect("HP411", "fail");
+    assert!(entry["seen"].as_str().unwrap().contains("ENOMEM"), "{entry:#}");
     Ok(())
 }

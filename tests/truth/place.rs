@@ -28,8 +28,10 @@ pub(crate) const NOBODY: u32 = 65534;
 /// Runs `truth --as placed`, if the command line asks for it.
 pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     let [first, second, rest @ ..] = words else { return None };
-    if first != "--as" || second != "placed" {
-        return None;
+    match (first.as_str(), second.as_str()) {
+        ("--as", "placed") => {}
+        ("--as", "filtered") => return Some(filtered(rest)),
+        _ => return None,
     }
     let end = rest.iter().position(|word| word == "--").unwrap();
     let program = &rest[end + 1..];
@@ -85,15 +87,20 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
         }
     }
     wrapped.extend(setpriv(&mut rights));
-    if wrapped.is_empty() || denied.is_empty() {
-        denied.iter().filter_map(|word| word.split_once('=')).for_each(|(_, call)| deny(call));
-        wrapped.extend(["bash", "-c", &descriptors(inherited), "bash"].map(str::to_owned));
-    } else {
-        // The filter must only apply to the program, not to the commands that drop rights before it. So this binary
-        // runs again as the last step.
-        wrapped.extend([this_binary(), "--as".to_owned(), "placed".to_owned()]);
-        wrapped.extend(denied);
-        wrapped.extend([format!("inherited={inherited}"), "--".to_owned()]);
+    // The filter is for the program alone, not for what gives up rights or closes descriptors on the way: this binary
+    // once more, as the last step.
+    let filter = (!denied.is_empty()).then(this_binary);
+    wrapped.extend(["bash", "-c", &descriptors(inherited, filter), "bash"].map(str::to_owned));
+    if let Some(fd) = filter {
+        wrapped.extend([
+            format!("/proc/self/fd/{fd}"),
+            "--as".to_owned(),
+            "filtered".to_owned(),
+            fd.to_string(),
+        ]);
+        wrapped
+            .extend(denied.iter().filter_map(|word| word.split_once('=')).map(|(_, call)| call.to_owned()));
+        wrapped.push("--".to_owned());
     }
     wrapped.extend_from_slice(program);
     let error = Command::new(&wrapped[0]).args(&wrapped[1..]).exec();
@@ -101,19 +108,35 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
     Some(ExitCode::from(127))
 }
 
-/// Returns a path by which a user without rights can execute this binary, even if that user cannot enter its directory.
-fn this_binary() -> String {
+/// Returns a descriptor by which a user without rights may execute this binary, which is in a directory that others need
+/// not be able to enter. It stays open across execve.
+fn this_binary() -> i32 {
     let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-    format!("/proc/self/fd/{}", file.into_raw_fd())
+    file.into_raw_fd()
+}
+
+/// Becomes the program under seccomp filters: `FD CALL:ANSWER... -- PROGRAM ARGUMENT...`. The descriptor is that of this
+/// binary.
+fn filtered(words: &[String]) -> ExitCode {
+    let end = words.iter().position(|word| word == "--").unwrap();
+    nix::unistd::close(words[0].parse::<i32>().unwrap()).unwrap();
+    let program = &words[end + 1..];
+    words[1..end].iter().for_each(|call| deny(call));
+    let error = Command::new(&program[0]).args(&program[1..]).exec();
+    eprintln!("{}: {error}", program[0]);
+    ExitCode::from(127)
 }
 
 /// Returns a shell script that leaves `inherited` descriptors open besides 0, 1 and 2, and closes those that the tests
 /// have inherited themselves.
-fn descriptors(inherited: usize) -> String {
-    let open: String = (3..3 + inherited).map(|number| format!("exec {number}</dev/null; ")).collect();
-    let close =
-        "for f in /proc/$$/fd/*; do n=${f##*/}; [ $n -le 2 ] || [ $n = 255 ] || eval \"exec $n>&-\"; done";
+fn descriptors(inherited: usize, kept: Option<i32>) -> String {
+    let kept = kept.unwrap_or(0);
+    let numbers = (3..).filter(|number| *number != kept).take(inherited);
+    let open: String = numbers.map(|number| format!("exec {number}</dev/null; ")).collect();
+    let close = format!(
+        "for f in /proc/$$/fd/*; do n=${{f##*/}}; [ $n -le 2 ] || [ $n = 255 ] || [ $n = {kept} ] || eval \"exec $n>&-\"; done"
+    );
     format!("{close}; {open}exec \"$@\"")
 }
 

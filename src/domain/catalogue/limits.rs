@@ -100,4 +100,42 @@ checks! {
         per_size: false,
         mandatory: false,
     }
+    HP409 = 409 {
+        reason: "ThreadLimit",
+        title: "the workload can create its threads",
+        why: "A DPDK or QEMU process has several threads. pids.max of the cgroup (podPidsLimit of the kubelet), \
+              RLIMIT_NPROC and kernel.threads-max limit them, and beyond a limit the workload stops at start.",
+        how: "a separate process creates as many threads as the workload has, see docs/reference/workloads.md. \
+              fail: the kernel refuses one with EAGAIN. unknown: it refuses one with another error.",
+        remedy: "raise pids.max of the cgroup (in Kubernetes, podPidsLimit of the kubelet), RLIMIT_NPROC (ulimit -u) \
+                 or kernel.threads-max, whichever is lowest",
+        per_size: false,
+        mandatory: false,
+    }
+    HP410 = 410 {
+        reason: "MemoryLimit",
+        title: "the memory limit of the cgroup leaves room for the workload",
+        why: "A workload needs ordinary memory beside its huge pages: code, heap, stacks, page tables. Beyond the \
+              memory limit of the cgroup the kernel kills it.",
+        how: "the least room below the memory limits of this cgroup and its parents, with all that the kernel can \
+              reclaim, compared with the least memory that the workload was seen to start with; see \
+              docs/reference/workloads.md. fail: less room. warn: \
+              not 64 MiB more, for the program's files if mlockall keeps them in memory; or a limit cannot be read. In a container, parents \
+              above its own cgroup are not visible.",
+        remedy: "raise the memory limit of the container, or the file that is named",
+        per_size: false,
+        mandatory: false,
+    }
+    HP411 = 411 {
+        reason: "MappingLimit",
+        title: "vm.max_map_count lets the workload map its pages",
+        why: "DPDK maps each page separately. Beyond vm.max_map_count (65530 by default, 128 GiB in pages of 2Mi) \
+              mmap fails, and DPDK gets less memory than it asks for.",
+        how: "a separate process creates as many mappings as the workload has with --need, see \
+              docs/reference/workloads.md. fail: the kernel refuses one with ENOMEM. skip: qemu, which maps its memory \
+              in one piece.",
+        remedy: "raise the limit: sysctl -w vm.max_map_count=NUMBER; or use larger pages",
+        per_size: false,
+        mandatory: false,
+    }
 }

@@ -36,7 +36,7 @@ fn message(container: Container, outcome: Outcome, ending: &Ending, ended: bool,
     let all = |ids: &[CheckId]| ids.iter().map(|id| finding(*id, outcome, text)).collect::<Vec<_>>();
     let worker = |role: Role| WorkerReport {
         role,
-        size: Some(SIZE).filter(|_| role != Role::Syscalls),
+        size: Some(SIZE).filter(|_| !role.is_about_machine()),
         part: Ok(Part {
             findings: all(role.checks()),
             last_step: Some((role.checks()[0], format!("{text} step"))),

@@ -187,7 +187,7 @@ impl Worker {
 
     /// Returns the worker's report, or `None` if it has something that this worker does not report.
     fn report(self, role: Role, size: PageSize) -> Option<WorkerReport> {
-        let size = Some(size).filter(|_| role != Role::Syscalls);
+        let size = Some(size).filter(|_| !role.is_about_machine());
         let findings = findings(self.checks, role.checks(), is_session(role), |_| size)?;
         let last_step = self.step.map(|(id, step)| (id, shorten(&step, MESSAGE_LIMIT)));
         let part = match self.invalid {

@@ -1,7 +1,7 @@
 //! HP401 and HP402: the room that the hugetlb cgroups leave for each size, and that the memory cgroup leaves if huge
 //! pages count against it.
 //!
-//! HP403 to HP408: whether the limits of the process suffice for the workload, by the rules in `workload`.
+//! HP403 to HP411: whether the limits of the process suffice for the workload, by the rules in `workload`.
 
 mod memory;
 
@@ -34,7 +34,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
         .into()
 }
 
-/// Returns the findings of HP403 to HP406 and HP408, one each. HP407 is not included: a worker process tries it.
+/// Returns the findings of HP403 to HP406, HP408 and HP410, one each. Worker processes try HP407, HP409 and HP411.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     workload::inspect(inventory, request)

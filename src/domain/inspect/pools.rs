@@ -11,7 +11,7 @@ use crate::domain::catalogue::{HP101, HP102, HP106, HP107, HP108};
 use crate::domain::check::{Because, Finding, Outcome};
 use crate::domain::inventory::{BootRequest, Inventory, Pool};
 use crate::domain::reading::Reading;
-use crate::domain::request::{Request, Workload};
+use crate::domain::request::{Program, Request};
 use crate::domain::size::{PageSize, human_bytes};
 
 /// HP101 to HP107 about `size`, one finding each.
@@ -89,6 +89,7 @@ fn present(about: &About<'_>) -> Finding {
         }
         (total, overcommit) => untold(HP101, size, trouble(&[total, overcommit])),
     };
+    let finding = if finding.outcome == Outcome::Pass { with_default_size(about, finding) } else { finding };
     with_counters(finding, pool)
 }
 
@@ -136,6 +137,21 @@ fn other_size(about: &About<'_>) -> String {
         );
     }
     "request a size that the kernel offers, or run a kernel that offers this one".to_owned()
+}
+
+/// Returns a failure instead of `finding` if DPDK cannot read the default page size, without which EAL aborts
+/// (`get_default_hp_size()` in `lib/eal/linux/eal_hugepage_info.c`).
+fn with_default_size(about: &About<'_>, finding: Finding) -> Finding {
+    let why = match &about.inventory.default_size {
+        _ if about.request.workload.program() != Program::Dpdk => return finding,
+        Reading::Known(_) => return finding,
+        Reading::Absent => "/proc/meminfo has no line Hugepagesize",
+        Reading::Unreadable(why) | Reading::Malformed(why) => why,
+    };
+    let because = Because::new("the default page size in /proc/meminfo", why)
+        .remedy("do not mask /proc/meminfo: DPDK stops at start if it cannot read Hugepagesize there");
+    let summary = "DPDK cannot read the default page size from /proc/meminfo";
+    Finding::not_pass(HP101, about.size, Outcome::Fail, summary, because)
 }
 
 /// HP102.
@@ -241,7 +257,7 @@ fn persistent(about: &About<'_>) -> Finding {
 /// the free pages of the NUMA nodes, those that others have reserved among them, and looks at overcommit only where that
 /// is 0 (`calc_num_pages()` in `lib/eal/linux/eal_hugepage_info.c`). The backend starts first.
 fn short_for_dpdk(request: &Request, pool: &Pool) -> Option<(u64, u64)> {
-    if request.workload != Workload::Dpdk || pool.growable().unwrap_or(0) == 0 {
+    if request.workload.program() != Program::Dpdk || pool.growable().unwrap_or(0) == 0 {
         return None;
     }
     let mut free = pool.free.get()?;

@@ -1,16 +1,17 @@
-//! HP403 to HP406 and HP408: how testpmd and QEMU would behave under the limits of this process.
+//! HP403 to HP406, HP408 and HP410: how testpmd and QEMU would behave under the limits of this process.
 //!
 //! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
 //! number.
 
 mod memory;
+mod ordinary_memory;
 
 use self::memory::Memory;
 use super::super::catalogue::{HP403, HP404, HP405, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Limit};
 use super::super::reading::Reading;
-use super::super::request::{Request, Workload};
+use super::super::request::{Program, Request};
 use super::super::size::human_bytes;
 use super::common::count;
 
@@ -60,7 +61,7 @@ const DATA_ENOUGH: u64 = 2 * GIB;
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
-/// Returns the findings of HP403 to HP406 and HP408, one each.
+/// Returns the findings of HP403 to HP406, HP408 and HP410, one each.
 pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     let limits = &inventory.limits;
     let judge = Judge { inventory, request, memory: Memory::of(inventory, request) };
@@ -70,6 +71,7 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
         judge.addresses(&limits.address_space, &limits.data),
         judge.file_size(&limits.file_size),
         judge.capabilities(),
+        judge.ordinary_memory(&inventory.memory_limit),
     ]
 }
 
@@ -91,7 +93,7 @@ impl Judge<'_> {
     /// Returns the finding of HP403. It is never a failure, because testpmd continues without locked memory and huge
     /// pages are never swapped.
     fn memlock(&self, limit: &Reading<Limit>) -> Finding {
-        if self.request.workload == Workload::Qemu {
+        if self.request.workload.program() == Program::Qemu {
             return Finding::pass(
                 HP403,
                 None,
@@ -126,9 +128,9 @@ impl Judge<'_> {
     fn nofile(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP404, limit, descriptors, |limit| {
             let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
-            let (enforced, judged) = match self.request.workload {
-                Workload::Qemu => (soft, self.nofile_of_qemu(soft)),
-                Workload::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
+            let (enforced, judged) = match self.request.workload.program() {
+                Program::Qemu => (soft, self.nofile_of_qemu(soft)),
+                Program::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
             };
             let inherited = &self.inventory.limits.inherited_files;
             match inherited.why_unknown().filter(|_| inherited.is_trouble() && enforced != u64::MAX) {
@@ -168,6 +170,11 @@ impl Judge<'_> {
         let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
         let a_file_per_page =
             self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));
+        let (least, a_file_per_page) = if self.request.workload.has_file_per_page() {
+            (a_file_per_page, a_file_per_page)
+        } else {
+            (least, a_file_per_page)
+        };
         let (outcome, has, takes, when) = if soft < DPDK_FILES_TO_START.saturating_add(self.inherited(soft)) {
             (Outcome::Fail, soft, least, "")
         } else if hard < least {
@@ -203,9 +210,9 @@ impl Judge<'_> {
     fn data(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let (least, sure, who) = match self.request.workload {
-                Workload::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
-                Workload::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
+            let (least, sure, who) = match self.request.workload.program() {
+                Program::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
+                Program::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
             };
             if soft >= DATA_ENOUGH {
                 return Ok(human_bytes(soft));
@@ -234,12 +241,12 @@ impl Judge<'_> {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
             let beside = DPDK_ADDRESSES + with_dir;
-            let (least, newer) = match (self.request.workload, self.reserved_addresses()) {
-                (Workload::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
-                (Workload::Dpdk, Ok(reserved)) => {
+            let (least, newer) = match (self.request.workload.program(), self.reserved_addresses()) {
+                (Program::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
+                (Program::Dpdk, Ok(reserved)) => {
                     (Some(reserved + beside), reserved + beside + DPDK_ADDRESSES_NEWER)
                 }
-                (Workload::Dpdk, Err(_)) => (None, DPDK_RESERVED_AT_MOST + beside + DPDK_ADDRESSES_NEWER),
+                (Program::Dpdk, Err(_)) => (None, DPDK_RESERVED_AT_MOST + beside + DPDK_ADDRESSES_NEWER),
             };
             let newer = newer.saturating_add(self.memory.bytes);
             let least = least.map(|least| least.saturating_add(self.memory.bytes));
@@ -252,10 +259,10 @@ impl Judge<'_> {
                 None => Outcome::Unknown,
             };
             let wanted = if outcome == Outcome::Fail { least.unwrap_or(newer) } else { newer };
-            let what = match (self.request.workload, outcome) {
-                (Workload::Qemu, _) => "for QEMU with TCG",
-                (Workload::Dpdk, Outcome::Fail) => "for DPDK",
-                (Workload::Dpdk, _) => "for DPDK newer than 22.11",
+            let what = match (self.request.workload.program(), outcome) {
+                (Program::Qemu, _) => "for QEMU with TCG",
+                (Program::Dpdk, Outcome::Fail) => "for DPDK",
+                (Program::Dpdk, _) => "for DPDK newer than 22.11",
             };
             Err(Short {
                 outcome,
@@ -278,13 +285,13 @@ impl Judge<'_> {
                 .pools
                 .known()
                 .and_then(|pools| pools.iter().map(|pool| pool.size.bytes()).max());
-            let (least, known) = match self.request.workload {
-                Workload::Qemu => (self.memory.largest_backend, true),
+            let (least, known) = match self.request.workload.program() {
+                Program::Qemu => (self.memory.largest_backend, true),
                 // If its heap is too small, DPDK asks for a page of the largest size, on a memfd.
-                Workload::Dpdk if self.request.directory.is_none() => {
-                    (self.memory.largest_size.max(largest_page.unwrap_or_default()), largest_page.is_some())
+                Program::Dpdk if self.request.directory.is_none() => {
+                    (self.memory.largest_file.max(largest_page.unwrap_or_default()), largest_page.is_some())
                 }
-                Workload::Dpdk => (self.memory.largest_size, true),
+                Program::Dpdk => (self.memory.largest_file, true),
             };
             if soft >= least && known {
                 return Ok(human_bytes(soft));

@@ -50,16 +50,17 @@ pub(super) fn find(
     root: &HostRoot,
     table: &MountTable<'_>,
     version: CgroupVersion,
+    controller: &str,
     path: &str,
 ) -> Result<Location, String> {
     let what = match version {
-        CgroupVersion::V1 => "the cgroup v1 hierarchy of the hugetlb controller",
-        CgroupVersion::V2 => "cgroup v2",
+        CgroupVersion::V1 => format!("the cgroup v1 hierarchy of the {controller} controller"),
+        CgroupVersion::V2 => "cgroup v2".to_owned(),
     };
     let own = Relative::parse(path).ok_or_else(|| format!("'{path}' is not the path of a cgroup"))?;
     let mut mounts: Vec<(Relative<'_>, &Mount<'_>)> = table
         .iter()
-        .filter(|mount| is_mount_of(mount, version) && table.hider(mount).is_none())
+        .filter(|mount| is_mount_of(mount, version, controller) && table.hider(mount).is_none())
         .filter_map(|mount| Some((Relative::parse(&mount.root)?, mount)))
         .collect();
     if mounts.is_empty() {
@@ -77,10 +78,10 @@ pub(super) fn find(
     reached.ok_or_else(|| format!("no mount of {what} shows this process's group {path}"))
 }
 
-fn is_mount_of(mount: &Mount<'_>, version: CgroupVersion) -> bool {
+fn is_mount_of(mount: &Mount<'_>, version: CgroupVersion, controller: &str) -> bool {
     match version {
         CgroupVersion::V1 => {
-            mount.filesystem == "cgroup" && options(mount.super_options).any(|option| option == "hugetlb")
+            mount.filesystem == "cgroup" && options(mount.super_options).any(|option| option == controller)
         }
         CgroupVersion::V2 => mount.filesystem == "cgroup2",
     }

@@ -9,6 +9,8 @@ use crate::domain::reading::Reading;
 use crate::linux::mountinfo::{self, MountTable, options, parse_mountinfo};
 use crate::linux::root::HostRoot;
 
+const MEMORY: &str = "memory";
+
 /// The mount option of cgroup v2 that makes huge pages count against `memory.max`. It applies to the whole hierarchy,
 /// so each of its mounts shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
 const ACCOUNTING: &str = "memory_hugetlb_accounting";
@@ -17,37 +19,37 @@ const ACCOUNTING: &str = "memory_hugetlb_accounting";
 /// `memory.max`.
 #[must_use]
 pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
-    with_accounting(root, |table| {
-        let text = match root.table(MEMBERSHIPS) {
-            Reading::Known(text) => text,
-            Reading::Absent => return Reading::Unreadable(format!("{MEMBERSHIPS} does not exist")),
-            Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
-        };
-        let memberships = match parse_memberships(&text) {
-            Ok(memberships) => memberships,
-            Err(why) => return Reading::Malformed(why),
-        };
-        let Some(own) = memberships.iter().find(|membership| membership.is_v2()) else {
-            return Reading::Absent;
-        };
-        match location::find(root, table, CgroupVersion::V2, own.path) {
-            Ok(location) => read_levels(root, own.path.to_owned(), location.directories()),
-            Err(why) => Reading::Unreadable(why),
-        }
-    })
+    with_mounts(
+        root,
+        |table| if has_accounting(table) { read_own(root, table, false) } else { Reading::Absent },
+    )
 }
 
-/// Returns the memory cgroup of the v2 cgroup in the first of `directories`. The others are its ancestors, in upward
-/// order.
+/// Returns the memory cgroup of this process, of cgroup v1 or v2. Absent: the process is in none.
+#[must_use]
+pub fn read_memory_limit(root: &HostRoot) -> Reading<MemoryCgroup> {
+    if root.table(MEMBERSHIPS) == Reading::Absent {
+        return Reading::Unreadable(format!("{MEMBERSHIPS} does not exist"));
+    }
+    with_mounts(root, |table| read_own(root, table, true))
+}
+
+/// Returns the memory cgroup of the v2 cgroup in the first of `directories`, if huge pages count against `memory.max`. The
+/// others are its ancestors, in upward order.
 pub(super) fn read_directories(
     root: &HostRoot,
     path: String,
     directories: impl Iterator<Item = String>,
 ) -> Reading<MemoryCgroup> {
-    with_accounting(root, |_| read_levels(root, path, directories))
+    with_mounts(root, |table| {
+        if !has_accounting(table) {
+            return Reading::Absent;
+        }
+        read_levels(root, CgroupVersion::V2, path, directories)
+    })
 }
 
-fn with_accounting(
+fn with_mounts(
     root: &HostRoot,
     read: impl FnOnce(&MountTable<'_>) -> Reading<MemoryCgroup>,
 ) -> Reading<MemoryCgroup> {
@@ -57,18 +59,45 @@ fn with_accounting(
         Reading::Absent => return Reading::Absent,
         Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
     };
-    let table = match parse_mountinfo(&text) {
-        Ok(table) => table,
+    match parse_mountinfo(&text) {
+        Ok(table) => read(&table),
+        Err(why) => Reading::Malformed(why),
+    }
+}
+
+fn has_accounting(table: &MountTable<'_>) -> bool {
+    table.iter().any(|mount| {
+        mount.filesystem == "cgroup2" && options(mount.super_options).any(|option| option == ACCOUNTING)
+    })
+}
+
+/// The group that `/proc/self/cgroup` names: of v2, or of v1 where its memory controller is used and `or_v1`.
+fn read_own(root: &HostRoot, table: &MountTable<'_>, or_v1: bool) -> Reading<MemoryCgroup> {
+    let text = match root.table(MEMBERSHIPS) {
+        Reading::Known(text) => text,
+        Reading::Absent => return Reading::Unreadable(format!("{MEMBERSHIPS} does not exist")),
+        Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
+    };
+    let memberships = match parse_memberships(&text) {
+        Ok(memberships) => memberships,
         Err(why) => return Reading::Malformed(why),
     };
-    let is_accounting = table.iter().any(|mount| {
-        mount.filesystem == "cgroup2" && options(mount.super_options).any(|option| option == ACCOUNTING)
-    });
-    if is_accounting { read(&table) } else { Reading::Absent }
+    let v1 = memberships.iter().find(|membership| or_v1 && membership.has_controller(MEMORY));
+    let v2 = memberships.iter().find(|membership| membership.is_v2());
+    let (version, own) = match (v1, v2) {
+        (Some(own), _) => (CgroupVersion::V1, own),
+        (None, Some(own)) => (CgroupVersion::V2, own),
+        (None, None) => return Reading::Absent,
+    };
+    match location::find(root, table, version, MEMORY, own.path) {
+        Ok(location) => read_levels(root, version, own.path.to_owned(), location.directories()),
+        Err(why) => Reading::Unreadable(why),
+    }
 }
 
 fn read_levels(
     root: &HostRoot,
+    version: CgroupVersion,
     path: String,
     directories: impl Iterator<Item = String>,
 ) -> Reading<MemoryCgroup> {
@@ -76,13 +105,41 @@ fn read_levels(
     let mut levels = Vec::new();
     for directory in directories {
         let names = root.names(&directory);
-        complete = names.known().is_some_and(|names| is_root(CgroupVersion::V2, names));
-        levels.push(read_level(root, directory, &names));
+        complete = names.known().is_some_and(|names| is_root(version, names));
+        levels.push(read_level(root, version, directory, &names));
     }
     Reading::Known(MemoryCgroup { path, levels, complete })
 }
 
-fn read_level(root: &HostRoot, directory: String, names: &Reading<Vec<String>>) -> MemoryLevel {
+/// The files of a group, by version. `memory.stat` of v1 counts the groups below in the lines that begin with `total_`.
+///
+/// Source: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
+struct Files {
+    limit: &'static str,
+    usage: &'static str,
+    cache: &'static [&'static str],
+    swappable: &'static [&'static str],
+}
+
+const V1: Files = Files {
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    cache: &["total_active_file", "total_inactive_file"],
+    swappable: &["total_active_anon", "total_inactive_anon"],
+};
+const V2: Files = Files {
+    limit: "memory.max",
+    usage: "memory.current",
+    cache: &["active_file", "inactive_file", "slab_reclaimable"],
+    swappable: &["anon", "shmem"],
+};
+
+fn read_level(
+    root: &HostRoot,
+    version: CgroupVersion,
+    directory: String,
+    names: &Reading<Vec<String>>,
+) -> MemoryLevel {
     let names = match names {
         Reading::Known(names) => names,
         Reading::Absent => {
@@ -97,28 +154,39 @@ fn read_level(root: &HostRoot, directory: String, names: &Reading<Vec<String>>) 
             };
         }
     };
-    if !names.iter().any(|name| name == "memory.max") {
-        // The root has no memory.max, and neither does a cgroup for which the controller is not enabled. Its ancestors
-        // are charged.
+    let files = match version {
+        CgroupVersion::V1 => V1,
+        CgroupVersion::V2 => V2,
+    };
+    if !names.iter().any(|name| name == files.limit) {
+        // The root of v2 has no memory.max, and neither does a cgroup for which the controller is not enabled. Its
+        // ancestors are charged.
         return MemoryLevel { directory, limit: Reading::Known(None), ..MemoryLevel::default() };
     }
     let stat = root.table(format!("{directory}/memory.stat"));
     let sum = |names: &[&str]| -> Reading<u64> { stat.clone().and_then(|text| sum_of(&text, names)) };
+    let file = format!("{directory}/{}", files.limit);
     MemoryLevel {
-        limit: root.parsed(format!("{directory}/memory.max"), parse_max),
-        usage: root.number(format!("{directory}/memory.current")),
-        cache: sum(&["active_file", "inactive_file", "slab_reclaimable"]),
-        swappable: sum(&["anon", "shmem"]),
+        limit: root.parsed(&file, parse_max),
+        file,
+        usage: root.number(format!("{directory}/{}", files.usage)),
+        cache: sum(files.cache),
+        swappable: sum(files.swappable),
         directory,
     }
 }
 
-/// Parses `max`, which is returned as `Some(None)`, or a number of bytes.
+/// Numbers from this one on mean no limit. Cgroup v1 shows `PAGE_COUNTER_MAX` times the page size in place of `max`; the
+/// largest base page of a kernel is 64 KiB. Source: `include/linux/page_counter.h`.
+const NO_LIMIT: u64 = i64::MAX.unsigned_abs() & !0xffff;
+
+/// Parses a number of bytes. `max`, and a number that no cgroup can reach, are returned as `Some(None)`.
 fn parse_max(text: &str) -> Option<Option<u64>> {
     if text == "max" {
         return Some(None);
     }
-    if text.starts_with('+') { None } else { text.parse().ok().map(Some) }
+    let limit: u64 = if text.starts_with('+') { None } else { text.parse().ok() }?;
+    Some((limit < NO_LIMIT).then_some(limit))
 }
 
 /// Returns the sum in bytes of these lines of `memory.stat`; `Malformed` if one of them is missing.
@@ -144,6 +212,8 @@ mod tests {
             ("max", Some(None)),
             ("0", Some(Some(0))),
             ("67108864", Some(Some(64 << 20))),
+            ("9223372036854771712", Some(None)),
+            ("9223372036854710272", Some(None)),
             ("", None),
             ("+1", None),
             ("-1", None),

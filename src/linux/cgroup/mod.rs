@@ -17,7 +17,7 @@ pub use group::{Group, GroupError, parse_refusals};
 pub use level::parse_limit;
 use membership::{CONTROLLERS, MEMBERSHIPS};
 pub use membership::{Membership, parse_controllers, parse_memberships};
-pub use memory::read_memory;
+pub use memory::{read_memory, read_memory_limit};
 
 use super::mountinfo::{self, MOUNTINFO, parse_mountinfo};
 use super::root::HostRoot;
@@ -84,7 +84,7 @@ fn read_groups(root: &HostRoot, version: CgroupVersion, path: &str) -> Reading<H
         Ok(table) => table,
         Err(why) => return Reading::Malformed(why),
     };
-    let location = match location::find(root, &table, version, path) {
+    let location = match location::find(root, &table, version, HUGETLB, path) {
         Ok(location) => location,
         Err(why) => return Reading::Unreadable(why),
     };

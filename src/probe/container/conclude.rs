@@ -98,7 +98,7 @@ fn reports(probe: &Probe, container: Container, received: &Received) -> Vec<Work
         Err(error) => {
             let report = |role: Role| WorkerReport {
                 role,
-                size: Some(probe.size).filter(|_| role != Role::Syscalls),
+                size: Some(probe.size).filter(|_| !role.is_about_machine()),
                 part: Err(error.clone()),
                 ending: Ending::NotStarted(error.to_string()),
                 log: String::new(),

@@ -26,6 +26,13 @@ pub(crate) struct Hierarchy {
     path: PathBuf,
 }
 
+/// A cgroup of another controller, `pids` or `memory`, on the hierarchy that has it. It is removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Controlled {
+    path: PathBuf,
+    is_v1: bool,
+}
+
 impl Group {
     /// Creates the group `name` in the root of the v2 hierarchy.
     pub(crate) fn new(name: &str) -> Result<Self, Missing> {
@@ -70,6 +77,47 @@ impl Group {
     /// Returns the directory of the group.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+// === impl Controlled ===
+
+impl Controlled {
+    /// Creates the group `name`.
+    pub(crate) fn new(controller: &str, name: &str) -> Result<Self, Missing> {
+        let v1 = Path::new("/sys/fs/cgroup").join(controller);
+        let is_v1 = v1.join("cgroup.procs").exists();
+        let parent = if is_v1 { v1 } else { root()? };
+        if !is_v1 {
+            let enable = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+            enable.map_err(|error| Missing(format!("the {controller} controller: {error}")))?;
+        }
+        let path = parent.join(format!("hugeprobe-test-{name}"));
+        let _ = fs::remove_dir(&path);
+        fs::create_dir(&path).map_err(|error| Missing(format!("a cgroup {}: {error}", path.display())))?;
+        Ok(Self { path, is_v1 })
+    }
+
+    /// Writes a limit, whose file has one name on v1 and another on v2.
+    pub(crate) fn set(&self, v1: &str, v2: &str, value: u64) {
+        fs::write(self.path.join(if self.is_v1 { v1 } else { v2 }), value.to_string()).unwrap();
+    }
+
+    /// Returns whether a process can be in this group and in a hugetlb cgroup that is not above it.
+    #[allow(dead_code, reason = "the truth table uses it")]
+    pub(crate) const fn is_apart(&self) -> bool {
+        self.is_v1
+    }
+
+    /// Returns the directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Controlled {
+    fn drop(&mut self) {
+        remove(&self.path);
     }
 }
 
@@ -151,13 +199,18 @@ fn root() -> Result<PathBuf, Missing> {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The last process may still be exiting.
-        for _ in 0..50 {
-            if fs::remove_dir(&self.path).is_ok() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        panic!("{} cannot be removed", self.path.display());
+        remove(&self.path);
     }
+}
+
+/// Removes a group.
+fn remove(path: &Path) {
+    // The last process may still be exiting.
+    for _ in 0..50 {
+        if fs::remove_dir(path).is_ok() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{} cannot be removed", path.display());
 }

@@ -40,11 +40,32 @@ pub(crate) struct Fault {
 
 pub(super) const TESTPMD_MEMFD: &[Kind] = &[Kind::TestpmdMemfd];
 pub(super) const TESTPMD_DIR: &[Kind] = &[Kind::TestpmdDir];
-pub(super) const TESTPMD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
+pub(super) const TESTPMD_PAGES: &[Kind] = &[Kind::TestpmdMemfdPages];
+pub(super) const TESTPMD_DIR_PAGES: &[Kind] = &[Kind::TestpmdDirPages, Kind::TestpmdLegacy];
+/// The testpmd pairs whose memory is a memfd, or on a hugetlbfs.
+pub(super) const ANY_TESTPMD_MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdMemfdPages];
+pub(super) const ANY_TESTPMD_DIR: &[Kind] = &[Kind::TestpmdDir, Kind::TestpmdDirPages, Kind::TestpmdLegacy];
+pub(super) const TESTPMD: &[Kind] = &[
+    Kind::TestpmdMemfd,
+    Kind::TestpmdDir,
+    Kind::TestpmdMemfdPages,
+    Kind::TestpmdDirPages,
+    Kind::TestpmdLegacy,
+];
+pub(super) const SINGLE_FILE: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
 pub(super) const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];
-pub(super) const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::QemuMemfd];
-pub(super) const DIR: &[Kind] = &[Kind::TestpmdDir, Kind::QemuDir];
-pub(super) const ALL: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd, Kind::QemuDir];
+pub(super) const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdMemfdPages, Kind::QemuMemfd];
+pub(super) const DIR: &[Kind] =
+    &[Kind::TestpmdDir, Kind::TestpmdDirPages, Kind::TestpmdLegacy, Kind::QemuDir];
+pub(super) const ALL: &[Kind] = &[
+    Kind::TestpmdMemfd,
+    Kind::TestpmdDir,
+    Kind::TestpmdMemfdPages,
+    Kind::TestpmdDirPages,
+    Kind::TestpmdLegacy,
+    Kind::QemuMemfd,
+    Kind::QemuDir,
+];
 
 /// Returns a fault that changes what the scene is made of: `plan` states the change.
 pub(super) const fn planned(dimension: &'static str, name: &'static str, plan: fn(&mut Plan, &str)) -> Spec {

@@ -24,6 +24,12 @@ pub(crate) enum Kind {
     TestpmdMemfd,
     /// testpmd to testpmd, memory from files on a hugetlbfs (`--huge-dir`).
     TestpmdDir,
+    /// As [`Kind::TestpmdMemfd`], with a file for each page: without `--single-file-segments`.
+    TestpmdMemfdPages,
+    /// As [`Kind::TestpmdDir`], with a file for each page.
+    TestpmdDirPages,
+    /// As [`Kind::TestpmdDir`], with all memory allocated at start and a file for each page (`--legacy-mem`).
+    TestpmdLegacy,
     /// QEMU, memory from memfd, preallocated and bound to NUMA node 0.
     QemuMemfd,
     /// QEMU, memory from a file on a hugetlbfs, preallocated and bound to NUMA node 0.
@@ -53,14 +59,23 @@ impl Kind {
     /// Returns the numbers of pages that frontend and backend take with the smallest memory that works.
     pub(crate) const fn of_sides(self, size: PageSize) -> [u64; 2] {
         match self {
-            Self::TestpmdMemfd | Self::TestpmdDir => [testpmd::pages(size); 2],
+            Self::TestpmdMemfd
+            | Self::TestpmdDir
+            | Self::TestpmdMemfdPages
+            | Self::TestpmdDirPages
+            | Self::TestpmdLegacy => [testpmd::pages(size); 2],
             Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => [qemu::pages(size), 0],
             Self::Ovs => ovs::pages(size),
         }
     }
 
     pub(crate) fn uses_directory(self) -> bool {
-        matches!(self, Self::TestpmdDir | Self::QemuDir)
+        matches!(self, Self::TestpmdDir | Self::TestpmdDirPages | Self::TestpmdLegacy | Self::QemuDir)
+    }
+
+    /// Returns whether DPDK has a file for each page.
+    pub(crate) fn has_file_per_page(self) -> bool {
+        matches!(self, Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy)
     }
 
     /// Returns the arguments with which hugeprobe is asked about this workload, for these numbers of pages of frontend
@@ -79,6 +94,9 @@ impl Kind {
                     "--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
                 )
             }
+            Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy => format!(
+                "--workload dpdk:file-per-page --frontend-need {size}={frontend} --backend-need {size}={backend}"
+            ),
             Self::TestpmdMemfd | Self::TestpmdDir => {
                 format!("--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}")
             }
@@ -95,6 +113,9 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::TestpmdMemfd => "testpmd, memfd",
             Self::TestpmdDir => "testpmd, --huge-dir",
+            Self::TestpmdMemfdPages => "testpmd, memfd, a file per page",
+            Self::TestpmdDirPages => "testpmd, --huge-dir, a file per page",
+            Self::TestpmdLegacy => "testpmd, --legacy-mem",
             Self::QemuMemfd => "QEMU, memfd",
             Self::QemuDir => "QEMU, file",
             Self::QemuLazy => "QEMU, prealloc=off",
@@ -106,7 +127,11 @@ impl fmt::Display for Kind {
 /// Runs the workload of the scene.
 pub(crate) fn run(scene: &Scene) -> Outcome {
     match scene.kind {
-        Kind::TestpmdMemfd | Kind::TestpmdDir => testpmd::run(scene),
+        Kind::TestpmdMemfd
+        | Kind::TestpmdDir
+        | Kind::TestpmdMemfdPages
+        | Kind::TestpmdDirPages
+        | Kind::TestpmdLegacy => testpmd::run(scene),
         Kind::QemuMemfd | Kind::QemuDir | Kind::QemuLazy => qemu::run(scene),
         Kind::Ovs => ovs::run(scene),
     }

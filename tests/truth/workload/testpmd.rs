@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hugeprobe::domain::size::PageSize;
 
-use super::{Outcome, START, fails, judge, prefix};
+use super::{Kind, Outcome, START, fails, judge, prefix};
 use crate::context::SMALL;
 use crate::process::{Process, Waited};
 use crate::scene::{Scene, Side};
@@ -77,12 +77,14 @@ pub(crate) fn memory(scene: &Scene) -> Vec<String> {
         Some(directory) => vec!["--huge-dir".to_owned(), directory.display().to_string()],
         None => vec!["--in-memory".to_owned()],
     };
-    let much = [
-        "-m".to_owned(),
-        (megabytes(scene.size) * scene.times).to_string(),
-        "--single-file-segments".to_owned(),
-    ];
-    [from, much.into()].concat()
+    let much = vec!["-m".to_owned(), (megabytes(scene.size) * scene.times).to_string()];
+    let files = match scene.kind {
+        // Without physical addresses, which need not be contiguous then.
+        Kind::TestpmdLegacy => ["--legacy-mem", "--iova-mode=va"].map(str::to_owned).into(),
+        kind if kind.has_file_per_page() => Vec::new(),
+        _ => vec!["--single-file-segments".to_owned()],
+    };
+    [from, much, files].concat()
 }
 
 pub(crate) fn forwards(said: &str) -> bool {

@@ -196,6 +196,7 @@ fn each_role_pays_for_its_own_need() {
 fn memory(limit_pages: Option<u64>, used: u64, cache: u64, swappable: u64) -> Reading<MemoryCgroup> {
     let level = MemoryLevel {
         directory: "/sys/fs/cgroup/pod".into(),
+        file: "/sys/fs/cgroup/pod/memory.max".into(),
         limit: Reading::Known(limit_pages.map(|pages| pages * PAGE)),
         usage: Reading::Known(used * PAGE),
         cache: Reading::Known(cache * PAGE),

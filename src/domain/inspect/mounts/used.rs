@@ -4,7 +4,7 @@ use super::super::super::catalogue::{HP301, HP302, HP303, HP304};
 use super::super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::super::inventory::{Directory, DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::super::reading::Reading;
-use super::super::super::request::{Request, Workload};
+use super::super::super::request::{Program, Request};
 use super::super::super::size::{PageSize, human_bytes};
 use super::super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 
@@ -25,7 +25,7 @@ impl Used<'_> {
     /// Returns the finding of HP301 if the directory is on a hugetlbfs of this page size.
     pub(super) fn right_kind(&self) -> Finding {
         let real_path = self.directory.real_path.as_deref().unwrap_or(self.path);
-        let because = if self.request.workload != Workload::Dpdk {
+        let because = if self.request.workload.program() != Program::Dpdk {
             None
         } else if real_path.contains([' ', '\t', '\n', '\\']) {
             Some(Because::new("a path without spaces, tabs, newlines and backslashes", real_path).remedy(
@@ -183,18 +183,29 @@ impl Used<'_> {
         };
         let limit = limit.map_or(String::new(), |limit| format!(" of nr_inodes={limit}"));
         let summary = format!("{} free{limit}", count(free, "inode"));
-        let least = self.sides().max(1);
-        let (files, why) = match (self.request.workload, needed(self.request, self.size).unwrap_or(1)) {
-            (Workload::Dpdk, pages) if pages > FILES_OF_SHARING => {
-                (pages, " (DPDK creates a file per page, or one file in total with --single-file-segments)")
-            }
-            _ => (FILES_OF_SHARING, " (the sharing checks create two)"),
-        };
+        let by_page = self.request.workload.has_file_per_page();
+        let least = if by_page { needed(self.request, self.size).unwrap_or(1) } else { self.sides().max(1) };
+        let (files, why) =
+            match (self.request.workload.program(), needed(self.request, self.size).unwrap_or(1)) {
+                (Program::Dpdk, pages) if pages > FILES_OF_SHARING => (
+                    pages,
+                    " (DPDK creates a file per page, or one file in total with --single-file-segments)",
+                ),
+                _ => (FILES_OF_SHARING, " (the sharing checks create two)"),
+            };
         if free >= files {
             return Finding::pass(HP304, self.size, summary);
         }
         let (outcome, files, why) = if free < least {
-            (Outcome::Fail, least, if least > 1 { " (one for each side)" } else { "" })
+            (
+                Outcome::Fail,
+                least,
+                match least {
+                    _ if by_page => " (one for each page)",
+                    0 | 1 => "",
+                    _ => " (one for each side)",
+                },
+            )
         } else {
             (Outcome::Warn, files, why)
         };
@@ -211,13 +222,13 @@ impl Used<'_> {
     /// least one.
     fn sides(&self) -> u64 {
         let Request { frontend_need, backend_need, workload, .. } = self.request;
-        match workload {
-            Workload::Dpdk => {
+        match workload.program() {
+            Program::Dpdk => {
                 let sides = [frontend_need, backend_need];
                 sides.into_iter().filter(|need| sum(need.iter(), self.size).is_some()).count() as u64
             }
             // The guest's memory is the only file.
-            Workload::Qemu => 1,
+            Program::Qemu => 1,
         }
     }
 

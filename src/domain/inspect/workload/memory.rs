@@ -23,8 +23,8 @@ pub(super) struct Memory {
     pub(super) pages: u64,
     /// The smallest page size, in bytes.
     pub(super) smallest_page: u64,
-    /// The most memory of one page size, in bytes. DPDK may keep it in one file.
-    pub(super) largest_size: u64,
+    /// The size of the largest file of pages in bytes: all memory of one page size, or one page if each has its own file.
+    pub(super) largest_file: u64,
     /// The most memory of one need, in bytes. Each need is one memory backend of QEMU.
     pub(super) largest_backend: u64,
     /// The number of memory backends of QEMU.
@@ -35,28 +35,32 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn of(inventory: &Inventory, request: &Request) -> Self {
+        let by_page = request.workload.has_file_per_page();
         if request.needs().next().is_none() {
             let page = smallest_size(inventory, request).map_or(COMMON_PAGE, PageSize::bytes);
-            return Self::of_needs(&[(page, LEAST_MEMORY.div_ceil(page))]);
+            return Self::of_needs(&[(page, LEAST_MEMORY.div_ceil(page))], by_page);
         }
         let of_role = |own: &[PageCount]| {
             let needs = request.need.iter().chain(own);
-            Self::of_needs(&needs.map(|need| (need.size.bytes(), need.pages)).collect::<Vec<_>>())
+            let needs = needs.map(|need| (need.size.bytes(), need.pages));
+            Self::of_needs(&needs.collect::<Vec<_>>(), by_page)
         };
         of_role(&request.frontend_need).or_more(of_role(&request.backend_need))
     }
 
-    /// Sums up `needs`, which are pairs of page size in bytes and number of pages.
-    fn of_needs(needs: &[(u64, u64)]) -> Self {
+    /// Sums up `needs`, which are pairs of page size in bytes and number of pages. `by_page` says that each page has a
+    /// file of its own.
+    fn of_needs(needs: &[(u64, u64)], by_page: bool) -> Self {
         let bytes = |needs: &mut dyn Iterator<Item = &(u64, u64)>| {
             needs.fold(0_u64, |sum, (page, pages)| sum.saturating_add(page.saturating_mul(*pages)))
         };
         let of_size = |page| bytes(&mut needs.iter().filter(|need| need.0 == page));
+        let of_file = |need: &(u64, u64)| if by_page { need.0 } else { of_size(need.0) };
         Self {
             bytes: bytes(&mut needs.iter()),
             pages: needs.iter().fold(0, |sum, need| sum.saturating_add(need.1)),
             smallest_page: needs.iter().map(|need| need.0).min().unwrap_or(u64::MAX),
-            largest_size: needs.iter().map(|need| of_size(need.0)).max().unwrap_or_default(),
+            largest_file: needs.iter().map(of_file).max().unwrap_or_default(),
             largest_backend: needs
                 .iter()
                 .map(|need| bytes(&mut std::iter::once(need)))
@@ -72,7 +76,7 @@ impl Memory {
             bytes: self.bytes.max(other.bytes),
             pages: self.pages.max(other.pages),
             smallest_page: self.smallest_page.min(other.smallest_page),
-            largest_size: self.largest_size.max(other.largest_size),
+            largest_file: self.largest_file.max(other.largest_file),
             largest_backend: self.largest_backend.max(other.largest_backend),
             backends: self.backends.max(other.backends),
         }

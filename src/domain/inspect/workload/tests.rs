@@ -2,7 +2,11 @@
 //! docs/reference/workloads.md.
 
 use super::*;
+use crate::domain::catalogue::HP410;
+use crate::domain::footprint;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
+use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
+use crate::domain::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
 
 const NONE: Limit = Limit { soft: None, hard: None };
@@ -60,7 +64,7 @@ fn find(inventory: &Inventory, request: &Request, id: CheckId) -> Finding {
     let findings = inspect(inventory, request);
     assert_eq!(
         findings.iter().map(|finding| finding.id).collect::<Vec<_>>(),
-        [HP403, HP404, HP405, HP406, HP408]
+        [HP403, HP404, HP405, HP406, HP408, HP410]
     );
     let finding = findings.into_iter().find(|finding| finding.id == id).unwrap();
     let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
@@ -84,6 +88,54 @@ fn what_cannot_be_read_is_unknown() {
         assert_eq!(find(&nothing, &dpdk(&[]), id).outcome, Unknown, "{id}");
     }
     assert_eq!(find(&nothing, &qemu(&[]), HP403).outcome, Pass, "QEMU locks nothing");
+}
+
+#[test]
+fn a_memory_limit_below_what_the_workload_needs_fails() {
+    const M: u64 = 1 << 20;
+    let needed = footprint::memory(&dpdk(&[]), true);
+    let cached = footprint::LOCKED_FILES;
+    let level = |limit, usage, cache| MemoryLevel {
+        directory: "/sys/fs/cgroup/pod".into(),
+        file: "/sys/fs/cgroup/pod/memory.max".into(),
+        limit,
+        usage: Reading::Known(usage),
+        cache: Reading::Known(cache),
+        swappable: Reading::Known(0),
+    };
+    let at = |bytes| Reading::Known(Some(bytes));
+    for (limit, usage, cache, request, outcome) in [
+        (Reading::Known(None), 0, 0, dpdk(&[]), Pass),
+        (at(needed + cached), 0, 0, dpdk(&[]), Pass),
+        (at(needed + cached - 1), 0, 0, dpdk(&[]), Warn),
+        (at(needed), 0, 0, dpdk(&[]), Warn),
+        (at(needed - 1), 0, 0, dpdk(&[]), Fail),
+        (at(needed), M, 0, dpdk(&[]), Fail),
+        (at(needed), M, M, dpdk(&[]), Warn),
+        (at(needed), 0, 0, both(), Fail),
+        (at(2 * needed + cached), 0, 0, both(), Pass),
+        (Reading::Unreadable("EACCES".into()), 0, 0, dpdk(&[]), Warn),
+        (Reading::Absent, 0, 0, dpdk(&[]), Warn),
+    ] {
+        let mut inventory = inventory();
+        let levels = vec![level(limit.clone(), usage, cache)];
+        inventory.memory_limit =
+            Reading::Known(MemoryCgroup { path: "/pod".into(), levels, complete: false });
+        let finding = find(&inventory, &request, HP410);
+        assert_eq!(finding.outcome, outcome, "{limit:?} {usage} {cache}");
+    }
+    let mut unreadable = inventory();
+    unreadable.memory_limit = Reading::Unreadable("no mount".into());
+    assert_eq!(find(&unreadable, &dpdk(&[]), HP410).outcome, Warn);
+}
+
+/// A frontend and a backend in one place.
+fn both() -> Request {
+    Request {
+        frontend_need: vec!["2Mi=8".parse().unwrap()],
+        backend_need: vec!["2Mi=8".parse().unwrap()],
+        ..Request::default()
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn sound(container: Container) -> Message {
     };
     let worker = |role: Role| WorkerReport {
         role,
-        size: Some(probe.size).filter(|_| role != Role::Syscalls),
+        size: Some(probe.size).filter(|_| !role.is_about_machine()),
         part: Ok(Part {
             findings: role.checks().iter().map(|id| pass(*id)).collect(),
             last_step: None,

@@ -5,9 +5,10 @@ use hugeprobe::domain::catalogue::{
 };
 use hugeprobe::domain::check::CheckId;
 
-use super::super::fault::{DIR, MEMFD, QEMU, Spec, TESTPMD, applied};
+use super::super::fault::{ANY_TESTPMD_DIR, DIR, MEMFD, QEMU, SINGLE_FILE, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
+use crate::workload::Kind;
 
 /// The checks that name a denied call without which hugeprobe cannot work either.
 const TRIED: &[CheckId] = &[
@@ -72,20 +73,52 @@ pub(super) const SPECS: &[Spec] = &[
         "mincore:EPERM",
         "fspick:kill",
     ]),
+    // Of those whose refusal ends after half a minute without a frame, connect stands for all.
     applied("seccomp", "deny-needed", deny)
         .kinds(TESTPMD)
         .harmful(&[
-            "eventfd2:EPERM",
+            "accept:kill",
+            "bind:kill",
+            "bind:EPERM",
+            "connect:kill",
+            "epoll_create:kill",
+            "epoll_create:EPERM",
+            "epoll_ctl:kill",
+            "epoll_ctl:EPERM",
             "eventfd2:kill",
-            "sendmsg:EPERM",
-            "sendmsg:kill",
-            "recvmsg:EPERM",
-            "fallocate:kill",
-            "ftruncate:EPERM",
-            "ftruncate:kill",
+            "listen:kill",
             "listen:EPERM",
-            "flock:EPERM",
+            "recvfrom:kill",
+            "recvmsg:kill",
+            "sched_setaffinity:kill",
+            "sched_setaffinity:EPERM",
+            "sendmsg:kill",
+            "socket:kill",
+            "socket:EPERM",
+            "timerfd_create:kill",
+            "timerfd_create:EPERM",
+            "connect:EPERM",
+            "getdents64:EPERM",
+            "readlink:EPERM",
+            "epoll_ctl:ENOSYS",
+            "listen:ENOSYS",
+            "socket:ENOSYS",
         ])
+        .causes(TRIED),
+    applied("seccomp", "deny-needed-dir", deny)
+        .kinds(ANY_TESTPMD_DIR)
+        .harmful(&["flock:EPERM", "flock:kill", "ftruncate:EPERM", "ftruncate:kill"])
+        .causes(TRIED),
+    applied("seccomp", "deny-flock-memfd", deny)
+        .kinds(&[Kind::TestpmdMemfd])
+        .harmless(&["flock:EPERM", "flock:kill"]),
+    applied("seccomp", "deny-mkdir", deny)
+        .kinds(ANY_TESTPMD_DIR)
+        .harmful(&["mkdir:EPERM", "mkdir:ENOSYS", "mkdir:kill"])
+        .causes(TRIED),
+    applied("seccomp", "deny-fallocate", deny)
+        .kinds(SINGLE_FILE)
+        .harmful(&["fallocate:EPERM", "fallocate:ENOSYS", "fallocate:kill"])
         .causes(TRIED),
 ];
 

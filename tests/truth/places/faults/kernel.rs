@@ -2,7 +2,7 @@
 
 use hugeprobe::domain::catalogue::{HP101, HP407};
 
-use super::super::fault::{Spec, TESTPMD, applied};
+use super::super::fault::{QEMU, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
 
@@ -25,12 +25,19 @@ pub(super) const SPECS: &[Spec] = &[
         .causes(&[HP101]),
     // /dev/null replaces the file, as in container runtimes.
     applied("masked /proc and /sys", "masked", |scene, path| word(scene, "mask", path)).harmless(&[
-        "/proc/meminfo",
         "/proc/cpuinfo",
         "/proc/swaps",
         "/proc/filesystems",
         "/proc/sys/vm/hugetlb_shm_group",
     ]),
+    // EAL aborts if it cannot read the default page size.
+    applied("masked /proc and /sys", "masked-meminfo", |scene, path| word(scene, "mask", path))
+        .kinds(TESTPMD)
+        .harmful(&["/proc/meminfo"])
+        .causes(&[HP101]),
+    applied("masked /proc and /sys", "masked-meminfo-qemu", |scene, path| word(scene, "mask", path))
+        .kinds(QEMU)
+        .harmless(&["/proc/meminfo"]),
     applied("masked /proc and /sys", "read-only", |scene, path| word(scene, "readonly", path))
         .harmless(&["/sys", "/proc/sys"]),
     applied("sysctls", "sysctl", |scene, setting| {

@@ -1,8 +1,14 @@
 //! Limits of the process (`soft:hard`, or one number for both), and where and how it is scheduled.
 
-use hugeprobe::domain::catalogue::{HP404, HP405, HP406};
+use hugeprobe::domain::catalogue::{HP404, HP405, HP406, HP409, HP410};
 
-use super::super::fault::{ALL, QEMU, Spec, TESTPMD_DIR, TESTPMD_MEMFD, applied};
+use super::super::fault::{
+    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD, TESTPMD_DIR, TESTPMD_DIR_PAGES,
+    TESTPMD_MEMFD, TESTPMD_PAGES, applied,
+};
+use crate::context::Missing;
+use crate::context::cgroup::Controlled;
+use crate::scene::Scene;
 
 /// A limit that rarely matters. All of these are one dimension.
 macro_rules! other {
@@ -26,6 +32,22 @@ macro_rules! rlimit {
     };
 }
 
+/// A cgroup of another controller, in which both sides and hugeprobe are.
+fn controlled(scene: &mut Scene, controller: &str, files: [&str; 2], value: &str) -> Result<(), Missing> {
+    let group = Controlled::new(controller, &format!("place-{controller}"))?;
+    if !group.is_apart() {
+        return Err(Missing(format!("the {controller} controller apart from hugetlb: cgroup v1")));
+    }
+    group.set(files[0], files[1], value.parse().unwrap());
+    scene.place.enter(group.path());
+    scene.keep(group);
+    Ok(())
+}
+
+fn memory(scene: &mut Scene, bytes: &str) -> Result<(), Missing> {
+    controlled(scene, "memory", ["memory.limit_in_bytes", "memory.max"], bytes)
+}
+
 const UNLIMITED: &str = "18446744073709551615";
 
 pub(super) const SPECS: &[Spec] = &[
@@ -37,18 +59,27 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["32", "33", "12:64"])
         .harmful(&["31", "28", "20"])
         .causes(&[HP404]),
+    // 23, and two for each of 8 pages.
+    rlimit!("nofile-pages", "nofile", TESTPMD_PAGES)
+        .harmless(&["39", "40", "12:64"])
+        .harmful(&["38", "24"])
+        .causes(&[HP404]),
+    rlimit!("nofile-dir-pages", "nofile", TESTPMD_DIR_PAGES)
+        .harmless(&["64", "12:64"])
+        .harmful(&["31", "20"])
+        .causes(&[HP404]),
     rlimit!("nofile-qemu", "nofile", QEMU)
         .harmless(&["18:64", "19:64"])
         .harmful(&["17:64", "16:64"])
         .causes(&[HP404]),
     rlimit!("inherited", ALL).harmless(&["1", "3", "8"]).causes(&[HP404]),
     // Harmless: 128 GiB + 256 MiB, and 1 TiB. Harmful: 128 GiB, and 1 GiB.
-    rlimit!("as", TESTPMD_MEMFD)
+    rlimit!("as", ANY_TESTPMD_MEMFD)
         .harmless(&["137707388928", "1099511627776"])
         .harmful(&["137438953472", "1073741824"])
         .causes(&[HP405]),
     // Harmless: 64 GiB + 256 MiB, and 1 TiB. Harmful: 64 GiB, and 1 GiB.
-    rlimit!("as-dir", "as", TESTPMD_DIR)
+    rlimit!("as-dir", "as", ANY_TESTPMD_DIR)
         .harmless(&["68987912192", "1099511627776"])
         .harmful(&["68719476736", "1073741824"])
         .causes(&[HP405]),
@@ -56,13 +87,17 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["1610612736"])
         .harmful(&["1073741824", "536870912"])
         .causes(&[HP405]),
-    rlimit!("fsize", TESTPMD_MEMFD)
+    rlimit!("fsize", ANY_TESTPMD_MEMFD)
         .harmless(&["1073741824"])
         .harmful(&["1073741823", "1048576"])
         .causes(&[HP406]),
     rlimit!("fsize-dir", "fsize", TESTPMD_DIR)
         .harmless(&["67108864", "16777216"])
         .harmful(&["16777215", "1048576"])
+        .causes(&[HP406]),
+    rlimit!("fsize-dir-pages", "fsize", TESTPMD_DIR_PAGES)
+        .harmless(&["67108864", "2097152"])
+        .harmful(&["2097151", "1048576"])
         .causes(&[HP406]),
     rlimit!("fsize-qemu", "fsize", QEMU)
         .harmless(&["67108864", "16777216"])
@@ -80,6 +115,28 @@ pub(super) const SPECS: &[Spec] = &[
     other!("nice").harmless(&["0"]),
     other!("rtprio").harmless(&["0"]),
     other!("locks").harmless(&["0"]),
+    // Threads of both sides: 6 and 4, with --huge-dir 7 and 5.
+    applied("pids controller", "pids", |scene, value| controlled(scene, "pids", ["pids.max"; 2], value))
+        .kinds(ANY_TESTPMD_MEMFD)
+        .harmless(&["10", "11", "32"])
+        .harmful(&["9", "6"])
+        .causes(&[HP409]),
+    applied("pids controller", "pids-dir", |scene, value| controlled(scene, "pids", ["pids.max"; 2], value))
+        .kinds(ANY_TESTPMD_DIR)
+        .harmless(&["12", "13", "32"])
+        .harmful(&["11", "7"])
+        .causes(&[HP409]),
+    // Both sides of testpmd together: 104 and 120 MiB with mlockall, 16 MiB without.
+    applied("memory controller", "memory", memory)
+        .kinds(TESTPMD)
+        .harmless(&["134217728", "536870912"])
+        .harmful(&["25165824"])
+        .causes(&[HP410]),
+    applied("memory controller", "memory-qemu", memory)
+        .kinds(QEMU)
+        .harmless(&["33554432", "536870912"])
+        .harmful(&["16777216"])
+        .causes(&[HP410]),
     applied("cpu affinity", "cpus", |scene, cpu| {
         scene.place.add(format!("cpus={cpu}"));
         Ok(())

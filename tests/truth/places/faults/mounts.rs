@@ -2,7 +2,7 @@
 
 use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305};
 
-use super::super::fault::{DIR, Spec, TESTPMD_DIR, applied, pages, planned};
+use super::super::fault::{ANY_TESTPMD_DIR, DIR, Spec, applied, pages, planned};
 use super::super::plan::Mount;
 use crate::context::Missing;
 use crate::scene::Scene;
@@ -26,7 +26,7 @@ pub(super) const SPECS: &[Spec] = &[
     // The root directory of the mount uses one of them.
     planned("mount options", "nr_inodes", |plan, number| plan.options.push(format!("nr_inodes={number}")))
         .kinds(DIR)
-        .harmless(&["16", "1024"])
+        .harmless(&["17", "1024"])
         .harmful(&["1"])
         .causes(&[HP304]),
     planned("mount options", "flags", |plan, flags| plan.options.push(flags.to_owned()))
@@ -66,7 +66,7 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["slash", "dot", "sub-directory"])
         .causes(&[HP301]),
     applied("path", "path-dpdk", write_path)
-        .kinds(TESTPMD_DIR)
+        .kinds(ANY_TESTPMD_DIR)
         .harmful(&["symlink", "double-slash"])
         .causes(&[HP301]),
     applied("path", "path-qemu", write_path).kinds(&[Kind::QemuDir]).harmless(&["symlink", "double-slash"]),
