@@ -106,6 +106,9 @@ pub async fn main(
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
     say(format_args!("hugeprobe {} on node {}", env!("CARGO_PKG_VERSION"), identity.node));
+    for key in config.unknown_keys() {
+        say(format_args!("the configuration's {key} is not known to this version, and ignored"));
+    }
     tokio::spawn(http::serve(listener, Arc::<Health>::clone(&health)));
     if let Some(listener) = health_listener {
         tokio::spawn(http::serve(listener, Arc::new(HealthOnly(Arc::clone(&health)))));

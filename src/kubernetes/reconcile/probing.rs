@@ -10,6 +10,7 @@ use super::clock::Moment;
 use super::refusal::Refusal;
 use super::size_state::{Kind, SizeState};
 use super::state::{Reconciler, RunningProbe};
+use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Mode;
@@ -98,6 +99,7 @@ impl Reconciler {
             // Two limits of a page each would never be scheduled there. A role of a resident pod has its own already.
             frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
+            memory_pays: inventory.memory_cgroup != Reading::Absent,
         })
     }
 
