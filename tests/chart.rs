@@ -58,7 +58,13 @@ fn the_probe_pod_is_the_one_that_the_policy_is_tried_with() {
         pod_uid: "AGENT_UID".into(),
         namespace: "hugeprobe".into(),
     };
-    let asked = Asked { size: "2Mi".parse().unwrap(), pages: 4, frontend_pays: false, need: Vec::new() };
+    let asked = Asked {
+        size: "2Mi".parse().unwrap(),
+        pages: 4,
+        frontend_pays: false,
+        need: Vec::new(),
+        memory_pays: false,
+    };
     let made = serde_json::to_value(probe_pod(&identity, &config("restricted"), &asked)).unwrap();
     let tried: Value = serde_json::from_str(&text("charts/policies/probe-pod.json")).unwrap();
     assert_eq!(made, tried, "made:\n{made:#}");

@@ -19,8 +19,8 @@ use crate::render::{self, Format};
 
 /// Runs the agent until a signal ends it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
-    let Agent { config, listen } = options;
-    runtime()?.block_on(agent::main(config, *listen)).map_err(|error| match error {
+    let Agent { config, listen, listen_health } = options;
+    runtime()?.block_on(agent::main(config, *listen, *listen_health)).map_err(|error| match error {
         AgentError::Read { .. } | AgentError::Config { .. } | AgentError::Variable(_) => {
             Trouble::usage(&error)
         }

@@ -1,6 +1,7 @@
 //! The agent's configuration: agent.json, which the chart renders from its values. An invalid value is refused with a
 //! sentence that names the value, before anything is done.
 
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -8,13 +9,15 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::domain::request::{Expectation, PageCount, Request, Workload};
 use crate::domain::size::PageSize;
+pub use probe::{ProbeConfig, PullPolicy};
 
 /// The whole file. Every key has a default but `probe.image`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Config {
     /// How much the agent and its probe pods may do.
     pub profile: Profile,
@@ -42,6 +45,9 @@ pub struct Config {
     pub peer: Option<PeerConfig>,
     /// The two containers beside the agent, in resident mode.
     pub resident: ResidentConfig,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// How much the agent and its probe pods may do.
@@ -78,7 +84,7 @@ pub enum WorkloadSeccomp {
 
 /// What the nodes with certain labels should have.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeExpectation {
     /// Labels that the node must have, with these values; empty: every node.
     pub node_selector: BTreeMap<String, String>,
@@ -86,45 +92,14 @@ pub struct NodeExpectation {
     pub expect: Vec<Expectation>,
     /// What a workload takes, as `--need` has it.
     pub need: Vec<PageCount>,
-}
-
-/// The probe pods.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ProbeConfig {
-    /// hugeprobe's image.
-    pub image: String,
-    /// `Always`, `IfNotPresent` or `Never`.
-    pub image_pull_policy: PullPolicy,
-    /// Names of secrets of the namespace to pull it with.
-    pub image_pull_secrets: Vec<String>,
-    /// A class that never preempts and is preempted by everybody.
-    pub priority_class_name: String,
-    /// An account without any right.
-    pub service_account_name: String,
-    /// Pages of a size in each container's limit, at most; see [`ProbeConfig::pages`].
-    pub pages: BTreeMap<PageSize, u64>,
-    /// As whom it runs; left out if null, as OpenShift wants it.
-    pub run_as_user: Option<i64>,
-    /// See `run_as_user`.
-    pub run_as_group: Option<i64>,
-    /// Without it only root may write to the hugetlbfs.
-    pub fs_group: Option<i64>,
-    /// The workload's runtime class; null for the node's own.
-    pub runtime_class_name: Option<String>,
-    /// CPU of each container, request and limit.
-    pub cpu: String,
-    /// Memory of each container, request and limit.
-    pub memory: String,
-    /// `activeDeadlineSeconds`.
-    pub deadline_seconds: u64,
-    /// How long a pod may wait to be scheduled.
-    pub pending_seconds: u64,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// A vswitch on the node: what `check --peer` is for, by the frontend of a probe pod.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct PeerConfig {
     /// Its socket on the node: an absolute path, of `A-Z a-z 0-9 . _ -` and two components at least, none of which begins
     /// with a dot. A probe pod gets the directory, because the socket may be created again.
@@ -132,26 +107,20 @@ pub struct PeerConfig {
     /// Whether it connects, and the socket is made for it (OVS: dpdkvhostuserclient).
     #[serde(default)]
     pub listen: bool,
-}
-
-/// `imagePullPolicy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub enum PullPolicy {
-    /// Whether it is there or not.
-    Always,
-    /// If it is not there.
-    #[default]
-    IfNotPresent,
-    /// Not at all.
-    Never,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// Resident mode.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ResidentConfig {
     /// The directory that the agent shares with the two containers; one directory per size in there.
     pub directory: String,
+    /// Keys that this version does not know.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 /// Why a configuration was refused.
@@ -188,6 +157,7 @@ impl Default for Config {
             probe: ProbeConfig::default(),
             peer: None,
             resident: ResidentConfig::default(),
+            unknown: BTreeMap::new(),
         }
     }
 }
@@ -197,11 +167,28 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// JSON that does not parse, has a key that is not known, or a value that makes no sense.
+    /// JSON that does not parse, or a value that makes no sense. Keys that are not known are ignored: during an upgrade agents
+    /// of the version before read the configuration of the next.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = serde_json::from_str(text)?;
         config.validate()?;
         Ok(config)
+    }
+
+    /// The keys that were ignored, each with its path: `probe.cpus`.
+    #[must_use]
+    pub fn unknown_keys(&self) -> Vec<String> {
+        let expectations = self.expectations.iter().enumerate();
+        let parts = [
+            (String::new(), &self.unknown),
+            ("probe.".to_owned(), &self.probe.unknown),
+            ("resident.".to_owned(), &self.resident.unknown),
+        ];
+        (parts.into_iter())
+            .chain(self.peer.iter().map(|peer| ("peer.".to_owned(), &peer.unknown)))
+            .chain(expectations.map(|(index, entry)| (format!("expectations[{index}]."), &entry.unknown)))
+            .flat_map(|(path, keys)| keys.keys().map(move |key| format!("{path}{key}")))
+            .collect()
     }
 
     /// The request for a node with these labels: every entry that matches, added up. Of two needs of the same pool the
@@ -299,86 +286,9 @@ impl PeerConfig {
     }
 }
 
-// === impl ProbeConfig ===
-
-/// What a container gets of a size that `pages` does not name: two pages run every check; of the small ones two more let
-/// several regions be shared.
-const PAGES: u64 = 2;
-const PAGES_OF_2MI: u64 = 4;
-
-impl Default for ProbeConfig {
-    fn default() -> Self {
-        Self {
-            image: String::new(),
-            image_pull_policy: PullPolicy::default(),
-            image_pull_secrets: Vec::new(),
-            priority_class_name: "hugeprobe-probe".to_owned(),
-            service_account_name: "hugeprobe-probe".to_owned(),
-            pages: BTreeMap::new(),
-            run_as_user: Some(65532),
-            run_as_group: Some(65532),
-            fs_group: Some(65532),
-            runtime_class_name: None,
-            cpu: "200m".to_owned(),
-            memory: "32Mi".to_owned(),
-            deadline_seconds: 60,
-            pending_seconds: 30,
-        }
-    }
-}
-
-impl ProbeConfig {
-    /// Pages of `size` in each container's limit, at most.
-    #[must_use]
-    pub fn pages(&self, size: PageSize) -> u64 {
-        let default = if size.bytes() == 2 << 20 { PAGES_OF_2MI } else { PAGES };
-        self.pages.get(&size).copied().unwrap_or(default)
-    }
-
-    fn validate(&self, profile: Profile) -> Result<(), ConfigError> {
-        self.validate_pages()?;
-        within("probe.deadlineSeconds", self.deadline_seconds, 10..=600)?;
-        within("probe.pendingSeconds", self.pending_seconds, 1..=600)?;
-        for (key, text) in [
-            ("probe.image", &self.image),
-            ("probe.priorityClassName", &self.priority_class_name),
-            ("probe.serviceAccountName", &self.service_account_name),
-            ("probe.cpu", &self.cpu),
-            ("probe.memory", &self.memory),
-        ] {
-            if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-                return Err(refused(
-                    key,
-                    &format!("'{}' is empty or contains white space", text.escape_debug()),
-                ));
-            }
-        }
-        for (key, id) in [
-            ("probe.runAsUser", self.run_as_user),
-            ("probe.runAsGroup", self.run_as_group),
-            ("probe.fsGroup", self.fs_group),
-        ] {
-            match id {
-                Some(id) if !(0..=i64::from(u32::MAX)).contains(&id) => {
-                    return Err(refused(key, &format!("{id} is not a valid id")));
-                }
-                Some(0) if profile == Profile::Restricted && key == "probe.runAsUser" => {
-                    return Err(refused(key, &"0 is root, which the restricted profile does not allow"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn validate_pages(&self) -> Result<(), ConfigError> {
-        self.pages.iter().try_for_each(|(size, pages)| within(&format!("probe.pages.{size}"), *pages, 1..=16))
-    }
-}
-
 impl Default for ResidentConfig {
     fn default() -> Self {
-        Self { directory: "/run/hugeprobe".to_owned() }
+        Self { directory: "/run/hugeprobe".to_owned(), unknown: BTreeMap::new() }
     }
 }
 

@@ -10,7 +10,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::names;
-use super::publication::MESSAGE_BYTES;
+use super::publication::{MESSAGE_BYTES, PENDING};
 use crate::domain::check::Verdict;
 use crate::domain::text::bounded;
 
@@ -44,6 +44,8 @@ pub fn event(change: VerdictChange<'_>) -> Event {
     let hash = names::digest([change.uid, &verdict, change.reason, change.note, &at]);
     let kind = match change.verdict {
         Verdict::None | Verdict::Pass | Verdict::Warn => "Normal",
+        // To wait is no fault.
+        Verdict::Unknown if change.reason == PENDING => "Normal",
         Verdict::Unknown | Verdict::Fail => "Warning",
     };
     Event {

@@ -55,7 +55,7 @@ pub const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "probe");
 /// Label of a probe pod: its page size.
 pub const POD_SIZE: &str = "hugeprobe.io/size";
 
-/// Label of a probe pod: [`node_hash`] of its node, so that each agent watches its own pods alone.
+/// Label of a probe pod: its node as [`node_label`] writes it, so that each agent watches its own pods alone.
 pub const POD_NODE: &str = "hugeprobe.io/node";
 
 /// Annotation: the configured pages of a size, per NUMA node: `512 (numa0 256, numa1 256)`.
@@ -91,22 +91,36 @@ pub fn size_label(size: PageSize) -> String {
     format!("{PREFIX}{}", size.resource_name())
 }
 
-/// The name of the probe pod of one node and size.
+/// The name of the probe pod of one node and size: `hugeprobe-2mi-NODE`. The admission policy compares it with the node
+/// that the token names, so that no agent can take the name of another node's pod.
 #[must_use]
 pub fn probe_pod(node: &str, size: PageSize) -> String {
-    format!("hugeprobe-{}-{}", size.to_string().to_lowercase(), node_hash(node))
+    format!("hugeprobe-{}-{}", size.to_string().to_lowercase(), cut(node, NODE_IN_NAME))
 }
 
-/// A node's name as 16 hexadecimal digits: names of nodes may be longer than labels and pods allow.
+/// The node's name as the value of a label.
 #[must_use]
-pub fn node_hash(node: &str) -> String {
-    digest([node])
+pub fn node_label(node: &str) -> String {
+    cut(node, NODE_IN_LABEL)
+}
+
+/// What is left of a pod's 253 characters after `hugeprobe-512mi-`.
+const NODE_IN_NAME: usize = 237;
+/// The longest value of a label.
+const NODE_IN_LABEL: usize = 63;
+
+/// The node's name verbatim. One that is too long is cut, and ends in `x`, because a name may not end in `.` or `-`.
+fn cut(node: &str, most: usize) -> String {
+    match node.get(..most.saturating_sub(1)) {
+        Some(begin) if node.len() > most => format!("{begin}x"),
+        _ => node.to_owned(),
+    }
 }
 
 /// The label selector of the probe pods of one node.
 #[must_use]
 pub fn probe_pod_selector(node: &str) -> String {
-    format!("{}={},{}={},{POD_NODE}={}", APP.0, APP.1, COMPONENT.0, COMPONENT.1, node_hash(node))
+    format!("{}={},{}={},{POD_NODE}={}", APP.0, APP.1, COMPONENT.0, COMPONENT.1, node_label(node))
 }
 
 /// 16 hexadecimal digits that stand for `parts`: FNV-1a, 64 bits, each part ended by a byte that no text has.
@@ -134,23 +148,21 @@ mod tests {
         assert_eq!(check(HP105, Some(large)), "hugeprobe.io/check.HP105.1Gi");
         assert_eq!(check(HP108, None), "hugeprobe.io/check.HP108");
         assert_eq!(size_label(large), "hugeprobe.io/hugepages-1Gi");
-        assert!(probe_pod("node-a", large).starts_with("hugeprobe-1gi-"));
+        assert_eq!(probe_pod("ip-10-0-0-1.example.com", large), "hugeprobe-1gi-ip-10-0-0-1.example.com");
     }
 
     #[test]
     fn a_pod_is_named_for_its_node_and_fits_a_label() {
         let size: PageSize = "512Mi".parse().unwrap();
-        let long = "n".repeat(253);
-        for node in ["a", "b", long.as_str()] {
+        let long = "n.".repeat(126);
+        for (node, length, label) in [("a", 17, "a"), (long.as_str(), 253, &format!("{}x", &long[..62]))] {
             let name = probe_pod(node, size);
-            assert!(
-                name.len() <= 63 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'),
-                "{name}"
-            );
-            assert_eq!(name, probe_pod(node, size));
+            assert_eq!(name.len(), length);
+            assert!(name.ends_with(|c: char| c.is_ascii_alphanumeric()), "{name}");
+            assert_eq!(node_label(node), label);
         }
         assert_ne!(probe_pod("a", size), probe_pod("b", size));
-        assert!(probe_pod_selector("a").ends_with(&node_hash("a")));
+        assert!(probe_pod_selector("a").ends_with("hugeprobe.io/node=a"));
     }
 
     #[test]

@@ -39,14 +39,44 @@ pub enum Stage {
 pub enum End {
     /// Both containers ran and ended; frontend first.
     Reported(Box<[Terminated; 2]>),
-    /// Other pods have the resources that it needs; why.
-    Busy(String),
+    /// Other pods have what it needs.
+    Busy {
+        /// What it lacks.
+        lacks: Lack,
+        /// The same in words.
+        why: String,
+    },
+    /// It waits for its turn; for what.
+    Waiting(String),
     /// It could not run to its end, for another reason.
     Unknown(String),
 }
 
+/// What a probe pod lacks on a busy node; of two, the first counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lack {
+    /// Huge pages.
+    Pages,
+    /// Pages and CPU on one NUMA node.
+    Numa,
+    /// CPU.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// Room for another pod.
+    Pods,
+    /// Another resource.
+    Other,
+    /// It had to make way for another pod.
+    Preempted,
+    /// It was evicted.
+    Evicted,
+    /// It is gone, and this agent did not delete it: it was preempted before it ran, or another client deleted it.
+    Deleted,
+}
+
 /// How much is kept of a reason from another program, in characters.
-const KEPT: usize = 80;
+pub const KEPT: usize = 80;
 
 /// What a pod is doing, by its status.
 #[must_use]
@@ -76,15 +106,15 @@ pub fn stage(pod: &Pod) -> Stage {
 #[must_use]
 pub fn gone() -> End {
     // A pod that was preempted before it ran leaves no trace but this.
-    End::Busy("the probe pod was preempted or deleted".to_owned())
+    Lack::Deleted.busy("the probe pod was preempted or deleted")
 }
 
 /// A pod that had to make way: preempted, evicted, or on a node that shuts down.
 fn pushed_out(pod: &Pod, status: Option<&PodStatus>) -> Option<End> {
     let reason = status.and_then(|status| status.reason.as_deref()).unwrap_or_default();
     match reason {
-        "Preempting" | "Preempted" => return Some(End::Busy("preempted".to_owned())),
-        "Evicted" => return Some(End::Busy("evicted".to_owned())),
+        "Preempting" | "Preempted" => return Some(Lack::Preempted.busy("preempted")),
+        "Evicted" => return Some(Lack::Evicted.busy("evicted")),
         "NodeShutdown" | "Shutdown" | "Terminated" | "NodeLost" => {
             return Some(End::Unknown(format!("the node is shutting down ({reason})")));
         }
@@ -92,10 +122,10 @@ fn pushed_out(pod: &Pod, status: Option<&PodStatus>) -> Option<End> {
     }
     let disrupted = condition(status, "DisruptionTarget").filter(|condition| condition.status == "True");
     match disrupted.map(|condition| condition.reason.as_deref().unwrap_or_default()) {
-        Some("PreemptionByScheduler") => Some(End::Busy("preempted".to_owned())),
-        Some("TerminationByKubelet" | "EvictionByEvictionAPI") => Some(End::Busy("evicted".to_owned())),
-        Some("DeletionByTaintManager") => Some(End::Busy("evicted by a taint".to_owned())),
-        Some(other) => Some(End::Busy(line(&format!("disrupted: {other}"), KEPT))),
+        Some("PreemptionByScheduler") => Some(Lack::Preempted.busy("preempted")),
+        Some("TerminationByKubelet" | "EvictionByEvictionAPI") => Some(Lack::Evicted.busy("evicted")),
+        Some("DeletionByTaintManager") => Some(Lack::Evicted.busy("evicted by a taint")),
+        Some(other) => Some(Lack::Evicted.busy(&format!("disrupted: {other}"))),
         None => pod.metadata.deletion_timestamp.as_ref().map(|_| gone()),
     }
 }
@@ -106,10 +136,10 @@ fn refused(status: Option<&PodStatus>) -> Option<End> {
     Some(match status.reason.as_deref()? {
         "" => return None,
         // The kubelet's books are full: OutOfhugepages-1Gi, OutOfcpu, OutOfpods.
-        reason if reason.starts_with("OutOf") => End::Busy(line(reason, KEPT)),
+        reason if reason.starts_with("OutOf") => Lack::of(reason.trim_start_matches("OutOf")).busy(reason),
         // What is left does not fit on one NUMA node.
         "TopologyAffinityError" => {
-            End::Busy("TopologyAffinityError: no single NUMA node has the resources now".to_owned())
+            Lack::Numa.busy("TopologyAffinityError: no single NUMA node has the resources now")
         }
         "DeadlineExceeded" => End::Unknown("DeadlineExceeded: the pod exceeded its time limit".to_owned()),
         // UnexpectedAdmissionError, NodeAffinity, AppArmor, SysctlForbidden, ...
@@ -123,7 +153,7 @@ fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
     let Some(scheduled) = scheduled else {
         // Not seen by any scheduler yet.
         return (!containers::any_known(status))
-            .then(|| End::Unknown("no scheduler has processed the pod".to_owned()));
+            .then(|| End::Waiting("no scheduler has processed the pod".to_owned()));
     };
     if scheduled.status == "True" {
         return None;
@@ -131,30 +161,68 @@ fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
     let message = scheduled.message.as_deref().unwrap_or_default();
     let lacking = lacking(message);
     Some(if !lacking.is_empty() {
-        End::Busy(line(&lacking.join(", "), KEPT))
+        let lacks = lacking.iter().map(|text| Lack::of(text.trim_start_matches(INSUFFICIENT)));
+        // One that lacks pages and CPU lacks pages: those are what it is for.
+        lacks.min().unwrap_or(Lack::Other).busy(&lacking.join(", "))
     } else if message.contains("Too many pods") {
-        End::Busy("Too many pods".to_owned())
+        Lack::Pods.busy("Too many pods")
     } else {
         let reason = scheduled.reason.as_deref().unwrap_or("not scheduled");
         End::Unknown(line(&format!("{reason}: the scheduler finds no suitable node"), KEPT))
     })
 }
 
+const INSUFFICIENT: &str = "Insufficient ";
+
 /// `Insufficient hugepages-1Gi` out of `0/3 nodes are available: 1 Insufficient hugepages-1Gi, 2 node(s) didn't match ...`:
 /// the numbers change with the cluster.
 fn lacking(message: &str) -> Vec<String> {
-    const WORD: &str = "Insufficient ";
     let mut lacking: Vec<String> = message
-        .match_indices(WORD)
-        .filter_map(|(at, _)| message.get(at + WORD.len()..))
+        .match_indices(INSUFFICIENT)
+        .filter_map(|(at, _)| message.get(at + INSUFFICIENT.len()..))
         .map(|rest| {
             rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-./".contains(*c)).collect::<String>()
         })
-        .map(|resource| format!("{WORD}{}", resource.trim_end_matches('.')))
+        .map(|resource| format!("{INSUFFICIENT}{}", resource.trim_end_matches('.')))
         .collect();
     lacking.sort_unstable();
     lacking.dedup();
     lacking
+}
+
+// === impl Lack ===
+
+impl Lack {
+    /// As the metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pages => "pages",
+            Self::Numa => "numa",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Pods => "pods",
+            Self::Other => "other",
+            Self::Preempted => "preempted",
+            Self::Evicted => "evicted",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// By the name of a resource.
+    fn of(resource: &str) -> Self {
+        match resource {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "pods" => Self::Pods,
+            _ if resource.starts_with("hugepages-") => Self::Pages,
+            _ => Self::Other,
+        }
+    }
+
+    fn busy(self, why: &str) -> End {
+        End::Busy { lacks: self, why: line(why, KEPT) }
+    }
 }
 
 fn condition<'a>(status: Option<&'a PodStatus>, name: &str) -> Option<&'a PodCondition> {

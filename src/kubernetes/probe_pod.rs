@@ -18,7 +18,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::config::{Config, PeerConfig, Profile, PullPolicy, WorkloadSeccomp};
-use super::names;
+use super::{names, quantity};
 use crate::domain::compact::Container;
 use crate::domain::peer::Peer;
 use crate::domain::request::PageCount;
@@ -66,6 +66,8 @@ pub struct Asked {
     pub frontend_pays: bool,
     /// What a workload takes, of this size.
     pub need: Vec<PageCount>,
+    /// Whether huge pages count against the memory limit of a container as well.
+    pub memory_pays: bool,
 }
 
 // === impl Asked ===
@@ -97,20 +99,29 @@ fn peer(peer: &PeerConfig) -> Peer {
 /// The pod that probes what is asked.
 #[must_use]
 pub fn probe_pod(identity: &Identity, config: &Config, asked: &Asked) -> Pod {
-    Pod { metadata: metadata(identity, asked.size), spec: Some(spec(identity, config, asked)), status: None }
+    Pod {
+        metadata: metadata(identity, config, asked.size),
+        spec: Some(spec(identity, config, asked)),
+        status: None,
+    }
 }
 
-fn metadata(identity: &Identity, size: PageSize) -> ObjectMeta {
+fn metadata(identity: &Identity, config: &Config, size: PageSize) -> ObjectMeta {
     let labels = [
         (names::APP.0, names::APP.1.to_owned()),
         (names::COMPONENT.0, names::COMPONENT.1.to_owned()),
         (names::POD_SIZE, size.to_string()),
-        (names::POD_NODE, names::node_hash(&identity.node)),
+        (names::POD_NODE, names::node_label(&identity.node)),
     ];
+    let (extra, annotations) = (&config.probe.labels, &config.probe.annotations);
+    // Its own labels last: none of the configuration takes their place.
+    let labels = labels.map(|(key, value)| (key.to_owned(), value));
+    let labels = extra.clone().into_iter().chain(labels);
     ObjectMeta {
         name: Some(names::probe_pod(&identity.node, size)),
         namespace: Some(identity.namespace.clone()),
-        labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).into()),
+        labels: Some(labels.collect()),
+        annotations: (!annotations.is_empty()).then(|| annotations.clone()),
         owner_references: Some(vec![OwnerReference {
             api_version: "v1".to_owned(),
             kind: "Pod".to_owned(),
@@ -147,7 +158,8 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
 }
 
 /// By the scheduler, which counts the pages: a pod with `nodeName` goes round it and fails with OutOfhugepages.
-fn on_node(node: &str) -> Affinity {
+#[must_use]
+pub fn on_node(node: &str) -> Affinity {
     let name = NodeSelectorRequirement {
         key: "metadata.name".to_owned(),
         operator: "In".to_owned(),
@@ -243,15 +255,24 @@ pub fn judges_syscalls(config: &Config) -> bool {
 /// Requests and limits are the same, for every resource: QoS class Guaranteed, as of a workload with exclusive CPUs.
 fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequirements {
     let probe = &config.probe;
+    let bytes = asked.size.bytes().saturating_mul(asked.probe(config).pages_of(side));
+    let memory = if asked.memory_pays { plus(&probe.memory, bytes) } else { probe.memory.clone() };
     let mut amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity(probe.cpu.clone())),
-        ("memory".to_owned(), Quantity(probe.memory.clone())),
+        ("memory".to_owned(), Quantity(memory)),
     ]);
-    let bytes = asked.size.bytes().saturating_mul(asked.probe(config).pages_of(side));
     if bytes > 0 {
         amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
     }
     ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
+}
+
+/// The quantity with so many bytes more; unchanged if it is not whole bytes.
+fn plus(quantity: &str, more: u64) -> String {
+    match quantity::bytes(quantity).and_then(|bytes| bytes.checked_add(more)) {
+        Some(sum) if more > 0 => mebibytes(sum),
+        _ => quantity.to_owned(),
+    }
 }
 
 /// In the form that the API server keeps: the largest unit without a rest.
@@ -278,6 +299,7 @@ fn pod_security(config: &Config) -> PodSecurityContext {
         run_as_non_root: Some(no_root),
         fs_group: probe.fs_group,
         seccomp_profile: Some(seccomp(config)),
+        se_linux_options: probe.se_linux_options.clone(),
         ..PodSecurityContext::default()
     }
 }

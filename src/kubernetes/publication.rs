@@ -22,6 +22,12 @@ use crate::domain::text::line;
 /// What `kubectl describe` shows of an annotation.
 pub const ANNOTATION_CHARS: usize = 140;
 
+/// The reason of a verdict that is unknown because the first probe is not over.
+pub const PENDING: &str = "ProbePending";
+
+/// The most checks that have an annotation: the admission policy bounds the number of annotations. The worst are kept.
+const CHECKS_SHOWN: usize = 64;
+
 /// What a condition's message and an event's note may have, bytes.
 pub const MESSAGE_BYTES: usize = 1024;
 
@@ -46,6 +52,8 @@ pub struct Facts<'a> {
     pub probes: BTreeMap<PageSize, String>,
     /// Why no probe can run, if so.
     pub hindrance: Option<String>,
+    /// Whether what is unknown is so only because first probes are not over: no fault, and no warning.
+    pub waits: bool,
 }
 
 /// What a Node shows, save for the times.
@@ -124,7 +132,7 @@ impl Content {
         let mut bad: Vec<_> =
             facts.findings.iter().filter(|finding| finding.outcome > Outcome::Pass).collect();
         bad.sort_by_key(|finding| finding.outcome);
-        for finding in bad {
+        for finding in bad.iter().skip(bad.len().saturating_sub(CHECKS_SHOWN)) {
             say(names::check(finding.id, finding.size), &format!("{}: {}", finding.outcome, finding.summary));
         }
         let labels = facts.sizes.iter().map(|one| (names::size_label(one.size), one.verdict));
@@ -196,6 +204,9 @@ impl Facts<'_> {
             Verdict::None => "HugepagesGone",
             Verdict::Pass => "HugepagesVerified",
             Verdict::Warn => "HugepagesVerifiedWithWarnings",
+            Verdict::Unknown if self.waits && self.leading().is_none_or(|one| one.id == catalogue::HP203) => {
+                PENDING
+            }
             Verdict::Unknown | Verdict::Fail => self
                 .leading()
                 .and_then(|finding| catalogue::find(finding.id))
@@ -216,19 +227,10 @@ impl Facts<'_> {
         }
     }
 
-    /// The summary, what to do about it, and what could not be seen.
+    /// The text of condition and event: one fact and the check's id. What to do about it is `hugeprobe explain`'s to say.
     #[must_use]
     pub fn message(&self) -> String {
-        let mut message = self.summary();
-        if let Some(check) = self.leading().and_then(|finding| catalogue::find(finding.id)) {
-            message =
-                format!("{message}. {} ({}). hugeprobe explain {}", check.remedy, check.reason, check.id);
-        }
-        message = match self.unseen() {
-            Some(unseen) => format!("{message}. Profile {}, which does not cover {unseen}", self.profile),
-            None => format!("{message}. Profile {}", self.profile),
-        };
-        line(&message, MESSAGE_BYTES)
+        line(&self.summary(), MESSAGE_BYTES)
     }
 
     /// What could not be checked without a permission.

@@ -21,7 +21,8 @@ pub fn in_pages(resource: &str, amount: &str) -> Option<(PageSize, Reading<u64>)
 }
 
 /// The bytes of a quantity with a binary unit, a decimal one, or none.
-fn bytes(text: &str) -> Option<u64> {
+#[must_use]
+pub fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 11] = [
         ("Ki", 1 << 10),
         ("Mi", 1 << 20),

@@ -29,11 +29,11 @@ pub use crate::domain::inspect::kubernetes::PodUse;
 pub use action::{Action, Done, Observation};
 use clock::{LONGEST_SLEEP_MS, Moment};
 use node::NodeView;
-pub use publishing::{HOLD_MS, OUTAGE};
+pub use publishing::OUTAGE;
 use refusal::Refusal;
-pub use size_state::AFTER_HINDRANCE_MS;
+pub use size_state::{AFTER_HINDRANCE_MS, BEFORE_FIRST_MS, HOLD_MS};
 pub use state::Reconciler;
-pub use view::{ProbeView, View};
+pub use view::{Blocked, ProbeView, View};
 
 impl Reconciler {
     /// Takes in what was seen, and says what is to be done, in this order; the last is always [`Action::WakeAt`].

@@ -155,6 +155,41 @@ async fn a_busy_node_keeps_its_verdict_and_is_not_written_to_again_and_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_install_under_a_quota_is_one_apply_and_one_event() {
+    let world = world(Fate::Pass);
+    let quota = "pods \"x\" is forbidden: exceeded quota: hugeprobe-probes, requested: pods=1, used: pods=40";
+    world.fault("create pods", Fault::Status(403, "Forbidden", quota.into()));
+    let stage = Stage::begin(world, Machine::new(8), &json!({}));
+    stage.pass(10 * MINUTE).await;
+    assert_eq!(stage.world.tried("patch nodes/status").len(), 0, "{}", stage.seen());
+    assert_eq!(stage.page("/readyz"), (true, "ready: the first probe waits for its turn\n".to_owned()));
+    let metrics = stage.page("/metrics").1;
+    assert!(
+        metrics
+            .contains(r#"probe_blocked_since_timestamp_seconds{size="2Mi",kind="waiting",reason="quota"} 1"#),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("hugeprobe_verdict{"), "{metrics}");
+    stage.world.mend("create pods");
+    stage.until_verdict("pass").await;
+    stage.pass(MINUTE).await;
+    let events = stage.world.tried("create events");
+    assert_eq!((stage.world.tried("patch nodes/status").len(), events.len()), (1, 1), "{}", stage.seen());
+    assert_eq!(events[0].body["type"], "Normal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_count_against_memory_are_in_the_limit_of_the_probe() {
+    let machine = Machine::new(8);
+    let mounts = "1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /sys/fs/cgroup ro - cgroup2 cgroup rw,memory_hugetlb_accounting\n";
+    machine.write("proc/self/mountinfo", mounts);
+    let stage = Stage::begin(world(Fate::Pass), machine, &json!({}));
+    stage.until_verdict("pass").await;
+    let created = stage.world.done("create pods");
+    assert_eq!(created[0].body["spec"]["containers"][0]["resources"]["limits"]["memory"], "40Mi");
+}
+
+#[tokio::test(start_paused = true)]
 async fn containers_that_end_without_a_word_are_no_pass() {
     let stage = Stage::begin(world(Fate::Silent), Machine::new(8), &json!({}));
     stage.until_verdict("unknown").await;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::node::{FORBIDDEN, POLL, POLLING};
 use hugeprobe::kubernetes::backoff::Backoff;
-use hugeprobe::kubernetes::reconcile::AFTER_HINDRANCE_MS;
+use hugeprobe::kubernetes::reconcile::{AFTER_HINDRANCE_MS, BEFORE_FIRST_MS};
 use serde_json::json;
 
 use super::bounds::{jittered, shortest, tries};
+use super::kubelet::{Fate, play};
 use super::stage::{BOOT, Machine, Stage};
 use super::world::{Fault, NODE, World};
 
@@ -22,7 +23,10 @@ fn forbidden(what: &str) -> Fault {
 }
 
 async fn without(rights: &[&str], pages: u64) -> Stage {
-    let world = World::new(BOOT, pages);
+    without_in(World::new(BOOT, pages), rights, pages).await
+}
+
+async fn without_in(world: World, rights: &[&str], pages: u64) -> Stage {
     for right in rights {
         world.fault(right, forbidden(right));
     }
@@ -83,18 +87,22 @@ async fn without_the_right_to_write_it_is_not_ready_and_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn without_events_the_verdict_is_there_all_the_same() {
-    let stage = without(&["create events"], 4).await;
+    let world = World::new(BOOT, 4);
+    play(&world, Fate::Pass, Duration::from_secs(1));
+    let stage = without_in(world, &["create events"], 4).await;
     assert!(stage.world.annotation("verdict").is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_pods_the_verdict_is_unknown_and_says_so() {
     let stage = without(&["create pods"], 4).await;
+    assert_eq!(stage.world.annotation("verdict"), None, "a right may be granted after the agent has started");
+    stage.pass(MINUTE).await;
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("unknown"));
-    let backoff = Backoff { first: AFTER_HINDRANCE_MS, most: u64::MAX };
-    let most = tries(shortest(backoff, Duration::ZERO), 5 * MINUTE);
+    let backoff = Backoff { first: AFTER_HINDRANCE_MS, most: BEFORE_FIRST_MS };
+    let most = tries(shortest(backoff, Duration::ZERO), 6 * MINUTE);
     let tried = stage.world.tried("create pods").len();
-    assert!(tried <= most, "{tried} pods in five minutes, more than {most}");
+    assert!(tried <= most, "{tried} pods in six minutes, more than {most}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,8 @@
-{{/* agent.json: what `hugeprobe agent --config` reads. It refuses keys that it does not know. */}}
+{{/* agent.json: what `hugeprobe agent --config` reads. It ignores keys that it does not know, and names them in its log. */}}
 {{- define "hugeprobe.config" -}}
 {{- $v := .Values -}}
 {{- $ids := include "hugeprobe.probeRunAs" . | fromJson -}}
-{{- $secrets := list -}}
-{{- range $v.imagePullSecrets }}{{ $secrets = append $secrets .name }}{{ end -}}
+{{- $secrets := include "hugeprobe.pullSecrets" . | fromJsonArray -}}
 {{- $expectations := list -}}
 {{- range $v.expectations -}}
 {{- $expectations = append $expectations (dict "nodeSelector" (.nodeSelector | default dict) "expect" (.expect | default list) "need" (.need | default list)) -}}
@@ -39,7 +38,11 @@
     "cpu" $v.probe.cpu
     "memory" $v.probe.memory
     "deadlineSeconds" $v.probe.deadlineSeconds
-    "pendingSeconds" $v.probe.pendingSeconds)
+    "pendingSeconds" $v.probe.pendingSeconds
+    "busyHours" $v.probe.busyHours
+    "seLinuxOptions" (empty $v.probe.seLinuxOptions | ternary nil $v.probe.seLinuxOptions)
+    "labels" (include "hugeprobe.probeLabels" . | fromJson)
+    "annotations" $v.probe.annotations)
   "peer" (empty $v.peer.hostPath | ternary nil $v.peer)
   "resident" (dict "directory" "/run/hugeprobe")
 | toJson -}}

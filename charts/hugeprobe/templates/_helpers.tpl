@@ -51,10 +51,64 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "hugeprobe.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
-{{ .repository }}@{{ .digest }}
+{{ include "hugeprobe.repository" $ }}@{{ .digest }}
 {{- else -}}
-{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{ include "hugeprobe.repository" $ }}:{{ default $.Chart.AppVersion .tag }}
 {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The repository, in the registry of global.imageRegistry if there is one. */}}
+{{- define "hugeprobe.repository" -}}
+{{- $parts := splitList "/" .Values.image.repository -}}
+{{- $first := first $parts -}}
+{{- with (.Values.global | default dict).imageRegistry -}}
+{{- if and (gt (len $parts) 1) (or (contains "." $first) (contains ":" $first) (eq $first "localhost")) }}{{ $parts = rest $parts }}{{ end -}}
+{{- trimSuffix "/" . }}/
+{{- end -}}
+{{- join "/" $parts -}}
+{{- end }}
+
+{{/* Names of the secrets to pull it with, as a JSON array. */}}
+{{- define "hugeprobe.pullSecrets" -}}
+{{- $names := list -}}
+{{- range concat ((.Values.global | default dict).imagePullSecrets | default list) .Values.imagePullSecrets -}}
+{{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "string" . | ternary dict .) "name")) -}}
+{{- end -}}
+{{- toJson (uniq $names) -}}
+{{- end }}
+
+{{- define "hugeprobe.podPullSecrets" -}}
+{{- with include "hugeprobe.pullSecrets" . | fromJsonArray }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of the probe pods besides their own, as JSON. */}}
+{{- define "hugeprobe.probeLabels" -}}
+{{- merge dict .Values.probe.labels .Values.commonLabels | toJson -}}
+{{- end }}
+
+{{/* `.affinity` with nodeExpressions in each of its node selector terms, of which any one is enough. */}}
+{{- define "hugeprobe.affinity" -}}
+{{- $affinity := deepCopy (.affinity | default dict) -}}
+{{- with .root.Values.nodeExpressions -}}
+{{- $node := $affinity.nodeAffinity | default dict -}}
+{{- $required := $node.requiredDuringSchedulingIgnoredDuringExecution | default dict -}}
+{{- $terms := list -}}
+{{- range $required.nodeSelectorTerms | default (list dict) -}}
+{{- $terms = append $terms (set . "matchExpressions" (concat (.matchExpressions | default list) $.root.Values.nodeExpressions)) -}}
+{{- end -}}
+{{- $_ := set $required "nodeSelectorTerms" $terms -}}
+{{- $_ := set $node "requiredDuringSchedulingIgnoredDuringExecution" $required -}}
+{{- $_ := set $affinity "nodeAffinity" $node -}}
+{{- end -}}
+{{- if $affinity -}}
+affinity:
+  {{- toYaml $affinity | nindent 2 }}
 {{- end -}}
 {{- end }}
 
@@ -169,10 +223,7 @@ restartPolicy: Never
 serviceAccountName: {{ $.account }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- include "hugeprobe.podPullSecrets" . }}
 securityContext:
   runAsNonRoot: true
   {{- include "hugeprobe.podIds" (.Values.runAs | default dict | toJson) | trim | nindent 2 }}
@@ -198,11 +249,12 @@ containers:
       - {{- include "hugeprobe.tokenMount" . | nindent 8 }}
 volumes:
   - {{- include "hugeprobe.tokenVolume" 600 | nindent 4 }}
-{{- with .Values.nodeSelector }}
+{{- with .Values.jobs.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{ include "hugeprobe.affinity" (dict "root" . "affinity" dict) }}
+{{- with .Values.jobs.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -49,6 +49,25 @@ matchConditions:
 [{{ range $i, $text := . }}{{ if $i }}, {{ end }}{{ include "hugeprobe.cel" $text }}{{ end }}]
 {{- end }}
 
+{{/* A map of texts as CEL has it. */}}
+{{- define "hugeprobe.celMap" -}}
+{{ "{" }}{{ range $key, $value := . }}{{ include "hugeprobe.cel" $key }}: {{ include "hugeprobe.cel" $value }}, {{ end }}{{ "}" }}
+{{- end }}
+
+{{/* The page sizes that probe pods may be for, as a JSON array: those of the values, else those that Linux has on the architectures
+that Kubernetes runs on, and those that the values name elsewhere. */}}
+{{- define "hugeprobe.sizes" -}}
+{{- $sizes := .Values.sizes -}}
+{{- if not $sizes -}}
+{{- $sizes = list "64Ki" "1Mi" "2Mi" "16Mi" "32Mi" "512Mi" "1Gi" "2Gi" "16Gi" -}}
+{{- range .Values.expectations }}{{ range concat (.expect | default list) (.need | default list) -}}
+{{- $sizes = append $sizes (regexFind "^[0-9]+[KMG]i" .) -}}
+{{- end }}{{ end -}}
+{{- range $size, $_ := .Values.probe.pages }}{{ $sizes = append $sizes $size }}{{ end -}}
+{{- end -}}
+{{- toJson (uniq $sizes) -}}
+{{- end }}
+
 {{/* A test of one id of a probe pod's security context: exactly the one that is set, or, where the cluster fills it in, any but root's. */}}
 {{- define "hugeprobe.celId" -}}
 {{- if kindIs "float64" .value -}}

@@ -8,6 +8,25 @@
 {{- if and (eq $v.profile "privileged") (has .Release.Namespace (list "default" "kube-system" "kube-public")) -}}
 {{- fail (printf "profile: privileged needs a separate namespace, not %s: anyone who can create pods there could do what this profile can." .Release.Namespace) -}}
 {{- end -}}
+{{- if and (not $resident) (ne (include "hugeprobe.policies" .) "true") (has .Release.Namespace (list "default" "kube-system" "kube-public")) -}}
+{{- fail (printf "mode: probePods without admission policies needs a separate namespace, not %s: the token of one agent could create any pod there. docs/reference/permissions.md has the alternatives." .Release.Namespace) -}}
+{{- end -}}
+{{- with ($v.updateStrategy.rollingUpdate | default dict).maxSurge -}}
+{{- if ne (toString . | trimSuffix "%") "0" -}}
+{{- fail (printf "updateStrategy.rollingUpdate.maxSurge: %v would run two agents on a node, and each would delete the other's probe pods. Use maxUnavailable." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (int $v.listen.port) (int $v.listen.healthPort) -}}
+{{- fail (printf "listen.healthPort: %v is listen.port as well. Health needs a port that scrapers do not use." $v.listen.port) -}}
+{{- end -}}
+{{- if and $v.podMonitor.enabled $v.serviceMonitor.enabled -}}
+{{- fail "podMonitor.enabled and serviceMonitor.enabled: each agent would be scraped twice. Enable one of them." -}}
+{{- end -}}
+{{- range $key, $_ := include "hugeprobe.probeLabels" . | fromJson -}}
+{{- if or (hasPrefix "hugeprobe.io/" $key) (has $key (list "app.kubernetes.io/name" "app.kubernetes.io/component")) -}}
+{{- fail (printf "probe.labels, commonLabels: %s is a label by which hugeprobe finds its pods." $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $resident $v.sizes (ne (join "," $v.sizes) $v.resident.size) -}}
 {{- fail (printf "sizes: mode: resident checks resident.size (%s) only, not %s. Leave sizes empty." $v.resident.size (join ", " $v.sizes)) -}}
 {{- end -}}

@@ -17,6 +17,10 @@ pub struct Agent {
     /// The address that serves /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:9595")]
     pub listen: SocketAddr,
+
+    /// Another address that serves /healthz and /readyz, for the kubelet alone
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen_health: Option<SocketAddr>,
 }
 
 /// Which cluster.

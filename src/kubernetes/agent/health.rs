@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,6 +30,8 @@ struct State {
     last_tick: Instant,
     /// Whether the first verdict is out.
     published: bool,
+    /// Whether it is not, because the first probe waits for its turn: a roll-out does not wait for that.
+    awaits_turn: bool,
     /// What fails at present.
     failing: BTreeMap<(Verb, Resource), Failing>,
 }
@@ -40,7 +42,6 @@ struct Failing {
     since: Instant,
     /// Whether a right is missing, or something else is wrong.
     forbidden: bool,
-    text: String,
 }
 
 // === impl Health ===
@@ -51,7 +52,12 @@ impl Health {
     pub fn new(tick: Duration) -> Self {
         // Three ticks, and never less than a minute: a node that is short of CPU is not a reason to restart.
         let patience = (tick * 3).max(Duration::from_secs(60));
-        let state = State { last_tick: Instant::now(), published: false, failing: BTreeMap::new() };
+        let state = State {
+            last_tick: Instant::now(),
+            published: false,
+            awaits_turn: false,
+            failing: BTreeMap::new(),
+        };
         Self { metrics: Metrics::new(), patience, state: Mutex::new(state) }
     }
 
@@ -65,6 +71,11 @@ impl Health {
         self.state().published = true;
     }
 
+    /// Whether the first probe waits for its turn.
+    pub fn awaits_turn(&self, awaits: bool) {
+        self.state().awaits_turn = awaits;
+    }
+
     /// A request failed. The log has it once, until one of its kind succeeds or fails in another way.
     pub fn failed(&self, error: &ApiError) {
         let attempt = error.attempt();
@@ -75,14 +86,14 @@ impl Health {
         let text = error.to_string();
         let mut state = self.state();
         match state.failing.get_mut(&(attempt.verb, attempt.resource)) {
-            Some(failing) if failing.forbidden == forbidden => failing.text = text,
+            Some(failing) if failing.forbidden == forbidden => {}
             Some(failing) => {
                 say(format_args!("{text}"));
-                (failing.forbidden, failing.text) = (forbidden, text);
+                failing.forbidden = forbidden;
             }
             None => {
                 say(format_args!("{text}"));
-                let failing = Failing { since: Instant::now(), forbidden, text };
+                let failing = Failing { since: Instant::now(), forbidden };
                 state.failing.insert((attempt.verb, attempt.resource), failing);
             }
         }
@@ -100,19 +111,18 @@ impl Health {
         let state = self.state();
         let mut text = if state.published {
             "ready: a verdict is on the Node\n".to_owned()
+        } else if state.awaits_turn {
+            "ready: the first probe waits for its turn\n".to_owned()
         } else {
             "not ready: no verdict is on the Node yet\n".to_owned()
         };
-        for ((verb, resource), Failing { since, forbidden, text: why }) in &state.failing {
-            let label = if *forbidden {
-                format!("missing permission, {verb} {resource}")
-            } else {
-                "trouble".to_owned()
-            };
+        // What the API server said is in the log: anybody may read this page.
+        for ((verb, resource), Failing { since, forbidden }) in &state.failing {
+            let label = if *forbidden { "missing permission" } else { "failing" };
             // A String takes everything.
-            let _ = writeln!(text, "{label}: {why} (for {} s)", since.elapsed().as_secs());
+            let _ = writeln!(text, "{label}, {verb} {resource} (for {} s)", since.elapsed().as_secs());
         }
-        Page { well: state.published, content_type: PLAIN, text }
+        Page { well: state.published || state.awaits_turn, content_type: PLAIN, text }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -148,6 +158,16 @@ impl Site for Health {
     }
 }
 
+/// `/healthz` and `/readyz` alone, for a listener that only the kubelet needs.
+#[derive(Debug)]
+pub struct HealthOnly(pub Arc<Health>);
+
+impl Site for HealthOnly {
+    fn page(&self, path: &str) -> Option<Page> {
+        if path == "/metrics" { None } else { self.0.page(path) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,11 +197,30 @@ mod tests {
         assert!(!page.well);
         let metrics = health.metrics.text();
         assert!(metrics.contains(r#"api_denied_total{verb="patch",resource="nodes/status"} 1"#), "{metrics}");
-        let line = "missing permission, patch nodes/status: cannot patch nodes/status node-a: 403 Forbidden: no such right";
-        assert!(page.text.contains(line), "{}", page.text);
+        assert!(page.text.ends_with("\nmissing permission, patch nodes/status (for 0 s)\n"), "{}", page.text);
         health.succeeded(Verb::Patch, Resource::NodesStatus);
         health.published();
         assert_eq!(health.page("/readyz").unwrap().text, "ready: a verdict is on the Node\n");
+    }
+
+    #[tokio::test]
+    async fn a_first_probe_that_waits_for_its_turn_keeps_no_roll_out_waiting() {
+        let health = Health::new(Duration::from_secs(10));
+        health.awaits_turn(true);
+        let page = health.page("/readyz").unwrap();
+        assert_eq!((page.well, page.text.as_str()), (true, "ready: the first probe waits for its turn\n"));
+        health.awaits_turn(false);
+        assert!(!health.page("/readyz").unwrap().well);
+    }
+
+    #[tokio::test]
+    async fn the_listener_for_health_serves_no_metrics() {
+        let site = HealthOnly(Arc::new(Health::new(Duration::from_secs(10))));
+        assert!(
+            site.page("/metrics").is_none()
+                && site.page("/healthz").is_some()
+                && site.page("/readyz").is_some()
+        );
     }
 
     #[tokio::test]
@@ -191,10 +230,6 @@ mod tests {
         let attempt = Attempt::new(Verb::Watch, Resource::Nodes, "node-a");
         health.failed(&ApiError::NoAnswer { attempt, why: "connection refused".into() });
         let page = health.page("/readyz").unwrap();
-        assert!(
-            page.well && page.text.contains("trouble: cannot watch nodes node-a: connection refused"),
-            "{}",
-            page.text
-        );
+        assert!(page.well && page.text.ends_with("\nfailing, watch nodes (for 0 s)\n"), "{}", page.text);
     }
 }

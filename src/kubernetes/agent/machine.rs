@@ -8,7 +8,7 @@ use crate::domain::size::PageSize;
 use crate::kubernetes::reconcile::PodUse;
 use crate::linux::holders::SearchLimits;
 use crate::linux::root::HostRoot;
-use crate::linux::{boot, cpu, holders, host, memory, mounts, pools, privileges};
+use crate::linux::{boot, cgroup, cpu, holders, host, memory, mounts, pools, privileges};
 
 /// Between two searches for who holds pages: one looks at every process of the host.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -74,6 +74,7 @@ impl Reader {
             default_size,
             pools,
             mounts,
+            memory_cgroup: cgroup::read_memory(root),
             ..Inventory::default()
         };
         if self.privileged {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::health::Health;
+use self::health::{Health, HealthOnly};
 use self::log::say;
 use super::api::{self, ConnectError};
 use super::backoff::Random;
@@ -79,12 +79,17 @@ pub enum AgentError {
     Signals(#[source] io::Error),
 }
 
-/// Runs as the configuration in `file` says until SIGTERM or SIGINT, and serves on `listen`.
+/// Runs as the configuration in `file` says until SIGTERM or SIGINT, and serves on `listen`; health on `listen_health` too,
+/// where no scraper or stranger takes the kubelet's place.
 ///
 /// # Errors
 ///
 /// It cannot begin; once begun, nothing ends it.
-pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
+pub async fn main(
+    file: &Path,
+    listen: SocketAddr,
+    listen_health: Option<SocketAddr>,
+) -> Result<(), AgentError> {
     let config = read(file)?;
     let identity = Identity {
         node: variable("NODE_NAME")?,
@@ -95,11 +100,19 @@ pub async fn main(file: &Path, listen: SocketAddr) -> Result<(), AgentError> {
     let tick = Duration::from_secs(config.tick_seconds);
     let health = Arc::new(Health::new(tick));
     let api = api::in_cluster(Arc::<Health>::clone(&health))?;
-    let listener = http::listen(listen).map_err(|source| AgentError::Listen { address: listen, source })?;
+    let open = |address| http::listen(address).map_err(|source| AgentError::Listen { address, source });
+    let listener = open(listen)?;
+    let health_listener = listen_health.map(open).transpose()?;
     let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
     say(format_args!("hugeprobe {} on node {}", env!("CARGO_PKG_VERSION"), identity.node));
+    for key in config.unknown_keys() {
+        say(format_args!("the configuration's {key} is not known to this version, and ignored"));
+    }
     tokio::spawn(http::serve(listener, Arc::<Health>::clone(&health)));
+    if let Some(listener) = health_listener {
+        tokio::spawn(http::serve(listener, Arc::new(HealthOnly(Arc::clone(&health)))));
+    }
     let agent = run::Agent {
         api,
         identity,

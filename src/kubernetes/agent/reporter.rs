@@ -23,6 +23,7 @@ impl Reporter {
         if view.first_published {
             health.published();
         }
+        health.awaits_turn(view.awaits_turn);
         if let Some(verdict) = view.verdict {
             let sizes: Vec<_> =
                 view.sizes.iter().map(|one| format!("{} {}", one.size, one.verdict)).collect();
@@ -48,7 +49,7 @@ impl Reporter {
 
     fn hindrances(&mut self, view: &View<'_>) {
         for probe in &view.probes {
-            match (probe.hindrance, self.hindrances.get(&probe.size)) {
+            match (probe.blocked.map(|blocked| blocked.why), self.hindrances.get(&probe.size)) {
                 (Some(now), before) if before.is_none_or(|before| before != now) => {
                     say(format_args!("the probe of {}: {now}", probe.size));
                     self.hindrances.insert(probe.size, now.to_owned());

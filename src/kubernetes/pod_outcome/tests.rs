@@ -46,8 +46,8 @@ fn disrupted(reason: &str) -> Value {
     status
 }
 
-fn busy(why: &str) -> Stage {
-    Stage::Ended(End::Busy(why.to_owned()))
+fn busy(lacks: Lack, why: &str) -> Stage {
+    Stage::Ended(lacks.busy(why))
 }
 
 fn unknown(why: &str) -> Stage {
@@ -67,18 +67,28 @@ fn each_status_has_its_meaning() {
         (
             "just made",
             json!({"phase": "Pending"}),
-            pending(End::Unknown("no scheduler has processed the pod".into())),
+            pending(End::Waiting("no scheduler has processed the pod".into())),
         ),
-        ("no pages", unscheduled(lack), pending(End::Busy("Insufficient hugepages-1Gi".into()))),
+        ("no pages", unscheduled(lack), pending(Lack::Pages.busy("Insufficient hugepages-1Gi"))),
         (
             "no pages, no CPU",
             unscheduled("0/1 nodes are available: 1 Insufficient hugepages-2Mi, 1 Insufficient cpu."),
-            pending(End::Busy("Insufficient cpu, Insufficient hugepages-2Mi".into())),
+            pending(Lack::Pages.busy("Insufficient cpu, Insufficient hugepages-2Mi")),
         ),
         (
             "too many pods",
             unscheduled("0/1 nodes are available: 1 Too many pods."),
-            pending(End::Busy("Too many pods".into())),
+            pending(Lack::Pods.busy("Too many pods")),
+        ),
+        (
+            "no CPU",
+            unscheduled("0/1 nodes are available: 1 Insufficient cpu."),
+            pending(Lack::Cpu.busy("Insufficient cpu")),
+        ),
+        (
+            "no memory",
+            unscheduled("0/1 nodes are available: 1 Insufficient memory."),
+            pending(Lack::Memory.busy("Insufficient memory")),
         ),
         (
             "no suitable node",
@@ -108,12 +118,13 @@ fn each_status_has_its_meaning() {
         ("one runs", both("Pending", running(), waiting("ContainerCreating")), Stage::Running),
         ("both run", both("Running", running(), running()), Stage::Running),
         ("one has ended", both("Running", running(), done("x")), Stage::Running),
-        ("no pages at admission", failed("OutOfhugepages-1Gi"), busy("OutOfhugepages-1Gi")),
-        ("no CPU at admission", failed("OutOfcpu"), busy("OutOfcpu")),
+        ("no pages at admission", failed("OutOfhugepages-1Gi"), busy(Lack::Pages, "OutOfhugepages-1Gi")),
+        ("no place at admission", failed("OutOfpods"), busy(Lack::Pods, "OutOfpods")),
+        ("no CPU at admission", failed("OutOfcpu"), busy(Lack::Cpu, "OutOfcpu")),
         (
             "no NUMA node",
             failed("TopologyAffinityError"),
-            busy("TopologyAffinityError: no single NUMA node has the resources now"),
+            busy(Lack::Numa, "TopologyAffinityError: no single NUMA node has the resources now"),
         ),
         (
             "not admitted",
@@ -121,10 +132,10 @@ fn each_status_has_its_meaning() {
             unknown("UnexpectedAdmissionError: refused by the kubelet"),
         ),
         ("another node", failed("NodeAffinity"), unknown("NodeAffinity: refused by the kubelet")),
-        ("evicted", failed("Evicted"), busy("evicted")),
-        ("preempted by the kubelet", failed("Preempting"), busy("preempted")),
-        ("preempted", disrupted("PreemptionByScheduler"), busy("preempted")),
-        ("evicted by the API", disrupted("EvictionByEvictionAPI"), busy("evicted")),
+        ("evicted", failed("Evicted"), busy(Lack::Evicted, "evicted")),
+        ("preempted by the kubelet", failed("Preempting"), busy(Lack::Preempted, "preempted")),
+        ("preempted", disrupted("PreemptionByScheduler"), busy(Lack::Preempted, "preempted")),
+        ("evicted by the API", disrupted("EvictionByEvictionAPI"), busy(Lack::Evicted, "evicted")),
         (
             "the node is shutting down",
             failed("NodeShutdown"),
@@ -136,7 +147,7 @@ fn each_status_has_its_meaning() {
             unknown("DeadlineExceeded: the pod exceeded its time limit"),
         ),
         ("no reason", json!({"phase": "Failed"}), unknown("the pod ended before its containers ran")),
-        ("empty", json!({}), pending(End::Unknown("no scheduler has processed the pod".into()))),
+        ("empty", json!({}), pending(End::Waiting("no scheduler has processed the pod".into()))),
     ] {
         assert_eq!(stage_of(json!({"name": "p"}), status), expected, "{name}");
     }
@@ -188,11 +199,11 @@ fn what_both_left_is_evidence_whatever_became_of_the_pod() {
     }
     assert_eq!(
         stage_of(json!({}), with_reason("Evicted", both("Failed", killed(), done("b")))),
-        busy("evicted")
+        busy(Lack::Evicted, "evicted")
     );
     assert_eq!(
         stage_of(json!({}), with_reason("OutOfhugepages-2Mi", both("Failed", killed(), killed()))),
-        busy("OutOfhugepages-2Mi")
+        busy(Lack::Pages, "OutOfhugepages-2Mi")
     );
 }
 
@@ -234,8 +245,8 @@ proptest! {
         statuses.push(disrupted(&reason));
         for status in statuses {
             let why = match stage_of(json!({}), status) {
-                Stage::Ended(End::Busy(why) | End::Unknown(why)) | Stage::Starting { stuck: Some(why) } => why,
-                Stage::Pending { if_it_lasts: End::Busy(why) | End::Unknown(why) } => why,
+                Stage::Ended(End::Busy { why, .. } | End::Unknown(why)) | Stage::Starting { stuck: Some(why) } => why,
+                Stage::Pending { if_it_lasts: End::Busy { why, .. } | End::Unknown(why) } => why,
                 _ => continue,
             };
             prop_assert!(why.len() <= 120 && why.bytes().all(|b| (0x20..0x7f).contains(&b)), "{why}");

@@ -5,7 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 
 fn asked() -> Asked {
-    Asked { size: "2Mi".parse().unwrap(), pages: 4, frontend_pays: false, need: Vec::new() }
+    Asked {
+        size: "2Mi".parse().unwrap(),
+        pages: 4,
+        frontend_pays: false,
+        need: Vec::new(),
+        memory_pays: false,
+    }
 }
 
 fn pod(more: &str, asked: &Asked) -> Value {
@@ -23,12 +29,12 @@ fn pod_of(config: &Config, asked: &Asked) -> Value {
 fn it_is_pinned_to_its_node_by_the_scheduler_and_owned_by_its_agent() {
     let pod = pod("", &asked());
     let metadata = &pod["metadata"];
-    assert_eq!(metadata["name"], format!("hugeprobe-2mi-{}", names::node_hash("node-a")));
+    assert_eq!(metadata["name"], "hugeprobe-2mi-node-a");
     assert_eq!(metadata["namespace"], "hugeprobe");
     assert_eq!(
         metadata["labels"],
         json!({"app.kubernetes.io/name": "hugeprobe", "app.kubernetes.io/component": "probe",
-               "hugeprobe.io/size": "2Mi", "hugeprobe.io/node": names::node_hash("node-a")})
+               "hugeprobe.io/size": "2Mi", "hugeprobe.io/node": "node-a"})
     );
     assert_eq!(
         metadata["ownerReferences"],
@@ -183,6 +189,38 @@ fn needs_are_the_frontends_to_pay_and_seccomp_is_judged_where_it_is_the_same() {
     let args = containers[1]["args"].to_string();
     assert!(args.contains(r#""--workload","qemu""#), "{args}");
     assert!(args.ends_with(r#""--need","2Mi=8","--need","2Mi=2@numa0","--judge-syscalls"]"#), "{args}");
+}
+
+/// Where cgroup v2 is mounted with `memory_hugetlb_accounting`, a container with a limit of 32Mi never gets a page of 1Gi.
+#[test]
+fn pages_that_count_against_memory_are_added_to_its_limit() {
+    let asked = Asked { need: vec!["2Mi=8".parse().unwrap()], memory_pays: true, ..asked() };
+    for (memory, frontend, backend) in
+        [("32Mi", "48Mi", "40Mi"), ("1G", "1016777216", "1008388608"), ("1e3", "1e3", "1e3")]
+    {
+        let mut config = Config::parse(r#"{"probe": {"image": "x"}}"#).unwrap();
+        config.probe.memory = memory.to_owned();
+        let pod = pod_of(&config, &asked);
+        for (side, expected) in [(0, frontend), (1, backend)] {
+            let resources = &pod["spec"]["containers"][side]["resources"];
+            assert_eq!(resources["limits"]["memory"], expected, "{memory}");
+            assert_eq!(resources["limits"], resources["requests"]);
+        }
+    }
+}
+
+#[test]
+fn labels_annotations_and_selinux_options_are_those_of_the_configuration() {
+    let config = Config::parse(
+        r#"{"probe": {"image": "x", "labels": {"team": "nfv", "hugeprobe.io/node": "node-b"},
+            "annotations": {"sidecar.istio.io/inject": "false"}, "seLinuxOptions": {"type": "spc_t"}}}"#,
+    )
+    .unwrap();
+    let pod = pod_of(&config, &asked());
+    assert_eq!(pod["metadata"]["labels"]["team"], "nfv");
+    assert_eq!(pod["metadata"]["labels"]["hugeprobe.io/node"], "node-a", "its own labels stay");
+    assert_eq!(pod["metadata"]["annotations"], json!({"sidecar.istio.io/inject": "false"}));
+    assert_eq!(pod["spec"]["securityContext"]["seLinuxOptions"], json!({"type": "spc_t"}));
 }
 
 #[test]

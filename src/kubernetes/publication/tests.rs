@@ -57,6 +57,7 @@ fn content(verdict: Verdict, sizes: &[(PageSize, Verdict)], findings: &[Finding]
         shares: [(SMALL, "pass: 11 of 11".to_owned())].into(),
         probes: [(SMALL, "pass 2026-11-23T05:38:15Z 9f3c0a1b22334455".to_owned())].into(),
         hindrance: None,
+        waits: false,
     })
 }
 
@@ -101,10 +102,7 @@ fn the_worst_finding_leads_and_only_what_is_no_pass_is_shown() {
     assert_eq!(shown("hugeprobe.io/share.2Mi"), Some("pass: 11 of 11"));
     let condition = content.condition.clone().unwrap();
     assert_eq!(condition.reason, "BytesNotShared");
-    assert!(
-        condition.message.contains("hugeprobe explain HP603")
-            && condition.message.contains("does not cover owners of")
-    );
+    assert_eq!(condition.message, "2Mi warn, 1Gi fail: HP603 not shared?[2J", "one fact and the id");
     assert_eq!(shown(names::PROFILE), Some("restricted"));
 }
 

@@ -28,12 +28,17 @@ impl Reconciler {
         self.publishing.adopted = true;
         let (now, shown) = (self.clock.now(), self.clock.shown());
         let is_ours = self.is_of_this_boot(&node);
+        let busy = i64::try_from(self.busy_ms()).unwrap_or(i64::MAX);
         let (sizes, longest) = (&mut self.sizes, self.config.renew_minutes.saturating_mul(120_000));
         for (size, state) in sizes.iter_mut().filter(|_| is_ours) {
             let Some(about) = &state.about else { continue };
             if let Some((probe_result, left)) = kept(&node, *size, &about.configuration, shown) {
                 let left = u64::try_from(left.as_millis()).unwrap_or(0).min(longest);
-                state.probe_result = Some(ProbeResult { expires: now.after(left), ..probe_result });
+                let age =
+                    i64::try_from(shown.duration_since(probe_result.at).as_millis()).unwrap_or(i64::MAX);
+                let stale = now.after(u64::try_from(busy.saturating_sub(age.max(0))).unwrap_or(0));
+                let expires = now.after(left).min(stale);
+                state.probe_result = Some(ProbeResult { expires, stale, ..probe_result });
             }
         }
         if self.is_trusted(&node) {
@@ -91,6 +96,7 @@ fn kept(
         share,
         at,
         expires: super::Moment::default(),
+        stale: super::Moment::default(),
     };
     Some((probe_result, left))
 }

@@ -176,6 +176,7 @@ impl Reconciler {
             "expect": request.expect.iter().filter(|one| one.size == size).collect::<Vec<_>>(),
             "overcommit": overcommit,
             "image": probe.image,
+            "selinux": probe.se_linux_options,
             "version": env!("CARGO_PKG_VERSION"),
             "pages": probe.pages(size),
         });

@@ -10,6 +10,7 @@ use super::clock::Moment;
 use super::refusal::Refusal;
 use super::size_state::{Kind, SizeState};
 use super::state::{Reconciler, RunningProbe};
+use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Mode;
@@ -21,6 +22,12 @@ const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
 
 /// A name that is still taken is free a few seconds later.
 const AFTER_TAKEN: Backoff = Backoff { first: 1_000, most: 30_000 };
+
+/// A hindrance by a probe pod that was not made by this agent.
+const LEFTOVER: &str = "leftover";
+
+/// How often in a row a name may be taken before the Node says so: a pod that was just deleted is gone by then.
+const TAKEN: u32 = 4;
 
 /// What is allowed for on top of all deadlines: kubelet and API server take their time.
 const SLACK_MS: u64 = 15_000;
@@ -43,6 +50,21 @@ impl Reconciler {
             && let Some(size) = self.next_size()
         {
             self.start(size, actions);
+        }
+        self.name_leftover();
+    }
+
+    /// Says on the Node which pod keeps probes from starting, once that has lasted.
+    fn name_leftover(&mut self) {
+        let (now, shown) = (self.clock.now(), self.clock.shown());
+        if self.probing.running.is_some() {
+            return;
+        }
+        let Some(why) = self.probing.pods.leftover(now) else { return };
+        for state in self.sizes.values_mut().filter(|state| state.due(now).is_some_and(|time| time <= now)) {
+            if state.hindrance.as_ref().is_none_or(|hindrance| hindrance.why != why) {
+                state.hindered(Kind::Prevented, LEFTOVER, &why, shown);
+            }
         }
     }
 
@@ -98,6 +120,7 @@ impl Reconciler {
             // Two limits of a page each would never be scheduled there. A role of a resident pod has its own already.
             frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
+            memory_pays: inventory.memory_cgroup != Reading::Absent,
         })
     }
 
@@ -171,33 +194,29 @@ impl Reconciler {
             // One of ours is left over under this name, and was not seen yet.
             Refusal::Exists => {
                 self.probing.pods.look();
-                state.failures = state.failures.saturating_add(1);
+                if state.failures >= TAKEN {
+                    let why = "another pod has the name of the probe pod";
+                    state.hindered(Kind::Prevented, LEFTOVER, why, shown);
+                } else {
+                    state.failures = state.failures.saturating_add(1);
+                }
                 AFTER_TAKEN
             }
             Refusal::Quota(_) => {
-                state.hindered(
-                    Kind::Waiting,
-                    "exceeded quota: other nodes are probed first".to_owned(),
-                    shown,
-                );
+                let why = "exceeded quota: other nodes are probed first";
+                state.hindered(Kind::Waiting, "quota", why, shown);
                 state.backoff(renew)
             }
             Refusal::Forbidden(_) => {
                 settle(state);
-                state.hindered(
-                    Kind::Prevented,
-                    "the API server forbids the probe pod (403)".to_owned(),
-                    shown,
-                );
+                let why = "the API server forbids the probe pod (403)";
+                state.hindered(Kind::Prevented, "forbidden", why, shown);
                 state.backoff(renew)
             }
             Refusal::Invalid(_) => {
                 settle(state);
-                state.hindered(
-                    Kind::Prevented,
-                    "the API server refuses the probe pod as invalid".to_owned(),
-                    shown,
-                );
+                let why = "the API server refuses the probe pod as invalid";
+                state.hindered(Kind::Prevented, "invalid", why, shown);
                 state.backoff(renew)
             }
             Refusal::Conflict(_) | Refusal::Gone(_) | Refusal::Throttled { .. } | Refusal::Unavailable(_) => {

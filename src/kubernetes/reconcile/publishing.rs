@@ -9,17 +9,13 @@ use super::action::Action;
 use super::clock::Moment;
 use super::node::NodeView;
 use super::refusal::Refusal;
-use super::size_state::{Kind, ProbeResult, SizeState};
-use super::state::{Applied, Reconciler, Sent};
+use super::size_state::{FIRST_MS, HOLD_MS, Kind, ProbeResult, SizeState, TURN_MS};
+use super::state::{Applied, Judged, Reconciler, Sent};
 use crate::domain::check::Verdict;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
 use node_state::{NodeState, with_scrub};
-
-/// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
-/// after a change, is one write.
-pub const HOLD_MS: u64 = 20_000;
 
 /// A watch may lag behind one's own write by this; an older Node that comes later is another's.
 const LAG_MS: u64 = 60_000;
@@ -60,14 +56,16 @@ impl Reconciler {
     /// When something is to be decided about writing.
     pub(super) fn publishing_times(&self) -> Vec<Moment> {
         let publishing = &self.publishing;
-        let hold = publishing.unsettled_since.map(|since| since.after(HOLD_MS));
-        let expiry =
-            self.sizes.values().filter_map(|state| state.probe_result.as_ref().map(|result| result.expires));
+        let since = publishing.unsettled_since.into_iter();
+        let hold = since.flat_map(|since| [HOLD_MS, FIRST_MS, TURN_MS].map(|wait| since.after(wait)));
+        let results = self.sizes.values().filter_map(|state| state.probe_result.as_ref());
+        let expiry = results.flat_map(|result| [result.expires, result.stale]);
         let outside = self.sizes.values().filter_map(|state| Some(state.outside_since?.after(60_000)));
         let apply = publishing.sent.is_none().then_some(publishing.not_before);
-        [apply, hold, publishing.renew_at, publishing.recorder.time()]
+        [apply, publishing.renew_at, publishing.recorder.time()]
             .into_iter()
             .flatten()
+            .chain(hold)
             .chain(expiry)
             .chain(outside)
             .collect()
@@ -159,7 +157,9 @@ impl Reconciler {
             let is_valid = state.valid_result(now).is_some();
             match (kind, state.probe_result.as_mut()) {
                 (None, _) => state.renew = true,
-                (Some(Kind::Busy), Some(probe_result)) if is_valid => probe_result.expires = expires,
+                (Some(Kind::Busy), Some(probe_result)) if is_valid => {
+                    probe_result.expires = expires.min(probe_result.stale);
+                }
                 _ => {}
             }
         }
@@ -169,19 +169,41 @@ impl Reconciler {
         self.sizes.values().all(SizeState::is_settled)
     }
 
-    /// Whether to wait for a probe that is under way, or about to be, before anything is written.
+    /// Whether to wait for a probe that is under way, or about to be, before anything is written. A Node that shows nothing
+    /// waits longer: that the first probe has not had its turn is no news.
     fn holds(&mut self) -> bool {
-        if self.is_settled() {
+        let now = self.clock.now();
+        let shows = self.node().is_some_and(NodeView::shows_anything);
+        let fails = self.judged.as_ref().is_some_and(|judged| judged.verdict == Verdict::Fail);
+        let settled = if self.is_settled() { 0 } else { HOLD_MS };
+        let first = self.sizes.values().map(|state| state.patience(now)).max().unwrap_or(0);
+        let patience = if shows { settled } else { first };
+        if patience == 0 {
             self.publishing.unsettled_since = None;
             return false;
         }
-        let now = self.clock.now();
         let since = *self.publishing.unsettled_since.get_or_insert(now);
         let Some(node) = self.node() else { return true };
         // What another client wrote, or an agent of another boot, is overwritten.
-        let may_stand = !node.shows_anything() || self.is_trusted(node);
-        let fails = self.judged.as_ref().is_some_and(|judged| judged.verdict == Verdict::Fail);
-        now.since(since) < HOLD_MS && may_stand && !(fails && node.shows_anything())
+        let may_stand = !shows || self.is_trusted(node);
+        let patience = if fails { patience.min(HOLD_MS) } else { patience };
+        now.since(since) < patience && may_stand && !(fails && shows)
+    }
+
+    /// Whether what is unknown is so only because first probes wait for their turn or for pages, or still run.
+    fn only_waits(&self, judged: &Judged) -> bool {
+        let now = self.clock.now();
+        let mut unknown = judged.sizes.iter().filter(|one| one.verdict == Verdict::Unknown).peekable();
+        unknown.peek().is_some()
+            && unknown.all(|one| self.sizes.get(&one.size).is_some_and(|state| state.waits(now)))
+    }
+
+    /// Whether no verdict is out yet because the first probe waits for its turn.
+    pub(super) fn awaits_turn(&self) -> bool {
+        let kinds = || self.sizes.values().filter_map(|state| Some(state.hindrance.as_ref()?.kind));
+        !self.publishing.first_out
+            && kinds().any(|kind| kind == Kind::Waiting)
+            && kinds().all(|kind| kind != Kind::Prevented)
     }
 
     /// Whether the Node says for how long its verdict counts, and that this is not over.
@@ -243,6 +265,7 @@ impl Reconciler {
             shares: valid().filter_map(|(size, result)| Some((size, result.share.clone()?))).collect(),
             probes: valid().map(|(size, result)| (size, result.annotation())).collect(),
             hindrance: (!hindrances.is_empty()).then(|| hindrances.join("; ")),
+            waits: self.only_waits(judged),
         };
         let text = events::EventText {
             verdict: judged.verdict,

@@ -64,12 +64,16 @@ pub(super) struct ProbeResult {
     pub(super) at: Timestamp,
     /// From when on it does not stand, unless the node is busy.
     pub(super) expires: Moment,
+    /// From when on it does not stand in any case.
+    pub(super) stale: Moment,
 }
 
 /// What keeps probes from running, or from telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hindrance {
     pub(super) kind: Kind,
+    /// What is lacking or wrong, in a word: a label of the metrics.
+    pub(super) reason: &'static str,
     pub(super) why: String,
     pub(super) since: Timestamp,
 }
@@ -91,7 +95,18 @@ pub(super) enum Kind {
 const AFTER_FAIL_MS: u64 = 60_000;
 /// After a probe that could not run, or could not tell; then twice as long, up to a renewal.
 pub const AFTER_HINDRANCE_MS: u64 = 30_000;
-const AFTER_QUOTA: Backoff = Backoff { first: 5_000, most: 60_000 };
+/// The same at most between the first tries of a size that has no verdict yet.
+pub const BEFORE_FIRST_MS: u64 = 60_000;
+const FIRST_TRIES: u32 = 6;
+/// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
+/// after a change, is one write.
+pub const HOLD_MS: u64 = 20_000;
+/// The same for a Node that shows nothing, while its first probe runs, or cannot run yet.
+pub(super) const FIRST_MS: u64 = 300_000;
+/// The same while the first probe waits for its turn: other nodes are probed first.
+pub(super) const TURN_MS: u64 = 3_600_000;
+/// On a large cluster thousands of agents wait for a place: each try of each is a write.
+const AFTER_QUOTA: Backoff = Backoff { first: 5_000, most: 300_000 };
 
 // === impl SizeState ===
 
@@ -102,7 +117,8 @@ impl SizeState {
         let busy = self.hindrance.as_ref().is_some_and(|hindrance| hindrance.kind == Kind::Busy);
         let probe_result =
             self.probe_result.as_ref().filter(|result| result.configuration == about.configuration)?;
-        (busy || now < probe_result.expires).then_some(probe_result)
+        let until = if busy { probe_result.stale } else { probe_result.expires };
+        (now < until).then_some(probe_result)
     }
 
     /// HP203's question.
@@ -122,6 +138,30 @@ impl SizeState {
     /// Whether the last probe was about what is there now, and none is wanted on top.
     pub(super) fn is_settled(&self) -> bool {
         !self.may_be_tried || !self.renew && self.is_tried()
+    }
+
+    /// Whether there is no verdict only because the first probe is not over yet: it waits for its turn or for pages, or runs.
+    pub(super) fn waits(&self, now: Moment) -> bool {
+        let kind = self.hindrance.as_ref().map(|hindrance| hindrance.kind);
+        self.may_be_tried
+            && self.about.is_some()
+            && self.valid_result(now).is_none()
+            && matches!(kind, None | Some(Kind::Busy | Kind::Waiting))
+    }
+
+    /// How long a Node that shows nothing may go on so, milliseconds; 0 if there is nothing to wait for.
+    pub(super) fn patience(&self, now: Moment) -> u64 {
+        let kind = self.hindrance.as_ref().map(|hindrance| hindrance.kind);
+        match kind {
+            _ if !self.may_be_tried => 0,
+            _ if self.about.is_none() => HOLD_MS,
+            _ if self.is_settled() && self.valid_result(now).is_some() => 0,
+            Some(Kind::Waiting) => TURN_MS,
+            // Images are pulled, and rights granted, while the agent already runs.
+            Some(Kind::Prevented) => FIRST_MS,
+            _ if !self.is_settled() => FIRST_MS,
+            _ => 0,
+        }
     }
 
     /// When the next probe may start; none if none is wanted.
@@ -150,12 +190,12 @@ impl SizeState {
     }
 
     /// Something kept the probe from running, or from telling. The same thing keeps its time.
-    pub(super) fn hindered(&mut self, kind: Kind, why: String, now: Timestamp) {
+    pub(super) fn hindered(&mut self, kind: Kind, reason: &'static str, why: &str, now: Timestamp) {
         let since = match &self.hindrance {
             Some(before) if before.kind == kind => before.since,
             _ => now,
         };
-        self.hindrance = Some(Hindrance { kind, why, since });
+        self.hindrance = Some(Hindrance { kind, reason, why: why.to_owned(), since });
         self.ended(kind.as_str(), true);
     }
 
@@ -163,6 +203,14 @@ impl SizeState {
     pub(super) fn backoff(&self, renew: u64) -> Backoff {
         match self.hindrance.as_ref().map(|hindrance| hindrance.kind) {
             Some(Kind::Waiting) => AFTER_QUOTA,
+            // Before a first verdict it is tried again while the Node still waits for it.
+            Some(Kind::Prevented) if self.probe_result.is_none() && self.failures <= FIRST_TRIES => {
+                Backoff { first: AFTER_HINDRANCE_MS.min(renew), most: BEFORE_FIRST_MS.min(renew) }
+            }
+            // From there on twice as long each time, and not as if all the tries before had counted.
+            Some(Kind::Prevented) if self.probe_result.is_none() => {
+                Backoff { first: AFTER_HINDRANCE_MS / 16, most: renew }
+            }
             Some(_) => Backoff { first: AFTER_HINDRANCE_MS.min(renew), most: renew },
             None => Backoff { first: AFTER_FAIL_MS.min(renew), most: renew },
         }

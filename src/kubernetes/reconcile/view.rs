@@ -22,6 +22,8 @@ pub struct View<'a> {
     pub has_node: bool,
     /// Whether a verdict has been on the Node, by this agent or the one before: readiness.
     pub first_published: bool,
+    /// Whether none has been, because the first probe waits for its turn.
+    pub awaits_turn: bool,
     /// Per size.
     pub probes: Vec<ProbeView<'a>>,
 }
@@ -38,9 +40,22 @@ pub struct ProbeView<'a> {
     /// Since when the node is busy.
     pub busy_since: Option<Timestamp>,
     /// What keeps probes from running, or from telling.
-    pub hindrance: Option<&'a str>,
+    pub blocked: Option<Blocked<'a>>,
     /// How probes ended: pass, warn, fail, busy, waiting, prevented, inconclusive.
     pub ends: &'a BTreeMap<&'static str, u64>,
+}
+
+/// What keeps probes of a size from running, or from telling.
+#[derive(Debug, Clone, Copy)]
+pub struct Blocked<'a> {
+    /// `busy`, `waiting`, `prevented` or `inconclusive`.
+    pub kind: &'static str,
+    /// `pages`, `cpu`, `quota`, ...: one of a few words.
+    pub reason: &'static str,
+    /// The same in a sentence.
+    pub why: &'a str,
+    /// Since when it is of this kind.
+    pub since: Timestamp,
 }
 
 // === impl ===
@@ -56,6 +71,7 @@ impl Reconciler {
             findings: &self.findings,
             has_node: self.node().is_some(),
             first_published: self.publishing.first_out,
+            awaits_turn: self.awaits_turn(),
             probes: self.probes().collect(),
         }
     }
@@ -69,7 +85,12 @@ impl Reconciler {
                 .and_then(|took| u32::try_from(took).ok())
                 .map(|took| f64::from(took) / 1000.0),
             busy_since: state.busy_since(),
-            hindrance: state.hindrance.as_ref().map(|hindrance| hindrance.why.as_str()),
+            blocked: state.hindrance.as_ref().map(|hindrance| Blocked {
+                kind: hindrance.kind.as_str(),
+                reason: hindrance.reason,
+                why: &hindrance.why,
+                since: hindrance.since,
+            }),
             ends: &state.ends,
         })
     }

@@ -15,6 +15,7 @@
 )]
 
 mod admission;
+mod calm;
 mod context;
 mod health;
 mod modes;
@@ -62,6 +63,7 @@ fn main() -> std::process::ExitCode {
         truth::CASES,
         modes::CASES,
         admission::CASES,
+        calm::CASES,
         outage::CASES,
         rights::CASES,
         release::CASES,

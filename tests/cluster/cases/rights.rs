@@ -60,6 +60,31 @@ fn token() {
     let strategic = |patch: Value| token.patch(NODE, "strategic-merge-patch", &patch);
     denied("another condition", strategic(condition("Ready")));
     denied("a condition of its own making", strategic(condition("hugeprobe.io/Other")));
+    let many = |key: fn(usize) -> String, value: &str| -> Value {
+        (0..200).map(|number| (format!("hugeprobe.io/{}", key(number)), json!(value))).collect()
+    };
+    denied(
+        "annotations without end",
+        status(NODE, json!({"metadata": {"annotations": many(|number| format!("a{number}"), "x")}})),
+    );
+    denied(
+        "an annotation of a kilobyte",
+        status(NODE, annotation("hugeprobe.io/summary", &"x".repeat(1000))),
+    );
+    denied(
+        "labels without end",
+        status(
+            NODE,
+            json!({"metadata": {"labels": many(|number| format!("hugepages-{}Mi", number + 1), "pass")}}),
+        ),
+    );
+    denied(
+        "a label for no page size",
+        status(NODE, json!({"metadata": {"labels": {"hugeprobe.io/hugepages-of-mine": "pass"}}})),
+    );
+    let mut long = condition("hugeprobe.io/HugepagesReady");
+    long["status"]["conditions"][0]["message"] = json!("x".repeat(5000));
+    denied("its condition with a message without end", strategic(long));
     denied("a finalizer", status(NODE, json!({"metadata": {"finalizers": ["hugeprobe.io/stay"]}})));
     denied(
         "an owner",

@@ -4,7 +4,7 @@ use super::super::size_state::{Kind, ProbeResult, share};
 use super::super::state::Reconciler;
 use super::RunningProbe;
 use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::kubernetes::pod_outcome::End;
+use crate::kubernetes::pod_outcome::{End, Lack};
 use crate::probe::container::{Conclusion, Terminated, conclude};
 
 impl Reconciler {
@@ -12,13 +12,15 @@ impl Reconciler {
     pub(super) fn end_probe(&mut self, end: End) {
         let Some(running) = self.probing.running.take() else { return };
         let size = running.asked.size;
-        if let Some(state) = self.sizes.get_mut(&size) {
+        // One that only waited has not been tried.
+        if let Some(state) = self.sizes.get_mut(&size).filter(|_| !matches!(end, End::Waiting(_))) {
             state.tried = Some(running.about.due.clone());
         }
         match end {
             End::Reported(terminated) => self.conclude(&running, &terminated),
-            End::Busy(why) => self.hinder(&running, Kind::Busy, why),
-            End::Unknown(why) => self.hinder(&running, Kind::Prevented, why),
+            End::Busy { lacks, why } => self.hinder(&running, Kind::Busy, lacks.as_str(), &why),
+            End::Waiting(why) => self.hinder(&running, Kind::Waiting, "scheduler", &why),
+            End::Unknown(why) => self.hinder(&running, Kind::Prevented, "pod", &why),
         }
         let renew = self.renew_ms();
         let Some(state) = self.sizes.get(&size) else { return };
@@ -29,10 +31,10 @@ impl Reconciler {
         }
     }
 
-    fn hinder(&mut self, running: &RunningProbe, kind: Kind, why: String) {
+    fn hinder(&mut self, running: &RunningProbe, kind: Kind, reason: &'static str, why: &str) {
         let shown = self.clock.shown();
         if let Some(state) = self.sizes.get_mut(&running.asked.size) {
-            state.hindered(kind, why, shown);
+            state.hindered(kind, reason, why, shown);
         }
     }
 
@@ -44,6 +46,7 @@ impl Reconciler {
             Err(_) => Conclusion { verdict: Verdict::Unknown, findings: Vec::new(), complete: false },
         };
         let (now, shown, renew) = (self.clock.now(), self.clock.shown(), self.renew_ms());
+        let busy = self.busy_ms();
         let used_up = complete && self.is_used_up(running);
         let Some(state) = self.sizes.get_mut(&running.asked.size) else { return };
         let not_pass: Vec<Finding> =
@@ -56,7 +59,8 @@ impl Reconciler {
                     findings: findings.iter().map(without_evidence).collect(),
                     share: share(&findings),
                     at: shown,
-                    expires: now.after(renew.saturating_mul(2)),
+                    expires: now.after(renew.saturating_mul(2)).min(now.after(busy)),
+                    stale: now.after(busy),
                 });
                 state.inconclusive.clear();
                 state.hindrance = None;
@@ -65,7 +69,7 @@ impl Reconciler {
             }
             // It was let in, for pages that the kubelet does not know to be in use.
             Verdict::Unknown | Verdict::None if used_up => {
-                state.hindered(Kind::Busy, "no free page".to_owned(), shown);
+                state.hindered(Kind::Busy, Lack::Pages.as_str(), "no free page", shown);
             }
             Verdict::Unknown | Verdict::None => {
                 // Of equals the first: what came after was often not reached because of it.
@@ -75,7 +79,7 @@ impl Reconciler {
                     |worst| format!("the probe was inconclusive, {}", worst.id),
                 );
                 state.inconclusive = not_pass;
-                state.hindered(Kind::Inconclusive, why, shown);
+                state.hindered(Kind::Inconclusive, "report", &why, shown);
             }
         }
     }
@@ -90,6 +94,11 @@ impl Reconciler {
     /// Milliseconds from one renewal to the next.
     pub(in super::super) const fn renew_ms(&self) -> u64 {
         self.config.renew_minutes.saturating_mul(60_000)
+    }
+
+    /// How long a verdict may last while the node is busy, milliseconds.
+    pub(in super::super) const fn busy_ms(&self) -> u64 {
+        self.config.probe.busy_hours.saturating_mul(3_600_000)
     }
 }
 

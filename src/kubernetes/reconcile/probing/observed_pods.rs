@@ -6,11 +6,13 @@ use super::super::refusal::Refusal;
 use super::super::state::Reconciler;
 use super::pods::{Known, LISTING, LISTS_LAG_MS, REFUSED, Removal};
 use crate::kubernetes::pod_outcome::Stage;
+use crate::kubernetes::probe_pod::on_node;
 
 impl Reconciler {
     /// All probe pods that there are.
     pub(in super::super) fn see_pods(&mut self, pods: &[Pod]) {
         let now = self.clock.now();
+        let pods: Vec<&Pod> = pods.iter().filter(|pod| !self.is_elsewhere(pod)).collect();
         let is_listed = |uid: &String| pods.iter().any(|pod| pod.metadata.uid.as_ref() == Some(uid));
         let missing: Vec<_> = (self.probing.pods.known.iter())
             .filter(|(uid, known)| {
@@ -19,14 +21,27 @@ impl Reconciler {
             .map(|(uid, _)| uid.clone())
             .collect();
         missing.iter().for_each(|uid| self.see_gone(uid));
-        pods.iter().for_each(|pod| self.probing.pods.see(pod));
+        pods.iter().for_each(|pod| self.probing.pods.see(pod, now));
         self.probing.pods.asked = None;
         self.probing.pods.failures = 0;
     }
 
     /// One of them is new, or has changed.
     pub(in super::super) fn see_pod(&mut self, pod: &Pod) {
-        self.probing.pods.see(pod);
+        if !self.is_elsewhere(pod) {
+            self.probing.pods.see(pod, self.clock.now());
+        }
+    }
+
+    /// Whether a pod is on another node, or can only go to another: whatever its labels say, it takes no page here, and this
+    /// agent may not delete it.
+    fn is_elsewhere(&self, pod: &Pod) -> bool {
+        let Some(spec) = &pod.spec else { return false };
+        let is_known = pod.metadata.uid.as_ref().is_some_and(|uid| self.probing.pods.known.contains_key(uid));
+        match spec.node_name.as_deref() {
+            Some(node) if !node.is_empty() => node != self.identity.node,
+            _ => !is_known && spec.affinity.as_ref() != Some(&on_node(&self.identity.node)),
+        }
     }
 
     /// One of them is gone.

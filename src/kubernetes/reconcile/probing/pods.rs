@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::super::action::Action;
 use super::super::clock::Moment;
+use crate::domain::text::line;
 use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::pod_outcome::{Stage, is_over, stage};
+use crate::kubernetes::pod_outcome::{KEPT, Stage, is_over, stage};
 
 /// Every probe pod of this node that has been seen and is not gone, by uid.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(in super::super) struct Known {
     pub(in super::super) removal: Removal,
     /// How often that was refused.
     pub(in super::super) refused: u32,
+    /// When it was first seen.
+    pub(in super::super) since: Moment,
 }
 
 /// How far it is with its removal.
@@ -51,6 +54,9 @@ pub(in super::super) const LISTING: Backoff = Backoff { first: 1_000, most: 60_0
 /// A pod that was deleted and is not seen to go: its going was missed.
 const GOES_WITHIN_MS: u64 = 30_000;
 
+/// A pod that is left over and is there for longer than this is named on the Node.
+const LEFT_OVER_MS: u64 = 60_000;
+
 /// A list that was made before a pod does not have it.
 pub(in super::super) const LISTS_LAG_MS: u64 = 5_000;
 
@@ -67,6 +73,14 @@ impl Pods {
         self.known.values().any(|pod| !pod.over)
     }
 
+    /// Why no probe can start although none is running: which pod is in the way, if one has been for long.
+    pub(in super::super) fn leftover(&self, now: Moment) -> Option<String> {
+        let is_old = |pod: &&Known| !pod.over && now.since(pod.since) >= LEFT_OVER_MS;
+        let pod = self.known.values().filter(is_old).min_by_key(|pod| pod.since)?;
+        let what = if pod.refused > 0 { "cannot be deleted" } else { "has not ended" };
+        Some(line(&format!("a leftover probe pod {what}: {}", pod.name), KEPT))
+    }
+
     pub(in super::super) fn stage(&self, uid: &str) -> Option<&Stage> {
         self.known.get(uid).map(|pod| &pod.stage)
     }
@@ -78,13 +92,13 @@ impl Pods {
 
     /// This one was just made.
     pub(in super::super) fn made(&mut self, pod: &Pod, now: Moment) {
-        self.see(pod);
+        self.see(pod, now);
         if let Some(known) = pod.metadata.uid.as_ref().and_then(|uid| self.known.get_mut(uid)) {
             known.made = Some(now);
         }
     }
 
-    pub(in super::super) fn see(&mut self, pod: &Pod) {
+    pub(in super::super) fn see(&mut self, pod: &Pod, now: Moment) {
         let (Some(name), Some(uid)) = (&pod.metadata.name, &pod.metadata.uid) else { return };
         let (stage, over) = (stage(pod), is_over(pod));
         match self.known.get_mut(uid) {
@@ -99,6 +113,7 @@ impl Pods {
                     made: None,
                     removal: Removal::NotAsked,
                     refused: 0,
+                    since: now,
                 };
                 self.known.insert(uid.clone(), known);
             }
@@ -144,6 +159,7 @@ impl Pods {
             Removal::Refused(again) => Some(again),
             Removal::NotAsked | Removal::Asked => None,
         });
-        removals.chain(self.look.then_some(self.not_before))
+        let leftovers = self.known.values().filter(|pod| !pod.over).map(|pod| pod.since.after(LEFT_OVER_MS));
+        removals.chain(leftovers).chain(self.look.then_some(self.not_before))
     }
 }

@@ -136,7 +136,7 @@ fn a_boot_voids_the_verdict_at_once() {
     assert_eq!((world.verdict(), world.annotation(names::BOOT_ID)), ("unknown", Some("boot-2")));
     world.run(30);
     assert_eq!((world.verdict(), world.annotation(names::BOOT_ID)), ("pass", Some("boot-2")));
-    assert_eq!(world.reasons(), ["HugepagesVerified", "ProbePodNotAdmitted", "HugepagesVerified"]);
+    assert_eq!(world.reasons(), ["HugepagesVerified", "ProbePending", "HugepagesVerified"]);
 }
 
 #[test]

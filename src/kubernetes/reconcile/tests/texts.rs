@@ -31,7 +31,7 @@ fn after_a_pass(fate: Fate, seconds: i64) -> World {
 fn refused(refusal: Refusal) -> World {
     let mut world = World::new(&[(LARGE, 16)], config(""));
     world.refuses.insert(Call::CreatePod, refusal);
-    world.run(120);
+    world.run(3700);
     world
 }
 
@@ -53,8 +53,28 @@ fn used_outside_pods(free: u64) -> World {
     world
 }
 
+/// A world that was busy for longer than a verdict lasts there.
+fn outlasted() -> World {
+    let mut config = config("");
+    config.probe.busy_hours = 1;
+    let mut world = World::new(&[(LARGE, 16)], config);
+    world.run(30);
+    world.fate = Fate::Pending;
+    world.run(2 * 3600);
+    world
+}
+
+/// A world with a probe pod of the agent before that may not be deleted.
+pub(super) fn leftover() -> World {
+    let mut world = with(Fate::Hangs, 5);
+    world.refuses.insert(Call::DeletePod, Refusal::Forbidden("pods is forbidden".into()));
+    world.restart_agent();
+    world.run(500);
+    world
+}
+
 fn situations() -> Vec<(&'static str, World)> {
-    let probe = |reason| with(Fate::Refused(reason), 15);
+    let probe = |reason| with(Fate::Refused(reason), 400);
     vec![
         ("the probe passes", with(Fate::Reports("pass"), 15)),
         ("the probe fails", with(Fate::Reports("fail"), 15)),
@@ -62,6 +82,8 @@ fn situations() -> Vec<(&'static str, World)> {
         ("the messages of the containers are malformed", with(Fate::Reports("nonsense"), 15)),
         ("the messages of the containers are forged", with(Fate::Forges, 15)),
         ("the probe pod stays Pending", with(Fate::Pending, 60)),
+        ("the node has no CPU left", with(Fate::NoCpu, 60)),
+        ("no scheduler looks at the probe pod", with(Fate::Unseen, 3700)),
         ("the probe pod is preempted", with(Fate::Preempted, 15)),
         ("the kubelet has no pages left", probe("OutOfhugepages-1Gi")),
         ("no NUMA node has the pages", probe("TopologyAffinityError")),
@@ -69,9 +91,11 @@ fn situations() -> Vec<(&'static str, World)> {
         ("the kubelet refuses the probe pod", probe("UnexpectedAdmissionError")),
         ("the probe pod exceeds its deadline", probe("DeadlineExceeded")),
         ("the node shuts down", probe("NodeShutdown")),
-        ("the image is missing", with(Fate::NoImage, 60)),
-        ("the probe pod hangs", with(Fate::Hangs, 180)),
+        ("the image is missing", with(Fate::NoImage, 400)),
+        ("the probe pod hangs", with(Fate::Hangs, 400)),
         ("after a pass, the node is busy", after_a_pass(Fate::Pending, 5400)),
+        ("after a pass, the node is busy for longer than a verdict lasts", outlasted()),
+        ("a probe pod that is left over cannot be deleted", leftover()),
         ("after a pass, the image is missing", after_a_pass(Fate::NoImage, 45 * 60)),
         ("after a pass, the image is missing for long", after_a_pass(Fate::NoImage, 90 * 60)),
         ("the quota is exceeded", refused(Refusal::Quota("exceeded quota: hugeprobe".into()))),

@@ -34,6 +34,10 @@ pub(in super::super) enum Fate {
     Forges,
     /// It stays Pending for lack of pages.
     Pending,
+    /// It stays Pending for lack of CPU.
+    NoCpu,
+    /// No scheduler looks at it.
+    Unseen,
     /// It is scheduled, and an image is missing.
     NoImage,
     /// The kubelet refuses it, with this reason.
@@ -503,12 +507,23 @@ impl Made {
         self.pod.metadata.uid.as_deref().unwrap()
     }
 
+    /// From now on it ends like this.
+    pub(in super::super) fn turn(&mut self, fate: Fate) {
+        self.fate = fate;
+        self.seen = 0;
+    }
+
     fn go_on(&mut self, stage: u8) {
         let status = match (&self.fate, stage) {
             (Fate::Pending, _) => {
                 json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
                 "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient hugepages-1Gi."}]})
             }
+            (Fate::NoCpu, _) => {
+                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}]})
+            }
+            (Fate::Unseen, _) => json!({"phase": "Pending"}),
             (Fate::Refused(reason), _) => json!({"phase": "Failed", "reason": reason, "message": "no"}),
             (Fate::NoImage, _) => containers(&json!({"waiting": {"reason": "ImagePullBackOff"}}), "Pending"),
             (Fate::Reports(word), 2) => {
@@ -531,7 +546,7 @@ pub(in super::super) fn message(side: &str, text: &str, run: &str, word: &str) -
     }
     let container = if side == "frontend" { Container::Frontend } else { Container::Backend };
     let size = size(text);
-    let asked = Asked { size, pages: 2, frontend_pays: false, need: Vec::new() };
+    let asked = Asked { size, pages: 2, frontend_pays: false, need: Vec::new(), memory_pays: false };
     let plan = asked.probe(&config("")).plan();
     let said = |id: CheckId, role: Option<Role>| {
         let size = catalogue::find(id).filter(|check| check.per_size).map(|_| size);

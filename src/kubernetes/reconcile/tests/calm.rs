@@ -1,0 +1,168 @@
+//! Calm: what waits is no fault, what is busy does not pass for ever, and what is in the way has a name.
+
+use super::super::*;
+use super::texts::leftover;
+use super::world::*;
+use crate::kubernetes::names;
+use crate::kubernetes::reconcile::refusal::Call;
+
+fn warnings(world: &World) -> usize {
+    world.events.iter().filter(|event| event.type_.as_deref() == Some("Warning")).count()
+}
+
+/// What keeps the first probe of a node from its end for a while.
+enum Obstacle {
+    Create(Refusal),
+    Fate(Fate),
+}
+
+/// A first install on a large cluster: quota, scheduler, registry and RBAC are behind for minutes.
+#[test]
+fn a_first_install_is_one_apply_and_one_event_whatever_is_slow() {
+    for (name, obstacle, seconds) in [
+        ("quota", Obstacle::Create(Refusal::Quota("exceeded quota: hugeprobe".into())), 3000),
+        (
+            "no right to create pods yet",
+            Obstacle::Create(Refusal::Forbidden("pods is forbidden".into())),
+            200,
+        ),
+        ("no scheduler", Obstacle::Fate(Fate::Unseen), 3000),
+        ("Pending for a moment", Obstacle::Fate(Fate::Pending), 25),
+        ("the image is being pulled", Obstacle::Fate(Fate::NoImage), 200),
+        ("the kubelet does not admit it yet", Obstacle::Fate(Fate::Refused("UnexpectedAdmissionError")), 200),
+    ] {
+        let mut world = World::new(&[(SMALL, 512), (LARGE, 16)], config(""));
+        match obstacle {
+            Obstacle::Create(refusal) => drop(world.refuses.insert(Call::CreatePod, refusal)),
+            Obstacle::Fate(fate) => world.fate = fate,
+        }
+        world.run(seconds);
+        assert_eq!((world.applies.len(), world.events.len()), (0, 0), "{name}");
+        assert_eq!(world.reconciler.view().verdict, None, "{name}: nothing for an alert");
+        world.refuses.clear();
+        world.fate = Fate::Reports("pass");
+        // One that is Pending goes on as it was made.
+        world.pods.values_mut().for_each(|made| made.turn(Fate::Reports("pass")));
+        [SMALL, LARGE].iter().for_each(|size| world.passes(size));
+        world.run(400);
+        assert_eq!((world.verdict(), world.applies.len()), ("pass", 1), "{name}");
+        assert_eq!((world.reasons(), warnings(&world)), (vec!["HugepagesVerified"], 0), "{name}");
+    }
+}
+
+#[test]
+fn waiting_that_lasts_is_said_without_a_warning_and_a_fault_with_one() {
+    let quota = || Refusal::Quota("exceeded quota: hugeprobe".into());
+    for (refusal, reason, shown, warned) in [
+        (quota(), "ProbePending", "waiting since", 0),
+        (Refusal::Forbidden("pods is forbidden".into()), "ProbePodNotAdmitted", "prevented since", 1),
+    ] {
+        let mut world = World::new(&[(LARGE, 16)], config(""));
+        world.refuses.insert(Call::CreatePod, refusal);
+        world.run(4000);
+        assert_eq!((world.verdict(), world.reasons(), warnings(&world)), ("unknown", vec![reason], warned));
+        assert!(world.annotation(names::PROBE).unwrap().starts_with(shown));
+        world.refuses.clear();
+        world.run(1900);
+        assert_eq!((world.verdict(), world.annotation(names::PROBE)), ("pass", None));
+    }
+    let mut world = World::new(&[(LARGE, 16)], config(""));
+    world.refuses.insert(Call::CreatePod, quota());
+    world.run(60);
+    assert!(world.reconciler.view().awaits_turn, "and a roll-out goes on");
+}
+
+#[test]
+fn a_failure_is_not_held_back_by_a_size_that_waits() {
+    let mut world = World::new(&[(SMALL, 512)], config(r#", "expectations": [{"expect": ["1Gi>=4"]}]"#));
+    world.refuses.insert(Call::CreatePod, Refusal::Quota("exceeded quota: hugeprobe".into()));
+    world.run(30);
+    assert_eq!((world.verdict(), warnings(&world)), ("fail", 1));
+}
+
+#[test]
+fn a_busy_node_is_told_at_once_and_is_no_warning() {
+    for busy in [Fate::Pending, Fate::NoCpu, Fate::Preempted, Fate::Refused("OutOfpods")] {
+        let mut world = World::new(&[(LARGE, 16)], config(""));
+        world.fate = busy.clone();
+        world.run(60);
+        assert_eq!((world.verdict(), world.reasons()), ("unknown", vec!["ProbePending"]), "{busy:?}");
+        assert_eq!(warnings(&world), 0, "{busy:?}");
+    }
+}
+
+#[test]
+fn a_verdict_of_a_busy_node_has_a_greatest_age() {
+    for busy in [Fate::Pending, Fate::NoCpu, Fate::Preempted] {
+        let mut config = config("");
+        config.probe.busy_hours = 4;
+        let mut world = World::new(&[(LARGE, 16)], config);
+        world.run(30);
+        world.fate = busy.clone();
+        world.run(3 * 3600);
+        assert_eq!(world.verdict(), "pass", "{busy:?}");
+        // Another agent does not begin to count anew.
+        world.restart_agent();
+        world.run(50 * 60);
+        assert_eq!(world.verdict(), "pass", "{busy:?}");
+        let until: Timestamp = world.annotation(names::VALID_UNTIL).unwrap().parse().unwrap();
+        assert!(until <= Timestamp::from_second(1_800_000_000 + 4 * 3600 + 60).unwrap(), "{busy:?}: {until}");
+        world.run(15 * 60);
+        assert_eq!((world.verdict(), world.label(names::VERDICT)), ("unknown", Some("unknown")), "{busy:?}");
+        assert_eq!((world.reasons(), warnings(&world)), (vec!["HugepagesVerified", "ProbePending"], 0));
+    }
+}
+
+#[test]
+fn what_a_busy_node_lacks_is_told_apart() {
+    for (fate, kind, reason) in [
+        (Fate::Pending, "busy", "pages"),
+        (Fate::NoCpu, "busy", "cpu"),
+        (Fate::Preempted, "busy", "deleted"),
+        (Fate::Refused("OutOfpods"), "busy", "pods"),
+        (Fate::Refused("Evicted"), "busy", "evicted"),
+        (Fate::NoImage, "prevented", "pod"),
+    ] {
+        let mut world = World::new(&[(LARGE, 16)], config(""));
+        world.fate = fate.clone();
+        world.run(60);
+        let view = world.reconciler.view();
+        let blocked = view.probes[0].blocked.unwrap();
+        assert_eq!((blocked.kind, blocked.reason), (kind, reason), "{fate:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_in_the_way_is_named_on_the_node() {
+    let world = leftover();
+    let shown = world.annotation(names::PROBE).unwrap();
+    assert!(
+        shown.starts_with("prevented since") && shown.ends_with("cannot be deleted: hugeprobe-1gi-node-a"),
+        "{shown}"
+    );
+    assert_eq!((world.verdict(), world.created), ("unknown", 1));
+}
+
+/// Labels are anybody's to write. A pod that can only run elsewhere blocks nothing here.
+#[test]
+fn a_pod_of_another_node_is_in_nobodys_way() {
+    let mut world = World::new(&[(LARGE, 16)], config(""));
+    let mut other = crate::kubernetes::probe_pod::probe_pod(
+        &Identity { node: "node-b".into(), ..identity() },
+        &config(""),
+        &crate::kubernetes::probe_pod::Asked {
+            size: size(LARGE),
+            pages: 1,
+            frontend_pays: false,
+            need: Vec::new(),
+            memory_pays: false,
+        },
+    );
+    other.metadata.uid = Some("foreign".into());
+    world.tell(Observation::Pods(vec![other.clone()]));
+    world.tell(Observation::Pod(Box::new(other.clone())));
+    other.spec.as_mut().unwrap().node_name = Some("node-b".into());
+    world.tell(Observation::Pod(Box::new(other)));
+    world.run(30);
+    assert_eq!((world.verdict(), world.annotation(names::PROBE)), ("pass", None));
+}
