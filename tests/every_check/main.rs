@@ -16,7 +16,7 @@ use hugeprobe::domain::part::Part;
 use hugeprobe::domain::peer::Peer;
 use hugeprobe::domain::plan::{Plan, Role};
 use hugeprobe::domain::reading::Reading;
-use hugeprobe::domain::request::Request;
+use hugeprobe::domain::request::{Request, Workload};
 use hugeprobe::domain::sharing::AGREED;
 use hugeprobe::probe::planning;
 
@@ -95,6 +95,10 @@ const ROWS: &[Row] = &[
     row("HP410", Fault::Facts(Fail, |facts| facts.memory_limited(1 << 20)),
         &["limit: HP410 fails when the memory limit is below what the workload needs"]),
     row("HP411", Fault::Worker, &["limit: HP411 fails when vm.max_map_count is below the workload's mappings"]),
+    row("HP412", Fault::Facts(Fail, |facts| {
+        facts.request.workload = Workload::DpdkFilePerPage;
+        facts.request.frontend_need = vec!["1Gi=9".parse().unwrap()];
+    }), &[]),
     row("HP501", Fault::Worker, &["limit: HP402 fails at a reservation limit of 0, and mmap with it"]),
     row("HP502", Fault::Worker, &["limit: HP401 fails at a fault limit of 0, and the first touch with it"]),
     row("HP503", Fault::Worker, &["allocation: HP503 fails when the limit has room for one page"]),

@@ -138,4 +138,14 @@ checks! {
         per_size: false,
         mandatory: false,
     }
+    HP412 = 412 {
+        reason: "MemoryTableLimit",
+        title: "the frontend's memory fits into a memory table",
+        why: "A vhost-user memory table has at most 8 regions, and each region is a file. A DPDK frontend without \
+              --single-file-segments has a file for each page: with more than 8 pages it starts, and passes no frames.",
+        how: "the pages of --frontend-need with --workload dpdk:file-per-page. fail: more than 8.",
+        remedy: "start the frontend with --single-file-segments, or give it larger pages",
+        per_size: false,
+        mandatory: false,
+    }
 }

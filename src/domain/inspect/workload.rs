@@ -1,9 +1,10 @@
-//! HP403 to HP406, HP408 and HP410: how testpmd and QEMU would behave under the limits of this process.
+//! HP403 to HP406, HP408, HP410 and HP412: how testpmd and QEMU would behave under the limits of this process.
 //!
 //! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
 //! number.
 
 mod memory;
+mod memory_table;
 mod ordinary_memory;
 
 use self::memory::Memory;
@@ -26,7 +27,8 @@ const DPDK_FILES_MORE_WITH_DIR: u64 = 3;
 /// instead.
 const DPDK_FILES_OF_MEMORY: u64 = 2;
 /// Descriptors that EAL needs until it has raised the soft limit to the hard limit.
-const DPDK_FILES_TO_START: u64 = 12;
+const DPDK_FILES_TO_START: u64 = 10;
+const DPDK_FILES_TO_START_MORE_WITH_DIR: u64 = 2;
 /// Descriptors that QEMU needs in addition to one per memory backend. QEMU 7.2 does not raise its soft limit.
 const QEMU_FILES: u64 = 17;
 
@@ -61,7 +63,7 @@ const DATA_ENOUGH: u64 = 2 * GIB;
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
-/// Returns the findings of HP403 to HP406, HP408 and HP410, one each.
+/// Returns the findings of HP403 to HP406, HP408, HP410 and HP412, one each.
 pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     let limits = &inventory.limits;
     let judge = Judge { inventory, request, memory: Memory::of(inventory, request) };
@@ -72,6 +74,7 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
         judge.file_size(&limits.file_size),
         judge.capabilities(),
         judge.ordinary_memory(&inventory.memory_limit),
+        judge.memory_table(),
     ]
 }
 
@@ -103,7 +106,7 @@ impl Judge<'_> {
         judge(HP403, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let shown = human_bytes(soft);
-            if self.has(CAP_IPC_LOCK) == Some(true) {
+            if self.may_lock() == Some(true) {
                 return Ok(format!("{shown}, but CAP_IPC_LOCK exempts this process"));
             }
             if self.inventory.limits.swap_bytes.get() == Some(0) {
@@ -113,8 +116,7 @@ impl Judge<'_> {
             if soft >= reserved {
                 return Ok(shown);
             }
-            let unknown =
-                self.has(CAP_IPC_LOCK).is_none() || self.inventory.limits.swap_bytes.get().is_none();
+            let unknown = self.may_lock().is_none() || self.inventory.limits.swap_bytes.get().is_none();
             Err(Short {
                 outcome: if unknown { Outcome::Unknown } else { Outcome::Warn },
                 summary: format!("RLIMIT_MEMLOCK is {shown}: mlockall fails, and memory outside huge pages may be \
@@ -175,7 +177,9 @@ impl Judge<'_> {
         } else {
             (least, a_file_per_page)
         };
-        let (outcome, has, takes, when) = if soft < DPDK_FILES_TO_START.saturating_add(self.inherited(soft)) {
+        let more = if self.request.directory.is_some() { DPDK_FILES_TO_START_MORE_WITH_DIR } else { 0 };
+        let to_start = (DPDK_FILES_TO_START + more).saturating_add(self.inherited(soft));
+        let (outcome, has, takes, when) = if soft < to_start {
             (Outcome::Fail, soft, least, "")
         } else if hard < least {
             (Outcome::Fail, hard, least, "")
@@ -321,6 +325,15 @@ impl Judge<'_> {
             return Finding::not_pass(HP408, None, Outcome::Unknown, format!("not known: {why}"), because);
         };
         Finding::pass(HP408, None, format!("none is needed ({lock} CAP_IPC_LOCK, {nice} CAP_SYS_NICE)"))
+    }
+
+    /// Returns whether CAP_IPC_LOCK lets this process lock memory beyond the limit. The kernel asks for it in the initial user
+    /// namespace (`can_do_mlock()` in `mm/mlock.c`).
+    fn may_lock(&self) -> Option<bool> {
+        match self.inventory.privileges.host_users {
+            Reading::Known(false) => Some(false),
+            _ => self.has(CAP_IPC_LOCK),
+        }
     }
 
     fn has(&self, capability: u32) -> Option<bool> {

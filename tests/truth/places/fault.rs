@@ -40,6 +40,9 @@ pub(crate) struct Fault {
 
 pub(super) const TESTPMD_MEMFD: &[Kind] = &[Kind::TestpmdMemfd];
 pub(super) const TESTPMD_DIR: &[Kind] = &[Kind::TestpmdDir];
+pub(super) const FEW_FILES: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::QemuMemfd, Kind::QemuDir];
+pub(super) const FILE_PER_PAGE: &[Kind] =
+    &[Kind::TestpmdMemfdPages, Kind::TestpmdDirPages, Kind::TestpmdLegacy];
 pub(super) const TESTPMD_PAGES: &[Kind] = &[Kind::TestpmdMemfdPages];
 pub(super) const TESTPMD_DIR_PAGES: &[Kind] = &[Kind::TestpmdDirPages, Kind::TestpmdLegacy];
 /// The testpmd pairs whose memory is a memfd, or on a hugetlbfs.

@@ -7,7 +7,7 @@ use super::super::super::memory_cgroup::{MemoryCgroup, Reclaim};
 use super::super::super::reading::Reading;
 use super::super::super::request::Program;
 use super::super::super::size::human_bytes;
-use super::{CAP_IPC_LOCK, DPDK_RESERVED_AT_MOST, Judge};
+use super::{DPDK_RESERVED_AT_MOST, Judge};
 
 impl Judge<'_> {
     /// HP410. Memory that the kernel can reclaim counts as room, such as the page cache of other processes.
@@ -77,6 +77,6 @@ impl Judge<'_> {
     /// Returns whether mlockall succeeds, as far as is known.
     fn can_lock(&self) -> bool {
         let limit = self.inventory.limits.memlock.get().and_then(|limit| limit.soft);
-        self.has(CAP_IPC_LOCK) == Some(true) || limit.is_none_or(|soft| soft >= DPDK_RESERVED_AT_MOST)
+        self.may_lock() == Some(true) || limit.is_none_or(|soft| soft >= DPDK_RESERVED_AT_MOST)
     }
 }

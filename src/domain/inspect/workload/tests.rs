@@ -2,7 +2,7 @@
 //! docs/reference/workloads.md.
 
 use super::*;
-use crate::domain::catalogue::HP410;
+use crate::domain::catalogue::{HP410, HP412};
 use crate::domain::footprint;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
 use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
@@ -64,7 +64,7 @@ fn find(inventory: &Inventory, request: &Request, id: CheckId) -> Finding {
     let findings = inspect(inventory, request);
     assert_eq!(
         findings.iter().map(|finding| finding.id).collect::<Vec<_>>(),
-        [HP403, HP404, HP405, HP406, HP408, HP410]
+        [HP403, HP404, HP405, HP406, HP408, HP410, HP412]
     );
     let finding = findings.into_iter().find(|finding| finding.id == id).unwrap();
     let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
@@ -129,6 +129,45 @@ fn a_memory_limit_below_what_the_workload_needs_fails() {
     assert_eq!(find(&unreadable, &dpdk(&[]), HP410).outcome, Warn);
 }
 
+#[test]
+fn a_frontend_with_a_file_for_each_page_has_eight_at_most() {
+    let frontend = |workload, pages: u64| Request {
+        workload,
+        frontend_need: vec![format!("2Mi={pages}").parse().unwrap()],
+        ..Request::default()
+    };
+    for (request, outcome) in [
+        (frontend(Workload::DpdkFilePerPage, 8), Pass),
+        (frontend(Workload::DpdkFilePerPage, 9), Fail),
+        (frontend(Workload::Dpdk, 9), Pass),
+        (frontend(Workload::Ovs, 9), Pass),
+        (Request { workload: Workload::DpdkFilePerPage, ..dpdk(&["2Mi=9"]) }, Pass),
+    ] {
+        assert_eq!(find(&inventory(), &request, HP412).outcome, outcome, "{request:?}");
+    }
+}
+
+#[test]
+fn capabilities_of_a_user_namespace_lock_no_memory() {
+    let mut inventory = inventory();
+    let needed = footprint::memory(&dpdk(&[]), false);
+    inventory.privileges.host_users = Reading::Known(false);
+    inventory.limits.memlock = limit(8 << 20, 8 << 20);
+    let level = MemoryLevel {
+        directory: "/sys/fs/cgroup/pod".into(),
+        file: "/sys/fs/cgroup/pod/memory.max".into(),
+        limit: Reading::Known(Some(needed)),
+        usage: Reading::Known(0),
+        cache: Reading::Known(0),
+        swappable: Reading::Known(0),
+    };
+    inventory.memory_limit =
+        Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true });
+    assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Pass);
+    inventory.privileges.host_users = Reading::Known(true);
+    assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Fail);
+}
+
 /// A frontend and a backend in one place.
 fn both() -> Request {
     Request {
@@ -167,7 +206,9 @@ fn memlock_is_a_warning_where_memory_could_be_swapped() {
 fn descriptors_are_judged_at_the_numbers_measured() {
     for (request, soft, hard, outcome) in [
         (dpdk(&[]), 12, 24, Fail),
-        (dpdk(&[]), 11, 4096, Fail),
+        (dpdk(&[]), 9, 4096, Fail),
+        (dpdk(&[]), 10, 4096, Pass),
+        (with_dir(dpdk(&[])), 11, 4096, Fail),
         (dpdk(&[]), 12, 25, Warn),
         (dpdk(&[]), 12, 38, Warn),
         (dpdk(&[]), 12, 39, Pass),

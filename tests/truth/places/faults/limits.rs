@@ -52,12 +52,12 @@ const UNLIMITED: &str = "18446744073709551615";
 
 pub(super) const SPECS: &[Spec] = &[
     rlimit!("nofile", TESTPMD_MEMFD)
-        .harmless(&["25", "26", "12:64"])
-        .harmful(&["24", "20", "12"])
+        .harmless(&["25", "26", "10:64"])
+        .harmful(&["24", "20", "9:64"])
         .causes(&[HP404]),
     rlimit!("nofile-dir", "nofile", TESTPMD_DIR)
         .harmless(&["32", "33", "12:64"])
-        .harmful(&["31", "28", "20"])
+        .harmful(&["31", "28", "11:64"])
         .causes(&[HP404]),
     // 23, and two for each of 8 pages.
     rlimit!("nofile-pages", "nofile", TESTPMD_PAGES)
@@ -65,8 +65,8 @@ pub(super) const SPECS: &[Spec] = &[
         .harmful(&["38", "24"])
         .causes(&[HP404]),
     rlimit!("nofile-dir-pages", "nofile", TESTPMD_DIR_PAGES)
-        .harmless(&["64", "12:64"])
-        .harmful(&["31", "20"])
+        .harmless(&["46", "12:64"])
+        .harmful(&["42", "31", "11:64"])
         .causes(&[HP404]),
     rlimit!("nofile-qemu", "nofile", QEMU)
         .harmless(&["18:64", "19:64"])
