@@ -25,7 +25,7 @@ use hugeprobe::linux::{cgroup, limits, mounts, privileges};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
-use Outcome::{Fail, Pass, Unknown};
+use Outcome::{Fail, Pass, Unknown, Warn};
 
 const MIB: u64 = 1 << 20;
 
@@ -281,9 +281,17 @@ fn garbage_is_unknown_and_named() {
     let privileges = privileges::read(&tree.root);
     assert!(privileges.capabilities.is_trouble() && privileges.mems.is_trouble());
     assert_eq!(privileges.uid, u32::MAX);
-    let inventory = Inventory { limits, privileges, ..Inventory::default() };
+    let memory_limit = Reading::Malformed("garbage".into());
+    let inventory = Inventory { limits, privileges, memory_limit, ..Inventory::default() };
     for finding in inspect::limits::inspect_machine(&inventory, &Request::default()) {
-        assert_eq!(finding.outcome, Unknown, "{finding:?}");
+        let outcome = match finding.id.to_string().as_str() {
+            // A memory limit below what the workload needs is too rare to make every other answer unknown.
+            "HP410" => Warn,
+            // Nothing on the machine has a part in it.
+            "HP412" => Pass,
+            _ => Unknown,
+        };
+        assert_eq!(finding.outcome, outcome, "{finding:?}");
     }
 }
 

@@ -60,7 +60,12 @@ fn merge_item(plan: &Plan, item: &PlannedCheck, workers: &[WorkerReport]) -> Fin
     let words: Vec<(Role, Finding)> = item
         .roles
         .iter()
-        .map(|duty| (duty.role, weigh(item, duty, word(plan, item, duty, workers))))
+        .map(|duty| {
+            let finding = word(plan, item, duty, workers);
+            // An interrupted run is inconclusive, even if the worker that was interrupted gives advice only.
+            let as_it_is = duty.weight == Weight::Advisory && is_broken_off(item, duty, workers);
+            (duty.role, if as_it_is { finding } else { weigh(item, duty, finding) })
+        })
         .collect();
     combine(item, words)
 }
@@ -175,6 +180,12 @@ fn silence(item: &PlannedCheck, worker: &WorkerReport, part: &Part) -> Finding {
             format!("it exited with code {code} {step}; its report is incomplete or lacks this check"),
         ),
     })
+}
+
+/// Returns whether a signal to hugeprobe ended the worker.
+fn is_broken_off(item: &PlannedCheck, duty: &PlannedWorker, workers: &[WorkerReport]) -> bool {
+    let mut its = workers.iter().filter(|worker| (worker.role, worker.size) == (duty.role, item.size));
+    its.any(|worker| matches!(worker.ending, Ending::BrokenOff(_)))
 }
 
 /// Applies the weight of a worker: an advisory finding is `warn` at most, and a mandatory check that was skipped is

@@ -10,6 +10,7 @@ use super::check::CheckId;
 use super::digits::parse_digits;
 use super::peer::Peer;
 use super::size::{HugeLen, PageSize, PageSizeError};
+pub use super::workload::{Program, Workload};
 
 /// A value of `--expect`: the configured pages of the persistent pool, such as `2Mi>=512` or `1Gi@numa0=4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,32 +46,6 @@ pub struct PageCount {
     pub pages: u64,
     /// The NUMA node; `None` for any.
     pub node: Option<u32>,
-}
-
-/// The workload for which the limits are judged. docs/reference/workloads.md says what each workload needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Workload {
-    /// A DPDK process that keeps its pages in few files (`--single-file-segments`), such as testpmd in the truth table. What
-    /// DPDK needs without that option beyond it is a warning.
-    #[default]
-    Dpdk,
-    /// A DPDK process with a file for each page, which is DPDK's default: VPP, Open vSwitch.
-    #[serde(rename = "dpdk:file-per-page")]
-    DpdkFilePerPage,
-    /// QEMU with memory-backend-file or memory-backend-memfd.
-    Qemu,
-    /// Open vSwitch with DPDK, which uses `--in-memory` and a file for each page.
-    Ovs,
-}
-
-/// The program that a workload is, whatever its options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Program {
-    /// A DPDK process.
-    Dpdk,
-    /// QEMU.
-    Qemu,
 }
 
 /// A value of `--only`: one check (`HP105`) or a group (`HP1`).
@@ -267,35 +242,7 @@ macro_rules! as_text {
 as_text!(Expectation);
 as_text!(PageCount);
 
-// === impl Workload, Selector ===
-
-impl Workload {
-    /// Returns the program that the workload is.
-    #[must_use]
-    pub const fn program(self) -> Program {
-        match self {
-            Self::Dpdk | Self::DpdkFilePerPage | Self::Ovs => Program::Dpdk,
-            Self::Qemu => Program::Qemu,
-        }
-    }
-
-    /// Returns whether each page has a file of its own, which stays open.
-    #[must_use]
-    pub const fn has_file_per_page(self) -> bool {
-        matches!(self, Self::DpdkFilePerPage | Self::Ovs)
-    }
-}
-
-impl fmt::Display for Workload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Dpdk => "dpdk",
-            Self::DpdkFilePerPage => "dpdk:file-per-page",
-            Self::Qemu => "qemu",
-            Self::Ovs => "ovs",
-        })
-    }
-}
+// === impl Selector ===
 
 impl Selector {
     /// Returns whether `id` is selected.

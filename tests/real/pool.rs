@@ -90,9 +90,9 @@ fn leaked(machine: &Machine) -> Result<(), Missing> {
     let run = check_in(&format!("{mount}; fallocate -l {all}M $DIR/rtemap_0"), &["--size", "2Mi"]);
     run.expect("HP105", "fail");
     assert_eq!(run.code, Some(1));
-    // A file that a process holds open has an owner.
+    // A file that a process holds open has an owner. All pages are taken, so that the owners are looked up.
     let run = check_in(
-        &format!("{mount}; exec 9<>$DIR/rtemap_0; fallocate -l 2M $DIR/rtemap_0"),
+        &format!("{mount}; exec 9<>$DIR/rtemap_0; fallocate -l {all}M $DIR/rtemap_0"),
         &["--size", "2Mi"],
     );
     run.expect("HP105", "pass");

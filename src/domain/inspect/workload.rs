@@ -3,34 +3,21 @@
 //! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
 //! number.
 
+mod descriptors;
 mod memory;
 mod memory_table;
 mod ordinary_memory;
 
 use self::memory::Memory;
-use super::super::catalogue::{HP403, HP404, HP405, HP406, HP408};
+use super::super::catalogue::{HP403, HP405, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Limit};
 use super::super::reading::Reading;
 use super::super::request::{Program, Request};
 use super::super::size::human_bytes;
-use super::common::count;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-
-/// Descriptors that a DPDK backend needs with one memory file of its own and one of its peer, and how many more it
-/// needs with `--huge-dir`. The files that describe its memseg lists are not included.
-const DPDK_FILES: u64 = 25;
-const DPDK_FILES_MORE_WITH_DIR: u64 = 3;
-/// How many of these descriptors are the memory files. Without `--single-file-segments` there is one file per page
-/// instead.
-const DPDK_FILES_OF_MEMORY: u64 = 2;
-/// Descriptors that EAL needs until it has raised the soft limit to the hard limit.
-const DPDK_FILES_TO_START: u64 = 10;
-const DPDK_FILES_TO_START_MORE_WITH_DIR: u64 = 2;
-/// Descriptors that QEMU needs in addition to one per memory backend. QEMU 7.2 does not raise its soft limit.
-const QEMU_FILES: u64 = 17;
 
 /// Address space that DPDK reserves for each pair of page size and NUMA node, and the maximum in total.
 const DPDK_RESERVED_PER_TYPE: u64 = 64 * GIB;
@@ -125,84 +112,6 @@ impl Judge<'_> {
                 remedy: "ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, CAP_IPC_LOCK, or swapoff -a".into(),
             })
         })
-    }
-
-    fn nofile(&self, limit: &Reading<Limit>) -> Finding {
-        judge(HP404, limit, descriptors, |limit| {
-            let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
-            let (enforced, judged) = match self.request.workload.program() {
-                Program::Qemu => (soft, self.nofile_of_qemu(soft)),
-                Program::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
-            };
-            let inherited = &self.inventory.limits.inherited_files;
-            match inherited.why_unknown().filter(|_| inherited.is_trouble() && enforced != u64::MAX) {
-                Some(why) if judged.is_ok() => Err(Short {
-                    outcome: Outcome::Unknown,
-                    summary: format!(
-                        "RLIMIT_NOFILE is {}, and the number of inherited descriptors is not known",
-                        descriptors(enforced)
-                    ),
-                    expected: "the inherited descriptors can be counted".to_owned(),
-                    remedy: format!("let this process read its own descriptors: {why}"),
-                }),
-                _ => judged,
-            }
-        })
-    }
-
-    fn nofile_of_qemu(&self, soft: u64) -> Result<String, Short> {
-        let least = QEMU_FILES.saturating_add(self.memory.backends).saturating_add(self.inherited(soft));
-        if soft >= least {
-            return Ok(descriptors(soft));
-        }
-        Err(Short {
-            outcome: Outcome::Fail,
-            summary: format!("RLIMIT_NOFILE is {}; QEMU needs at least {least}", descriptors(soft)),
-            expected: format!("{least} or more, including {} inherited ones", self.inherited(soft)),
-            remedy: format!("ulimit -n {least}, LimitNOFILE={least} in a systemd unit"),
-        })
-    }
-
-    fn nofile_of_dpdk(&self, soft: u64, hard: u64) -> Result<String, Short> {
-        let with_dir = if self.request.directory.is_some() {
-            DPDK_FILES_MORE_WITH_DIR.saturating_add(self.lists_of_pages())
-        } else {
-            0
-        };
-        let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
-        let a_file_per_page =
-            self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));
-        let (least, a_file_per_page) = if self.request.workload.has_file_per_page() {
-            (a_file_per_page, a_file_per_page)
-        } else {
-            (least, a_file_per_page)
-        };
-        let more = if self.request.directory.is_some() { DPDK_FILES_TO_START_MORE_WITH_DIR } else { 0 };
-        let to_start = (DPDK_FILES_TO_START + more).saturating_add(self.inherited(soft));
-        let (outcome, has, takes, when) = if soft < to_start {
-            (Outcome::Fail, soft, least, "")
-        } else if hard < least {
-            (Outcome::Fail, hard, least, "")
-        } else if hard < a_file_per_page {
-            (Outcome::Warn, hard, a_file_per_page, " without --single-file-segments")
-        } else {
-            return Ok(descriptors(hard));
-        };
-        Err(Short {
-            outcome,
-            summary: format!("RLIMIT_NOFILE is {}; DPDK needs at least {takes}{when}", descriptors(has)),
-            expected: format!("{takes} or more{when}, including {} inherited ones", self.inherited(hard)),
-            remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
-        })
-    }
-
-    /// Returns how many inherited descriptors count against `limit`.
-    ///
-    /// The workload inherits them from its parent, as this process did. The limit applies to descriptor numbers, so a
-    /// descriptor with a higher number does not count.
-    fn inherited(&self, limit: u64) -> u64 {
-        let inherited = self.inventory.limits.inherited_files.known().map(Vec::as_slice).unwrap_or_default();
-        inherited.iter().map(|number| u64::from(*number < limit)).sum()
     }
 
     /// Returns the finding of HP405: the worse of the results for `RLIMIT_AS` and `RLIMIT_DATA`.
@@ -371,10 +280,6 @@ impl Judge<'_> {
 
 fn number(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX).max(1)
-}
-
-fn descriptors(number: u64) -> String {
-    if number == u64::MAX { "no limit".to_owned() } else { count(number, "descriptor") }
 }
 
 /// Returns the finding that `decide` makes from the limit, or `unknown` if the limit is not known. `show` formats a

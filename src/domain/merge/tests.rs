@@ -185,6 +185,12 @@ fn advice_is_a_warning_at_most_and_never_a_pass_instead() {
     assert_eq!(outcomes(&plan, &[worker(&FIRST, true), anonymous.clone()]), [Outcome::Warn]);
     assert_eq!(outcomes(&plan, &[worker(&FIRST, true)]), [Outcome::Warn], "advice that never came");
     assert_eq!(outcomes(&plan, &[anonymous]), [Outcome::Unknown], "advice alone");
+    let interrupted = WorkerReport {
+        role: Role::Anonymous,
+        ending: Ending::BrokenOff("SIGINT".into()),
+        ..worker(&[], false)
+    };
+    assert_eq!(outcomes(&plan, &[worker(&FIRST, true), interrupted]), [Outcome::Unknown], "interrupted");
 }
 
 #[test]

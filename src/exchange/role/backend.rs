@@ -286,8 +286,7 @@ impl Look<'_, '_> {
     fn look_at_private(&mut self, table: &Table) -> Result<(), Refuse> {
         let Some(region) = table.regions().first() else { return Ok(()) };
         self.recorder.step(HP608, "take the file's page and read it")?;
-        // If the page cannot be allocated, this check is inconclusive: HP606 judges whether the backend can touch
-        // pages.
+        // If the page cannot be allocated, this check is inconclusive: HP606 judges whether the backend can touch it.
         populate(region).map_err(|error| Refuse::Bad(HP608, cannot_touch(Outcome::Unknown, &error)))?;
         let (memory, page_bytes) = (memory_of(region)?, self.task.page_bytes());
         let (theirs, ours) = self.task.seeds();

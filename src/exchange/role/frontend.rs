@@ -122,8 +122,7 @@ fn share(
     Ok(())
 }
 
-/// Starts a session. Each answer may take all of the time that is left, because the backend may have to clear all
-/// pages.
+/// Starts a session. Each answer may take the time that is left, because the backend may have to clear all pages.
 fn begin(mut channel: Channel, deadline: Instant) -> Result<Frontend, FrontendError> {
     channel.set_deadline(deadline);
     Frontend::new(channel, deadline.saturating_duration_since(Instant::now()))

@@ -2,7 +2,7 @@
 //! docs/reference/workloads.md.
 
 use super::*;
-use crate::domain::catalogue::{HP410, HP412};
+use crate::domain::catalogue::{HP404, HP410, HP412};
 use crate::domain::footprint;
 use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
 use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
@@ -337,7 +337,7 @@ fn descriptors_that_are_inherited_are_not_the_workloads() {
         // Descriptors with numbers beyond the limit do not count against it.
         (25, 25, &[251], dpdk(&["2Mi=1"]), Pass),
         (12, 64, &[251], dpdk(&["2Mi=1"]), Pass),
-        (12, 64, &[10], dpdk(&["2Mi=1"]), Fail),
+        (10, 64, &[9], dpdk(&["2Mi=1"]), Fail),
     ] {
         let mut inventory = inventory();
         inventory.limits.nofile = limit(soft, hard);
