@@ -74,7 +74,7 @@ fn threads_of(root: &HostRoot, pid: u32) -> u64 {
 fn create_threads(wanted: u64) -> (u64, Option<io::Error>) {
     let gate = Mutex::new(());
     let closed = gate.lock();
-    let answer = thread::scope(|scope| {
+    thread::scope(|scope| {
         let mut created = 0;
         let mut refused = None;
         while created < wanted {
@@ -89,8 +89,7 @@ fn create_threads(wanted: u64) -> (u64, Option<io::Error>) {
         }
         drop(closed);
         (created, refused)
-    });
-    answer
+    })
 }
 
 fn mappings(root: &HostRoot, wanted: u64, task: &AllocationTask) -> Finding {
