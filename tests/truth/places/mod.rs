@@ -161,7 +161,6 @@ fn make(scene: &mut Scene, faults: &[Fault]) -> Result<(), Missing> {
 }
 
 /// Makes a place that is written as `pool=-1 nofile=24`, for rows that were found here.
-#[allow(dead_code, reason = "called by rows that are added as they are printed")]
 pub(crate) fn placed(scene: &mut Scene, words: &str) -> Result<(), Missing> {
     make(scene, &draw::read(&format!("{} | {words}", scene.kind)).faults)
 }
