@@ -61,7 +61,8 @@ fn newest(prepared: &Path) {
     assert!(major >= 7, "{kernel}");
 }
 
-/// cgroup v2 with `memory_hugetlb_accounting`. 64 pages are free, and memory.max has room for fewer than 32.
+/// cgroup v2 with `memory_hugetlb_accounting`. 64 pages are free, and memory.max has room for fewer than 32. 16 pages fit,
+/// and leave too little for the process itself.
 const ACCOUNTING: &str = r#"
 umount /sys/fs/cgroup
 mount -t cgroup2 -o memory_hugetlb_accounting none /sys/fs/cgroup
@@ -71,8 +72,10 @@ pool 0 2048 64
 mkdir /sys/fs/cgroup/group
 within() { sh -c 'echo $$ >/sys/fs/cgroup/group/cgroup.procs && exec "$@"' within "$@"; }
 run unlimited within hugeprobe check -o json --need 2Mi=48
-echo 64M >/sys/fs/cgroup/group/memory.max
+echo 256M >/sys/fs/cgroup/group/memory.max
 run enough within hugeprobe check -o json --need 2Mi=16
+echo 64M >/sys/fs/cgroup/group/memory.max
+run beside within hugeprobe check -o json --need 2Mi=16
 run without-need within hugeprobe check -o json
 run too-little within hugeprobe check -o json --need 2Mi=48
 echo 1 >/sys/fs/cgroup/group/memory.swap.max
@@ -86,6 +89,7 @@ fn accounting(prepared: &Path) {
     assert_eq!(log.said("option").out.trim(), "1");
     log.expect("unlimited", "pass", &[("HP401", "pass"), ("HP509", "pass")]);
     log.expect("enough", "pass", &[("HP401", "pass"), ("HP509", "pass")]);
+    log.expect("beside", "fail", &[("HP401", "pass"), ("HP410", "fail")]);
     log.expect("without-need", "warn", &[("HP401", "warn")]);
     log.expect("too-little", "fail", &[("HP401", "fail")]);
     log.expect("of-a-role", "fail", &[("HP401", "fail")]);

@@ -14,7 +14,7 @@ impl Judge<'_> {
     pub(super) fn ordinary_memory(&self, cgroup: &Reading<MemoryCgroup>) -> Finding {
         let request = self.request;
         let locked = request.workload.program() == Program::Dpdk && self.can_lock();
-        let needed = footprint::memory(request, locked);
+        let needed = footprint::memory(request, locked).saturating_add(self.pages_that_count());
         let with_files = if locked { needed.saturating_add(footprint::LOCKED_FILES) } else { needed };
         let cgroup = match cgroup {
             Reading::Known(cgroup) => cgroup,
@@ -72,6 +72,16 @@ impl Judge<'_> {
             "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
         );
         Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
+    }
+
+    /// Returns the bytes of huge pages that count against the limit as well: all that are needed, if cgroup v2 is mounted with
+    /// `memory_hugetlb_accounting`.
+    fn pages_that_count(&self) -> u64 {
+        if self.inventory.memory_cgroup.known().is_none() {
+            return 0;
+        }
+        let bytes = self.request.needs().map(|need| need.pages.saturating_mul(need.size.bytes()));
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// Returns whether mlockall succeeds, as far as is known.

@@ -168,6 +168,28 @@ fn capabilities_of_a_user_namespace_lock_no_memory() {
     assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Fail);
 }
 
+#[test]
+fn huge_pages_that_count_against_the_memory_limit_are_needed_on_top() {
+    let group = |limit| {
+        let level = MemoryLevel {
+            directory: "/sys/fs/cgroup/pod".into(),
+            file: "/sys/fs/cgroup/pod/memory.max".into(),
+            limit: Reading::Known(Some(limit)),
+            usage: Reading::Known(0),
+            cache: Reading::Known(0),
+            swappable: Reading::Known(0),
+        };
+        Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true })
+    };
+    let needed = footprint::memory(&dpdk(&[]), true) + footprint::LOCKED_FILES;
+    let mut inventory = inventory();
+    inventory.memory_limit = group(needed);
+    assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Pass);
+    inventory.memory_cgroup = group(needed);
+    assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Warn);
+    assert_eq!(find(&inventory, &dpdk(&["2Mi=64"]), HP410).outcome, Fail);
+}
+
 /// A frontend and a backend in one place.
 fn both() -> Request {
     Request {
