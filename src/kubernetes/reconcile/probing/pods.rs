@@ -16,6 +16,7 @@ pub(in super::super) struct Pods {
     pub(in super::super) known: BTreeMap<String, Known>,
     /// Whether they are to be listed, and when that was asked for.
     pub(in super::super) look: bool,
+    /// When a list was requested that has not been answered yet.
     pub(in super::super) asked: Option<Moment>,
     pub(in super::super) not_before: Moment,
     pub(in super::super) failures: u32,
