@@ -29,7 +29,7 @@ use crate::domain::report::{Entry, Report};
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn short(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "all verdict {}", report.verdict)?;
     if let Some(only) = only(report, ",") {

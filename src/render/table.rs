@@ -33,7 +33,7 @@ const LONGEST_CAUSE: usize = 160;
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
     if style.detail == Detail::Quiet {
         return verdict(report, out, style);

@@ -46,7 +46,7 @@ enum Cell {
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let pages = if walk.pages == 1 { "page" } else { "pages" };
     let title = format!("{}: {} {pages}, step by step", walk.size.resource_name(), walk.pages);
@@ -76,7 +76,7 @@ pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()>
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn step(
     number: usize,
     movement: &Movement,
@@ -104,7 +104,7 @@ pub fn step(
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn pause(out: &mut dyn Write) -> io::Result<()> {
     write!(out, "\n{:INDENT$}press Enter to continue ", "")?;
     out.flush()
@@ -114,7 +114,7 @@ pub fn pause(out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn sharing(first: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let title = format!("Two processes share the pages over vhost-user: the {first} touches them first");
     writeln!(out, "\n{}", style.paint(BOLD, &title))
@@ -124,7 +124,7 @@ pub fn sharing(first: &str, out: &mut dyn Write, style: Style) -> io::Result<()>
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn process(role: &str, pid: u32, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{role:<8} is process {pid}: grep Hugetlb /proc/{pid}/smaps_rollup", "")
 }
@@ -134,7 +134,7 @@ pub fn process(role: &str, pid: u32, out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn closing(
     steps: usize,
     astray: usize,
