@@ -27,7 +27,7 @@ pub enum Refusal {
     /// 403 by a ResourceQuota: the probe has to wait for its turn.
     #[error("{0}")]
     Quota(String),
-    /// 403 by RBAC or admission. The text names the verb and the resource.
+    /// 403 by RBAC or admission, whose text names the verb and the resource; or 401.
     #[error("{0}")]
     Forbidden(String),
     /// 404 or 410. Also 403 on `create nodes`, because an apply to a Node that does not exist is a creation.
@@ -39,7 +39,7 @@ pub enum Refusal {
         /// The value of `Retry-After`, if the response has one.
         after_seconds: Option<u64>,
     },
-    /// 400, 413, 415, 422: the request will not be accepted in this form.
+    /// Another 4xx, such as 400, 413, 415 or 422: the request will not be accepted in this form.
     #[error("refused as invalid: {0}")]
     Invalid(String),
     /// 5xx, a failed connection, or no response.
