@@ -23,7 +23,7 @@ use crate::domain::text::count;
 
 mod traces;
 
-/// The page size of lists.
+/// The maximum number of objects in one response.
 const PIECE: u32 = 200;
 /// The maximum number of passes. An agent that is about to end may write once more, so the nodes are checked again.
 const PASSES: u32 = 3;

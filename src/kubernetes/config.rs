@@ -36,7 +36,9 @@ pub struct Config {
     pub renew_minutes: u64,
     /// The page sizes to check. If empty, every size that has pages or is expected.
     pub sizes: Vec<PageSize>,
-    /// What the nodes should have. All entries that match a node add up. If none matches, the boot command line counts.
+    /// What the nodes should have. All entries that match a node add up.
+    ///
+    /// If none matches, the boot command line determines what is expected.
     pub expectations: Vec<NodeExpectation>,
     /// Whether the agent may list the pods of the node, in all namespaces.
     pub pod_accounting: bool,

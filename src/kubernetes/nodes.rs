@@ -16,7 +16,7 @@ use super::names::PREFIX;
 use super::slim::{List, SlimNode};
 use crate::domain::published::{Fleet, FleetNode, Published};
 
-/// The page size of the node list; one response has some megabytes.
+/// The maximum number of Nodes in one response, which then has some megabytes.
 const PIECE: u32 = 200;
 /// The minimum time between two reads.
 const LOOK: Duration = Duration::from_secs(2);

@@ -39,7 +39,7 @@ struct Fixed {
 #[derive(Debug)]
 struct Search {
     at: Instant,
-    /// The pools at the time of the search. If they have changed, the search is stale.
+    /// The pools at the time of the search. The search is repeated early if they have changed.
     pools: Reading<Vec<Pool>>,
     holders: Holders,
     outside: Vec<(PageSize, u64)>,
