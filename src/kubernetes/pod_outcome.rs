@@ -4,7 +4,7 @@
 //!
 //! - It ran. The reports of its containers, or their absence, are evidence.
 //! - It could not run because other pods have the pages, the CPU or the pod slots. The node is busy, and this is not
-//! evidence about the node.
+//!   evidence about the node.
 //! - It could not run for another reason. The result is unknown.
 //!
 //! Reasons are short, and equal causes give equal texts, because reasons are published and a Node is only written
@@ -24,7 +24,7 @@ use crate::probe::container::Terminated;
 pub enum Stage {
     /// Not scheduled because a resource is missing. The pod may still be scheduled.
     Pending {
-        /// How the pod is counted if it stays pending for too long.
+        /// The end that is recorded if the pod stays pending for too long.
         if_it_lasts: End,
     },
     /// Scheduled, but its containers are not both running yet.
@@ -47,7 +47,7 @@ pub enum End {
     Busy {
         /// The missing resource.
         lacks: Lack,
-        /// The same as a short text.
+        /// The missing resource as a short text.
         why: String,
     },
     /// The pod waits for its turn. The text says for what.
@@ -181,8 +181,9 @@ const INSUFFICIENT: &str = "Insufficient ";
 
 /// Returns the missing resources that a scheduler's message names, sorted and without duplicates.
 ///
-/// For example, `Insufficient hugepages-1Gi` from `0/3 nodes are available: 1 Insufficient hugepages-1Gi, 2 node(s)
-/// didn't match ...`. The rest of the message is dropped because its numbers change with the cluster.
+/// For example, it returns `Insufficient hugepages-1Gi` for the message
+/// `0/3 nodes are available: 1 Insufficient hugepages-1Gi, 2 node(s) didn't match ...`.
+/// The rest of the message is dropped because its numbers change with the cluster.
 fn lacking(message: &str) -> Vec<String> {
     let mut lacking: Vec<String> = message
         .match_indices(INSUFFICIENT)

@@ -129,7 +129,7 @@ impl Reconciler {
         cluster::outside(inventory, size, &node.capacity(size), &usage)
     }
 
-    /// Returns what a probe of `size` would be about.
+    /// Returns the digests of what a probe of `size` would test.
     fn about(
         &self,
         boot: &str,

@@ -24,7 +24,7 @@ const LAG_MS: u64 = 60_000;
 /// The least time between two applies, in milliseconds, even if other clients write to the Node.
 const APART_MS: u64 = 2_000;
 
-/// The backoff between two calls that the API server did not answer, or answered with a server error.
+/// The backoff after an apply that got no response, or an error that may be temporary, such as a server error.
 pub const OUTAGE: Backoff = Backoff { first: 1_000, most: 60_000 };
 const REFUSED: Backoff = Backoff { first: 30_000, most: 600_000 };
 

@@ -1,4 +1,4 @@
-//! Classifies the API server's error responses. The reconciler decides by the class, and the log shows it.
+//! Classifies the API server's error responses. The reconciler bases its decisions on the class, and the log shows it.
 
 /// A call that the API server may refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! The state of one page size: the result of its last conclusive probe, what that probe was about, and what keeps the
+//! The state of one page size: the result of its last conclusive probe, what that probe tested, and what keeps the
 //! next probe from running.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::kubernetes::publication::seconds;
 /// The state of one page size.
 #[derive(Debug, Default)]
 pub(super) struct SizeState {
-    /// What a probe would be about now; `None` if the boot id is not known. Without it there is no verdict.
+    /// The digests of what a probe would test now; `None` if the boot id is not known. Without it there is no verdict.
     pub(super) about: Option<About>,
     /// Whether there is anything to probe: the pool has pages, and the kubelet has counted them.
     pub(super) may_be_tried: bool,
@@ -41,7 +41,7 @@ pub(super) struct SizeState {
     pub(super) took: Option<u64>,
 }
 
-/// What a probe is about, as two digests.
+/// What a probe tests, as two digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct About {
     /// The digest of the facts to which a verdict applies: boot, configured pages, mounts, needs, and the identity
@@ -143,7 +143,7 @@ impl SizeState {
         }
     }
 
-    /// Returns whether the last probe was about the current state, and no renewal is wanted. Also true if there is
+    /// Returns whether the last probe tested the current state, and no renewal is wanted. Also true if there is
     /// nothing to probe.
     pub(super) fn is_settled(&self) -> bool {
         !self.may_be_tried || !self.renew && self.is_tried()
@@ -182,7 +182,8 @@ impl SizeState {
         (self.may_be_tried && self.about.is_some() && wanted).then_some(self.not_before)
     }
 
-    /// Sets what a probe would be about. If that has changed, the failures so far no longer delay the next probe.
+    /// Sets the digests of what a probe would test. If `due` has changed, the failures so far no longer delay the next
+    /// probe.
     pub(super) fn is_about(&mut self, about: Option<About>, soonest: Moment) {
         let due = |about: &Option<About>| about.as_ref().map(|about| about.due.clone());
         if due(&about) != due(&self.about) && self.about.is_some() {
@@ -254,8 +255,8 @@ impl SizeState {
 // === impl ProbeResult, Hindrance ===
 
 impl ProbeResult {
-    /// Returns the value of the annotation from which the next agent takes over the result, such as `pass
-    /// 2026-11-23T05:38:15Z 9f3c0a1b22334455`.
+    /// Returns the value of the annotation from which the next agent takes over the result, such as
+    /// `pass 2026-11-23T05:38:15Z 9f3c0a1b22334455`.
     pub(super) fn annotation(&self) -> String {
         format!("{} {} {}", self.verdict, seconds(self.at), self.configuration)
     }

@@ -64,7 +64,7 @@ pub(super) struct Probing {
 #[derive(Debug)]
 pub(super) struct RunningProbe {
     pub(super) asked: Asked,
-    /// What the probe was about when it was started.
+    /// The digests of what the probe tests, made when it was started.
     pub(super) about: About,
     /// The pod's name, or the round's nonce in resident mode.
     pub(super) name: String,

@@ -1,5 +1,5 @@
-//! Property tests with random events in random order. The world asserts that no apply is untrue
-//! (`World::hold_to_truth`), and these tests count the writes.
+//! Property tests with random events in random order. The world asserts that no apply publishes an unproven
+//! pass (`World::hold_to_truth`), and these tests count the writes.
 
 use crate::kubernetes::reconcile::refusal::Call;
 use proptest::prelude::*;
