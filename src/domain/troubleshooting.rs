@@ -128,7 +128,8 @@ pub fn search(log: &str) -> Vec<Found<'_>> {
     found
 }
 
-/// Sets `follows` of each consequence to the nearest earlier failure that does not itself follow from another one.
+/// Sets `follows` of each consequence to the nearest earlier failure that does not itself follow from another one, if
+/// that is at most [`CONSEQUENCE_WITHIN`] lines before it.
 fn attribute_consequences(found: &mut [Found<'_>]) {
     let mut origin: Option<usize> = None;
     for one in found.iter_mut().filter(|one| one.failure.kind != Kind::Harmless) {
