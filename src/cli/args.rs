@@ -20,7 +20,7 @@ pub mod cluster;
 pub mod container;
 mod help;
 
-/// What `--version` prints. `-V` prints the version alone.
+/// The text that `--version` prints. `-V` prints only the version.
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (commit ",
@@ -297,7 +297,7 @@ mod tests {
         super::Args::command().debug_assert();
     }
 
-    /// clap breaks longer lines, and an example that is broken cannot be copied.
+    /// Longer lines are wrapped by clap, and a wrapped example cannot be copied.
     #[test]
     fn examples_fit_a_terminal_of_80_columns() {
         for command in super::Args::command().get_subcommands() {

@@ -9,7 +9,7 @@ use super::args::{Check, FailOn};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 
-/// Makes one run and prints its report.
+/// Runs the checks and prints the report.
 pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
     let request = Request::from(options);
     request.validate().map_err(|error| Trouble::usage(&error))?;
@@ -33,7 +33,7 @@ pub(super) fn run(options: &Check) -> Result<Exit, Trouble> {
     Ok(Exit::of(report.verdict, options.fail_on == FailOn::Warn))
 }
 
-/// Options that need root are a usage error for other users.
+/// Maps an error of a run to an exit code. An option that requires root is a usage error for other users.
 pub(super) fn trouble(error: CheckError) -> Trouble {
     match error {
         CheckError::Reserve(error) if error.is_usage() => Trouble::usage(&error),

@@ -1,5 +1,5 @@
-//! `hugeprobe agent`, `nodes` and `cleanup`: the verbs that speak to a cluster, each on a runtime of one thread that no
-//! other verb starts.
+//! `hugeprobe agent`, `nodes` and `cleanup`: the verbs that call the Kubernetes API. Each starts a single-threaded
+//! async runtime; other verbs start none.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -17,7 +17,7 @@ use crate::kubernetes::cleanup::{self, Scope};
 use crate::kubernetes::nodes as fleet;
 use crate::render::{self, Format};
 
-/// Runs the agent until a signal ends it.
+/// Runs the agent until a signal stops it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
     let Agent { config, listen, listen_health } = options;
     runtime()?.block_on(agent::main(config, *listen, *listen_health)).map_err(|error| match error {
@@ -29,7 +29,7 @@ pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
     Ok(Exit::Pass)
 }
 
-/// Shows a fleet.
+/// Shows the verdict of each node of a cluster.
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
     let Nodes { cluster, selector, wait, timeout, output } = options;
     if *output == Format::Junit {
@@ -50,7 +50,7 @@ pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
     Ok(Exit::of(read.verdict(), false))
 }
 
-/// Cleans.
+/// Removes what hugeprobe wrote on Nodes, and its probe pods.
 pub(super) fn cleanup(options: &Cleanup) -> Result<Exit, Trouble> {
     let Cleanup { cluster, all_nodes, namespace } = options;
     let scope = match (all_nodes, variable("NODE_NAME")) {
@@ -78,7 +78,8 @@ async fn connect(cluster: &Cluster) -> Result<(Api, String), Trouble> {
     of_user(&user).await.map_err(|error| Trouble::usage(&error))
 }
 
-/// A line on standard error while waiting, even if it is not a terminal: the log of a pipeline needs it most.
+/// Writes a line to standard error while waiting, even if it is not a terminal, because the line is most useful in a
+/// pipeline's log.
 fn tell(fleet: &Fleet) {
     let counts: Vec<_> = fleet.counts().into_iter().map(|(word, count)| format!("{count} {word}")).collect();
     // Standard error may be closed; the wait continues.

@@ -1,4 +1,5 @@
-//! `hugeprobe container`: one of the two containers of a probe pod. Not for users; the agent writes it into a pod.
+//! `hugeprobe container`: one of the two containers of a probe pod. It is hidden from users: the agent puts this
+//! command into the pods that it creates.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::probe::container::Probe;
 use crate::probe::container::error::ServeError;
 use crate::probe::container::serve::{Mode, Options, serve};
 
-/// Does the work and leaves the message.
+/// Runs this container's half of the probe and writes its termination message.
 pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
     let options = container_options(options)?;
     let served = serve(&options, &mut io::stdout(), &mut io::stderr());
@@ -134,7 +135,7 @@ mod tests {
             peer: None,
         };
         let with = |place: Place, probe: &Probe| read(&probe.arguments(Which::Frontend, &place)).unwrap_err();
-        // The kubelet leaves what it does not know as it is.
+        // The kubelet leaves a variable reference as it is if it cannot expand it.
         assert!(with(Place::default(), &probe).contains("--run"));
         let fine = Place { run: "a".to_owned(), ..Place::default() };
         assert!(with(Place { seconds: 0, ..fine.clone() }, &probe).contains("--seconds"));

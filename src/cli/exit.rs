@@ -1,15 +1,15 @@
-//! Exit codes: what a script relies on.
+//! The exit codes, on which scripts rely.
 
 use std::process::ExitCode;
 
 use crate::domain::check::Verdict;
 
-/// How the program ends.
+/// An exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: pass, warnings included.
+    /// 0: pass, with or without warnings.
     Pass,
-    /// 1: fail, or nothing found to check.
+    /// 1: fail, or there was nothing to check.
     Fail,
     /// 2: usage error.
     Usage,
@@ -18,7 +18,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code of a verdict; `strict` is `--fail-on warn`.
+    /// Returns the exit code of a verdict. `strict` is `--fail-on warn`.
     #[must_use]
     pub const fn of(verdict: Verdict, strict: bool) -> Self {
         match verdict {

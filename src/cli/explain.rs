@@ -12,7 +12,7 @@ use super::args::Explain;
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 
-/// How much of a log is read, bytes.
+/// The maximum number of bytes read from a log.
 const LOG_LIMIT: u64 = 32 << 20;
 
 /// Prints the known failures in a log, one check, or the list of checks.

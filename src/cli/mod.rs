@@ -1,6 +1,6 @@
 //! The command line: parsing, dispatch, and the exit code.
 //!
-//! One file per verb; [`args`] declares them all, [`exit`] holds what a script relies on.
+//! There is one file for each verb. [`args`] declares the verbs and their options; [`exit`] defines the exit codes.
 
 pub mod args;
 mod check;
@@ -23,10 +23,10 @@ use crate::render::json::SCHEMA;
 use args::Verb;
 use exit::Exit;
 
-/// Runs what the command line asks for.
+/// Parses the command line, runs the verb and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Where it is refused, a worker's end is still noticed, only not how it ended.
+    // If this fails, the end of a worker is still noticed, but not its exit status.
     let _ = default_sigchld();
     match plugin::parse(std::env::args_os()).verb {
         Verb::Check(options) => finish(check::run(&options)),
@@ -48,19 +48,19 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Turns the result of a verb into an exit code, and prints the error.
+/// Prints the error of a verb, if any, and returns the exit code.
 fn finish(outcome: Result<Exit, Trouble>) -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(trouble) => {
-            // Standard error may be closed; the exit code still tells.
+            // Standard error may be closed; the exit code still reports the failure.
             let _ = writeln!(io::stderr(), "hugeprobe: {}", trouble.text);
             trouble.exit.into()
         }
     }
 }
 
-/// Why a verb did not do what it was asked for, in one sentence.
+/// The error of a verb: one sentence and the exit code.
 struct Trouble {
     exit: Exit,
     text: String,
@@ -76,8 +76,9 @@ impl Trouble {
     }
 }
 
-/// Writes through `show` to standard output. The reader may stop at any line (`| head`): that is not an error of hugeprobe,
-/// and the verdict remains.
+/// Calls `show` to write to standard output.
+///
+/// The reader may close the pipe at any line (`| head`). That is not an error, and the exit code does not change.
 fn print(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Trouble> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match show(&mut out).and_then(|()| out.flush()) {

@@ -1,5 +1,5 @@
-//! The same program under the name `kubectl-hugeprobe`: kubectl then runs it as `kubectl hugeprobe`, and what is meant,
-//! unless another verb is typed, is `nodes`.
+//! The kubectl plugin: if this program is installed as `kubectl-hugeprobe`, kubectl runs it as `kubectl hugeprobe`. The
+//! default verb is then `nodes`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,10 +8,10 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::args::Args;
 
-/// What kubectl looks for on the PATH.
+/// The file name that kubectl looks for in PATH.
 const NAME: &str = "kubectl-hugeprobe";
 
-/// Reads the command line, and ends the process if it cannot be read.
+/// Parses the command line. Exits the process on a usage error, `--help` or `--version`.
 pub(super) fn parse(typed: impl Iterator<Item = OsString>) -> Args {
     let mut typed: Vec<OsString> = typed.collect();
     let mut command = Args::command();
@@ -28,7 +28,7 @@ pub(super) fn parse(typed: impl Iterator<Item = OsString>) -> Args {
     }
 }
 
-/// Whether an option comes where a verb would, or nothing does.
+/// Returns whether the command line has no verb: it is empty, or it starts with an option other than help or version.
 fn means_nodes(typed: &[OsString]) -> bool {
     let first = typed.get(1).and_then(|word| word.to_str());
     match first {

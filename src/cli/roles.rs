@@ -13,10 +13,10 @@ use super::args::{Backend, Frontend, Meeting, Mode, Wait};
 use super::exit::Exit;
 use super::{Trouble, terminal};
 
-/// Owns the memory.
+/// Runs the vhost-user frontend, which allocates the memory and shares it.
 pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
     let Frontend { meeting, size, pages, dir, frames, frame_size, peer, window, wait } = options;
-    // Sooner than the peer is met: it need not come for nothing.
+    // Before connecting to the peer, so that the peer does not see a connection that cannot be used.
     let size = standalone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
     play(
         meeting,
@@ -34,7 +34,7 @@ pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
     )
 }
 
-/// Is handed the memory.
+/// Runs the vhost-user backend, which receives the memory from the frontend.
 pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
     let Backend { meeting, mode, size, frames, frame_size, wait } = options;
     if frames.is_none() && matches!(mode, Mode::Source | Mode::Bounce) {
@@ -53,7 +53,9 @@ pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
     )
 }
 
-/// Plays a role and shows each thing as it happens. A reader that went away stops nothing: the exit code still tells.
+/// Runs a role and prints each event when it happens.
+///
+/// The role continues if the reader closes the pipe; the exit code still gives the result.
 fn play(meeting: &Meeting, task: task::StandaloneTask) -> Result<Exit, Trouble> {
     let Meeting { socket, listen, deadline } = meeting;
     let deadline = (*deadline != 0).then(|| Duration::from_secs(*deadline));

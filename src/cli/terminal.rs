@@ -1,4 +1,4 @@
-//! What the terminal can show, and progress on it.
+//! The properties of the terminal, and the progress line on it.
 
 use std::io::{self, IsTerminal as _, Stderr, Write as _};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use crate::domain::reserve::Replayed;
 use crate::probe::check::Progress;
 use crate::render::{self, Marks, Style};
 
-/// How standard output is to be written: colour on a terminal that wants it, its width, and the marks of its locale.
+/// Returns the style for standard output: whether the terminal shows colour, its width, and the marks of the locale.
 pub(super) fn style() -> Style {
     Style {
         color: anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
@@ -16,14 +16,14 @@ pub(super) fn style() -> Style {
     }
 }
 
-/// The line of progress on standard error, if that is a terminal; nothing otherwise.
+/// Returns the progress line on standard error. It shows nothing if standard error is not a terminal.
 pub(super) fn progress() -> Line {
     let terminal = io::stderr().is_terminal().then(io::stderr);
     let marks = Marks::for_locale(&|name| std::env::var(name).ok());
     Line(render::progress::Progress::new(terminal, Style { marks, ..width() }))
 }
 
-/// The terminal's width, else that of COLUMNS, else what suits a file.
+/// Returns a style with the width of the terminal, else that of COLUMNS, else the default for a file.
 fn width() -> Style {
     let columns = terminal_size::terminal_size()
         .map(|(width, _)| usize::from(width.0))
@@ -31,7 +31,7 @@ fn width() -> Style {
     columns.map_or_else(Style::default, |width| Style { width, ..Style::default() })
 }
 
-/// Gives the run's progress the time of day.
+/// A progress line that gets the current time from the system's monotonic clock.
 pub(super) struct Line(render::progress::Progress<Stderr>);
 
 impl Progress for Line {
@@ -45,13 +45,13 @@ impl Progress for Line {
 
     fn replayed(&mut self, replayed: &Replayed) {
         self.0.clear();
-        // Standard error may be closed; the JSON report has it as well.
+        // Standard error may be closed; the JSON report contains this too.
         let _ = writeln!(io::stderr(), "hugeprobe: {replayed}");
     }
 }
 
 impl Line {
-    /// Takes the line away, before the report is printed.
+    /// Removes the line. Call this before the report is printed.
     pub(super) fn clear(mut self) {
         self.0.clear();
     }

@@ -11,7 +11,7 @@ use super::check::trouble;
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 
-/// Goes through the steps and shows each when it is done.
+/// Runs the steps and shows each one when it is done.
 pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
     let args::Walk { size, pages, dir, pause, reserve, reserve_over_half, frontend_cgroup, backend_cgroup } =
         options;
@@ -29,7 +29,7 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
     let (mut steps, mut astray) = (0, 0);
     let walked = walk::run(&asked, &mut |shown| {
         let out = &mut io::stdout().lock();
-        // A reader that went away stops nothing: the pages are given back in any case.
+        // If the reader closed the pipe, the walk continues: it has to give the pages back in any case.
         ignore(match shown {
             Shown::Replayed(replayed) => writeln!(io::stderr(), "hugeprobe: {replayed}"),
             Shown::Pool(pool) => {
@@ -64,7 +64,7 @@ pub(super) fn run(options: &args::Walk) -> Result<Exit, Trouble> {
     if let Some(why) = walked.stopped.into_iter().chain(walked.owed).next() {
         return Err(Trouble::unknown(&format!("the walk failed: {why}")));
     }
-    // The counters are the whole machine's: which process moved them is not known here.
+    // The counters are those of the whole machine, so another process may have changed them.
     if astray > 0 && worst != Some(Outcome::Fail) {
         return Ok(Exit::Unknown);
     }

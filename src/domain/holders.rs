@@ -1,10 +1,10 @@
-//! Who holds the pages: processes, files and SysV segments.
+//! The owners of pages: processes, files and SysV segments.
 
 use serde::Serialize;
 
 use super::size::PageSize;
 
-/// The owners of pages, as far as the privileges of this process allow to see them.
+/// The owners of pages that the privileges of this process allow it to see.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Holders {
     /// Processes that map huge pages or hold open files with huge pages, sorted by pid.
@@ -13,13 +13,14 @@ pub struct Holders {
     pub leaked: Vec<LeakedFile>,
     /// SysV segments with huge pages to which no process is attached, sorted by id.
     pub segments: Vec<LeakedSegment>,
-    /// Pages in use that nothing above accounts for. Sizes without any are left out.
+    /// Pages in use without a known owner, by size. Sizes without such pages are left out.
     ///
     /// Pages that are only reserved are not counted, because the kernel does not name their owner.
     pub untraced: Vec<(PageSize, u64)>,
     /// Why the list may be incomplete: the missing privileges, by name. Empty if everything was visible.
     pub blind_spots: Vec<String>,
-    /// Only files and segments without a user were looked for, and none was found: what processes map was not read.
+    /// Whether the search was quick: it looked only for unused files and segments, found none, and did not read the
+    /// mappings of processes.
     pub is_quick: bool,
 }
 

@@ -23,11 +23,11 @@ pub struct Report {
     pub version: &'static str,
     /// When the run began: RFC 3339, in UTC.
     pub time: String,
-    /// The worst of the sizes'.
+    /// The worst verdict of all sizes.
     pub verdict: Verdict,
-    /// What the user asked: the options, where they are not the default.
+    /// The request: the options that differ from their defaults.
     pub request: Request,
-    /// What the verdict is about, if `--only` left something out: never a word about the workload then.
+    /// The checks and groups of `--only`. If there are any, the verdict covers only them, not the whole workload.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<Selector>,
     /// The machine.

@@ -1,6 +1,6 @@
-//! Known failures: the line that a program prints when huge pages fail it, its cause, the remedy and the checks.
+//! Known failures: the line that a program prints when huge pages do not work, its cause, the remedy and the checks.
 //!
-//! `troubleshooting/rows.txt` has the rows, for `hugeprobe explain --log` and for docs/reference/troubleshooting.md.
+//! `troubleshooting/rows.txt` is the source of `hugeprobe explain --log` and of docs/reference/troubleshooting.md.
 
 use std::sync::LazyLock;
 
@@ -14,43 +14,43 @@ mod tests;
 pub use parse::RowError;
 pub(crate) use pattern::Pattern;
 
-/// The rows, as text.
+/// The text of the rows.
 const ROWS: &str = include_str!("troubleshooting/rows.txt");
 
-/// How many lines after a cause a consequence is attributed to it.
+/// The maximum distance, in lines, between a cause and a consequence that is attributed to it.
 const CONSEQUENCE_WITHIN: usize = 50;
 
-/// A row of the table: a failure and what is known about it.
+/// A row of the table: a failure with its cause and remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownFailure {
-    /// Its name, an anchor of the page.
+    /// The name of the failure, which is also its anchor on the page.
     pub name: &'static str,
-    /// What the user meets.
+    /// What the user sees.
     pub met_as: MetAs,
-    /// What its line says about the cause.
+    /// What the line says about the cause.
     pub kind: Kind,
-    /// The patterns that recognise its line; none for a symptom without a line.
+    /// The patterns that recognise the line; empty for a symptom without a line.
     pub(crate) patterns: Vec<Pattern>,
-    /// A pattern that another line of the log has to match as well.
+    /// A pattern that another line of the log must match too.
     pub(crate) beside: Option<Pattern>,
-    /// Patterns of lines that are about something else, whatever the others say.
+    /// Patterns of lines that are about something else, even if they match `patterns`.
     pub(crate) unless: Vec<Pattern>,
-    /// What it means.
+    /// The cause of the failure.
     pub cause: String,
     /// What to do.
     pub remedy: String,
     /// The checks that find the cause; empty if hugeprobe does not look for it.
     pub checks: Vec<CheckId>,
-    /// Where it was met: an issue as `owner/repository#number`, a file of a source, or what was run.
+    /// Where the failure was seen: an issue as `owner/repository#number`, a source file, or the program that was run.
     pub sources: Vec<&'static str>,
 }
 
-/// What the user meets when the failure happens.
+/// What the user sees when the failure happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetAs {
     /// A line, as the program prints it.
     Line(&'static str),
-    /// A symptom: no program prints a line.
+    /// A symptom for which no program prints a line.
     Symptom(String),
 }
 
@@ -59,9 +59,9 @@ pub enum MetAs {
 pub enum Kind {
     /// The line points to the cause.
     Cause,
-    /// The program prints the line whatever went wrong; an earlier line points to the cause.
+    /// The program prints the line after any failure; an earlier line points to the cause.
     Consequence,
-    /// Often harmless.
+    /// The line is often harmless.
     Harmless,
 }
 
@@ -85,25 +85,25 @@ pub struct Found<'l> {
     pub line: &'l str,
     /// How many lines match.
     pub times: usize,
-    /// The number of the line whose consequence this one is.
+    /// The number of the line that this one follows from.
     pub follows: Option<usize>,
 }
 
-/// Every chapter, in the order of the page.
+/// Returns every chapter, in the order of the page.
 #[must_use]
 pub fn chapters() -> &'static [Chapter] {
-    // The test `the_rows_parse` reports an error in the rows with its line; a release cannot have one.
+    // The rows of a release always parse: the test `the_rows_parse` fails on an error and reports its line.
     static CHAPTERS: LazyLock<Vec<Chapter>> = LazyLock::new(|| parse::chapters(ROWS).unwrap_or_default());
     &CHAPTERS
 }
 
-/// Every failure.
+/// Returns every failure.
 pub fn all() -> impl Iterator<Item = &'static KnownFailure> {
     chapters().iter().flat_map(|chapter| &chapter.failures)
 }
 
-/// The known failures in `log`: causes first, in their order in the log, then their consequences, then what is often
-/// harmless. A line counts for one failure, the one with the most matching text.
+/// Returns the known failures in `log`: first causes, then consequences, then often harmless lines, each in the order
+/// of the log. A line counts only for the failure with the most matching text.
 #[must_use]
 pub fn search(log: &str) -> Vec<Found<'_>> {
     let mut found: Vec<Found<'_>> = Vec::new();
@@ -128,7 +128,8 @@ pub fn search(log: &str) -> Vec<Found<'_>> {
     found
 }
 
-/// Sets `follows`: a consequence follows the nearest failure before it that follows no other one.
+/// Sets `follows` of each consequence to the nearest earlier failure that does not itself follow from another one, if
+/// that is at most [`CONSEQUENCE_WITHIN`] lines before it.
 fn attribute_consequences(found: &mut [Found<'_>]) {
     let mut origin: Option<usize> = None;
     for one in found.iter_mut().filter(|one| one.failure.kind != Kind::Harmless) {
@@ -140,7 +141,7 @@ fn attribute_consequences(found: &mut [Found<'_>]) {
     }
 }
 
-/// The failure of a normalized line: the one with the most matching text.
+/// Returns the failure of a normalized line. If several match, it is the one with the most matching text.
 fn of_line(line: &str) -> Option<&'static KnownFailure> {
     let ways = all().flat_map(|failure| failure.patterns.iter().map(move |pattern| (failure, pattern)));
     let is_foreign = |failure: &KnownFailure| failure.unless.iter().any(|pattern| pattern.matches(line));

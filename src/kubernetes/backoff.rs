@@ -1,33 +1,37 @@
-//! Waits between tries, with jitter, so that thousands of agents that lost the same API server do not come back as one.
+//! Retry delays with jitter, so that thousands of agents that lost the same API server do not reconnect at the same
+//! time.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Waits that double from failure to failure.
+/// A delay that doubles with each consecutive failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first wait, milliseconds.
+    /// The first delay, in milliseconds.
     pub first: u64,
-    /// The longest, milliseconds.
+    /// The maximum delay, in milliseconds.
     pub most: u64,
 }
 
-/// Random numbers for all waits of one agent. Clones share the sequence; one seed gives one sequence, for tests.
+/// A random number generator for all delays of one agent.
+///
+/// Clones share the sequence. The same seed gives the same sequence, which tests rely on.
 #[derive(Debug, Clone)]
 pub struct Random(Arc<AtomicU64>);
 
-/// The thousandths of a wait that jitter adds or takes at most.
+/// The maximum jitter in either direction, in thousandths of the delay.
 pub const JITTER: u64 = 200;
 
-/// The step of SplitMix64.
+/// The increment of SplitMix64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 // === impl Backoff ===
 
 impl Backoff {
-    /// The wait after so many failures in a row, at least one, before jitter; milliseconds.
+    /// Returns the delay after this number of consecutive failures, in milliseconds, before jitter. Zero failures count
+    /// as one.
     #[must_use]
     pub fn wait(self, failures: u32) -> u64 {
         self.first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(self.most)
@@ -37,49 +41,53 @@ impl Backoff {
 // === impl Random ===
 
 impl Random {
-    /// A sequence that differs from process to process: the standard library seeds its hashers from the kernel.
+    /// Creates a generator whose seed differs from process to process: the standard library seeds its hashers from the
+    /// kernel.
     #[must_use]
     pub fn of_process() -> Self {
         Self::new(RandomState::new().hash_one(0))
     }
 
-    /// The sequence that `seed` begins.
+    /// Creates a generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(AtomicU64::new(seed)))
     }
 
-    /// The next number.
+    /// Returns the next number.
     #[must_use]
     pub fn next(&self) -> u64 {
         mix(self.0.fetch_add(STEP, Ordering::Relaxed))
     }
 
-    /// `about`, up to [`JITTER`] more or less.
+    /// Returns `about`, changed by at most [`JITTER`] thousandths in either direction.
     #[must_use]
     pub fn jittered(&self, about: Duration) -> Duration {
         let milliseconds = u64::try_from(about.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(jittered(milliseconds, self.next()))
     }
 
-    /// How long to wait after so many failures in a row, on top of what the server asked for: otherwise all that were asked the
-    /// same come back at once.
+    /// Returns the delay after this number of consecutive failures.
+    ///
+    /// The delay is added to the time that the server `asked` for. Otherwise all clients that received the same
+    /// `Retry-After` would return at the same time.
     #[must_use]
     pub fn wait(&self, backoff: Backoff, failures: u32, asked: Option<Duration>) -> Duration {
         self.jittered(Duration::from_millis(backoff.wait(failures))) + asked.unwrap_or_default()
     }
 }
 
-/// `milliseconds`, up to [`JITTER`] more or less, as `random` has it.
+/// Returns `milliseconds`, changed by at most [`JITTER`] thousandths in either direction, as `random` determines.
 #[must_use]
 pub fn jittered(milliseconds: u64, random: u64) -> u64 {
     let thousandths = 1000 - JITTER + random % (2 * JITTER + 1);
-    // In this order, so that no wait is too long to be multiplied.
+    // Seconds and the rest are multiplied separately, so that the product saturates only for delays near the maximum of
+    // u64.
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     seconds.saturating_mul(thousandths).saturating_add(rest * thousandths / 1000)
 }
 
-/// The next number of the SplitMix64 sequence at `state`.
+/// Returns the next number of the SplitMix64 sequence and advances `state`.
 pub fn next_random(state: &mut u64) -> u64 {
     let number = mix(*state);
     *state = state.wrapping_add(STEP);

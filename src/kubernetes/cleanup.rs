@@ -1,9 +1,13 @@
-//! `hugeprobe cleanup`: removes what hugeprobe wrote on Nodes and the probe pods it left, and nothing else. The chart's
-//! uninstall hook runs it under a separate account; run twice, it finds nothing the second time.
+//! `hugeprobe cleanup`: removes what hugeprobe wrote on Nodes, and the probe pods that it left. It changes nothing
+//! else.
+//!
+//! The chart's uninstall hook runs it under a separate service account. It can be run again: a second run finds nothing
+//! to remove.
 //!
 //! ## Rights
 //!
-//! `list` (or `get`, for one node) on `nodes`, `patch` on `nodes/status`, `list` and `delete` on `pods` in its namespace.
+//! `list` (or `get`, for one node) on `nodes`, `patch` on `nodes/status`, `list` and `delete` on `pods` in its
+//! namespace.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -19,49 +23,49 @@ use crate::domain::text::count;
 
 mod traces;
 
-/// Nodes in one answer.
+/// The maximum number of objects in one response.
 const PIECE: u32 = 200;
-/// An agent that is about to end may write once more behind our back: what was cleaned is looked at again.
+/// The maximum number of passes. An agent that is about to end may write once more, so the nodes are checked again.
 const PASSES: u32 = 3;
-/// Between two passes.
+/// The pause between two passes.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What is to be cleaned.
+/// What to clean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Every node, and every probe pod of the namespace.
+    /// All nodes, and all probe pods of the namespace.
     AllNodes,
-    /// One node, and its probe pods.
+    /// One node and its probe pods.
     Node(String),
 }
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Done {
-    /// Nodes that something was removed from.
+    /// The number of nodes from which something was removed.
     pub nodes: usize,
-    /// Pods that were deleted.
+    /// The number of pods that were deleted.
     pub pods: usize,
-    /// What could not be done.
+    /// The number of failed requests.
     pub failures: usize,
 }
 
-/// Why nothing more could be done.
+/// The error that ended the cleanup.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
-    /// The API server.
+    /// The nodes or pods cannot be listed.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// The reader closed the output.
+    /// The report cannot be written, for example because its reader closed the pipe.
     #[error("cannot write the report: {0}")]
     Write(#[from] io::Error),
 }
 
-/// Cleans, and tells `out` of each thing that it did. One node that cannot be cleaned keeps no other from it.
+/// Cleans nodes and pods, and writes what was removed to `out`. If one node cannot be cleaned, the others still are.
 ///
 /// # Errors
 ///
-/// What is there cannot be listed, or `out` takes nothing more.
+/// The nodes or pods cannot be listed, or `out` cannot be written.
 pub async fn run(
     api: &Api,
     scope: &Scope,
@@ -73,7 +77,7 @@ pub async fn run(
         if pass > 0 {
             sleep(PAUSE).await;
         }
-        // Pods first: no probe may run while the Node is swept.
+        // Pods first: no probe may run while its Node is cleaned.
         let pods = sweep_pods(api, scope, namespace, out, &mut done).await?;
         let nodes = sweep_nodes(api, scope, out, &mut done).await?;
         if !pods && !nodes {
@@ -90,7 +94,7 @@ pub async fn run(
     Ok(done)
 }
 
-/// Whether anything was removed.
+/// Deletes the probe pods. Returns whether any was deleted.
 async fn sweep_pods(
     api: &Api,
     scope: &Scope,
@@ -114,7 +118,7 @@ async fn sweep_pods(
         token = Some(piece.metadata.r#continue);
     }
     let mut swept = false;
-    // One that is being deleted already is on its way.
+    // Skip pods that are being deleted already.
     for pod in pods.into_iter().filter(|pod| pod.deletion_timestamp.is_none()) {
         let name = pod.name.unwrap_or_default();
         let request = requests::delete_pod(namespace, &name, pod.uid.as_deref())?;
@@ -131,7 +135,7 @@ async fn sweep_pods(
     Ok(swept)
 }
 
-/// Whether anything was removed.
+/// Cleans the nodes. Returns whether anything was removed, or whether another pass is needed.
 async fn sweep_nodes(
     api: &Api,
     scope: &Scope,
@@ -145,7 +149,7 @@ async fn sweep_nodes(
             Scope::AllNodes => {
                 let request = requests::list_nodes(None, PIECE, token.as_deref())?;
                 match api.object(request).await {
-                    // The list was forgotten while it was worked on: what is done is done, the rest is for the next pass.
+                    // The `continue` token expired. Keep what was done; the next pass does the rest.
                     Err(error) if error.is_expired() && token.is_some() => return Ok(true),
                     other => other?,
                 }
@@ -179,11 +183,12 @@ async fn sweep_nodes(
     }
 }
 
-/// What was removed, in words; `None` if nothing on the Node is hugeprobe's.
+/// Cleans one node. Returns a description of what was removed; `None` if nothing was.
 async fn sweep_node(api: &Api, before: &Traces) -> Result<Option<String>, ApiError> {
     let mut after = before.clone();
     if before.was_applied() {
-        // An apply that says nothing gives up all that this manager owned; with the uid, it can make no new Node.
+        // An apply without fields gives up all fields that this manager owned. The uid prevents it from creating a new
+        // Node.
         let body = json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": before.name(), "uid": before.uid()},
         });
@@ -205,7 +210,8 @@ async fn sweep_node(api: &Api, before: &Traces) -> Result<Option<String>, ApiErr
     }))
 }
 
-/// The Node is not there: 404, or an apply that would have to create it.
+/// Returns whether the Node does not exist: the status is 404, or the apply was forbidden because it would create the
+/// Node.
 fn is_gone(error: &ApiError) -> bool {
     error.is_not_found()
         || (error.is_forbidden() && error.message().contains("cannot create resource \"nodes"))

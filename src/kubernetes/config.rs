@@ -1,5 +1,6 @@
-//! The agent's configuration: agent.json, which the chart renders from its values. An invalid value is refused with a
-//! sentence that names the value, before anything is done.
+//! The agent's configuration, agent.json, which the Helm chart renders from its values.
+//!
+//! An invalid value is refused at startup, with a message that names the value.
 
 mod probe;
 #[cfg(test)]
@@ -15,70 +16,72 @@ use crate::domain::request::{Expectation, PageCount, Request, Workload};
 use crate::domain::size::PageSize;
 pub use probe::{ProbeConfig, PullPolicy};
 
-/// The whole file. Every key has a default but `probe.image`.
+/// The configuration file. Every key except `probe.image` has a default. Resident mode does not use `probe.image`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Config {
-    /// How much the agent and its probe pods may do.
+    /// The permissions of the agent and its probe pods.
     pub profile: Profile,
-    /// Who takes the pages.
+    /// Where the probes run.
     pub mode: Mode,
-    /// Whose limits are judged.
+    /// The workload whose limits are checked.
     pub workload: Workload,
-    /// What seccomp profile the workload runs under.
+    /// The seccomp profile of the workload.
     pub workload_seccomp: WorkloadSeccomp,
-    /// False: the Node is fetched now and then instead of watched.
+    /// Whether to watch the Node. If false, the agent polls the Node instead.
     pub watch_node: bool,
-    /// How often the pools are read; sysfs does not notify.
+    /// How often the pools are read, in seconds. They are polled because sysfs does not notify of changes.
     pub tick_seconds: u64,
-    /// How long a verdict is valid before it is renewed, 20 % more or less.
+    /// How long a verdict is used before it is renewed, in minutes, with a jitter of 20 % in either direction.
     pub renew_minutes: u64,
-    /// The sizes looked at; empty: every one that has pages or is expected.
+    /// The page sizes to check. If empty, every size that has pages or is expected.
     pub sizes: Vec<PageSize>,
-    /// What nodes should have. All entries that match a node add up; if none does, the boot command line counts.
+    /// What the nodes should have. All entries that match a node add up.
+    ///
+    /// If none matches, the boot command line determines what is expected.
     pub expectations: Vec<NodeExpectation>,
-    /// Whether the pods of the node may be listed, in all namespaces.
+    /// Whether the agent may list the pods of the node, in all namespaces.
     pub pod_accounting: bool,
     /// The probe pods.
     pub probe: ProbeConfig,
-    /// The vswitch of the node that is asked, too, whether it takes the pages; null for none.
+    /// A vswitch on the node, which is tested as well; null for none.
     pub peer: Option<PeerConfig>,
-    /// The two containers beside the agent, in resident mode.
+    /// The configuration of resident mode.
     pub resident: ResidentConfig,
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// How much the agent and its probe pods may do.
+/// The permissions of the agent and its probe pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Pod Security `restricted`.
+    /// An agent and probe pods that conform to the Pod Security Standard `restricted`.
     #[default]
     Restricted,
-    /// Root, the capabilities that mbind and locked memory take, and the host's processes.
+    /// Root, the capabilities that mbind and locked memory require, and access to the host's processes.
     Privileged,
 }
 
-/// Who takes the pages.
+/// Where the probes run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mode {
-    /// A short-lived pod per size.
+    /// In a short-lived pod for each size.
     #[default]
     ProbePods,
-    /// Two containers that stand beside the agent.
+    /// In two containers that run permanently in the agent's pod.
     Resident,
 }
 
-/// A seccomp profile, as a pod names it.
+/// A seccomp profile type, as in a pod's `securityContext`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum WorkloadSeccomp {
-    /// Kubernetes' default.
+    /// No seccomp profile, the default of Kubernetes.
     #[default]
     Unconfined,
-    /// The container runtime's own.
+    /// The default profile of the container runtime.
     RuntimeDefault,
 }
 
@@ -86,25 +89,28 @@ pub enum WorkloadSeccomp {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeExpectation {
-    /// Labels that the node must have, with these values; empty: every node.
+    /// Labels and values that the node must have. If empty, every node matches.
     pub node_selector: BTreeMap<String, String>,
-    /// What is configured, as `--expect` has it.
+    /// The expected pools, in the syntax of `--expect`.
     pub expect: Vec<Expectation>,
-    /// What a workload takes, as `--need` has it.
+    /// The pages that a workload needs, in the syntax of `--need`.
     pub need: Vec<PageCount>,
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// A vswitch on the node: what `check --peer` is for, by the frontend of a probe pod.
+/// A vswitch on the node, which the frontend of a probe pod tests as `check --peer` does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerConfig {
-    /// Its socket on the node: an absolute path, of `A-Z a-z 0-9 . _ -` and two components at least, none of which begins
-    /// with a dot. A probe pod gets the directory, because the socket may be created again.
+    /// The path of the socket on the node.
+    ///
+    /// The path must be absolute and have at least two components. A component consists of `A-Z a-z 0-9 . _ -` and must
+    /// not begin with a dot. The probe pod mounts the directory instead of the socket, because the vswitch may create
+    /// the socket again.
     pub host_path: String,
-    /// Whether it connects, and the socket is made for it (OVS: dpdkvhostuserclient).
+    /// Whether the vswitch connects to a socket that hugeprobe creates (OVS: dpdkvhostuserclient).
     #[serde(default)]
     pub listen: bool,
     /// Keys that this version does not know.
@@ -112,29 +118,29 @@ pub struct PeerConfig {
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// Resident mode.
+/// The configuration of resident mode.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResidentConfig {
-    /// The directory that the agent shares with the two containers; one directory per size in there.
+    /// The directory that the agent shares with the two containers. It has one subdirectory for each size.
     pub directory: String,
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// Why a configuration was refused.
+/// The reason why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The JSON cannot be parsed.
     #[error("the configuration cannot be parsed: {0}")]
     Form(#[from] serde_json::Error),
-    /// A value that makes no sense.
+    /// A value is invalid.
     #[error("the configuration's {key} {why}")]
     Value {
-        /// Which one.
+        /// The key of the value.
         key: String,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         why: String,
     },
 }
@@ -163,19 +169,19 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads agent.json.
+    /// Parses and validates agent.json.
     ///
     /// # Errors
     ///
-    /// JSON that does not parse, or a value that makes no sense. Keys that are not known are ignored: during an upgrade agents
-    /// of the version before read the configuration of the next.
+    /// The JSON cannot be parsed, or a value is invalid. Unknown keys are ignored, because during an upgrade agents of
+    /// the old version read the configuration of the new version.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = serde_json::from_str(text)?;
         config.validate()?;
         Ok(config)
     }
 
-    /// The keys that were ignored, each with its path: `probe.cpus`.
+    /// Returns the keys that were ignored, each with its path: `probe.cpus`.
     #[must_use]
     pub fn unknown_keys(&self) -> Vec<String> {
         let expectations = self.expectations.iter().enumerate();
@@ -191,8 +197,8 @@ impl Config {
             .collect()
     }
 
-    /// The request for a node with these labels: every entry that matches, added up. Of two needs of the same pool the
-    /// larger one counts.
+    /// Returns the request for a node with these labels: the sum of all entries that match. If two entries need pages
+    /// of the same pool, the larger number counts.
     #[must_use]
     pub fn request(&self, labels: &BTreeMap<String, String>) -> Request {
         let mut request =
@@ -244,7 +250,7 @@ impl Config {
 }
 
 impl NodeExpectation {
-    /// Whether a node with these labels is meant.
+    /// Returns whether the selector matches a node with these labels.
     #[must_use]
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
@@ -254,13 +260,13 @@ impl NodeExpectation {
 // === impl PeerConfig ===
 
 impl PeerConfig {
-    /// The directory of the socket on the node.
+    /// Returns the directory of the socket on the node.
     #[must_use]
     pub fn directory(&self) -> &str {
         self.host_path.rsplit_once('/').map_or("", |(directory, _)| directory)
     }
 
-    /// The name of the socket in there.
+    /// Returns the name of the socket in its directory.
     #[must_use]
     pub fn name(&self) -> &str {
         self.host_path.rsplit_once('/').map_or(self.host_path.as_str(), |(_, name)| name)

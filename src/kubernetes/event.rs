@@ -1,8 +1,8 @@
-//! An event about a Node, made when the verdict changes: so that `kubectl describe node` shows it, and only once.
+//! The event that is recorded about a Node when its verdict changes. `kubectl describe node` shows it.
 //!
-//! Source of the limits and of what `kubectl describe node` looks for: validation of events.k8s.io/v1 (reason, action and
-//! reportingInstance 128 characters, note 1024 bytes, everything immutable), and kubectl's search by the Node's uid with no
-//! namespace in `regarding`.
+//! Source of the limits: the validation of events.k8s.io/v1 (reason, action and reportingInstance 128 characters, note
+//! 1024 bytes, all fields immutable). `kubectl describe node` searches for events by the Node's uid, with no namespace
+//! in `regarding`.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -14,29 +14,30 @@ use super::publication::{MESSAGE_BYTES, PENDING};
 use crate::domain::check::Verdict;
 use crate::domain::text::bounded;
 
-/// What `reportingInstance`, `reason` and `action` may have, characters.
+/// The maximum length of `reportingInstance`, `reason` and `action`, in characters.
 const SHORT: usize = 128;
 
-/// A change of the verdict or its reason.
+/// A change of the verdict or of its reason.
 #[derive(Debug, Clone, Copy)]
 pub struct VerdictChange<'a> {
     /// The Node's name.
     pub node: &'a str,
-    /// Its uid.
+    /// The Node's uid.
     pub uid: &'a str,
-    /// The agent's pod.
+    /// The name of the agent's pod.
     pub agent: &'a str,
-    /// The verdict from now on.
+    /// The new verdict.
     pub verdict: Verdict,
-    /// CamelCase.
+    /// The reason, in CamelCase.
     pub reason: &'a str,
-    /// What happened.
+    /// The message of the event.
     pub note: &'a str,
-    /// When. The same change has the same event name, so the API server refuses a second one.
+    /// The time of the change. It is part of the event's name, so the API server rejects a second event about the same
+    /// change.
     pub at: Timestamp,
 }
 
-/// The event about a change.
+/// Builds the event about a change of the verdict.
 #[must_use]
 pub fn event(change: VerdictChange<'_>) -> Event {
     let at = change.at.to_string();
@@ -44,7 +45,7 @@ pub fn event(change: VerdictChange<'_>) -> Event {
     let hash = names::digest([change.uid, &verdict, change.reason, change.note, &at]);
     let kind = match change.verdict {
         Verdict::None | Verdict::Pass | Verdict::Warn => "Normal",
-        // To wait is no fault.
+        // Waiting for the first result is normal.
         Verdict::Unknown if change.reason == PENDING => "Normal",
         Verdict::Unknown | Verdict::Fail => "Warning",
     };

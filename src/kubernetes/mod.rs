@@ -1,11 +1,11 @@
-//! The DaemonSet: what the agent sees, decides and publishes.
+//! The DaemonSet: what the agent observes, decides and publishes.
 //!
-//! A pure reconciler takes observations in and gives actions out; a thin runtime around it makes the calls. Nothing here maps
-//! a page: that is done by the probe pods.
+//! A pure reconciler takes observations and returns actions. A thin runtime around it makes the API calls. No code in
+//! this module maps a page; the probe pods do that.
 //!
-//! [`config`] and [`names`] are its configuration and the names of its keys; [`reconcile`] decides;
-//! [`probe_pod`] is the pod that it creates, [`pod_outcome`] the result; [`publication`] and [`event`] are what the Node
-//! shows of it.
+//! [`config`] is the agent's configuration and [`names`] holds all keys and labels. [`reconcile`] decides.
+//! [`probe_pod`] builds the pod that the agent creates, and [`pod_outcome`] reads its result. [`publication`] and
+//! [`event`] build what is published about the Node.
 
 pub mod agent;
 pub mod api;

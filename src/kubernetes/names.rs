@@ -1,82 +1,87 @@
-//! Every name that hugeprobe uses in a cluster: keys, labels, the condition, the field manager, pods. Annotations and
-//! labels are read by other programs; a name never changes its meaning.
+//! All names that hugeprobe uses in a cluster: keys, labels, the condition, the field manager, pods.
+//!
+//! Other programs read the annotations and labels, so the meaning of a name never changes.
 
 use crate::domain::check::CheckId;
 use crate::domain::size::PageSize;
 
-/// The field manager of every apply, the same for all agents.
+/// The field manager of every server-side apply, the same for all agents.
 pub const MANAGER: &str = "hugeprobe";
 
-/// The prefix of all annotations and labels. Every key on a Node with this prefix is hugeprobe's.
+/// The prefix of all annotations and labels. Every key on a Node with this prefix belongs to hugeprobe.
 pub const PREFIX: &str = "hugeprobe.io/";
 
-/// `pass`, `warn`, `fail`, `unknown` or `none`: annotation (exact) and label (`pass` includes warnings; no label for none).
+/// Annotation and label: the verdict of the node.
+///
+/// The annotation is `pass`, `warn`, `fail`, `unknown` or `none`. The label is `pass` for a verdict with warnings too,
+/// and is absent for `none`.
 pub const VERDICT: &str = "hugeprobe.io/verdict";
 
-/// Annotation: the verdict of each size, and the first thing that is wrong, in a line.
+/// Annotation: the verdict of each size and the first problem, in one line.
 pub const SUMMARY: &str = "hugeprobe.io/summary";
 
-/// Annotation: when the oldest probe behind the verdict ended, RFC 3339.
+/// Annotation: when the oldest probe on which the verdict is based ended, RFC 3339.
 pub const CHECKED_AT: &str = "hugeprobe.io/checked-at";
 
-/// Annotation: from when on the verdict no longer counts unless it was renewed, RFC 3339.
+/// Annotation: when the verdict expires unless it is renewed, RFC 3339.
 pub const VALID_UNTIL: &str = "hugeprobe.io/valid-until";
 
-/// Annotation: the boot that the verdict is about; to be compared with `.status.nodeInfo.bootID`.
+/// Annotation: the boot that the verdict describes. Compare it with `.status.nodeInfo.bootID`.
 pub const BOOT_ID: &str = "hugeprobe.io/boot-id";
 
-/// Annotation: the version of hugeprobe that wrote.
+/// Annotation: the version of hugeprobe that wrote the verdict.
 pub const VERSION: &str = "hugeprobe.io/version";
 
-/// Annotation: `restricted` or `privileged`.
+/// Annotation: the profile, `restricted` or `privileged`.
 pub const PROFILE: &str = "hugeprobe.io/profile";
 
-/// Annotation: what could not be seen under that profile; absent if all was.
+/// Annotation: what the agent could not see under its profile; absent if it could see everything.
 pub const UNSEEN: &str = "hugeprobe.io/unseen";
 
-/// Annotation: since when and why no probe could run; absent while they can.
+/// Annotation: since when and why no probe could run; absent while probes can run.
 pub const PROBE: &str = "hugeprobe.io/probe";
 
-/// The Node's condition. True: pass, warnings included.
+/// The type of the Node's condition. It is `True` for a verdict of pass, with or without warnings.
 pub const CONDITION: &str = "hugeprobe.io/HugepagesReady";
 
-/// Events' `reportingController`.
+/// The `reportingController` of events.
 pub const CONTROLLER: &str = "hugeprobe.io/agent";
 
-/// The namespace of events about Nodes: in any other, `kubectl describe node` would not find them.
+/// The namespace of events about Nodes. `kubectl describe node` does not find them in any other namespace.
 pub const EVENT_NAMESPACE: &str = "default";
 
 /// Label of a probe pod: the application.
 pub const APP: (&str, &str) = ("app.kubernetes.io/name", "hugeprobe");
 
-/// Label of a probe pod: what part of the application it is.
+/// Label of a probe pod: the component of the application.
 pub const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "probe");
 
 /// Label of a probe pod: its page size.
 pub const POD_SIZE: &str = "hugeprobe.io/size";
 
-/// Label of a probe pod: its node as [`node_label`] writes it, so that each agent watches its own pods alone.
+/// Label of a probe pod: its node, in the form that [`node_label`] returns. Each agent uses it to watch only its own
+/// pods.
 pub const POD_NODE: &str = "hugeprobe.io/node";
 
-/// Annotation: the configured pages of a size, per NUMA node: `512 (numa0 256, numa1 256)`.
+/// Annotation: the configured pages of a size, in total and per NUMA node: `512 (numa0 256, numa1 256)`.
 #[must_use]
 pub fn pool(size: PageSize) -> String {
     format!("{PREFIX}pool.{size}")
 }
 
-/// Annotation: the result of sharing for a size.
+/// Annotation: the result of the sharing checks for a size.
 #[must_use]
 pub fn share(size: PageSize) -> String {
     format!("{PREFIX}share.{size}")
 }
 
-/// Annotation: the last conclusive probe of a size: verdict, time, and the digest of what it was about.
+/// Annotation: the last conclusive probe of a size: verdict, time, and a digest of what was probed.
 #[must_use]
 pub fn probe(size: PageSize) -> String {
     format!("{PREFIX}probe.{size}")
 }
 
-/// Annotation: the result of a check that does not pass.
+/// Annotation: the result of a check that did not pass.
 #[must_use]
 pub fn check(id: CheckId, size: Option<PageSize>) -> String {
     match size {
@@ -85,31 +90,35 @@ pub fn check(id: CheckId, size: Option<PageSize>) -> String {
     }
 }
 
-/// Label: `pass`, `fail` or `unknown` about one size; none if nothing is there and nothing was expected.
+/// Label: `pass`, `fail` or `unknown` for one size; absent if the pool is empty and none was required.
 #[must_use]
 pub fn size_label(size: PageSize) -> String {
     format!("{PREFIX}{}", size.resource_name())
 }
 
-/// The name of the probe pod of one node and size: `hugeprobe-2mi-NODE`. The admission policy compares it with the node
-/// that the token names, so that no agent can take the name of another node's pod.
+/// Returns the name of the probe pod of a node and a page size: `hugeprobe-2mi-NODE`.
+///
+/// The admission policy compares the name with the node that the agent's token names, so that an agent cannot take the
+/// name of another node's pod.
 #[must_use]
 pub fn probe_pod(node: &str, size: PageSize) -> String {
     format!("hugeprobe-{}-{}", size.to_string().to_lowercase(), cut(node, NODE_IN_NAME))
 }
 
-/// The node's name as the value of a label.
+/// Returns the node's name in the form of a label value.
 #[must_use]
 pub fn node_label(node: &str) -> String {
     cut(node, NODE_IN_LABEL)
 }
 
-/// What is left of a pod's 253 characters after `hugeprobe-512mi-`.
+/// The part of a pod name's 253 characters that is left after `hugeprobe-512mi-`.
 const NODE_IN_NAME: usize = 237;
-/// The longest value of a label.
+/// The maximum length of a label value.
 const NODE_IN_LABEL: usize = 63;
 
-/// The node's name verbatim. One that is too long is cut, and ends in `x`, because a name may not end in `.` or `-`.
+/// Returns the node's name, cut to `most` bytes.
+///
+/// A name that was cut ends in `x`, because a name must not end in `.` or `-`.
 fn cut(node: &str, most: usize) -> String {
     match node.get(..most.saturating_sub(1)) {
         Some(begin) if node.len() > most => format!("{begin}x"),
@@ -117,15 +126,16 @@ fn cut(node: &str, most: usize) -> String {
     }
 }
 
-/// The label selector of the probe pods of one node.
+/// Returns the label selector of the probe pods of one node.
 #[must_use]
 pub fn probe_pod_selector(node: &str) -> String {
     format!("{}={},{}={},{POD_NODE}={}", APP.0, APP.1, COMPONENT.0, COMPONENT.1, node_label(node))
 }
 
-/// 16 hexadecimal digits that stand for `parts`: FNV-1a, 64 bits, each part ended by a byte that no text has.
+/// Returns 16 hexadecimal digits that identify `parts`: 64-bit FNV-1a, with a byte after each part that cannot occur in
+/// UTF-8.
 ///
-/// It tells texts apart that differ by random, not by intent.
+/// It detects accidental differences. It is not a cryptographic hash, so it does not protect against forged parts.
 #[must_use]
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let bytes = parts.into_iter().flat_map(|part| part.bytes().chain([0xff]));

@@ -1,5 +1,6 @@
-//! `hugeprobe nodes`: the verdict of each node of a cluster, judged by its boot and the clock. Reads, and
-//! nothing else.
+//! `hugeprobe nodes`: reads the published verdict of each node of a cluster. It changes nothing.
+//!
+//! A verdict is valid only for the current boot of its node and until it expires.
 //!
 //! ## Rights
 //!
@@ -15,23 +16,23 @@ use super::names::PREFIX;
 use super::slim::{List, SlimNode};
 use crate::domain::published::{Fleet, FleetNode, Published};
 
-/// Nodes in one answer: some megabytes.
+/// The maximum number of Nodes in one response, which then has some megabytes.
 const PIECE: u32 = 200;
-/// Between two looks, at least.
+/// The minimum time between two reads.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Reads the verdicts of the nodes of `selector`, by name.
+/// Reads the verdicts of the nodes that `selector` matches, sorted by name.
 ///
 /// # Errors
 ///
-/// See [`ApiError`]; what was read before is dropped.
+/// See [`ApiError`]. Nodes that were read before the error are dropped.
 pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> {
     let mut slim = Vec::new();
     let mut token = None;
     loop {
         let request = requests::list_nodes(selector, PIECE, token.as_deref())?;
         let piece: List<SlimNode> = match api.object(request).await {
-            // The rest of the list was forgotten between two pieces: from the start.
+            // The `continue` token expired between two pages (410): start again.
             Err(error) if error.is_expired() && token.is_some() => {
                 slim.clear();
                 token = None;
@@ -51,12 +52,13 @@ pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> 
     Ok(Fleet { at, nodes })
 }
 
-/// As [`read`], again and again until every node has a verdict that tells something, or the time is up. `look` is shown
-/// every fleet that is not there yet. What may pass by itself is waited out.
+/// Repeats [`read`] until every node has a usable verdict, or until `timeout`.
+///
+/// Calls `look` with each fleet that is not complete yet. Transient errors are retried.
 ///
 /// # Errors
 ///
-/// Those of [`read`] that waiting does not help against, or the last one when the time is up.
+/// Returns an error of [`read`] at once if it is not transient. At the timeout, returns the error of the last read.
 pub async fn wait(
     api: &Api,
     selector: Option<&str>,
@@ -74,7 +76,7 @@ pub async fn wait(
             Err(error) if late || !error.is_transient() => return Err(error),
             Err(_) => {}
         }
-        // A fleet that takes long to read is read less often.
+        // The longer a read takes, the longer the pause: it limits the load on the API server in a large cluster.
         let pause = LOOK.max(began.elapsed() * 4);
         sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
     }

@@ -1,10 +1,14 @@
-//! What a probe pod's status says: whether it waits, runs or has ended, and how.
+//! Reads the status of a probe pod: whether the pod is pending, running or has ended, and how it ended.
 //!
-//! There are three kinds of end. It ran, and its containers left a report or did not: that is evidence. It could not run
-//! because another pod has the pages, the CPU or the place: the node is busy, which says nothing about it. It could not
-//! run for any other reason: the result is unknown.
+//! A pod can end in three ways:
 //!
-//! Reasons are short and the same for the same cause: they are published, and a Node is written only when something changed.
+//! - It ran. The reports of its containers, or their absence, are evidence.
+//! - It could not run because other pods have the pages, the CPU or the pod slots. The node is busy, and this is not
+//!   evidence about the node.
+//! - It could not run for another reason. The result is unknown.
+//!
+//! Reasons are short, and equal causes give equal texts, because reasons are published and a Node is only written
+//! when something has changed.
 
 mod containers;
 #[cfg(test)]
@@ -15,44 +19,44 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use crate::domain::text::line;
 use crate::probe::container::Terminated;
 
-/// What a pod is doing.
+/// The stage of a pod's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
-    /// Not scheduled, because something is lacking; it may still be scheduled.
+    /// Not scheduled because a resource is missing. The pod may still be scheduled.
     Pending {
-        /// What that means if it lasts.
+        /// The end that is recorded if the pod stays pending for too long.
         if_it_lasts: End,
     },
-    /// Scheduled; its containers are not both running yet.
+    /// Scheduled, but its containers are not both running yet.
     Starting {
-        /// Why a container does not start, if the kubelet says so.
+        /// Why a container does not start, if the kubelet gives a reason.
         stuck: Option<String>,
     },
-    /// Its containers run, or one does and the other has ended.
+    /// Its containers are running, or one is running and the other has ended.
     Running,
-    /// It ended.
+    /// The pod has ended.
     Ended(End),
 }
 
 /// How a pod ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Both containers ran and ended; frontend first.
+    /// Both containers ran and ended. The frontend is first.
     Reported(Box<[Terminated; 2]>),
-    /// Other pods have what it needs.
+    /// Other pods use a resource that the probe pod needs.
     Busy {
-        /// What it lacks.
+        /// The missing resource.
         lacks: Lack,
-        /// The same in words.
+        /// The missing resource as a short text.
         why: String,
     },
-    /// It waits for its turn; for what.
+    /// The pod waits for its turn. The text says for what.
     Waiting(String),
-    /// It could not run to its end, for another reason.
+    /// The pod could not run to its end for another reason.
     Unknown(String),
 }
 
-/// What a probe pod lacks on a busy node; of two, the first counts.
+/// What a probe pod lacks on a busy node. If it lacks several resources, the first in this order is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
     /// Huge pages.
@@ -63,22 +67,23 @@ pub enum Lack {
     Cpu,
     /// Memory.
     Memory,
-    /// Room for another pod.
+    /// A slot for another pod on the node.
     Pods,
     /// Another resource.
     Other,
-    /// It had to make way for another pod.
+    /// It was preempted by another pod.
     Preempted,
     /// It was evicted.
     Evicted,
-    /// It is gone, and this agent did not delete it: it was preempted before it ran, or another client deleted it.
+    /// The pod no longer exists and this agent did not delete it. It was preempted before it ran, or another client
+    /// deleted it.
     Deleted,
 }
 
-/// How much is kept of a reason from another program, in characters.
+/// The most characters that are kept of a reason from another program.
 pub const KEPT: usize = 80;
 
-/// What a pod is doing, by its status.
+/// Returns the stage of a pod according to its status.
 #[must_use]
 pub fn stage(pod: &Pod) -> Stage {
     let status = pod.status.as_ref();
@@ -102,14 +107,14 @@ pub fn stage(pod: &Pod) -> Stage {
     Stage::Starting { stuck: containers::stuck(status) }
 }
 
-/// What it means that a pod is gone before it was seen to end, and this agent did not delete it.
+/// Returns the end of a pod that disappeared before it was seen to end, if this agent did not delete it.
 #[must_use]
 pub fn gone() -> End {
-    // A pod that was preempted before it ran leaves no trace but this.
+    // A pod that is preempted before it runs is deleted, so its disappearance is the only sign.
     Lack::Deleted.busy("the probe pod was preempted or deleted")
 }
 
-/// A pod that had to make way: preempted, evicted, or on a node that shuts down.
+/// Returns the end of a pod that was preempted or evicted, or whose node is shutting down.
 fn pushed_out(pod: &Pod, status: Option<&PodStatus>) -> Option<End> {
     let reason = status.and_then(|status| status.reason.as_deref()).unwrap_or_default();
     match reason {
@@ -130,28 +135,28 @@ fn pushed_out(pod: &Pod, status: Option<&PodStatus>) -> Option<End> {
     }
 }
 
-/// A pod that the kubelet did not take, or ended before its containers did.
+/// Returns the end of a pod that the kubelet rejected, or ended before its containers had ended.
 fn refused(status: Option<&PodStatus>) -> Option<End> {
     let status = status.filter(|status| status.phase.as_deref() == Some("Failed"))?;
     Some(match status.reason.as_deref()? {
         "" => return None,
-        // The kubelet's books are full: OutOfhugepages-1Gi, OutOfcpu, OutOfpods.
+        // The kubelet has allocated all of a resource: OutOfhugepages-1Gi, OutOfcpu, OutOfpods.
         reason if reason.starts_with("OutOf") => Lack::of(reason.trim_start_matches("OutOf")).busy(reason),
-        // What is left does not fit on one NUMA node.
+        // The free resources do not fit on one NUMA node.
         "TopologyAffinityError" => {
             Lack::Numa.busy("TopologyAffinityError: no single NUMA node has the resources now")
         }
         "DeadlineExceeded" => End::Unknown("DeadlineExceeded: the pod exceeded its time limit".to_owned()),
-        // UnexpectedAdmissionError, NodeAffinity, AppArmor, SysctlForbidden, ...
+        // For example UnexpectedAdmissionError, NodeAffinity, AppArmor or SysctlForbidden.
         reason => End::Unknown(line(&format!("{reason}: refused by the kubelet"), KEPT)),
     })
 }
 
-/// Why a pod is not scheduled, if it is not.
+/// Returns why a pod is not scheduled, or `None` if it is scheduled.
 fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
     let scheduled = condition(status, "PodScheduled");
     let Some(scheduled) = scheduled else {
-        // Not seen by any scheduler yet.
+        // No scheduler has processed the pod yet.
         return (!containers::any_known(status))
             .then(|| End::Waiting("no scheduler has processed the pod".to_owned()));
     };
@@ -162,7 +167,7 @@ fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
     let lacking = lacking(message);
     Some(if !lacking.is_empty() {
         let lacks = lacking.iter().map(|text| Lack::of(text.trim_start_matches(INSUFFICIENT)));
-        // One that lacks pages and CPU lacks pages: those are what it is for.
+        // A pod that lacks both pages and CPU counts as lacking pages, because the probe is about pages.
         lacks.min().unwrap_or(Lack::Other).busy(&lacking.join(", "))
     } else if message.contains("Too many pods") {
         Lack::Pods.busy("Too many pods")
@@ -174,8 +179,11 @@ fn unscheduled(status: Option<&PodStatus>) -> Option<End> {
 
 const INSUFFICIENT: &str = "Insufficient ";
 
-/// `Insufficient hugepages-1Gi` out of `0/3 nodes are available: 1 Insufficient hugepages-1Gi, 2 node(s) didn't match ...`:
-/// the numbers change with the cluster.
+/// Returns the missing resources that a scheduler's message names, sorted and without duplicates.
+///
+/// For example, it returns `Insufficient hugepages-1Gi` for the message
+/// `0/3 nodes are available: 1 Insufficient hugepages-1Gi, 2 node(s) didn't match ...`.
+/// The rest of the message is dropped because its numbers change with the cluster.
 fn lacking(message: &str) -> Vec<String> {
     let mut lacking: Vec<String> = message
         .match_indices(INSUFFICIENT)
@@ -193,7 +201,7 @@ fn lacking(message: &str) -> Vec<String> {
 // === impl Lack ===
 
 impl Lack {
-    /// As the metrics have it.
+    /// Returns the value of the metrics' label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -209,7 +217,7 @@ impl Lack {
         }
     }
 
-    /// By the name of a resource.
+    /// Returns the variant for the name of a resource.
     fn of(resource: &str) -> Self {
         match resource {
             "cpu" => Self::Cpu,
@@ -229,7 +237,8 @@ fn condition<'a>(status: Option<&'a PodStatus>, name: &str) -> Option<&'a PodCon
     status?.conditions.as_ref()?.iter().find(|condition| condition.type_ == name)
 }
 
-/// Whether its containers hold nothing any more: it ended, or never began.
+/// Returns whether the pod's containers no longer hold any resource: the pod has ended, or its containers were never
+/// started.
 #[must_use]
 pub fn is_over(pod: &Pod) -> bool {
     let status = pod.status.as_ref();

@@ -1,9 +1,9 @@
-//! What the pods of a node request of huge pages, counted as the scheduler does.
+//! Adds up the huge pages that the pods of a node request, in the way the scheduler does.
 //!
-//! The list of pods is added up while it is parsed: a node may have hundreds of pods, and one pod takes tens of kilobytes.
+//! The pods are added up while the list is parsed, because a node may have hundreds of pods of tens of kilobytes each.
 //!
-//! Source of the rules: `PodRequests` of k8s.io/component-helpers/resource; KEP-753 for sidecars, KEP-2837 for resources of
-//! the pod itself.
+//! Source of the rules: `PodRequests` of k8s.io/component-helpers/resource; KEP-753 for sidecars; KEP-2837 for
+//! pod-level resources.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,13 +14,13 @@ use serde::{Deserialize, Deserializer};
 use super::quantity::in_pages;
 use crate::domain::size::PageSize;
 
-/// Pages of each size.
+/// Numbers of pages by page size.
 type Pages = BTreeMap<PageSize, u64>;
 
-/// What all pods of a list request together, those that have ended left out.
+/// The sum of the requests of all pods of a list, without the pods that have ended.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct PodRequests {
-    /// The sum, by page size.
+    /// The requested pages of each size.
     #[serde(rename = "items", default, deserialize_with = "add_up")]
     pub pages: Pages,
 }
@@ -60,7 +60,7 @@ struct Resources {
     limits: Option<BTreeMap<String, String>>,
 }
 
-/// Adds up the pods of a list, one at a time.
+/// Adds up the pods of a list, one pod at a time.
 fn add_up<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pages, D::Error> {
     struct Items;
 
@@ -71,7 +71,7 @@ fn add_up<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pages, D::Error>
             f.write_str("a list of pods")
         }
 
-        // Go writes a list that was never made as null.
+        // Go encodes a nil slice as null.
         fn visit_unit<E: serde::de::Error>(self) -> Result<Pages, E> {
             Ok(Pages::new())
         }
@@ -99,7 +99,7 @@ impl Pod {
         for container in self.spec.containers.iter().flatten() {
             add(&mut running, &container.requests());
         }
-        // While an init container runs, the sidecars before it run as well.
+        // While an init container runs, the sidecars that are listed before it run as well.
         let (mut sidecars, mut starting) = (Pages::new(), Pages::new());
         for container in self.spec.init_containers.iter().flatten() {
             let mut requests = container.requests();
@@ -113,7 +113,7 @@ impl Pod {
             raise(&mut starting, &requests);
         }
         raise(&mut running, &starting);
-        // Requests of the pod replace the sum, for the sizes that they name.
+        // For the sizes that they name, pod-level requests replace the sum of the containers.
         running.extend(self.spec.resources.iter().flat_map(Resources::requests));
         running
     }
@@ -134,7 +134,8 @@ impl Container {
 // === impl Resources ===
 
 impl Resources {
-    /// A limit counts where there is no request: the API server then sets the request to it.
+    /// Returns the requests. A limit without a request counts as a request, because the API server defaults the request
+    /// to the limit.
     fn requests(&self) -> Pages {
         let amounts = self.limits.iter().chain(&self.requests).flatten();
         amounts
@@ -249,7 +250,7 @@ mod tests {
         );
     }
 
-    /// The agent's memory limit is 32Mi. Five hundred whole pods took 54 MB.
+    /// The agent's memory limit is 32Mi. Parsing 500 complete pods took 54 MB.
     #[test]
     fn what_is_kept_of_a_pod_is_small() {
         assert!(size_of::<Pod>() <= 200, "{} bytes", size_of::<Pod>());

@@ -1,7 +1,8 @@
-//! The probe pod: one per node and size, as like a workload's as can be, and out of everybody's way.
+//! The probe pod: one for each node and page size. It resembles a workload's pod as closely as possible and does not
+//! obstruct other pods.
 //!
-//! The admission policy of the chart restricts every agent to exactly this shape; a change of one requires a change
-//! of the other.
+//! The chart's admission policy restricts every agent to exactly this shape. A change to one requires a change to the
+//! other.
 
 #[cfg(test)]
 mod tests;
@@ -25,55 +26,56 @@ use crate::domain::request::PageCount;
 use crate::domain::size::PageSize;
 use crate::probe::container::{Place, Probe};
 
-/// Where a pod's containers find the huge pages.
+/// The path at which the pod's containers mount the huge pages.
 pub const HUGEPAGES: &str = "/hugepages";
 
-/// Where its containers meet.
+/// The path of the directory that both containers share and in which they create their sockets.
 pub const RENDEZVOUS: &str = "/run/hugeprobe";
 
-/// Where its frontend finds the directory of the node's vswitch.
+/// The path at which the frontend mounts the directory of the node's vswitch.
 pub const PEER: &str = "/peer";
 
-/// Where a container leaves its report; the kubelet keeps the last 4096 bytes.
+/// The file to which a container writes its report. The kubelet keeps the last 4096 bytes.
 pub const REPORT: &str = "/dev/termination-log";
 
-/// What a container has for its report after it has given up: less than the pod's deadline by this.
+/// The time that a container has to write its report after its own time limit, in seconds. Its limit is shorter than
+/// the pod's deadline by this.
 const SECONDS_TO_REPORT: u64 = 5;
 
 const GRACE_SECONDS: i64 = 5;
 
-/// Whose pods these are.
+/// Identifies the node and the agent to which the probe pods belong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The node's name.
     pub node: String,
-    /// The agent's own pod, which owns them.
+    /// The name of the agent's own pod, which owns the probe pods.
     pub pod: String,
-    /// Its uid.
+    /// The uid of the agent's pod.
     pub pod_uid: String,
-    /// Its namespace, and theirs.
+    /// The namespace of the agent's pod and of the probe pods.
     pub namespace: String,
 }
 
-/// What a probe is about.
+/// What a probe is asked to test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// The page size.
     pub size: PageSize,
-    /// Pages in each container's limit, without what is needed on top.
+    /// The number of pages in each container's limit, without the additional pages that the workload's need requires.
     pub pages: u64,
-    /// Whether the frontend's limit is the only one.
+    /// Whether the pages are in the frontend's limit only, and the backend has no limit of huge pages.
     pub frontend_pays: bool,
-    /// What a workload takes, of this size.
+    /// The pages of this size that a workload needs.
     pub need: Vec<PageCount>,
-    /// Whether huge pages count against the memory limit of a container as well.
+    /// Whether huge pages also count against a container's memory limit.
     pub memory_pays: bool,
 }
 
 // === impl Asked ===
 
 impl Asked {
-    /// The same, as the containers have it.
+    /// Returns the probe as the containers' arguments describe it.
     #[must_use]
     pub fn probe(&self, config: &Config) -> Probe {
         Probe {
@@ -89,14 +91,15 @@ impl Asked {
     }
 }
 
-/// The node's vswitch, as the frontend sees it. It gets no frame: a workload may use the port.
+/// Returns the node's vswitch as the frontend addresses it. The probe transmits no frames, because a workload may be
+/// using the port.
 fn peer(peer: &PeerConfig) -> Peer {
     Peer { socket: format!("{PEER}/{}", peer.name()), listen: peer.listen, transmit: 0 }
 }
 
 // === the pod ===
 
-/// The pod that probes what is asked.
+/// Returns the pod that runs the requested probe.
 #[must_use]
 pub fn probe_pod(identity: &Identity, config: &Config, asked: &Asked) -> Pod {
     Pod {
@@ -114,7 +117,7 @@ fn metadata(identity: &Identity, config: &Config, size: PageSize) -> ObjectMeta 
         (names::POD_NODE, names::node_label(&identity.node)),
     ];
     let (extra, annotations) = (&config.probe.labels, &config.probe.annotations);
-    // Its own labels last: none of the configuration takes their place.
+    // hugeprobe's own labels come last, so that configured labels cannot replace them.
     let labels = labels.map(|(key, value)| (key.to_owned(), value));
     let labels = extra.clone().into_iter().chain(labels);
     ObjectMeta {
@@ -157,7 +160,10 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
     }
 }
 
-/// By the scheduler, which counts the pages: a pod with `nodeName` goes round it and fails with OutOfhugepages.
+/// Returns an affinity that restricts a pod to `node`.
+///
+/// The scheduler still places the pod and so accounts for its pages. A pod with `nodeName` bypasses the scheduler and
+/// fails with OutOfhugepages if the pages are in use.
 #[must_use]
 pub fn on_node(node: &str) -> Affinity {
     let name = NodeSelectorRequirement {
@@ -185,7 +191,8 @@ fn volumes(config: &Config, size: PageSize) -> Vec<Volume> {
     };
     let peer = config.peer.as_ref().map(|peer| Volume {
         name: "peer".to_owned(),
-        // Not made if it is not there: then there is no vswitch, and the pod's events say so.
+        // The type `Directory` does not create a missing directory. If it is missing there is no vswitch, and the
+        // pod's events say so.
         host_path: Some(HostPathVolumeSource {
             path: peer.directory().to_owned(),
             type_: Some("Directory".to_owned()),
@@ -207,7 +214,7 @@ fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
         ..VolumeMount::default()
     };
     let peer = config.peer.as_ref().filter(|_| side == Container::Frontend).map(|peer| VolumeMount {
-        // To connect takes no right to write to the directory.
+        // Connecting to a socket does not require write access to its directory.
         read_only: (!peer.listen).then_some(true),
         ..mount("peer", PEER)
     });
@@ -246,13 +253,15 @@ fn arguments(config: &Config, asked: &Asked, side: Container) -> Vec<String> {
     asked.probe(config).arguments(side, &place)
 }
 
-/// Whether what seccomp lets through in the probe pod says something about the workload: both run under the same profile.
+/// Returns whether a system call that the seccomp profile of the probe pod allows or blocks is evidence about the
+/// workload. It is if both run under the same profile.
 #[must_use]
 pub fn judges_syscalls(config: &Config) -> bool {
     config.workload_seccomp == WorkloadSeccomp::RuntimeDefault && config.profile == Profile::Restricted
 }
 
-/// Requests and limits are the same, for every resource: QoS class Guaranteed, as of a workload with exclusive CPUs.
+/// Returns the resources of a container. Requests equal limits for every resource, so the pod's QoS class is
+/// Guaranteed, as it is for a workload with exclusive CPUs.
 fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequirements {
     let probe = &config.probe;
     let bytes = asked.size.bytes().saturating_mul(asked.probe(config).pages_of(side));
@@ -267,7 +276,7 @@ fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequire
     ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
 }
 
-/// The quantity with so many bytes more; unchanged if it is not whole bytes.
+/// Returns the quantity plus `more` bytes. The quantity is returned unchanged if it is not a whole number of bytes.
 fn plus(quantity: &str, more: u64) -> String {
     match quantity::bytes(quantity).and_then(|bytes| bytes.checked_add(more)) {
         Some(sum) if more > 0 => mebibytes(sum),
@@ -275,7 +284,7 @@ fn plus(quantity: &str, more: u64) -> String {
     }
 }
 
-/// In the form that the API server keeps: the largest unit without a rest.
+/// Formats an amount in the API server's canonical form, with the largest unit that divides it.
 fn mebibytes(bytes: u64) -> String {
     const UNITS: [(&str, u32); 3] = [("Gi", 30), ("Mi", 20), ("Ki", 10)];
     let unit = UNITS.iter().find(|(_, shift)| bytes.trailing_zeros() >= *shift && bytes >> shift > 0);
@@ -306,7 +315,8 @@ fn pod_security(config: &Config) -> PodSecurityContext {
 
 fn container_security(config: &Config) -> SecurityContext {
     let (user, group, no_root) = ids(config);
-    // mbind is refused without CAP_SYS_NICE where a seccomp profile is in force, mlock beyond the limit without CAP_IPC_LOCK.
+    // With a seccomp profile, mbind is refused without CAP_SYS_NICE. mlock beyond RLIMIT_MEMLOCK is refused without
+    // CAP_IPC_LOCK.
     let add = match config.profile {
         Profile::Restricted => None,
         Profile::Privileged => Some(["SYS_NICE", "IPC_LOCK"].map(str::to_owned).into()),
@@ -323,7 +333,7 @@ fn container_security(config: &Config) -> SecurityContext {
     }
 }
 
-/// User, group, and whether root is refused.
+/// Returns the user, the group, and the value of `runAsNonRoot`.
 fn ids(config: &Config) -> (Option<i64>, Option<i64>, bool) {
     match config.profile {
         Profile::Restricted => (config.probe.run_as_user, config.probe.run_as_group, true),
@@ -334,7 +344,7 @@ fn ids(config: &Config) -> (Option<i64>, Option<i64>, bool) {
 // === impl PullPolicy ===
 
 impl PullPolicy {
-    /// As a pod has it.
+    /// Returns the value of `imagePullPolicy`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

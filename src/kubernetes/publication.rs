@@ -1,7 +1,9 @@
-//! What a Node shows of a verdict: annotations, labels and a condition, and the one server-side apply that carries them.
+//! What a Node shows of a verdict: annotations, labels and a condition, and the one server-side apply that writes
+//! them.
 //!
-//! An apply sends everything: the API server removes what is left out. Texts are bounded and printable,
-//! wherever they come from; of free pages there is none, since they change without anything having changed.
+//! An apply sends all fields, because the API server removes those that are left out. Every text is limited in length
+//! and printable, regardless of its source. The number of free pages is not published, because it changes even if the
+//! verdict and the configuration do not.
 
 #[cfg(test)]
 mod tests;
@@ -19,91 +21,94 @@ use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
 use crate::domain::text::line;
 
-/// What `kubectl describe` shows of an annotation.
+/// The most characters of an annotation's value: about as much as `kubectl describe` shows.
 pub const ANNOTATION_CHARS: usize = 140;
 
-/// The reason of a verdict that is unknown because the first probe is not over.
+/// The reason of a verdict that is unknown because the first probe has not ended.
 pub const PENDING: &str = "ProbePending";
 
-/// The most checks that have an annotation: the admission policy bounds the number of annotations. The worst are kept.
+/// The most findings that get an annotation, because the admission policy limits the number of annotations. The worst
+/// are kept.
 const CHECKS_SHOWN: usize = 64;
 
-/// What a condition's message and an event's note may have, bytes.
+/// The maximum length of a condition's message and of an event's note, in bytes.
 pub const MESSAGE_BYTES: usize = 1024;
 
-/// The facts that a verdict is published with.
+/// The facts from which the content of a Node is made.
 #[derive(Debug)]
 pub struct Facts<'a> {
-    /// Of the node.
+    /// The node's verdict.
     pub verdict: Verdict,
-    /// Of each size.
+    /// The verdict of each size.
     pub sizes: &'a [SizeVerdict],
-    /// All that stand.
+    /// All current findings.
     pub findings: &'a [Finding],
-    /// The pools, as they are configured.
+    /// The pools as they are configured, without their usage.
     pub inventory: &'a Inventory,
-    /// The boot that it is about.
+    /// The id of the boot to which the verdict applies.
     pub boot_id: &'a str,
     /// `restricted` or `privileged`.
     pub profile: &'a str,
-    /// What the sharing of each size came to.
+    /// The result of the sharing checks of each size, as a line of text.
     pub shares: BTreeMap<PageSize, String>,
-    /// The last conclusive probe of each size, as the reconciler writes it.
+    /// The last conclusive probe of each size, as the value of its annotation.
     pub probes: BTreeMap<PageSize, String>,
-    /// Why no probe can run, if so.
+    /// Why no probe can run; `None` if probes can run.
     pub hindrance: Option<String>,
-    /// Whether what is unknown is so only because first probes are not over: no fault, and no warning.
+    /// Whether verdicts are unknown only because first probes have not ended. This is not a fault and causes no
+    /// warning.
     pub waits: bool,
 }
 
-/// What a Node shows, save for the times.
+/// What a Node shows, without the times.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Content {
-    /// Annotations, by key.
+    /// The annotations by key.
     pub annotations: BTreeMap<String, String>,
-    /// Labels, by key.
+    /// The labels by key.
     pub labels: BTreeMap<String, String>,
-    /// The condition; none for a node with nothing there and nothing expected.
+    /// The condition; `None` if the pools are empty and none were required.
     pub condition: Option<Condition>,
 }
 
-/// The Node's condition, save for its times.
+/// The Node's condition, without its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// CamelCase: the catalogue's reason of what is wrong.
+    /// The reason in CamelCase: `HugepagesVerified`, for example, or the catalogue's reason for the leading finding.
     pub reason: String,
-    /// The findings behind it.
+    /// The verdict of each size and the leading finding.
     pub message: String,
 }
 
-/// When it was found, and until when it counts.
+/// When the verdict was found and how long it is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// When the oldest probe behind it ended.
+    /// The end of the oldest probe on which the verdict is based.
     pub checked_at: Timestamp,
-    /// From when on it does not count unless it was renewed.
+    /// The time at which the verdict expires unless it is renewed.
     pub valid_until: Timestamp,
 }
 
-/// The Node that an apply is about.
+/// The Node to which an apply is addressed.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// Its name.
+    /// The Node's name.
     pub name: &'a str,
-    /// Its uid: a Node of another one gets 409, and no verdict that is not its own.
+    /// The Node's uid. If a Node of this name has another uid, the API server answers 409, so a new Node never gets
+    /// the verdict of an old one.
     pub uid: &'a str,
-    /// Now.
+    /// The current time.
     pub now: Timestamp,
-    /// When the condition got the status that it is to have; `None` if it has another.
+    /// Since when the condition has had the status that is applied; `None` if it has another status now.
     pub same_status_since: Option<Timestamp>,
 }
 
 // === impl Content ===
 
 impl Content {
-    /// What is to be shown.
+    /// Returns what the Node should show.
     #[must_use]
     pub fn of(facts: &Facts<'_>) -> Self {
         let mut content = Self::default();
@@ -128,7 +133,8 @@ impl Content {
         }
         facts.shares.iter().for_each(|(size, share)| say(names::share(*size), share));
         facts.probes.iter().for_each(|(size, probe)| say(names::probe(*size), probe));
-        // Of two that are about the machine, from two probes, the worse is said last and stays.
+        // Two probes may have findings of one check about the machine, which share an annotation. The worse finding
+        // is inserted last and replaces the other.
         let mut bad: Vec<_> =
             facts.findings.iter().filter(|finding| finding.outcome > Outcome::Pass).collect();
         bad.sort_by_key(|finding| finding.outcome);
@@ -149,7 +155,7 @@ impl Content {
         content
     }
 
-    /// The body of the apply.
+    /// Returns the body of the apply.
     #[must_use]
     pub fn body(&self, times: Times, target: Target<'_>) -> Value {
         let mut annotations = self.annotations.clone();
@@ -188,7 +194,7 @@ impl Content {
 // === impl Facts ===
 
 impl Facts<'_> {
-    /// What weighs most of all that was found: the first of the worst findings; none for a pass.
+    /// Returns the most important finding: the first of the worst findings; `None` if none is worse than a pass.
     #[must_use]
     pub fn leading(&self) -> Option<&Finding> {
         let bad = self.findings.iter().filter(|finding| finding.outcome > Outcome::Pass);
@@ -197,7 +203,7 @@ impl Facts<'_> {
         })
     }
 
-    /// The reason of condition and event.
+    /// Returns the reason of the condition and of the event.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self.verdict {
@@ -214,7 +220,7 @@ impl Facts<'_> {
         }
     }
 
-    /// `2Mi pass, 1Gi fail: HP105 no free page`.
+    /// Returns the verdict of each size and the leading finding, such as `2Mi pass, 1Gi fail: HP105 no free page`.
     fn summary(&self) -> String {
         if self.sizes.is_empty() && self.verdict == Verdict::None {
             return "pools are empty and none were required".to_owned();
@@ -227,13 +233,14 @@ impl Facts<'_> {
         }
     }
 
-    /// The text of condition and event: one fact and the check's id. What to do about it is `hugeprobe explain`'s to say.
+    /// Returns the message of the condition and the note of the event: one fact and the check's id. The remedy is
+    /// left to `hugeprobe explain`.
     #[must_use]
     pub fn message(&self) -> String {
         line(&self.summary(), MESSAGE_BYTES)
     }
 
-    /// What could not be checked without a permission.
+    /// Returns what could not be checked because a permission is missing.
     fn unseen(&self) -> Option<String> {
         let blind = |id| {
             let mut about = self.findings.iter().filter(|finding| finding.id == id).peekable();
@@ -248,7 +255,8 @@ impl Facts<'_> {
     }
 }
 
-/// `512 (numa0 256, numa1 256)`: persistent pages; `?` for what could not be read.
+/// Formats the persistent pages of a pool, such as `512 (numa0 256, numa1 256)`. `?` replaces a number that could not
+/// be read.
 fn configured(pool: &Pool) -> String {
     let shown = |pages: Option<u64>| pages.map_or_else(|| "?".to_owned(), |pages| pages.to_string());
     let nodes: Vec<_> =
@@ -257,7 +265,7 @@ fn configured(pool: &Pool) -> String {
     if nodes.is_empty() { total } else { format!("{total} ({})", nodes.join(", ")) }
 }
 
-/// The value of a label: a scheduler asks whether pages work, not how well.
+/// Returns the value of a label. Warnings are `pass`, because a scheduler only needs to know whether the pages work.
 fn label_value(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::None => None,
@@ -276,7 +284,7 @@ fn status(verdict: Verdict) -> Option<&'static str> {
     }
 }
 
-/// RFC 3339 in whole seconds, as the API server keeps times.
+/// Formats a time as RFC 3339 in whole seconds, the precision with which the API server stores times.
 #[must_use]
 pub fn seconds(time: Timestamp) -> String {
     let whole = Timestamp::from_second(time.as_second()).unwrap_or(time);

@@ -1,9 +1,11 @@
-//! Amounts of huge pages as Kubernetes writes them.
+//! Parses Kubernetes quantities of huge pages.
 
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// The page size and the number of whole pages of a resource `hugepages-<size>`; `None` for any other resource.
+/// Returns the page size and the number of whole pages of a `hugepages-<size>` resource; `None` for any other resource.
+///
+/// The number is [`Reading::Malformed`] if `amount` is not a quantity or not a multiple of the page size.
 #[must_use]
 pub fn in_pages(resource: &str, amount: &str) -> Option<(PageSize, Reading<u64>)> {
     let size: PageSize = resource.strip_prefix("hugepages-")?.parse().ok()?;
@@ -20,7 +22,7 @@ pub fn in_pages(resource: &str, amount: &str) -> Option<(PageSize, Reading<u64>)
     Some((size, pages))
 }
 
-/// The bytes of a quantity with a binary unit, a decimal one, or none.
+/// Returns the bytes of a quantity that has a binary unit, a decimal unit or no unit.
 #[must_use]
 pub fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 11] = [

@@ -1,12 +1,12 @@
-//! The reconciler: observations in, actions out, without clock or I/O.
+//! The reconciler: it takes observations and returns actions, without a clock and without I/O.
 //!
-//! It is driven by level, not by edge: each observation changes what is known, and then everything is decided again from
-//! what is known. So it does not matter which observation was lost, came twice or came late, and after an outage the latest
-//! state is published, once.
+//! It is level-triggered, not edge-triggered. Each observation updates the known state, and then every decision is
+//! made again from that state. An observation may therefore be lost, repeated or late, and after an outage the latest
+//! state is published once.
 //!
-//! [`inspection`] judges the machine's facts; [`probing`] decides when a probe is due and takes its result;
-//! [`size_state`] is what is known of a size from its probes; [`adoption`] is what the previous agent left on the Node;
-//! [`publishing`] compares the decision with what the Node shows.
+//! [`inspection`] judges the facts about the machine. [`probing`] decides when a probe is due and handles its result.
+//! [`size_state`] holds what is known about one page size from its probes. [`adoption`] takes over the state that the
+//! previous agent left on the Node. [`publishing`] compares the desired state with what the Node shows.
 
 mod action;
 mod adoption;
@@ -36,10 +36,11 @@ pub use state::Reconciler;
 pub use view::{Blocked, ProbeView, View};
 
 impl Reconciler {
-    /// Takes in what was seen, and says what is to be done, in this order; the last is always [`Action::WakeAt`].
+    /// Updates the state with an observation, and returns the actions to execute, in this order. The last action is
+    /// always [`Action::WakeAt`].
     ///
-    /// `now` may step back and forth. `random` is a number that differs between agents: it spreads what all agents
-    /// would otherwise do at once.
+    /// `now` may jump forwards or backwards. `random` is a number that differs between agents. It spreads over time
+    /// what all agents would otherwise do at once.
     pub fn step(&mut self, now: Timestamp, random: u64, observation: Observation) -> Vec<Action> {
         self.clock.advance(now, random);
         self.observe(observation);
@@ -83,7 +84,8 @@ impl Reconciler {
                 self.deleted(&uid, &result);
             }
             Done::Listed(refusal) => {
-                // Without permission to list there are no leftovers to remove; a name conflict shows a pod that exists.
+                // Without permission to list there are no leftovers that could be removed. An existing pod is noticed
+                // when the creation of a pod fails because of its name.
                 self.observed.pods |= matches!(refusal, Refusal::Forbidden(_));
                 self.not_listed(&refusal);
             }
@@ -96,7 +98,7 @@ impl Reconciler {
         }
     }
 
-    /// When something is to be decided again though nothing was seen.
+    /// Returns when to decide again if there is no observation until then.
     fn wake(&self) -> Moment {
         let latest = self.clock.now().after(LONGEST_SLEEP_MS);
         let times = self.probing_times().into_iter().chain(self.publishing_times());

@@ -1,5 +1,6 @@
-//! Objects of the API cut to what hugeprobe looks at, while they are parsed: a Node has tens of kilobytes, most of them
-//! names of images and who manages which field.
+//! Kubernetes objects that are reduced to the fields that hugeprobe uses while they are parsed.
+//!
+//! A Node has tens of kilobytes, most of them image names and managed fields.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +11,33 @@ use serde::{Deserialize, Deserializer};
 
 use super::names::MANAGER;
 
-/// A Node of which the rest is left out.
+/// A Node with only the fields that hugeprobe uses.
 #[derive(Debug, Clone)]
 pub struct SlimNode(pub Node);
 
-/// A Pod without the account of its managed fields.
+/// A Pod without its managed fields.
 #[derive(Debug, Clone)]
 pub struct SlimPod(pub Pod);
 
-/// A list, or a piece of one.
+/// A list, or one page of a list.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
 pub struct List<T> {
-    /// Its identity.
+    /// The metadata of the list.
     #[serde(default)]
     pub metadata: ListMeta,
-    /// What is in it.
+    /// The objects in the list.
     #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
     pub items: Vec<T>,
 }
 
-/// Of a list.
+/// The metadata of a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ListMeta {
-    /// The version from which a watch continues.
+    /// The resource version from which a watch can continue.
     pub resource_version: String,
-    /// Where the next piece begins; empty at the end.
+    /// The token for the next page; empty on the last page.
     pub r#continue: String,
 }
 
@@ -74,7 +75,7 @@ struct Info {
     boot_id: String,
 }
 
-/// A list without items may say `null`, as Go writes one that was never made.
+/// Deserializes `null` as an empty list: Go encodes a nil slice as `null`.
 fn null_is_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -87,7 +88,8 @@ impl<'de> Deserialize<'de> for SlimNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let NodeShape { metadata, status } = NodeShape::deserialize(deserializer)?;
         let Meta { name, uid, resource_version, labels, annotations, managed_fields } = metadata;
-        // Whose our own keys are decides what an apply has to overwrite; everybody else's account is long, and not looked at.
+        // Keep the managed fields of hugeprobe: they decide what an apply has to overwrite. Those of other managers are
+        // large and not used.
         let ours = |entry: &ManagedFieldsEntry| entry.manager.as_deref() == Some(MANAGER);
         let Status { capacity, allocatable, conditions, node_info } = status;
         let metadata = ObjectMeta {
@@ -107,7 +109,7 @@ impl<'de> Deserialize<'de> for SlimNode {
 }
 
 impl SlimNode {
-    /// `.status.nodeInfo.bootID`; empty if the Node does not say.
+    /// Returns `.status.nodeInfo.bootID`; empty if the Node does not have it.
     #[must_use]
     pub fn boot_id(&self) -> &str {
         let info = self.0.status.as_ref().and_then(|status| status.node_info.as_ref());

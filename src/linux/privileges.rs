@@ -16,7 +16,7 @@ const STATUS: &str = "/proc/self/status";
 /// `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
 const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
 const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
-/// No process has it: setuid(2) takes it for "leave as it is".
+/// The value for an id that is missing. No process has this id: for setresuid(2), it means "do not change".
 pub const UNKNOWN_ID: u32 = u32::MAX;
 
 /// Returns the privileges of this process, or of the process in a captured tree.

@@ -1,7 +1,8 @@
-//! `/proc/PID/smaps`: the lines that begin a mapping, and what the kernel says about one of this process's own mappings: its page
-//! size, and how many huge pages it holds.
+//! `/proc/PID/smaps`: the lines that begin a mapping, and the page size and the huge pages of one mapping of this
+//! process.
 //!
-//! Other processes do not change these numbers, so they show our own pages, unlike the counters of the machine.
+//! Other processes do not change these numbers, so they count only the pages of this process, unlike the counters of
+//! the machine.
 //! Source: Documentation/filesystems/proc.rst.
 
 use serde::Serialize;
@@ -13,19 +14,19 @@ use crate::domain::reading::Reading;
 /// The first line of a mapping, in smaps as in maps: `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
-    /// Its addresses as they stand there.
+    /// The addresses as the kernel prints them.
     pub range: &'a str,
     /// The first address.
     pub start: u64,
     /// The address after the last.
     pub end: u64,
-    /// MAP_PRIVATE.
+    /// Whether the mapping is MAP_PRIVATE.
     pub is_private: bool,
-    /// Major and minor number of the file's device.
+    /// The major and minor number of the file's device.
     pub device: (u64, u64),
     /// The file's inode; 0 without a file.
     pub inode: u64,
-    /// The file's path, or what stands in its place.
+    /// The path of the file, or the text in its place, such as `[heap]`.
     pub path: &'a str,
 }
 
@@ -61,7 +62,7 @@ pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
     }
 }
 
-/// Reads the first line of a mapping; `None` for any other. The lines about a mapping begin with a word and a colon.
+/// Parses the first line of a mapping. Returns `None` for any other line; those begin with a word and a colon.
 #[must_use]
 pub fn parse_header(line: &str) -> Option<Header<'_>> {
     let hexadecimal = |text| u64::from_str_radix(text, 16).ok();
@@ -82,7 +83,8 @@ pub fn parse_header(line: &str) -> Option<Header<'_>> {
     })
 }
 
-/// Huge pages that a process maps, bytes, by its `smaps_rollup` (Linux 4.14). Absent: the process does not exist.
+/// Returns the huge pages that a process maps, in bytes, from its `smaps_rollup` (since Linux 4.14). `Absent` means
+/// that the process does not exist.
 #[must_use]
 pub fn held_by(pid: u32) -> Reading<u64> {
     HostRoot::default().parsed(format!("/proc/{pid}/smaps_rollup"), parse_rollup)

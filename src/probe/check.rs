@@ -35,7 +35,7 @@ use super::guardian::{Guardian, GuardianError, Options, replay_dead};
 use super::planning::{self, Job};
 use super::supervisor::{Ended, Start, Supervisor};
 
-/// Why a run could not be made at all. All other problems are in the report.
+/// The error if a run is not possible at all. All other problems are in the report.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The pages of `--reserve` could not be reserved.
@@ -107,7 +107,8 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     }
 
     let found = merge(&plan, &workers);
-    // Last, and not after a signal: it takes locks of other processes, and costs more than all else where there are many.
+    // Last, and not after a signal: it takes locks of other processes, and with many processes it costs more than
+    // everything else.
     if !workers.iter().any(|worker| matches!(worker.ending, Ending::BrokenOff(_))) {
         let short = are_short(&inventory, request, &sizes, &found);
         inventory.holders = gather::holders(root, request, &inventory, short);
@@ -129,8 +130,8 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     Ok(Report { replayed, time: in_seconds(time), ..report(request, inventory, &plan, findings, begin) })
 }
 
-/// Whether a reader wants to know who holds the pages: of some pool in use fewer than are needed are available, or something did
-/// not work.
+/// Returns whether the report should name the owners of pages: a pool in use has fewer available pages than are needed,
+/// or something did not work.
 fn are_short(inventory: &Inventory, request: &Request, sizes: &[PageSize], found: &[Finding]) -> bool {
     const PAGES_OF_ALL_STEPS: u64 = 2;
     let is_short = |pool: &Pool| {
@@ -286,7 +287,7 @@ fn report(
     }
 }
 
-/// With which rights the run was made. A captured tree may not say.
+/// Formats the user of the run: `root` or `uid 1000`. A captured tree may not contain it.
 fn profile(uid: u32) -> String {
     match uid {
         0 => "root".to_owned(),
@@ -295,12 +296,12 @@ fn profile(uid: u32) -> String {
     }
 }
 
-/// `2026-01-31T12:00:00Z`.
+/// Formats a time without fractions of a second: `2026-01-31T12:00:00Z`.
 fn in_seconds(time: Timestamp) -> String {
     Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
 }
 
-/// The pools of the sizes looked at.
+/// Returns the pools of the sizes in the plan.
 fn pools(inventory: &Inventory, plan: &crate::domain::plan::Plan) -> Vec<Pool> {
     plan.sizes.iter().filter_map(|&size| inventory.pool(size)).cloned().collect()
 }

@@ -1,4 +1,4 @@
-//! Reads the inventory: all the facts that the inspections judge, before any page is taken.
+//! Reads the inventory: all facts that the inspections judge, before any page is allocated.
 
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use crate::linux::directory::kind_of_path;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
 
-/// What the machine under `root` has, but for the owners of its pages. Takes no page and changes nothing but for a file without a
-/// name in `--dir`.
+/// Reads the inventory of the machine under `root`, except for the owners of its pages.
+///
+/// Allocates no page. The only change is a temporary file without a name in `--dir`.
 #[must_use]
 pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
     let pools = pools::read(root);
@@ -43,8 +44,10 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
     }
 }
 
-/// The owners of the pages in use, for HP105. What processes map is read only where `short`, or where HP105 alone was asked for, or
-/// where something may have been left behind.
+/// Reads the owners of the pages in use, for HP105. Returns `None` if no page is in use or HP105 is not reported.
+///
+/// The mappings of processes are read only if `short` is set, if `--only HP105` was given, or if files or segments may
+/// have been left behind.
 pub fn holders(root: &HostRoot, request: &Request, inventory: &Inventory, short: bool) -> Option<Holders> {
     let in_use = inventory.pools.known().into_iter().flatten().any(has_pages_in_use);
     if !in_use || !request.reports(HP105) {
@@ -58,7 +61,7 @@ pub fn holders(root: &HostRoot, request: &Request, inventory: &Inventory, short:
     })
 }
 
-/// `--frontend-cgroup` or `--backend-cgroup` names no group that could be joined and read.
+/// The error if the cgroup of `--frontend-cgroup` or `--backend-cgroup` cannot be joined or read.
 #[derive(Debug, thiserror::Error)]
 #[error("{option} {source}")]
 pub struct RoleCgroupError {

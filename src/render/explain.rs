@@ -1,5 +1,5 @@
-//! The catalogue for people: `hugeprobe explain`, `hugeprobe explain HP601`, and docs/reference/checks.md, which is
-//! generated from it.
+//! The catalogue of checks as text: `hugeprobe explain`, `hugeprobe explain HP601`, and docs/reference/checks.md, which
+//! is generated from the catalogue.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -8,11 +8,11 @@ use super::style::{BOLD, DIM, Style};
 use super::text::{clean, columns, wrap};
 use crate::domain::catalogue::{CHECKS, Check, GROUPS, Group};
 
-/// Writes the text of one check.
+/// Writes the explanation of one check.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn explain(check: &Check, out: &mut dyn Write, style: Style) -> io::Result<()> {
     const LABEL: usize = 10;
     let room = style.paragraph_columns().saturating_sub(LABEL);
@@ -32,11 +32,11 @@ pub fn explain(check: &Check, out: &mut dyn Write, style: Style) -> io::Result<(
     Ok(())
 }
 
-/// Writes a line per check, by group.
+/// Writes one line for each check, by group.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
     const ID: usize = 7;
     let room = style.paragraph_columns().saturating_sub(2 + ID);
@@ -63,7 +63,8 @@ pub fn list(out: &mut dyn Write, style: Style) -> io::Result<()> {
     Ok(())
 }
 
-/// docs/reference/checks.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
+/// Returns the text of docs/reference/checks.md. The test `render` compares the file with it, and writes the file if
+/// `UPDATE=1` is set.
 #[must_use]
 pub fn catalogue_markdown() -> String {
     let mut page = String::from(
@@ -109,21 +110,21 @@ fn members(group: &Group) -> impl Iterator<Item = &'static Check> {
     CHECKS.iter().filter(move |check| group.has(check.id))
 }
 
-/// How often the check runs and whether it counts for a pass: "once per page size, mandatory for a pass".
+/// Returns how often the check runs and whether a pass requires it: "once per page size, mandatory for a pass".
 fn scope(check: &Check) -> String {
     let about = if check.per_size { "once per page size" } else { "once for the machine" };
     let weight = if check.mandatory { ", mandatory for a pass" } else { "" };
     format!("{about}{weight}")
 }
 
-/// Lines of a generated page, with a newline each.
+/// Wraps `text` for a generated page. Each line ends with a newline.
 pub(super) fn paragraph(text: &str) -> String {
-    /// Columns of a page of docs.
+    /// The width of the documentation, in columns.
     const WIDTH: usize = 100;
     wrap(text, WIDTH, WIDTH).into_iter().map(|line| line + "\n").collect()
 }
 
-/// Text without anything that Markdown interprets. An underscore within a word is not special to it.
+/// Escapes the characters that Markdown interprets. An underscore within a word needs no escape.
 pub(super) fn escaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut in_word = false;

@@ -11,8 +11,10 @@ use crate::domain::report::Report;
 /// The JSON schema of a report.
 pub const SCHEMA: &str = include_str!("../../docs/reference/report.schema.json");
 
-/// serde_json's own layout, with one difference: characters that steer a terminal are escaped beyond what JSON asks
-/// for (U+009B starts an ANSI sequence as well as ESC does). The value is the same to every parser.
+/// serde_json's pretty layout, with control characters of terminals escaped too.
+///
+/// JSON does not require those escapes, but U+009B starts an ANSI sequence as ESC does. Every parser reads the same
+/// value.
 #[derive(Default)]
 struct Harmless<'a>(PrettyFormatter<'a>);
 
@@ -20,12 +22,12 @@ struct Harmless<'a>(PrettyFormatter<'a>);
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     value(report, out)
 }
 
-/// Writes anything in the same layout.
+/// Writes any value in the same layout.
 pub(super) fn value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut serializer = Serializer::with_formatter(&mut *out, Harmless::default());
     value.serialize(&mut serializer)?;
@@ -85,8 +87,9 @@ impl Formatter for Harmless<'_> {
     }
 }
 
-/// What is escaped here. Not the ASCII ones: fragments come without those below U+0020, and a quote or a backslash
-/// among them is JSON's own.
+/// Returns whether this formatter escapes `c`.
+///
+/// Of the ASCII characters, that is only U+007F: serde_json itself escapes those below U+0020, quotes and backslashes.
 fn is_escaped(c: char) -> bool {
     c == '\u{7f}' || (!c.is_ascii() && is_steering(c))
 }

@@ -1,8 +1,9 @@
-//! `-o junit`: for whatever shows test results. A suite per size, one for the machine, a case per check.
+//! `-o junit`: for tools that show test results. There is one suite for each page size and one for the machine, with
+//! one case for each check.
 //!
-//! fail is a `failure`, unknown an `error`, skip is `skipped`; warn passes, with the warning as `system-out`. A last
-//! suite has a case per verdict: a mandatory check that was skipped makes a verdict unknown, and a dashboard must not
-//! show that as green.
+//! fail is a `failure`, unknown is an `error`, skip is `skipped`; warn passes, with the warning as `system-out`. The
+//! last suite has one case for each verdict: if a mandatory check is skipped, the verdict is unknown, and a dashboard
+//! must not show that as a pass.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -16,11 +17,11 @@ use crate::domain::catalogue;
 use crate::domain::check::{Outcome, Verdict};
 use crate::domain::report::{Entry, Report};
 
-/// Writes `report` as JUnit XML. Control characters are escaped as text: most have no place in XML 1.0.
+/// Writes `report` as JUnit XML. Control characters are escaped as text, because XML 1.0 forbids most of them.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn junit(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut document = Document::new("hugeprobe");
     document.set_time(Duration::from_millis(report.duration_ms));
@@ -73,7 +74,7 @@ fn case(suite: &str, entry: &Entry) -> TestCase {
     case
 }
 
-/// The three texts of a finding that is not a pass, a line each.
+/// Returns what was expected, what was seen, the remedy and the `hugeprobe explain` command of a finding.
 fn body(entry: &Entry) -> String {
     let remedy: Vec<_> = entry.remedy.lines().map(|line| clean(line, Marks::Unicode)).collect();
     format!(
@@ -85,7 +86,8 @@ fn body(entry: &Entry) -> String {
     )
 }
 
-/// A case per verdict, the machine's last. Nothing to check is a failure of the whole, as it is for the exit code.
+/// Returns the suite with one case for each verdict, the overall verdict last. If there was nothing to check, the
+/// overall verdict is a failure, as for the exit code.
 fn verdicts(report: &Report) -> TestSuite {
     const NAME: &str = "verdict";
     let mut suite = TestSuite::new(NAME);

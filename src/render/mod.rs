@@ -1,8 +1,9 @@
-//! Shows results: to a person, to a script, to a test dashboard. One file per form; what is shown was decided before.
+//! Formats results for people, scripts and test dashboards. There is one file for each format; the content was decided
+//! by earlier stages.
 //!
-//! Every form writes to a [`Write`] and hands its error back: a reader that went away (`| head`) is the caller's to
-//! judge. No form lets a control character of the data through: file names, process names and the kernel's texts can
-//! hold anything, and a terminal obeys.
+//! Every format writes to a [`Write`] and returns its errors. The caller decides what a closed pipe (`| head`) means.
+//! Every format escapes control characters of the data, because file names, process names and kernel messages can
+//! contain any character, and a terminal would interpret them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,33 +28,34 @@ pub mod walk;
 
 pub use style::{Detail, Marks, Style};
 
-/// `-o`: the form of a report.
+/// `-o`: the format of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// For a person, see [`table`].
+    /// For people, see [`table`].
     #[default]
     Table,
-    /// A line per fact, for grep and awk, see [`short`].
+    /// One line for each fact, for grep and awk, see [`short`].
     Short,
-    /// The report as it is, see [`json`].
+    /// The complete report, see [`json`].
     Json,
-    /// For whatever shows test results, see [`junit`].
+    /// For tools that show test results, see [`junit`].
     Junit,
 }
 
-/// A text that names no form.
+/// The error for an unknown output format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown output format '{text}': use table, short, json or junit")]
 pub struct FormatError {
     text: String,
 }
 
-/// Writes `report` in the form asked for. `style` is heeded by the table alone: the other forms are for programs, and
-/// the same wherever they go.
+/// Writes `report` in the given format.
+///
+/// Only the table uses `style`. The other formats are for programs and do not depend on the terminal.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn render(report: &Report, format: Format, out: &mut dyn Write, style: Style) -> io::Result<()> {
     match format {
         Format::Table => table::table(report, out, style),
@@ -63,7 +65,7 @@ pub fn render(report: &Report, format: Format, out: &mut dyn Write, style: Style
     }
 }
 
-/// Every size that the report has a word about: none may be lost because its verdict, or its pool, is missing.
+/// Returns every page size that the report mentions, so that a size without a verdict or a pool is not lost.
 fn sizes(report: &Report) -> BTreeSet<PageSize> {
     (report.sizes.iter().map(|one| one.size))
         .chain(report.pools.iter().map(|pool| pool.size))
@@ -71,7 +73,7 @@ fn sizes(report: &Report) -> BTreeSet<PageSize> {
         .collect()
 }
 
-/// What `--only` named, as it was written; `None` if the report is about everything.
+/// Returns the checks and groups of `--only`, as the user wrote them; `None` without `--only`.
 fn only(report: &Report, separator: &str) -> Option<String> {
     let names: Vec<_> = report.only.iter().map(ToString::to_string).collect();
     (!names.is_empty()).then(|| names.join(separator))
@@ -80,7 +82,7 @@ fn only(report: &Report, separator: &str) -> Option<String> {
 // === impl Format ===
 
 impl Format {
-    /// All of them, in the order of the help text.
+    /// All formats, in the order of the help text.
     pub const ALL: [Self; 4] = [Self::Table, Self::Short, Self::Json, Self::Junit];
 }
 

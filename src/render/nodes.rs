@@ -1,7 +1,7 @@
-//! `hugeprobe nodes`: a fleet at a glance. A line per node; under one that is not well, why.
+//! `hugeprobe nodes`: one line for each node of a cluster. The reasons follow below a node that does not pass.
 //!
-//! The short form is for grep and awk, its words and their order are stable, and a new field is only ever added at the
-//! end of a line:
+//! The short form is for grep and awk. Its words and their order are stable, and new fields are added only at the end
+//! of a line:
 //!
 //! ```text
 //! all verdict unknown
@@ -23,15 +23,15 @@ use crate::domain::check::Verdict;
 use crate::domain::published::{Fleet, FleetNode};
 use crate::domain::size::PageSize;
 
-/// Longest name of a node that is shown in full.
+/// The length of the longest node name that is shown in full.
 const LONGEST_NAME: usize = 48;
 const GAP: &str = "  ";
 
-/// Writes `fleet` in the form asked for; a table where JUnit was asked for, which is about checks.
+/// Writes `fleet` in the given format. For JUnit it writes a table, because JUnit reports checks.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn render(fleet: &Fleet, format: Format, out: &mut dyn Write, style: Style) -> io::Result<()> {
     match format {
         Format::Table | Format::Junit => table(fleet, out, style),
@@ -87,7 +87,7 @@ fn row(node: &FleetNode, sizes: &[PageSize], now: Timestamp, style: Style) -> Ve
     row
 }
 
-/// One row, each cell padded to its column's width; colour is put around the word, not the padding.
+/// Writes one row. Each cell is padded to the width of its column; only the word is coloured, not the padding.
 fn line(
     row: &[String],
     widths: &[usize],
@@ -112,7 +112,7 @@ fn line(
     writeln!(out)
 }
 
-/// Why a verdict does not count; else what is not pass.
+/// Writes why the verdict of a node does not count; if it counts, writes what did not pass.
 fn reasons(node: &FleetNode, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let published = &node.published;
     let mut reasons = Vec::new();
@@ -163,7 +163,7 @@ fn sizes(fleet: &Fleet) -> Vec<PageSize> {
     sizes.into_iter().collect()
 }
 
-/// How long ago, in the largest unit that gives at least 2, as kubectl does.
+/// Returns the time since `at` in the largest unit that gives at least 2, as kubectl does.
 fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second().saturating_sub(at.as_second());
     match seconds {

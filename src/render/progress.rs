@@ -1,5 +1,6 @@
-//! The current step of a long run: one line on a terminal's standard error, rewritten in place and removed at the
-//! end. A short run shows nothing, and so does a run without a terminal.
+//! The progress line: the current step of a long run, on standard error.
+//!
+//! The line is rewritten in place and removed at the end. Nothing is shown in a short run or without a terminal.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,16 +8,17 @@ use std::time::{Duration, Instant};
 use super::style::Style;
 use super::text::{clean, columns, shorten};
 
-/// A run shorter than this shows nothing.
+/// A run that is shorter than this shows no progress.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// The line changes no more often than this.
+/// The minimum time between two changes of the line.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// A step that takes this long shows its seconds.
+/// A step that takes this long shows how many seconds it has taken.
 const LONG_STEP: Duration = Duration::from_secs(2);
 
-/// The line. Made with `None`, it shows nothing. Errors of the terminal end the showing, not the run.
+/// The progress line. Without an output it shows nothing. If a write fails, the line is no longer shown and the run
+/// continues.
 ///
-/// It uses a carriage return and spaces, no ANSI: every terminal can.
+/// It uses only a carriage return and spaces, which every terminal supports, and no ANSI sequences.
 #[derive(Debug)]
 pub struct Progress<W: Write> {
     out: Option<W>,
@@ -30,13 +32,14 @@ pub struct Progress<W: Write> {
 // === impl Progress ===
 
 impl<W: Write> Progress<W> {
-    /// A line on `out`, which the caller found to be a terminal; `None` shows nothing. Of `style`, the width and the
-    /// marks are used.
+    /// Creates a progress line on `out`, which must be a terminal. `None` shows nothing. Only the width and the marks
+    /// of `style` are used.
     pub fn new(out: Option<W>, style: Style) -> Self {
         Self { out, style, begun: None, drawn: None, step: None, on_screen: String::new() }
     }
 
-    /// A new step has begun at `now`. Shown at once if the line has had time to be read, else by [`Progress::tick`].
+    /// Starts a new step at `now`. If the run or the previous line is too recent, a later [`Progress::tick`] shows the
+    /// step.
     pub fn step(&mut self, now: Instant, what: &str) {
         if self.out.is_none() {
             return;
@@ -46,7 +49,8 @@ impl<W: Write> Progress<W> {
         self.tick(now);
     }
 
-    /// It is `now`: to be called while waiting, a few times a second, so that the seconds of a long step run.
+    /// Updates the line at the time `now`. Call this a few times a second while waiting, so that the seconds of a long
+    /// step advance.
     pub fn tick(&mut self, now: Instant) {
         let (Some(begun), Some((what, since))) = (self.begun, &self.step) else { return };
         let long_enough = now.saturating_duration_since(begun) >= PATIENCE;
@@ -56,7 +60,7 @@ impl<W: Write> Progress<W> {
         }
         let took = now.saturating_duration_since(*since);
         let seconds = if took >= LONG_STEP { format!("  {} s", took.as_secs()) } else { String::new() };
-        // The last column stays free: terminals differ in what they do when it is written.
+        // The last column stays free, because terminals differ in what they do after it is written.
         let room = self.style.width.saturating_sub(1);
         let what = shorten(what, room.saturating_sub(columns(&seconds)), self.style.marks);
         let line: String = what.chars().chain(seconds.chars()).take(room).collect();
@@ -64,7 +68,7 @@ impl<W: Write> Progress<W> {
         self.draw(line);
     }
 
-    /// Takes the line away, before anything else is written to the terminal. The next step brings it back.
+    /// Removes the line. Call this before anything else is written to the terminal. The next step shows it again.
     pub fn clear(&mut self) {
         self.step = None;
         self.draw(String::new());
@@ -77,7 +81,7 @@ impl<W: Write> Progress<W> {
         }
         let leftover = columns(&self.on_screen).saturating_sub(columns(&line));
         let blank = " ".repeat(leftover);
-        // Blanks first when the line goes away, so that the cursor ends at its beginning.
+        // When the line is removed, a carriage return follows the blanks, so that the cursor ends at the first column.
         let text = if line.is_empty() { format!("\r{blank}\r") } else { format!("\r{line}{blank}") };
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => self.on_screen = line,
@@ -107,7 +111,7 @@ mod tests {
         begun + Duration::from_millis(milliseconds)
     }
 
-    /// The text on the line once all of `bytes` was written to a terminal.
+    /// Returns the text that a terminal shows on the line after `bytes` were written.
     fn screen(bytes: &[u8]) -> String {
         let mut cells: Vec<char> = Vec::new();
         let mut at = 0;

@@ -1,5 +1,5 @@
-//! The short form: a line per fact, for grep and awk. Its words and their order are stable; a new field is only ever
-//! added at the end of a `verdict` line.
+//! The short form: one line for each fact, for grep and awk. Its words and their order are stable. New fields are added
+//! only at the end of a `verdict` line.
 //!
 //! ```text
 //! all verdict fail
@@ -9,10 +9,10 @@
 //! 1Gi HP105 fail PagesHeldByNobody no free page: 14 of 16 are held by files that no process has open
 //! ```
 //!
-//! The fields are divided by one space: what it is about (`all`, a size, `machine`), `verdict` or a check's id, the
-//! verdict or outcome, and the rest. A count is a number, `-` if the kernel does not have it, `?` if it could not be
-//! read; per NUMA node it is free/total. A finding is listed unless it is a pass, or a skip of a check that is
-//! not mandatory. With `--only`, the first line ends with what the verdict is about: `all verdict pass only=HP1,HP503`.
+//! One space separates the fields: the subject (`all`, a size, `machine`), `verdict` or a check's id, the verdict or
+//! outcome, and the rest. A count is a number, `-` if the kernel does not have it, or `?` if it could not be read. For
+//! a NUMA node it is free/total. Passes are not listed, and neither are skips of checks that are not mandatory. With
+//! `--only`, the first line ends with the selected checks and groups: `all verdict pass only=HP1,HP503`.
 
 use std::io::{self, Write};
 
@@ -29,7 +29,7 @@ use crate::domain::report::{Entry, Report};
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn short(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "all verdict {}", report.verdict)?;
     if let Some(only) = only(report, ",") {

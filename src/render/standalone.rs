@@ -1,4 +1,4 @@
-//! `hugeprobe frontend` and `hugeprobe backend`: a line for each thing that happens, when it happens.
+//! `hugeprobe frontend` and `hugeprobe backend`: one line for each event, when it happens.
 
 use std::io::{self, Write};
 
@@ -8,15 +8,15 @@ use crate::domain::check::Outcome;
 use crate::domain::size::{PageSize, human_bytes};
 use crate::domain::standalone::{Negotiated, Placed, Region, RoundTrips, SessionEvent, Traffic};
 
-/// Columns of the first word of a line.
+/// The width of a line's label, in columns.
 const LABEL: usize = 12;
 
-/// Writes the lines.
+/// Writes one line for each event of a session.
 #[derive(Debug)]
 pub struct EventPrinter<W> {
     out: W,
     style: Style,
-    /// The counts that were last shown.
+    /// The traffic counts that were shown last.
     traffic: Option<Traffic>,
     page_bytes: Vec<u64>,
 }
@@ -24,16 +24,16 @@ pub struct EventPrinter<W> {
 // === impl EventPrinter ===
 
 impl<W: Write> EventPrinter<W> {
-    /// Lines on `out`.
+    /// Creates a printer that writes to `out`.
     pub fn new(out: W, style: Style) -> Self {
         Self { out, style, traffic: None, page_bytes: Vec::new() }
     }
 
-    /// A line: what it is about, and the fact.
+    /// Writes a line: a label and a fact.
     ///
     /// # Errors
     ///
-    /// What `out` answered.
+    /// Fails if writing to `out` fails.
     pub fn line(&mut self, label: &str, fact: &str) -> io::Result<()> {
         let label = format!("{label:<LABEL$}");
         let fact = clean(fact, self.style.marks);
@@ -45,11 +45,11 @@ impl<W: Write> EventPrinter<W> {
         self.out.flush()
     }
 
-    /// What the role event.
+    /// Writes the line of an event of the session.
     ///
     /// # Errors
     ///
-    /// What `out` answered.
+    /// Fails if writing to `out` fails.
     pub fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
         match event {
             SessionEvent::Negotiated(agreed) => self.line("negotiated", &negotiated(agreed)),
@@ -65,7 +65,7 @@ impl<W: Write> EventPrinter<W> {
                 self.line(&format!("vring {vring}"), &format!("runs, {}", way(*vring)))
             }
             SessionEvent::Stopped { vring } => self.line(&format!("vring {vring}"), "stopped"),
-            // The last line may say again what the one before it event.
+            // The final counts may be the ones that the previous line showed.
             SessionEvent::Traffic(region) if self.traffic == Some(*region) => Ok(()),
             SessionEvent::Traffic(region) => {
                 self.traffic = Some(*region);
@@ -76,11 +76,11 @@ impl<W: Write> EventPrinter<W> {
         }
     }
 
-    /// How it ended.
+    /// Writes how the session ended.
     ///
     /// # Errors
     ///
-    /// What `out` answered.
+    /// Fails if writing to `out` fails.
     pub fn end(&mut self, outcome: Outcome, text: &str) -> io::Result<()> {
         let mark = self.style.paint(outcome_color(outcome), self.style.marks.of(outcome));
         writeln!(self.out, "{mark} {}", clean(text, self.style.marks))?;
@@ -125,7 +125,8 @@ fn placed(region: &Placed) -> String {
     }
 }
 
-/// vring 0 of a pair is the frontend's receive queue, by the specification of virtio-net.
+/// Returns the direction of a vring. By the virtio-net specification, vring 0 of a pair is the frontend's receive
+/// queue.
 const fn way(vring: u32) -> &'static str {
     if vring.is_multiple_of(2) { "backend to frontend" } else { "frontend to backend" }
 }
@@ -162,7 +163,7 @@ fn round_trips(region: &RoundTrips) -> String {
     format!("p50 {}, p99 {}, of {count}", micros(p50), micros(p99))
 }
 
-/// Frames a second, in three figures' worth: `4.35 million`.
+/// Formats a rate in frames per second, rounded down: `4.35 million`. Returns `None` if `nanos` is 0.
 fn rate(frames: u64, nanos: u64) -> Option<String> {
     let rate = u128::from(frames).saturating_mul(1_000_000_000).checked_div(u128::from(nanos))?;
     Some(match rate {

@@ -1,5 +1,5 @@
-//! How text is dressed: colour, width, and whether marks may leave ASCII. The caller looks at the terminal; here
-//! nothing is asked of the environment.
+//! The style of text output: colour, width, and whether marks may be non-ASCII. The caller reads the terminal and the
+//! environment; this module reads neither.
 
 use std::fmt;
 
@@ -7,12 +7,13 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use crate::domain::check::{Outcome, Verdict};
 
-/// How a person's text is laid out.
+/// How text for people is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     /// Whether ANSI colours may be used: the output is a terminal, and NO_COLOR is not set.
     pub color: bool,
-    /// The terminal's width in columns. Tables are laid out for [`NARROWEST`] to [`WIDEST`], paragraphs for at most [`READABLE`].
+    /// The terminal's width in columns. Tables are laid out for [`NARROWEST`] to [`WIDEST`] columns, paragraphs for at
+    /// most [`READABLE`].
     pub width: usize,
     /// Which marks the locale can show.
     pub marks: Marks,
@@ -25,7 +26,7 @@ pub struct Style {
 pub enum Detail {
     /// The verdict and its first cause.
     Quiet,
-    /// What passed in one line for each group; what follows from a failure in one line.
+    /// One line per group for what passed, and one line for what follows from a failure.
     #[default]
     Normal,
     /// Each finding with its own facts and remedy, and each skipped check with its reason.
@@ -37,23 +38,23 @@ pub enum Detail {
 pub enum Marks {
     /// ✔ ! ✘ ? -
     Unicode,
-    /// ok !! XX ?? --, and whatever the data has beyond ASCII is escaped.
+    /// ok !! XX ?? --; non-ASCII characters of the data are escaped.
     Ascii,
 }
 
-/// Narrower terminals than this break the lines themselves.
+/// The minimum width for layout, in columns. A narrower terminal breaks the lines itself.
 pub const NARROWEST: usize = 40;
-/// Wider tables than this cannot be followed by eye.
+/// The maximum width of a table, in columns. The rows of a wider table are hard to follow.
 pub const WIDEST: usize = 160;
-/// The width of paragraphs, and of what goes to a file.
+/// The maximum width of paragraphs, and the width of output to a file, in columns.
 pub const READABLE: usize = 100;
 
-/// Quiet text: what is not news.
+/// The style of less important text.
 pub(crate) const DIM: Ansi = Ansi::new().dimmed();
-/// Titles.
+/// The style of titles.
 pub(crate) const BOLD: Ansi = Ansi::new().bold();
 
-/// A text and how it is painted. Displays without colour unless [`Style::color`].
+/// A text with its ANSI style. [`Style::color`] decides whether the style is used.
 pub(crate) struct Painted<'a> {
     text: &'a str,
     ansi: Option<Ansi>,
@@ -62,20 +63,20 @@ pub(crate) struct Painted<'a> {
 // === impl Style ===
 
 impl Default for Style {
-    /// For a file or a pipe: no colour, [`READABLE`], Unicode.
+    /// Returns the style for a file or a pipe: no colour, [`READABLE`] columns, Unicode marks.
     fn default() -> Self {
         Self { color: false, width: READABLE, marks: Marks::Unicode, detail: Detail::Normal }
     }
 }
 
 impl Style {
-    /// The width that tables are laid out for.
+    /// Returns the width for which tables are laid out, in columns.
     #[must_use]
     pub fn columns(self) -> usize {
         self.width.clamp(NARROWEST, WIDEST)
     }
 
-    /// The width that paragraphs are laid out for.
+    /// Returns the width for which paragraphs are laid out, in columns.
     #[must_use]
     pub fn paragraph_columns(self) -> usize {
         self.columns().min(READABLE)
@@ -95,7 +96,7 @@ impl fmt::Display for Painted<'_> {
     }
 }
 
-/// The colour of an outcome.
+/// Returns the colour of an outcome.
 pub(crate) fn outcome_color(outcome: Outcome) -> Ansi {
     let color = |color: AnsiColor| Ansi::new().fg_color(Some(color.into()));
     match outcome {
@@ -107,7 +108,7 @@ pub(crate) fn outcome_color(outcome: Outcome) -> Ansi {
     }
 }
 
-/// The colour of a verdict: that of the outcome with its name.
+/// Returns the colour of a verdict: that of the outcome with the same name.
 pub(crate) fn verdict_color(verdict: Verdict) -> Ansi {
     outcome_color(match verdict {
         Verdict::None => Outcome::Skip,
@@ -121,8 +122,10 @@ pub(crate) fn verdict_color(verdict: Verdict) -> Ansi {
 // === impl Marks ===
 
 impl Marks {
-    /// What the locale of the environment can show: the first of LC_ALL, LC_CTYPE and LANG that is set and not empty
-    /// decides, as setlocale(3) has it. None set is the C locale: ASCII.
+    /// Returns the marks that the locale of the environment can show.
+    ///
+    /// As in setlocale(3), the first of LC_ALL, LC_CTYPE and LANG that is set and not empty decides. If none is set,
+    /// the locale is C: ASCII.
     #[must_use]
     pub fn for_locale(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -135,7 +138,7 @@ impl Marks {
         if matches!(codeset.as_str(), "utf-8" | "utf8") { Self::Unicode } else { Self::Ascii }
     }
 
-    /// The mark of an outcome. All marks of one kind have [`Marks::width`] columns.
+    /// Returns the mark of an outcome. Every mark has [`Marks::width`] columns.
     #[must_use]
     pub const fn of(self, outcome: Outcome) -> &'static str {
         match (self, outcome) {
@@ -152,7 +155,7 @@ impl Marks {
         }
     }
 
-    /// Columns that a mark takes.
+    /// Returns the width of a mark in columns.
     #[must_use]
     pub const fn width(self) -> usize {
         match self {
@@ -161,7 +164,7 @@ impl Marks {
         }
     }
 
-    /// The mark for something left out.
+    /// Returns the mark for omitted text.
     #[must_use]
     pub const fn ellipsis(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! The table: what a person reads at three in the morning. A block per page size, a line per group of checks that is
-//! well, a line per finding that is not, and under it what to do.
+//! The table, the format for people. It has one block for each page size. In a block, each group of checks that passed
+//! has one line, and each other finding has one line with its remedy below.
 
 use std::io::{self, Write};
 
@@ -17,23 +17,23 @@ mod group;
 mod holders;
 mod pool;
 
-/// Where the text after a block's title begins.
+/// The width of a block's title, in columns.
 const TITLE_WIDTH: usize = 16;
-/// Longest name of a machine, or of a profile, that is shown.
+/// The maximum length of the name, the kernel release and the profile of the machine, in characters.
 const LONGEST_NAME: usize = 64;
-/// Longest first cause that is shown beside the verdict.
+/// The maximum length of the first cause that is shown with the verdict, in characters.
 const LONGEST_CAUSE: usize = 160;
 
 /// Writes `report` as a table.
 ///
-/// Passes are one line per group, and those of the whole machine one line in all. Expected skips (`--need`
-/// was not given, so it was not tried) are left out where the group has anything else to show. What follows from an earlier
-/// failure is one line. What is folded, shortened or left out is in `-o json` in full, and most of it with
-/// [`Detail::Verbose`].
+/// Passes take one line per group, and those about the whole machine take one line in total. Expected skips (such as
+/// that of `--need` when the option was not given) are left out if the group has anything else to show. What follows
+/// from an earlier failure takes one line. `-o json` has everything that is combined, shortened or left out here;
+/// [`Detail::Verbose`] shows most of it.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
     if style.detail == Detail::Quiet {
         return verdict(report, out, style);
@@ -89,7 +89,7 @@ fn header(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> 
     Ok(())
 }
 
-/// Three digits that mean something: `0.08 s`, `12.3 s`, `123 s`.
+/// Formats a duration with three digits: `0.08 s`, `12.3 s`, `123 s`.
 fn seconds(milliseconds: u64) -> String {
     let (whole, rest) = (milliseconds / 1000, milliseconds % 1000);
     match whole {
@@ -99,7 +99,7 @@ fn seconds(milliseconds: u64) -> String {
     }
 }
 
-/// Findings about the whole machine: one quiet line, unless something is wrong, or `--only` selects only these.
+/// Writes the findings about the whole machine: one dimmed line if all are pass or skip and `--only` was not given.
 fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let entries: Vec<&Entry> = report.checks.iter().filter(|entry| entry.size.is_none()).collect();
     if entries.is_empty() {
@@ -156,7 +156,8 @@ fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::R
     )
 }
 
-/// A verdict that no finding explains: a mandatory check was left out, and the reader sees nothing but ticks.
+/// Writes why a verdict is unknown if no finding explains it: a mandatory check did not run, and everything shown
+/// passed.
 fn unexplained(report: &Report, size: PageSize, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let here = report.checks.iter().filter(|entry| entry.size.is_none_or(|its| its == size));
     if here.clone().any(|entry| entry.outcome > Outcome::Warn) {

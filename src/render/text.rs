@@ -1,4 +1,4 @@
-//! Text that may be shown: without control characters, broken at words, and short.
+//! Prepares text for output: escapes control characters, wraps at spaces, and shortens.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,11 @@ use super::style::Marks;
 use crate::domain::catalogue::CHECKS;
 use crate::domain::check::CheckId;
 
-/// `text` on one line as it may be shown on a terminal: whatever steers one is escaped (control characters, among
-/// them those from U+0080 on, and what changes the direction of writing), and so is what is invisible or joins the
-/// character before it. Each character of the result takes a column, those of the East apart.
+/// Returns `text` as one line that is safe to show on a terminal.
+///
+/// These characters are escaped: control characters (also those from U+0080 on), characters that change the direction
+/// of writing, invisible characters, and those that combine with the character before them. Each character of the
+/// result takes one column, except wide East Asian characters.
 pub(crate) fn clean(text: &str, marks: Marks) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,12 +25,13 @@ pub(crate) fn clean(text: &str, marks: Marks) -> String {
     shown
 }
 
-/// Whether a character is none to be shown as it is. The standard library knows the categories.
+/// Returns whether a character must be escaped before it is shown. Uses the character categories of the standard
+/// library.
 pub(crate) fn is_steering(c: char) -> bool {
     !matches!(c, ' '..='~') && c.escape_debug().len() > 1
 }
 
-/// What our own texts use beyond ASCII, spelt in it; anything else escaped.
+/// Returns the ASCII spelling of a non-ASCII character that hugeprobe's own texts use. Escapes every other character.
 fn in_ascii(c: char) -> String {
     match c {
         '…' => "...".to_owned(),
@@ -45,12 +48,12 @@ fn in_ascii(c: char) -> String {
     }
 }
 
-/// Columns that a text takes, if it went through [`clean`].
+/// Returns the number of columns that `text` takes. The text must come from [`clean`].
 pub(crate) fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
-/// At most `most` characters of `text`, the cut marked.
+/// Shortens `text` to at most `most` characters. An ellipsis marks the cut.
 pub(crate) fn shorten(text: &str, most: usize, marks: Marks) -> String {
     if columns(text) <= most {
         return text.to_owned();
@@ -59,8 +62,10 @@ pub(crate) fn shorten(text: &str, most: usize, marks: Marks) -> String {
     text.chars().take(kept).chain(marks.ellipsis().chars()).collect()
 }
 
-/// `text` broken at spaces: the first line at most `first` columns, the others `rest`. A word is never broken, so
-/// that a path can be copied; one that is too long has a line to itself and exceeds the width. At least one line.
+/// Wraps `text` at spaces: the first line has at most `first` columns, the others `rest`. Returns at least one line.
+///
+/// A word is never broken, so that a path can be copied. A word that is too long gets a separate line and exceeds the
+/// width.
 pub(crate) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -69,7 +74,7 @@ pub(crate) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
         if !line.is_empty() && columns(&line) + 1 + columns(word) > room {
             lines.push(std::mem::take(&mut line));
         } else if line.is_empty() && lines.is_empty() && columns(word) > room && columns(word) <= rest {
-            // The first line has less room than the others, and this word needs theirs.
+            // The first line is narrower than the others, and the word does not fit on it.
             lines.push(String::new());
         }
         if !line.is_empty() {
@@ -83,8 +88,10 @@ pub(crate) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     lines
 }
 
-/// Pieces side by side, three spaces between them, on as many lines as it takes: the first has `first` columns, the
-/// others `rest`. A piece comes with its columns, for it may be painted. At least one line.
+/// Joins pieces with three spaces and wraps them: the first line has at most `first` columns, the others `rest`.
+/// Returns at least one line.
+///
+/// Each piece comes with its width in columns, because its text may contain colour codes.
 pub(crate) fn flow(
     pieces: impl IntoIterator<Item = (usize, String)>,
     first: usize,
@@ -112,7 +119,7 @@ pub(crate) fn flow(
     lines
 }
 
-/// Ids, ascending, with runs of the catalogue shortened: "HP105, HP601 to HP604".
+/// Formats ids, with runs of consecutive catalogue entries shortened: "HP105, HP601 to HP604". `ids` are ascending.
 pub(crate) fn id_list(ids: &[CheckId]) -> String {
     let place = |id: CheckId| CHECKS.iter().position(|check| check.id == id);
     let mut runs: Vec<(CheckId, CheckId, usize)> = Vec::new();

@@ -1,4 +1,4 @@
-//! Known failures for people: `hugeprobe explain --log`, and docs/reference/troubleshooting.md from the same rows.
+//! Known failures as text: `hugeprobe explain --log` and docs/reference/troubleshooting.md, both from the same rows.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -10,18 +10,18 @@ use crate::domain::catalogue;
 use crate::domain::check::CheckId;
 use crate::domain::troubleshooting::{Found, Kind, KnownFailure, MetAs, chapters};
 
-/// Longest line of a log that is shown, in characters.
+/// The maximum length of a log line that is shown, in characters.
 const LONGEST_LINE: usize = 300;
 
-/// What is said where no check finds the cause.
+/// The text that is shown if no check finds the cause.
 const NO_CHECK: &str = "none: hugeprobe does not look for this";
 
-/// Writes each failure that was found: the line, its cause, the remedy and the checks. Of a consequence it writes the
-/// line that it follows from.
+/// Writes each failure that was found: the line, its cause, the remedy and the checks. For a consequence, it writes
+/// only the line and the number of the line that it follows from.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn found(all: &[Found<'_>], out: &mut dyn Write, style: Style) -> io::Result<()> {
     for (index, one) in all.iter().enumerate() {
         if index > 0 {
@@ -60,10 +60,10 @@ pub fn found(all: &[Found<'_>], out: &mut dyn Write, style: Style) -> io::Result
     Ok(())
 }
 
-/// Columns of a label and the blanks after it.
+/// The width of a label and the blanks after it, in columns.
 const LABEL: usize = 10;
 
-/// Writes `text` beside its label, wrapped to the terminal.
+/// Writes `text` beside its label, wrapped to the width of the terminal.
 fn labelled(label: &str, text: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let room = style.paragraph_columns().saturating_sub(LABEL);
     let mut margin = label.to_owned();
@@ -74,7 +74,8 @@ fn labelled(label: &str, text: &str, out: &mut dyn Write, style: Style) -> io::R
     Ok(())
 }
 
-/// docs/reference/troubleshooting.md. The test `render` compares the file with this, and writes it with `UPDATE=1`.
+/// Returns the text of docs/reference/troubleshooting.md. The test `render` compares the file with it, and writes the
+/// file if `UPDATE=1` is set.
 #[must_use]
 pub fn page() -> String {
     let mut page = String::from(
@@ -129,7 +130,7 @@ fn section(failure: &KnownFailure) -> String {
     section
 }
 
-/// `HP401 CgroupFaultLimit, HP502 FirstTouchFailed`; `None` for none.
+/// Formats ids with their reasons: `HP401 CgroupFaultLimit, HP502 FirstTouchFailed`. Returns `None` for an empty list.
 fn checks(ids: &[CheckId]) -> Option<String> {
     let named: Vec<_> = named(ids).map(|(id, reason)| format!("{id} {reason}")).collect();
     (!named.is_empty()).then(|| named.join(", "))
@@ -147,7 +148,7 @@ fn named(ids: &[CheckId]) -> impl Iterator<Item = (CheckId, &'static str)> {
     ids.iter().filter_map(|id| catalogue::find(*id)).map(|check| (check.id, check.reason))
 }
 
-/// A source as a link, where it names an issue: `owner/repository#number`.
+/// Returns a source as a Markdown link if it is an issue (`owner/repository#number`) or an https URL.
 fn linked(source: &str) -> String {
     match source.split_once('#') {
         Some((repository, number))
@@ -163,7 +164,7 @@ fn linked(source: &str) -> String {
 }
 
 fn capital(text: &str) -> String {
-    // A text that begins with a command, an option or a proper name stays as it is.
+    // Text that begins with a command, an option or a proper name stays as it is.
     let mut rest = text.chars();
     match rest.next() {
         Some(first) if text.split(' ').next().is_some_and(|word| word.chars().all(char::is_lowercase)) => {
@@ -221,7 +222,7 @@ checks    HP405 AddressSpaceLimit
                 MetAs::Symptom(_) => None,
             })
             .collect();
-        // A word is never broken: one that is too long has a line to itself and exceeds the width.
+        // Words are not broken, so a line of one long word may exceed the width.
         let one_word = |line: &str| line.chars().skip(10).collect::<String>().split_whitespace().count() <= 1;
         for width in [40, 80] {
             let mut out = Vec::new();

@@ -1,5 +1,5 @@
-//! `hugeprobe walk`: for each step what is done, what the kernel documents, and the counters before and after, in total
-//! and per NUMA node.
+//! `hugeprobe walk`: for each step its description, what the kernel documents about it, and the counters before and
+//! after, in total and per NUMA node.
 
 use std::io::{self, Write};
 
@@ -9,30 +9,30 @@ use crate::domain::check::Outcome;
 use crate::domain::counters::{Counters, Figure, Movement, NodeCounters};
 use crate::domain::size::{PageSize, human_bytes};
 
-/// Columns before the text of a step.
+/// The indent of a step's text, in columns.
 const INDENT: usize = 4;
 
-/// What a walk is about.
+/// The pages that a walk uses.
 #[derive(Debug, Clone)]
 pub struct Walk {
     /// The page size.
     pub size: PageSize,
-    /// How many pages the steps take.
+    /// The number of pages that the steps use.
     pub pages: u64,
     /// The NUMA nodes that have a pool of this size.
     pub nodes: Vec<u32>,
 }
 
-/// A row of the table: a counter before and after, as it is shown and as it is compared.
+/// A row of the table: a counter before and after a step.
 struct Row {
     name: String,
     before: Cell,
     after: Cell,
-    /// [`Cell::Nothing`] if nothing is expected of it.
+    /// The documented value after the step; [`Cell::Nothing`] if there is none.
     expected: Cell,
 }
 
-/// One cell: pages, free and total of a NUMA node, or bytes.
+/// One cell: pages, the free and total pages of a NUMA node, or bytes.
 #[derive(PartialEq, Eq)]
 enum Cell {
     Nothing,
@@ -41,12 +41,13 @@ enum Cell {
     Bytes(u64),
 }
 
-/// Writes what is about to happen, and what to type in another terminal to see it with one's own eyes: every path in
-/// full, for there are files beside them that cannot be read.
+/// Writes the title, and a command that shows the counters in another terminal.
+///
+/// The command lists every path in full, because the same directories have files that cannot be read.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let pages = if walk.pages == 1 { "page" } else { "pages" };
     let title = format!("{}: {} {pages}, step by step", walk.size.resource_name(), walk.pages);
@@ -71,12 +72,14 @@ pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()>
     Ok(())
 }
 
-/// Writes step `number`, counted from 1: the counters before and after it, and `figures` below them. A number that moved
-/// has its difference beside it; a counter that is not where it was expected is marked and says where that was.
+/// Writes step `number`, counted from 1: the counters before and after it, and `figures` below them.
+///
+/// A number that changed has the difference beside it. A counter that does not have the expected value is marked and
+/// followed by that value.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn step(
     number: usize,
     movement: &Movement,
@@ -100,41 +103,43 @@ pub fn step(
     counters(&rows(movement, figures), out, style)
 }
 
-/// Writes that the next step waits for Enter.
+/// Writes the prompt to press Enter before the next step.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn pause(out: &mut dyn Write) -> io::Result<()> {
     write!(out, "\n{:INDENT$}press Enter to continue ", "")?;
     out.flush()
 }
 
-/// Writes that two processes share the pages from here on, the one named `first` touching them first.
+/// Writes that two processes share the pages in the following steps. The process named `first` touches them first.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn sharing(first: &str, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let title = format!("Two processes share the pages over vhost-user: the {first} touches them first");
     writeln!(out, "\n{}", style.paint(BOLD, &title))
 }
 
-/// Writes which process is which, and where its own figures are.
+/// Writes the pid of a role's process, and the command that shows its huge pages.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn process(role: &str, pid: u32, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{:INDENT$}{role:<8} is process {pid}: grep Hugetlb /proc/{pid}/smaps_rollup", "")
 }
 
-/// Writes how the walk ended: `steps` done, of which `astray` did not move the counters as documented. A walk that
-/// `stopped` before its end shows nothing as good.
+/// Writes how the walk ended.
+///
+/// `steps` were done. In `astray` of them the counters did not move as documented. A walk that was `stopped` before its
+/// end is never shown as a pass.
 ///
 /// # Errors
 ///
-/// What `out` answered.
+/// Fails if writing to `out` fails.
 pub fn closing(
     steps: usize,
     astray: usize,
@@ -227,7 +232,7 @@ impl Row {
         self.expected == Cell::Nothing || self.expected == self.after
     }
 
-    /// `+1`, or `free -1 total +2`; empty if nothing moved.
+    /// Returns the difference: `+1`, or `free -1 total +2`. Returns an empty string if nothing changed.
     fn change(&self) -> String {
         let moved = |before: u64, after: u64| i128::from(after) - i128::from(before);
         match (&self.before, &self.after) {

@@ -1,4 +1,4 @@
-//! The options of `check`, and the request that is made of them.
+//! The options of `check`, and their conversion to a [`Request`].
 
 use std::path::PathBuf;
 
@@ -102,7 +102,7 @@ pub struct Check {
 
 impl From<&Check> for Request {
     fn from(options: &Check) -> Self {
-        // Destructured, so that an option that is not read does not compile.
+        // Destructured, so that the compiler rejects an option that is not used here.
         let Check {
             size,
             expect,

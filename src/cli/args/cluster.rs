@@ -1,4 +1,4 @@
-//! The options of the verbs that talk to a cluster.
+//! The options of the verbs that call the Kubernetes API.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

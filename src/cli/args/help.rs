@@ -1,4 +1,4 @@
-//! Text below the options in the long help of a verb: exit codes and examples, at most 80 columns wide.
+//! The text below the options in the long help of each verb: exit codes and examples, at most 80 columns wide.
 
 pub(super) const AFTER_CHECK: &str = "\
 Exit codes:

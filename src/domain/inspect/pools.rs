@@ -1,4 +1,5 @@
-//! HP101 to HP108: the kernel's pools, compared with what is required, and what is left of them.
+//! HP101 to HP104 and HP106 to HP108: the kernel's pools, what is free in them, and how they compare with what is
+//! required.
 
 mod asked;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use crate::domain::reading::Reading;
 use crate::domain::request::{Program, Request};
 use crate::domain::size::{PageSize, human_bytes};
 
-/// HP101 to HP107 about `size`, one finding each.
+/// Returns one finding about `size` for each of HP101 to HP107.
 #[must_use]
 pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<Finding> {
     let about = About::new(inventory, request, size);
@@ -29,8 +30,8 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
     ]
 }
 
-/// HP101 about the machine, where the pools cannot even be listed and no size was asked for by name: that is not the
-/// same as having none.
+/// Returns HP101 about the machine if the pools cannot be listed and no size was requested. This differs from a machine
+/// without pools, so the outcome is unknown.
 pub(super) fn unlisted(inventory: &Inventory, sizes: &[PageSize]) -> Option<Finding> {
     let why = inventory.pools.why_unknown().filter(|_| sizes.is_empty() && inventory.pools.is_trouble())?;
     let because = Because::new("a directory per size that the kernel offers", why)
@@ -38,7 +39,7 @@ pub(super) fn unlisted(inventory: &Inventory, sizes: &[PageSize]) -> Option<Find
     Some(Finding::not_pass(HP101, None, Outcome::Unknown, "the pools cannot be listed", because))
 }
 
-/// HP108, about the machine.
+/// Returns HP108, which is about the machine.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory) -> Vec<Finding> {
     let finding = match &inventory.hardware_corrupted_bytes {
@@ -54,7 +55,7 @@ pub fn inspect_machine(inventory: &Inventory) -> Vec<Finding> {
     vec![finding]
 }
 
-/// HP101.
+/// Returns HP101.
 fn present(about: &About<'_>) -> Finding {
     let size = about.size;
     let none = |seen: &str, remedy: &str| match about.wanted() {
@@ -93,7 +94,8 @@ fn present(about: &About<'_>) -> Finding {
     with_counters(finding, pool)
 }
 
-/// Where the directory of `--dir` is of an empty pool, the pools that have free pages, and their mounts.
+/// Returns the start of the remedy for an empty pool: the other pools with available pages, and their mounts. Empty
+/// without `--dir`.
 fn other_pages(about: &About<'_>) -> String {
     if about.request.directory.is_none() {
         return String::new();
@@ -118,8 +120,9 @@ fn other_pages(about: &About<'_>) -> String {
     told.collect()
 }
 
-/// What to do about a size that the kernel does not offer. An x86 kernel before 5.0 has, of the sizes of the CPU, only those
-/// that its command line names.
+/// Returns the remedy for a size that the kernel does not offer.
+///
+/// An x86 kernel before 5.0 whose command line names page sizes offers only those.
 fn other_size(about: &About<'_>) -> String {
     let size = about.size;
     let boot = about.inventory.boot.known();
@@ -154,7 +157,7 @@ fn with_default_size(about: &About<'_>, finding: Finding) -> Finding {
     Finding::not_pass(HP101, about.size, Outcome::Fail, summary, because)
 }
 
-/// HP102.
+/// Returns HP102.
 fn free(about: &About<'_>) -> Finding {
     let size = about.size;
     let pool = match &about.pool {
@@ -205,7 +208,7 @@ fn free(about: &About<'_>) -> Finding {
     with_counters(finding, pool)
 }
 
-/// HP106.
+/// Returns HP106.
 fn persistent(about: &About<'_>) -> Finding {
     let size = about.size;
     let pool = match &about.pool {
@@ -253,9 +256,12 @@ fn persistent(about: &About<'_>) -> Finding {
     with_counters(finding, pool)
 }
 
-/// The free pages and the need of the first DPDK process that finds too few, though overcommit has the rest. DPDK adds up
-/// the free pages of the NUMA nodes, those that others have reserved among them, and looks at overcommit only where that
-/// is 0 (`calc_num_pages()` in `lib/eal/linux/eal_hugepage_info.c`). The backend starts first.
+/// Returns the free pages and the need of the first DPDK process that finds too few free pages in a pool that could
+/// grow by overcommit.
+///
+/// DPDK adds up the free pages of the NUMA nodes, including those that other processes have reserved. It uses
+/// overcommit only if the sum is 0 (`calc_num_pages()` in `lib/eal/linux/eal_hugepage_info.c`). The backend starts
+/// first.
 fn short_for_dpdk(request: &Request, pool: &Pool) -> Option<(u64, u64)> {
     if request.workload.program() != Program::Dpdk || pool.growable().unwrap_or(0) == 0 {
         return None;
@@ -271,7 +277,7 @@ fn short_for_dpdk(request: &Request, pool: &Pool) -> Option<(u64, u64)> {
     None
 }
 
-/// HP107.
+/// Returns HP107.
 fn cpu(about: &About<'_>) -> Finding {
     let size = about.size;
     if size.bytes() != 1 << 30 {

@@ -1,8 +1,8 @@
-//! Reads the rows of known failures from their text. The head of `rows.txt` describes the format.
+//! Parses the rows of known failures. The comment at the top of `rows.txt` describes the format.
 
 use super::{Chapter, Kind, KnownFailure, MetAs, Pattern};
 
-/// A line of the rows that the format does not allow.
+/// The error for a line of the rows that the format does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the rows: {what}")]
 pub struct RowError {
@@ -10,7 +10,7 @@ pub struct RowError {
     what: String,
 }
 
-/// A key with its value, and the line that it is on.
+/// A key with its value and its line number.
 struct Entry {
     line: usize,
     key: &'static str,
@@ -23,11 +23,11 @@ enum Value {
     Joined(String),
 }
 
-/// The chapters in `text`.
+/// Parses the chapters in `text`.
 ///
 /// # Errors
 ///
-/// The first line that the format does not allow.
+/// Returns the first line that the format does not allow.
 pub(super) fn chapters(text: &'static str) -> Result<Vec<Chapter>, RowError> {
     let mut chapters: Vec<Chapter> = Vec::new();
     let mut row: Option<(usize, &'static str, Vec<Entry>)> = None;
@@ -67,7 +67,7 @@ fn finish(row: Option<(usize, &'static str, Vec<Entry>)>, chapters: &mut [Chapte
     Ok(())
 }
 
-/// The failure of a row, whose `[name]` is on line `line`.
+/// Builds the failure of a row. Its `[name]` is on line `line`.
 fn failure(line: usize, name: &'static str, entries: Vec<Entry>) -> Result<KnownFailure, RowError> {
     let (mut met_as, mut kind, mut beside, mut cause, mut remedy, mut checks) =
         (None, None, None, None, None, None);
@@ -137,7 +137,7 @@ impl Entry {
         RowError { line: self.line, what: format!("{what} ('{}')", self.key) }
     }
 
-    /// The value, which must be on one line.
+    /// Returns the value, which must be on one line.
     fn one(&self) -> Result<&'static str, RowError> {
         match self.value {
             Value::One(text) => Ok(text),
@@ -164,7 +164,7 @@ impl Entry {
         }
     }
 
-    /// Ids of the catalogue, or `none`.
+    /// Parses the value as ids of the catalogue, or `none`.
     fn checks(&self) -> Result<Vec<crate::domain::check::CheckId>, RowError> {
         match self.one()? {
             "none" => Ok(Vec::new()),

@@ -1,23 +1,24 @@
-//! Patterns over lines of a log: pieces in their order, whatever is between them.
+//! Patterns for log lines: pieces that must occur in order, with any text between them.
 
-/// How much of a line is looked at, in bytes. No message is near that long; a file that is not a log may be one line.
+/// The maximum number of bytes of a line that are searched. Messages are much shorter, but a file that is not a log may
+/// consist of one long line.
 pub(super) const LONGEST_LINE: usize = 4096;
 
-/// Pieces of a line in their order. A piece that begins or ends with a digit matches whole numbers only.
+/// The pieces of a pattern, in order. A piece that begins or ends with a digit matches only whole numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     pieces: Vec<String>,
 }
 
 impl Pattern {
-    /// The pattern of `text`, pieces with `*` between them; `None` if a piece is empty.
+    /// Parses a pattern: pieces with `*` between them. Returns `None` if a piece is empty.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let pieces: Vec<_> = text.split('*').map(normalize).collect();
         let empty = pieces.iter().any(String::is_empty);
         (!empty).then_some(Self { pieces })
     }
 
-    /// Whether a normalized line matches.
+    /// Returns whether a normalized line matches.
     pub(super) fn matches(&self, line: &str) -> bool {
         let mut rest = Some(line);
         for piece in &self.pieces {
@@ -26,14 +27,16 @@ impl Pattern {
         rest.is_some()
     }
 
-    /// How much text it takes to match, in bytes.
+    /// Returns the length of all pieces, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.pieces.iter().map(String::len).sum()
     }
 }
 
-/// `line` as patterns are compared with it: lower case, one blank for each run of them, quotes without the backslashes
-/// that JSON and structured logs put before them, and not longer than the limit.
+/// Normalizes `line` for the comparison with patterns.
+///
+/// The result is in lower case, has one blank for each run of blanks, and is at most [`LONGEST_LINE`] bytes of `line`.
+/// The backslashes that JSON and structured logs put before quotes are removed.
 pub(super) fn normalize(line: &str) -> String {
     let end = (0..=line.len().min(LONGEST_LINE)).rev().find(|end| line.is_char_boundary(*end));
     let line = line.get(..end.unwrap_or(0)).unwrap_or_default();
@@ -52,7 +55,7 @@ pub(super) fn normalize(line: &str) -> String {
     text
 }
 
-/// What follows the first occurrence of `piece` in `text`.
+/// Returns the text after the first occurrence of `piece` in `text`.
 fn after<'t>(text: &'t str, piece: &str) -> Option<&'t str> {
     let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     let (first, last) = (is_digit(piece.chars().next()), is_digit(piece.chars().next_back()));

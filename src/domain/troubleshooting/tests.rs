@@ -1,4 +1,5 @@
-//! Each row is found by its example, and no text does harm. Whole logs: tests/troubleshooting.rs.
+//! Tests that each row is found by its example, and that no text causes a panic. tests/troubleshooting.rs searches
+//! whole logs.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use proptest::prelude::*;
 use super::pattern::LONGEST_LINE;
 use super::*;
 
-/// A log with a failure's line, and the line that has to be beside it.
+/// Returns a log with the line of a failure, and the other line that must be in the log, if any.
 fn example(failure: &KnownFailure) -> Option<String> {
     let MetAs::Line(line) = failure.met_as else { return None };
     let beside = if failure.beside.is_some() { "\nvm.nr_hugepages = 1024" } else { "" };

@@ -1,5 +1,5 @@
-//! Executes the actions of the reconciler, one after another, and answers each with its result. Nothing is tried again here: the
-//! reconciler decides that.
+//! Executes the actions of the reconciler in order and sends the result of each. It does not retry; the reconciler
+//! decides that.
 //!
 //! ## Rights
 //!
@@ -28,44 +28,44 @@ use crate::kubernetes::slim::{SlimNode, SlimPod};
 pub enum Answer {
     /// A result for the reconciler.
     Done(Done),
-    /// All probe pods, and the version that they were listed at.
+    /// All probe pods, and the resource version of the list.
     Pods(Vec<Pod>, String),
 }
 
 /// Executes actions.
 #[derive(Debug, Clone)]
 pub struct Executor {
-    /// Whom to ask.
+    /// The API client.
     pub api: Api,
-    /// Who asks.
+    /// The agent's node and pod.
     pub identity: Identity,
     /// Lists pods.
     pub pods: PodWatcher,
-    /// Reports failures.
+    /// Receives the failures of requests.
     pub health: Arc<Health>,
 }
 
-/// Limits the rate of writes: whatever goes wrong on a node must not load the API server of the cluster.
+/// Limits the rate of requests, so that a problem on a node cannot overload the API server of the cluster.
 #[derive(Debug)]
 struct RateLimit {
-    /// Writes that may be made at once.
+    /// The number of requests that may be made at once.
     left: u32,
-    /// When the next one is added.
+    /// When the number is next increased by one.
     next: Instant,
 }
 
-/// A first verdict about many sizes, and some trouble, take no more than this at once.
+/// The maximum number of requests at once. It is enough for a first verdict about many sizes with some retries.
 pub const BURST: u32 = 30;
-/// Beyond it, one write in this time.
+/// The time after which one more request is allowed.
 pub const PACE: Duration = Duration::from_secs(6);
 
-/// Between two tries to list the pods for the first time.
+/// The delay before the first list of the pods is retried.
 const LISTING: Backoff = Backoff { first: 1_000, most: 30_000 };
 
 // === impl Executor ===
 
 impl Executor {
-    /// Executes actions in their order, and answers each. Ends when the receiver is dropped.
+    /// Executes actions in order and sends the result of each. Ends when the receiver of the results is dropped.
     pub async fn work(self, mut todo: UnboundedReceiver<Action>, tell: Sender<Answer>) {
         let mut rate_limit = RateLimit { left: BURST, next: Instant::now() };
         while let Some(action) = todo.recv().await {
@@ -77,7 +77,7 @@ impl Executor {
         }
     }
 
-    /// Lists the probe pods until that is done, or forbidden: the reconciler decides nothing before.
+    /// Lists the probe pods until the list succeeds or is forbidden. The reconciler decides nothing before that.
     pub async fn list_until_known(self, tell: Sender<Answer>) {
         let mut failures = 0;
         loop {
@@ -88,7 +88,7 @@ impl Executor {
                 Answer::Done(Done::Listed(Refusal::Throttled { after_seconds })) => *after_seconds,
                 _ => None,
             };
-            // The receiver is gone once the agent ends.
+            // Sending fails if the receiver was dropped because the agent ends.
             let _ = tell.send(answer).await;
             if known {
                 return;
@@ -98,7 +98,7 @@ impl Executor {
         }
     }
 
-    /// Executes one action; `None` if it needs no request.
+    /// Executes one action and returns its result; `None` for an action that needs no request.
     pub async fn execute(&self, action: Action) -> Option<Answer> {
         Some(match action {
             Action::CreatePod(pod) => {
@@ -109,7 +109,7 @@ impl Executor {
             }
             Action::DeletePod { name, uid } => {
                 let result = match self.delete_pod(&name, &uid).await {
-                    // Gone already, or another one by now: as wanted.
+                    // The pod is gone, or another pod has its name: there is nothing to delete.
                     Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
                     other => other.map_err(|error| self.refusal(Call::DeletePod, &error)),
                 };
@@ -124,7 +124,7 @@ impl Executor {
             Action::Emit(event) => {
                 let name = event.metadata.name.clone().unwrap_or_default();
                 let result = match self.emit(&name, &event).await {
-                    // The event was recorded before; the answer was lost.
+                    // An earlier request recorded the event, but its answer was lost.
                     Err(error) if error.is_conflict() => Ok(()),
                     other => other.map_err(|error| self.refusal(Call::Emit, &error)),
                 };
@@ -134,7 +134,7 @@ impl Executor {
         })
     }
 
-    /// All probe pods of this node.
+    /// Lists all probe pods of this node.
     pub async fn list_pods(&self) -> Answer {
         match self.pods.list().await {
             Ok((pods, version)) => Answer::Pods(pods, version),
@@ -142,7 +142,7 @@ impl Executor {
         }
     }
 
-    /// Deletes a pod, if it is still that one.
+    /// Deletes a pod if it still has this uid.
     ///
     /// # Errors
     ///
@@ -176,10 +176,10 @@ impl Executor {
         Ok(())
     }
 
-    /// The error as the reconciler gets it, which the log and `/readyz` have too.
+    /// Converts an error for the reconciler. Records the error for the log and `/readyz` unless it is expected.
     fn refusal(&self, call: Call, error: &ApiError) -> Refusal {
         let refusal = refusal(call, error);
-        // Expected answers are not errors: a name that exists, a quota that is used up, a Node that is gone.
+        // Expected: the name exists, the object has changed, a quota is used up, or the Node is gone.
         if !matches!(refusal, Refusal::Exists | Refusal::Conflict(_) | Refusal::Quota(_) | Refusal::Gone(_)) {
             self.health.failed(error);
         }
@@ -190,7 +190,7 @@ impl Executor {
 // === impl RateLimit ===
 
 impl RateLimit {
-    /// Waits until one more write may be made.
+    /// Waits until one more request may be made.
     async fn acquire(&mut self) {
         loop {
             let now = Instant::now();
@@ -210,14 +210,14 @@ impl RateLimit {
     }
 }
 
-/// What an error means for the reconciler.
+/// Converts an API error to the reconciler's [`Refusal`].
 #[must_use]
 pub fn refusal(call: Call, error: &ApiError) -> Refusal {
     match error {
         ApiError::Refused { code, reason, message, retry_after, .. } => {
             Refusal::of(call, *code, reason, message, retry_after.map(|wait| wait.as_secs()))
         }
-        // Whether it was done is not known.
+        // It is unknown whether the API server has executed the request.
         ApiError::NoAnswer { .. } | ApiError::TooSlow { .. } | ApiError::Garbled { .. } => {
             Refusal::Unavailable(error.to_string())
         }

@@ -1,5 +1,6 @@
-//! Whether the agent runs and has published: `/healthz` and `/readyz`. Neither depends on the node's pages:
-//! an agent that reports a broken node is healthy.
+//! The health of the agent: `/healthz` and `/readyz`.
+//!
+//! Neither depends on the node's pages: an agent that reports a broken node is healthy.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,12 +16,12 @@ use crate::kubernetes::api::{ApiError, Meter, Resource, Verb};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What the loop and its requests say of themselves, and what is served of it.
+/// The state of the loop and of its API requests, and the metrics.
 #[derive(Debug)]
 pub struct Health {
-    /// Served as they stand.
+    /// The metrics that `/metrics` serves.
     pub metrics: Metrics,
-    /// A loop whose last tick is older is stuck.
+    /// The loop is stuck if its last tick is older than this.
     patience: Duration,
     state: Mutex<State>,
 }
@@ -28,29 +29,30 @@ pub struct Health {
 #[derive(Debug)]
 struct State {
     last_tick: Instant,
-    /// Whether the first verdict is out.
+    /// Whether the first verdict was published.
     published: bool,
-    /// Whether it is not, because the first probe waits for its turn: a roll-out does not wait for that.
+    /// Whether the first probe waits for its turn. The agent is ready then, so that a roll-out does not wait for the
+    /// probe.
     awaits_turn: bool,
-    /// What fails at present.
+    /// The kinds of requests that currently fail.
     failing: BTreeMap<(Verb, Resource), Failing>,
 }
 
-/// A kind of request that fails.
+/// The state of a kind of request that fails.
 #[derive(Debug)]
 struct Failing {
     since: Instant,
-    /// Whether a right is missing, or something else is wrong.
+    /// Whether a permission is missing (true) or the request fails for another reason.
     forbidden: bool,
 }
 
 // === impl Health ===
 
 impl Health {
-    /// A loop that ticks every `tick`, and has just begun.
+    /// Creates the health of a loop that starts now and ticks every `tick`.
     #[must_use]
     pub fn new(tick: Duration) -> Self {
-        // Three ticks, and never less than a minute: a node that is short of CPU is not a reason to restart.
+        // Three ticks, and at least a minute: do not restart the agent because the node is short of CPU.
         let patience = (tick * 3).max(Duration::from_secs(60));
         let state = State {
             last_tick: Instant::now(),
@@ -61,22 +63,23 @@ impl Health {
         Self { metrics: Metrics::new(), patience, state: Mutex::new(state) }
     }
 
-    /// The loop came round.
+    /// Records a tick of the loop.
     pub fn tick(&self) {
         self.state().last_tick = Instant::now();
     }
 
-    /// A verdict is on the Node.
+    /// Records that a verdict was published.
     pub fn published(&self) {
         self.state().published = true;
     }
 
-    /// Whether the first probe waits for its turn.
+    /// Sets whether the first probe waits for its turn.
     pub fn awaits_turn(&self, awaits: bool) {
         self.state().awaits_turn = awaits;
     }
 
-    /// A request failed. The log has it once, until one of its kind succeeds or fails in another way.
+    /// Records that a request failed. The failure is logged once, until a request of its kind succeeds or fails
+    /// differently.
     pub fn failed(&self, error: &ApiError) {
         let attempt = error.attempt();
         let forbidden = error.is_forbidden();
@@ -116,17 +119,17 @@ impl Health {
         } else {
             "not ready: no verdict is on the Node yet\n".to_owned()
         };
-        // What the API server said is in the log: anybody may read this page.
+        // Do not show what the API server answered: this page needs no authentication. The log has the answer.
         for ((verb, resource), Failing { since, forbidden }) in &state.failing {
             let label = if *forbidden { "missing permission" } else { "failing" };
-            // A String takes everything.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "{label}, {verb} {resource} (for {} s)", since.elapsed().as_secs());
         }
         Page { well: state.published || state.awaits_turn, content_type: PLAIN, text }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can leave half a state.
+        // A poisoned lock is usable: no code that holds it can leave the state half-written.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -158,7 +161,7 @@ impl Site for Health {
     }
 }
 
-/// `/healthz` and `/readyz` alone, for a listener that only the kubelet needs.
+/// Serves `/healthz` and `/readyz` without `/metrics`, for a listener that only the kubelet needs.
 #[derive(Debug)]
 pub struct HealthOnly(pub Arc<Health>);
 

@@ -1,5 +1,7 @@
-//! `/metrics`, `/healthz` and `/readyz` over HTTP/1.1: anybody on the network may ask, so that connections, headers and
-//! time are bounded, and nothing that was sent has a say in the answer but the path.
+//! Serves `/metrics`, `/healthz` and `/readyz` over HTTP/1.1.
+//!
+//! Every host on the network can connect. Connections, headers and time are therefore bounded, and only the method and
+//! the path of a request affect the answer.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,39 +22,42 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-/// Connections at a time; the oldest makes way for the next one.
+/// The maximum number of open connections. A new connection closes the oldest one.
 const CONNECTIONS: usize = 16;
-/// The kernel's queue.
+/// The length of the kernel's queue of pending connections.
 const BACKLOG: u32 = 64;
-/// The most that is read of a request, bytes: hyper's least.
+/// The maximum size of a request's buffer, in bytes. It is the smallest that hyper allows.
 const BUFFER: usize = 8192;
-/// How long the head of a request may take.
+/// The maximum time to receive the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
-/// How long a connection may last in all: a scrape takes milliseconds.
+/// The maximum duration of a connection. A scrape takes milliseconds.
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// The page at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Whether all is well: 200, else 503.
+    /// Whether the status is 200 (true) or 503.
     pub well: bool,
-    /// Its type.
+    /// The `Content-Type`.
     pub content_type: &'static str,
-    /// Its text.
+    /// The body.
     pub text: String,
 }
 
-/// What is served: the page at a path, if there is one.
+/// The pages that a server serves.
 pub trait Site: Send + Sync + 'static {
-    /// Makes the page.
+    /// Returns the page at `path`; `None` if there is none.
     fn page(&self, path: &str) -> Option<Page>;
 }
 
-/// Opens the port. `[::]` takes both kinds of addresses, and is `0.0.0.0` where the kernel knows only those.
+/// Opens the port.
+///
+/// `[::]` accepts IPv4 and IPv6 connections. If it cannot be bound, for example because the kernel has no IPv6,
+/// `0.0.0.0` is used instead.
 ///
 /// # Errors
 ///
-/// The address is in use, or not this machine's.
+/// The address is in use, or does not belong to this machine.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let any = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     match bind(address) {
@@ -63,20 +68,20 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // The port must be available at once when the agent restarts.
+    // Allow a restarted agent to bind the port at once.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves until the future is dropped.
+/// Accepts and serves connections until the future is dropped.
 pub async fn serve(listener: TcpListener, site: Arc<dyn Site>) -> Infallible {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 open.retain(|connection| !connection.is_finished());
-                // A request is answered in milliseconds: the oldest connection is one on which nothing comes.
+                // A request is answered in milliseconds, so the oldest connection is most likely idle.
                 if open.len() >= CONNECTIONS
                     && let Some(oldest) = open.pop_front()
                 {
@@ -84,12 +89,12 @@ pub async fn serve(listener: TcpListener, site: Arc<dyn Site>) -> Infallible {
                 }
                 let site = Arc::clone(&site);
                 let connection = tokio::spawn(async move {
-                    // A connection that takes too long, or breaks, is its peer's trouble.
+                    // Ignore errors and timeouts: they affect only this client.
                     let _ = timeout(LONGEST, converse(stream, site)).await;
                 });
                 open.push_back(connection.abort_handle());
             }
-            // Out of descriptors, most likely: nothing comes of trying at once.
+            // Most likely there are no free file descriptors, so an immediate retry would fail as well.
             Err(_) => sleep(Duration::from_secs(1)).await,
         }
     }
@@ -151,7 +156,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request).await.unwrap();
         let mut answer = Vec::new();
-        // A refused request may end in a reset, after the answer.
+        // A refused request may end in a reset after the answer.
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8(answer).unwrap()
     }
@@ -189,10 +194,10 @@ mod tests {
         for _ in 0..5 * CONNECTIONS {
             silent.push(TcpStream::connect(address).await.unwrap());
         }
-        // The kubelet waits for 5 s.
+        // The kubelet waits for at most 5 s.
         let asked = timeout(HEAD / 2, ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).await;
         assert!(asked.unwrap().starts_with("HTTP/1.1 200"));
-        // The oldest was closed for it.
+        // The oldest connection was closed to make room.
         let mut byte = [0];
         let closed = timeout(HEAD / 2, silent.first_mut().unwrap().read(&mut byte)).await.unwrap();
         assert!(!matches!(closed, Ok(1..)), "{closed:?}");

@@ -1,4 +1,4 @@
-//! What the agent reads of its machine, tick by tick. It maps no page, and a tick costs some thirty small files.
+//! Reads the state of the machine on each tick. It maps no page. A tick reads about thirty small files.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use crate::linux::holders::SearchLimits;
 use crate::linux::root::HostRoot;
 use crate::linux::{boot, cgroup, cpu, holders, host, memory, mounts, pools, privileges};
 
-/// Between two searches for who holds pages: one looks at every process of the host.
+/// The minimum time between two searches for the owners of pages. A search reads every process of the host.
 const SEARCH: Duration = Duration::from_secs(60);
-/// As long as a search may take: the agent does nothing else meanwhile.
+/// The maximum duration of a search. The agent does nothing else meanwhile.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
-/// The mounts of the host, as a process that shares its PID namespace sees them.
+/// The mounts of the host, as seen by a process that shares its PID namespace.
 const HOST_MOUNTS: &str = "/proc/1/mountinfo";
 
 /// Reads the machine.
 #[derive(Debug)]
 pub struct Reader {
     root: HostRoot,
-    /// The profile that sees the host's processes.
+    /// Whether the profile is `privileged`, in which the agent sees the host's processes.
     privileged: bool,
     fixed: Option<Fixed>,
     search: Option<Search>,
 }
 
-/// What does not change while the machine runs.
+/// Facts that do not change while the machine runs.
 #[derive(Debug, Clone)]
 struct Fixed {
     boot: Reading<BootRequest>,
@@ -35,11 +35,11 @@ struct Fixed {
     default_size: Reading<PageSize>,
 }
 
-/// What a search for holders found.
+/// The result of a search for owners of pages.
 #[derive(Debug)]
 struct Search {
     at: Instant,
-    /// The pools when it was made: what they have in use is what was looked for.
+    /// The pools at the time of the search. The search is repeated early if they have changed.
     pools: Reading<Vec<Pool>>,
     holders: Holders,
     outside: Vec<(PageSize, u64)>,
@@ -48,13 +48,13 @@ struct Search {
 // === impl Reader ===
 
 impl Reader {
-    /// Reads under `root`.
+    /// Creates a reader for the files under `root`.
     #[must_use]
     pub const fn new(root: HostRoot, privileged: bool) -> Self {
         Self { root, privileged, fixed: None, search: None }
     }
 
-    /// What the machine has now.
+    /// Reads the current state of the machine.
     pub fn read(&mut self) -> Inventory {
         let root = &self.root;
         let fixed = self.fixed.get_or_insert_with(|| Fixed {
@@ -83,13 +83,14 @@ impl Reader {
         inventory
     }
 
-    /// Pages that processes outside pods hold, as the last search found them; `None` if there was none.
+    /// Returns the pages that processes outside pods held at the last search; `None` if there was no search.
     #[must_use]
     pub fn outside(&self) -> Option<PodUse> {
         self.search.as_ref().map(|search| PodUse::Outside(search.outside.clone()))
     }
 
-    /// The owners of pages in use; `None` if none is in use. Looked up again when the pools changed, and periodically.
+    /// Returns the owners of the pages in use; `None` if no page is in use. The search is repeated when the pools have
+    /// changed, and periodically.
     fn search(&mut self, pools: &Reading<Vec<Pool>>) -> Option<&Search> {
         if !pools.known().into_iter().flatten().any(is_in_use) {
             self.search = None;
@@ -110,7 +111,7 @@ impl Reader {
     }
 }
 
-/// Whether pages of this pool are in use; a counter that cannot be read may hide some.
+/// Returns whether pages of this pool are in use. Assumes so if a counter cannot be read.
 fn is_in_use(pool: &Pool) -> bool {
     match (&pool.total, &pool.free) {
         (Reading::Known(total), Reading::Known(free)) => total > free,
@@ -118,7 +119,7 @@ fn is_in_use(pool: &Pool) -> bool {
     }
 }
 
-/// The host's mounts; those of this container where the host's cannot be seen.
+/// Returns the host's mounts, or this container's mounts if the host's cannot be read.
 fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
     match root.table(HOST_MOUNTS).known().map(|text| mounts::parse_huge_mounts(text)) {
         Some(Ok(mounts)) => Reading::Known(mounts),
@@ -127,8 +128,10 @@ fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
     }
 }
 
-/// Pages of processes that belong to no pod, by their cgroup: the kubelet keeps all pods below one that is named
-/// `kubepods`, whichever driver it uses. A process without a known cgroup is taken for a pod's.
+/// Returns the pages of processes that do not belong to a pod.
+///
+/// A process belongs to a pod if `kubepods` occurs in its cgroup path: the kubelet places all pods below a cgroup of
+/// that name, with either cgroup driver. A process whose cgroup is unknown is assumed to belong to a pod.
 fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
     let mut outside: Vec<(PageSize, u64)> = Vec::new();
     for holder in &holders.processes {
@@ -138,7 +141,7 @@ fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
         }
         for &(size, pages) in &holder.pages {
             match outside.iter_mut().find(|(its, _)| *its == size) {
-                // Those that share a page count it each: the one with the most is what is surely held.
+                // Processes that share a page each count it. The largest number is a safe lower bound.
                 Some((_, most)) => *most = (*most).max(pages),
                 None => outside.push((size, pages)),
             }

@@ -1,6 +1,8 @@
-//! What `/metrics` tells. Names and units as Prometheus has them; docs/reference/metrics.md lists them for people.
+//! The metrics of `/metrics`, with names and units in the style of Prometheus. docs/reference/metrics.md documents
+//! them.
 //!
-//! The text is OpenMetrics: counters end in `_total`, and a series that no longer applies is removed, not set to zero.
+//! The format is OpenMetrics: counters end in `_total`. A series that no longer applies is removed instead of set to
+//! zero.
 
 #[cfg(test)]
 mod tests;
@@ -23,14 +25,14 @@ use crate::domain::size::PageSize;
 use crate::kubernetes::api::{Meter, Resource, Verb};
 use crate::kubernetes::reconcile::ProbeView;
 
-/// What `/metrics` is said to be.
+/// The `Content-Type` of `/metrics`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 type Count = Family<Labels, Gauge>;
 type Seconds = Family<Labels, Gauge<f64, AtomicU64>>;
 
-/// Everything that is counted and measured.
+/// All metrics of the agent.
 pub struct Metrics {
     registry: Registry,
     pool_pages: Count,
@@ -51,7 +53,7 @@ const VERDICTS: [Verdict; 5] = [Verdict::None, Verdict::Pass, Verdict::Warn, Ver
 // === impl Metrics ===
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Creates the metrics, without any series except the version.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
@@ -127,16 +129,16 @@ impl Metrics {
         );
     }
 
-    /// The text of `/metrics`.
+    /// Returns the text of `/metrics`.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // A String takes everything.
+        // Writing to a String cannot fail.
         let _ = text::encode(&mut text, &self.registry);
         text
     }
 
-    /// What the pools hold now. A counter that could not be read has no series.
+    /// Sets the pages of the pools. A counter that cannot be read has no series.
     pub fn pools(&self, pools: &[Pool]) {
         self.pool_pages.clear();
         for pool in pools {
@@ -164,13 +166,15 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was forbidden, except by a quota or because the Node is gone.
+    /// Counts a request that RBAC or an admission policy denied.
+    ///
+    /// The caller does not count requests that a quota denied or that failed because the Node is gone.
     pub fn denied(&self, verb: Verb, resource: Resource) {
         let labels = vec![("verb", verb.to_string()), ("resource", resource.to_string())];
         self.api_denied.get_or_create(&labels).inc();
     }
 
-    /// Sets the current verdict.
+    /// Sets the verdicts of the node and of the sizes.
     pub fn verdicts(&self, node: Verdict, sizes: &[SizeVerdict]) {
         self.verdict.clear();
         for verdict in VERDICTS {
@@ -196,9 +200,9 @@ impl Metrics {
         }
     }
 
-    /// How probes went.
+    /// Sets the metrics about probes.
     pub fn probes<'a>(&self, probes: impl IntoIterator<Item = &'a ProbeView<'a>>) {
-        // A size that is gone has no series.
+        // Remove the series of sizes that are gone.
         self.busy_since.clear();
         self.blocked_since.clear();
         self.last_probe.clear();

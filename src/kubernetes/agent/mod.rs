@@ -1,4 +1,4 @@
-//! `hugeprobe agent`: the runtime around the pure reconciler, on one thread.
+//! `hugeprobe agent`: the single-threaded runtime around the pure reconciler.
 //!
 //! ```text
 //!   machine  (sysfs, every tick)         --+                         +--> executor (pods, nodes/status, events) --+
@@ -41,50 +41,52 @@ use super::config::{Config, ConfigError};
 use super::reconcile::Identity;
 use crate::linux::root::HostRoot;
 
-/// Why the agent cannot begin.
+/// The reason why the agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// The configuration cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// The path of the configuration.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The configuration makes no sense.
+    /// The configuration is invalid.
     #[error("{}: {source}", path.display())]
     Config {
-        /// The file.
+        /// The path of the configuration.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ConfigError,
     },
-    /// The pod does not tell who it is.
+    /// An environment variable that identifies the pod is not set.
     #[error("{0} is not set: the DaemonSet has to set it through the downward API")]
     Variable(&'static str),
-    /// There is no API server.
+    /// The API client cannot be created.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The port cannot be opened.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address and port.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Signals cannot be waited for.
+    /// The signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
 }
 
-/// Runs as the configuration in `file` says until SIGTERM or SIGINT, and serves on `listen`; health on `listen_health` too,
-/// where no scraper or stranger takes the kubelet's place.
+/// Runs the agent with the configuration in `file` until SIGTERM or SIGINT, and serves HTTP on `listen`.
+///
+/// Health is served on `listen_health` too, so that clients of `listen` cannot use up the connections that the kubelet
+/// needs.
 ///
 /// # Errors
 ///
-/// It cannot begin; once begun, nothing ends it.
+/// The agent cannot start. After the start, no error ends it.
 pub async fn main(
     file: &Path,
     listen: SocketAddr,

@@ -1,9 +1,11 @@
-//! The agent's own Node, as it changes: a watch of that one name, or a GET now and then where watching is not allowed.
+//! Watches the agent's own Node, or polls it where watching is not allowed.
+//!
+//! Every list and watch selects this Node by its name.
 //!
 //! ## Rights
 //!
-//! `get`, `list` and `watch` on `nodes`. A Role cannot hold them to one name together with a watch; the own-name selector
-//! is always sent.
+//! `get`, `list` and `watch` on `nodes`. RBAC cannot restrict a watch to the node of each agent, but the field selector
+//! for the agent's own node is always sent.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,38 +20,39 @@ use crate::kubernetes::api::{Api, ApiError, Event, Meter as _, Resource, Verb, r
 use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimNode};
 
-/// Between two GETs, where nothing tells of changes.
+/// The interval between two GETs where the Node is not watched.
 pub const POLL: Duration = Duration::from_secs(120);
-/// Between two GETs of a Node that is not there (yet, or again).
+/// The interval between two GETs while the Node does not exist (yet, or any more).
 const POLL_ABSENT: Duration = Duration::from_secs(15);
-/// How long a watch that is forbidden is not tried again: rights are granted by people.
+/// How long to poll before a forbidden watch is tried again. Permissions are granted by people, so it is long.
 pub const FORBIDDEN: Duration = Duration::from_secs(600);
-/// Between two watches, lest a server that ends each at once is kept busy.
+/// The pause between two watches, in case a server ends every watch at once.
 const BREATH: Duration = Duration::from_millis(500);
-/// Between two tries to list and watch.
+/// The delay before list and watch are retried after a failure.
 pub const WATCHING: Backoff = Backoff { first: 1_000, most: 30_000 };
-/// Between two GETs that fail.
+/// The delay before a failed GET is retried.
 pub const POLLING: Backoff = Backoff { first: 1_000, most: 60_000 };
 
 /// Watches one Node.
 #[derive(Debug)]
 pub struct NodeWatcher {
-    /// Whom to ask.
+    /// The API client.
     pub api: Api,
     /// The Node's name.
     pub name: String,
-    /// Reports failures.
+    /// Receives the failures of requests.
     pub health: Arc<Health>,
-    /// Gets the current Node; `None` if it does not exist.
+    /// Receives the current Node; `None` if it does not exist.
     pub tell: Sender<Option<Box<Node>>>,
-    /// For the waits.
+    /// The source of jitter for the delays.
     pub random: Random,
 }
 
 // === impl NodeWatcher ===
 
 impl NodeWatcher {
-    /// Tells what the Node is, now and whenever it changes. An outage is waited out, and ends with the latest state.
+    /// Sends the Node now and whenever it changes. Requests that fail are retried; the receiver then gets the latest
+    /// state.
     pub async fn watch(self) -> Infallible {
         let mut failures = 0;
         loop {
@@ -59,7 +62,7 @@ impl NodeWatcher {
                 Err(error) => error,
             };
             if error.is_expired() {
-                // What it wanted to go on from is forgotten: nothing is wrong.
+                // The resource version is no longer stored (410). This is normal: list again.
                 sleep(self.random.jittered(BREATH)).await;
                 continue;
             }
@@ -77,7 +80,7 @@ impl NodeWatcher {
         }
     }
 
-    /// Tells what the Node is, now and every two minutes.
+    /// Sends the Node now and about every two minutes.
     pub async fn poll(self) -> Infallible {
         loop {
             self.poll_until(None).await;
@@ -102,7 +105,7 @@ impl NodeWatcher {
         }
     }
 
-    /// Tells what the Node is; whether it is there.
+    /// Sends the current Node. Returns whether it exists.
     async fn get(&self) -> Result<bool, ApiError> {
         let request = requests::get_node(&self.name)?;
         let node = match self.api.object::<SlimNode>(request).await {
@@ -118,7 +121,7 @@ impl NodeWatcher {
         Ok(there)
     }
 
-    /// Sends the current Node; returns the version from which a watch continues.
+    /// Sends the current Node. Returns the resource version from which a watch can continue.
     async fn list(&self) -> Result<String, ApiError> {
         let request = requests::list_node(&self.name)?;
         let list: List<SlimNode> = self.api.object(request).await?;
@@ -127,7 +130,7 @@ impl NodeWatcher {
         Ok(list.metadata.resource_version)
     }
 
-    /// Tells of changes from `version` on, until something is wrong.
+    /// Sends the changes after `version` until a request fails.
     async fn watch_from(&self, mut version: String) -> ApiError {
         loop {
             match self.watch_once(&mut version).await {
@@ -137,7 +140,7 @@ impl NodeWatcher {
         }
     }
 
-    /// One watch, until the server ends it in good order.
+    /// Runs one watch until the server ends it normally.
     async fn watch_once(&self, version: &mut String) -> Result<(), ApiError> {
         let request = requests::watch_node(&self.name, version)?;
         let mut watch = self.api.watch(request).await?;
@@ -146,7 +149,7 @@ impl NodeWatcher {
                 Event::Applied(node) => (node.0, false),
                 Event::Deleted(node) => (node.0, true),
             };
-            // A server that ignores the selector must not have us speak of another Node.
+            // Ignore other Nodes, in case a server ignores the selector.
             if node.metadata.name.as_ref() != Some(&self.name) {
                 continue;
             }
@@ -159,7 +162,7 @@ impl NodeWatcher {
     }
 
     async fn tell(&self, node: Option<Box<Node>>) {
-        // The receiver is gone once the agent ends.
+        // Sending fails if the receiver was dropped because the agent ends.
         let _ = self.tell.send(node).await;
     }
 }

@@ -1,9 +1,9 @@
-//! The probe pods of this node, as they change: watched while one is out, and not at all otherwise.
+//! Watches the probe pods of this node while there are any. Without a probe pod there is no watch.
 //!
 //! ## Rights
 //!
-//! `list` and `watch` on `pods` in the agent's own namespace. Without `watch`, the list is asked for every two seconds
-//! while a probe is out.
+//! `list` and `watch` on `pods` in the agent's own namespace. Without `watch`, the pods are listed every two seconds
+//! while a probe runs.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +18,16 @@ use crate::kubernetes::api::{Api, ApiError, Event, Verb, requests};
 use crate::kubernetes::backoff::{Backoff, Random};
 use crate::kubernetes::slim::{List, SlimPod};
 
-/// Between two lists where a watch is not allowed: a probe takes seconds.
+/// The interval between two lists where `watch` is forbidden. It is short because a probe takes seconds.
 pub const POLL: Duration = Duration::from_secs(2);
-/// Between two watches.
+/// The pause between two watches.
 const BREATH: Duration = Duration::from_millis(500);
-/// Between two tries to list and watch.
+/// The delay before list and watch are retried after a failure.
 const WATCHING: Backoff = Backoff { first: 500, most: 30_000 };
-/// There is one pod per size; more were created by another client, and the rest is seen once these are gone.
+/// The maximum number of pods in a list.
+///
+/// The agent creates one pod per size. If there are more, another client created them; the rest is seen when the first
+/// ones are gone.
 const MOST: u32 = 50;
 
 /// A change of the probe pods.
@@ -38,27 +41,27 @@ pub enum PodEvent {
     Deleted(Box<Pod>),
 }
 
-/// Watches the pods of a selector.
+/// Watches the pods that a selector matches.
 #[derive(Debug, Clone)]
 pub struct PodWatcher {
-    /// Whom to ask.
+    /// The API client.
     pub api: Api,
-    /// Where the pods are.
+    /// The namespace of the pods.
     pub namespace: String,
-    /// Which they are.
+    /// The label selector of the pods.
     pub selector: String,
-    /// Reports failures.
+    /// Receives the failures of requests.
     pub health: Arc<Health>,
-    /// Gets the changes.
+    /// Receives the changes.
     pub tell: Sender<PodEvent>,
-    /// For the waits.
+    /// The source of jitter for the delays.
     pub random: Random,
 }
 
 // === impl PodWatcher ===
 
 impl PodWatcher {
-    /// Tells what happens from `version` on; without one, begins with all there are.
+    /// Sends all changes after the resource version `version`. Without a version, sends the list of all pods first.
     pub async fn watch_from(self, version: Option<String>) -> Infallible {
         let mut failures = 0;
         let mut from = version;
@@ -82,7 +85,7 @@ impl PodWatcher {
         }
     }
 
-    /// All pods, and the version from which a watch continues.
+    /// Returns all pods and the resource version from which a watch can continue.
     ///
     /// # Errors
     ///
@@ -120,7 +123,7 @@ impl PodWatcher {
     }
 
     async fn tell(&self, event: PodEvent) {
-        // The receiver is gone once no probe is running.
+        // Sending fails if the receiver was dropped because the agent ends.
         let _ = self.tell.send(event).await;
     }
 }

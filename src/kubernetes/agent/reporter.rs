@@ -1,4 +1,4 @@
-//! The state of the reconciler in the log and the metrics: a line of log when it changes.
+//! Writes the state of the reconciler to the metrics, and its changes to the log.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::log::say;
 use crate::domain::size::PageSize;
 use crate::kubernetes::reconcile::View;
 
-/// Reports changes; holds what was reported last.
+/// Reports changes. It keeps what was reported last.
 #[derive(Debug, Default)]
 pub struct Reporter {
     verdict: String,
@@ -18,7 +18,7 @@ pub struct Reporter {
 // === impl Reporter ===
 
 impl Reporter {
-    /// Logs what has changed, and sets the metrics.
+    /// Logs what has changed and updates the metrics.
     pub fn report(&mut self, view: &View<'_>, health: &Health) {
         if view.first_published {
             health.published();

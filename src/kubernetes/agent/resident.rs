@@ -1,5 +1,7 @@
-//! Resident mode: rounds that the two role containers of the agent's own pod serve. They meet the agent in a directory
-//! on a memory emptyDir, by files that come and go by rename; whatever lies there is data from another container.
+//! Resident mode: probe rounds that are served by the two role containers of the agent's own pod.
+//!
+//! The agent and the containers exchange files in a directory on a memory-backed emptyDir. Files are created and
+//! replaced by rename. Their contents come from another container and are not trusted.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -16,27 +18,27 @@ use crate::domain::compact::{CompactError, Container, Message, Run};
 use crate::domain::size::PageSize;
 use crate::kubernetes::reconcile::Observation;
 
-/// A part is shorter, by construction.
+/// The maximum length of a part that is read, in bytes. Valid parts are shorter.
 const LONGEST: u64 = 4096;
-/// Between two looks.
+/// The interval at which the parts are polled.
 const LOOK: Duration = Duration::from_millis(250);
-/// What a round is given beyond its own time: the roles look every half second.
+/// The time that is added to the duration of a round. The role containers poll every half second.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A round that is wanted.
+/// A round that the agent requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Round {
     /// The page size.
     pub size: PageSize,
-    /// Its nonce.
+    /// The nonce of the round.
     pub run: String,
-    /// Pages, at most.
+    /// The maximum number of pages.
     pub pages: u64,
-    /// How long it may take.
+    /// The maximum duration, in seconds.
     pub seconds: u64,
 }
 
-/// Asks for a round and waits for both parts.
+/// Requests a round and waits for both parts.
 pub async fn hold(directory: &Path, round: Round) -> Observation {
     let directory = directory.join(round.size.to_string());
     let (mut frontend, mut backend) = (None, None);
@@ -54,11 +56,11 @@ pub async fn hold(directory: &Path, round: Round) -> Observation {
     Observation::Round { size: round.size, run: round.run, frontend, backend }
 }
 
-/// Writes the round where both roles look for it: whole, or not at all.
+/// Writes the request for a round, atomically, where both role containers look for it.
 fn ask(directory: &Path, round: &Round) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let (draft, place) = (directory.join(".round"), directory.join("round"));
-    // A draft of an agent that was killed is in the way, whatever it is.
+    // An agent that was killed may have left a draft.
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -69,18 +71,19 @@ fn ask(directory: &Path, round: &Round) -> io::Result<()> {
     fs::rename(draft, place)
 }
 
-/// What one role left, if it is of this round; what is wrong with it is for the reconciler to say.
+/// Returns the part of one role if it belongs to this round. A part that cannot be parsed is returned too, so that the
+/// reconciler reports what is wrong with it.
 fn part(directory: &Path, container: Container, round: &Round) -> Option<String> {
     let text = read(&directory.join(format!("{container}.part"))).ok()?;
     let run: Run = round.run.parse().ok()?;
     match Message::parse(&text, container, round.size, &run) {
-        // It lies there from the round before.
+        // The part is from an earlier round.
         Err(CompactError::OtherRun) => None,
         _ => Some(text),
     }
 }
 
-/// A regular file of at most [`LONGEST`] bytes, no link.
+/// Reads at most [`LONGEST`] bytes of a regular file. Symbolic links are not followed.
 fn read(path: &PathBuf) -> io::Result<String> {
     let file = File::options().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {

@@ -1,5 +1,7 @@
-//! The loop: what is seen goes into the reconciler, what the reconciler decides is done. One thread, no lock that is held while
-//! something is waited for, and no request that keeps the next tick from coming.
+//! The agent's loop: it passes observations to the reconciler and starts the actions that the reconciler returns.
+//!
+//! It runs on one thread, holds no lock while it waits, and starts requests in other tasks so that they do not delay
+//! the next tick.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,34 +32,34 @@ use crate::kubernetes::names;
 use crate::kubernetes::reconcile::{Action, Done, Identity, Observation, Reconciler};
 use crate::linux::root::HostRoot;
 
-/// Time for the last request: the pod's grace period is longer.
+/// The time for the last requests. The pod's grace period is longer.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
-/// However often the reconciler wants to be called again.
+/// The minimum time until the reconciler is called again at its own request.
 const SOONEST: Duration = Duration::from_millis(50);
-/// What waits to be taken in, of each kind; who tells more waits.
+/// The capacity of each channel to the loop. Senders wait while it is full.
 const QUEUE: usize = 8;
 
-/// All that an agent needs.
+/// Everything that an agent needs.
 pub struct Agent {
-    /// Whom to ask.
+    /// The API client.
     pub api: Api,
-    /// Who it is.
+    /// The agent's node and pod.
     pub identity: Identity,
-    /// What is wanted of it.
+    /// The configuration.
     pub config: Config,
-    /// Where the machine's files are.
+    /// The root of the paths at which the machine is read.
     pub root: HostRoot,
-    /// Between two looks at the pools.
+    /// The interval between two reads of the machine.
     pub tick: Duration,
-    /// What time it is. Waits are measured otherwise.
+    /// The wall clock, for timestamps. Delays use the monotonic clock.
     pub clock: Box<dyn Fn() -> Timestamp + Send>,
-    /// For all waits, so that agents do not act in step.
+    /// The source of jitter for all delays, so that agents do not act at the same time.
     pub random: Random,
-    /// Reports the state of the loop.
+    /// Receives the state of the loop.
     pub health: Arc<Health>,
 }
 
-/// The loop's own state.
+/// The state of the loop.
 struct Loop {
     reconciler: Reconciler,
     clock: Box<dyn Fn() -> Timestamp + Send>,
@@ -66,20 +68,20 @@ struct Loop {
     reader: Reader,
     reporter: Reporter,
     usage_reader: Option<UsageReader>,
-    /// Where resident rounds are held.
+    /// The directory for the rounds of resident mode.
     rounds: PathBuf,
     wake: Instant,
     actions: UnboundedSender<Action>,
     answers: Sender<Observation>,
-    /// Whatever runs beside the loop; it ends with it.
+    /// The tasks beside the loop. They end when the loop ends.
     tasks: JoinSet<()>,
     pod_watcher: PodWatcher,
     watching: Option<AbortHandle>,
-    /// The probe pods that are there, name and uid.
+    /// The names of the probe pods that exist, with their uids.
     pods: BTreeMap<String, String>,
 }
 
-/// Runs until `stop` is ready, then ends within two seconds.
+/// Runs the agent until `stop` is ready, then ends within two seconds.
 pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
     let Agent { api, identity, config, root, tick, clock, random, health } = agent;
     let (actions_out, actions_in) = mpsc::unbounded_channel();
@@ -118,7 +120,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
         match if watch { node_watcher.watch().await } else { node_watcher.poll().await } {}
     });
     if config.mode == Mode::ProbePods {
-        // What an agent before left over is seen first; nothing is decided before.
+        // The reconciler decides nothing until it has seen the probe pods that an earlier agent may have left.
         tasks.spawn(executor.clone().list_until_known(tell_answers.clone()));
     }
     tasks.spawn(executor.work(actions_in, tell_answers));
@@ -146,7 +148,7 @@ pub async fn run(agent: Agent, stop: impl Future<Output = ()>) {
 // === impl Loop ===
 
 impl Loop {
-    /// Loops until it is stopped.
+    /// Handles events until `stop` is ready.
     async fn turn(
         &mut self,
         tick: Duration,
@@ -161,8 +163,8 @@ impl Loop {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // In this order, so that a run can be repeated. None keeps those below it waiting for long: ticks are
-                // seconds apart, and what comes from the API server comes no faster than the network.
+                // In this order, so that runs are reproducible. No branch starves those below it: ticks are seconds
+                // apart, and messages from the API server come no faster than the network.
                 biased;
                 () = &mut stop => return,
                 _ = ticks.tick() => self.look(),
@@ -170,13 +172,13 @@ impl Loop {
                 Some(other) = others.recv() => self.step(other),
                 Some(event) = pods.recv() => self.see_pods(event),
                 Some(node) = nodes.recv() => self.step(Observation::Node(node)),
-                // Last: a time that has passed already must not keep the messages waiting.
+                // Last, so that a wake time in the past does not starve the messages.
                 () = sleep_until(self.wake) => self.step(Observation::Tick),
             }
         }
     }
 
-    /// Reads the machine.
+    /// Reads the machine and passes the result to the reconciler.
     fn look(&mut self) {
         self.health.tick();
         let inventory = self.reader.read();
@@ -186,7 +188,7 @@ impl Loop {
                 let tell = self.answers.clone();
                 self.tasks.spawn(async move {
                     if let Some(usage) = usage.await {
-                        // The receiver is gone once the agent ends, here and below.
+                        // Sending fails if the receiver was dropped because the agent ends, here and below.
                         let _ = tell.send(Observation::Usage(usage)).await;
                     }
                 });
@@ -245,7 +247,7 @@ impl Loop {
         }
     }
 
-    /// Watches pods while there are some: from `version` on, if it is known.
+    /// Starts a watch of the probe pods, from `version` on if it is known. Stops the watch if there are no probe pods.
     fn watch_pods(&mut self, version: Option<String>) {
         if self.pods.is_empty() {
             if let Some(watching) = self.watching.take() {
@@ -257,7 +259,7 @@ impl Loop {
         }
     }
 
-    /// Has the reconciler decide, and has it done.
+    /// Passes an observation to the reconciler and starts the actions that it returns.
     fn step(&mut self, observation: Observation) {
         let now = (self.clock)();
         for action in self.reconciler.step(now, self.random.next(), observation) {
@@ -278,13 +280,13 @@ impl Loop {
                 }
             }
         }
-        // Those that have ended are let go of.
+        // Remove the tasks that have ended.
         while self.tasks.try_join_next().is_some() {}
         self.reporter.report(&self.reconciler.view(), &self.health);
     }
 
-    /// Takes back the probe that is out, if that can be done at once; what is left belongs to the agent's pod, and goes with
-    /// it.
+    /// Deletes the probe pods if the API server answers in time. The agent's pod owns them, so the garbage collector
+    /// deletes those that are left.
     async fn end(mut self, executor: &Executor) {
         self.tasks.abort_all();
         let last = async {

@@ -1,8 +1,8 @@
-//! Which pages the pods of this node have requested, so that what is used beyond them is seen: with `podAccounting`.
+//! With `podAccounting`: reads how many pages the pods of this node have requested, to detect use beyond the requests.
 //!
 //! ## Rights
 //!
-//! `list` on `pods` of all namespaces; the selector for the own node is always sent.
+//! `list` on `pods` in all namespaces. The field selector for the agent's own node is always sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::kubernetes::api::{Api, ApiError, requests};
 use crate::kubernetes::pod_requests::PodRequests;
 use crate::kubernetes::reconcile::PodUse;
 
-/// Between two lists, however often pages come and go.
+/// The minimum time between two lists.
 const SOONEST: Duration = Duration::from_secs(60);
-/// Between two lists, though nothing moves: requests may change without use.
+/// The maximum time between two lists. Requests may change while the number of free pages stays the same.
 const LATEST: Duration = Duration::from_secs(600);
-/// More pods than a kubelet takes by far.
+/// The maximum number of pods in a list, far more than a kubelet runs.
 const MOST: u32 = 500;
 
 /// Lists the pods of the node when their requests may have changed.
@@ -28,20 +28,22 @@ pub struct UsageReader {
     api: Api,
     node: String,
     health: Arc<Health>,
-    /// When they were last listed, and which pages were free then.
+    /// The time of the last list, and the free pages of each pool at that time.
     last: Option<(Instant, Vec<Option<u64>>)>,
 }
 
 // === impl UsageReader ===
 
 impl UsageReader {
-    /// A reader for one node.
+    /// Creates a reader for one node.
     #[must_use]
     pub const fn new(api: Api, node: String, health: Arc<Health>) -> Self {
         Self { api, node, health, last: None }
     }
 
-    /// The requests, if it is time to list; the future gives `None` if the API server is away.
+    /// Returns a future that lists the pods and adds up their requests; `None` if it is not time to list.
+    ///
+    /// The future returns `None` if the request fails for another reason than a missing permission.
     pub fn due(&mut self, pools: &[Pool]) -> Option<impl Future<Output = Option<PodUse>> + Send + use<>> {
         let free: Vec<_> = pools.iter().map(|pool| pool.free.get()).collect();
         let due = self

@@ -1,4 +1,4 @@
-//! One request: sent, answered within a deadline and a length, or an error.
+//! Sends one request. The answer has a deadline and a maximum length.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,17 +18,18 @@ use super::refusal::{Status, no_answer, retry_after};
 use super::requests::ApiRequest;
 use super::watch::Watch;
 
-/// How long a connection may take to stand.
+/// The maximum time to establish a connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take in full; the API server's own limit is 60 s.
+/// The maximum time until an answer is complete. The API server's own limit is 60 s.
 pub const ANSWER: Duration = Duration::from_secs(15);
-/// The longest answer: etcd keeps no object over 1.5 MiB, and lists are asked for in pieces.
+/// The maximum length of an answer, in bytes. etcd stores no object of more than 1.5 MiB, and lists are requested in
+/// pages.
 const LENGTH: usize = 32 << 20;
-/// The longest answer that says no.
+/// The maximum length of an error response, in bytes.
 const REFUSAL: usize = 64 << 10;
 const AGENT: &str = concat!("hugeprobe/", env!("CARGO_PKG_VERSION"));
 
-/// The API server. Clones share the connection.
+/// A client of the API server. Clones share the connection.
 #[derive(Clone)]
 pub struct Api {
     client: kube::Client,
@@ -38,13 +39,13 @@ pub struct Api {
 // === impl Api ===
 
 impl Api {
-    /// Sends through `client`, and tells `meter` of every request.
+    /// Creates an API client that sends requests through `client` and reports each of them to `meter`.
     #[must_use]
     pub fn new(client: kube::Client, meter: Arc<dyn Meter>) -> Self {
         Self { client, meter }
     }
 
-    /// The object, or list, that the answer holds.
+    /// Sends a request and parses the object or list in the answer.
     ///
     /// # Errors
     ///
@@ -54,8 +55,10 @@ impl Api {
         self.parsed(attempt, serde_json::from_slice(&body))
     }
 
-    /// As [`Self::object`], for an answer of many megabytes: it is parsed from the pieces that arrived and never copied into
-    /// one. For few types, because each is compiled once more.
+    /// Does the same as [`Self::object`] for an answer of many megabytes.
+    ///
+    /// The answer is parsed from the received buffers without copying them into one. Use it for few types, because the
+    /// parser of each type is compiled a second time.
     ///
     /// # Errors
     ///
@@ -78,7 +81,7 @@ impl Api {
         }
     }
 
-    /// Sends a request whose answer matters by its status alone.
+    /// Sends a request and ignores the body of a successful answer.
     ///
     /// # Errors
     ///
@@ -89,7 +92,7 @@ impl Api {
         Ok(())
     }
 
-    /// Begins a watch.
+    /// Starts a watch.
     ///
     /// # Errors
     ///
@@ -114,7 +117,7 @@ impl Api {
         whole.await.map(Response::into_body)
     }
 
-    /// Ends `work` at the deadline, and counts it.
+    /// Limits `work` to the deadline, and counts the request.
     async fn within<T>(
         &self,
         attempt: &Attempt,
@@ -131,7 +134,7 @@ impl Api {
         ended
     }
 
-    /// The response, if it is a success.
+    /// Returns the response if its status is a success, and otherwise an error.
     async fn send(&self, attempt: &Attempt, request: Request<Vec<u8>>) -> Result<Response<Body>, ApiError> {
         let mut request = request.map(Body::from);
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
@@ -141,10 +144,10 @@ impl Api {
         }
         let code = response.status().as_u16();
         let wait = retry_after(response.headers());
-        // A refusal whose text breaks off is a refusal all the same.
+        // The status is enough to know that the request was refused, so an incomplete body is accepted.
         let text = Limited::new(response.into_body(), REFUSAL).collect().await;
         let text = text.map(Collected::to_bytes).unwrap_or_default();
-        // It should be a `Status`, and may be a proxy's page.
+        // The body should be a `Status`, but it may be the error page of a proxy.
         let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| Status {
             message: String::from_utf8_lossy(&text).into_owned(),
             ..Status::default()

@@ -1,37 +1,37 @@
-//! What can become of a request, in words and as answers to the questions that callers have.
+//! The errors of requests to the API server.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What was attempted on what.
+/// A description of a request: the verb and the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// The verb, as a Role has it.
+    /// The verb, as in an RBAC rule.
     pub verb: Verb,
-    /// The resource, as a Role has it.
+    /// The resource, as in an RBAC rule.
     pub resource: Resource,
     /// The object's name; empty for a list.
     pub name: String,
 }
 
-/// RBAC's verbs, those in use here.
+/// The RBAC verbs that hugeprobe uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
-    /// One object.
+    /// Gets one object.
     Get,
-    /// Several, or one by a selector.
+    /// Lists objects, or one object by a selector.
     List,
-    /// Changes as they happen.
+    /// Watches objects for changes.
     Watch,
-    /// A new object.
+    /// Creates an object.
     Create,
-    /// Server-side apply and its like.
+    /// Patches an object, for example with a server-side apply.
     Patch,
-    /// The end of an object.
+    /// Deletes an object.
     Delete,
 }
 
-/// RBAC's resources, those in use here.
+/// The RBAC resources that hugeprobe uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
     /// `nodes`.
@@ -44,29 +44,29 @@ pub enum Resource {
     Events,
 }
 
-/// Why a request came to nothing.
+/// The reason why a request failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
-    /// The API server said no.
+    /// The API server refused the request.
     #[error("cannot {attempt}: {code} {reason}{}{}", if .message.is_empty() { "" } else { ": " }, shown(.message))]
     Refused {
         /// What was attempted.
         attempt: Attempt,
         /// The HTTP status.
         code: u16,
-        /// The reason in the answer's Status: `Forbidden`, `AlreadyExists`.
+        /// The reason in the `Status`, for example `Forbidden` or `AlreadyExists`.
         reason: String,
-        /// The sentence in it, at most 1 KiB.
+        /// The message in the `Status`, at most 1024 characters.
         message: String,
-        /// How long the server asks to be left alone.
+        /// How long the server asks the client to wait before it retries.
         retry_after: Option<Duration>,
     },
-    /// No answer, or half of one.
+    /// There was no answer, or an incomplete one.
     #[error("cannot {attempt}: {}", shown(.why))]
     NoAnswer {
         /// What was attempted.
         attempt: Attempt,
-        /// What came instead, the whole chain of causes.
+        /// The whole chain of causes.
         why: String,
     },
     /// The answer took too long.
@@ -74,10 +74,10 @@ pub enum ApiError {
     TooSlow {
         /// What was attempted.
         attempt: Attempt,
-        /// How long was waited.
+        /// How long the client waited.
         after: Duration,
     },
-    /// An answer that is none.
+    /// The answer cannot be parsed, or the request cannot be built.
     #[error("cannot {attempt}: the answer cannot be parsed: {}", shown(.why))]
     Garbled {
         /// What was attempted.
@@ -90,7 +90,7 @@ pub enum ApiError {
 // === impl Attempt ===
 
 impl Attempt {
-    /// An attempt on one object, or on a list if `name` is empty.
+    /// Creates an attempt on one object, or on a list if `name` is empty.
     pub fn new(verb: Verb, resource: Resource, name: impl Into<String>) -> Self {
         Self { verb, resource, name: name.into() }
     }
@@ -130,7 +130,7 @@ impl fmt::Display for Resource {
 // === impl ApiError ===
 
 impl ApiError {
-    /// What was attempted.
+    /// Returns what was attempted.
     #[must_use]
     pub const fn attempt(&self) -> &Attempt {
         match self {
@@ -141,7 +141,7 @@ impl ApiError {
         }
     }
 
-    /// The HTTP status, if there was an answer.
+    /// Returns the HTTP status of a refusal; `None` for other errors.
     #[must_use]
     pub const fn code(&self) -> Option<u16> {
         match self {
@@ -150,7 +150,8 @@ impl ApiError {
         }
     }
 
-    /// What the server said, for a caller that has to tell one 403 from another; empty without an answer.
+    /// Returns the server's message, which distinguishes one 403 from another; empty if the server did not refuse the
+    /// request.
     #[must_use]
     pub fn message(&self) -> &str {
         match self {
@@ -159,7 +160,7 @@ impl ApiError {
         }
     }
 
-    /// How long the server asks to be left alone.
+    /// Returns how long the server asks the client to wait before it retries.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -168,31 +169,34 @@ impl ApiError {
         }
     }
 
-    /// The object is not there.
+    /// Returns whether the object does not exist (404).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.code() == Some(404)
     }
 
-    /// The object is there already, or is not what it was.
+    /// Returns whether the object exists already, or has changed (409).
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.code() == Some(409)
     }
 
-    /// The version from which the watch should continue is no longer stored: it starts again.
+    /// Returns whether the resource version or the `continue` token is no longer stored (410). The caller has to list
+    /// again.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.code() == Some(410)
     }
 
-    /// A right is missing, or admission says no. Quotas and a Node that is gone answer 403 too: see the message.
+    /// Returns whether a permission is missing or admission denied the request (401, 403).
+    ///
+    /// Quotas and a Node that is gone also cause a 403; the message distinguishes them.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         matches!(self.code(), Some(401 | 403))
     }
 
-    /// Nothing is wrong with the request: the same one may succeed later.
+    /// Returns whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self.code() {
@@ -202,7 +206,7 @@ impl ApiError {
     }
 }
 
-/// Text from outside as it may stand in a log: one line.
+/// Escapes text from outside so that it stays on one line of a log.
 fn shown(text: &str) -> String {
     text.trim()
         .chars()

@@ -1,19 +1,19 @@
-//! Counts requests.
+//! Counts requests to the API server.
 
 use super::error::{Resource, Verb};
 
-/// Gets every completed request: what it was, and the status of the answer, if there was one.
+/// Receives every completed request, with the HTTP status if there was an answer.
 pub trait Meter: Send + Sync {
     /// Counts one request.
     fn request(&self, verb: Verb, resource: Resource, code: Option<u16>);
 
-    /// A request succeeded, and its answer was understood.
+    /// Records that a request succeeded and that its answer could be parsed.
     fn succeeded(&self, verb: Verb, resource: Resource) {
         let _ = (verb, resource);
     }
 }
 
-/// Counts nothing.
+/// A meter that counts nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Unmetered;
 

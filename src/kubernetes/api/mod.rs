@@ -1,9 +1,11 @@
-//! The API server, as far as hugeprobe needs it: one request at a time, each with a deadline, an answer of bounded
-//! length, and an error that says what was attempted on what and what came back.
+//! The client for the API server.
 //!
-//! kube's client carries the requests (TLS, tokens that are renewed); its `Api` and watcher are not used, for their errors
-//! lose `Retry-After` and the verb, and their objects are whole. What is read here is cut to the fields that are
-//! used, while it is parsed.
+//! Each request has a deadline, an answer of bounded length, and an error that names the verb, the resource and what
+//! the server answered.
+//!
+//! The requests are sent by kube's client, which handles TLS and renews tokens. kube's `Api` and watcher are not used,
+//! because their errors lose `Retry-After` and the verb, and because they parse complete objects. Here objects are
+//! reduced to the fields that are used while they are parsed.
 
 mod call;
 mod error;
@@ -24,7 +26,7 @@ pub use error::{ApiError, Attempt, Resource, Verb};
 pub use meter::{Meter, Unmetered};
 pub use watch::{Event, Watch};
 
-/// There is no way to the API server that could be tried.
+/// The reason why no client could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The service account's token is missing, or this process is not in a pod.
@@ -33,7 +35,7 @@ pub enum ConnectError {
     /// The kubeconfig is missing, cannot be read, or has no such context.
     #[error("no API server is configured: {0}")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
-    /// Neither a kubeconfig nor a pod's service account.
+    /// There is neither a kubeconfig nor a pod's service account.
     #[error("no API server is configured: this process is not in a pod, and {}; name a kubeconfig with --kubeconfig", without_kubeconfig(.0))]
     Neither(#[source] kube::config::InferConfigError),
     /// The certificates or the credentials cannot be used.
@@ -41,7 +43,7 @@ pub enum ConnectError {
     Client(#[source] kube::Error),
 }
 
-/// Why there is no kubeconfig, without the layers of the error.
+/// Returns why there is no kubeconfig, without the outer layers of the error.
 fn without_kubeconfig(error: &kube::config::InferConfigError) -> String {
     match error.source().and_then(|source| source.downcast_ref()) {
         Some(KubeconfigError::ReadConfig(error, path)) if error.kind() == io::ErrorKind::NotFound => {
@@ -53,8 +55,10 @@ fn without_kubeconfig(error: &kube::config::InferConfigError) -> String {
     }
 }
 
-/// The connection of a pod: its service account's token, and the API server's address from the environment, which is a
-/// number: nothing is asked of a resolver.
+/// Creates the client of a pod.
+///
+/// It uses the service account's token and the API server's address in the environment. The address is an IP address,
+/// so no DNS lookup is needed.
 ///
 /// # Errors
 ///
@@ -63,7 +67,7 @@ pub fn in_cluster(meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
     connect(kube::Config::incluster_env().map_err(ConnectError::NoPod)?, meter)
 }
 
-/// What a person said about the cluster that is meant.
+/// The options of the command line that select a cluster.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct User<'a> {
     /// `--kubeconfig`.
@@ -72,12 +76,14 @@ pub struct User<'a> {
     pub context: Option<&'a str>,
 }
 
-/// The connection of a person, and the namespace that is theirs: as they said, else KUBECONFIG, ~/.kube/config, else the
-/// pod's.
+/// Creates the client of a user, and returns it with the user's default namespace.
+///
+/// The configuration is taken from the options. Without options it is taken from `KUBECONFIG`, from `~/.kube/config`,
+/// or from the pod's service account, in this order.
 ///
 /// # Errors
 ///
-/// None of them is there, or what was named is not in it.
+/// There is no configuration, the context does not exist, or the credentials cannot be used.
 pub async fn of_user(user: &User<'_>) -> Result<(Api, String), ConnectError> {
     let User { kubeconfig, context } = user;
     let config = if kubeconfig.is_none() && context.is_none() {
@@ -98,7 +104,7 @@ pub async fn of_user(user: &User<'_>) -> Result<(Api, String), ConnectError> {
 }
 
 fn connect(mut config: kube::Config, meter: Arc<dyn Meter>) -> Result<Api, ConnectError> {
-    // Who calls knows whether it is worth another try, and what to say meanwhile.
+    // The callers decide whether to retry, and what to report meanwhile.
     config.default_retry = false;
     config.connect_timeout = Some(call::CONNECT);
     config.read_timeout = Some(watch::SILENCE);

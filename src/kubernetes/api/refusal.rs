@@ -1,4 +1,4 @@
-//! A request that was refused, or not answered: what the API server or the connection says about it.
+//! Builds the errors of requests that the API server refused or did not answer.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use serde::Deserialize;
 
 use super::error::{ApiError, Attempt};
 
-/// The most that is kept of what it says, in characters.
+/// The maximum length of the reason and of the message that are kept, in characters.
 const MESSAGE: usize = 1024;
-/// The longest that a server is let ask us to wait.
+/// The maximum `Retry-After` that is accepted from a server.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
-/// The part of a `Status` that is looked at.
+/// The fields of a `Status` that are used.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 pub(super) struct Status {
@@ -33,7 +33,8 @@ pub(super) struct Details {
 // === impl Status ===
 
 impl Status {
-    /// What it amounts to; the status line and the header, where there are some, go before what it says itself.
+    /// Converts the status to an error. `code` and `wait`, from the HTTP response, take precedence over the fields of
+    /// the status.
     pub(super) fn refusal(self, attempt: Attempt, code: Option<u16>, wait: Option<Duration>) -> ApiError {
         let details = Duration::from_secs(self.details.retry_after_seconds);
         ApiError::Refused {
@@ -46,13 +47,14 @@ impl Status {
     }
 }
 
-/// Seconds: the API server sends no dates.
+/// Returns the value of `Retry-After` if it is a number of seconds. The API server sends no dates.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// No answer, with the whole chain of causes: hyper's first sentence never says more than "error trying to connect".
+/// Returns an [`ApiError::NoAnswer`] with the whole chain of causes. The first message of hyper alone is never more
+/// specific than "error trying to connect".
 pub(super) fn no_answer(attempt: &Attempt, error: &(dyn Error + 'static)) -> ApiError {
     const DEEPEST: usize = 8;
     let mut why = String::new();

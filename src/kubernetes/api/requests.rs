@@ -1,6 +1,6 @@
-//! The requests that hugeprobe makes, and no others: each as what it attempts and the HTTP request for it.
+//! Builds all requests that hugeprobe sends to the API server. Each is an [`Attempt`] and the HTTP request for it.
 //!
-//! docs/reference/permissions.md lists the right that each of them takes.
+//! docs/reference/permissions.md lists the permission that each request needs.
 
 use http::Request;
 use kube::api::{
@@ -12,35 +12,35 @@ use serde::Serialize;
 use super::error::{ApiError, Attempt, Resource, Verb};
 use super::watch;
 
-/// What is attempted and the request for it.
+/// A description of what is attempted, and the HTTP request for it.
 pub type ApiRequest = (Attempt, Request<Vec<u8>>);
 
 const NODES: &str = "/api/v1/nodes";
 
-/// One Node.
+/// Gets one Node.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn get_node(name: &str) -> Result<ApiRequest, ApiError> {
     build(Verb::Get, Resource::Nodes, name, Builder::new(NODES).get(name, &GetParams::default()))
 }
 
-/// The one Node of this name as a list, so that a watch can go on from there.
+/// Lists the Node of this name. The list has the resource version from which a watch can continue.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn list_node(name: &str) -> Result<ApiRequest, ApiError> {
     let params = ListParams::default().fields(&format!("metadata.name={name}"));
     build(Verb::List, Resource::Nodes, name, Builder::new(NODES).list(&params))
 }
 
-/// Nodes by label selector, `limit` at a time; `token` is the `continue` of the last piece.
+/// Lists the Nodes that `selector` matches, `limit` at a time. `token` is the `continue` value of the previous page.
 ///
 /// # Errors
 ///
-/// A selector that is none.
+/// The selector is invalid.
 pub fn list_nodes(selector: Option<&str>, limit: u32, token: Option<&str>) -> Result<ApiRequest, ApiError> {
     let mut params = ListParams::default().limit(limit);
     params.label_selector = selector.map(str::to_owned);
@@ -48,43 +48,44 @@ pub fn list_nodes(selector: Option<&str>, limit: u32, token: Option<&str>) -> Re
     build(Verb::List, Resource::Nodes, "", Builder::new(NODES).list(&params))
 }
 
-/// Changes of one Node from `version` on.
+/// Watches one Node for changes after the resource version `version`.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn watch_node(name: &str, version: &str) -> Result<ApiRequest, ApiError> {
     let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(watch::SECONDS);
     build(Verb::Watch, Resource::Nodes, name, Builder::new(NODES).watch(&params, version))
 }
 
-/// Server-side apply of `body` to a Node's status, which carries annotations, labels and conditions together.
+/// Applies `body` to a Node's status with a forced server-side apply. The status subresource accepts annotations,
+/// labels and conditions together.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn apply_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<ApiRequest, ApiError> {
     let params = PatchParams::apply(manager).force();
     let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Apply(body));
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
-/// A strategic merge of `body` into a Node's status.
+/// Patches a Node's status with `body`, a strategic merge patch.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn merge_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<ApiRequest, ApiError> {
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Strategic(body));
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
-/// Pods of a namespace by label selector.
+/// Lists the pods of a namespace that `selector` matches.
 ///
 /// # Errors
 ///
-/// A selector that is none.
+/// The selector is invalid.
 pub fn list_pods(
     namespace: &str,
     selector: &str,
@@ -96,52 +97,52 @@ pub fn list_pods(
     build(Verb::List, Resource::Pods, "", Builder::new(pods(namespace)).list(&params))
 }
 
-/// The pods of a node, in every namespace, as the API server remembers them: that costs it next to nothing, and may be a
-/// moment old.
+/// Lists the pods of a node in all namespaces, from the watch cache of the API server. This is cheap for the server;
+/// the result may be slightly out of date.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn list_pods_of_node(node: &str, limit: u32) -> Result<ApiRequest, ApiError> {
     let params = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(limit).match_any();
     build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
 }
 
-/// Changes of the pods of a selector from `version` on.
+/// Watches the pods that `selector` matches for changes after the resource version `version`.
 ///
 /// # Errors
 ///
-/// A selector that is none.
+/// The selector is invalid.
 pub fn watch_pods(namespace: &str, selector: &str, version: &str) -> Result<ApiRequest, ApiError> {
     let params = WatchParams::default().labels(selector).timeout(watch::SECONDS);
     build(Verb::Watch, Resource::Pods, "", Builder::new(pods(namespace)).watch(&params, version))
 }
 
-/// A new pod.
+/// Creates a pod.
 ///
 /// # Errors
 ///
-/// An object that cannot be written as JSON.
+/// The object cannot be serialized as JSON.
 pub fn create_pod(namespace: &str, name: &str, pod: &impl Serialize) -> Result<ApiRequest, ApiError> {
     create(Resource::Pods, pods(namespace), name, pod)
 }
 
-/// The end of a pod, of that one and not of another of its name.
+/// Deletes a pod. With a `uid`, the API server refuses to delete a different pod of the same name.
 ///
 /// # Errors
 ///
-/// A name that is none.
+/// The name is invalid.
 pub fn delete_pod(namespace: &str, name: &str, uid: Option<&str>) -> Result<ApiRequest, ApiError> {
     let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
     let params = DeleteParams { preconditions, ..DeleteParams::default() };
     build(Verb::Delete, Resource::Pods, name, Builder::new(pods(namespace)).delete(name, &params))
 }
 
-/// A new event of events.k8s.io.
+/// Creates an event of events.k8s.io.
 ///
 /// # Errors
 ///
-/// An object that cannot be written as JSON.
+/// The object cannot be serialized as JSON.
 pub fn create_event(namespace: &str, name: &str, event: &impl Serialize) -> Result<ApiRequest, ApiError> {
     create(Resource::Events, format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), name, event)
 }

@@ -1,4 +1,4 @@
-//! Changes as they happen: a body that lasts for minutes, one JSON object per line.
+//! A watch: a response that lasts for minutes, with one JSON object per line.
 
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use tokio::time::timeout;
 use super::error::{ApiError, Attempt};
 use super::refusal::{Status, no_answer};
 
-/// How long a watch should last, in seconds; the API server then ends it, and another continues from its last version.
+/// How long a watch should last, in seconds. The API server then ends it, and the next watch continues from its last
+/// version.
 pub(super) const SECONDS: u32 = 290;
-/// A watch without an event for longer than it should last is dead: the connection was lost silently.
+/// The maximum time without data. A watch should end before that, so the connection must have been lost silently.
 pub(super) const SILENCE: Duration = Duration::from_secs(305);
-/// The longest line: etcd keeps no object over 1.5 MiB, and JSON may spell it longer.
+/// The maximum length of a line, in bytes. etcd stores no object of more than 1.5 MiB, but its JSON may be longer.
 const LONGEST: usize = 8 << 20;
 
 /// One watch, until it ends.
@@ -65,11 +66,13 @@ impl Watch {
         Self { attempt, body, read: BytesMut::new(), version: None }
     }
 
-    /// The next event; `None` once the server ended the watch in good order. Nothing is lost if the future is dropped.
+    /// Returns the next event; `None` after the server has ended the watch normally. No event is lost if the future is
+    /// dropped.
     ///
     /// # Errors
     ///
-    /// The connection broke, was silent for too long, or the server said no: 410 is [`ApiError::is_expired`].
+    /// The connection broke, was silent for too long, or the server reported an error. [`ApiError::is_expired`] is true
+    /// for 410.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Event<T>>, ApiError> {
         loop {
             let Some(line) = self.line().await? else { return Ok(None) };
@@ -97,7 +100,7 @@ impl Watch {
                 .await
                 .map_err(|_| ApiError::TooSlow { attempt: self.attempt.clone(), after: SILENCE })?;
             match frame {
-                // A line without its end is half an object.
+                // An incomplete last line is an incomplete object.
                 None => return Ok(None),
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -109,14 +112,15 @@ impl Watch {
         }
     }
 
-    /// The resource version of the last event, from which another watch continues.
+    /// Returns the resource version of the last event, from which another watch can continue.
     #[must_use]
     pub fn into_version(self) -> Option<String> {
         self.version
     }
 
-    /// The event in a line; `None` for a bookmark.
-    // Parsed several times, because the type says what the object is: a watch is quiet, and nothing is kept in between.
+    /// Parses the event in a line; `None` for a bookmark.
+    // The line is parsed several times, because the type of the event determines the type of the object. Watches have
+    // few events, and this way no intermediate representation is kept.
     fn event<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Option<Event<T>>, ApiError> {
         let kind = self.read_as::<Kind>(line)?.r#type;
         if kind == "ERROR" {

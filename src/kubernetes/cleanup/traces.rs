@@ -1,4 +1,4 @@
-//! What hugeprobe left on a Node, and who owns it: the account of managed fields tells.
+//! Finds what hugeprobe left on a Node. The managed fields record which field manager owns each field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::kubernetes::names::{CONDITION, MANAGER, PREFIX};
 
-/// A Node, as far as cleaning goes.
+/// The parts of a Node that cleanup needs.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Traces {
     metadata: Meta,
@@ -47,7 +47,7 @@ struct Condition {
     r#type: String,
 }
 
-/// The keys with hugeprobe's prefix.
+/// The annotations, labels and condition that have hugeprobe's prefix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Untidy {
     annotations: BTreeSet<String>,
@@ -66,13 +66,13 @@ impl Traces {
         &self.metadata.uid
     }
 
-    /// Whether something here was written by a server-side apply of ours.
+    /// Returns whether hugeprobe's field manager wrote fields of this Node by server-side apply.
     pub(super) fn was_applied(&self) -> bool {
         self.managed("Apply").next().is_some()
     }
 
-    /// The patch that takes away what our manager wrote by other means than apply, as an early version may have; `None`
-    /// if there is nothing of that kind.
+    /// Returns the patch that removes what hugeprobe's field manager wrote by other means than apply, as an early
+    /// version may have done; `None` if there is nothing to remove.
     pub(super) fn updated(&self) -> Option<Value> {
         let (mut annotations, mut labels, mut condition) = (Map::new(), Map::new(), false);
         let there = self.untidy();
@@ -109,7 +109,7 @@ impl Traces {
         Some(Value::Object(patch))
     }
 
-    /// All keys with our prefix, including those of other writers.
+    /// Returns all keys with hugeprobe's prefix, including those that other field managers wrote.
     pub(super) fn untidy(&self) -> Untidy {
         let ours = |texts: &Option<BTreeMap<String, String>>| {
             texts
@@ -137,7 +137,7 @@ impl Traces {
 // === impl Untidy ===
 
 impl Untidy {
-    /// What is here and not there.
+    /// Returns what is in `self` but not in `other`.
     pub(super) fn without(&self, other: &Self) -> Self {
         Self {
             annotations: self.annotations.difference(&other.annotations).cloned().collect(),

@@ -1,4 +1,4 @@
-//! The part of the configuration about the probe pods.
+//! The `probe` section of the configuration.
 
 use std::collections::BTreeMap;
 
@@ -9,65 +9,66 @@ use serde_json::Value;
 use super::{ConfigError, Profile, refused, within};
 use crate::domain::size::PageSize;
 
-/// The probe pods.
+/// The configuration of the probe pods.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProbeConfig {
-    /// hugeprobe's image.
+    /// The image, which contains hugeprobe.
     pub image: String,
-    /// `Always`, `IfNotPresent` or `Never`.
+    /// The image pull policy: `Always`, `IfNotPresent` or `Never`.
     pub image_pull_policy: PullPolicy,
-    /// Names of secrets of the namespace to pull it with.
+    /// Names of the image pull secrets in the probe pods' namespace.
     pub image_pull_secrets: Vec<String>,
-    /// A class that never preempts and is preempted by everybody.
+    /// The priority class. It should never preempt other pods, and every other pod should be able to preempt it.
     pub priority_class_name: String,
-    /// An account without any right.
+    /// The service account. It needs no permissions.
     pub service_account_name: String,
-    /// Pages of a size in each container's limit, at most; see [`ProbeConfig::pages`].
+    /// The maximum number of pages of each size in a container's limit; see [`ProbeConfig::pages`].
     pub pages: BTreeMap<PageSize, u64>,
-    /// As whom it runs; left out if null, as OpenShift wants it.
+    /// The user ID of the containers. If null, the pod does not set it, as OpenShift requires.
     pub run_as_user: Option<i64>,
-    /// See `run_as_user`.
+    /// The group ID of the containers; null as for `run_as_user`.
     pub run_as_group: Option<i64>,
-    /// Without it only root may write to the hugetlbfs.
+    /// The pod's `fsGroup`. Without it, only root can write to the hugetlbfs mount.
     pub fs_group: Option<i64>,
-    /// The workload's runtime class; null for the node's own.
+    /// The runtime class of the workload; null for the node's default.
     pub runtime_class_name: Option<String>,
-    /// CPU of each container, request and limit.
+    /// The CPU request and limit of each container.
     pub cpu: String,
-    /// Memory of each container, request and limit.
+    /// The memory request and limit of each container.
     pub memory: String,
-    /// `activeDeadlineSeconds`.
+    /// The pod's `activeDeadlineSeconds`.
     pub deadline_seconds: u64,
-    /// How long a pod may wait to be scheduled.
+    /// How long a pod may wait to be scheduled, in seconds.
     pub pending_seconds: u64,
-    /// How long a verdict may last, in hours, while the node is busy and no probe can run.
+    /// How long a verdict may stay valid while the node is busy and no probe can run, in hours.
     pub busy_hours: u64,
-    /// Its SELinux options: a type that may use the socket of `peer`, for one.
+    /// The SELinux options of the pod, for example a type that may use the socket of `peer`.
     pub se_linux_options: Option<SELinuxOptions>,
-    /// Labels besides its own.
+    /// Labels in addition to those that hugeprobe sets.
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
+    /// Annotations of the pod.
     pub annotations: BTreeMap<String, String>,
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// `imagePullPolicy`.
+/// The `imagePullPolicy` of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum PullPolicy {
-    /// Whether it is there or not.
+    /// Always pull the image.
     Always,
-    /// If it is not there.
+    /// Pull the image if the node does not have it.
     #[default]
     IfNotPresent,
-    /// Not at all.
+    /// Never pull the image.
     Never,
 }
 
-/// What a container gets of a size that `pages` does not name: two pages run every check; of the small ones two more let
-/// several regions be shared.
+/// The default number of pages in a container's limit.
+///
+/// Every check can run with two pages. For 2 MiB pages the default is two more, so that several regions can be shared.
 const PAGES: u64 = 2;
 const PAGES_OF_2MI: u64 = 4;
 
@@ -100,7 +101,7 @@ impl Default for ProbeConfig {
 }
 
 impl ProbeConfig {
-    /// Pages of `size` in each container's limit, at most.
+    /// Returns the maximum number of pages of `size` in each container's limit.
     #[must_use]
     pub fn pages(&self, size: PageSize) -> u64 {
         let default = if size.bytes() == 2 << 20 { PAGES_OF_2MI } else { PAGES };

@@ -1,4 +1,4 @@
-//! The contract's file is read; what makes no sense is refused with a sentence.
+//! The configuration file is parsed, and invalid values are refused with an explanation.
 
 use proptest::prelude::*;
 
@@ -52,7 +52,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((config.tick_seconds, config.renew_minutes), (10, 30));
 }
 
-/// During an upgrade, agents of the version before read the configuration of the next.
+/// During an upgrade, agents of the old version read the configuration of the new version.
 #[test]
 fn keys_of_another_version_are_ignored_and_named() {
     let next = r#"{"next": {"a": 1}, "probe": {"image": "x", "cpus": 1}, "resident": {"b": null},

@@ -1,4 +1,4 @@
-//! The two containers of a probe pod, by their statuses.
+//! Reads the statuses of the two containers of a probe pod.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodStatus};
 
@@ -7,24 +7,24 @@ use crate::domain::compact::Container;
 use crate::domain::text::line;
 use crate::probe::container::Terminated;
 
-/// How both containers ended, frontend first; `None` unless both have ended.
+/// Returns how both containers ended, frontend first, or `None` unless both have ended.
 pub(super) fn terminated(status: Option<&PodStatus>) -> Option<[Terminated; 2]> {
     let one = |side| state(status, side)?.terminated.as_ref().map(of);
     Some([one(Container::Frontend)?, one(Container::Backend)?])
 }
 
-/// Whether a container runs or has run.
+/// Returns whether either container is running or has run.
 pub(super) fn any_started(status: Option<&PodStatus>) -> bool {
     let started = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
     Container::ALL.iter().any(|side| state(status, *side).is_some_and(started))
 }
 
-/// Whether the kubelet has said anything about a container.
+/// Returns whether the kubelet has reported the state of either container.
 pub(super) fn any_known(status: Option<&PodStatus>) -> bool {
     Container::ALL.iter().any(|side| state(status, *side).is_some())
 }
 
-/// Why a container does not start, if the kubelet gives a reason that is not just a step of a normal start.
+/// Returns why a container does not start, if the kubelet gives a reason other than a step of a normal start.
 pub(super) fn stuck(status: Option<&PodStatus>) -> Option<String> {
     let waiting =
         Container::ALL.iter().filter_map(|side| state(status, *side)?.waiting.as_ref()?.reason.as_deref());

@@ -1,4 +1,4 @@
-//! Pods as a real API server shows them, each with what it means.
+//! Pods as a real API server returns them, each with the stage that the agent derives from it.
 #![allow(clippy::needless_pass_by_value, reason = "statuses are written where they are used")]
 
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! The probe pod has the shape that admission holds every agent to.
+//! Tests that the probe pod has the shape that the admission policy requires of every agent.
 
 use serde_json::{Value, json};
 
@@ -191,7 +191,8 @@ fn needs_are_the_frontends_to_pay_and_seccomp_is_judged_where_it_is_the_same() {
     assert!(args.ends_with(r#""--need","2Mi=8","--need","2Mi=2@numa0","--judge-syscalls"]"#), "{args}");
 }
 
-/// Where cgroup v2 is mounted with `memory_hugetlb_accounting`, a container with a limit of 32Mi never gets a page of 1Gi.
+/// With cgroup v2 mounted with `memory_hugetlb_accounting`, a container with a memory limit of 32Mi cannot get a page
+/// of 1Gi.
 #[test]
 fn pages_that_count_against_memory_are_added_to_its_limit() {
     let asked = Asked { need: vec!["2Mi=8".parse().unwrap()], memory_pays: true, ..asked() };

@@ -1,4 +1,4 @@
-//! What a Node shows of each verdict, and that it stays within what others read.
+//! Tests what a Node shows of each verdict, and that the texts stay within the limits of their readers.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What goes in and comes out: observations, results and actions.
+//! The reconciler's input and output: observations, results and actions.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -10,37 +10,37 @@ use crate::domain::inspect::kubernetes::PodUse;
 use crate::domain::inventory::Inventory;
 use crate::domain::size::PageSize;
 
-/// Something that has been seen.
+/// A change that the agent has observed.
 #[derive(Debug, Clone)]
 pub enum Observation {
-    /// Nothing but time.
+    /// Time has passed; there is nothing else to report.
     Tick,
-    /// What the machine has.
+    /// The current inventory of the machine.
     Machine(Box<Inventory>),
-    /// The Node as the API server has it; none: there is no such Node.
+    /// The Node as the API server returns it; `None` if it does not exist.
     Node(Option<Box<Node>>),
-    /// All probe pods of this node that there are.
+    /// All probe pods of this node.
     Pods(Vec<Pod>),
-    /// One of them is new, or has changed.
+    /// A probe pod was created or has changed.
     Pod(Box<Pod>),
-    /// One of them is gone.
+    /// A probe pod was deleted.
     PodGone {
-        /// Its uid.
+        /// The pod's uid.
         uid: String,
     },
-    /// Who uses pages.
+    /// The pages that pods use.
     Usage(PodUse),
     /// The result of an action.
     Done(Done),
-    /// Resident mode: the parts that both roles left of a round; none that did not come in time.
+    /// The reports of both roles about a round of resident mode. A report that did not arrive in time is `None`.
     Round {
-        /// The size.
+        /// The page size.
         size: PageSize,
         /// The round's nonce.
         run: String,
-        /// What the frontend left.
+        /// The frontend's report.
         frontend: Option<String>,
-        /// What the backend left.
+        /// The backend's report.
         backend: Option<String>,
     },
 }
@@ -48,62 +48,63 @@ pub enum Observation {
 /// The result of an action.
 #[derive(Debug, Clone)]
 pub enum Done {
-    /// Of `CreatePod`.
+    /// The result of `CreatePod`.
     Created {
         /// The pod's name.
         name: String,
-        /// The pod as it was created.
+        /// The pod as the API server created it.
         result: Result<Box<Pod>, Refusal>,
     },
-    /// Of `DeletePod`; that it was gone already, or another one, is as good.
+    /// The result of `DeletePod`. It is also a success if the pod no longer exists or another pod has its name.
     Deleted {
-        /// Its uid.
+        /// The pod's uid.
         uid: String,
-        /// How it went.
+        /// Whether the call succeeded.
         result: Result<(), Refusal>,
     },
     /// `ListPods` was refused.
     Listed(Refusal),
-    /// Of `Apply`: the Node as it is now.
+    /// The result of `Apply`: the Node after it.
     Applied(Result<Box<Node>, Refusal>),
-    /// Of `Emit`; that it was there already is as good.
+    /// The result of `Emit`. It is also a success if the event exists already.
     Emitted {
         /// The event's name.
         name: String,
-        /// How it went.
+        /// Whether the call succeeded.
         result: Result<(), Refusal>,
     },
 }
 
-/// An action to execute. The executor answers once, and does not retry.
+/// An action to execute. The executor reports one result and does not retry.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Create this pod.
     CreatePod(Box<Pod>),
-    /// Delete this pod, if it is still the one of this uid.
+    /// Delete this pod, if it still has this uid.
     DeletePod {
-        /// Its name.
+        /// The pod's name.
         name: String,
-        /// Its uid.
+        /// The pod's uid.
         uid: String,
     },
     /// List the probe pods of this node.
     ListPods,
-    /// Server-side apply on `nodes/status`, by force, as [`MANAGER`](crate::kubernetes::names::MANAGER).
+    /// Send a server-side apply to `nodes/status` with `force`, as field manager
+    /// [`MANAGER`](crate::kubernetes::names::MANAGER).
     Apply(Value),
     /// Create this event.
     Emit(Box<Event>),
-    /// Resident mode: have both roles do a round.
+    /// Run a round of resident mode in both roles.
     Round {
-        /// The size.
+        /// The page size.
         size: PageSize,
         /// The round's nonce.
         run: String,
-        /// Pages, at most.
+        /// The most pages to use.
         pages: u64,
-        /// How long it may take.
+        /// The time limit in seconds.
         seconds: u64,
     },
-    /// Call again at this time, if nothing was seen before.
+    /// Call [`step`](super::Reconciler::step) at this time if there is no observation before.
     WakeAt(Timestamp),
 }

@@ -1,6 +1,7 @@
-//! What the agent before left on the Node: a verdict of the same boot and configuration is kept until there is a new one.
+//! Takes over the state that the previous agent left on the Node. A verdict of the same boot and configuration is
+//! kept until there is a new one.
 //!
-//! Nothing is believed that anybody else has written, or that is not as an agent writes it.
+//! A value is ignored if another client wrote it, or if it does not have the format that an agent writes.
 
 use std::str::FromStr;
 
@@ -15,11 +16,11 @@ use crate::domain::text::line;
 use crate::kubernetes::names;
 use crate::kubernetes::publication::ANNOTATION_CHARS;
 
-/// How far the clock may have been set back since.
+/// How far the clock may have been set back since the previous agent wrote its verdict.
 const SET_BACK: SignedDuration = SignedDuration::from_mins(5);
 
 impl Reconciler {
-    /// Looks at what the Node shows, once.
+    /// Takes over what the Node shows, the first time that there is a Node.
     pub(super) fn adopt(&mut self) {
         if self.publishing.adopted {
             return;
@@ -48,19 +49,20 @@ impl Reconciler {
         self.inspect();
     }
 
-    /// Whether the Node shows what an agent wrote on this boot, unchanged by other writers.
+    /// Returns whether the Node shows what an agent wrote on this boot, and its verdict was not changed by another
+    /// client.
     pub(super) fn is_trusted(&self, node: &NodeView) -> bool {
         self.is_of_this_boot(node) && node.owned.contains(names::VERDICT)
     }
 
-    /// Whether an agent says there that it is about this boot.
+    /// Returns whether an agent wrote to the Node that its verdict is about this boot.
     fn is_of_this_boot(&self, node: &NodeView) -> bool {
         let boot = self.observed.inventory.as_ref().and_then(|inventory| inventory.host.boot_id.known());
         boot.is_some() && node.annotations.get(names::BOOT_ID) == boot && node.owned.contains(names::BOOT_ID)
     }
 }
 
-/// The verdict about one size, and for how long it is still valid.
+/// Returns the verdict about one size that the Node shows, and how long it is still valid.
 fn kept(
     node: &NodeView,
     size: PageSize,
@@ -101,8 +103,9 @@ fn kept(
     Some((probe_result, left))
 }
 
-/// What a probe found, from its annotation: `hugeprobe.io/check.HP601.2Mi: "fail: another inode"`. What facts alone tell
-/// (HP1xx, HP2xx) is checked again.
+/// Returns a probe's finding from its annotation, such as `hugeprobe.io/check.HP601.2Mi: "fail: another inode"`.
+///
+/// Findings of inspections (HP1xx, HP2xx) are not taken over, because those checks are made again.
 fn finding(key: &str, value: &str, size: PageSize) -> Option<Finding> {
     let rest = key.strip_prefix(names::PREFIX)?.strip_prefix("check.")?;
     let (id, its) = match rest.split_once('.') {

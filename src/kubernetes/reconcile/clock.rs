@@ -1,86 +1,88 @@
-//! Time as the reconciler counts it: what has passed, not what the clock shows. A clock that is set back or forth moves no deadline.
+//! The reconciler's time: the time that has passed, independent of the wall clock. Setting the clock does not move a
+//! deadline.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::refusal::Refusal;
 use crate::kubernetes::backoff::{Backoff, jittered, next_random};
 
-/// A point in the agent's life, milliseconds.
+/// A point in time, in milliseconds since the agent started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Moment(u64);
 
-/// The agent's time, the clock's, and a number that differs between agents.
+/// The agent's own time, the wall clock's time, and a random number that differs between agents.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     now: Moment,
     shown: Option<Timestamp>,
-    /// Up to when time has been counted: the last whole millisecond.
+    /// The wall clock's time up to which passed time has been counted, in whole milliseconds.
     counted: Option<Timestamp>,
     random: u64,
 }
 
-/// The longest that nothing is done at all.
+/// The longest time between two decisions, in milliseconds.
 pub(super) const LONGEST_SLEEP_MS: u64 = 3_600_000;
 
-/// What passes at most from one observation to the next: the pools are read more often than that, so more is a clock that was
-/// set, or a machine that slept.
+/// The most time that is counted between two observations. The pools are read more often than this, so a longer
+/// interval means that the clock was set or the machine was suspended.
 const MOST_AT_ONCE: SignedDuration = SignedDuration::from_mins(70);
 
 // === impl ===
 
 impl Moment {
-    /// This many milliseconds later.
+    /// Returns the moment this many milliseconds later.
     pub(super) const fn after(self, milliseconds: u64) -> Self {
         Self(self.0.saturating_add(milliseconds))
     }
 
-    /// Milliseconds from `earlier` to this.
+    /// Returns the milliseconds from `earlier` to this moment; 0 if `earlier` is later.
     pub(super) const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 impl Clock {
-    /// The clock shows `now`.
+    /// Counts the time since the last call. `now` is the wall clock's time.
     pub(super) fn advance(&mut self, now: Timestamp, random: u64) {
         let passed = self.counted.map_or(SignedDuration::ZERO, |counted| now.duration_since(counted));
         let whole = passed.clamp(SignedDuration::ZERO, MOST_AT_ONCE).as_millis();
         self.now = self.now.after(u64::try_from(whole).unwrap_or(0));
-        // What is less than a millisecond is counted next time: many short steps are not to be no time at all.
+        // The remainder below a millisecond is counted in the next call. Otherwise many short steps would count as no
+        // time.
         let rest = passed.subsec_nanos() % 1_000_000;
         self.counted = now.checked_sub(SignedDuration::from_nanos(i64::from(rest.max(0)))).ok();
         self.shown = Some(now);
         self.random = self.random.wrapping_add(random);
     }
 
-    /// Now, as the reconciler counts.
+    /// Returns the current moment of the reconciler's time.
     pub(super) const fn now(&self) -> Moment {
         self.now
     }
 
-    /// Now, as the clock shows it.
+    /// Returns the wall clock's time of the last step.
     pub(super) fn shown(&self) -> Timestamp {
         self.shown.unwrap_or_default()
     }
 
-    /// What the clock will show then, if it is not set.
+    /// Returns the wall clock's time at a future moment, if the clock is not set until then.
     pub(super) fn at(&self, moment: Moment) -> Timestamp {
         let ahead = SignedDuration::from_millis(i64::try_from(moment.since(self.now)).unwrap_or(i64::MAX));
         self.shown().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
-    /// `milliseconds` with jitter.
+    /// Returns `milliseconds` with jitter.
     pub(super) fn jittered(&mut self, milliseconds: u64) -> u64 {
         jittered(milliseconds, next_random(&mut self.random))
     }
 
-    /// When to try again after so many failures in a row, at least one.
+    /// Returns when to retry after `failures` failures in a row. `failures` is at least 1.
     pub(super) fn again(&mut self, backoff: Backoff, failures: u32) -> Moment {
         let wait = self.jittered(backoff.wait(failures));
         self.now.after(wait)
     }
 
-    /// The same after a refusal: not before the API server asks for.
+    /// As [`Self::again`], but not earlier than the API server allows after a refusal.
     pub(super) fn after_refusal(&mut self, backoff: Backoff, failures: u32, refusal: &Refusal) -> Moment {
         let asked = refusal.retry_after_ms().min(LONGEST_SLEEP_MS);
         self.again(backoff, failures).max(self.now.after(asked))

@@ -1,7 +1,7 @@
-//! What the machine's facts and the Node's amount to: sizes, findings, and what a probe would be about.
+//! Judges the facts about the machine and the Node: page sizes, findings, and what a probe would test.
 //!
-//! The agent looks at the pools as they are configured, not as they are used: pages in use change all the time without
-//! anything having changed.
+//! The agent judges the pools as they are configured, not as they are used, because the number of pages in use
+//! changes all the time without a change that matters.
 
 use serde_json::json;
 
@@ -22,14 +22,16 @@ use crate::kubernetes::config::Profile;
 use crate::kubernetes::names;
 use crate::probe::planning;
 
-/// How long pages must be seen in use outside pods: a pod's end is seen before its pages are back, or after.
+/// How long pages must be in use outside pods before that is a finding, in milliseconds. The agent may see the end of
+/// a pod before or after its pages are free.
 const OUTSIDE_MS: u64 = 60_000;
 
-/// What a probe of a changed pool waits after the last one: a pool that is being set is read in between.
+/// How long to wait before a changed pool is probed, in milliseconds. The agent may read a pool while its size is
+/// still being changed.
 const SOONEST_MS: u64 = 2_000;
 
 impl Reconciler {
-    /// Inspects everything again.
+    /// Makes all inspections again.
     pub(super) fn inspect(&mut self) {
         let Some((inventory, node)) =
             self.observed.inventory.as_ref().zip(self.observed.node.as_ref().and_then(Option::as_ref))
@@ -79,8 +81,10 @@ impl Reconciler {
         self.configured = configured;
     }
 
-    /// A size passes by a conclusive probe that is still valid (HP203 is the evidence of it, and mandatory), unless
-    /// anything else is worse.
+    /// Returns the verdict of the node and of each size.
+    ///
+    /// A size passes if a conclusive probe that is still valid passed, and no other finding is worse. In the plan
+    /// HP203 represents that probe, and it is mandatory.
     fn judge(&self, sizes: Vec<PageSize>, nothing_there: Vec<PageSize>, findings: &[Finding]) -> Judged {
         let evidence = |&size: &PageSize| PlannedCheck {
             id: crate::domain::catalogue::HP203,
@@ -102,7 +106,7 @@ impl Reconciler {
         Judged { verdict, sizes: verdicts }
     }
 
-    /// HP105: a skip unless the owners were looked up.
+    /// Returns HP105, which is skipped unless the owners of pages were looked up.
     fn holders(&self, inventory: &Inventory, request: &Request, size: PageSize) -> Finding {
         let skipped =
             || Finding::skip(HP105, size, "only the privileged profile can look up the owners of pages");
@@ -113,7 +117,7 @@ impl Reconciler {
         of_size.into_iter().find(|finding| finding.id == HP105).unwrap_or_else(skipped)
     }
 
-    /// HP202.
+    /// Returns HP202.
     fn outside(&self, inventory: &Inventory, node: &NodeView, size: PageSize) -> Finding {
         let unseen = || match (self.config.profile, self.config.pod_accounting) {
             (Profile::Restricted, false) => {
@@ -125,7 +129,7 @@ impl Reconciler {
         cluster::outside(inventory, size, &node.capacity(size), &usage)
     }
 
-    /// What a probe of `size` would be about.
+    /// Returns the digests of what a probe of `size` would test.
     fn about(
         &self,
         boot: &str,
@@ -185,7 +189,8 @@ impl Reconciler {
     }
 }
 
-/// The pools without what use makes of them: persistent pages, all of them free. Kubernetes counts no others.
+/// Returns the inventory with each pool as it is configured: only persistent pages, all of them free. Kubernetes
+/// counts only persistent pages.
 fn configured(inventory: &Inventory) -> Inventory {
     let persistent = |total: &Reading<u64>, surplus: &Reading<u64>| match (total.get(), surplus.get()) {
         (Some(total), Some(surplus)) => (Reading::Known(total.saturating_sub(surplus)), Reading::Known(0)),
@@ -206,12 +211,13 @@ fn configured(inventory: &Inventory) -> Inventory {
     configured
 }
 
-/// Not the hugetlbfs that a pod was given, our own probe's among them: those come and go.
+/// Returns whether a mount belongs to the host. Mounts that pods were given, hugeprobe's probe pods included, do not
+/// count because they come and go.
 fn is_of_the_host(mount: &HugeMount) -> bool {
     !mount.path.contains("kubernetes.io~empty-dir")
 }
 
-/// The finding, once it has lasted.
+/// Returns the finding if it has lasted for [`OUTSIDE_MS`], and a pass before that.
 fn lasting(finding: Finding, since: &mut Option<super::clock::Moment>, now: super::clock::Moment) -> Finding {
     if finding.outcome <= Outcome::Pass || finding.outcome == Outcome::Unknown {
         *since = None;

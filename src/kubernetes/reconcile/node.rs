@@ -1,4 +1,5 @@
-//! What the reconciler keeps of a Node object: its own keys, what it needs to judge, and who wrote them.
+//! The parts of a Node object that the reconciler needs: hugeprobe's own keys, the facts that it judges, and which
+//! client wrote the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,30 +13,30 @@ use crate::domain::size::PageSize;
 use crate::kubernetes::names;
 use crate::kubernetes::quantity::in_pages;
 
-/// A Node, as far as it matters here.
+/// The parts of a Node that matter to the reconciler.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct NodeView {
     pub(super) uid: String,
-    /// Grows with every write; `None` if it is not a number.
+    /// The resource version, which grows with every write; `None` if it is not a number.
     pub(super) version: Option<u128>,
-    /// All labels: expectations select by them.
+    /// All labels, because expectations select nodes by them.
     pub(super) labels: BTreeMap<String, String>,
-    /// The annotations under hugeprobe's prefix.
+    /// The annotations with hugeprobe's prefix.
     pub(super) annotations: BTreeMap<String, String>,
-    /// `.status.capacity` of each size of huge pages, in pages.
+    /// `.status.capacity` of each huge page size, in pages.
     capacity: BTreeMap<PageSize, Reading<u64>>,
     pub(super) condition: Option<ShownCondition>,
-    /// Annotations under the prefix that hugeprobe's own applies have written last.
+    /// The annotations with the prefix whose last writer was one of hugeprobe's applies.
     pub(super) owned: BTreeSet<String>,
 }
 
-/// hugeprobe's condition, as the Node has it.
+/// hugeprobe's condition as the Node shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ShownCondition {
     pub(super) status: String,
     pub(super) reason: String,
     pub(super) message: String,
-    /// Since when it has this status.
+    /// Since when it has had this status.
     pub(super) since: Option<Timestamp>,
 }
 
@@ -68,17 +69,17 @@ impl NodeView {
         }
     }
 
-    /// Pages of `size` that the kubelet counted.
+    /// Returns the number of pages of `size` that the kubelet has counted.
     pub(super) fn capacity(&self, size: PageSize) -> Reading<u64> {
         self.capacity.get(&size).cloned().unwrap_or(Reading::Absent)
     }
 
-    /// The labels under hugeprobe's prefix.
+    /// Returns the labels with hugeprobe's prefix.
     pub(super) fn own_labels(&self) -> impl Iterator<Item = (&String, &String)> {
         self.labels.iter().filter(|(key, _)| key.starts_with(names::PREFIX))
     }
 
-    /// Whether the Node has any key with hugeprobe's prefix.
+    /// Returns whether the Node has an annotation or a label with hugeprobe's prefix, or its condition.
     pub(super) fn shows_anything(&self) -> bool {
         !self.annotations.is_empty() || self.own_labels().next().is_some() || self.condition.is_some()
     }
@@ -95,8 +96,8 @@ impl ShownCondition {
     }
 }
 
-/// The annotations under the prefix that managedFields gives to hugeprobe's applies. A client that writes another value takes
-/// the key away from there.
+/// Returns the annotations with the prefix that managedFields assigns to hugeprobe's applies. If another client
+/// writes a different value, the API server removes the key from hugeprobe's entry.
 fn owned(metadata: &ObjectMeta) -> BTreeSet<String> {
     let entries = metadata.managed_fields.iter().flatten().filter(|entry| is_ours(entry));
     let fields = entries.filter_map(|entry| entry.fields_v1.as_ref()?.0.pointer("/f:metadata/f:annotations"));

@@ -1,4 +1,5 @@
-//! When a probe is due, and its result. One pod at a time on a node; leftovers are removed.
+//! Decides when a probe is due and handles its result. One probe pod runs on a node at a time, and leftover pods are
+//! removed.
 
 mod ending;
 mod observed_pods;
@@ -17,23 +18,25 @@ use crate::kubernetes::config::Mode;
 use crate::kubernetes::pod_outcome::{self, End, Stage};
 use crate::kubernetes::probe_pod::{Asked, probe_pod};
 
-/// After an answer that says nothing about the probe.
+/// The backoff after an error of the API server that says nothing about the probe.
 const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
 
-/// A name that is still taken is free a few seconds later.
+/// The backoff while the pod's name is in use. A deleted pod releases its name within a few seconds.
 const AFTER_TAKEN: Backoff = Backoff { first: 1_000, most: 30_000 };
 
-/// A hindrance by a probe pod that was not made by this agent.
+/// The reason of a hindrance by a probe pod that this agent did not create.
 const LEFTOVER: &str = "leftover";
 
-/// How often in a row a name may be taken before the Node says so: a pod that was just deleted is gone by then.
+/// How often in a row the pod's name may be in use before the Node shows it. A pod that was just deleted is gone by
+/// then.
 const TAKEN: u32 = 4;
 
-/// What is allowed for on top of all deadlines: kubelet and API server take their time.
+/// The time that is allowed in addition to all deadlines, in milliseconds, because the kubelet and the API server
+/// need time.
 const SLACK_MS: u64 = 15_000;
 
 impl Reconciler {
-    /// Ends what has ended, removes what is left over, starts what is due.
+    /// Handles the end of the running probe, removes leftover pods, and starts the probe that is due.
     pub(super) fn probe(&mut self, actions: &mut Vec<Action>) {
         if let Some(end) = self.end_of_probe() {
             self.end_probe(end);
@@ -54,7 +57,7 @@ impl Reconciler {
         self.name_leftover();
     }
 
-    /// Says on the Node which pod keeps probes from starting, once that has lasted.
+    /// Records as a hindrance which pod keeps probes from starting, once it has done so for a while.
     fn name_leftover(&mut self) {
         let (now, shown) = (self.clock.now(), self.clock.shown());
         if self.probing.running.is_some() {
@@ -68,7 +71,7 @@ impl Reconciler {
         }
     }
 
-    /// When something is to be decided about probes.
+    /// Returns when a decision about probes is due.
     pub(super) fn probing_times(&self) -> Vec<Moment> {
         let now = self.clock.now();
         let mut times: Vec<_> = match &self.probing.running {
@@ -79,7 +82,7 @@ impl Reconciler {
         times
     }
 
-    /// The first size whose probe is due and whose pod's name is free: those without any result come first.
+    /// Returns the first size whose probe is due and whose pod's name is free. Sizes that are not settled come first.
     fn next_size(&self) -> Option<PageSize> {
         let now = self.clock.now();
         let due = self.sizes.iter().filter(|(_, state)| state.due(now).is_some_and(|time| time <= now));
@@ -105,8 +108,10 @@ impl Reconciler {
         self.probing.running = Some(RunningProbe { asked, about, name, uid: None, since, gone: false });
     }
 
-    /// The least that proves the point: as many pages as are set, but no more than half of what there is, since both
-    /// containers ask for as many.
+    /// Returns what to test with the next probe of `size`; `None` if there is no Node or no such pool.
+    ///
+    /// The probe uses the configured number of pages, but at most half of the available pages, because each of the
+    /// two containers requests that many.
     fn asked(&self, size: PageSize) -> Option<Asked> {
         let (inventory, node) = (self.observed.inventory.as_ref()?, self.node()?);
         let pool = inventory.pool(size)?;
@@ -117,14 +122,15 @@ impl Reconciler {
         Some(Asked {
             size,
             pages: self.config.probe.pages(size).min(half).max(1),
-            // Two limits of a page each would never be scheduled there. A role of a resident pod has its own already.
+            // Two limits of one page each could never be scheduled on a node with one page. In resident mode each
+            // role already has its own limit.
             frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
             memory_pays: inventory.memory_cgroup != Reading::Absent,
         })
     }
 
-    /// Whether the probe that is running has ended, and how.
+    /// Returns how the running probe ended, or `None` if it has not ended.
     fn end_of_probe(&self) -> Option<End> {
         let running = self.probing.running.as_ref()?;
         let now = self.clock.now();
@@ -164,7 +170,7 @@ impl Reconciler {
         self.pending_until(running).after(deadline).after(SLACK_MS)
     }
 
-    /// The answer to `CreatePod`.
+    /// Handles the result of `CreatePod`.
     pub(super) fn created(&mut self, name: &str, result: Result<k8s_openapi::api::core::v1::Pod, Refusal>) {
         let Some(running) =
             self.probing.running.as_mut().filter(|running| running.name == name && running.uid.is_none())
@@ -191,7 +197,7 @@ impl Reconciler {
         let settle =
             |state: &mut SizeState| state.tried = state.about.as_ref().map(|about| about.due.clone());
         let backoff = match refusal {
-            // One of ours is left over under this name, and was not seen yet.
+            // Another pod has the name: a leftover of hugeprobe's that the agent has not seen yet.
             Refusal::Exists => {
                 self.probing.pods.look();
                 if state.failures >= TAKEN {

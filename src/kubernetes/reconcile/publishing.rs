@@ -1,4 +1,4 @@
-//! What is decided, held against what the Node shows: one apply if they differ, and one when it is time to renew.
+//! Compares the desired state with what the Node shows. Sends an apply if they differ, and when it is time to renew.
 
 pub(super) mod events;
 pub(super) mod node_state;
@@ -17,18 +17,20 @@ use crate::kubernetes::config::Profile;
 use crate::kubernetes::publication::{Content, Facts, Target, Times};
 use node_state::{NodeState, with_scrub};
 
-/// A watch may lag behind one's own write by this; an older Node that comes later is another's.
+/// How long a watch may lag behind the agent's own apply, in milliseconds. After this time, a Node with a lower
+/// version is not an echo and is accepted.
 const LAG_MS: u64 = 60_000;
 
-/// The least time between two applies, even if other clients write to the Node.
+/// The least time between two applies, in milliseconds, even if other clients write to the Node.
 const APART_MS: u64 = 2_000;
 
-/// Between two applies that were not answered, or by an error of the server.
+/// The backoff after an apply that got no response, or an error that may be temporary, such as a server error.
 pub const OUTAGE: Backoff = Backoff { first: 1_000, most: 60_000 };
 const REFUSED: Backoff = Backoff { first: 30_000, most: 600_000 };
 
 impl Reconciler {
-    /// The Node as the API server has it. One that is older than what is known is an echo.
+    /// Handles an observation of the Node. For [`LAG_MS`] after an apply, a version lower than the known one is
+    /// ignored as an echo.
     pub(super) fn see_node(&mut self, node: Option<NodeView>) {
         let now = self.clock.now();
         let lags = self.publishing.applied.as_ref().is_some_and(|applied| now.since(applied.at) < LAG_MS);
@@ -42,7 +44,7 @@ impl Reconciler {
         self.observed.node = Some(node);
     }
 
-    /// Applies the decided state if the Node shows something else, renews it in time, and records events.
+    /// Applies the desired state if the Node shows another, renews it in time, and records events.
     pub(super) fn publish(&mut self, actions: &mut Vec<Action>) {
         self.renew();
         let hold = self.holds();
@@ -53,7 +55,7 @@ impl Reconciler {
         actions.extend(self.publishing.recorder.emit(self.clock.now()));
     }
 
-    /// When something is to be decided about writing.
+    /// Returns when a decision about writing is due.
     pub(super) fn publishing_times(&self) -> Vec<Moment> {
         let publishing = &self.publishing;
         let since = publishing.unsettled_since.into_iter();
@@ -71,7 +73,7 @@ impl Reconciler {
             .collect()
     }
 
-    /// The apply that is due, if one is.
+    /// Returns the apply that is due, if any.
     fn apply(&mut self, hold: bool) -> Option<Action> {
         let now = self.clock.now();
         if self.publishing.sent.is_some() || now < self.publishing.not_before || hold {
@@ -103,7 +105,7 @@ impl Reconciler {
         Some(Action::Apply(body))
     }
 
-    /// The answer to `Apply`.
+    /// Handles the result of `Apply`.
     pub(super) fn applied(&mut self, result: Result<NodeView, Refusal>) {
         let Some(sent) = self.publishing.sent.take() else { return };
         let now = self.clock.now();
@@ -127,7 +129,8 @@ impl Reconciler {
         self.publishing.renew_at = Some(self.next_renewal());
     }
 
-    /// When what the Node shows now is to be renewed: in its time, and before half of what it is valid for is over.
+    /// Returns when to renew what the Node shows now: after the configured time, but no later than half of the
+    /// remaining validity.
     pub(super) fn next_renewal(&mut self) -> Moment {
         let next = self.renew_ms().min(self.valid_for() / 2);
         self.clock.now().after(self.clock.jittered(next))
@@ -143,7 +146,7 @@ impl Reconciler {
         publishing.not_before = self.clock.after_refusal(backoff, publishing.failures, refusal);
     }
 
-    /// Begins to renew, when it is time: every size is probed again, except those whose probes cannot run. A verdict
+    /// Starts a renewal when it is time: every size is probed again, except those whose probes cannot run. A verdict
     /// that is kept because the node is busy is valid for another period.
     fn renew(&mut self) {
         let now = self.clock.now();
@@ -169,8 +172,8 @@ impl Reconciler {
         self.sizes.values().all(SizeState::is_settled)
     }
 
-    /// Whether to wait for a probe that is under way, or about to be, before anything is written. A Node that shows nothing
-    /// waits longer: that the first probe has not had its turn is no news.
+    /// Returns whether to wait for a probe that is running or about to start, before anything is written. A Node that
+    /// shows nothing waits longer, because a first probe that has not had its turn is not worth reporting.
     fn holds(&mut self) -> bool {
         let now = self.clock.now();
         let shows = self.node().is_some_and(NodeView::shows_anything);
@@ -184,13 +187,14 @@ impl Reconciler {
         }
         let since = *self.publishing.unsettled_since.get_or_insert(now);
         let Some(node) = self.node() else { return true };
-        // What another client wrote, or an agent of another boot, is overwritten.
+        // What another client or an agent of another boot wrote is overwritten without waiting.
         let may_stand = !shows || self.is_trusted(node);
         let patience = if fails { patience.min(HOLD_MS) } else { patience };
         now.since(since) < patience && may_stand && !(fails && shows)
     }
 
-    /// Whether what is unknown is so only because first probes wait for their turn or for pages, or still run.
+    /// Returns whether verdicts are unknown only because first probes wait for their turn or for resources, or are
+    /// running.
     fn only_waits(&self, judged: &Judged) -> bool {
         let now = self.clock.now();
         let mut unknown = judged.sizes.iter().filter(|one| one.verdict == Verdict::Unknown).peekable();
@@ -198,7 +202,7 @@ impl Reconciler {
             && unknown.all(|one| self.sizes.get(&one.size).is_some_and(|state| state.waits(now)))
     }
 
-    /// Whether no verdict is out yet because the first probe waits for its turn.
+    /// Returns whether no verdict has been published yet because the first probe waits for its turn.
     pub(super) fn awaits_turn(&self) -> bool {
         let kinds = || self.sizes.values().filter_map(|state| Some(state.hindrance.as_ref()?.kind));
         !self.publishing.first_out
@@ -206,7 +210,8 @@ impl Reconciler {
             && kinds().all(|kind| kind != Kind::Prevented)
     }
 
-    /// Whether the Node says for how long its verdict counts, and that this is not over.
+    /// Returns whether the Node's times are missing, invalid, expired, or too far in the future. Expired times only
+    /// count if an apply would extend them.
     fn has_bad_times(&self, node: &NodeView) -> bool {
         let read = |key: &str| node.annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
         let now = self.clock.shown();
@@ -222,7 +227,7 @@ impl Reconciler {
         is_over || checked.duration_since(now) > longest || until.duration_since(now) > longest
     }
 
-    /// For how long the current verdict is valid from now on, in milliseconds.
+    /// Returns how long the current verdict is valid from now on, in milliseconds.
     fn valid_for(&self) -> u64 {
         let now = self.clock.now();
         let results = self
@@ -241,12 +246,12 @@ impl Reconciler {
             .values()
             .filter(|state| state.may_be_tried)
             .filter_map(|state| state.valid_result(now));
-        // A clock that was set back would have it found in the future.
+        // If the clock was set back, the result would otherwise have been found in the future.
         let checked_at = oldest.map(|result| result.at).min().unwrap_or(shown).min(shown);
         Times { checked_at, valid_until: self.clock.at(now.after(self.valid_for())) }
     }
 
-    /// The desired content of the Node, and the text of an event about it.
+    /// Returns the desired content of the Node, and the text of an event about it.
     fn content(&self) -> Option<(Content, events::EventText)> {
         let judged = self.judged.as_ref()?;
         let boot = self.observed.inventory.as_ref()?.host.boot_id.known().map_or("", String::as_str);
@@ -275,14 +280,14 @@ impl Reconciler {
         Some((Content::of(&facts), text))
     }
 
-    /// The answer to `Emit`.
+    /// Handles the result of `Emit`.
     pub(super) fn emitted(&mut self, name: &str, result: &Result<(), Refusal>) {
         self.publishing.recorder.answered(name, result, &mut self.clock);
     }
 }
 
 impl Profile {
-    /// As it is published.
+    /// Returns the name that is published.
     const fn name(self) -> &'static str {
         match self {
             Self::Restricted => "restricted",

@@ -1,6 +1,6 @@
-//! What the API server's answer means, whatever it is called: the reconciler decides by this, and the log shows it.
+//! Classifies the API server's error responses. The reconciler bases its decisions on the class, and the log shows it.
 
-/// A call that may be refused.
+/// A call that the API server may refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     /// POST of a probe pod.
@@ -15,48 +15,48 @@ pub enum Call {
     Emit,
 }
 
-/// Why a call was not done. The texts are the API server's sentences, cut.
+/// Why a call failed. The texts are the API server's messages, truncated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// 409 on POST: an object of that name is there.
+    /// 409 on POST: an object with this name exists.
     #[error("an object with this name already exists")]
     Exists,
-    /// 409: the object is not the one that was meant.
+    /// 409: the object is not the expected one.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// 403 by a ResourceQuota: wait for one's turn.
+    /// 403 by a ResourceQuota: the probe has to wait for its turn.
     #[error("{0}")]
     Quota(String),
-    /// 403 by RBAC or admission; names verb and resource.
+    /// 403 by RBAC or admission, whose text names the verb and the resource; or 401.
     #[error("{0}")]
     Forbidden(String),
-    /// 404; or 403 on the creation of a Node that an apply to a missing one amounts to.
+    /// 404 or 410. Also 403 on `create nodes`, because an apply to a Node that does not exist is a creation.
     #[error("gone: {0}")]
     Gone(String),
     /// 429.
     #[error("the API server throttles requests")]
     Throttled {
-        /// `Retry-After`, if it was sent.
+        /// The value of `Retry-After`, if the response has one.
         after_seconds: Option<u64>,
     },
-    /// 400, 413, 415, 422: it will not be accepted in this form.
+    /// Another 4xx, such as 400, 413, 415 or 422: the request will not be accepted in this form.
     #[error("refused as invalid: {0}")]
     Invalid(String),
-    /// 5xx, a connection that failed, an answer that did not come.
+    /// 5xx, a failed connection, or no response.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// What is kept of a sentence.
+/// The most characters that are kept of a message.
 const KEPT: usize = 300;
 
 // === impl ===
 
 impl Refusal {
-    /// What a `Status` with this code, reason and message means for `call`.
+    /// Returns the class of a `Status` with this code, reason and message in response to `call`.
     ///
-    /// Source: the API server's `StatusReason`; "exceeded quota" is the text of its ResourceQuota admission, and an apply to a
-    /// Node that is not there is answered with 403 on `create`, which agents may not.
+    /// Source: the API server's `StatusReason`. "exceeded quota" is the text of its ResourceQuota admission. An apply
+    /// to a Node that does not exist is answered with 403 for the verb `create`, which agents do not have.
     #[must_use]
     pub fn of(call: Call, code: u16, reason: &str, message: &str, retry_after: Option<u64>) -> Self {
         let text: String = message.chars().filter(|c| !c.is_control()).take(KEPT).collect();
@@ -77,7 +77,7 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// How long the API server asks to wait, milliseconds; 0 if it does not ask.
+    /// Returns how long the API server asks to wait, in milliseconds; 0 if it does not ask.
     #[must_use]
     pub const fn retry_after_ms(&self) -> u64 {
         match self {

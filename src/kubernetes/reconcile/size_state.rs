@@ -1,4 +1,5 @@
-//! What is known of one size: what its last conclusive probe said, what it was about, and what keeps the next one from running.
+//! The state of one page size: the result of its last conclusive probe, what that probe tested, and what keeps the
+//! next probe from running.
 
 use std::collections::BTreeMap;
 
@@ -11,107 +12,114 @@ use crate::domain::size::PageSize;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::publication::seconds;
 
-/// All about one size.
+/// The state of one page size.
 #[derive(Debug, Default)]
 pub(super) struct SizeState {
-    /// What a probe would be about now; none if the boot is not known, and nothing can be said.
+    /// The digests of what a probe would test now; `None` if the boot id is not known. Without it there is no verdict.
     pub(super) about: Option<About>,
-    /// Whether there is anything to try: pages, and a kubelet that knows of them.
+    /// Whether there is anything to probe: the pool has pages, and the kubelet has counted them.
     pub(super) may_be_tried: bool,
-    /// What the last conclusive probe said.
+    /// The result of the last conclusive probe.
     pub(super) probe_result: Option<ProbeResult>,
-    /// What the last probe found that could not tell.
+    /// The findings of the last probe, if it was inconclusive.
     pub(super) inconclusive: Vec<Finding>,
-    /// What keeps probes from running, or from telling.
+    /// What keeps probes from running, or from being conclusive.
     pub(super) hindrance: Option<Hindrance>,
     /// [`About::due`] of the last probe that ended.
     pub(super) tried: Option<String>,
-    /// Whether a probe is wanted though nothing has changed.
+    /// Whether to probe although nothing has changed.
     pub(super) renew: bool,
-    /// Not to be tried before.
+    /// The earliest time of the next probe.
     pub(super) not_before: Moment,
-    /// How often in a row it did not pass.
+    /// How often in a row the probe did not pass.
     pub(super) failures: u32,
-    /// Since when pages are seen in use outside pods.
+    /// Since when pages have been in use outside pods.
     pub(super) outside_since: Option<Moment>,
-    /// How probes ended, by word.
+    /// How often probes ended in each way.
     pub(super) ends: BTreeMap<&'static str, u64>,
-    /// How long the last conclusive one took, from the pod's creation, milliseconds.
+    /// How long the last conclusive probe took from the creation of its pod, in milliseconds.
     pub(super) took: Option<u64>,
 }
 
-/// What a probe is about, each in a digest.
+/// What a probe tests, as two digests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct About {
-    /// What a verdict does not survive: boot, configured pages, mounts, needs, as whom it runs.
+    /// The digest of the facts to which a verdict applies: boot, configured pages, mounts, needs, and the identity
+    /// under which the probe runs. A change of any of them invalidates the verdict.
     pub(super) configuration: String,
-    /// What is reason enough for another probe.
+    /// The digest of these facts and of those whose change requires another probe, but does not invalidate the
+    /// verdict.
     pub(super) due: String,
 }
 
-/// A conclusive verdict.
+/// The result of a conclusive probe.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ProbeResult {
-    /// [`About::configuration`] that it is about.
+    /// The [`About::configuration`] to which it applies.
     pub(super) configuration: String,
-    /// Pass, warn or fail.
+    /// The verdict: pass, warn or fail.
     pub(super) verdict: Verdict,
-    /// The findings that do not pass.
+    /// The findings without their evidence. A result that was taken over from the Node has only those that did not
+    /// pass.
     pub(super) findings: Vec<Finding>,
-    /// The result of sharing.
+    /// The result of the sharing checks, as a line of text.
     pub(super) share: Option<String>,
-    /// When.
+    /// When the probe ended.
     pub(super) at: Timestamp,
-    /// From when on it does not stand, unless the node is busy.
+    /// When the result becomes invalid, unless the node is busy.
     pub(super) expires: Moment,
-    /// From when on it does not stand in any case.
+    /// When the result becomes invalid even if the node is busy.
     pub(super) stale: Moment,
 }
 
-/// What keeps probes from running, or from telling.
+/// What keeps probes from running, or from being conclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hindrance {
     pub(super) kind: Kind,
-    /// What is lacking or wrong, in a word: a label of the metrics.
+    /// What is missing or wrong, in one word, for a label of the metrics.
     pub(super) reason: &'static str,
     pub(super) why: String,
     pub(super) since: Timestamp,
 }
 
-/// Of what kind it is.
+/// The kind of a hindrance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Other pods have the pages.
+    /// Other pods use the pages or another resource.
     Busy,
-    /// It waits for its turn.
+    /// The probe waits for its turn.
     Waiting,
-    /// It could not run.
+    /// The probe could not run.
     Prevented,
-    /// It ran, and could not tell.
+    /// The probe ran and was inconclusive.
     Inconclusive,
 }
 
-/// A pass is renewed in its time; a fail is looked at again sooner, since free pages that come back start no probe.
+/// The delay before the next probe after a fail, in milliseconds. It is shorter than the time to a renewal, because
+/// pages that become free do not start a probe.
 const AFTER_FAIL_MS: u64 = 60_000;
-/// After a probe that could not run, or could not tell; then twice as long, up to a renewal.
+/// The first delay after a probe that could not run or was inconclusive, in milliseconds. It doubles each time, up to
+/// the time to a renewal.
 pub const AFTER_HINDRANCE_MS: u64 = 30_000;
-/// The same at most between the first tries of a size that has no verdict yet.
+/// The longest delay between the first tries of a size that has no result yet, in milliseconds.
 pub const BEFORE_FIRST_MS: u64 = 60_000;
 const FIRST_TRIES: u32 = 6;
-/// How long the Node keeps showing what it shows while probes are under way that will tell: so that a first verdict, and one
-/// after a change, is one write.
+/// How long the Node keeps showing its present state while probes are running, in milliseconds. The first verdict,
+/// and a verdict after a change, is then written once.
 pub const HOLD_MS: u64 = 20_000;
-/// The same for a Node that shows nothing, while its first probe runs, or cannot run yet.
+/// As [`HOLD_MS`], for a Node that shows nothing while its first probe is running or cannot run yet.
 pub(super) const FIRST_MS: u64 = 300_000;
-/// The same while the first probe waits for its turn: other nodes are probed first.
+/// As [`FIRST_MS`], while the first probe waits for its turn because other nodes are probed first.
 pub(super) const TURN_MS: u64 = 3_600_000;
-/// On a large cluster thousands of agents wait for a place: each try of each is a write.
+/// The backoff while the probe waits for its turn. On a large cluster thousands of agents wait for the quota, and
+/// each try of each agent is a write to the API server.
 const AFTER_QUOTA: Backoff = Backoff { first: 5_000, most: 300_000 };
 
 // === impl SizeState ===
 
 impl SizeState {
-    /// The verdict that applies to the current state; `None` without a conclusive probe, or if it was too long ago.
+    /// Returns the result that applies to the current configuration; `None` without a conclusive probe, or if the
+    /// result has expired.
     pub(super) fn valid_result(&self, now: Moment) -> Option<&ProbeResult> {
         let about = self.about.as_ref()?;
         let busy = self.hindrance.as_ref().is_some_and(|hindrance| hindrance.kind == Kind::Busy);
@@ -121,7 +129,7 @@ impl SizeState {
         (now < until).then_some(probe_result)
     }
 
-    /// HP203's question.
+    /// Returns the state of the probe pod, for HP203.
     pub(super) fn admission(&self, now: Moment) -> Admission {
         let Some(hindrance) = &self.hindrance else {
             return if self.valid_result(now).is_some() { Admission::Ran } else { Admission::NotYet };
@@ -135,12 +143,14 @@ impl SizeState {
         }
     }
 
-    /// Whether the last probe was about what is there now, and none is wanted on top.
+    /// Returns whether the last probe tested the current state, and no renewal is wanted. Also true if there is
+    /// nothing to probe.
     pub(super) fn is_settled(&self) -> bool {
         !self.may_be_tried || !self.renew && self.is_tried()
     }
 
-    /// Whether there is no verdict only because the first probe is not over yet: it waits for its turn or for pages, or runs.
+    /// Returns whether there is no verdict only because the first probe has not ended: it waits for its turn or for
+    /// resources, or is running.
     pub(super) fn waits(&self, now: Moment) -> bool {
         let kind = self.hindrance.as_ref().map(|hindrance| hindrance.kind);
         self.may_be_tried
@@ -149,7 +159,8 @@ impl SizeState {
             && matches!(kind, None | Some(Kind::Busy | Kind::Waiting))
     }
 
-    /// How long a Node that shows nothing may go on so, milliseconds; 0 if there is nothing to wait for.
+    /// Returns how long a Node that shows nothing may continue to show nothing, in milliseconds; 0 if there is
+    /// nothing to wait for.
     pub(super) fn patience(&self, now: Moment) -> u64 {
         let kind = self.hindrance.as_ref().map(|hindrance| hindrance.kind);
         match kind {
@@ -157,21 +168,22 @@ impl SizeState {
             _ if self.about.is_none() => HOLD_MS,
             _ if self.is_settled() && self.valid_result(now).is_some() => 0,
             Some(Kind::Waiting) => TURN_MS,
-            // Images are pulled, and rights granted, while the agent already runs.
+            // The agent may run before the image has been pulled, or before permissions have been granted.
             Some(Kind::Prevented) => FIRST_MS,
             _ if !self.is_settled() => FIRST_MS,
             _ => 0,
         }
     }
 
-    /// When the next probe may start; none if none is wanted.
+    /// Returns when the next probe may start; `None` if no probe is wanted.
     pub(super) fn due(&self, now: Moment) -> Option<Moment> {
         let is_valid = self.valid_result(now).is_some_and(|result| result.verdict != Verdict::Fail);
         let wanted = !self.is_settled() || self.hindrance.is_some() || !is_valid;
         (self.may_be_tried && self.about.is_some() && wanted).then_some(self.not_before)
     }
 
-    /// What it is about now. What was held against it before no longer counts if that has changed.
+    /// Sets the digests of what a probe would test. If `due` has changed, the failures so far no longer delay the next
+    /// probe.
     pub(super) fn is_about(&mut self, about: Option<About>, soonest: Moment) {
         let due = |about: &Option<About>| about.as_ref().map(|about| about.due.clone());
         if due(&about) != due(&self.about) && self.about.is_some() {
@@ -181,7 +193,7 @@ impl SizeState {
         self.about = about;
     }
 
-    /// Counts an end, and says how long to wait before the next.
+    /// Counts the end of a probe, and updates the number of failures in a row.
     pub(super) fn ended(&mut self, end: &'static str, failed: bool) {
         let count = self.ends.entry(end).or_default();
         *count = count.saturating_add(1);
@@ -189,7 +201,8 @@ impl SizeState {
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
     }
 
-    /// Something kept the probe from running, or from telling. The same thing keeps its time.
+    /// Records what kept the probe from running or from being conclusive. The start time stays the same while the
+    /// kind does.
     pub(super) fn hindered(&mut self, kind: Kind, reason: &'static str, why: &str, now: Timestamp) {
         let since = match &self.hindrance {
             Some(before) if before.kind == kind => before.since,
@@ -199,15 +212,16 @@ impl SizeState {
         self.ended(kind.as_str(), true);
     }
 
-    /// How long to wait until the next try.
+    /// Returns the backoff before the next probe.
     pub(super) fn backoff(&self, renew: u64) -> Backoff {
         match self.hindrance.as_ref().map(|hindrance| hindrance.kind) {
             Some(Kind::Waiting) => AFTER_QUOTA,
-            // Before a first verdict it is tried again while the Node still waits for it.
+            // Before the first verdict the probe is retried often, because the Node shows nothing until then.
             Some(Kind::Prevented) if self.probe_result.is_none() && self.failures <= FIRST_TRIES => {
                 Backoff { first: AFTER_HINDRANCE_MS.min(renew), most: BEFORE_FIRST_MS.min(renew) }
             }
-            // From there on twice as long each time, and not as if all the tries before had counted.
+            // After these tries the delay doubles each time. The first delay is smaller here, because the number of
+            // failures includes the tries before.
             Some(Kind::Prevented) if self.probe_result.is_none() => {
                 Backoff { first: AFTER_HINDRANCE_MS / 16, most: renew }
             }
@@ -216,7 +230,7 @@ impl SizeState {
         }
     }
 
-    /// The result of the probe that can be relied on: the valid verdict, or why there is none.
+    /// Returns the findings of the valid result. Without one, returns those of the last probe if it was inconclusive.
     pub(super) fn findings(&self, now: Moment) -> &[Finding] {
         match self.valid_result(now) {
             Some(probe_result) => &probe_result.findings,
@@ -225,7 +239,7 @@ impl SizeState {
         }
     }
 
-    /// Since when the node is busy.
+    /// Returns since when the node has been busy.
     pub(super) fn busy_since(&self) -> Option<Timestamp> {
         self.hindrance
             .as_ref()
@@ -241,12 +255,13 @@ impl SizeState {
 // === impl ProbeResult, Hindrance ===
 
 impl ProbeResult {
-    /// `pass 2026-11-23T05:38:15Z 9f3c0a1b22334455`: what the next agent may keep.
+    /// Returns the value of the annotation from which the next agent takes over the result, such as
+    /// `pass 2026-11-23T05:38:15Z 9f3c0a1b22334455`.
     pub(super) fn annotation(&self) -> String {
         format!("{} {} {}", self.verdict, seconds(self.at), self.configuration)
     }
 
-    /// The same without the time: a renewal alone changes nothing.
+    /// Returns the annotation without the time, because a renewal alone is not a change.
     pub(super) fn without_time(annotation: &str) -> String {
         let mut words: Vec<_> = annotation.split(' ').collect();
         if words.len() == 3 {
@@ -257,14 +272,14 @@ impl ProbeResult {
 }
 
 impl Hindrance {
-    /// `busy since T: 1Gi Insufficient hugepages-1Gi`.
+    /// Returns the value of the annotation, such as `busy since T: 1Gi Insufficient hugepages-1Gi`.
     pub(super) fn annotation(&self, size: PageSize) -> String {
         format!("{} since {}: {size} {}", self.kind.as_str(), seconds(self.since), self.why)
     }
 }
 
 impl Kind {
-    /// As it is published and counted.
+    /// Returns the word for the annotation and the metrics.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Busy => "busy",
@@ -275,12 +290,12 @@ impl Kind {
     }
 }
 
-/// The result of sharing, in a line; `None` if none of it was tried.
+/// Summarizes the sharing checks (HP6xx) in one line; `None` if none of them was tried.
 pub(super) fn share(findings: &[Finding]) -> Option<String> {
     let about = || findings.iter().rev().filter(|finding| finding.id.number() / 100 == 6);
     let tried = about().filter(|finding| finding.outcome != Outcome::Skip).count();
     let hold = about().filter(|finding| matches!(finding.outcome, Outcome::Pass | Outcome::Warn)).count();
-    // Backwards, so that of equals it is the first.
+    // The iterator is reversed because `max_by_key` returns the last of equal items, and the first is wanted.
     let worst =
         about().filter(|finding| finding.outcome > Outcome::Pass).max_by_key(|finding| finding.outcome);
     if tried == 0 {

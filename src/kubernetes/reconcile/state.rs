@@ -1,4 +1,4 @@
-//! What the reconciler knows: its own state and no decision. The files beside this one decide, each about one thing.
+//! The reconciler's state. The decisions are in the other files of this directory, one subject in each.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use crate::domain::size::PageSize;
 use crate::kubernetes::config::{Config, Mode};
 use crate::kubernetes::probe_pod::{Asked, Identity};
 
-/// Decides what the agent does.
+/// The reconciler. It decides what the agent does.
 #[derive(Debug)]
 pub struct Reconciler {
     pub(super) identity: Identity,
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) observed: Observed,
-    /// The findings that stand, about the machine and all sizes.
+    /// The current findings about the machine and all sizes.
     pub(super) findings: Vec<Finding>,
-    /// The pools as they are configured.
+    /// The pools as they are configured, without their usage.
     pub(super) configured: Inventory,
     pub(super) judged: Option<Judged>,
     pub(super) sizes: BTreeMap<PageSize, SizeState>,
@@ -33,30 +33,30 @@ pub struct Reconciler {
     pub(super) publishing: Publishing,
 }
 
-/// What has been seen last.
+/// The latest observations.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     pub(super) inventory: Option<Inventory>,
-    /// None: not looked yet. `Some(None)`: there is none.
+    /// `None` before the first observation; `Some(None)` if the Node does not exist.
     pub(super) node: Option<Option<NodeView>>,
-    /// Whether the probe pods were listed once.
+    /// Whether the probe pods have been listed. Always true in resident mode.
     pub(super) pods: bool,
     pub(super) usage: Option<PodUse>,
 }
 
-/// What the verdict is, and about what.
+/// The verdict of the node and of each size.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     pub(super) sizes: Vec<SizeVerdict>,
 }
 
-/// What is under way.
+/// The state of the probes.
 #[derive(Debug, Default)]
 pub(super) struct Probing {
     pub(super) running: Option<RunningProbe>,
     pub(super) pods: Pods,
-    /// Rounds of resident mode so far.
+    /// The number of rounds started in resident mode.
     pub(super) rounds: u64,
 }
 
@@ -64,36 +64,36 @@ pub(super) struct Probing {
 #[derive(Debug)]
 pub(super) struct RunningProbe {
     pub(super) asked: Asked,
-    /// What the probe is about, when it was made.
+    /// The digests of what the probe tests, made when it was started.
     pub(super) about: About,
-    /// The pod's name; the round's nonce in resident mode.
+    /// The pod's name, or the round's nonce in resident mode.
     pub(super) name: String,
-    /// The pod's uid, once it is made.
+    /// The pod's uid, once the pod has been created.
     pub(super) uid: Option<String>,
     pub(super) since: Moment,
-    /// That it is gone.
+    /// Whether the pod was deleted before it was seen to end.
     pub(super) gone: bool,
 }
 
-/// What was written, and what is on its way.
+/// The state of what is written to the Node and as events.
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
-    /// Whether the Node was looked at for what the agent before left.
+    /// Whether the state that the previous agent left on the Node has been taken over.
     pub(super) adopted: bool,
-    /// Whether a verdict of this agent, or of the one before, has been on the Node.
+    /// Whether a verdict of this agent or of the previous one has been on the Node.
     pub(super) first_out: bool,
-    /// Whether what is decided may be shown; not while the first probe is under way.
+    /// Whether the verdict may be shown. It is false until the wait for the first probe is over.
     pub(super) decided: bool,
-    /// What was sent and is not answered.
+    /// The apply that was sent and has not been answered.
     pub(super) sent: Option<Sent>,
     pub(super) not_before: Moment,
     pub(super) failures: u32,
-    /// When the verdict is made again; none before it was published once.
+    /// When the verdict is renewed next; `None` before it was published for the first time.
     pub(super) renew_at: Option<Moment>,
-    /// Whether that is under way.
+    /// Whether a renewal is in progress.
     pub(super) renewing: bool,
     pub(super) unsettled_since: Option<Moment>,
-    /// The last apply that was taken.
+    /// The last successful apply.
     pub(super) applied: Option<Applied>,
     pub(super) recorder: EventRecorder,
 }
@@ -102,7 +102,7 @@ pub(super) struct Publishing {
 pub(super) struct Sent {
     pub(super) uid: String,
     pub(super) desired: NodeState,
-    /// Whether other people's keys were overwritten, to be removed by the next one.
+    /// Whether keys of other clients were overwritten, so that the next apply can remove them.
     pub(super) scrubs: bool,
     pub(super) event: Option<PendingEvent>,
 }
@@ -111,14 +111,15 @@ pub(super) struct Sent {
 pub(super) struct Applied {
     pub(super) uid: String,
     pub(super) at: Moment,
-    /// What was sent and what the Node showed then, if they differ: there is no use in sending it again.
+    /// The desired state and the state that the Node showed after the apply, if they differ. Applying the same again
+    /// would be of no use.
     pub(super) futile: Option<(NodeState, NodeState)>,
 }
 
 // === impl ===
 
 impl Reconciler {
-    /// An agent that has seen nothing yet.
+    /// Returns a reconciler without any observation.
     #[must_use]
     pub fn new(identity: Identity, config: Config) -> Self {
         let pods = config.mode == Mode::Resident;
@@ -136,14 +137,14 @@ impl Reconciler {
         }
     }
 
-    /// The Node, if there is one.
+    /// Returns the Node, if it exists.
     pub(super) fn node(&self) -> Option<&NodeView> {
         self.observed.node.as_ref()?.as_ref()
     }
 }
 
 impl Publishing {
-    /// The Node shows what the previous agent wrote: it is known, and its events were recorded.
+    /// Takes over from the previous agent: the Node shows its verdict, and its events have been recorded.
     pub(super) fn take_over(&mut self, node: &NodeView, renew_at: Moment) {
         self.first_out = true;
         self.renew_at = Some(renew_at);

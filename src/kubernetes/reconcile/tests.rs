@@ -1,4 +1,5 @@
-//! The reconciler in a small world: an API server, a kubelet and a machine that do what each test wants, second by second.
+//! Tests the reconciler in a simulated world: an API server, a kubelet and a machine that behave as each test
+//! requires, second by second.
 
 mod adoption;
 mod calm;

@@ -1,4 +1,4 @@
-//! What the agent shows of itself: for metrics, readiness and the log.
+//! What the agent exposes about itself in metrics, readiness and the log.
 
 use std::collections::BTreeMap;
 
@@ -9,59 +9,60 @@ use crate::domain::check::{Finding, Verdict};
 use crate::domain::report::SizeVerdict;
 use crate::domain::size::PageSize;
 
-/// The state of things.
+/// A view of the reconciler's state.
 #[derive(Debug)]
 pub struct View<'a> {
-    /// The node's verdict; none while the first probe is under way.
+    /// The node's verdict; `None` while the first probe is in progress.
     pub verdict: Option<Verdict>,
-    /// Of each size; empty while the first probe is under way.
+    /// The verdict of each size; empty while the first probe is in progress.
     pub sizes: &'a [SizeVerdict],
-    /// All that stand.
+    /// All current findings.
     pub findings: &'a [Finding],
-    /// Whether there is a Node to write to.
+    /// Whether the Node exists.
     pub has_node: bool,
-    /// Whether a verdict has been on the Node, by this agent or the one before: readiness.
+    /// Whether a verdict of this agent or of the previous one has been on the Node. This is the agent's readiness.
     pub first_published: bool,
-    /// Whether none has been, because the first probe waits for its turn.
+    /// Whether no verdict has been on the Node yet because the first probe waits for its turn.
     pub awaits_turn: bool,
-    /// Per size.
+    /// The probes of each size.
     pub probes: Vec<ProbeView<'a>>,
 }
 
-/// The probes of one size.
+/// A view of the probes of one size.
 #[derive(Debug)]
 pub struct ProbeView<'a> {
-    /// The size.
+    /// The page size.
     pub size: PageSize,
-    /// When the last conclusive one ended.
+    /// When the last conclusive probe ended.
     pub last_concluded: Option<Timestamp>,
-    /// How long it took, from the pod's creation; none if another agent made it.
+    /// How long the last conclusive probe took from the creation of its pod, in seconds; `None` if another agent
+    /// created it.
     pub last_seconds: Option<f64>,
-    /// Since when the node is busy.
+    /// Since when the node has been busy.
     pub busy_since: Option<Timestamp>,
-    /// What keeps probes from running, or from telling.
+    /// What keeps probes from running, or from being conclusive.
     pub blocked: Option<Blocked<'a>>,
-    /// How probes ended: pass, warn, fail, busy, waiting, prevented, inconclusive.
+    /// How often probes ended in each way: pass, warn, fail, busy, waiting, prevented, inconclusive.
     pub ends: &'a BTreeMap<&'static str, u64>,
 }
 
-/// What keeps probes of a size from running, or from telling.
+/// What keeps probes of one size from running, or from being conclusive.
 #[derive(Debug, Clone, Copy)]
 pub struct Blocked<'a> {
     /// `busy`, `waiting`, `prevented` or `inconclusive`.
     pub kind: &'static str,
-    /// `pages`, `cpu`, `quota`, ...: one of a few words.
+    /// The reason as one word from a fixed set: `pages`, `cpu`, `quota`, ...
     pub reason: &'static str,
-    /// The same in a sentence.
+    /// The reason as a sentence.
     pub why: &'a str,
-    /// Since when it is of this kind.
+    /// Since when the hindrance has been of this kind.
     pub since: Timestamp,
 }
 
 // === impl ===
 
 impl Reconciler {
-    /// The state of things, as of the last step.
+    /// Returns a view of the state after the last step.
     #[must_use]
     pub fn view(&self) -> View<'_> {
         let judged = self.judged.as_ref().filter(|_| self.publishing.decided || self.publishing.first_out);

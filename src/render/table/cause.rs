@@ -1,11 +1,12 @@
-//! The first cause of a verdict, and what follows from it: one fault is reported once.
+//! The first cause of a verdict, and which findings follow from it, so that each fault is reported once.
 
 use crate::domain::catalogue::GROUPS;
 use crate::domain::check::{CheckId, Outcome, Verdict};
 use crate::domain::report::{Entry, Report};
 use crate::domain::size::PageSize;
 
-/// When the checks of a group run: what the machine shows first, then pages alone, then pages that are shared.
+/// The stage in which the checks of a group run: first inspection, then allocation in one process, then sharing between
+/// two processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Inspection,
@@ -13,7 +14,8 @@ enum Stage {
     Sharing,
 }
 
-/// The entry that explains the verdict of `size`: the first of the worst, in the order of the ids.
+/// Returns the entry that explains the verdict of `size`: the first one, by id, with the outcome of the verdict.
+/// Entries about the size come before entries about the machine.
 pub(super) fn first(report: &Report, size: PageSize, verdict: Verdict) -> Option<&Entry> {
     let outcome = match verdict {
         Verdict::Fail => Outcome::Fail,
@@ -25,8 +27,10 @@ pub(super) fn first(report: &Report, size: PageSize, verdict: Verdict) -> Option
     report.checks.iter().filter(about).min_by_key(|entry| (entry.size.is_none(), entry.id))
 }
 
-/// The failure of the same size that explains `entry`, if there is one: a failure of an earlier stage explains every
-/// finding; one of the same stage explains what is unknown.
+/// Returns the failure of the same size that explains `entry`, if there is one.
+///
+/// A failure of an earlier stage explains every finding that is not a pass. A failure of the same stage explains only
+/// unknown findings.
 pub(super) fn of(report: &Report, entry: &Entry) -> Option<CheckId> {
     let own = stage(entry.id);
     if entry.outcome <= Outcome::Pass || own == Stage::Inspection {

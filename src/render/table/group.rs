@@ -1,4 +1,4 @@
-//! The lines of one group: what passed on one, each finding on its own, what was not tried on one.
+//! The lines of one group of checks: one line for all that passed, one for each finding, one for all that was skipped.
 
 use std::cmp::Reverse;
 use std::io::{self, Write};
@@ -11,48 +11,51 @@ use crate::domain::check::{CheckId, Outcome};
 use crate::domain::report::{Entry, Report};
 use crate::domain::text::count;
 
-/// Columns for a group's name, the space after it included.
+/// The width of a group's name, including the space after it, in columns.
 const NAME_WIDTH: usize = 13;
-/// Longest list of ids at the right edge (`HP601 to HP604`); a longer one follows the text.
+/// The longest list of ids that is shown at the right edge (`HP601 to HP604`), in columns. A longer list follows the
+/// text.
 const LONGEST_IDS: usize = 16;
-/// Longest summary that is shown, in characters.
+/// The maximum length of a summary, in characters.
 const LONGEST_SUMMARY: usize = 300;
-/// Longest expectation or observation, and longest line of a remedy.
+/// The maximum length of an expectation, an observation or a line of a remedy, in characters.
 const LONGEST_DETAIL: usize = 600;
-/// Most lines of a remedy.
+/// The maximum number of lines of a remedy.
 const MOST_REMEDY_LINES: usize = 12;
 
-/// Their facts stand in the line above already.
+/// Checks whose facts are already in the pool's line above. They are shown only if the group has nothing else.
 const REPEATS_COUNTERS: [CheckId; 2] = [HP101, HP102];
-/// They answer an option: the first that its giver wants to read.
+/// Checks that answer an option. They are shown first, because the user asked for them.
 const ANSWERS: [CheckId; 3] = [HP103, HP109, HP509];
-/// Checks that an option, or a kind of machine, calls for: skipped, they are no news.
+/// Checks that run only with an option or on some machines. If they are skipped, that is expected.
 const NO_NEWS: [CheckId; 7] = [HP103, HP104, HP107, HP109, HP509, HP701, HP702];
 
-/// Groups whose checks are steps: when one fails it matters how far it came, so what passed is shown all the same.
+/// Groups whose checks are consecutive steps. What passed is shown even if a step failed, because it shows how far the
+/// run came.
 const STEPS: [u16; 2] = [5, 6];
-/// The group whose passes are figures: a line each.
+/// The group whose passes are measurements. Each is shown on a separate line.
 const FIGURES: u16 = 7;
 
-/// Findings with the same outcome and summary: one line.
+/// Findings with the same outcome and summary, shown on one line.
 struct Fold<'a> {
     ids: Vec<CheckId>,
     first: &'a Entry,
-    /// Whether all say the same of what was expected and seen.
+    /// Whether all findings have the same expectation and the same observation.
     same_facts: bool,
     same_remedy: bool,
-    /// The failure that it follows from: that one has the facts and the remedy.
+    /// The failure that this finding follows from, where the facts and the remedy are shown.
     cause: Option<CheckId>,
 }
 
-/// Writes why a verdict is unknown although no finding says so: `ids` are mandatory and have no passing result.
+/// Writes why a verdict is unknown if no finding explains it: the mandatory checks `ids` have no passing result.
 pub(super) fn unheard(ids: &[CheckId], out: &mut dyn Write, style: Style) -> io::Result<()> {
     let text =
         if ids.is_empty() { "no check reported a result" } else { "mandatory for a pass, but did not run" };
     marked(Outcome::Unknown, "verdict", text, &id_list(ids), out, style)
 }
 
-/// Writes the lines of `group`, whose entries about one size (or about the machine) are given. None for none.
+/// Writes the lines of `group`. `entries` are those of the group about one size or about the machine; if there are
+/// none, nothing is written.
 pub(super) fn lines(
     report: &Report,
     entries: &[&Entry],
@@ -96,8 +99,9 @@ pub(super) fn lines(
     Ok(())
 }
 
-/// "skipped: …" with the reasons and the ids, in `room` columns if they fit; `None` if there is nothing to show.
-/// Skips that are no news only `with_all`. A mandatory check is never left out.
+/// Returns "skipped: …" with reasons and ids, in `room` columns if they fit; `None` if there is nothing to show.
+///
+/// Expected skips ([`NO_NEWS`]) are included only if `with_all` is set. Mandatory checks are always included.
 pub(super) fn skips(entries: &[&Entry], with_all: bool, room: usize, style: Style) -> Option<String> {
     let mut reasons: Vec<(&str, Vec<CheckId>)> = Vec::new();
     for entry in entries.iter().filter(|entry| entry.outcome == Outcome::Skip) {
@@ -134,7 +138,7 @@ pub(super) fn skips(entries: &[&Entry], with_all: bool, room: usize, style: Styl
     (!text.is_empty()).then_some(text)
 }
 
-/// What passed, as much of it as a line takes.
+/// Returns the summaries of what passed, as many as fit on a line.
 fn passed(passes: &[&Entry], style: Style) -> String {
     let (repeats, mut news): (Vec<_>, Vec<_>) =
         passes.iter().copied().partition(|entry| REPEATS_COUNTERS.contains(&entry.id));
@@ -166,10 +170,10 @@ fn passed(passes: &[&Entry], style: Style) -> String {
     text
 }
 
-/// The findings that are neither pass nor skip, the worst first, equal ones folded.
+/// Returns the findings that are neither pass nor skip, worst first, with equal findings combined.
 ///
-/// Findings that are unknown for one and the same reason are one line, whatever each check would have advised. A
-/// failure's own facts and remedy are never folded away.
+/// Unknown findings with the same summary are combined even if their facts and remedies differ. Other findings are
+/// combined only if their facts and remedies are equal, so that no failure loses them.
 fn folds<'a>(entries: &[&'a Entry], cause_of: &dyn Fn(&Entry) -> Option<CheckId>) -> Vec<Fold<'a>> {
     let mut findings: Vec<&Entry> =
         entries.iter().filter(|entry| entry.outcome > Outcome::Pass).copied().collect();
@@ -204,7 +208,8 @@ fn folds<'a>(entries: &[&'a Entry], cause_of: &dyn Fn(&Entry) -> Option<CheckId>
     folds
 }
 
-/// What was expected and seen, if the summary does not say it; the remedy; where to read more.
+/// Writes the expectation and the observation if the summary does not contain them, the owners of the pages, the
+/// remedy, and the `hugeprobe explain` command.
 fn details(report: &Report, fold: &Fold<'_>, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let entry = fold.first;
     let room = room(style);
@@ -235,7 +240,7 @@ fn details(report: &Report, fold: &Fold<'_>, out: &mut dyn Write, style: Style) 
         let all = entry.remedy.lines().count();
         for line in entry.remedy.lines().take(MOST_REMEDY_LINES) {
             let line = shown(line);
-            // A command is to be copied as it is.
+            // An indented line is a command. It is not wrapped, so that it can be copied.
             if line.starts_with(' ') { lines.push(line) } else { lines.extend(wrap(&line, room, room)) }
         }
         if all > MOST_REMEDY_LINES {
@@ -263,7 +268,7 @@ fn details(report: &Report, fold: &Fold<'_>, out: &mut dyn Write, style: Style) 
     Ok(())
 }
 
-/// Whether a detail says anything that the summary does not: a word that is not in it.
+/// Returns whether `detail` has a word that `summary` does not have.
 fn adds(detail: &str, summary: &str) -> bool {
     const FILLERS: [&str; 12] = ["a", "an", "and", "are", "at", "in", "is", "it", "of", "the", "to", "was"];
     let words = |text: &str| -> Vec<String> {
@@ -276,7 +281,8 @@ fn adds(detail: &str, summary: &str) -> bool {
     words(detail).iter().any(|word| !known.contains(word))
 }
 
-/// One marked line, broken where it must be; `id`, an id or a few, is at the right edge of the first.
+/// Writes one line with its mark, wrapped if necessary. `id` holds one id or several, and is written at the right edge
+/// of the first line.
 fn marked(
     outcome: Outcome,
     name: &str,
@@ -317,19 +323,21 @@ fn shown_summary(entry: &Entry, style: Style) -> String {
     shorten(&clean(&entry.summary, style.marks), LONGEST_SUMMARY, style.marks)
 }
 
-/// Columns before a group's text: margin, mark, name.
+/// Returns the number of columns before a group's text: margin, mark and name.
 fn indent(style: Style) -> usize {
     2 + style.marks.width() + 1 + NAME_WIDTH
 }
 
-/// Columns between a text of `used` columns and `right`, which ends at the right edge. The edge of a wide terminal is too far for
-/// the eye: there only a long text goes beyond that of a paragraph.
+/// Returns the number of columns between a text of `used` columns and `right`, which ends at the right edge.
+///
+/// The right edge is that of a paragraph, because the edge of a wide terminal is too far away to read across. Only a
+/// long text goes beyond it.
 fn gap(used: usize, right: &str, style: Style) -> usize {
     let edge = style.paragraph_columns().saturating_sub(indent(style));
     edge.saturating_sub(used + columns(right)).max(if used == 0 { 0 } else { 2 })
 }
 
-/// Columns for a group's text.
+/// Returns the number of columns for a group's text.
 fn room(style: Style) -> usize {
     style.columns().saturating_sub(indent(style))
 }

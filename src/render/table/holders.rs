@@ -1,4 +1,4 @@
-//! Which processes hold the pages of a size, for the lines about pages that are missing.
+//! The processes that hold the pages of a size, for findings about missing pages.
 
 use serde_json::Value;
 
@@ -7,12 +7,13 @@ use crate::domain::check::{CheckId, Outcome};
 use crate::domain::report::{Entry, Report};
 use crate::domain::text::count;
 
-/// Checks that find pages missing.
+/// The checks that report missing pages.
 const SHORT_OF_PAGES: [CheckId; 5] = [HP101, HP102, HP103, HP109, HP509];
-/// Processes that are shown; HP105 has the others in `-o json`.
+/// The maximum number of processes shown. `-o json` lists the others under HP105.
 const SHOWN: usize = 4;
 
-/// `held by: dpdk-testpmd (pid 812, 14 pages)`, under a finding about missing pages. HP105 has the facts, pass or not.
+/// Returns `held by: dpdk-testpmd (pid 812, 14 pages)` for a finding about missing pages. The facts are those of HP105,
+/// whatever its outcome.
 pub(super) fn of(report: &Report, entry: &Entry) -> Option<String> {
     if entry.outcome <= Outcome::Pass || !SHORT_OF_PAGES.contains(&entry.id) {
         return None;

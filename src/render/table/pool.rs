@@ -1,4 +1,4 @@
-//! The line that opens a size's block: its counters, in total and per NUMA node.
+//! The first line of a page size's block: the counters of the pool, in total and per NUMA node.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,11 @@ use crate::domain::inventory::{NumaPool, Pool};
 use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 
-/// Columns of the totals before the NUMA nodes begin.
+/// The width of the totals, before the NUMA nodes, in columns.
 const TOTALS_WIDTH: usize = 35;
 const GAP: &str = "   ";
 
-/// `hugepages-2Mi   512 pages, 508 free, 0 reserved       node0 254/256   node1 254/256`, free and total per node.
+/// Writes `hugepages-2Mi   512 pages, 508 free, 0 reserved       node0 254/256   node1 254/256`: free/total per node.
 pub(super) fn line(size: PageSize, pool: Option<&Pool>, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let title = size.resource_name();
     let width = TITLE_WIDTH.max(columns(&title) + GAP.len());
@@ -51,7 +51,7 @@ fn totals(pool: &Pool) -> String {
     parts.join(", ")
 }
 
-/// The NUMA nodes, unless there is one and it says what the totals say.
+/// Returns the NUMA nodes; none if there is only one and its counters equal the totals.
 fn shown_nodes(pool: &Pool) -> &[NumaPool] {
     match pool.numa.as_slice() {
         [only] if only.total == pool.total && only.free == pool.free => &[],

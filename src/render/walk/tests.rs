@@ -1,4 +1,4 @@
-//! A walk, letter by letter.
+//! Tests of the exact text of a walk.
 
 use proptest::prelude::*;
 

@@ -8,7 +8,7 @@ use crate::domain::inventory::{BootPool, BootRequest};
 use crate::domain::reading::Reading;
 use crate::domain::request::Expectation;
 
-/// HP103.
+/// Returns HP103.
 pub(super) fn expected(about: &About<'_>) -> Finding {
     let size = about.size;
     let expectations: Vec<_> = about.expectations().collect();
@@ -42,7 +42,7 @@ pub(super) fn expected(about: &About<'_>) -> Finding {
     about.with_numa(Finding::not_pass(HP103, size, Outcome::Fail, summary, because))
 }
 
-/// HP104.
+/// Returns HP104.
 pub(super) fn booted(about: &About<'_>) -> Finding {
     let size = about.size;
     let boot = match &about.inventory.boot {
@@ -82,7 +82,8 @@ pub(super) fn booted(about: &About<'_>) -> Finding {
     about.with_numa(finding.with("asked", asked))
 }
 
-/// What to do about missing pages, where it is not for want of memory; else the catalogue's remedy.
+/// Returns the remedy if the pages are missing for a reason other than too little memory. An empty text stands for the
+/// catalogue's remedy.
 fn remedy_at_boot(about: &About<'_>, boot: &BootRequest, asked: &BootPool) -> String {
     const GIGANTIC: u64 = 1 << 30;
     let size = about.size;
@@ -101,7 +102,8 @@ fn remedy_at_boot(about: &About<'_>, boot: &BootRequest, asked: &BootPool) -> St
     String::new()
 }
 
-/// Where there are fewer pages than asked for: "0 on node0". Of the machine too, if no node tells.
+/// Returns where there are fewer pages than requested: "0 on node0". The total of the machine is compared only if no
+/// node has too few.
 fn shortfalls(about: &About<'_>, asked: &BootPool) -> Result<Vec<String>, String> {
     let mut short = Vec::new();
     for (node, pages) in &asked.numa {
@@ -117,7 +119,7 @@ fn shortfalls(about: &About<'_>, asked: &BootPool) -> Result<Vec<String>, String
     Ok(short)
 }
 
-/// `16 pages`, `4 on node0, 2 on node1`.
+/// Formats the requested pages: `16 pages`, or `4 on node0, 2 on node1`.
 fn in_words(asked: &BootPool) -> String {
     if asked.numa.is_empty() {
         return count(asked.pages, "page");
@@ -132,7 +134,7 @@ fn seen(about: &About<'_>, expectation: &Expectation, pages: u64) -> String {
     }
 }
 
-/// `4 on node1`; where the node has no pool, why. The kernel makes pools on the nodes that have memory.
+/// Returns `4 on node1`, or why the node has no pool. The kernel creates pools only on nodes that have memory.
 fn seen_on(about: &About<'_>, node: u32, pages: u64) -> String {
     let nodes = about.inventory.nodes.known();
     match nodes.map(|nodes| nodes.iter().any(|one| one.node == node)) {
@@ -143,7 +145,7 @@ fn seen_on(about: &About<'_>, node: u32, pages: u64) -> String {
     }
 }
 
-/// One command for each expectation that is not met, where there is a file to write to.
+/// Returns one command for each expectation that is not met, if there is a file to write to.
 fn remedy(about: &About<'_>, unmet: &[(&Expectation, u64)]) -> String {
     let mut lines = vec!["set the pool to the number expected:".to_owned()];
     let nodes = unmet.iter().filter_map(|(expectation, _)| expectation.node);
@@ -166,6 +168,6 @@ fn remedy(about: &About<'_>, unmet: &[(&Expectation, u64)]) -> String {
         };
         lines.push(format!("  echo {} > {file}", expectation.pages));
     }
-    // The catalogue's remedy, if there is nothing to write to.
+    // An empty text selects the catalogue's remedy, for the case that there is no file to write to.
     if lines.len() == 1 { String::new() } else { lines.join("\n") }
 }

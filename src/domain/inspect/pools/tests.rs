@@ -1,4 +1,4 @@
-//! Every HP1xx check is seen to come out each way that its catalogue entry names.
+//! Tests that every HP1xx check has each outcome that its catalogue entry names.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ const LARGE: PageSize = match PageSize::from_bytes(1 << 30) {
     None => panic!(),
 };
 
-/// Total, free, reserved, surplus, overcommit.
+/// Returns a pool. `numbers` are total, free, reserved, surplus and overcommit.
 fn pool(size: PageSize, numbers: [u64; 5]) -> Pool {
     let [total, free, reserved, surplus, overcommit] = numbers.map(Reading::Known);
     Pool { size, mempolicy: total.clone(), total, free, reserved, surplus, overcommit, numa: Vec::new() }
@@ -39,7 +39,7 @@ fn machine(pools: Vec<Pool>) -> Inventory {
     }
 }
 
-/// 16 pages of 1Gi, 8 on each of two NUMA nodes, all free.
+/// Returns an inventory with 16 pages of 1Gi, 8 on each of two NUMA nodes, all free.
 fn sound() -> Inventory {
     let node = |node| NumaPool {
         node,
@@ -52,7 +52,7 @@ fn sound() -> Inventory {
     machine(vec![pool(SMALL, [0, 0, 0, 0, 0]), large])
 }
 
-/// As [`sound`], no page free, and this is who holds them.
+/// Returns the inventory of [`sound`] with no free page and the given owners.
 fn busy(holders: Holders) -> Inventory {
     let mut inventory = sound();
     inventory.pools = Reading::Known(vec![pool(LARGE, [16, 0, 0, 0, 0])]);
@@ -103,7 +103,7 @@ fn quick(blind_spots: &[&str]) -> Holders {
     Holders { blind_spots, is_quick: true, ..Holders::default() }
 }
 
-/// NUMA nodes, by number and whether they have a CPU.
+/// Adds NUMA nodes to an inventory. Each item is the number of a node and whether it has a CPU.
 fn with_nodes(nodes: &[(u32, bool)], inventory: Inventory) -> Inventory {
     let node = |&(node, has_cpu): &(u32, bool)| NumaNode {
         node,
@@ -132,7 +132,7 @@ fn malformed() -> Reading<u64> {
     Reading::Malformed("/sys/x holds 'many'".into())
 }
 
-/// Each is about 1Gi: the check, the machine, what was asked, the outcome, what its summary says.
+/// Returns cases about 1Gi: the check, the machine, the request, the outcome, and a part of the summary.
 fn cases() -> Vec<(CheckId, Inventory, Request, Outcome, &'static str)> {
     use Outcome::{Fail, Pass, Skip, Unknown, Warn};
     let no_hugetlb = || Inventory { pools: Reading::Absent, ..sound() };
@@ -366,7 +366,7 @@ fn every_check_of_the_group_is_seen_to_fail() {
         )
         .collect();
     let group: BTreeSet<_> = (CHECKS.iter().map(|check| check.id))
-        // HP109 is told by whoever reserves.
+        // HP109 is reported by `inspect::reserve`.
         .filter(|id| id.number() / 100 == 1 && *id != HP109)
         .collect();
     assert_eq!(bad, group);
@@ -446,7 +446,7 @@ fn a_numa_node_without_pages_or_without_a_cpu_is_named() {
     let of = |id, inventory: &Inventory, request: &Request| {
         inspect(inventory, request, LARGE).into_iter().find(|finding| finding.id == id).unwrap()
     };
-    // node1 is memory alone, node2 has a CPU alone.
+    // node1 has only memory, node2 has only a CPU.
     let uneven = with_nodes(&[(0, true), (1, false), (2, true)], sound());
     let met = of(HP103, &uneven, &expect(&["1Gi@numa1>=8"]));
     assert_eq!(met.summary, "as expected (1Gi@numa1>=8); node1 has pages and no CPU");

@@ -1,4 +1,4 @@
-//! The text of `/metrics`, and the page about it.
+//! The text of `/metrics` is correct, and docs/reference/metrics.md lists every metric.
 
 use super::*;
 use crate::domain::inventory::NumaPool;
@@ -73,7 +73,7 @@ fn one_verdict_is_1_and_a_size_that_is_gone_has_no_series() {
 #[test]
 fn the_documentation_names_every_metric_and_no_other() {
     let metrics = Metrics::new();
-    // A family without a series has no line.
+    // A metric family without a series has no line.
     let size = "2Mi".parse().unwrap();
     metrics.pools(&[pool(Vec::new())]);
     metrics.verdicts(Verdict::Pass, &[SizeVerdict { size, verdict: Verdict::Pass }]);

@@ -1,4 +1,4 @@
-//! What the end of a probe means for its size.
+//! Decides what the end of a probe means for its page size.
 
 use super::super::size_state::{Kind, ProbeResult, share};
 use super::super::state::Reconciler;
@@ -8,11 +8,11 @@ use crate::kubernetes::pod_outcome::{End, Lack};
 use crate::probe::container::{Conclusion, Terminated, conclude};
 
 impl Reconciler {
-    /// The probe that is running has ended.
+    /// Handles the end of the running probe.
     pub(super) fn end_probe(&mut self, end: End) {
         let Some(running) = self.probing.running.take() else { return };
         let size = running.asked.size;
-        // One that only waited has not been tried.
+        // A probe that only waited does not count as tried.
         if let Some(state) = self.sizes.get_mut(&size).filter(|_| !matches!(end, End::Waiting(_))) {
             state.tried = Some(running.about.due.clone());
         }
@@ -38,7 +38,7 @@ impl Reconciler {
         }
     }
 
-    /// Both containers ended: what they left is evidence, or it is not.
+    /// Concludes the probe from the reports of both containers, which have ended.
     fn conclude(&mut self, running: &RunningProbe, terminated: &[Terminated; 2]) {
         let run = running.uid.as_deref().unwrap_or(&running.name);
         let Conclusion { verdict, findings, complete } = match run.parse() {
@@ -67,12 +67,13 @@ impl Reconciler {
                 state.took = Some(now.since(running.since));
                 state.ended(verdict.as_str(), verdict == Verdict::Fail);
             }
-            // It was let in, for pages that the kubelet does not know to be in use.
+            // The pod was admitted, but the pages are used by processes that the kubelet does not know of.
             Verdict::Unknown | Verdict::None if used_up => {
                 state.hindered(Kind::Busy, Lack::Pages.as_str(), "no free page", shown);
             }
             Verdict::Unknown | Verdict::None => {
-                // Of equals the first: what came after was often not reached because of it.
+                // The first of equally bad findings is named, because later checks often could not be reached because
+                // of it.
                 let worst = not_pass.iter().rev().max_by_key(|finding| finding.outcome);
                 let why = worst.map_or_else(
                     || "the probe was inconclusive".to_owned(),
@@ -84,25 +85,26 @@ impl Reconciler {
         }
     }
 
-    /// Whether the pool has fewer available pages than one container of the probe requests: other processes have the others.
+    /// Returns whether the pool has fewer available pages than one container of the probe requests. If so, other
+    /// processes use the rest.
     fn is_used_up(&self, running: &RunningProbe) -> bool {
         let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(running.asked.size));
         let obtainable = pool.and_then(|pool| Some(pool.available()?.saturating_add(pool.growable()?)));
         obtainable.is_some_and(|pages| pages < running.asked.pages)
     }
 
-    /// Milliseconds from one renewal to the next.
+    /// Returns the time from one renewal to the next, in milliseconds.
     pub(in super::super) const fn renew_ms(&self) -> u64 {
         self.config.renew_minutes.saturating_mul(60_000)
     }
 
-    /// How long a verdict may last while the node is busy, milliseconds.
+    /// Returns how long a verdict remains valid at most while the node is busy, in milliseconds.
     pub(in super::super) const fn busy_ms(&self) -> u64 {
         self.config.probe.busy_hours.saturating_mul(3_600_000)
     }
 }
 
-/// The finding as it is kept while the verdict applies: the evidence is in the containers' logs.
+/// Returns the finding without its evidence. The evidence is in the containers' logs and need not be kept.
 fn without_evidence(finding: &Finding) -> Finding {
     Finding { evidence: serde_json::Map::new(), ..finding.clone() }
 }

@@ -1,4 +1,4 @@
-//! The probe pods as they are seen: listed, changed, gone, or refused.
+//! Handles observations of probe pods and the results of the calls about them.
 
 use k8s_openapi::api::core::v1::Pod;
 
@@ -9,7 +9,7 @@ use crate::kubernetes::pod_outcome::Stage;
 use crate::kubernetes::probe_pod::on_node;
 
 impl Reconciler {
-    /// All probe pods that there are.
+    /// Handles a list of all probe pods.
     pub(in super::super) fn see_pods(&mut self, pods: &[Pod]) {
         let now = self.clock.now();
         let pods: Vec<&Pod> = pods.iter().filter(|pod| !self.is_elsewhere(pod)).collect();
@@ -26,15 +26,15 @@ impl Reconciler {
         self.probing.pods.failures = 0;
     }
 
-    /// One of them is new, or has changed.
+    /// Handles a probe pod that was created or has changed.
     pub(in super::super) fn see_pod(&mut self, pod: &Pod) {
         if !self.is_elsewhere(pod) {
             self.probing.pods.see(pod, self.clock.now());
         }
     }
 
-    /// Whether a pod is on another node, or can only go to another: whatever its labels say, it takes no page here, and this
-    /// agent may not delete it.
+    /// Returns whether a pod is on another node or can only be scheduled to another node. Regardless of its labels,
+    /// it takes no page of this node, and this agent is not permitted to delete it.
     fn is_elsewhere(&self, pod: &Pod) -> bool {
         let Some(spec) = &pod.spec else { return false };
         let is_known = pod.metadata.uid.as_ref().is_some_and(|uid| self.probing.pods.known.contains_key(uid));
@@ -44,7 +44,7 @@ impl Reconciler {
         }
     }
 
-    /// One of them is gone.
+    /// Handles the deletion of a probe pod.
     pub(in super::super) fn see_gone(&mut self, uid: &str) {
         let known = self.probing.pods.known.remove(uid);
         let Some(running) =
@@ -52,7 +52,7 @@ impl Reconciler {
         else {
             return;
         };
-        // One that ended, and was removed before its end was looked at, has still ended.
+        // A pod that was deleted after it had ended, but before its end was handled, still counts as ended.
         match known {
             Some(ended) if matches!(ended.stage, Stage::Ended(_)) => {
                 self.probing
@@ -64,7 +64,7 @@ impl Reconciler {
         }
     }
 
-    /// The answer to `DeletePod`.
+    /// Handles the result of `DeletePod`.
     pub(in super::super) fn deleted(&mut self, uid: &str, result: &Result<(), Refusal>) {
         let Some(pod) = self.probing.pods.known.get_mut(uid) else { return };
         pod.removal = match result {
@@ -76,7 +76,7 @@ impl Reconciler {
         };
     }
 
-    /// The answer to `ListPods`, if there is no list.
+    /// Handles the failure of `ListPods`.
     pub(in super::super) fn not_listed(&mut self, refusal: &Refusal) {
         let pods = &mut self.probing.pods;
         pods.asked = None;

@@ -1,4 +1,4 @@
-//! The probe pods of this node that are known to exist: the one that is running, and those that are to go.
+//! The probe pods of this node that are known to exist: the one that is running, and those that have to be deleted.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,13 @@ use crate::domain::text::line;
 use crate::kubernetes::backoff::Backoff;
 use crate::kubernetes::pod_outcome::{KEPT, Stage, is_over, stage};
 
-/// Every probe pod of this node that has been seen and is not gone, by uid.
+/// Every probe pod of this node that has been observed and not yet deleted, by uid.
 #[derive(Debug, Default)]
 pub(in super::super) struct Pods {
     pub(in super::super) known: BTreeMap<String, Known>,
-    /// Whether they are to be listed, and when that was asked for.
+    /// Whether the pods have to be listed.
     pub(in super::super) look: bool,
+    /// When a list was requested that has not been answered yet.
     pub(in super::super) asked: Option<Moment>,
     pub(in super::super) not_before: Moment,
     pub(in super::super) failures: u32,
@@ -25,55 +26,57 @@ pub(in super::super) struct Pods {
 pub(in super::super) struct Known {
     pub(in super::super) name: String,
     pub(in super::super) stage: Stage,
-    /// Whether its containers hold nothing any more.
+    /// Whether its containers no longer hold any resource.
     pub(in super::super) over: bool,
-    /// When it was made here; a list may be older than that.
+    /// When this agent created it. A list that was made before does not contain it.
     pub(in super::super) made: Option<Moment>,
     pub(in super::super) removal: Removal,
-    /// How often that was refused.
+    /// How often its deletion was refused.
     pub(in super::super) refused: u32,
-    /// When it was first seen.
+    /// When it was first observed.
     pub(in super::super) since: Moment,
 }
 
-/// How far it is with its removal.
+/// The progress of a pod's deletion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in super::super) enum Removal {
     NotAsked,
-    /// Asked for, and not answered.
+    /// Requested and not yet answered.
     Asked,
-    /// Granted then; the object goes when the kubelet is done with it.
+    /// Accepted at this time. The object disappears when the kubelet has stopped the containers.
     Granted(Moment),
-    /// Refused; to be tried again then.
+    /// Refused. The deletion is requested again at this time.
     Refused(Moment),
 }
 
 pub(in super::super) const REFUSED: Backoff = Backoff { first: 2_000, most: 300_000 };
 pub(in super::super) const LISTING: Backoff = Backoff { first: 1_000, most: 60_000 };
 
-/// A pod that was deleted and is not seen to go: its going was missed.
+/// How long the deletion of a pod may take, in milliseconds. After that the agent assumes that it missed the watch
+/// event, and lists the pods.
 const GOES_WITHIN_MS: u64 = 30_000;
 
-/// A pod that is left over and is there for longer than this is named on the Node.
+/// How long a leftover pod may exist before the Node shows its name, in milliseconds.
 const LEFT_OVER_MS: u64 = 60_000;
 
-/// A list that was made before a pod does not have it.
+/// How old a list of pods may be, in milliseconds. A pod that was created within this time is not missing if a list
+/// does not contain it.
 pub(in super::super) const LISTS_LAG_MS: u64 = 5_000;
 
 // === impl Pods ===
 
 impl Pods {
-    /// Whether one of this name is there.
+    /// Returns whether a pod of this name exists.
     pub(in super::super) fn has(&self, name: &str) -> bool {
         self.known.values().any(|pod| pod.name == name)
     }
 
-    /// Whether one may still hold pages.
+    /// Returns whether any pod may still hold pages.
     pub(in super::super) fn any_alive(&self) -> bool {
         self.known.values().any(|pod| !pod.over)
     }
 
-    /// Why no probe can start although none is running: which pod is in the way, if one has been for long.
+    /// Returns the leftover pod that keeps probes from starting, as a text, if it has done so for [`LEFT_OVER_MS`].
     pub(in super::super) fn leftover(&self, now: Moment) -> Option<String> {
         let is_old = |pod: &&Known| !pod.over && now.since(pod.since) >= LEFT_OVER_MS;
         let pod = self.known.values().filter(is_old).min_by_key(|pod| pod.since)?;
@@ -85,12 +88,12 @@ impl Pods {
         self.known.get(uid).map(|pod| &pod.stage)
     }
 
-    /// They are to be listed.
+    /// Requests a list of the pods.
     pub(in super::super) const fn look(&mut self) {
         self.look = true;
     }
 
-    /// This one was just made.
+    /// Adds a pod that this agent has just created.
     pub(in super::super) fn made(&mut self, pod: &Pod, now: Moment) {
         self.see(pod, now);
         if let Some(known) = pod.metadata.uid.as_ref().and_then(|uid| self.known.get_mut(uid)) {
@@ -102,7 +105,7 @@ impl Pods {
         let (Some(name), Some(uid)) = (&pod.metadata.name, &pod.metadata.uid) else { return };
         let (stage, over) = (stage(pod), is_over(pod));
         match self.known.get_mut(uid) {
-            // What has ended stays so: what a container left may be taken from a status that comes later.
+            // A pod that has ended stays ended. The status of a later observation may lack the containers' reports.
             Some(known) if known.over && !over => {}
             Some(known) => (known.stage, known.over) = (stage, over),
             None => {
@@ -120,7 +123,7 @@ impl Pods {
         }
     }
 
-    /// Asks for the removal of all but the one that is running, and for a list if one is wanted.
+    /// Requests the deletion of all pods but the running one, and a list if one is needed.
     pub(in super::super) fn remove(
         &mut self,
         running: Option<(&str, Option<&str>)>,
@@ -128,7 +131,7 @@ impl Pods {
         actions: &mut Vec<Action>,
     ) {
         for (uid, pod) in &mut self.known {
-            // While the answer to its creation is awaited, one of that name may be it.
+            // Until the creation has been answered, a pod of that name may be the one that is being created.
             if running.is_some_and(|(name, its)| its.map_or(name == pod.name, |its| its == uid)) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Resident mode: two containers beside the agent serve rounds, and leave what a pod would leave.
+//! Resident mode: two containers beside the agent serve rounds, and report as the containers of a probe pod do.
 
 use super::super::action::Action;
 use super::super::state::Reconciler;
@@ -9,7 +9,7 @@ use crate::kubernetes::probe_pod::Asked;
 use crate::probe::container::Terminated;
 
 impl Reconciler {
-    /// Asks for a round, and says under which nonce.
+    /// Starts a round and returns its nonce.
     pub(super) fn start_round(&mut self, asked: &Asked, actions: &mut Vec<Action>) -> String {
         self.probing.rounds = self.probing.rounds.saturating_add(1);
         let number = self.probing.rounds.to_string();
@@ -24,13 +24,13 @@ impl Reconciler {
         run
     }
 
-    /// The nonce of the round that is under way.
+    /// Returns the nonce of the round that is in progress.
     #[cfg(test)]
     pub(in super::super) fn round(&self) -> Option<String> {
         self.probing.running.as_ref().map(|running| running.name.clone())
     }
 
-    /// What the roles left of a round.
+    /// Handles the reports of both roles about a round.
     pub(in super::super) fn see_round(
         &mut self,
         size: PageSize,

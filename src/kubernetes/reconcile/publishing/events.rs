@@ -1,4 +1,4 @@
-//! Events: one for each change of the verdict or its reason, once the Node shows it.
+//! Records an event for each change of the verdict or its reason, after the Node shows it.
 
 use std::collections::VecDeque;
 
@@ -15,13 +15,13 @@ use crate::kubernetes::event::{VerdictChange, event};
 use crate::kubernetes::names;
 use crate::kubernetes::probe_pod::Identity;
 
-/// Records events: one at a time, each tried again while the API server is away.
+/// Records events. It sends one at a time, and retries while the API server is unavailable.
 #[derive(Debug, Default)]
 pub(in super::super) struct EventRecorder {
-    /// The verdict and reason of the last event, and its Node.
+    /// The verdict and the reason of the last event, and the uid of its Node.
     recorded: Option<Recorded>,
     queue: VecDeque<Event>,
-    /// Whether the first of the queue was sent and is not answered.
+    /// Whether the first event of the queue has been sent and not yet answered.
     sent: bool,
     not_before: Moment,
     failures: u32,
@@ -35,7 +35,7 @@ pub(in super::super) struct EventText {
     pub(in super::super) note: String,
 }
 
-/// An event that is recorded once the Node shows its verdict.
+/// An event to record once the Node shows its verdict.
 #[derive(Debug)]
 pub(in super::super) struct PendingEvent {
     recorded: Recorded,
@@ -49,7 +49,7 @@ struct Recorded {
     reason: String,
 }
 
-/// The most events that wait; the oldest is dropped for a new one.
+/// The most events in the queue. The oldest is dropped for a new one.
 const KEPT: usize = 3;
 
 const BACKOFF: Backoff = Backoff { first: 2_000, most: 300_000 };
@@ -57,7 +57,7 @@ const BACKOFF: Backoff = Backoff { first: 2_000, most: 300_000 };
 // === impl EventRecorder ===
 
 impl EventRecorder {
-    /// The agent before recorded what the Node shows.
+    /// Takes over from the previous agent, which has recorded an event about what the Node shows.
     pub(in super::super) fn take_over(&mut self, node: &NodeView) {
         self.recorded = Some(Recorded {
             uid: node.uid.clone(),
@@ -66,8 +66,9 @@ impl EventRecorder {
         });
     }
 
-    /// The event about a change of the verdict or its reason; `None` if the last event said the same, or if the Node never had huge
-    /// pages.
+    /// Returns the event about a change of the verdict or its reason; `None` if the last event reported the same.
+    ///
+    /// The result contains no event if the Node has no huge pages and never had a verdict.
     pub(in super::super) fn pending(
         &self,
         uid: &str,
@@ -95,17 +96,17 @@ impl EventRecorder {
         Some(PendingEvent { recorded, event })
     }
 
-    /// The Node shows it.
+    /// Queues an event, because the Node now shows its verdict.
     pub(in super::super) fn record(&mut self, pending: PendingEvent) {
         self.recorded = Some(pending.recorded);
         self.queue.extend(pending.event.map(|event| *event));
         while self.queue.len() > KEPT {
-            // The one on its way stays the first.
+            // The event that has been sent stays at the front.
             self.queue.remove(usize::from(self.sent));
         }
     }
 
-    /// The next event, if one is due.
+    /// Returns the next event, if one is due.
     pub(in super::super) fn emit(&mut self, now: Moment) -> Option<Action> {
         if self.sent || now < self.not_before {
             return None;
@@ -129,7 +130,8 @@ impl EventRecorder {
                 self.failures = self.failures.saturating_add(1);
                 self.not_before = clock.after_refusal(BACKOFF, self.failures, refusal);
             }
-            // Done, refused because it exists, or refused for good: an event is tried once more only if the server was away.
+            // The event was recorded, exists already, or was refused permanently. It is only retried after an error
+            // that may be temporary.
             Ok(()) | Err(_) => {
                 self.failures = 0;
                 self.queue.pop_front();

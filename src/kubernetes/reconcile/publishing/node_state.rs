@@ -1,4 +1,5 @@
-//! The state of a Node in a form that is compared: without the times, because new times alone are not a change.
+//! The state of a Node in a form that can be compared. It excludes the times, because new times alone are not a
+//! change.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +10,22 @@ use super::super::size_state::ProbeResult;
 use crate::kubernetes::names;
 use crate::kubernetes::publication::Content;
 
-/// Everything under hugeprobe's prefix save the times.
+/// Everything with hugeprobe's prefix, without the times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct NodeState {
     annotations: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
-    /// Status, reason, message.
+    /// The status, the reason and the message.
     condition: Option<[String; 3]>,
 }
 
-/// What a foreign label is overwritten with: admission allows no other words.
+/// The value that overwrites labels of other clients. The admission policy allows only the values of verdicts.
 const OVERWRITTEN: &str = "unknown";
 
 // === impl ===
 
 impl NodeState {
-    /// The state that the Node is to have.
+    /// Returns the state that the Node should have.
     pub(in super::super) fn desired(content: &Content) -> Self {
         Self {
             annotations: without_times(&content.annotations),
@@ -36,7 +37,8 @@ impl NodeState {
         }
     }
 
-    /// The state that the Node has. Labels that hugeprobe does not use are left alone: admission does not let it write them.
+    /// Returns the state that the Node has. Labels that hugeprobe does not use are ignored, because the admission
+    /// policy does not permit the agent to write them.
     pub(in super::super) fn observed(node: &NodeView) -> Self {
         let labels = node.own_labels().filter(|(key, _)| is_label(key));
         Self {
@@ -50,8 +52,11 @@ impl NodeState {
     }
 }
 
-/// The content, and the steps to remove keys under the prefix that other clients wrote: an apply removes only what
-/// is its own, so they are overwritten first, and left out by the next apply. Whether there are any.
+/// Adds to the content the keys with the prefix that other clients wrote, so that they can be removed. Returns the
+/// content and whether any key was added.
+///
+/// An apply removes only keys that hugeprobe owns. The first apply overwrites the other keys and so becomes their
+/// owner. The next apply leaves them out, and the API server removes them.
 pub(in super::super) fn with_scrub(mut content: Content, node: &NodeView) -> (Content, bool) {
     let mut scrubs = false;
     for key in node.annotations.keys() {
@@ -70,7 +75,7 @@ pub(in super::super) fn with_scrub(mut content: Content, node: &NodeView) -> (Co
     (content, scrubs)
 }
 
-/// Since when the condition has the status that it is to have.
+/// Returns since when the condition has had the status that is applied; `None` if it has another status now.
 pub(in super::super) fn same_status_since(content: &Content, node: &NodeView) -> Option<Timestamp> {
     let (desired, observed) = (content.condition.as_ref()?, node.condition.as_ref()?);
     observed.since.filter(|_| desired.status == observed.status)

@@ -1,10 +1,10 @@
-//! Another agent takes over: after a restart, an upgrade, a crash.
+//! Tests that another agent takes over after a restart, an upgrade or a crash.
 
 use super::world::*;
 use crate::domain::reading::Reading;
 use crate::kubernetes::names;
 
-/// A world whose agent has told a verdict, and is replaced; nothing can be probed any more.
+/// Returns a world whose agent has published a verdict and was replaced. From then on no probe can run.
 fn replaced(verdict: &'static str, prepare: impl FnOnce(&mut World)) -> World {
     let mut world = World::new(&[(SMALL, 512)], config(""));
     world.fate = Fate::Reports(verdict);
@@ -102,7 +102,7 @@ fn what_is_forged_stale_or_about_something_else_is_not_kept() {
 fn what_is_not_believed_is_not_left_to_stand_either() {
     let mut world = replaced("pass", |world| world.forge(names::VERDICT, "warn"));
     world.run(1);
-    // The probe's own word is believed, so the verdict is the same; the annotation is the agent's again.
+    // The probe's own annotation is trusted, so the verdict is the same. The agent owns the forged annotation again.
     assert_eq!(world.applies.len(), 2);
     let mut world = replaced("pass", |world| world.machine.host.boot_id = Reading::Known("boot-2".into()));
     world.run(1);

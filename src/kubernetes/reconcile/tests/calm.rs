@@ -1,4 +1,5 @@
-//! Calm: what waits is no fault, what is busy does not pass for ever, and what is in the way has a name.
+//! Tests that waiting is not reported as a fault, that a busy node does not pass forever, and that an obstacle is
+//! named.
 
 use super::super::*;
 use super::texts::leftover;
@@ -10,13 +11,13 @@ fn warnings(world: &World) -> usize {
     world.events.iter().filter(|event| event.type_.as_deref() == Some("Warning")).count()
 }
 
-/// What keeps the first probe of a node from its end for a while.
+/// What delays the end of a node's first probe.
 enum Obstacle {
     Create(Refusal),
     Fate(Fate),
 }
 
-/// A first install on a large cluster: quota, scheduler, registry and RBAC are behind for minutes.
+/// A first installation on a large cluster, where quota, scheduler, registry or RBAC are not ready for minutes.
 #[test]
 fn a_first_install_is_one_apply_and_one_event_whatever_is_slow() {
     for (name, obstacle, seconds) in [
@@ -41,7 +42,7 @@ fn a_first_install_is_one_apply_and_one_event_whatever_is_slow() {
         assert_eq!(world.reconciler.view().verdict, None, "{name}: nothing for an alert");
         world.refuses.clear();
         world.fate = Fate::Reports("pass");
-        // One that is Pending goes on as it was made.
+        // A pod that is already pending keeps its old fate unless it is changed here.
         world.pods.values_mut().for_each(|made| made.turn(Fate::Reports("pass")));
         [SMALL, LARGE].iter().for_each(|size| world.passes(size));
         world.run(400);
@@ -101,7 +102,7 @@ fn a_verdict_of_a_busy_node_has_a_greatest_age() {
         world.fate = busy.clone();
         world.run(3 * 3600);
         assert_eq!(world.verdict(), "pass", "{busy:?}");
-        // Another agent does not begin to count anew.
+        // A new agent does not restart the period.
         world.restart_agent();
         world.run(50 * 60);
         assert_eq!(world.verdict(), "pass", "{busy:?}");
@@ -143,7 +144,7 @@ fn a_pod_that_is_in_the_way_is_named_on_the_node() {
     assert_eq!((world.verdict(), world.created), ("unknown", 1));
 }
 
-/// Labels are anybody's to write. A pod that can only run elsewhere blocks nothing here.
+/// Any client can set labels. A pod that can only run on another node blocks nothing here.
 #[test]
 fn a_pod_of_another_node_is_in_nobodys_way() {
     let mut world = World::new(&[(LARGE, 16)], config(""));

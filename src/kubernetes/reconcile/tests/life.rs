@@ -1,4 +1,4 @@
-//! A node's life: first verdict, changes of the pool, reboot, deletion.
+//! Tests the life of a node: the first verdict, changes of the pool, a reboot and a deletion.
 
 use super::super::*;
 use super::world::*;

@@ -1,4 +1,4 @@
-//! Probe pods: each way in which one ends, and what becomes of the verdict.
+//! Tests each way in which a probe pod can end, and the resulting verdict.
 
 use super::super::*;
 use super::world::*;
@@ -131,7 +131,7 @@ fn one_that_is_left_over_and_may_not_be_listed_is_met_by_its_name() {
     world.run(5);
     world.fate = Fate::Reports("pass");
     world.restart_agent();
-    // The first list comes before the pod: it is met when its name is taken.
+    // This list does not contain the leftover pod yet. The agent notices the pod because its name is in use.
     world.tell(Observation::Pods(Vec::new()));
     world.run(40);
     assert_eq!(world.verdict(), "pass");

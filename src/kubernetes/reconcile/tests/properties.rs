@@ -1,5 +1,5 @@
-//! Whatever happens, in whatever order: the world holds the reconciler to the truth (`World::hold_to_truth`), and here is counted how
-//! often it writes.
+//! Property tests with random events in random order. The world asserts that no apply publishes an unproven
+//! pass (`World::hold_to_truth`), and these tests count the writes.
 
 use crate::kubernetes::reconcile::refusal::Call;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::world::*;
 use crate::domain::reading::Reading;
 use crate::kubernetes::names;
 
-/// Something that happens.
+/// An event that changes the world.
 #[derive(Debug, Clone)]
 enum Event {
     Seconds(i64),
@@ -97,7 +97,7 @@ fn happen(world: &mut World, event: Event) {
     }
 }
 
-/// What an apply says, without its times.
+/// Returns the content of an apply without its times.
 fn substance(body: &Value) -> Value {
     let mut body = body.clone();
     for key in [names::CHECKED_AT, names::VALID_UNTIL, "hugeprobe.io/probe.2Mi", "hugeprobe.io/probe.1Gi"] {
@@ -119,7 +119,7 @@ proptest! {
         for event in events {
             happen(&mut world, event);
         }
-        // Whatever happened: once all is well again, the Node says so before long.
+        // Once all faults are gone, the Node shows a pass soon, regardless of what happened before.
         world.skew = 0;
         world.refuses.clear();
         world.outage = None;

@@ -1,5 +1,5 @@
-//! What users read on a Node and in its events, situation by situation, against texts.txt beside this file.
-//! `make docs` renews it.
+//! Compares the texts that users read on a Node and in its events, one situation after another, with texts.txt beside
+//! this file. `make docs` updates that file.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::kubernetes::reconcile::refusal::Call;
 
 const FILE: &str = "src/kubernetes/reconcile/tests/texts.txt";
 
-/// A world in which probes of 1Gi end like this, after so many seconds.
+/// Returns a world in which probes of 1Gi end with this fate, after this many seconds.
 fn with(fate: Fate, seconds: i64) -> World {
     let mut world = World::new(&[(LARGE, 16)], config(""));
     world.fate = fate;
@@ -19,7 +19,7 @@ fn with(fate: Fate, seconds: i64) -> World {
     world
 }
 
-/// The same, after a probe that passed.
+/// Returns the same world, but after a probe that passed.
 fn after_a_pass(fate: Fate, seconds: i64) -> World {
     let mut world = with(Fate::Reports("pass"), 30);
     world.fate = fate;
@@ -27,7 +27,7 @@ fn after_a_pass(fate: Fate, seconds: i64) -> World {
     world
 }
 
-/// A world in which the API server refuses to create a probe pod.
+/// Returns a world in which the API server refuses to create a probe pod.
 fn refused(refusal: Refusal) -> World {
     let mut world = World::new(&[(LARGE, 16)], config(""));
     world.refuses.insert(Call::CreatePod, refusal);
@@ -35,7 +35,7 @@ fn refused(refusal: Refusal) -> World {
     world
 }
 
-/// A world whose kubelet counted 512 pages before there were so many.
+/// Returns a world whose kubelet counted 512 pages before the pool was set to `pages`.
 fn counted_before(pages: u64) -> World {
     let mut world = World::new(&[(SMALL, 512)], config(""));
     world.run(30);
@@ -44,7 +44,7 @@ fn counted_before(pages: u64) -> World {
     world
 }
 
-/// A world in which so many pages are free, though no pod has any.
+/// Returns a world in which this many of 512 pages are free, although no pod has requested any.
 fn used_outside_pods(free: u64) -> World {
     let mut world = World::new(&[(SMALL, 512)], config(r#", "podAccounting": true"#));
     world.usage = Some(PodUse::Requested(vec![]));
@@ -53,7 +53,7 @@ fn used_outside_pods(free: u64) -> World {
     world
 }
 
-/// A world that was busy for longer than a verdict lasts there.
+/// Returns a world that was busy for longer than a verdict remains valid.
 fn outlasted() -> World {
     let mut config = config("");
     config.probe.busy_hours = 1;
@@ -64,7 +64,7 @@ fn outlasted() -> World {
     world
 }
 
-/// A world with a probe pod of the agent before that may not be deleted.
+/// Returns a world with a probe pod of the previous agent that this agent may not delete.
 pub(super) fn leftover() -> World {
     let mut world = with(Fate::Hangs, 5);
     world.refuses.insert(Call::DeletePod, Refusal::Forbidden("pods is forbidden".into()));
@@ -114,15 +114,15 @@ fn situations() -> Vec<(&'static str, World)> {
     ]
 }
 
-/// The texts of a Node: its condition, its annotations in words, and the events.
+/// Returns the texts of a Node: its condition, its annotations that are sentences, and its events.
 fn shown(world: &World) -> String {
-    // Keys whose values are words for people; the others are versions, times and digests.
+    // The keys whose values are text for users. The other values are versions, times and digests.
     let in_words = |key: &str| {
         [names::SUMMARY, names::PROBE, names::UNSEEN].contains(&key)
             || ["/check.", "/share."].iter().any(|infix| key.contains(infix))
     };
     let mut text = String::new();
-    // A String takes everything, here and below.
+    // Writing to a String cannot fail, so the results of writeln! are ignored here and below.
     if let Some(condition) = world.condition() {
         let part = |key: &str| condition[key].as_str().unwrap_or_default();
         let _ = writeln!(text, "condition {} {}: {}", part("status"), part("reason"), part("message"));

@@ -1,4 +1,4 @@
-//! A world for the reconciler to live in. It holds the reconciler to what must always be so, whatever a test is about.
+//! A simulated world for the reconciler. In every test it asserts what must always be true.
 
 use crate::kubernetes::reconcile::refusal::Call;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 
 use super::super::*;
-// Every test of the reconciler uses these.
+// The tests of the reconciler use the re-exported names.
 use crate::domain::catalogue::{self, HP501, HP603};
 use crate::domain::check::{Because, CheckId, Finding, Outcome};
 use crate::domain::compact::{Container, Message};
@@ -25,30 +25,30 @@ pub(in super::super) use crate::kubernetes::config::Config;
 use crate::kubernetes::probe_pod::Asked;
 use crate::kubernetes::{names, pod_outcome};
 
-/// What becomes of probe pods.
+/// What happens to probe pods.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) enum Fate {
-    /// Both containers report this word.
+    /// Both containers end with a report with this result.
     Reports(&'static str),
-    /// As [`Fate::Reports`], by messages that are no such thing.
+    /// As [`Fate::Reports`], but the messages are forged and not valid reports.
     Forges,
-    /// It stays Pending for lack of pages.
+    /// It stays Pending because it lacks pages.
     Pending,
-    /// It stays Pending for lack of CPU.
+    /// It stays Pending because it lacks CPU.
     NoCpu,
-    /// No scheduler looks at it.
+    /// No scheduler processes it.
     Unseen,
-    /// It is scheduled, and an image is missing.
+    /// It is scheduled, but an image is missing.
     NoImage,
-    /// The kubelet refuses it, with this reason.
+    /// The kubelet rejects it with this reason.
     Refused(&'static str),
-    /// It runs, and is then preempted.
+    /// It runs and is then preempted.
     Preempted,
-    /// It runs for ever.
+    /// It runs forever.
     Hangs,
 }
 
-/// A pod, and when it was made.
+/// A pod and the time of its creation.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Made {
     pub(in super::super) pod: Pod,
@@ -58,12 +58,12 @@ pub(in super::super) struct Made {
     going: Option<i64>,
 }
 
-/// The world.
+/// The simulated world.
 #[derive(Debug)]
 pub(in super::super) struct World {
     pub(in super::super) reconciler: Reconciler,
     pub(in super::super) config: Config,
-    /// Seconds since the world began; what the clock shows may be off by `skew`.
+    /// Seconds since the start. The wall clock differs from it by `skew`.
     pub(in super::super) time: i64,
     pub(in super::super) skew: i64,
     pub(in super::super) machine: Inventory,
@@ -71,21 +71,21 @@ pub(in super::super) struct World {
     pub(in super::super) usage: Option<PodUse>,
     pub(in super::super) node: Option<Value>,
     version: u64,
-    /// The version that the watch told last.
+    /// The last version of the Node that the watch delivered.
     told: u64,
     pub(in super::super) pods: BTreeMap<String, Made>,
     pub(in super::super) fate: Fate,
-    /// What the API server answers to everything, or to one kind of call.
+    /// The API server's response to every call (`outage`), or to calls of one kind (`refuses`).
     pub(in super::super) outage: Option<Refusal>,
     pub(in super::super) refuses: BTreeMap<Call, Refusal>,
-    /// Every apply that was taken, and when.
+    /// Every successful apply and its time.
     pub(in super::super) applies: Vec<(i64, Value)>,
     pub(in super::super) tries: usize,
     pub(in super::super) events: Vec<Event>,
-    /// How many of them the agents before told.
+    /// How many of the events the previous agents recorded.
     told_before: usize,
     pub(in super::super) created: usize,
-    /// (boot, size, pages) that a probe passed on.
+    /// Boot, size and pages of each probe that passed.
     passed: BTreeSet<(String, String, u64)>,
     wake: Timestamp,
     made: u64,
@@ -98,7 +98,7 @@ pub(in super::super) fn size(text: &str) -> PageSize {
     text.parse().unwrap()
 }
 
-/// A pool of so many pages, all free.
+/// Returns a pool of this many pages, all of them free.
 pub(in super::super) fn pool(text: &str, pages: u64) -> Pool {
     let known = Reading::Known;
     let node = NumaPool { node: 0, total: known(pages), free: known(pages), surplus: known(0) };
@@ -133,7 +133,7 @@ pub(in super::super) fn config(more: &str) -> Config {
 // === impl World ===
 
 impl World {
-    /// A node with these pools, of which the kubelet knows; nothing happened yet.
+    /// Returns the world of a node with these pools, which the kubelet has counted. No observation has been made yet.
     pub(in super::super) fn new(pools: &[(&str, u64)], config: Config) -> Self {
         let mut world = Self {
             reconciler: Reconciler::new(identity(), config.clone()),
@@ -163,7 +163,7 @@ impl World {
         world
     }
 
-    /// The kubelet registers the Node, and counts the pages.
+    /// Registers the Node as the kubelet does, and counts the pages.
     pub(in super::super) fn register(&mut self, uid: &str) {
         self.version += 1;
         self.node = Some(json!({
@@ -173,13 +173,13 @@ impl World {
         self.restart_kubelet();
     }
 
-    /// The Node is deleted.
+    /// Deletes the Node.
     pub(in super::super) fn delete_node(&mut self) {
         self.version += 1;
         self.node = None;
     }
 
-    /// The kubelet counts the pages.
+    /// Restarts the kubelet, which counts the pages again.
     pub(in super::super) fn restart_kubelet(&mut self) {
         let pools = self.machine.pools.known().cloned().unwrap_or_default();
         let capacity: BTreeMap<_, _> = pools
@@ -191,7 +191,7 @@ impl World {
         self.change_node(|node| node["status"]["capacity"] = json!(capacity));
     }
 
-    /// The number of pages of a pool is set.
+    /// Sets the number of pages of a pool.
     pub(in super::super) fn set_pool(&mut self, text: &str, pages: u64) {
         let pools = self.machine.pools.known_mut().unwrap();
         pools.retain(|pool| pool.size != size(text));
@@ -203,7 +203,7 @@ impl World {
         self.machine.pools.known_mut().unwrap().iter_mut().find(|pool| pool.size == size(text)).unwrap()
     }
 
-    /// Somebody writes to the Node.
+    /// Writes to the Node as another client.
     pub(in super::super) fn change_node(&mut self, change: impl FnOnce(&mut Value)) {
         self.version += 1;
         if let Some(node) = &mut self.node {
@@ -212,7 +212,7 @@ impl World {
         }
     }
 
-    /// Somebody else writes an annotation, and so takes it over.
+    /// Writes an annotation as another client, which becomes its owner.
     pub(in super::super) fn forge(&mut self, key: &str, value: &str) {
         self.change_node(|node| {
             node["metadata"]["annotations"][key] = json!(value);
@@ -224,7 +224,7 @@ impl World {
         });
     }
 
-    /// Another agent takes the place of this one.
+    /// Replaces the agent by a new one.
     pub(in super::super) fn restart_agent(&mut self) {
         self.reconciler = Reconciler::new(identity(), self.config.clone());
         self.wake = Timestamp::MIN;
@@ -232,7 +232,7 @@ impl World {
         self.told_before = self.events.len();
     }
 
-    /// The machine boots; pages and pods are as new.
+    /// Reboots the machine with this boot id. Its pods are gone, and a new agent starts.
     pub(in super::super) fn reboot(&mut self, boot: &str) {
         self.machine.host.boot_id = Reading::Known(boot.to_owned());
         self.pods.clear();
@@ -244,7 +244,7 @@ impl World {
         epoch.checked_add(SignedDuration::from_secs(self.time + self.skew)).unwrap()
     }
 
-    /// Lets so many seconds pass.
+    /// Lets this many seconds pass.
     pub(in super::super) fn run(&mut self, seconds: i64) {
         for _ in 0..seconds {
             if self.wake == Timestamp::MIN {
@@ -273,13 +273,13 @@ impl World {
         self.tell(Observation::Pods(self.pods.values().map(|made| made.pod.clone()).collect()));
     }
 
-    /// The agent reads the machine: what it says is about what it has read.
+    /// Reads the machine for the agent. The agent's next verdict is about this state.
     fn read(&mut self) {
         self.last_read = self.machine.clone();
         self.tell(Observation::Machine(Box::new(self.machine.clone())));
     }
 
-    /// Tells the reconciler, and does what it wants.
+    /// Passes an observation to the reconciler and executes its actions.
     pub(in super::super) fn tell(&mut self, observation: Observation) {
         if let Some(usage) = self.usage.clone() {
             self.reconciler.observed.usage = Some(usage);
@@ -335,8 +335,9 @@ impl World {
             Action::Emit(event) => {
                 let name = event.metadata.name.clone().unwrap();
                 if refusal.is_none() {
-                    // Two agents may turn to the same in one second of this world: the API server has the second event by
-                    // its name already, which is as good. One agent tells a turn once.
+                    // Two agents may record the same change in the same second of this world. The second event then
+                    // has a name that exists already, which counts as a success. A single agent must not record a
+                    // change twice.
                     let (before, own) = self.events.split_at(self.told_before);
                     assert!(!own.contains(&event), "told twice");
                     if !before.contains(&event) {
@@ -368,14 +369,14 @@ impl World {
         Done::Created { name, result: Ok(Box::new(pod)) }
     }
 
-    /// What a verdict about a size is about: boot, size, pages.
+    /// Returns what a verdict about a size applies to: boot, size and pages.
     fn truth(&self, text: &str) -> (String, String, u64) {
         let boot = self.last_read.host.boot_id.known().cloned().unwrap_or_default();
         let pages = self.last_read.pool(size(text)).and_then(Pool::persistent).unwrap_or(0);
         (boot, text.to_owned(), pages)
     }
 
-    /// A probe of this size has passed, on what there is now.
+    /// Records that a probe of this size passed on the current state.
     pub(in super::super) fn passes(&mut self, text: &str) {
         self.passed.insert(self.truth(text));
     }
@@ -391,7 +392,7 @@ impl World {
         if node["metadata"]["uid"] != body["metadata"]["uid"] {
             return Err(Refusal::Conflict("uid".into()));
         }
-        // What was applied before and is not now is taken away; the labels that were there first stay.
+        // Keys of the previous apply that are missing from this one are removed. Labels of other clients stay.
         for kind in ["annotations", "labels"] {
             let pointer = format!("/metadata/managedFields/0/fieldsV1/f:metadata/f:{kind}");
             let owned: Vec<String> = node
@@ -422,7 +423,8 @@ impl World {
         Ok(parsed(self.node.as_ref().unwrap()))
     }
 
-    /// Never a pass without a concluded pass of the same boot and configuration; never a text too long.
+    /// Asserts that no size passes without a probe that passed on the same boot and number of pages, and that no
+    /// annotation is too long.
     fn hold_to_truth(&self, body: &Value) {
         let says = |key: &str| body["metadata"]["labels"][key].as_str() == Some("pass");
         for text in [SMALL, LARGE] {
@@ -443,7 +445,7 @@ impl World {
         assert!(body["metadata"]["uid"].as_str().unwrap().starts_with("uid-"));
     }
 
-    /// Pods go on; the watch tells.
+    /// Advances the pods, and delivers the watch events.
     fn kubelet(&mut self) {
         let mut told = Vec::new();
         for made in self.pods.values_mut() {
@@ -466,13 +468,13 @@ impl World {
             }
         }
         self.pods.retain(|_, made| made.seen != 255);
-        // In an outage the watch is broken, and begins anew with a list.
+        // During an outage the watch is broken. It starts again with a list.
         if self.outage.is_none() {
             told.into_iter().for_each(|observation| self.tell(observation));
         }
     }
 
-    /// The API server is back: watches begin anew.
+    /// Ends the outage. The watches start again.
     pub(in super::super) fn end_outage(&mut self) {
         self.outage = None;
         self.told = 0;
@@ -507,7 +509,7 @@ impl Made {
         self.pod.metadata.uid.as_deref().unwrap()
     }
 
-    /// From now on it ends like this.
+    /// Changes the pod's fate from now on.
     pub(in super::super) fn turn(&mut self, fate: Fate) {
         self.fate = fate;
         self.seen = 0;
@@ -539,7 +541,8 @@ impl Made {
     }
 }
 
-/// What a container of a run says that ends with this word; another word is no message at all.
+/// Returns the message of a container in a run with this result. Any other word is returned as it is and is not a
+/// valid message.
 pub(in super::super) fn message(side: &str, text: &str, run: &str, word: &str) -> String {
     if !matches!(word, "pass" | "fail" | "unknown") {
         return word.to_owned();

@@ -1,4 +1,4 @@
-//! Writing: outages, refusals, other people's keys, clocks that are set.
+//! Tests writing: outages, refusals, keys of other clients, and clocks that are set.
 
 use super::super::*;
 use super::world::*;
@@ -102,7 +102,7 @@ fn what_others_write_under_the_prefix_is_overwritten_or_removed() {
 fn what_an_api_server_makes_of_a_value_is_not_fought() {
     let mut world = World::new(&[(SMALL, 512)], config(""));
     world.run(30);
-    // A webhook that puts its own value in each time.
+    // A webhook replaces the value each time.
     for _ in 0..20 {
         world.forge(names::SUMMARY, "rewritten");
         world.run(1);
