@@ -7,7 +7,7 @@
 //! only after the two containers have connected. Therefore at most one session holds pages, however the previous one
 //! ended.
 //!
-//! [`probe`] and [`conclude`] are pure: the agent makes the same plan as the containers and merges their messages as
+//! [`probe`] and [`conclude`](mod@conclude) are pure: the agent makes the same plan as the containers and merges their messages as
 //! `check` merges parts. [`serve`] is the orchestrator.
 
 pub mod conclude;
