@@ -48,10 +48,11 @@ places:
 	tests/needs tests
 	HUGEPROBE_PLACES=$(N) $(if $(SEED),HUGEPROBE_SEED=$(SEED)) $(CARGO) test --locked --quiet --test truth
 
-## Check format, lints, scripts and workflows
+## Check format, lints, links of the documentation, scripts and workflows
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-A rustdoc::private-intra-doc-links -D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	.github/lint
 
 ## Regenerate the pages, tables and lists of texts that are made from the source (docs/reference, tests/render, tests/docs, src)

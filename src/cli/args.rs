@@ -1,4 +1,5 @@
-//! The command line. Each type validates its value; [`validate`](crate::domain::request::Request::validate) validates values together.
+//! The command line. Each type validates its value; [`validate`](crate::domain::request::Request::validate) validates
+//! values together.
 
 mod check;
 

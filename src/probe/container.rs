@@ -7,8 +7,8 @@
 //! only after the two containers have connected. Therefore at most one session holds pages, however the previous one
 //! ended.
 //!
-//! [`probe`] and [`conclude`](mod@conclude) are pure: the agent makes the same plan as the containers and merges their messages as
-//! `check` merges parts. [`serve`] is the orchestrator.
+//! [`probe`] and [`conclude`](mod@conclude) are pure: the agent makes the same plan as the containers and merges their
+//! messages as `check` merges parts. [`serve`] is the orchestrator.
 
 pub mod conclude;
 pub mod error;
