@@ -97,7 +97,7 @@ fn sound(container: Container, pod: &Value) -> Message {
     roles.dedup();
     let worker = |role: Role| WorkerReport {
         role,
-        size: Some(probe.size),
+        size: Some(probe.size).filter(|_| !role.is_about_machine()),
         part: Ok(Part {
             findings: (plan.items.iter())
                 .filter(|item| item.roles.iter().any(|duty| duty.role == role))

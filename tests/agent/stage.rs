@@ -56,6 +56,7 @@ impl Machine {
         machine.write("proc/sys/kernel/hostname", NODE);
         machine.write("proc/cmdline", "quiet");
         machine.write("proc/cpuinfo", "flags : pdpe1gb\n");
+        machine.write("proc/meminfo", "Hugepagesize:       2048 kB\n");
         machine.write("proc/self/mountinfo", "1 0 0:1 / / rw - overlay overlay rw\n");
         machine.write("sys/devices/system/node/online", "0");
         for file in ["surplus", "nr_overcommit", "resv"] {

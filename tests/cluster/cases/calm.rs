@@ -4,61 +4,13 @@ use serde_json::{Value, json};
 
 use super::context::node::Node;
 use super::context::pools::SMALL;
-use super::context::{
-    NAMESPACE, NODE, WORKLOAD_IMAGE, WORKLOADS, chart, daemon, kubectl, pods, script, wait,
-};
+use super::context::{WORKLOADS, chart, kubectl, pods, script, wait};
 use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
-    case("a first verdict that waits for the quota is one event, and no warning", first_install),
     case("idle connections to the metrics do not make the kubelet restart the agent", idle_connections),
-    case("a leftover probe pod that cannot go is named on the Node", leftover),
     case("pages of sidecars and of whole pods are no use outside pods", accounting),
 ];
-
-/// Events about this Node since it was registered: type and reason.
-fn events(uid: &str) -> Vec<(String, String)> {
-    let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
-    let ours = |event: &&Value| {
-        event["involvedObject"]["uid"] == uid && event["reportingComponent"] == "hugeprobe.io/agent"
-    };
-    let all = kubectl::list(&["events", "--namespace", "default"]);
-    all.iter().filter(ours).map(|event| (text(event, "type"), text(event, "reason"))).collect()
-}
-
-fn first_install() {
-    let changed = chart::with(&json!({"probe": {"maxInCluster": 1}}));
-    chart::at_rest();
-    let other = kubectl::apply_for_now(&json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "of-another-node", "namespace": NAMESPACE},
-        "spec": {
-            "priorityClassName": "hugeprobe-probe", "nodeSelector": {"kubernetes.io/hostname": "node-b"},
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{"name": "a", "image": WORKLOAD_IMAGE,
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]
-        }
-    }));
-    // A Node that no agent has written to.
-    let before = Node::read();
-    kubectl::must(&["delete", "node", NODE]);
-    daemon("restart", "kubelet");
-    let uid = wait::until("the Node is registered again", 60, || {
-        let node = kubectl::get(&["node", NODE]).ok_or("none")?;
-        let uid = node["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        if uid == before.uid() { Err("the old one") } else { Ok(uid) }
-    });
-    wait::throughout("nothing is said while it waits", 60, || {
-        let (published, events) = (Node::read().published(), events(&uid));
-        if published.is_nothing() && events.is_empty() { Ok(()) } else { Err((published, events)) }
-    });
-    drop(other);
-    chart::published("its turn comes", 150, super::context::node::Published::passes);
-    wait::until("the event is there", 30, || match events(&uid).as_slice() {
-        [(kind, reason)] if kind == "Normal" && reason.starts_with("HugepagesVerified") => Ok(()),
-        others => Err(others.to_vec()),
-    });
-    drop(changed);
-}
 
 fn idle_connections() {
     let agent = chart::agent();
@@ -78,45 +30,6 @@ fn idle_connections() {
     // It may have ended by itself.
     let _ = flood.kill();
     flood.wait().unwrap();
-}
-
-fn leftover() {
-    let name = format!("hugeprobe-2mi-{NODE}-before");
-    let mut pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE, "finalizers": ["example.com/stays"], "labels": {
-            "app.kubernetes.io/name": "hugeprobe", "app.kubernetes.io/component": "probe",
-            "hugeprobe.io/size": "2Mi", "hugeprobe.io/node": NODE}},
-        "spec": {
-            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-                {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [NODE]}]}]}}},
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{"name": "frontend", "image": WORKLOAD_IMAGE, "resources": {"requests": {"cpu": "1000"}},
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]
-        }
-    });
-    kubectl::apply(&pod);
-    let due = chart::due(SMALL);
-    chart::published("the pod that is in the way is named", 150, |published| {
-        published.annotation("probe").is_some_and(|probe| probe.contains("leftover probe pod"))
-    });
-    chart::show_ours();
-    pod["metadata"]["finalizers"] = json!([]);
-    kubectl::must(&[
-        "patch",
-        "pod",
-        &name,
-        "--namespace",
-        NAMESPACE,
-        "--type",
-        "merge",
-        "--patch",
-        r#"{"metadata": {"finalizers": null}}"#,
-    ]);
-    chart::published("a pass once it is gone", 150, |published| {
-        published.passes() && !published.annotations.contains_key("probe")
-    });
-    drop(due);
 }
 
 fn accounting() {
