@@ -31,7 +31,13 @@ const KINDS: &[Kind] = &[
 const COUNTS: &[usize] = &[0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4];
 
 /// Pairs of faults that are not combined. A pool that is resized turns its surplus pages into persistent ones.
-const APART: &[[&str; 2]] = &[["surplus", "restless"]];
+const APART: &[[&str; 2]] = &[
+    ["surplus", "restless"],
+    // A mount with min_size= needs its pages at once.
+    ["surplus", "min_size"],
+    ["overcommit-all", "min_size"],
+    ["pool", "min_size"],
+];
 
 /// How many of a hundred places have exactly one harmful value.
 const HARMFUL: u64 = 40;
