@@ -29,9 +29,11 @@ const MAPPINGS_AT_MOST: u64 = 4 << 20;
 ///
 /// # Errors
 ///
-/// The reader of `output` is gone.
+/// The reader of `output` is gone, or the task has no footprint.
 pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
-    let footprint = task.footprint.unwrap_or_default();
+    let footprint = task.footprint.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidInput, "the threads worker needs the footprint of the workload")
+    })?;
     let root = task.root();
     output.step(HP409, &format!("create {}", count(footprint.threads, "thread")))?;
     output.found(threads(&root, footprint.threads, task))?;
@@ -97,6 +99,12 @@ fn mappings(root: &HostRoot, wanted: u64, task: &AllocationTask) -> Finding {
     let own = root.table("/proc/self/maps").known().map_or(0, |text| text.lines().count() as u64);
     let expected = format!("{}, as {who} has with --need", count(wanted, "mapping"));
     let finding = match Mapping::in_pieces(wanted.saturating_sub(own).min(MAPPINGS_AT_MOST)) {
+        Ok(_) if wanted > MAPPINGS_AT_MOST => {
+            let summary =
+                format!("{who} has {}; no more than {MAPPINGS_AT_MOST} are tried", count(wanted, "mapping"));
+            let because = Because::new(expected, format!("{MAPPINGS_AT_MOST} can be created"));
+            Finding::not_pass(HP411, None, Outcome::Unknown, summary, because)
+        }
         Ok(_) => Finding::pass(HP411, None, format!("{} can be created", count(wanted, "mapping"))),
         Err(error) => {
             let is_limit = error.raw_os_error() == Some(Errno::ENOMEM as i32);
@@ -112,6 +120,25 @@ fn mappings(root: &HostRoot, wanted: u64, task: &AllocationTask) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The output of a worker that nothing is expected of.
+    struct Unread;
+
+    impl WorkerOutput for Unread {
+        fn step(&mut self, _: crate::domain::check::CheckId, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn found(&mut self, finding: Finding) -> io::Result<()> {
+            panic!("{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_task_without_a_footprint_is_no_pass() {
+        let task: AllocationTask = serde_json::from_str(r#"{"role": "threads"}"#).unwrap();
+        assert_eq!(run(&task, &mut Unread).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
 
     #[test]
     fn threads_exist_at_the_same_time_and_end() {

@@ -185,6 +185,14 @@ impl PageCount {
     }
 }
 
+impl PageCount {
+    /// Returns the size of all pages together, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.pages.saturating_mul(self.size.bytes())
+    }
+}
+
 impl FromStr for PageCount {
     type Err = RequestError;
 

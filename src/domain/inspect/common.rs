@@ -1,5 +1,7 @@
-//! Numbers of pages that the request needs.
+//! What several inspections need: numbers of pages, and texts about cgroup limits.
 
+use crate::domain::inventory::Inventory;
+use crate::domain::memory_cgroup::Reclaim;
 use crate::domain::request::{PageCount, Request};
 use crate::domain::size::PageSize;
 pub(super) use crate::domain::text::count;
@@ -15,4 +17,18 @@ pub(super) fn needed(request: &Request, size: PageSize) -> Option<u64> {
 /// Returns how many pages of `size` there are in `needs`; `None` if no need is about `size`.
 pub(super) fn sum<'a>(needs: impl IntoIterator<Item = &'a PageCount>, size: PageSize) -> Option<u64> {
     needs.into_iter().filter(|need| need.size == size).map(|need| need.pages).reduce(u64::saturating_add)
+}
+
+/// The remedy if the limits of a cgroup cannot be read.
+pub(super) const MOUNT_CGROUPS: &str =
+    "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)";
+
+/// Returns what to add to a text about limits: nothing if the limits of all parent cgroups were read.
+pub(super) const fn as_far_as_visible(complete: bool) -> &'static str {
+    if complete { "" } else { ", as far as parent cgroups are visible from here" }
+}
+
+/// Returns the most that the kernel can reclaim to stay below a memory limit.
+pub(super) fn most_reclaimed(inventory: &Inventory) -> Reclaim {
+    if inventory.limits.swap_bytes.get() == Some(0) { Reclaim::Cache } else { Reclaim::CacheAndSwap }
 }

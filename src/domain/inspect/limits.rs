@@ -14,7 +14,7 @@ use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
 use super::super::role_cgroups::RoleCgroup;
 use super::super::size::{PageSize, human_bytes};
-use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
+use super::common::{MOUNT_CGROUPS, PAGES_OF_ALL_STEPS, as_far_as_visible, count, needed, sum};
 use super::workload;
 
 /// Returns the findings of HP401 and HP402 about `size`, one each: the worst of all cgroups that are charged for pages.
@@ -128,7 +128,7 @@ impl Question<'_> {
     }
 
     fn of_memory(&self) -> memory::Question<'_> {
-        let bytes = self.needs().map(|need| need.pages.saturating_mul(need.size.bytes()));
+        let bytes = self.needs().map(PageCount::bytes);
         memory::Question {
             id: self.id,
             size: self.size,
@@ -170,7 +170,7 @@ impl Question<'_> {
         if let Some(why) = headroom.not_known.first() {
             return self.unknown(why.clone());
         }
-        let above = if cgroup.complete { "" } else { ", as far as parent cgroups are visible from here" };
+        let above = as_far_as_visible(cgroup.complete);
         let Some((room, pages)) = room else {
             return Finding::pass(self.id, self.size, format!("no cgroup limit{above}"));
         };
@@ -210,9 +210,7 @@ impl Question<'_> {
             format!("every {} limit of the cgroup and its parents can be read", self.noun()),
             why,
         )
-        .remedy(
-            "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
-        );
+        .remedy(MOUNT_CGROUPS);
         Finding::not_pass(self.id, self.size, Outcome::Unknown, summary, because)
     }
 

@@ -6,7 +6,7 @@ use super::membership::{MEMBERSHIPS, parse_memberships};
 use crate::domain::cgroup::CgroupVersion;
 use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use crate::domain::reading::Reading;
-use crate::linux::mountinfo::{self, MountTable, options, parse_mountinfo};
+use crate::linux::mountinfo::{self, MOUNTINFO, MountTable, options, parse_mountinfo};
 use crate::linux::root::HostRoot;
 
 const MEMORY: &str = "memory";
@@ -19,19 +19,17 @@ const ACCOUNTING: &str = "memory_hugetlb_accounting";
 /// `memory.max`.
 #[must_use]
 pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
-    with_mounts(
-        root,
-        |table| if has_accounting(table) { read_own(root, table, false) } else { Reading::Absent },
-    )
+    // Without /proc, the hugetlb cgroup is unknown too, and HP401 reports that.
+    with_mounts(root, Reading::Absent, |table| {
+        if has_accounting(table) { read_own(root, table, false) } else { Reading::Absent }
+    })
 }
 
 /// Returns the memory cgroup of this process, of cgroup v1 or v2. Absent: the process is in none.
 #[must_use]
 pub fn read_memory_limit(root: &HostRoot) -> Reading<MemoryCgroup> {
-    if root.table(MEMBERSHIPS) == Reading::Absent {
-        return Reading::Unreadable(format!("{MEMBERSHIPS} does not exist"));
-    }
-    with_mounts(root, |table| read_own(root, table, true))
+    let without_mounts = Reading::Unreadable(format!("{MOUNTINFO} does not exist"));
+    with_mounts(root, without_mounts, |table| read_own(root, table, true))
 }
 
 /// Returns the memory cgroup of the v2 cgroup in the first of `directories`, if huge pages count against `memory.max`. The
@@ -41,7 +39,7 @@ pub(super) fn read_directories(
     path: String,
     directories: impl Iterator<Item = String>,
 ) -> Reading<MemoryCgroup> {
-    with_mounts(root, |table| {
+    with_mounts(root, Reading::Absent, |table| {
         if !has_accounting(table) {
             return Reading::Absent;
         }
@@ -49,14 +47,15 @@ pub(super) fn read_directories(
     })
 }
 
+/// Returns what `read` makes of the mounts, and `without` if there is no list of them.
 fn with_mounts(
     root: &HostRoot,
+    without: Reading<MemoryCgroup>,
     read: impl FnOnce(&MountTable<'_>) -> Reading<MemoryCgroup>,
 ) -> Reading<MemoryCgroup> {
     let text = match mountinfo::read(root) {
         Reading::Known(text) => text,
-        // Without /proc, the hugetlb cgroup is unknown too, and HP401 reports that.
-        Reading::Absent => return Reading::Absent,
+        Reading::Absent => return without,
         Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
     };
     match parse_mountinfo(&text) {

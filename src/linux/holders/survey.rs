@@ -7,6 +7,7 @@ use super::owners::Owners;
 use super::process::{self, Process};
 use super::{held, rights, sysv};
 use crate::domain::inventory::{Holders, Privileges};
+use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
 use crate::linux::pools;
 use crate::linux::root::HostRoot;
@@ -36,7 +37,7 @@ pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budg
     files.tell_apart(root, &processes, budget, &mut owners);
     let used: Vec<_> = less(&used_before, &used(root)).collect();
     let mut untraced: Vec<_> = missing(&used, &owners, &files.unused).collect();
-    let segments = root.table("/proc/sysvipc/shm").map(|table| sysv::parse_shm(&table));
+    let segments = sysv::read(root);
     let segments = segments.known().map(Vec::as_slice).unwrap_or_default();
     let saw_all = owners.saw_all() && budget.exhausted().is_none();
     let segments = sysv::leaked(segments, base_page(), saw_all, &mut untraced);
@@ -48,8 +49,8 @@ pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budg
     Holders { processes, leaked, segments, untraced, blind_spots, is_quick: false }
 }
 
-/// What a look at the files and segments shows, if none of them can have been left behind; `None` if some may be, or the kernel
-/// does not say.
+/// Looks at the files and segments only, not at what processes map. Returns `None` if some may be left behind or cannot be
+/// read: a full survey decides then.
 pub(super) fn nothing_left_behind(
     root: &HostRoot,
     privileges: &Privileges,
@@ -64,8 +65,11 @@ pub(super) fn nothing_left_behind(
     let processes = process::list(root, &mut owners);
     let filesystems = Filesystems::of(root, &processes, &mut owners);
     let files = files::list(&filesystems, budget, &mut owners);
-    let segments = root.table("/proc/sysvipc/shm").map(|table| sysv::parse_shm(&table));
-    let segments = segments.known().map(Vec::as_slice).unwrap_or_default();
+    let segments = match sysv::read(root) {
+        Reading::Known(segments) => segments,
+        Reading::Absent => Vec::new(),
+        Reading::Unreadable(_) | Reading::Malformed(_) => return None,
+    };
     let may_be_left = files.iter().any(|file| matches!(file.use_of(), Use::Unused | Use::Unknown))
         || segments.iter().any(|segment| segment.attached == 0 && segment.resident > 0);
     if may_be_left || budget.exhausted().is_some() {

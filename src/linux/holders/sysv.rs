@@ -6,7 +6,9 @@
 //! cannot have ordinary pages. A segment that was never touched holds a reservation but no page, and is not found.
 
 use crate::domain::inventory::LeakedSegment;
+use crate::domain::reading::Reading;
 use crate::domain::size::PageSize;
+use crate::linux::root::HostRoot;
 
 /// One line of `/proc/sysvipc/shm` (sysvipc(7)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,11 @@ pub struct Segment {
     pub attached: u64,
     /// The resident bytes as counted by the kernel; see [`leaked`].
     pub resident: u64,
+}
+
+/// Reads the SysV segments of this IPC namespace. Absent: a kernel without SysV IPC.
+pub(super) fn read(root: &HostRoot) -> Reading<Vec<Segment>> {
+    root.table("/proc/sysvipc/shm").map(|table| parse_shm(&table))
 }
 
 /// Parses the text of `/proc/sysvipc/shm`. The columns are found by their names in the first line. Lines that do not

@@ -339,8 +339,7 @@ fn check(counts: &[PageCount], options: &Options<'_>) -> Result<(), GuardianErro
             nr_hugepages::check_writable(&options.root, pool).map_err(refused)?;
         }
     }
-    let bytes = |count: &PageCount| count.pages.saturating_mul(count.size.bytes());
-    let asked = counts.iter().map(bytes).fold(0, u64::saturating_add);
+    let asked = counts.iter().map(PageCount::bytes).fold(0, u64::saturating_add);
     match nr_hugepages::memory(&options.root) {
         Some(memory) if !options.over_half && memory.is_over_half(asked) => {
             Err(GuardianError::OverHalf { asked: asked >> 20, available: memory.available >> 20 })

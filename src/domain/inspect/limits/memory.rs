@@ -5,7 +5,7 @@ use super::super::super::inventory::{Inventory, Pool};
 use super::super::super::memory_cgroup::{MemoryCgroup, Reclaim};
 use super::super::super::reading::Reading;
 use super::super::super::size::{PageSize, human_bytes};
-use super::super::common::{PAGES_OF_ALL_STEPS, count};
+use super::super::common::{MOUNT_CGROUPS, PAGES_OF_ALL_STEPS, as_far_as_visible, count, most_reclaimed};
 
 /// The question whether the memory limits of one payer leave enough room.
 pub(super) struct Question<'a> {
@@ -44,8 +44,7 @@ pub(super) fn combine(question: &Question<'_>, of_hugetlb: Finding) -> Finding {
 fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Box<Finding>> {
     let size = question.size;
     let needed = question.needed;
-    let has_swap = question.inventory.limits.swap_bytes.get() != Some(0);
-    let most = if has_swap { Reclaim::CacheAndSwap } else { Reclaim::Cache };
+    let most = most_reclaimed(question.inventory);
     let left = |reclaim| cgroup.tightest(reclaim).map_or(u64::MAX, |room| room.left);
     let wanted = needed.unwrap_or(size.bytes());
     if left(most) < wanted {
@@ -64,7 +63,7 @@ fn judge(question: &Question<'_>, cgroup: &MemoryCgroup) -> Result<String, Box<F
         return Err(Box::new(not_known(question, why)));
     }
     if cgroup.tightest(Reclaim::Nothing).is_none() {
-        let above = if cgroup.complete { "" } else { ", as far as parent cgroups are visible from here" };
+        let above = as_far_as_visible(cgroup.complete);
         return Ok(format!("no memory limit{above}"));
     }
     let pages = |reclaim| left(reclaim) / size.bytes();
@@ -118,8 +117,7 @@ fn short(
 fn not_known(question: &Question<'_>, why: String) -> Finding {
     let summary = format!("huge pages count against memory.max, which cannot be read: {why}");
     let because =
-        Because::new("memory.max and memory.current of the cgroup and its parents can be read", why).remedy(
-            "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
-        );
+        Because::new("memory.max and memory.current of the cgroup and its parents can be read", why)
+            .remedy(MOUNT_CGROUPS);
     Finding::not_pass(question.id, question.size, Outcome::Unknown, summary, because)
 }

@@ -3,10 +3,11 @@
 use super::super::super::catalogue::HP410;
 use super::super::super::check::{Because, Finding, Outcome};
 use super::super::super::footprint;
-use super::super::super::memory_cgroup::{MemoryCgroup, Reclaim};
+use super::super::super::memory_cgroup::MemoryCgroup;
 use super::super::super::reading::Reading;
-use super::super::super::request::Program;
+use super::super::super::request::{PageCount, Program};
 use super::super::super::size::human_bytes;
+use super::super::common::{MOUNT_CGROUPS, as_far_as_visible, most_reclaimed};
 use super::{DPDK_RESERVED_AT_MOST, Judge};
 
 impl Judge<'_> {
@@ -21,10 +22,8 @@ impl Judge<'_> {
             Reading::Absent => return Finding::pass(HP410, None, "no memory cgroup controller, so no limit"),
             Reading::Unreadable(why) | Reading::Malformed(why) => return self.memory_unreadable(needed, why),
         };
-        let has_swap = self.inventory.limits.swap_bytes.get() != Some(0);
-        let most = if has_swap { Reclaim::CacheAndSwap } else { Reclaim::Cache };
-        let above = if cgroup.complete { "" } else { ", as far as parent cgroups are visible from here" };
-        let finding = match cgroup.tightest(most) {
+        let above = as_far_as_visible(cgroup.complete);
+        let finding = match cgroup.tightest(most_reclaimed(self.inventory)) {
             Some(room) if room.left < with_files => {
                 let (outcome, wanted) =
                     if room.left < needed { (Outcome::Fail, needed) } else { (Outcome::Warn, with_files) };
@@ -68,9 +67,7 @@ impl Judge<'_> {
             self.request.workload,
             human_bytes(needed)
         );
-        let because = Because::new(format!("room for {}", human_bytes(needed)), why).remedy(
-            "mount the cgroup hierarchy where this process can read it (in a container: /sys/fs/cgroup, read-only)",
-        );
+        let because = Because::new(format!("room for {}", human_bytes(needed)), why).remedy(MOUNT_CGROUPS);
         Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
     }
 
@@ -80,8 +77,7 @@ impl Judge<'_> {
         if self.inventory.memory_cgroup.known().is_none() {
             return 0;
         }
-        let bytes = self.request.needs().map(|need| need.pages.saturating_mul(need.size.bytes()));
-        bytes.fold(0, u64::saturating_add)
+        self.request.needs().map(PageCount::bytes).fold(0, u64::saturating_add)
     }
 
     /// Returns whether mlockall succeeds, as far as is known.
