@@ -263,6 +263,13 @@ pub struct Privileges {
 // === impl ===
 
 impl Inventory {
+    /// Returns a hugetlbfs of this page size that no other mount hides.
+    #[must_use]
+    pub fn visible_mount(&self, size: PageSize) -> Option<&HugeMount> {
+        let mut mounts = self.mounts.known().into_iter().flatten();
+        mounts.find(|mount| mount.size == Some(size) && mount.hidden_by.is_none())
+    }
+
     /// Returns the pool of `size`; `None` if the pools are not known or the kernel does not offer the size.
     #[must_use]
     pub fn pool(&self, size: PageSize) -> Option<&Pool> {
@@ -323,6 +330,12 @@ impl BootRequest {
 }
 
 impl Pool {
+    /// Returns whether processes may hold pages of this pool. A counter that cannot be read counts as yes.
+    #[must_use]
+    pub fn may_be_in_use(&self) -> bool {
+        self.total.get().zip(self.free.get()).is_none_or(|(total, free)| total > free)
+    }
+
     /// Returns the number of available pages: free minus reserved.
     #[must_use]
     pub fn available(&self) -> Option<u64> {

@@ -22,7 +22,6 @@ use crate::domain::report::{Report, SCHEMA};
 use crate::domain::request::{PageCount, Request};
 use crate::domain::reserve::Replayed;
 use crate::domain::settle::settle;
-use crate::domain::size::PageSize;
 use crate::exchange::socket::{Listener, SocketError};
 use crate::linux::limits;
 use crate::linux::privileges::UNKNOWN_ID;
@@ -110,7 +109,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
     // Last, and not after a signal: it takes locks of other processes, and with many processes it costs more than
     // everything else.
     if !workers.iter().any(|worker| matches!(worker.ending, Ending::BrokenOff(_))) {
-        let short = are_short(&inventory, request, &sizes, &found);
+        let short = inspect::holders::are_of_interest(&inventory, request, &sizes, &found);
         inventory.holders = gather::holders(root, request, &inventory, short);
     }
     let mut findings = inspect::all(&inventory, request, &sizes);
@@ -127,24 +126,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
             replayed.push(one);
         });
     }
-    Ok(Report { replayed, time: in_seconds(time), ..report(request, inventory, &plan, findings, begin) })
-}
-
-/// Returns whether the report should name the owners of pages: a pool in use has fewer available pages than are needed,
-/// or something did not work.
-fn are_short(inventory: &Inventory, request: &Request, sizes: &[PageSize], found: &[Finding]) -> bool {
-    const PAGES_OF_ALL_STEPS: u64 = 2;
-    let is_short = |pool: &Pool| {
-        if pool.total.known().is_some() && pool.total == pool.free {
-            return false;
-        }
-        let needs = request.needs().filter(|need| need.size == pool.size).map(|need| need.pages);
-        let needed = needs.fold(0, u64::saturating_add).max(PAGES_OF_ALL_STEPS);
-        let there = pool.available().zip(pool.growable());
-        there.is_none_or(|(available, more)| available.saturating_add(more) < needed)
-    };
-    sizes.iter().filter_map(|size| inventory.pool(*size)).any(is_short)
-        || found.iter().any(|finding| finding.outcome > Outcome::Warn)
+    Ok(Report { replayed, ..report(request, inventory, &plan, findings, time, begin) })
 }
 
 /// Gives back the pages of killed runs, then adds the pages of `--reserve`, if any. `replayed` receives each killed
@@ -257,6 +239,7 @@ fn report(
     inventory: Inventory,
     plan: &crate::domain::plan::Plan,
     mut findings: Vec<Finding>,
+    time: Timestamp,
     begin: Instant,
 ) -> Report {
     let sizes = judge::judge(plan, request, &findings);
@@ -272,7 +255,7 @@ fn report(
     Report {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
-        time: String::new(),
+        time: in_seconds(time),
         verdict,
         request: request.clone(),
         only: request.only.clone(),
@@ -350,39 +333,6 @@ pub fn is_good(verdict: Verdict) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::check::Because;
-    use crate::domain::reading::Reading::{Absent, Known};
-
-    #[test]
-    fn holders_are_of_interest_where_a_pool_in_use_is_short() {
-        let size: PageSize = "2Mi".parse().unwrap();
-        let pool = |total, free, reserved, overcommit| Pool {
-            size,
-            total: Known(total),
-            free: Known(free),
-            reserved: Known(reserved),
-            surplus: Known(0),
-            overcommit: Known(overcommit),
-            mempolicy: Known(total),
-            numa: Vec::new(),
-        };
-        let short = |pool, need: &[&str], found: &[Finding]| {
-            let need = need.iter().map(|text| text.parse().unwrap()).collect();
-            let inventory = Inventory { pools: Known(vec![pool]), ..Inventory::default() };
-            are_short(&inventory, &Request { need, ..Request::default() }, &[size], found)
-        };
-        assert!(!short(pool(8, 6, 0, 0), &[], &[]));
-        assert!(!short(pool(8, 8, 8, 0), &[], &[]), "reserved pages have no holder that the kernel names");
-        assert!(!short(pool(0, 0, 0, 0), &["2Mi=4"], &[]), "nobody holds a page of an empty pool");
-        assert!(short(pool(8, 1, 0, 0), &[], &[]));
-        assert!(short(pool(8, 6, 5, 0), &[], &[]));
-        assert!(!short(pool(8, 1, 0, 1), &[], &[]), "overcommit has the second one");
-        assert!(short(pool(8, 6, 0, 0), &["2Mi=7"], &[]));
-        assert!(short(Pool { free: Absent, ..pool(8, 6, 0, 0) }, &[], &[]));
-        let because = Because::new("this", "that");
-        let failed = Finding::not_pass(HP701, size, Outcome::Fail, "so", because);
-        assert!(short(pool(8, 6, 0, 0), &[], &[failed]));
-    }
 
     #[test]
     fn a_run_has_a_name_where_the_kernels_uuids_are_hidden() {

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::domain::catalogue::HP105;
 use crate::domain::inventory::{Holders, Inventory, Pool};
-use crate::domain::reading::Reading;
 use crate::domain::request::{Request, Selector};
 use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use crate::linux::cgroup::{Group, GroupError};
@@ -49,7 +48,7 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
 /// The mappings of processes are read only if `short` is set, if `--only HP105` was given, or if files or segments may
 /// have been left behind.
 pub fn holders(root: &HostRoot, request: &Request, inventory: &Inventory, short: bool) -> Option<Holders> {
-    let in_use = inventory.pools.known().into_iter().flatten().any(has_pages_in_use);
+    let in_use = inventory.pools.known().into_iter().flatten().any(Pool::may_be_in_use);
     if !in_use || !request.reports(HP105) {
         return None;
     }
@@ -83,12 +82,4 @@ pub fn role_cgroups(request: &Request) -> Result<RoleCgroups, RoleCgroupError> {
         frontend: open("--frontend-cgroup", &request.frontend_cgroup)?,
         backend: open("--backend-cgroup", &request.backend_cgroup)?,
     })
-}
-
-/// Returns whether processes may hold pages of this pool. A counter that cannot be read counts as yes.
-fn has_pages_in_use(pool: &Pool) -> bool {
-    match (&pool.total, &pool.free) {
-        (Reading::Known(total), Reading::Known(free)) => total > free,
-        _ => true,
-    }
 }

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::about::{About, trouble, untold, with_counters};
-use super::common::count;
+use super::common::{PAGES_OF_ALL_STEPS, count, needed};
 use crate::domain::catalogue::HP105;
 use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::{Holder, Holders, LeakedFile, LeakedSegment, Pool};
+use crate::domain::inventory::{Holder, Holders, Inventory, LeakedFile, LeakedSegment, Pool};
+use crate::domain::request::Request;
 use crate::domain::size::{PageSize, human_bytes};
 
 /// How many files and segments the text of a finding names. The evidence has more.
@@ -36,6 +37,24 @@ pub(super) fn owned(about: &About<'_>) -> Finding {
         }
     };
     with_counters(finding, pool)
+}
+
+/// Returns whether the report should name the owners of pages: a pool in use has fewer available pages than are needed,
+/// or something did not work.
+#[must_use]
+pub fn are_of_interest(
+    inventory: &Inventory,
+    request: &Request,
+    sizes: &[PageSize],
+    found: &[Finding],
+) -> bool {
+    let is_short = |pool: &Pool| {
+        let wanted = needed(request, pool.size).unwrap_or(0).max(PAGES_OF_ALL_STEPS);
+        let there = pool.available().zip(pool.growable());
+        pool.may_be_in_use() && there.is_none_or(|(available, more)| available.saturating_add(more) < wanted)
+    };
+    sizes.iter().filter_map(|size| inventory.pool(*size)).any(is_short)
+        || found.iter().any(|finding| finding.outcome > Outcome::Warn)
 }
 
 /// Files and segments that have pages of one size although no process uses them.
@@ -187,4 +206,42 @@ fn human_time(seconds: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
     let unit = UNITS.iter().find(|(_, length)| seconds >= *length);
     unit.map_or_else(|| count(0, "second"), |(name, length)| count(seconds / length, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::catalogue::HP701;
+    use crate::domain::reading::Reading::{Absent, Known};
+
+    #[test]
+    fn holders_are_of_interest_where_a_pool_in_use_is_short() {
+        let size: PageSize = "2Mi".parse().unwrap();
+        let pool = |total, free, reserved, overcommit| Pool {
+            size,
+            total: Known(total),
+            free: Known(free),
+            reserved: Known(reserved),
+            surplus: Known(0),
+            overcommit: Known(overcommit),
+            mempolicy: Known(total),
+            numa: Vec::new(),
+        };
+        let short = |pool, need: &[&str], found: &[Finding]| {
+            let need = need.iter().map(|text| text.parse().unwrap()).collect();
+            let inventory = Inventory { pools: Known(vec![pool]), ..Inventory::default() };
+            are_of_interest(&inventory, &Request { need, ..Request::default() }, &[size], found)
+        };
+        assert!(!short(pool(8, 6, 0, 0), &[], &[]));
+        assert!(!short(pool(8, 8, 8, 0), &[], &[]), "reserved pages have no holder that the kernel names");
+        assert!(!short(pool(0, 0, 0, 0), &["2Mi=4"], &[]), "nobody holds a page of an empty pool");
+        assert!(short(pool(8, 1, 0, 0), &[], &[]));
+        assert!(short(pool(8, 6, 5, 0), &[], &[]));
+        assert!(!short(pool(8, 1, 0, 1), &[], &[]), "overcommit has the second one");
+        assert!(short(pool(8, 6, 0, 0), &["2Mi=7"], &[]));
+        assert!(short(Pool { free: Absent, ..pool(8, 6, 0, 0) }, &[], &[]));
+        let because = Because::new("this", "that");
+        let failed = Finding::not_pass(HP701, size, Outcome::Fail, "so", because);
+        assert!(short(pool(8, 6, 0, 0), &[], &[failed]));
+    }
 }

@@ -3,7 +3,7 @@
 
 mod about;
 mod common;
-mod holders;
+pub mod holders;
 pub mod kubernetes;
 pub mod limits;
 pub mod mounts;

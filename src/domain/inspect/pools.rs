@@ -101,12 +101,10 @@ fn other_pages(about: &About<'_>) -> String {
         return String::new();
     }
     let pools = about.inventory.pools.known().map(Vec::as_slice).unwrap_or_default();
-    let mounts = about.inventory.mounts.known().map(Vec::as_slice).unwrap_or_default();
     let others = pools.iter().filter(|pool| pool.size != about.size);
     let told = others.filter_map(|pool| {
         let free = pool.available().filter(|free| *free > 0)?;
-        let mount = mounts.iter().find(|mount| mount.size == Some(pool.size) && mount.hidden_by.is_none());
-        let mount = mount.map_or_else(
+        let mount = about.inventory.visible_mount(pool.size).map_or_else(
             || format!("mount a hugetlbfs of {}", pool.size),
             |mount| format!("--dir {}", mount.path),
         );

@@ -36,20 +36,12 @@ pub(crate) struct Controlled {
 impl Group {
     /// Creates the group `name` in the root of the v2 hierarchy.
     pub(crate) fn new(name: &str) -> Result<Self, Missing> {
-        let root = root()?;
-        let path = root.join(format!("hugeprobe-test-{name}"));
-        // A killed run may have left the group behind. If it is still in use, it stays, and creating it fails below.
-        let _ = fs::remove_dir(&path);
-        fs::create_dir(&path).map_err(|error| Missing(format!("a cgroup {}: {error}", path.display())))?;
-        Ok(Self { path, limit: "max" })
+        Ok(Self { path: create(&root()?, name)?, limit: "max" })
     }
 
     /// Creates the group `name` on a v1 hierarchy.
     pub(crate) fn on(hierarchy: &Hierarchy, name: &str) -> Self {
-        let path = hierarchy.path.join(format!("hugeprobe-test-{name}"));
-        let _ = fs::remove_dir(&path);
-        fs::create_dir(&path).unwrap();
-        Self { path, limit: "limit_in_bytes" }
+        Self { path: create(&hierarchy.path, name).unwrap(), limit: "limit_in_bytes" }
     }
 
     /// Creates a group below this one.
@@ -92,10 +84,7 @@ impl Controlled {
             let enable = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
             enable.map_err(|error| Missing(format!("the {controller} controller: {error}")))?;
         }
-        let path = parent.join(format!("hugeprobe-test-{name}"));
-        let _ = fs::remove_dir(&path);
-        fs::create_dir(&path).map_err(|error| Missing(format!("a cgroup {}: {error}", path.display())))?;
-        Ok(Self { path, is_v1 })
+        Ok(Self { path: create(&parent, name)?, is_v1 })
     }
 
     /// Writes a limit, whose file has one name on v1 and another on v2.
@@ -201,6 +190,15 @@ impl Drop for Group {
     fn drop(&mut self) {
         remove(&self.path);
     }
+}
+
+/// Creates a group of the tests below `parent`.
+fn create(parent: &Path, name: &str) -> Result<PathBuf, Missing> {
+    let path = parent.join(format!("hugeprobe-test-{name}"));
+    // A killed run may have left the group behind. If it is still in use, it stays, and creating it fails below.
+    let _ = fs::remove_dir(&path);
+    fs::create_dir(&path).map_err(|error| Missing(format!("a cgroup {}: {error}", path.display())))?;
+    Ok(path)
 }
 
 /// Removes a group.

@@ -71,9 +71,7 @@ impl Used<'_> {
             reading => return not_known(HP301, self.size, reading.why_unknown().unwrap_or_default()),
         };
         let mounts = self.inventory.mounts.known().map(Vec::as_slice).unwrap_or_default();
-        let elsewhere =
-            mounts.iter().find(|mount| mount.size == Some(self.size) && mount.hidden_by.is_none());
-        let remedy = elsewhere.map_or_else(
+        let remedy = self.inventory.visible_mount(self.size).map_or_else(
             || {
                 format!(
                     "mount a hugetlbfs of {} at a new path, and use that with --dir:\n  {}",

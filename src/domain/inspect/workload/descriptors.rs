@@ -67,11 +67,7 @@ impl Judge<'_> {
         let least = (DPDK_FILES + with_dir).saturating_add(self.inherited(hard));
         let a_file_per_page =
             self.memory.pages.saturating_mul(2).saturating_add(least.saturating_sub(DPDK_FILES_OF_MEMORY));
-        let (least, a_file_per_page) = if self.request.workload.has_file_per_page() {
-            (a_file_per_page, a_file_per_page)
-        } else {
-            (least, a_file_per_page)
-        };
+        let least = if self.request.workload.has_file_per_page() { a_file_per_page } else { least };
         let more = if self.request.directory.is_some() { DPDK_FILES_TO_START_MORE_WITH_DIR } else { 0 };
         let to_start = (DPDK_FILES_TO_START + more).saturating_add(self.inherited(soft));
         let (outcome, has, takes, when) = if soft < to_start {

@@ -95,14 +95,6 @@ fn a_memory_limit_below_what_the_workload_needs_fails() {
     const M: u64 = 1 << 20;
     let needed = footprint::memory(&dpdk(&[]), true);
     let cached = footprint::LOCKED_FILES;
-    let level = |limit, usage, cache| MemoryLevel {
-        directory: "/sys/fs/cgroup/pod".into(),
-        file: "/sys/fs/cgroup/pod/memory.max".into(),
-        limit,
-        usage: Reading::Known(usage),
-        cache: Reading::Known(cache),
-        swappable: Reading::Known(0),
-    };
     let at = |bytes| Reading::Known(Some(bytes));
     for (limit, usage, cache, request, outcome) in [
         (Reading::Known(None), 0, 0, dpdk(&[]), Pass),
@@ -118,9 +110,7 @@ fn a_memory_limit_below_what_the_workload_needs_fails() {
         (Reading::Absent, 0, 0, dpdk(&[]), Warn),
     ] {
         let mut inventory = inventory();
-        let levels = vec![level(limit.clone(), usage, cache)];
-        inventory.memory_limit =
-            Reading::Known(MemoryCgroup { path: "/pod".into(), levels, complete: false });
+        inventory.memory_limit = memory_group(limit.clone(), usage, cache);
         let finding = find(&inventory, &request, HP410);
         assert_eq!(finding.outcome, outcome, "{limit:?} {usage} {cache}");
     }
@@ -153,16 +143,7 @@ fn capabilities_of_a_user_namespace_lock_no_memory() {
     let needed = footprint::memory(&dpdk(&[]), false);
     inventory.privileges.host_users = Reading::Known(false);
     inventory.limits.memlock = limit(8 << 20, 8 << 20);
-    let level = MemoryLevel {
-        directory: "/sys/fs/cgroup/pod".into(),
-        file: "/sys/fs/cgroup/pod/memory.max".into(),
-        limit: Reading::Known(Some(needed)),
-        usage: Reading::Known(0),
-        cache: Reading::Known(0),
-        swappable: Reading::Known(0),
-    };
-    inventory.memory_limit =
-        Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true });
+    inventory.memory_limit = memory_group(Reading::Known(Some(needed)), 0, 0);
     assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Pass);
     inventory.privileges.host_users = Reading::Known(true);
     assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Fail);
@@ -170,24 +151,26 @@ fn capabilities_of_a_user_namespace_lock_no_memory() {
 
 #[test]
 fn huge_pages_that_count_against_the_memory_limit_are_needed_on_top() {
-    let group = |limit| {
-        let level = MemoryLevel {
-            directory: "/sys/fs/cgroup/pod".into(),
-            file: "/sys/fs/cgroup/pod/memory.max".into(),
-            limit: Reading::Known(Some(limit)),
-            usage: Reading::Known(0),
-            cache: Reading::Known(0),
-            swappable: Reading::Known(0),
-        };
-        Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: true })
-    };
     let needed = footprint::memory(&dpdk(&[]), true) + footprint::LOCKED_FILES;
     let mut inventory = inventory();
-    inventory.memory_limit = group(needed);
+    inventory.memory_limit = memory_group(Reading::Known(Some(needed)), 0, 0);
     assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Pass);
-    inventory.memory_cgroup = group(needed);
+    inventory.memory_cgroup = memory_group(Reading::Known(Some(needed)), 0, 0);
     assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Warn);
     assert_eq!(find(&inventory, &dpdk(&["2Mi=64"]), HP410).outcome, Fail);
+}
+
+/// A memory cgroup whose parents are not visible.
+fn memory_group(limit: Reading<Option<u64>>, usage: u64, cache: u64) -> Reading<MemoryCgroup> {
+    let level = MemoryLevel {
+        directory: "/sys/fs/cgroup/pod".into(),
+        file: "/sys/fs/cgroup/pod/memory.max".into(),
+        limit,
+        usage: Reading::Known(usage),
+        cache: Reading::Known(cache),
+        swappable: Reading::Known(0),
+    };
+    Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: false })
 }
 
 /// A frontend and a backend in one place.

@@ -3,6 +3,7 @@
 use hugeprobe::domain::catalogue::{HP101, HP102, HP106, HP412};
 
 use super::super::fault::{FEW_FILES, FILE_PER_PAGE, Spec, applied, pages, planned};
+use super::super::plan::Plan;
 use crate::context::child::How;
 use crate::context::{Missing, SMALL, pools};
 use crate::rows::pools::{Restless, SPARE};
@@ -10,20 +11,13 @@ use crate::scene::Scene;
 
 pub(super) const SPECS: &[Spec] = &[
     // As multiples of the smallest need that works: 8 pages of 2Mi for each side.
-    planned("need", "times", |plan, times| {
-        plan.sides = plan.sides.map(|own| own * times.parse::<u64>().unwrap());
-    })
-    .kinds(FEW_FILES)
-    .harmless(&["2", "4"])
-    .apply(repeat),
+    planned("need", "times", multiply).kinds(FEW_FILES).harmless(&["2", "4"]).apply(repeat),
     // With a file for each page, those of the frontend do not fit into a memory table.
-    planned("need", "times-pages", |plan, times| {
-        plan.sides = plan.sides.map(|own| own * times.parse::<u64>().unwrap());
-    })
-    .kinds(FILE_PER_PAGE)
-    .harmful(&["2", "4"])
-    .causes(&[HP412])
-    .apply(repeat),
+    planned("need", "times-pages", multiply)
+        .kinds(FILE_PER_PAGE)
+        .harmful(&["2", "4"])
+        .causes(&[HP412])
+        .apply(repeat),
     planned("pool size", "pool", |plan, relative| plan.pool = relative.to_owned())
         .harmless(&["+1", "+16", "+64"])
         .harmful(&["-1", "-1", "-2", "half", "1", "0"])
@@ -72,6 +66,10 @@ pub(super) const SPECS: &[Spec] = &[
         },
     ),
 ];
+
+fn multiply(plan: &mut Plan, times: &str) {
+    plan.sides = plan.sides.map(|own| own * times.parse::<u64>().unwrap());
+}
 
 fn repeat(scene: &mut Scene, times: &str) -> Result<(), Missing> {
     scene.times = times.parse().unwrap();
