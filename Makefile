@@ -22,7 +22,7 @@ help:
 ## Check this machine with 16 pages of 2Mi that are added for the run (asks for root by sudo)
 # The build is not optimised and has no Kubernetes client: a third of the time until the verdict.
 check:
-	$(CARGO) build --profile quick --no-default-features --locked --quiet
+	$(CARGO) build --package hugeprobe --profile quick --no-default-features --locked --quiet
 	$(as_root) target/quick/hugeprobe check --reserve 2Mi=16
 
 ## Install what the tests need and run all of them, on real huge pages (root)
@@ -94,8 +94,9 @@ dist-twice:
 	packaging/twice
 
 ## Boot emulated machines with several NUMA nodes and old and new kernels, and test there (root, installs QEMU)
-machines: static
-	tests/machines/prepare target/machines dist/hugeprobe "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')"
+# STATIC= names a static file that is there already.
+machines: $(if $(STATIC),,static)
+	tests/machines/prepare target/machines $(or $(STATIC),dist/hugeprobe) "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')"
 	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
 
 ## Cross-build for arm64, boot an emulated arm64 machine and run check there (root, installs QEMU)

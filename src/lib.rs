@@ -11,15 +11,16 @@
 //! ```
 //!
 //! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `kubernetes` <-
-//! `cli`, and `render` over `domain` alone. The test `architecture` checks that. docs/internals/architecture.md says
-//! which process does what.
+//! `cli`, and `render` over `domain` alone. Each layer is a crate in a folder of its own. docs/internals/architecture.md
+//! says which process does what.
 
-pub mod allocation;
 pub mod cli;
-pub mod domain;
-pub mod exchange;
+
+pub use hugeprobe_allocation as allocation;
+pub use hugeprobe_domain as domain;
+pub use hugeprobe_exchange as exchange;
 #[cfg(feature = "cluster")]
-pub mod kubernetes;
-pub mod linux;
-pub mod probe;
-pub mod render;
+pub use hugeprobe_kubernetes as kubernetes;
+pub use hugeprobe_linux as linux;
+pub use hugeprobe_probe as probe;
+pub use hugeprobe_render as render;

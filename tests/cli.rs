@@ -179,7 +179,7 @@ fn closed_standard_streams_do_not_matter() {
     assert_eq!(status.code(), Some(3));
 }
 
-/// A bug report needs more than the version number; `-V` is for scripts. `.ci/static` compares the commit with the clone's.
+/// A bug report needs more than the version number; `-V` is for scripts. `.ci/image` compares the commit with the clone's.
 #[test]
 fn version_names_commit_target_and_features() {
     let short = format!("hugeprobe {}", env!("CARGO_PKG_VERSION"));

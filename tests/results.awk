@@ -36,9 +36,7 @@ BEGIN { OFS = "\t" }
 { gsub(/\033\[[0-9;]*m/, ""); sub(/\r$/, ""); gsub(/\t/, " ") }
 
 /^ +Running .*\(.*\)$/ {
-    name = $2
-    if (name == "unittests") name = $3
-    else { name = $0; sub(/\)$/, "", name); sub(/.*\//, "", name); sub(/-[0-9a-f]+$/, "", name) }
+    name = $0; sub(/\)$/, "", name); sub(/.*\//, "", name); sub(/-[0-9a-f]+$/, "", name)
     start(name)
     next
 }

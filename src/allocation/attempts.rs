@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use super::backing::Observed;
 use super::pool::{PoolCounters, Reservable};
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::counters::{Counters, Movement};
-use crate::domain::movement::Step;
-use crate::domain::part::WorkerOutput;
-use crate::domain::reading::Reading;
-use crate::domain::size::{PageSize, human_bytes};
-use crate::linux::errno::named;
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome};
+use hugeprobe_domain::counters::{Counters, Movement};
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::{PageSize, human_bytes};
+use hugeprobe_linux::errno::named;
 
 /// The maximum number of attempts at a step.
 pub(super) const ATTEMPTS: u32 = 3;

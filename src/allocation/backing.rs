@@ -8,15 +8,15 @@ use std::path::Path;
 use nix::sys::stat::{major, minor};
 use vm_memory::Bytes as _;
 
-use crate::domain::inventory::HugeMount;
-use crate::domain::reading::Reading;
-use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::errno::{is_not_offered, named};
-use crate::linux::hugefile::{FileSource, HugeFile, HugeFileError};
-use crate::linux::map::{Fill, Mapping, Sharing};
-use crate::linux::root::HostRoot;
-use crate::linux::smaps::MappingFacts;
-use crate::linux::{mounts, numa_maps, smaps};
+use hugeprobe_domain::inventory::HugeMount;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::{HugeLen, PageSize};
+use hugeprobe_linux::errno::{is_not_offered, named};
+use hugeprobe_linux::hugefile::{FileSource, HugeFile, HugeFileError};
+use hugeprobe_linux::map::{Fill, Mapping, Sharing};
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::smaps::MappingFacts;
+use hugeprobe_linux::{mounts, numa_maps, smaps};
 
 /// A source of huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::attempts::Attempts;
 use super::backing::Observed;
-use crate::domain::check::Finding;
-use crate::domain::counters::{Counters, Movement, NodeCounters};
+use hugeprobe_domain::check::Finding;
+use hugeprobe_domain::counters::{Counters, Movement, NodeCounters};
 
 /// The maximum number of NUMA nodes that are shown, of those whose counters moved.
 const NODES_SHOWN: usize = 8;

@@ -9,12 +9,12 @@ use super::attempts::Refusal;
 use super::backing::MapError;
 use super::nodes::AllowedNodes;
 use super::pool::Reservable;
-use crate::domain::check::{Because, Outcome};
-use crate::domain::size::HugeLen;
-use crate::domain::text::count;
-use crate::linux::errno::named;
-use crate::linux::hugefile::HugeFileError;
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::check::{Because, Outcome};
+use hugeprobe_domain::size::HugeLen;
+use hugeprobe_domain::text::count;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::hugefile::HugeFileError;
+use hugeprobe_linux::root::HostRoot;
 
 /// Returns the refusal for a mapping that failed. `reservable` is what could be reserved before and after it, as far as
 /// that is known.
@@ -155,7 +155,7 @@ fn mems_allowed() -> AllowedNodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::size::PageSize;
+    use hugeprobe_domain::size::PageSize;
 
     fn refusal(errno: Errno, reservable: [Option<u64>; 2]) -> Refusal {
         let reservable = reservable.map(|pages| pages.map(|free| Reservable { free, overcommit: 0 }));

@@ -14,14 +14,14 @@ use vm_memory::{VolatileMemory as _, VolatileSlice};
 use super::AllocationTask;
 use super::backing::touch;
 use super::pool::PoolCounters;
-use crate::domain::catalogue::{HP701, HP702};
-use crate::domain::check::{CheckId, Finding};
-use crate::domain::part::WorkerOutput;
-use crate::domain::size::{HugeLen, PageSize, human_bytes};
-use crate::domain::text::count;
-use crate::linux::errno::{is_not_offered, named};
-use crate::linux::hugefile::{FileSource, HugeFile};
-use crate::linux::map::{Fill, Mapping, Sharing};
+use hugeprobe_domain::catalogue::{HP701, HP702};
+use hugeprobe_domain::check::{CheckId, Finding};
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::size::{HugeLen, PageSize, human_bytes};
+use hugeprobe_domain::text::count;
+use hugeprobe_linux::errno::{is_not_offered, named};
+use hugeprobe_linux::hugefile::{FileSource, HugeFile};
+use hugeprobe_linux::map::{Fill, Mapping, Sharing};
 
 /// The size in bytes of the memory for random reads: more than the caches and the TLB cover.
 const SPAN: usize = 128 << 20;

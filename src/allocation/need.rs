@@ -18,15 +18,15 @@ use super::evidence::{mapping, pool};
 use super::explain::{counted, error_name, file_remedy, reservation_limits, touch_remedy};
 use super::numa::{NodeBinding, NodeBindingError};
 use super::pool::{PoolCounters, Reservable};
-use crate::domain::catalogue::HP509;
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::counters::Counters;
-use crate::domain::part::WorkerOutput;
-use crate::domain::request::PageCount;
-use crate::domain::size::PageSize;
-use crate::linux::cgroup::Group;
-use crate::linux::errno::{is_not_offered, named};
-use crate::linux::map::Fill;
+use hugeprobe_domain::catalogue::HP509;
+use hugeprobe_domain::check::{Because, Finding, Outcome};
+use hugeprobe_domain::counters::Counters;
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::cgroup::Group;
+use hugeprobe_linux::errno::{is_not_offered, named};
+use hugeprobe_linux::map::Fill;
 
 /// The maximum number of progress messages for each need.
 const SLICES: u64 = 16;

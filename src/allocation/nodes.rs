@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::domain::counters::Counters;
-use crate::domain::reading::Reading;
-use crate::linux::list::format_list;
-use crate::linux::privileges;
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::counters::Counters;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_linux::list::format_list;
+use hugeprobe_linux::privileges;
+use hugeprobe_linux::root::HostRoot;
 
 /// The NUMA nodes whose memory this process may use, according to its cpuset.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ impl fmt::Display for AllowedNodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::counters::NodeCounters;
+    use hugeprobe_domain::counters::NodeCounters;
 
     #[test]
     fn pages_of_other_nodes_do_not_count() {

@@ -7,10 +7,10 @@ use nix::errno::Errno;
 
 use super::explain::error_name;
 use super::nodes::AllowedNodes;
-use crate::linux::errno::{is, named};
-use crate::linux::map::{CpuMask, Mapping, memory_policy};
-use crate::linux::pools;
-use crate::linux::root::HostRoot;
+use hugeprobe_linux::errno::{is, named};
+use hugeprobe_linux::map::{CpuMask, Mapping, memory_policy};
+use hugeprobe_linux::pools;
+use hugeprobe_linux::root::HostRoot;
 
 /// `MPOL_DEFAULT` and `MPOL_LOCAL` of set_mempolicy(2): the first touch allocates from the node of the CPU.
 const LOCAL_POLICIES: [i32; 2] = [0, 4];

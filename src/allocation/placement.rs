@@ -14,16 +14,16 @@ use super::evidence::pool;
 use super::explain::error_name;
 use super::numa::{NodeBinding, NodeBindingError};
 use super::pool::PoolCounters;
-use crate::domain::catalogue::{HP506, HP507};
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::counters::{Counters, NodeCounters};
-use crate::domain::part::WorkerOutput;
-use crate::domain::reading::Reading;
-use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::list::format_list;
-use crate::linux::map::Fill;
-use crate::linux::pools;
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::catalogue::{HP506, HP507};
+use hugeprobe_domain::check::{Because, Finding, Outcome};
+use hugeprobe_domain::counters::{Counters, NodeCounters};
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::{HugeLen, PageSize};
+use hugeprobe_linux::list::format_list;
+use hugeprobe_linux::map::Fill;
+use hugeprobe_linux::pools;
+use hugeprobe_linux::root::HostRoot;
 
 /// The result for one node.
 #[derive(Debug, Clone, PartialEq, Eq)]

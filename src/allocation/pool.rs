@@ -2,10 +2,10 @@
 
 use super::AllocationTask;
 use super::nodes::AllowedNodes;
-use crate::domain::counters::Counters;
-use crate::domain::size::PageSize;
-use crate::linux::counters::{CounterFiles, CountersError, overcommit};
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::counters::Counters;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::counters::{CounterFiles, CountersError, overcommit};
+use hugeprobe_linux::root::HostRoot;
 
 /// The counters of one page size.
 #[derive(Debug)]

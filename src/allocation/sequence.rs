@@ -14,15 +14,15 @@ use super::backing::{Backing, Held, MapError, Observed, touch};
 use super::evidence::with_attempts;
 use super::explain::{counted, map_refused, touch_refused};
 use super::pool::PoolCounters;
-use crate::domain::catalogue::{HP501, HP502, HP503, HP504, HP505};
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::movement::Step;
-use crate::domain::part::WorkerOutput;
-use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::errno::is_not_offered;
-use crate::linux::hugefile::HugeFileError;
-use crate::linux::map::Fill;
-use crate::linux::pattern;
+use hugeprobe_domain::catalogue::{HP501, HP502, HP503, HP504, HP505};
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome};
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::size::{HugeLen, PageSize};
+use hugeprobe_linux::errno::is_not_offered;
+use hugeprobe_linux::hugefile::HugeFileError;
+use hugeprobe_linux::map::Fill;
+use hugeprobe_linux::pattern;
 
 /// The sequence on one source of pages.
 struct Sequence<'a> {

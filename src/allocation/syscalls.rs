@@ -12,13 +12,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::{Map, Value};
 
 use super::AllocationTask;
-use crate::domain::catalogue::HP407;
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::part::WorkerOutput;
-use crate::domain::request::Program;
-use crate::linux::errno::named;
-use crate::linux::map::{Mapping, memory_policy, reset_memory_policy};
-use crate::linux::seccomp::{self, SystemCall};
+use hugeprobe_domain::catalogue::HP407;
+use hugeprobe_domain::check::{Because, Finding, Outcome};
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::request::Program;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::map::{Mapping, memory_policy, reset_memory_policy};
+use hugeprobe_linux::seccomp::{self, SystemCall};
 
 /// A call that may matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,14 +11,14 @@ use nix::errno::Errno;
 use nix::unistd::getppid;
 
 use super::AllocationTask;
-use crate::domain::catalogue::{HP409, HP411};
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::part::WorkerOutput;
-use crate::domain::text::count;
-use crate::linux::errno::named;
-use crate::linux::map::Mapping;
-use crate::linux::root::HostRoot;
-use crate::linux::status::parse_process;
+use hugeprobe_domain::catalogue::{HP409, HP411};
+use hugeprobe_domain::check::{Because, Finding, Outcome};
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::text::count;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::map::Mapping;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::status::parse_process;
 
 /// The stack size of a waiting thread in bytes.
 const STACK: usize = 64 << 10;
@@ -125,7 +125,7 @@ mod tests {
     struct Unread;
 
     impl WorkerOutput for Unread {
-        fn step(&mut self, _: crate::domain::check::CheckId, _: &str) -> io::Result<()> {
+        fn step(&mut self, _: hugeprobe_domain::check::CheckId, _: &str) -> io::Result<()> {
             Ok(())
         }
 

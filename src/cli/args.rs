@@ -1,4 +1,4 @@
-//! The command line. Each type validates its value; [`validate`](crate::domain::request::Request::validate) validates
+//! The command line. Each type validates its value; [`validate`](hugeprobe_domain::request::Request::validate) validates
 //! values together.
 
 mod check;
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
-use crate::domain::check::CheckId;
-use crate::domain::request::{PageCount, Workload};
-use crate::domain::size::PageSize;
 #[cfg(feature = "cluster")]
 use help::AFTER_NODES;
 use help::{AFTER_BACKEND, AFTER_CHECK, AFTER_EXPLAIN, AFTER_FRONTEND};
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::request::{PageCount, Workload};
+use hugeprobe_domain::size::PageSize;
 
 pub use self::check::Check;
 

@@ -1,9 +1,9 @@
 //! `hugeprobe check`.
 
-use crate::domain::request::Request;
-use crate::linux::root::HostRoot;
-use crate::probe::check::{self, CheckError};
-use crate::render::{Detail, Style, render};
+use hugeprobe_domain::request::Request;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_probe::check::{self, CheckError};
+use hugeprobe_render::{Detail, Style, render};
 
 use super::args::{Check, FailOn};
 use super::exit::Exit;

@@ -10,12 +10,12 @@ use tokio::runtime::{Builder, Runtime};
 use super::args::cluster::{Agent, Cleanup, Cluster, Nodes};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
-use crate::domain::published::Fleet;
-use crate::kubernetes::agent::{self, AgentError};
-use crate::kubernetes::api::{Api, User, of_user};
-use crate::kubernetes::cleanup::{self, Scope};
-use crate::kubernetes::nodes as fleet;
-use crate::render::{self, Format};
+use hugeprobe_domain::published::Fleet;
+use hugeprobe_kubernetes::agent::{self, AgentError};
+use hugeprobe_kubernetes::api::{Api, User, of_user};
+use hugeprobe_kubernetes::cleanup::{self, Scope};
+use hugeprobe_kubernetes::nodes as fleet;
+use hugeprobe_render::Format;
 
 /// Runs the agent until a signal stops it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
@@ -46,7 +46,7 @@ pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
         };
         read.map_err(|error| Trouble::unknown(&error))
     })?;
-    print(|out| render::nodes::render(&read, *output, out, terminal::style()))?;
+    print(|out| hugeprobe_render::nodes::render(&read, *output, out, terminal::style()))?;
     Ok(Exit::of(read.verdict(), false))
 }
 

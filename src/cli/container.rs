@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::Trouble;
 use super::args::container::{Container, Role};
 use super::exit::Exit;
-use crate::domain::compact::Container as Which;
-use crate::domain::peer::Peer;
-use crate::probe::container::Probe;
-use crate::probe::container::error::ServeError;
-use crate::probe::container::serve::{Mode, Options, serve};
+use hugeprobe_domain::compact::Container as Which;
+use hugeprobe_domain::peer::Peer;
+use hugeprobe_probe::container::Probe;
+use hugeprobe_probe::container::error::ServeError;
+use hugeprobe_probe::container::serve::{Mode, Options, serve};
 
 /// Runs this container's half of the probe and writes its termination message.
 pub(super) fn run(options: &Container) -> Result<Exit, Trouble> {
@@ -80,8 +80,8 @@ mod tests {
 
     use super::super::args::{Args, Verb};
     use super::*;
-    use crate::domain::request::Workload;
-    use crate::probe::container::Place;
+    use hugeprobe_domain::request::Workload;
+    use hugeprobe_probe::container::Place;
 
     fn read(arguments: &[String]) -> Result<Options, String> {
         let args = Args::try_parse_from(["hugeprobe".to_owned()].iter().chain(arguments))

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::domain::check::Verdict;
+use hugeprobe_domain::check::Verdict;
 
 /// An exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

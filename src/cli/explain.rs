@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::domain::{catalogue, troubleshooting};
-use crate::linux::errno::named;
-use crate::render::{explain, troubleshooting as show};
+use hugeprobe_domain::{catalogue, troubleshooting};
+use hugeprobe_linux::errno::named;
+use hugeprobe_render::{explain, troubleshooting as show};
 
 use super::args::Explain;
 use super::exit::Exit;

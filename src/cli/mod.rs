@@ -17,11 +17,11 @@ mod walk;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::linux::signals::default_sigchld;
-use crate::probe::{guardian, worker};
-use crate::render::json::SCHEMA;
 use args::Verb;
 use exit::Exit;
+use hugeprobe_linux::signals::default_sigchld;
+use hugeprobe_probe::{guardian, worker};
+use hugeprobe_render::json::SCHEMA;
 
 /// Parses the command line, runs the verb and returns the exit code.
 #[must_use]

@@ -3,11 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use crate::domain::check::Outcome;
-use crate::exchange::role::Source;
-use crate::exchange::standalone as task;
-use crate::probe::standalone::{self, RoleEvent, StandaloneRole};
-use crate::render::standalone::EventPrinter;
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_exchange::role::Source;
+use hugeprobe_exchange::standalone as task;
+use hugeprobe_probe::standalone::{self, RoleEvent, StandaloneRole};
+use hugeprobe_render::standalone::EventPrinter;
 
 use super::args::{Backend, Frontend, Meeting, Mode, Wait};
 use super::exit::Exit;

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal as _, Stderr, Write as _};
 use std::time::Instant;
 
-use crate::domain::reserve::Replayed;
-use crate::probe::check::Progress;
-use crate::render::{self, Marks, Style};
+use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_probe::check::Progress;
+use hugeprobe_render::{Marks, Style};
 
 /// Returns the style for standard output: whether the terminal shows colour, its width, and the marks of the locale.
 pub(super) fn style() -> Style {
@@ -20,7 +20,7 @@ pub(super) fn style() -> Style {
 pub(super) fn progress() -> Line {
     let terminal = io::stderr().is_terminal().then(io::stderr);
     let marks = Marks::for_locale(&|name| std::env::var(name).ok());
-    Line(render::progress::Progress::new(terminal, Style { marks, ..width() }))
+    Line(hugeprobe_render::progress::Progress::new(terminal, Style { marks, ..width() }))
 }
 
 /// Returns a style with the width of the terminal, else that of COLUMNS, else the default for a file.
@@ -32,7 +32,7 @@ fn width() -> Style {
 }
 
 /// A progress line that gets the current time from the system's monotonic clock.
-pub(super) struct Line(render::progress::Progress<Stderr>);
+pub(super) struct Line(hugeprobe_render::progress::Progress<Stderr>);
 
 impl Progress for Line {
     fn step(&mut self, what: &str) {

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write as _};
 
-use crate::domain::check::Outcome;
-use crate::probe::walk::{self, Shown, Walk, WalkError};
-use crate::render::walk as show;
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_probe::walk::{self, Shown, Walk, WalkError};
+use hugeprobe_render::walk as show;
 
 use super::args;
 use super::check::trouble;

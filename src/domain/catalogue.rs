@@ -76,7 +76,7 @@ macro_rules! checks {
     ($($name:ident = $number:literal { $($field:ident: $value:expr),+ $(,)? })+) => {
         $(
             #[doc = concat!("HP", stringify!($number), ", see [`CHECKS`](super::CHECKS).")]
-            pub const $name: crate::domain::check_id::CheckId = crate::domain::check_id::CheckId::new($number);
+            pub const $name: crate::check_id::CheckId = crate::check_id::CheckId::new($number);
         )+
 
         /// The checks of this group, sorted by number.

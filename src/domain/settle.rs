@@ -23,9 +23,9 @@ pub fn settle(findings: &mut [Finding]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue::HP403;
-    use crate::domain::check::{Because, CheckId};
-    use crate::domain::size::PageSize;
+    use crate::catalogue::HP403;
+    use crate::check::{Because, CheckId};
+    use crate::size::PageSize;
 
     fn finding(id: CheckId, bytes: u64, outcome: Outcome) -> Finding {
         let size = PageSize::from_bytes(bytes).unwrap();

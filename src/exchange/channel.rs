@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::message::{HEADER_BYTES, Header, Message, MessageError, Payload, REGIONS_LIMIT, Request};
-use crate::linux::errno::named;
-use crate::linux::rights;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::rights;
 
 /// How long the rest of a message may take after its first byte.
 pub const PATIENCE: Duration = Duration::from_secs(1);

@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::channel::{Channel, ChannelError};
 use super::message::{MemoryRegion, Message, Payload, Request, VringState, feature, protocol, vring_fd};
 use super::ring::RingError;
-use crate::linux::errno::named;
+use hugeprobe_linux::errno::named;
 
 pub use memory::{Area, Memory, Piece};
 pub use traffic::{Job, Outcome, Pair, Peer, Waiting};

@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
-use crate::domain::catalogue::HP601;
-use crate::domain::part::WorkerOutput;
-use crate::domain::plan::{Role, time_for_steps};
-use crate::domain::sharing::Session;
-use crate::domain::size::PageSize;
-use crate::linux::hugefile::FileSource;
+use hugeprobe_domain::catalogue::HP601;
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::plan::{Role, time_for_steps};
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::hugefile::FileSource;
 
 use recorder::Recorder;
 

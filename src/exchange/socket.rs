@@ -12,7 +12,7 @@ use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect as connect_to, socket};
 
 use super::channel::wait;
-use crate::linux::errno::named;
+use hugeprobe_linux::errno::named;
 
 /// A listening socket. Dropping it removes its path.
 #[derive(Debug)]

@@ -17,11 +17,11 @@ use super::frame::Tally;
 use super::message::{feature, protocol};
 use super::role::Source;
 use super::table::FileFacts;
-use crate::domain::check::Outcome;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::domain::standalone::{Looked, Placed, Region, SessionEvent};
-use crate::linux::numa_maps;
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_domain::standalone::{Looked, Placed, Region, SessionEvent};
+use hugeprobe_linux::numa_maps;
 
 /// The task of one worker, passed to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,9 +16,9 @@ use nix::sys::stat::fstat;
 use vm_memory::VolatileSlice;
 
 use super::message::{MemoryRegion, REGIONS_LIMIT};
-use crate::domain::size::{HugeLen, PageSize};
-use crate::linux::errno::named;
-use crate::linux::map::{Fill, Mapping, Sharing};
+use hugeprobe_domain::size::{HugeLen, PageSize};
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::map::{Fill, Mapping, Sharing};
 
 pub use file::{FileFacts, Pages};
 

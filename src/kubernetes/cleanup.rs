@@ -19,7 +19,7 @@ use self::traces::{Traces, Untidy};
 use super::api::{Api, ApiError, requests};
 use super::names::{APP, COMPONENT, MANAGER, probe_pod_selector};
 use super::slim::{List, SlimPod};
-use crate::domain::text::count;
+use hugeprobe_domain::text::count;
 
 mod traces;
 

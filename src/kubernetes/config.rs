@@ -12,8 +12,8 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::request::{Expectation, PageCount, Request, Workload};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::request::{Expectation, PageCount, Request, Workload};
+use hugeprobe_domain::size::PageSize;
 pub use probe::{ProbeConfig, PullPolicy};
 
 /// The configuration file. Every key except `probe.image` has a default. Resident mode does not use `probe.image`.

@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use super::names;
 use super::publication::{MESSAGE_BYTES, PENDING};
-use crate::domain::check::Verdict;
-use crate::domain::text::bounded;
+use hugeprobe_domain::check::Verdict;
+use hugeprobe_domain::text::bounded;
 
 /// The maximum length of `reportingInstance`, `reason` and `action`, in characters.
 const SHORT: usize = 128;

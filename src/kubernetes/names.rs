@@ -2,8 +2,8 @@
 //!
 //! Other programs read the annotations and labels, so the meaning of a name never changes.
 
-use crate::domain::check::CheckId;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::size::PageSize;
 
 /// The field manager of every server-side apply, the same for all agents.
 pub const MANAGER: &str = "hugeprobe";
@@ -148,7 +148,7 @@ pub fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue::{HP105, HP108};
+    use hugeprobe_domain::catalogue::{HP105, HP108};
 
     #[test]
     fn names_are_those_of_the_design() {

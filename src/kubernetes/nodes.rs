@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::api::{Api, ApiError, requests};
 use super::names::PREFIX;
 use super::slim::{List, SlimNode};
-use crate::domain::published::{Fleet, FleetNode, Published};
+use hugeprobe_domain::published::{Fleet, FleetNode, Published};
 
 /// The maximum number of Nodes in one response, which then has some megabytes.
 const PIECE: u32 = 200;

@@ -16,8 +16,8 @@ mod tests;
 
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 
-use crate::domain::text::line;
-use crate::probe::container::Terminated;
+use hugeprobe_domain::text::line;
+use hugeprobe_probe::container::Terminated;
 
 /// The stage of a pod's life.
 #[derive(Debug, Clone, PartialEq, Eq)]

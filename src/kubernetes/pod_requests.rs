@@ -12,7 +12,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::quantity::in_pages;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::size::PageSize;
 
 /// Numbers of pages by page size.
 type Pages = BTreeMap<PageSize, u64>;

@@ -20,11 +20,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use super::config::{Config, PeerConfig, Profile, PullPolicy, WorkloadSeccomp};
 use super::{names, quantity};
-use crate::domain::compact::Container;
-use crate::domain::peer::Peer;
-use crate::domain::request::PageCount;
-use crate::domain::size::PageSize;
-use crate::probe::container::{Place, Probe};
+use hugeprobe_domain::compact::Container;
+use hugeprobe_domain::peer::Peer;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_probe::container::{Place, Probe};
 
 /// The path at which the pod's containers mount the huge pages.
 pub const HUGEPAGES: &str = "/hugepages";

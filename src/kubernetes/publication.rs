@@ -14,12 +14,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::names;
-use crate::domain::catalogue;
-use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::domain::inventory::{Inventory, Pool};
-use crate::domain::report::SizeVerdict;
-use crate::domain::size::PageSize;
-use crate::domain::text::line;
+use hugeprobe_domain::catalogue;
+use hugeprobe_domain::check::{Finding, Outcome, Verdict};
+use hugeprobe_domain::inventory::{Inventory, Pool};
+use hugeprobe_domain::report::SizeVerdict;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_domain::text::line;
 
 /// The most characters of an annotation's value: about as much as `kubectl describe` shows.
 pub const ANNOTATION_CHARS: usize = 140;

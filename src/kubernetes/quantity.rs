@@ -1,7 +1,7 @@
 //! Parses Kubernetes quantities of huge pages.
 
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// Returns the page size and the number of whole pages of a `hugepages-<size>` resource; `None` for any other resource.
 ///

@@ -25,9 +25,9 @@ mod view;
 use jiff::Timestamp;
 
 pub use super::probe_pod::Identity;
-pub use crate::domain::inspect::kubernetes::PodUse;
 pub use action::{Action, Done, Observation};
 use clock::{LONGEST_SLEEP_MS, Moment};
+pub use hugeprobe_domain::inspect::kubernetes::PodUse;
 use node::NodeView;
 pub use publishing::OUTAGE;
 use refusal::Refusal;

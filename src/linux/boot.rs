@@ -8,9 +8,9 @@
 //! `mm/hugetlb.c` (5.8 and later). The table in the tests is how Linux 6.1 interpreted each line.
 
 use super::root::HostRoot;
-use crate::domain::inventory::{BootPool, BootRequest};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::inventory::{BootPool, BootRequest};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// Returns what the boot command line requests.
 #[must_use]

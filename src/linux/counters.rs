@@ -10,9 +10,9 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
 use super::errno::named;
 use super::root::{HostRoot, quoted};
-use crate::domain::counters::{Counters, NodeCounters};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::counters::{Counters, NodeCounters};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The open counter files of one page size.
 #[derive(Debug)]

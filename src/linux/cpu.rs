@@ -1,7 +1,7 @@
 //! Reads from `/proc/cpuinfo` whether an x86 CPU supports 1 GiB pages.
 
 use super::root::HostRoot;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::reading::Reading;
 
 /// Returns whether the CPU supports 1 GiB pages (`pdpe1gb`); `Absent` on CPUs other than x86.
 #[must_use]

@@ -15,10 +15,10 @@ use nix::sys::stat::{major, minor};
 use nix::sys::statfs::{self, FsType, Statfs, fstatfs};
 
 use super::unnamed_file::{self, Refused};
-use crate::domain::inventory::{Directory, DirectoryKind, WriteAttempt};
-use crate::domain::peer::PathKind;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::inventory::{Directory, DirectoryKind, WriteAttempt};
+use hugeprobe_domain::peer::PathKind;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// Inspects `path`. If it is on hugetlbfs, also tries to create a file there.
 #[must_use]

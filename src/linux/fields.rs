@@ -1,7 +1,7 @@
 //! Parses files with lines of the form `Key: value`, such as `/proc/PID/status` and `/proc/meminfo`.
 
-use crate::domain::reading::Reading;
-use crate::domain::size::parse_bytes;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::parse_bytes;
 
 use super::root::quoted;
 

@@ -1,8 +1,8 @@
 //! The machine's name, kernel version and boot id.
 
 use super::root::HostRoot;
-use crate::domain::inventory::Host;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::inventory::Host;
+use hugeprobe_domain::reading::Reading;
 
 /// Returns the machine's name, kernel version and boot id. An unknown name or version is shown as `?`, because no check
 /// depends on it.

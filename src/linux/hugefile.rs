@@ -16,7 +16,7 @@ use rustix::mount as fsmount;
 
 use super::errno::named;
 use super::unnamed_file;
-use crate::domain::size::{HugeLen, PageSize, human_bytes};
+use hugeprobe_domain::size::{HugeLen, PageSize, human_bytes};
 
 /// An unnamed file of whole huge pages. It has been checked to be on hugetlbfs with the requested page size.
 #[derive(Debug)]

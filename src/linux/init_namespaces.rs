@@ -2,7 +2,7 @@
 
 use super::mountinfo::parse_mountinfo;
 use super::root::HostRoot;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::reading::Reading;
 
 /// The host's PID namespace: PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h, 0xEFFFFFFC.
 const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";

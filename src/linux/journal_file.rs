@@ -1,4 +1,4 @@
-//! The journal of one run: a file that is locked for as long as its run lives. [`crate::domain::journal`] describes its
+//! The journal of one run: a file that is locked for as long as its run lives. [`hugeprobe_domain::journal`] describes its
 //! content.
 
 use std::fs::File;

@@ -6,9 +6,9 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::memory;
 use super::root::{HostRoot, quoted};
-use crate::domain::digits::parse_digits;
-use crate::domain::inventory::{Limit, Limits};
-use crate::domain::reading::Reading;
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::inventory::{Limit, Limits};
+use hugeprobe_domain::reading::Reading;
 
 const FILE: &str = "/proc/self/limits";
 const OPEN_FILES: &str = "/proc/self/fdinfo";

@@ -1,8 +1,8 @@
 //! The kernel's list format, such as `0-3,8,10-11`: the CPUs of a NUMA node, the nodes that are online, or the CPUs and
 //! nodes that a process may use.
 
-use crate::domain::digits::parse_digits;
-pub use crate::domain::text::format_list;
+use hugeprobe_domain::digits::parse_digits;
+pub use hugeprobe_domain::text::format_list;
 
 /// The maximum length of a list. Linux supports at most 8192 CPUs and 1024 NUMA nodes, so a longer list is malformed.
 /// The limit keeps `0-4294967295` from taking gigabytes.

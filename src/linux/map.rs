@@ -25,7 +25,7 @@ use nix::sys::mman::{self, MapFlags, MmapAdvise, ProtFlags};
 use vm_memory::VolatileSlice;
 
 use super::errno::checked;
-use crate::domain::size::HugeLen;
+use hugeprobe_domain::size::HugeLen;
 
 pub use affinity::CpuMask;
 use policy::{MASK_BITS, mask_of};

@@ -2,8 +2,8 @@
 
 use super::fields::{self, parse_kilobytes};
 use super::root::HostRoot;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 const MEMINFO: &str = "/proc/meminfo";
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::root::{HostRoot, quoted};
-use crate::domain::reading::Reading;
+use hugeprobe_domain::reading::Reading;
 
 /// The file in which the kernel lists the mounts of this process (proc_pid_mountinfo(5)).
 pub const MOUNTINFO: &str = "/proc/self/mountinfo";

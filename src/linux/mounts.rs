@@ -7,9 +7,9 @@
 
 use super::mountinfo::{self, Mount, MountTable, options, parse_mountinfo};
 use super::root::HostRoot;
-use crate::domain::inventory::HugeMount;
-use crate::domain::reading::Reading;
-use crate::domain::size::parse_bytes;
+use hugeprobe_domain::inventory::HugeMount;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::parse_bytes;
 
 /// Returns the hugetlbfs mounts, in the order of mountinfo.
 #[must_use]

@@ -17,10 +17,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use super::list::parse_list;
 use super::map;
 use super::root::HostRoot;
-use crate::domain::reading::Reading;
-use crate::domain::request::PageCount;
-use crate::domain::reserve::{Memory, PoolCount, PoolId};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::reserve::{Memory, PoolCount, PoolId};
+use hugeprobe_domain::size::PageSize;
 
 /// Why a pool could not be found, read or set.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! in the kernel's `fs/proc/task_mmu.c`.
 
 use super::root::{HostRoot, quoted};
-use crate::domain::reading::Reading;
+use hugeprobe_domain::reading::Reading;
 
 /// Returns the pairs (NUMA node, pages) of the mapping of this process that begins at `address`; `Absent` if there is
 /// none, or if the kernel has no NUMA support.

@@ -8,9 +8,9 @@
 
 use super::list::parse_list;
 use super::root::HostRoot;
-use crate::domain::inventory::{NumaNode, NumaPool, Pool};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::inventory::{NumaNode, NumaPool, Pool};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The directory that has one subdirectory for each page size that the kernel supports.
 const POOLS: &str = "/sys/kernel/mm/hugepages";

@@ -7,9 +7,9 @@ use nix::unistd;
 use super::fields;
 use super::list::parse_list;
 use super::root::HostRoot;
-use crate::domain::digits::parse_digits;
-use crate::domain::inventory::Privileges;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::inventory::Privileges;
+use hugeprobe_domain::reading::Reading;
 
 const STATUS: &str = "/proc/self/status";
 /// The link to a namespace of this process, and its target in the initial namespace: `PROC_PID_INIT_INO` and

@@ -6,8 +6,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::domain::digits::parse_digits;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::reading::Reading;
 
 /// The root of the tree of kernel files: `/`, or the directory of a captured tree.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::fields::{self, parse_kilobytes};
 use super::root::{HostRoot, quoted};
-use crate::domain::reading::Reading;
+use hugeprobe_domain::reading::Reading;
 
 /// The first line of a mapping, in smaps as in maps: `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use super::root::HostRoot;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::reading::Reading;
 
 /// The socket state `SS_CONNECTED`, as the file shows it.
 const CONNECTED: &str = "03";

@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::allocation;
-use crate::domain::plan::Role;
-use crate::domain::size::PageSize;
-use crate::exchange::{peer, role as exchange};
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_exchange::{peer, role as exchange};
 
 /// The hidden verb that a worker is started with.
 pub const VERB: &str = "worker";
@@ -31,7 +30,7 @@ pub struct Assignment {
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     /// Takes pages, without another worker.
-    Allocation(allocation::AllocationTask),
+    Allocation(hugeprobe_allocation::AllocationTask),
     /// Shares pages with another worker, over the socket that is its standard input.
     Exchange(exchange::SessionTask),
     /// Shares pages with a peer under test.

@@ -11,22 +11,22 @@ use jiff::Timestamp;
 use nix::unistd::getpid;
 use serde_json::Map;
 
-use crate::domain::catalogue::{HP701, HP702};
-use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::domain::inspect;
-use crate::domain::inventory::{Inventory, Pool};
-use crate::domain::judge;
-use crate::domain::merge::{Ending, WorkerReport, merge};
-use crate::domain::part::{Part, announced};
-use crate::domain::report::{Report, SCHEMA};
-use crate::domain::request::{PageCount, Request};
-use crate::domain::reserve::Replayed;
-use crate::domain::settle::settle;
-use crate::exchange::socket::{Listener, SocketError};
-use crate::linux::limits;
-use crate::linux::privileges::UNKNOWN_ID;
-use crate::linux::root::HostRoot;
-use crate::linux::run_directory::RunDirectory;
+use hugeprobe_domain::catalogue::{HP701, HP702};
+use hugeprobe_domain::check::{Finding, Outcome, Verdict};
+use hugeprobe_domain::inspect;
+use hugeprobe_domain::inventory::{Inventory, Pool};
+use hugeprobe_domain::judge;
+use hugeprobe_domain::merge::{Ending, WorkerReport, merge};
+use hugeprobe_domain::part::{Part, announced};
+use hugeprobe_domain::report::{Report, SCHEMA};
+use hugeprobe_domain::request::{PageCount, Request};
+use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_domain::settle::settle;
+use hugeprobe_exchange::socket::{Listener, SocketError};
+use hugeprobe_linux::limits;
+use hugeprobe_linux::privileges::UNKNOWN_ID;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::run_directory::RunDirectory;
 
 use super::assignment::{Assignment, VERB, Work};
 use super::gather::{self, RoleCgroupError};
@@ -237,7 +237,7 @@ fn about(job: &Job) -> String {
 fn report(
     request: &Request,
     inventory: Inventory,
-    plan: &crate::domain::plan::Plan,
+    plan: &hugeprobe_domain::plan::Plan,
     mut findings: Vec<Finding>,
     time: Timestamp,
     begin: Instant,
@@ -285,7 +285,7 @@ fn in_seconds(time: Timestamp) -> String {
 }
 
 /// Returns the pools of the sizes in the plan.
-fn pools(inventory: &Inventory, plan: &crate::domain::plan::Plan) -> Vec<Pool> {
+fn pools(inventory: &Inventory, plan: &hugeprobe_domain::plan::Plan) -> Vec<Pool> {
     plan.sizes.iter().filter_map(|&size| inventory.pool(size)).cloned().collect()
 }
 

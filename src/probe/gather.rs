@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::domain::catalogue::HP105;
-use crate::domain::inventory::{Holders, Inventory, Pool};
-use crate::domain::request::{Request, Selector};
-use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
-use crate::linux::cgroup::{Group, GroupError};
-use crate::linux::directory::kind_of_path;
-use crate::linux::root::HostRoot;
-use crate::linux::{boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges};
+use hugeprobe_domain::catalogue::HP105;
+use hugeprobe_domain::inventory::{Holders, Inventory, Pool};
+use hugeprobe_domain::request::{Request, Selector};
+use hugeprobe_domain::role_cgroups::{RoleCgroup, RoleCgroups};
+use hugeprobe_linux::cgroup::{Group, GroupError};
+use hugeprobe_linux::directory::kind_of_path;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::{
+    boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges,
+};
 
 /// Reads the inventory of the machine under `root`, except for the owners of its pages.
 ///

@@ -6,14 +6,14 @@ mod job;
 mod one_size;
 mod pages;
 
-use crate::allocation::{AllocationTask, Footprint};
-use crate::domain::catalogue::{HP407, HP409, HP411};
-use crate::domain::footprint;
-use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
-use crate::domain::plan::{NotRun, PHASE, Plan, PlannedCheck, PlannedWorker, Role, Weight};
-use crate::domain::reading::Reading;
-use crate::domain::request::Request;
-use crate::domain::size::PageSize;
+use hugeprobe_allocation::{AllocationTask, Footprint};
+use hugeprobe_domain::catalogue::{HP407, HP409, HP411};
+use hugeprobe_domain::footprint;
+use hugeprobe_domain::inventory::{DirectoryKind, Inventory, Pool};
+use hugeprobe_domain::plan::{NotRun, PHASE, Plan, PlannedCheck, PlannedWorker, Role, Weight};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::request::Request;
+use hugeprobe_domain::size::PageSize;
 
 use super::assignment::Work;
 use facts::SizeFacts;

@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::supervisor::{Start, Supervisor};
 use super::walk::{self, WalkError};
-use crate::domain::check::Outcome;
-use crate::domain::merge::Ending;
-use crate::domain::size::PageSize;
-use crate::domain::standalone::SessionEvent;
-use crate::exchange::socket::{Listener, SocketError, connect};
-use crate::exchange::standalone::{BackendTask, FrontendTask, StandaloneTask};
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_domain::merge::Ending;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_domain::standalone::SessionEvent;
+use hugeprobe_exchange::socket::{Listener, SocketError, connect};
+use hugeprobe_exchange::standalone::{BackendTask, FrontendTask, StandaloneTask};
+use hugeprobe_linux::root::HostRoot;
 
 /// The hidden verb of the worker.
 pub const VERB: &str = "role";

@@ -17,8 +17,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::domain::merge::Ending;
-use crate::domain::part::PART_LIMIT;
+use hugeprobe_domain::merge::Ending;
+use hugeprobe_domain::part::PART_LIMIT;
 
 /// How much of a worker's log is kept, in bytes. The end of the log is kept.
 const LOG_LIMIT: usize = 2 << 10;

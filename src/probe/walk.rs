@@ -6,20 +6,19 @@ mod options;
 
 use std::io;
 
-use crate::allocation;
-use crate::domain::check::Finding;
-use crate::domain::inventory::Pool;
-use crate::domain::merge::{Ending, WorkerReport};
-use crate::domain::plan::{Role, time_for_steps};
-use crate::domain::request::{Request, Workload};
-use crate::domain::reserve::Replayed;
-use crate::domain::sharing::Session;
-use crate::domain::size::PageSize;
-use crate::exchange::Source;
-use crate::exchange::role::{self as exchange, Cgroups};
-use crate::linux::counters::CounterFiles;
-use crate::linux::pools;
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::check::Finding;
+use hugeprobe_domain::inventory::Pool;
+use hugeprobe_domain::merge::{Ending, WorkerReport};
+use hugeprobe_domain::plan::{Role, time_for_steps};
+use hugeprobe_domain::request::{Request, Workload};
+use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_exchange::Source;
+use hugeprobe_exchange::role::{self as exchange, Cgroups};
+use hugeprobe_linux::counters::CounterFiles;
+use hugeprobe_linux::pools;
+use hugeprobe_linux::root::HostRoot;
 
 use super::assignment::Work;
 use super::check::{CheckError, nonce, reserve, seed, starts, worker_report};
@@ -101,7 +100,7 @@ pub fn run(walk: &Walk, show: &mut dyn FnMut(&Shown<'_>)) -> Result<Walked, Walk
 /// Returns the jobs of a walk: one worker, then two pairs.
 fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
     let time = time_for_steps(size, walk.pages);
-    let alone = allocation::AllocationTask {
+    let alone = hugeprobe_allocation::AllocationTask {
         role: if walk.directory.is_some() { Role::Hugetlbfs } else { Role::Anonymous },
         size: Some(size),
         pages: walk.pages,

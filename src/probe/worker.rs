@@ -10,13 +10,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, getppid};
 
-use crate::allocation;
-use crate::domain::check::{CheckId, Finding};
-use crate::domain::movement::Step;
-use crate::domain::part::{PartWriter, WorkerOutput};
-use crate::domain::standalone::SessionEvent;
-
-use crate::exchange;
+use hugeprobe_domain::check::{CheckId, Finding};
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::part::{PartWriter, WorkerOutput};
+use hugeprobe_domain::standalone::SessionEvent;
 
 use super::assignment::{Assignment, Work};
 use super::standalone;
@@ -50,7 +47,7 @@ pub fn role(argument: &str) -> ExitCode {
         tie_to(Pid::from_raw(parent))?;
         let mut out = io::stdout().lock();
         let say = &mut |said: &SessionEvent| writeln!(out, "{}", serde_json::to_string(said)?);
-        exchange::standalone::run(&task, io::stdin().as_fd().try_clone_to_owned()?, say)
+        hugeprobe_exchange::standalone::run(&task, io::stdin().as_fd().try_clone_to_owned()?, say)
     });
     match played {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,10 +64,12 @@ fn work(assignment: &Assignment) -> io::Result<()> {
     let part = PartWriter::new(io::stdout(), assignment.run.clone(), work.role(), work.size());
     let mut report = StepwisePart { part, stepwise: assignment.stepwise };
     match work {
-        Work::Allocation(task) => allocation::run(task, &mut report)?,
-        Work::Exchange(task) => exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?,
+        Work::Allocation(task) => hugeprobe_allocation::run(task, &mut report)?,
+        Work::Exchange(task) => {
+            hugeprobe_exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?
+        }
         Work::Peer(task) => {
-            exchange::peer::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?;
+            hugeprobe_exchange::peer::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?;
         }
     }
     report.part.end()

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::style::{BOLD, DIM, Style};
 use super::text::{clean, columns, wrap};
-use crate::domain::catalogue::{CHECKS, Check, GROUPS, Group};
+use hugeprobe_domain::catalogue::{CHECKS, Check, GROUPS, Group};
 
 /// Writes the explanation of one check.
 ///
@@ -145,7 +145,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue;
+    use hugeprobe_domain::catalogue;
 
     fn shown(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();

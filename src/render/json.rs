@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::text::is_steering;
-use crate::domain::report::Report;
+use hugeprobe_domain::report::Report;
 
 /// The JSON schema of a report.
 pub const SCHEMA: &str = include_str!("../../docs/reference/report.schema.json");

@@ -13,9 +13,9 @@ use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, 
 use super::style::Marks;
 use super::text::clean;
 use super::{only, sizes};
-use crate::domain::catalogue;
-use crate::domain::check::{Outcome, Verdict};
-use crate::domain::report::{Entry, Report};
+use hugeprobe_domain::catalogue;
+use hugeprobe_domain::check::{Outcome, Verdict};
+use hugeprobe_domain::report::{Entry, Report};
 
 /// Writes `report` as JUnit XML. Control characters are escaped as text, because XML 1.0 forbids most of them.
 ///

@@ -19,9 +19,9 @@ use super::Format;
 use super::json;
 use super::style::{BOLD, DIM, Style, verdict_color};
 use super::text::{clean, columns, shorten, wrap};
-use crate::domain::check::Verdict;
-use crate::domain::published::{Fleet, FleetNode};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::check::Verdict;
+use hugeprobe_domain::published::{Fleet, FleetNode};
+use hugeprobe_domain::size::PageSize;
 
 /// The length of the longest node name that is shown in full.
 const LONGEST_NAME: usize = 48;
@@ -180,7 +180,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::published::{Published, VerdictState};
+    use hugeprobe_domain::published::{Published, VerdictState};
 
     const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
 

@@ -19,11 +19,11 @@ use std::io::{self, Write};
 use super::style::Marks;
 use super::text::clean;
 use super::{only, sizes};
-use crate::domain::catalogue;
-use crate::domain::check::Outcome;
-use crate::domain::inventory::Pool;
-use crate::domain::reading::Reading;
-use crate::domain::report::{Entry, Report};
+use hugeprobe_domain::catalogue;
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_domain::inventory::Pool;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::report::{Entry, Report};
 
 /// Writes `report` in the short form.
 ///

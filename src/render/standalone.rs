@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::style::{DIM, Style, outcome_color};
 use super::text::clean;
-use crate::domain::check::Outcome;
-use crate::domain::size::{PageSize, human_bytes};
-use crate::domain::standalone::{Negotiated, Placed, Region, RoundTrips, SessionEvent, Traffic};
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_domain::size::{PageSize, human_bytes};
+use hugeprobe_domain::standalone::{Negotiated, Placed, Region, RoundTrips, SessionEvent, Traffic};
 
 /// The width of a line's label, in columns.
 const LABEL: usize = 12;
@@ -181,7 +181,7 @@ fn seconds(nanos: u64) -> String {
 mod tests {
     use super::super::style::Marks;
     use super::*;
-    use crate::domain::standalone::Looked;
+    use hugeprobe_domain::standalone::Looked;
 
     fn text(style: Style, event: &[SessionEvent]) -> String {
         let mut out = Vec::new();

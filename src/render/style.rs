@@ -5,7 +5,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-use crate::domain::check::{Outcome, Verdict};
+use hugeprobe_domain::check::{Outcome, Verdict};
 
 /// How text for people is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use super::style::{BOLD, DIM, Detail, Style, verdict_color};
 use super::text::{clean, columns, flow, shorten, wrap};
 use super::{only, sizes};
-use crate::domain::catalogue::{CHECKS, GROUPS};
-use crate::domain::check::{Outcome, Verdict};
-use crate::domain::report::{Entry, Report};
-use crate::domain::size::PageSize;
-use crate::domain::text::count;
+use hugeprobe_domain::catalogue::{CHECKS, GROUPS};
+use hugeprobe_domain::check::{Outcome, Verdict};
+use hugeprobe_domain::report::{Entry, Report};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_domain::text::count;
 
 mod cause;
 mod group;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::style::Marks;
-use crate::domain::catalogue::CHECKS;
-use crate::domain::check::CheckId;
+use hugeprobe_domain::catalogue::CHECKS;
+use hugeprobe_domain::check::CheckId;
 
 /// Returns `text` as one line that is safe to show on a terminal.
 ///
@@ -150,7 +150,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::catalogue::{HP101, HP305, HP401, HP501, HP503, HP504};
+    use hugeprobe_domain::catalogue::{HP101, HP305, HP401, HP501, HP503, HP504};
 
     #[test]
     fn nothing_that_steers_a_terminal_gets_through() {
@@ -206,7 +206,10 @@ mod tests {
     fn neighbours_in_the_catalogue_make_a_run() {
         assert_eq!(id_list(&[HP101]), "HP101");
         assert_eq!(id_list(&[HP305, HP401]), "HP305, HP401");
-        assert_eq!(id_list(&[HP101, HP501, crate::domain::catalogue::HP502, HP503]), "HP101, HP501 to HP503");
+        assert_eq!(
+            id_list(&[HP101, HP501, hugeprobe_domain::catalogue::HP502, HP503]),
+            "HP101, HP501 to HP503"
+        );
         assert_eq!(id_list(&[HP501, HP503, HP504]), "HP501, HP503, HP504");
         assert_eq!(id_list(&[]), "");
     }

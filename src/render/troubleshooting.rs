@@ -6,9 +6,9 @@ use std::io::{self, Write};
 use super::explain::{escaped, paragraph};
 use super::style::{BOLD, DIM, Style};
 use super::text::{clean, shorten, wrap};
-use crate::domain::catalogue;
-use crate::domain::check::CheckId;
-use crate::domain::troubleshooting::{Found, Kind, KnownFailure, MetAs, chapters};
+use hugeprobe_domain::catalogue;
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::troubleshooting::{Found, Kind, KnownFailure, MetAs, chapters};
 
 /// The maximum length of a log line that is shown, in characters.
 const LONGEST_LINE: usize = 300;
@@ -177,8 +177,8 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::troubleshooting::{all, search};
-    use crate::render::text::columns;
+    use crate::text::columns;
+    use hugeprobe_domain::troubleshooting::{all, search};
 
     #[test]
     fn a_failure_reads_like_this() {

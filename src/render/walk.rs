@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use super::style::{BOLD, DIM, Marks, Style, outcome_color};
 use super::text::{clean, columns, wrap};
-use crate::domain::check::Outcome;
-use crate::domain::counters::{Counters, Figure, Movement, NodeCounters};
-use crate::domain::size::{PageSize, human_bytes};
+use hugeprobe_domain::check::Outcome;
+use hugeprobe_domain::counters::{Counters, Figure, Movement, NodeCounters};
+use hugeprobe_domain::size::{PageSize, human_bytes};
 
 /// The indent of a step's text, in columns.
 const INDENT: usize = 4;

@@ -1,8 +1,8 @@
 //! Every way in which the attempts at a step can end, and the conclusion for each.
 
 use super::*;
-use crate::domain::counters::Counters;
-use crate::linux::smaps::MappingFacts;
+use hugeprobe_domain::counters::Counters;
+use hugeprobe_linux::smaps::MappingFacts;
 
 const PAGE: u64 = 2 << 20;
 

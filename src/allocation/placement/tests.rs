@@ -1,7 +1,7 @@
 //! The result for each NUMA node, and the findings of HP506 and HP507 for it.
 
 use super::*;
-use crate::domain::check::CheckId;
+use hugeprobe_domain::check::CheckId;
 
 fn size() -> PageSize {
     PageSize::from_bytes(2 << 20).unwrap()

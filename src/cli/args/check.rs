@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args as Arguments;
 
 use super::{FailOn, WorkloadName};
-use crate::domain::peer::Peer;
-use crate::domain::request::{Expectation, PageCount, Request, Selector};
-use crate::domain::size::PageSize;
-use crate::render::Format;
+use hugeprobe_domain::peer::Peer;
+use hugeprobe_domain::request::{Expectation, PageCount, Request, Selector};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_render::Format;
 
 /// `check`.
 #[derive(Debug, Arguments)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as Arguments;
 
-use crate::render::Format;
+use hugeprobe_render::Format;
 
 /// `agent`.
 #[derive(Debug, Arguments)]

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, ValueEnum};
 
 use super::WorkloadName;
-use crate::domain::compact::Run;
-use crate::domain::request::PageCount;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::compact::Run;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::size::PageSize;
 
 /// `container`.
 #[derive(Debug, Arguments)]

@@ -1,12 +1,12 @@
 //! One page size and all that is known of its pool: the input of HP101 to HP107.
 
 use super::common::count;
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::inventory::{DirectoryKind, Inventory, Pool};
-use crate::domain::reading::Reading;
-use crate::domain::request::{Expectation, PageCount, Request};
-use crate::domain::size::PageSize;
-use crate::domain::text::format_list;
+use crate::check::{Because, CheckId, Finding, Outcome};
+use crate::inventory::{DirectoryKind, Inventory, Pool};
+use crate::reading::Reading;
+use crate::request::{Expectation, PageCount, Request};
+use crate::size::PageSize;
+use crate::text::format_list;
 
 /// A page size, with its pool and everything else that its checks look at.
 pub(super) struct About<'a> {

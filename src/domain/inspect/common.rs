@@ -1,10 +1,10 @@
 //! What several inspections need: numbers of pages, and texts about cgroup limits.
 
-use crate::domain::inventory::Inventory;
-use crate::domain::memory_cgroup::Reclaim;
-use crate::domain::request::{PageCount, Request};
-use crate::domain::size::PageSize;
-pub(super) use crate::domain::text::count;
+use crate::inventory::Inventory;
+use crate::memory_cgroup::Reclaim;
+use crate::request::{PageCount, Request};
+use crate::size::PageSize;
+pub(super) use crate::text::count;
 
 /// The number of pages with which every check can run.
 pub(super) const PAGES_OF_ALL_STEPS: u64 = 2;

@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::about::{About, trouble, untold, with_counters};
 use super::common::{PAGES_OF_ALL_STEPS, count, needed};
-use crate::domain::catalogue::HP105;
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::{Holder, Holders, Inventory, LeakedFile, LeakedSegment, Pool};
-use crate::domain::request::Request;
-use crate::domain::size::{PageSize, human_bytes};
+use crate::catalogue::HP105;
+use crate::check::{Because, Finding, Outcome};
+use crate::inventory::{Holder, Holders, Inventory, LeakedFile, LeakedSegment, Pool};
+use crate::request::Request;
+use crate::size::{PageSize, human_bytes};
 
 /// How many files and segments the text of a finding names. The evidence has more.
 const SHOWN: usize = 5;
@@ -211,8 +211,8 @@ fn human_time(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue::HP701;
-    use crate::domain::reading::Reading::{Absent, Known};
+    use crate::catalogue::HP701;
+    use crate::reading::Reading::{Absent, Known};
 
     #[test]
     fn holders_are_of_interest_where_a_pool_in_use_is_short() {

@@ -8,12 +8,12 @@ mod tests;
 
 use super::about::{trouble, untold};
 use super::common::count;
-use crate::domain::catalogue::{HP201, HP202, HP203};
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::Inventory;
-use crate::domain::reading::Reading;
-use crate::domain::request::Request;
-use crate::domain::size::PageSize;
+use crate::catalogue::{HP201, HP202, HP203};
+use crate::check::{Because, Finding, Outcome};
+use crate::inventory::Inventory;
+use crate::reading::Reading;
+use crate::request::Request;
+use crate::size::PageSize;
 
 /// The users of pages, as far as the cluster or the host shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]

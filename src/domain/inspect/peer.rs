@@ -20,7 +20,7 @@ pub fn missing(inventory: &Inventory, request: &Request, size: PageSize) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::peer::Peer;
+    use crate::peer::Peer;
 
     #[test]
     fn only_a_path_without_a_socket_fails() {

@@ -8,12 +8,12 @@ mod tests;
 use super::about::{About, NoPool, pool_file, trouble, untold, with_counters, without_cpu};
 use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 use super::holders;
-use crate::domain::catalogue::{HP101, HP102, HP106, HP107, HP108};
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::{BootRequest, Inventory, Pool};
-use crate::domain::reading::Reading;
-use crate::domain::request::{Program, Request};
-use crate::domain::size::{PageSize, human_bytes};
+use crate::catalogue::{HP101, HP102, HP106, HP107, HP108};
+use crate::check::{Because, Finding, Outcome};
+use crate::inventory::{BootRequest, Inventory, Pool};
+use crate::reading::Reading;
+use crate::request::{Program, Request};
+use crate::size::{PageSize, human_bytes};
 
 /// Returns one finding about `size` for each of HP101 to HP107.
 #[must_use]

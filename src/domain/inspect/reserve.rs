@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::catalogue::HP109;
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::reserve::Granted;
-use crate::domain::size::PageSize;
+use crate::catalogue::HP109;
+use crate::check::{Because, Finding, Outcome};
+use crate::reserve::Granted;
+use crate::size::PageSize;
 
 /// Returns one finding per page size in `granted`.
 ///

@@ -165,7 +165,7 @@ impl Entry {
     }
 
     /// Parses the value as ids of the catalogue, or `none`.
-    fn checks(&self) -> Result<Vec<crate::domain::check::CheckId>, RowError> {
+    fn checks(&self) -> Result<Vec<crate::check::CheckId>, RowError> {
         match self.one()? {
             "none" => Ok(Vec::new()),
             ids => ids

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::vring::Vring;
 use super::{Backend, BackendError, End, PAIRS};
-use crate::exchange::channel::{ChannelError, Envelope};
-use crate::exchange::message::{
+use crate::channel::{ChannelError, Envelope};
+use crate::message::{
     Config, Message, Payload, REGIONS_LIMIT, Request, VringAddresses, VringState, parse_vring_fd, protocol,
 };
-use crate::exchange::ring::{Device, checked_size};
-use crate::exchange::table::{Table, TableError};
-use crate::linux::event::Event;
+use crate::ring::{Device, checked_size};
+use crate::table::{Table, TableError};
+use hugeprobe_linux::event::Event;
 
 /// The answer to a request that is not refused.
 enum Answer {

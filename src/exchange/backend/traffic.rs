@@ -4,10 +4,10 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use super::vring::Vring;
-use crate::exchange::frame::{Source, Tally, Tracker, is_knock, knock};
-use crate::exchange::net::{Format, LONGEST_FRAME, Progress};
-use crate::exchange::ring::{Chain, Device, RingError};
-use crate::exchange::table::Table;
+use crate::frame::{Source, Tally, Tracker, is_knock, knock};
+use crate::net::{Format, LONGEST_FRAME, Progress};
+use crate::ring::{Chain, Device, RingError};
+use crate::table::Table;
 
 /// What the backend does with frames.
 #[derive(Debug)]

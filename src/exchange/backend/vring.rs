@@ -2,10 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::exchange::message::VringAddresses;
-use crate::exchange::ring::{Device, RingError};
-use crate::exchange::table::Table;
-use crate::linux::event::Event;
+use crate::message::VringAddresses;
+use crate::ring::{Device, RingError};
+use crate::table::Table;
+use hugeprobe_linux::event::Event;
 
 /// One vring. It runs once it has a size, addresses and a kick. The kick may come with a descriptor or without.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 //! type has the bits that it offers. The protocol features do not help: DPDK's library offers NET_MTU and RARP for any
 //! type.
 
-use crate::exchange::message::feature;
+use crate::message::feature;
 
 /// The bits that virtio 1.2 defines only for network devices: GUEST_TSO6 (8), and CTRL_RX (18) to CTRL_MAC_ADDR (23).
 const NETWORK_ONLY: u64 = 1 << 8 | 0x3f << 18;

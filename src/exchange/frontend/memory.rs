@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use vm_memory::VolatileSlice;
 
-use crate::domain::size::HugeLen;
-use crate::exchange::message::MemoryRegion;
-use crate::linux::map::{Fill, Mapping, Sharing};
+use crate::message::MemoryRegion;
+use hugeprobe_domain::size::HugeLen;
+use hugeprobe_linux::map::{Fill, Mapping, Sharing};
 
 /// The memory to share.
 #[derive(Debug, Default)]

@@ -4,12 +4,12 @@ use vm_memory::{Bytes as _, VolatileMemory as _};
 
 use super::FrontendError;
 use super::memory::{Area, Piece};
-use crate::exchange::frame::LONGEST;
-use crate::exchange::message::VringAddresses;
-use crate::exchange::ring::{
+use crate::frame::LONGEST;
+use crate::message::VringAddresses;
+use crate::ring::{
     DESCRIPTOR_BYTES, Driver, Parts, RingError, Used, available_bytes, checked_size, used_bytes,
 };
-use crate::linux::event::Event;
+use hugeprobe_linux::event::Event;
 
 /// One queue.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::FrontendError;
 use super::memory::Area;
 use super::queue::{BUFFER, Queue};
-use crate::exchange::channel::{Channel, ChannelError, wait};
-use crate::exchange::frame::{Source, Tally, Tracker};
-use crate::exchange::net::Format;
+use crate::channel::{Channel, ChannelError, wait};
+use crate::frame::{Source, Tally, Tracker};
+use crate::net::Format;
 
 /// A receive queue and a transmit queue, with a buffer for each descriptor.
 #[derive(Debug)]

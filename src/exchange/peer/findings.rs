@@ -5,10 +5,10 @@ use std::io;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::part::WorkerOutput;
-use crate::domain::peer::PEER;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome};
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::peer::PEER;
+use hugeprobe_domain::size::PageSize;
 
 /// The findings of one session.
 pub(super) struct Findings<'a> {

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::findings::{Findings, Stop};
 use super::task::PeerTask;
-use crate::domain::catalogue::{HP614, HP615};
-use crate::domain::check::{CheckId, Outcome};
-use crate::exchange::channel::ChannelError;
-use crate::exchange::frontend::{FrontendError, Outcome as Done};
+use crate::channel::ChannelError;
+use crate::frontend::{FrontendError, Outcome as Done};
+use hugeprobe_domain::catalogue::{HP614, HP615};
+use hugeprobe_domain::check::{CheckId, Outcome};
 
 /// The process at the other end, as the kernel identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

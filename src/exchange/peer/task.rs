@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::peer::Peer as UnderTest;
-use crate::domain::size::PageSize;
-use crate::exchange::role::Source;
+use crate::role::Source;
+use hugeprobe_domain::peer::Peer as UnderTest;
+use hugeprobe_domain::size::PageSize;
 
 /// The task of the worker, passed to it as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

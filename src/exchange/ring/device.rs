@@ -8,8 +8,8 @@ use super::{
     DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index,
     suppress_notifications, used_bytes, wants_notification,
 };
-use crate::exchange::message::VringAddresses;
-use crate::exchange::table::Table;
+use crate::message::VringAddresses;
+use crate::table::Table;
 
 /// The size of a CPU cache line in bytes.
 const LINE: usize = 64;

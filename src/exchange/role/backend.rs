@@ -8,21 +8,21 @@ use super::SessionTask;
 use super::frontend::hex;
 use super::payers::Payers;
 use super::recorder::{Bad, Good, Recorder, holds_pages};
-use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
-use crate::domain::cgroup::HugetlbCounterKind;
-use crate::domain::check::{CheckId, Outcome};
-use crate::domain::movement::Step;
-use crate::domain::sharing::Session;
-use crate::domain::size::PageSize;
-use crate::exchange::backend::{
+use crate::backend::{
     Backend, BackendError, End, FEATURES, Options, PROTOCOL_FEATURES, Traffic, Watch, Work,
 };
-use crate::exchange::channel::Channel;
-use crate::exchange::message::protocol;
-use crate::exchange::table::{Pages, Region, Table, TableError};
-use crate::linux::errno::is_not_offered;
-use crate::linux::errno::named;
-use crate::linux::{numa_maps, pattern, smaps};
+use crate::channel::Channel;
+use crate::message::protocol;
+use crate::table::{Pages, Region, Table, TableError};
+use hugeprobe_domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP608, HP609, HP610, HP611};
+use hugeprobe_domain::cgroup::HugetlbCounterKind;
+use hugeprobe_domain::check::{CheckId, Outcome};
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::errno::is_not_offered;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::{numa_maps, pattern, smaps};
 
 pub(super) fn run(
     task: &SessionTask,

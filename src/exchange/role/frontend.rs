@@ -11,20 +11,20 @@ use serde_json::json;
 use super::SessionTask;
 use super::payers::Payers;
 use super::recorder::{Bad, Good, Recorder, holds_pages};
-use crate::domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
-use crate::domain::cgroup::HugetlbCounterKind;
-use crate::domain::check::CheckId;
-use crate::domain::movement::Step;
-use crate::domain::sharing::Session;
-use crate::domain::size::HugeLen;
-use crate::exchange::channel::Channel;
-use crate::exchange::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair, Peer, Waiting};
-use crate::exchange::table::FileFacts;
-use crate::linux::errno::is_not_offered;
-use crate::linux::errno::named;
-use crate::linux::hugefile::HugeFile;
-use crate::linux::map::{Mapping, Sharing};
-use crate::linux::{numa_maps, pattern, smaps};
+use crate::channel::Channel;
+use crate::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair, Peer, Waiting};
+use crate::table::FileFacts;
+use hugeprobe_domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
+use hugeprobe_domain::cgroup::HugetlbCounterKind;
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_domain::size::HugeLen;
+use hugeprobe_linux::errno::is_not_offered;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::hugefile::HugeFile;
+use hugeprobe_linux::map::{Mapping, Sharing};
+use hugeprobe_linux::{numa_maps, pattern, smaps};
 
 /// The reason why a session ended early: a finding, or the reader of the output is gone.
 enum Stop {

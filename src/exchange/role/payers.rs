@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::SessionTask;
 use super::recorder::{Advice, Bad};
-use crate::domain::cgroup::{Charges, HugetlbCounterKind, LimitRoom};
-use crate::domain::size::PageSize;
-use crate::linux::cgroup::Group;
-use crate::linux::errno::named;
+use hugeprobe_domain::cgroup::{Charges, HugetlbCounterKind, LimitRoom};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::cgroup::Group;
+use hugeprobe_linux::errno::named;
 
 /// The cgroups of both roles, with their charges at one point in time.
 pub(super) struct Payers {
@@ -179,7 +179,7 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reading::Reading;
+    use hugeprobe_domain::reading::Reading;
 
     fn bill(pages: Option<i64>) -> Option<Bill> {
         let charges = Charges { bytes: Reading::Known(0), refused: Reading::Known(0) };

@@ -7,14 +7,14 @@ use std::io;
 
 use serde_json::{Map, Value};
 
-use crate::domain::catalogue::HP605;
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::movement::Step;
-use crate::domain::part::WorkerOutput;
-use crate::domain::reading::Reading;
-use crate::domain::sharing::{AGREED, Session};
-use crate::domain::size::PageSize;
-use crate::linux::smaps::MappingFacts;
+use hugeprobe_domain::catalogue::HP605;
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome};
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::sharing::{AGREED, Session};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::smaps::MappingFacts;
 
 /// The findings of one worker.
 pub(super) struct Recorder<'a> {
@@ -226,7 +226,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::catalogue::{HP601, HP602, HP606};
+    use hugeprobe_domain::catalogue::{HP601, HP602, HP606};
 
     #[test]
     fn a_mapping_without_huge_pages_fails_and_one_that_cannot_be_read_is_unknown() {

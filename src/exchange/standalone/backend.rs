@@ -8,13 +8,13 @@ use super::{
     BackendMode, FOR_EVER, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed,
     protocol_features, region, unknown,
 };
-use crate::domain::standalone::{Negotiated, SessionEvent, Traffic};
-use crate::exchange::backend::{
+use crate::backend::{
     self, Backend, End, FEATURES, Options, PROTOCOL_FEATURES, Report, Traffic as Counted, Watch, Work,
 };
-use crate::exchange::channel::Channel;
-use crate::exchange::frame::{Source, Tracker};
-use crate::exchange::table::{Pages, Table};
+use crate::channel::Channel;
+use crate::frame::{Source, Tracker};
+use crate::table::{Pages, Table};
+use hugeprobe_domain::standalone::{Negotiated, SessionEvent, Traffic};
 
 /// The time between two checks of the counters.
 const SLICE: Duration = Duration::from_millis(20);

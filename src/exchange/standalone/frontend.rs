@@ -7,15 +7,15 @@ use super::{
     BackendMode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region,
     unknown,
 };
-use crate::domain::sharing::Session;
-use crate::domain::size::HugeLen;
-use crate::domain::standalone::{Negotiated, RoundTrips, SessionEvent, Traffic};
-use crate::exchange::channel::Channel;
-use crate::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
-use crate::exchange::table::FileFacts;
-use crate::linux::errno::{is_not_offered, named};
-use crate::linux::hugefile::HugeFile;
-use crate::linux::map::Sharing;
+use crate::channel::Channel;
+use crate::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
+use crate::table::FileFacts;
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_domain::size::HugeLen;
+use hugeprobe_domain::standalone::{Negotiated, RoundTrips, SessionEvent, Traffic};
+use hugeprobe_linux::errno::{is_not_offered, named};
+use hugeprobe_linux::hugefile::HugeFile;
+use hugeprobe_linux::map::Sharing;
 
 /// How long the backend may take for one answer, including the mapping of the memory. A real backend locks all memory
 /// that it receives.
@@ -179,9 +179,9 @@ fn ended(error: FrontendError) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::size::PageSize;
-    use crate::exchange::frame::Tally;
-    use crate::exchange::role::Source;
+    use crate::frame::Tally;
+    use crate::role::Source;
+    use hugeprobe_domain::size::PageSize;
 
     /// Returns the sentence about ten frames with this tally.
     fn said(peer: BackendMode, tally: Tally) -> String {

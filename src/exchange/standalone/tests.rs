@@ -30,7 +30,7 @@ fn a_task_survives_its_own_text() {
 
 #[test]
 fn every_feature_that_is_offered_has_a_name() {
-    use crate::exchange::backend::{FEATURES, PROTOCOL_FEATURES};
+    use crate::backend::{FEATURES, PROTOCOL_FEATURES};
     let all = [features(FEATURES), protocol_features(PROTOCOL_FEATURES)].concat();
     assert!(all.iter().all(|name| !name.starts_with("0x")), "{all:?}");
     assert_eq!(features(feature::VERSION_1 | 1 << 5), ["VERSION_1", "0x20"]);
@@ -38,7 +38,7 @@ fn every_feature_that_is_offered_has_a_name() {
 
 #[test]
 fn a_peer_that_hangs_up_at_once_is_told_of() {
-    let (ours, theirs) = crate::exchange::socket::pair().unwrap();
+    let (ours, theirs) = crate::socket::pair().unwrap();
     drop(theirs);
     let task = BackendTask {
         mode: BackendMode::Echo,
@@ -61,7 +61,7 @@ fn a_peer_that_hangs_up_at_once_is_told_of() {
 
 #[test]
 fn the_time_that_was_given_is_kept() {
-    let (ours, theirs) = crate::exchange::socket::pair().unwrap();
+    let (ours, theirs) = crate::socket::pair().unwrap();
     let began = Instant::now();
     for frames in [None, Some(1)] {
         let task = BackendTask {

@@ -9,7 +9,7 @@ use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use serde::Serialize;
 
 use super::{SMALL_PAGE, TableError};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::size::PageSize;
 
 /// The required pages of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

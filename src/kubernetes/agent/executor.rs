@@ -16,12 +16,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::health::Health;
 use super::log::say;
 use super::pods::PodWatcher;
-use crate::kubernetes::api::{Api, ApiError, requests};
-use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::names::{EVENT_NAMESPACE, MANAGER};
-use crate::kubernetes::reconcile::refusal::{Call, Refusal};
-use crate::kubernetes::reconcile::{Action, Done, Identity};
-use crate::kubernetes::slim::{SlimNode, SlimPod};
+use crate::api::{Api, ApiError, requests};
+use crate::backoff::Backoff;
+use crate::names::{EVENT_NAMESPACE, MANAGER};
+use crate::reconcile::refusal::{Call, Refusal};
+use crate::reconcile::{Action, Done, Identity};
+use crate::slim::{SlimNode, SlimPod};
 
 /// The result of an action.
 #[derive(Debug)]

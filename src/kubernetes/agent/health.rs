@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::http::{Page, Site};
 use super::log::say;
 use super::metrics::{self, Metrics};
-use crate::kubernetes::api::{ApiError, Meter, Resource, Verb};
+use crate::api::{ApiError, Meter, Resource, Verb};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -174,7 +174,7 @@ impl Site for HealthOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubernetes::api::Attempt;
+    use crate::api::Attempt;
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_that_stopped_is_not_alive() {

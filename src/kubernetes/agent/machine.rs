@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::kubernetes::reconcile::PodUse;
-use crate::linux::holders::SearchLimits;
-use crate::linux::root::HostRoot;
-use crate::linux::{boot, cgroup, cpu, holders, host, memory, mounts, pools, privileges};
+use crate::reconcile::PodUse;
+use hugeprobe_domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::holders::SearchLimits;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::{boot, cgroup, cpu, holders, host, memory, mounts, pools, privileges};
 
 /// The minimum time between two searches for the owners of pages. A search reads every process of the host.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -153,7 +153,7 @@ fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::inventory::Holder;
+    use hugeprobe_domain::inventory::Holder;
 
     fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, HostRoot) {
         let directory = tempfile::tempdir().unwrap();

@@ -18,12 +18,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::domain::check::{CheckId, Outcome, Verdict};
-use crate::domain::inventory::Pool;
-use crate::domain::report::SizeVerdict;
-use crate::domain::size::PageSize;
-use crate::kubernetes::api::{Meter, Resource, Verb};
-use crate::kubernetes::reconcile::ProbeView;
+use crate::api::{Meter, Resource, Verb};
+use crate::reconcile::ProbeView;
+use hugeprobe_domain::check::{CheckId, Outcome, Verdict};
+use hugeprobe_domain::inventory::Pool;
+use hugeprobe_domain::report::SizeVerdict;
+use hugeprobe_domain::size::PageSize;
 
 /// The `Content-Type` of `/metrics`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -39,7 +39,7 @@ use super::api::{self, ConnectError};
 use super::backoff::Random;
 use super::config::{Config, ConfigError};
 use super::reconcile::Identity;
-use crate::linux::root::HostRoot;
+use hugeprobe_linux::root::HostRoot;
 
 /// The reason why the agent cannot start.
 #[derive(Debug, thiserror::Error)]

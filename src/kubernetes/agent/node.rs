@@ -16,9 +16,9 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
 
 use super::health::Health;
-use crate::kubernetes::api::{Api, ApiError, Event, Meter as _, Resource, Verb, requests};
-use crate::kubernetes::backoff::{Backoff, Random};
-use crate::kubernetes::slim::{List, SlimNode};
+use crate::api::{Api, ApiError, Event, Meter as _, Resource, Verb, requests};
+use crate::backoff::{Backoff, Random};
+use crate::slim::{List, SlimNode};
 
 /// The interval between two GETs where the Node is not watched.
 pub const POLL: Duration = Duration::from_secs(120);

@@ -14,9 +14,9 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 use super::health::Health;
-use crate::kubernetes::api::{Api, ApiError, Event, Verb, requests};
-use crate::kubernetes::backoff::{Backoff, Random};
-use crate::kubernetes::slim::{List, SlimPod};
+use crate::api::{Api, ApiError, Event, Verb, requests};
+use crate::backoff::{Backoff, Random};
+use crate::slim::{List, SlimPod};
 
 /// The interval between two lists where `watch` is forbidden. It is short because a probe takes seconds.
 pub const POLL: Duration = Duration::from_secs(2);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::health::Health;
 use super::log::say;
-use crate::domain::size::PageSize;
-use crate::kubernetes::reconcile::View;
+use crate::reconcile::View;
+use hugeprobe_domain::size::PageSize;
 
 /// Reports changes. It keeps what was reported last.
 #[derive(Debug, Default)]

@@ -14,9 +14,9 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::log::say;
-use crate::domain::compact::{CompactError, Container, Message, Run};
-use crate::domain::size::PageSize;
-use crate::kubernetes::reconcile::Observation;
+use crate::reconcile::Observation;
+use hugeprobe_domain::compact::{CompactError, Container, Message, Run};
+use hugeprobe_domain::size::PageSize;
 
 /// The maximum length of a part that is read, in bytes. Valid parts are shorter.
 const LONGEST: u64 = 4096;

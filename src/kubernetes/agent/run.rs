@@ -25,12 +25,12 @@ use super::pods::{PodEvent, PodWatcher};
 use super::reporter::Reporter;
 use super::usage::UsageReader;
 use super::{node, resident};
-use crate::kubernetes::api::Api;
-use crate::kubernetes::backoff::Random;
-use crate::kubernetes::config::{Config, Mode, Profile};
-use crate::kubernetes::names;
-use crate::kubernetes::reconcile::{Action, Done, Identity, Observation, Reconciler};
-use crate::linux::root::HostRoot;
+use crate::api::Api;
+use crate::backoff::Random;
+use crate::config::{Config, Mode, Profile};
+use crate::names;
+use crate::reconcile::{Action, Done, Identity, Observation, Reconciler};
+use hugeprobe_linux::root::HostRoot;
 
 /// The time for the last requests. The pod's grace period is longer.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::health::Health;
-use crate::domain::inventory::Pool;
-use crate::kubernetes::api::{Api, ApiError, requests};
-use crate::kubernetes::pod_requests::PodRequests;
-use crate::kubernetes::reconcile::PodUse;
+use crate::api::{Api, ApiError, requests};
+use crate::pod_requests::PodRequests;
+use crate::reconcile::PodUse;
+use hugeprobe_domain::inventory::Pool;
 
 /// The minimum time between two lists.
 const SOONEST: Duration = Duration::from_secs(60);

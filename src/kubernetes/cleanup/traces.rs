@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::kubernetes::names::{CONDITION, MANAGER, PREFIX};
+use crate::names::{CONDITION, MANAGER, PREFIX};
 
 /// The parts of a Node that cleanup needs.
 #[derive(Debug, Clone, Deserialize)]

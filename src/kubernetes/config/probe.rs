@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ConfigError, Profile, refused, within};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::size::PageSize;
 
 /// The configuration of the probe pods.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -3,9 +3,9 @@
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, PodStatus};
 
 use super::KEPT;
-use crate::domain::compact::Container;
-use crate::domain::text::line;
-use crate::probe::container::Terminated;
+use hugeprobe_domain::compact::Container;
+use hugeprobe_domain::text::line;
+use hugeprobe_probe::container::Terminated;
 
 /// Returns how both containers ended, frontend first, or `None` unless both have ended.
 pub(super) fn terminated(status: Option<&PodStatus>) -> Option<[Terminated; 2]> {

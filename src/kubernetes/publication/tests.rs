@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::catalogue::{CHECKS, HP103, HP105, HP202, HP403, HP603};
-use crate::domain::check::{Because, CheckId};
-use crate::domain::inventory::NumaPool;
-use crate::domain::reading::Reading;
+use hugeprobe_domain::catalogue::{CHECKS, HP103, HP105, HP202, HP403, HP603};
+use hugeprobe_domain::check::{Because, CheckId};
+use hugeprobe_domain::inventory::NumaPool;
+use hugeprobe_domain::reading::Reading;
 
 const SMALL: PageSize = match PageSize::from_bytes(2 << 20) {
     Some(size) => size,

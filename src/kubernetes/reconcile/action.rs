@@ -6,9 +6,9 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::Value;
 
 use super::refusal::Refusal;
-use crate::domain::inspect::kubernetes::PodUse;
-use crate::domain::inventory::Inventory;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::inspect::kubernetes::PodUse;
+use hugeprobe_domain::inventory::Inventory;
+use hugeprobe_domain::size::PageSize;
 
 /// A change that the agent has observed.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ pub enum Action {
     /// List the probe pods of this node.
     ListPods,
     /// Send a server-side apply to `nodes/status` with `force`, as field manager
-    /// [`MANAGER`](crate::kubernetes::names::MANAGER).
+    /// [`MANAGER`](crate::names::MANAGER).
     Apply(Value),
     /// Create this event.
     Emit(Box<Event>),

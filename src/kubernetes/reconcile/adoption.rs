@@ -10,11 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::node::NodeView;
 use super::size_state::ProbeResult;
 use super::state::Reconciler;
-use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
-use crate::domain::size::PageSize;
-use crate::domain::text::line;
-use crate::kubernetes::names;
-use crate::kubernetes::publication::ANNOTATION_CHARS;
+use crate::names;
+use crate::publication::ANNOTATION_CHARS;
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome, Verdict};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_domain::text::line;
 
 /// How far the clock may have been set back since the previous agent wrote its verdict.
 const SET_BACK: SignedDuration = SignedDuration::from_mins(5);

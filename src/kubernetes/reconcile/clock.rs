@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::refusal::Refusal;
-use crate::kubernetes::backoff::{Backoff, jittered, next_random};
+use crate::backoff::{Backoff, jittered, next_random};
 
 /// A point in time, in milliseconds since the agent started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -8,19 +8,19 @@ use serde_json::json;
 use super::node::NodeView;
 use super::size_state::About;
 use super::state::{Judged, Reconciler};
-use crate::domain::catalogue::{HP102, HP105};
-use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::domain::inspect;
-use crate::domain::inspect::kubernetes::{self as cluster, PodUse};
-use crate::domain::inventory::{HugeMount, Inventory, Pool};
-use crate::domain::judge;
-use crate::domain::plan::{Plan, PlannedCheck};
-use crate::domain::reading::Reading;
-use crate::domain::request::Request;
-use crate::domain::size::PageSize;
-use crate::kubernetes::config::Profile;
-use crate::kubernetes::names;
-use crate::probe::planning;
+use crate::config::Profile;
+use crate::names;
+use hugeprobe_domain::catalogue::{HP102, HP105};
+use hugeprobe_domain::check::{Finding, Outcome, Verdict};
+use hugeprobe_domain::inspect;
+use hugeprobe_domain::inspect::kubernetes::{self as cluster, PodUse};
+use hugeprobe_domain::inventory::{HugeMount, Inventory, Pool};
+use hugeprobe_domain::judge;
+use hugeprobe_domain::plan::{Plan, PlannedCheck};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::request::Request;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_probe::planning;
 
 /// How long pages must be in use outside pods before that is a finding, in milliseconds. The agent may see the end of
 /// a pod before or after its pages are free.
@@ -87,7 +87,7 @@ impl Reconciler {
     /// HP203 represents that probe, and it is mandatory.
     fn judge(&self, sizes: Vec<PageSize>, nothing_there: Vec<PageSize>, findings: &[Finding]) -> Judged {
         let evidence = |&size: &PageSize| PlannedCheck {
-            id: crate::domain::catalogue::HP203,
+            id: hugeprobe_domain::catalogue::HP203,
             size: Some(size),
             roles: Vec::new(),
             mandatory: true,

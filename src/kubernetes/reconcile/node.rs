@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde_json::Value;
 
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::kubernetes::names;
-use crate::kubernetes::quantity::in_pages;
+use crate::names;
+use crate::quantity::in_pages;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The parts of a Node that matter to the reconciler.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -11,12 +11,12 @@ use super::clock::Moment;
 use super::refusal::Refusal;
 use super::size_state::{Kind, SizeState};
 use super::state::{Reconciler, RunningProbe};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::config::Mode;
-use crate::kubernetes::pod_outcome::{self, End, Stage};
-use crate::kubernetes::probe_pod::{Asked, probe_pod};
+use crate::backoff::Backoff;
+use crate::config::Mode;
+use crate::pod_outcome::{self, End, Stage};
+use crate::probe_pod::{Asked, probe_pod};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The backoff after an error of the API server that says nothing about the probe.
 const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
@@ -91,7 +91,7 @@ impl Reconciler {
     }
 
     fn pod_name(&self, size: PageSize) -> String {
-        crate::kubernetes::names::probe_pod(&self.identity.node, size)
+        crate::names::probe_pod(&self.identity.node, size)
     }
 
     fn start(&mut self, size: PageSize, actions: &mut Vec<Action>) {

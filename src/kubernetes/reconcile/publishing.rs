@@ -11,10 +11,10 @@ use super::node::NodeView;
 use super::refusal::Refusal;
 use super::size_state::{FIRST_MS, HOLD_MS, Kind, ProbeResult, SizeState, TURN_MS};
 use super::state::{Applied, Judged, Reconciler, Sent};
-use crate::domain::check::Verdict;
-use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::config::Profile;
-use crate::kubernetes::publication::{Content, Facts, Target, Times};
+use crate::backoff::Backoff;
+use crate::config::Profile;
+use crate::publication::{Content, Facts, Target, Times};
+use hugeprobe_domain::check::Verdict;
 use node_state::{NodeState, with_scrub};
 
 /// How long a watch may lag behind the agent's own apply, in milliseconds. After this time, a Node with a lower
@@ -215,8 +215,7 @@ impl Reconciler {
     fn has_bad_times(&self, node: &NodeView) -> bool {
         let read = |key: &str| node.annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
         let now = self.clock.shown();
-        let (Some(checked), Some(until)) =
-            (read(crate::kubernetes::names::CHECKED_AT), read(crate::kubernetes::names::VALID_UNTIL))
+        let (Some(checked), Some(until)) = (read(crate::names::CHECKED_AT), read(crate::names::VALID_UNTIL))
         else {
             return true;
         };

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::clock::Moment;
-use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::domain::inspect::kubernetes::Admission;
-use crate::domain::size::PageSize;
-use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::publication::seconds;
+use crate::backoff::Backoff;
+use crate::publication::seconds;
+use hugeprobe_domain::check::{Finding, Outcome, Verdict};
+use hugeprobe_domain::inspect::kubernetes::Admission;
+use hugeprobe_domain::size::PageSize;
 
 /// The state of one page size.
 #[derive(Debug, Default)]

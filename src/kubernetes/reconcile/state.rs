@@ -8,13 +8,13 @@ use super::probing::pods::Pods;
 use super::publishing::events::{EventRecorder, PendingEvent};
 use super::publishing::node_state::NodeState;
 use super::size_state::{About, SizeState};
-use crate::domain::check::{Finding, Verdict};
-use crate::domain::inspect::kubernetes::PodUse;
-use crate::domain::inventory::Inventory;
-use crate::domain::report::SizeVerdict;
-use crate::domain::size::PageSize;
-use crate::kubernetes::config::{Config, Mode};
-use crate::kubernetes::probe_pod::{Asked, Identity};
+use crate::config::{Config, Mode};
+use crate::probe_pod::{Asked, Identity};
+use hugeprobe_domain::check::{Finding, Verdict};
+use hugeprobe_domain::inspect::kubernetes::PodUse;
+use hugeprobe_domain::inventory::Inventory;
+use hugeprobe_domain::report::SizeVerdict;
+use hugeprobe_domain::size::PageSize;
 
 /// The reconciler. It decides what the agent does.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::state::Reconciler;
-use crate::domain::check::{Finding, Verdict};
-use crate::domain::report::SizeVerdict;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::check::{Finding, Verdict};
+use hugeprobe_domain::report::SizeVerdict;
+use hugeprobe_domain::size::PageSize;
 
 /// A view of the reconciler's state.
 #[derive(Debug)]

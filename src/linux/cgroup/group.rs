@@ -8,13 +8,13 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
 use super::level;
 use super::memory::read_directories;
-use crate::domain::cgroup::{CgroupVersion, Charges, HugetlbCgroup, HugetlbCounterKind};
-use crate::domain::digits::parse_digits;
-use crate::domain::memory_cgroup::MemoryCgroup;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::linux::errno::named;
-use crate::linux::root::HostRoot;
+use crate::errno::named;
+use crate::root::HostRoot;
+use hugeprobe_domain::cgroup::{CgroupVersion, Charges, HugetlbCgroup, HugetlbCounterKind};
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::memory_cgroup::MemoryCgroup;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// A cgroup with hugetlb files.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Reads the limit files of one cgroup.
 
-use crate::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCounter, HugetlbCounterKind};
-use crate::domain::digits::parse_digits;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::linux::root::HostRoot;
+use crate::root::HostRoot;
+use hugeprobe_domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCounter, HugetlbCounterKind};
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The limits found in a cgroup's directory.
 pub(super) struct Group {

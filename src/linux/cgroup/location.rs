@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
-use crate::domain::cgroup::CgroupVersion;
-use crate::linux::mountinfo::{Mount, MountTable, options};
-use crate::linux::root::HostRoot;
+use crate::mountinfo::{Mount, MountTable, options};
+use crate::root::HostRoot;
+use hugeprobe_domain::cgroup::CgroupVersion;
 
 /// The maximum number of directories that are searched for this process's cgroup if its name is not available.
 const SEARCHED: usize = 20_000;

@@ -1,8 +1,8 @@
 //! Parses `/proc/self/cgroup`, which lists the cgroups of this process, and `/proc/cgroups`, which lists the kernel's
 //! controllers.
 
-use crate::domain::digits::parse_digits;
-use crate::linux::root::quoted;
+use crate::root::quoted;
+use hugeprobe_domain::digits::parse_digits;
 
 /// The file in which the kernel lists the cgroups of this process (cgroups(7)).
 pub(super) const MEMBERSHIPS: &str = "/proc/self/cgroup";

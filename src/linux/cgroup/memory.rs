@@ -3,11 +3,11 @@
 use super::level::is_root;
 use super::location;
 use super::membership::{MEMBERSHIPS, parse_memberships};
-use crate::domain::cgroup::CgroupVersion;
-use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
-use crate::domain::reading::Reading;
-use crate::linux::mountinfo::{self, MOUNTINFO, MountTable, options, parse_mountinfo};
-use crate::linux::root::HostRoot;
+use crate::mountinfo::{self, MOUNTINFO, MountTable, options, parse_mountinfo};
+use crate::root::HostRoot;
+use hugeprobe_domain::cgroup::CgroupVersion;
+use hugeprobe_domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
+use hugeprobe_domain::reading::Reading;
 
 const MEMORY: &str = "memory";
 

@@ -10,8 +10,8 @@ mod location;
 mod membership;
 mod memory;
 
-use crate::domain::cgroup::{CgroupVersion, HugetlbCgroup};
-use crate::domain::reading::Reading;
+use hugeprobe_domain::cgroup::{CgroupVersion, HugetlbCgroup};
+use hugeprobe_domain::reading::Reading;
 
 pub use group::{Group, GroupError, parse_refusals};
 pub use level::parse_limit;

@@ -24,10 +24,10 @@ use super::FileId;
 use super::budget::Budget;
 use super::filesystems::{Filesystems, MountPoint};
 use super::owners::Owners;
-use crate::domain::inventory::LeakedFile;
-use crate::domain::size::PageSize;
-use crate::linux::beneath::{open_beneath, reopen_to_read};
-use crate::linux::fds::is_used_elsewhere;
+use crate::beneath::{open_beneath, reopen_to_read};
+use crate::fds::is_used_elsewhere;
+use hugeprobe_domain::inventory::LeakedFile;
+use hugeprobe_domain::size::PageSize;
 
 /// A hugetlbfs, opened at its mount point.
 #[derive(Debug)]

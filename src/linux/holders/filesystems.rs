@@ -11,10 +11,10 @@ use nix::sys::stat::Mode;
 
 use super::owners::Owners;
 use super::process::Process;
-use crate::domain::reading::Reading;
-use crate::linux::beneath::open_beneath;
-use crate::linux::mountinfo::parse_mountinfo;
-use crate::linux::root::HostRoot;
+use crate::beneath::open_beneath;
+use crate::mountinfo::parse_mountinfo;
+use crate::root::HostRoot;
+use hugeprobe_domain::reading::Reading;
 
 /// The hugetlbfs file systems and their mount points.
 #[derive(Debug, Default)]

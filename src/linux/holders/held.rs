@@ -13,8 +13,8 @@ use super::filesystems::Filesystems;
 use super::owners::{Held, Owners};
 use super::process::Process;
 use super::smaps::{Area, parse_maps, parse_smaps};
-use crate::domain::reading::Reading;
-use crate::linux::root::HostRoot;
+use crate::root::HostRoot;
+use hugeprobe_domain::reading::Reading;
 
 /// Adds what a process maps and has open to `owners`.
 pub(super) fn enter(

@@ -20,7 +20,7 @@ pub mod sysv;
 use self::budget::Budget;
 pub use self::budget::SearchLimits;
 use super::root::HostRoot;
-use crate::domain::inventory::{Holders, Privileges};
+use hugeprobe_domain::inventory::{Holders, Privileges};
 
 /// The identity of a file, which does not depend on the name or descriptor by which it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,7 +81,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::domain::reading::Reading;
+    use hugeprobe_domain::reading::Reading;
 
     const SMAPS: &str = "\
 7f0000000000-7f0000400000 rw-s 00000000 00:11 77 /memfd:ram (deleted)\nKernelPageSize: 2048 kB\nShared_Hugetlb: 2048 kB
@@ -173,7 +173,7 @@ Private_Hugetlb: 2048 kB\nVmFlags: rd wr sh ht\n";
 
     #[test]
     fn what_only_one_of_two_looks_found_amiss_is_not_claimed() {
-        let file = |path: &str| crate::domain::inventory::LeakedFile {
+        let file = |path: &str| hugeprobe_domain::inventory::LeakedFile {
             path: path.to_owned(),
             size: "2Mi".parse().unwrap(),
             pages: 1,

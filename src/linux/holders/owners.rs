@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::FileId;
 use super::smaps::Area;
-use crate::domain::inventory::Holder;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::inventory::Holder;
+use hugeprobe_domain::size::PageSize;
 
 /// What has been found so far.
 #[derive(Debug, Default)]

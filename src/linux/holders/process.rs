@@ -5,9 +5,9 @@ use std::io;
 use nix::libc::ESRCH;
 
 use super::owners::Owners;
-use crate::domain::reading::Reading;
-use crate::linux::root::HostRoot;
-use crate::linux::status::{ProcessStatus, parse_process};
+use crate::root::HostRoot;
+use crate::status::{ProcessStatus, parse_process};
+use hugeprobe_domain::reading::Reading;
 
 /// A process that has memory and may therefore hold pages.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Reports the privileges that this process lacks to see all processes of the machine.
 
 use super::owners::Owners;
-use crate::domain::inventory::Privileges;
-use crate::linux::root::HostRoot;
+use crate::root::HostRoot;
+use hugeprobe_domain::inventory::Privileges;
 
 /// CAP_SYS_PTRACE in `include/uapi/linux/capability.h`.
 const CAP_SYS_PTRACE: u32 = 19;

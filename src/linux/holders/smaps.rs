@@ -5,9 +5,9 @@
 //! Documentation/filesystems/proc.rst.
 
 use super::FileId;
-use crate::domain::size::PageSize;
-use crate::linux::fields::parse_kilobytes;
-use crate::linux::smaps::{Header, parse_header};
+use crate::fields::parse_kilobytes;
+use crate::smaps::{Header, parse_header};
+use hugeprobe_domain::size::PageSize;
 
 /// A mapping of huge pages.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use super::filesystems::Filesystems;
 use super::owners::Owners;
 use super::process::{self, Process};
 use super::{held, rights, sysv};
-use crate::domain::inventory::{Holders, Privileges};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::linux::pools;
-use crate::linux::root::HostRoot;
+use crate::pools;
+use crate::root::HostRoot;
+use hugeprobe_domain::inventory::{Holders, Privileges};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// Examines everything once.
 ///

@@ -5,10 +5,10 @@
 //! explains pages in use that nothing else accounts for. If some processes were not seen, it is reported only if it
 //! cannot have ordinary pages. A segment that was never touched holds a reservation but no page, and is not found.
 
-use crate::domain::inventory::LeakedSegment;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
-use crate::linux::root::HostRoot;
+use crate::root::HostRoot;
+use hugeprobe_domain::inventory::LeakedSegment;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// One line of `/proc/sysvipc/shm` (sysvipc(7)).
 #[derive(Debug, Clone, PartialEq, Eq)]

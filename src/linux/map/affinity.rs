@@ -9,7 +9,7 @@ use std::io;
 use nix::errno::Errno;
 use nix::libc::{self, c_ulong, pid_t};
 
-use crate::linux::errno::checked;
+use crate::errno::checked;
 
 /// The maximum number of CPUs that Linux supports (`CONFIG_NR_CPUS` is at most 8192).
 const CPUS: u32 = 8192;

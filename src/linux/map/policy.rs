@@ -7,7 +7,7 @@ use std::ptr;
 use nix::errno::Errno;
 use nix::libc::{self, c_int, c_ulong, c_void};
 
-use crate::linux::errno::checked;
+use crate::errno::checked;
 
 /// The maximum number of NUMA nodes that Linux supports: `CONFIG_NODES_SHIFT` is at most 10.
 const NODES: u32 = 1024;

@@ -7,8 +7,8 @@ use std::ptr::{self, NonNull};
 use nix::libc::{self, c_int};
 
 use super::{Kind, Mapping, lengths};
-use crate::domain::size::HugeLen;
-use crate::linux::errno::checked;
+use crate::errno::checked;
+use hugeprobe_domain::size::HugeLen;
 
 /// A SysV shared memory segment with huge pages. Dropping this marks the segment for removal; the kernel removes it
 /// with the last mapping.

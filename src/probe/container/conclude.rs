@@ -1,13 +1,13 @@
 //! Computes findings and a verdict from the termination messages of both containers. Pure: the agent calls it.
 
 use super::probe::Probe;
-use crate::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
-use crate::domain::compact::{CompactError, Container, Message, Run};
-use crate::domain::judge::judge;
-use crate::domain::merge::{Ending, WorkerReport, merge};
-use crate::domain::part::PartError;
-use crate::domain::plan::Role;
-use crate::domain::request::Request;
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome, Verdict};
+use hugeprobe_domain::compact::{CompactError, Container, Message, Run};
+use hugeprobe_domain::judge::judge;
+use hugeprobe_domain::merge::{Ending, WorkerReport, merge};
+use hugeprobe_domain::part::PartError;
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::request::Request;
 
 /// How a container ended, according to the status of its pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ fn inspection(id: CheckId, received: &[(Container, Received); 2]) -> Option<Find
 }
 
 fn not_reported(id: CheckId, container: Container, message: &Message) -> Finding {
-    let size = crate::domain::catalogue::find(id).filter(|check| check.per_size).map(|_| message.size);
+    let size = hugeprobe_domain::catalogue::find(id).filter(|check| check.per_size).map(|_| message.size);
     let because = Because::new(
         "a result for this check",
         format!("the message of the {container} container does not have it"),

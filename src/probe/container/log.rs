@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::domain::check::Finding;
-use crate::domain::compact::{Container, Message};
-use crate::domain::merge::{Ending, WorkerReport};
-use crate::domain::plan::Role;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::check::Finding;
+use hugeprobe_domain::compact::{Container, Message};
+use hugeprobe_domain::merge::{Ending, WorkerReport};
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::size::PageSize;
 
 /// A line about one finding.
 #[derive(Serialize)]

@@ -15,10 +15,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::super::standalone::{SLICE, is_passing};
 use super::super::supervisor::Supervisor;
-use crate::domain::compact::Container;
-use crate::domain::merge::Ending;
-use crate::domain::sharing::Session;
-use crate::exchange::socket::{Listener, SocketError, connect};
+use hugeprobe_domain::compact::Container;
+use hugeprobe_domain::merge::Ending;
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_exchange::socket::{Listener, SocketError, connect};
 
 /// This container's presence in the directory. The other container sees it as alive until this is dropped.
 #[derive(Debug)]

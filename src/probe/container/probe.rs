@@ -1,11 +1,11 @@
 //! One probe of one page size: what the agent and both containers must agree on. Pure.
 
 use super::super::planning::{self, Job, PodPages};
-use crate::domain::compact::Container;
-use crate::domain::peer::Peer;
-use crate::domain::plan::Plan;
-use crate::domain::request::{PageCount, Request, Workload};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::compact::Container;
+use hugeprobe_domain::peer::Peer;
+use hugeprobe_domain::plan::Plan;
+use hugeprobe_domain::request::{PageCount, Request, Workload};
+use hugeprobe_domain::size::PageSize;
 
 /// A probe, described in the same way for the agent and for both containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,9 +143,9 @@ impl Default for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP606, HP607, HP608, HP615};
-    use crate::domain::plan::{NotRun, PlannedWorker, Role, Weight};
-    use crate::probe::assignment::Work;
+    use crate::assignment::Work;
+    use hugeprobe_domain::catalogue::{HP407, HP503, HP506, HP508, HP509, HP601, HP606, HP607, HP608, HP615};
+    use hugeprobe_domain::plan::{NotRun, PlannedWorker, Role, Weight};
 
     fn probe(pages: u64, need: &[&str]) -> Probe {
         Probe {
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    fn duties(probe: &Probe, id: crate::domain::check::CheckId) -> Vec<PlannedWorker> {
+    fn duties(probe: &Probe, id: hugeprobe_domain::check::CheckId) -> Vec<PlannedWorker> {
         let plan = probe.plan();
         plan.items.into_iter().find(|item| item.id == id).map(|item| item.roles).unwrap_or_default()
     }
@@ -277,7 +277,7 @@ mod tests {
         let peer = Peer { socket: "/peer/s".to_owned(), listen: false, transmit: 0 };
         let asking = Probe { peer: Some(peer), ..probe(4, &[]) };
         let plan = asking.plan();
-        for id in crate::domain::peer::PEER {
+        for id in hugeprobe_domain::peer::PEER {
             let item = plan.items.iter().find(|item| item.id == id).unwrap();
             assert_eq!(item.mandatory, id != HP615, "{id}: frames are not sent");
             assert!(
@@ -287,7 +287,9 @@ mod tests {
         }
         assert!(Container::Frontend.roles().any(|role| role == Role::Peer));
         assert!(!Container::Backend.roles().any(|role| role == Role::Peer));
-        assert!(!probe(4, &[]).plan().items.iter().any(|item| crate::domain::peer::PEER.contains(&item.id)));
+        assert!(
+            !probe(4, &[]).plan().items.iter().any(|item| hugeprobe_domain::peer::PEER.contains(&item.id))
+        );
     }
 
     #[test]

@@ -12,18 +12,18 @@ use super::super::planning::Job;
 use super::super::supervisor::{Ended, Supervisor};
 use super::meeting::Meeting;
 use super::probe::Probe;
-use crate::domain::catalogue::{HP401, HP402};
-use crate::domain::check::Finding;
-use crate::domain::compact::{Container, Message, Run};
-use crate::domain::inspect::{limits, mounts};
-use crate::domain::inventory::Inventory;
-use crate::domain::merge::{Ending, WorkerReport};
-use crate::domain::part::Part;
-use crate::domain::plan::Role;
-use crate::domain::request::{PageCount, Request, Selector};
-use crate::domain::sharing::Session;
-use crate::exchange::socket::Listener;
-use crate::linux::root::HostRoot;
+use hugeprobe_domain::catalogue::{HP401, HP402};
+use hugeprobe_domain::check::Finding;
+use hugeprobe_domain::compact::{Container, Message, Run};
+use hugeprobe_domain::inspect::{limits, mounts};
+use hugeprobe_domain::inventory::Inventory;
+use hugeprobe_domain::merge::{Ending, WorkerReport};
+use hugeprobe_domain::part::Part;
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::request::{PageCount, Request, Selector};
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_exchange::socket::Listener;
+use hugeprobe_linux::root::HostRoot;
 
 /// A run of one container, with its settings.
 pub(super) struct Round<'a> {

@@ -20,7 +20,7 @@ use super::log;
 use super::meeting::Meeting;
 use super::probe::Probe;
 use super::round::Round;
-use crate::domain::compact::{Container, Message, Run};
+use hugeprobe_domain::compact::{Container, Message, Run};
 
 /// The settings with which a container answers requests for rounds.
 pub(super) struct Rounds<'a> {

@@ -13,7 +13,7 @@ use super::meeting::Meeting;
 use super::probe::Probe;
 use super::round::Round;
 use super::rounds::{self, Rounds};
-use crate::domain::compact::{Container, Run};
+use hugeprobe_domain::compact::{Container, Run};
 
 /// The command line options of a container.
 #[derive(Debug, Clone)]

@@ -30,12 +30,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::domain::request::PageCount;
-use crate::domain::reserve::{Granted, Replayed};
-use crate::linux::init_namespaces;
-use crate::linux::nr_hugepages::{self, PoolError};
-use crate::linux::root::HostRoot;
-use crate::linux::run_directory::RunDirectory;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::reserve::{Granted, Replayed};
+use hugeprobe_linux::init_namespaces;
+use hugeprobe_linux::nr_hugepages::{self, PoolError};
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::run_directory::RunDirectory;
 use process::Grown;
 
 pub use process::main;

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::replay::{others, replay};
 use super::reservation::{GrowError, Reservation};
-use crate::domain::journal::Record;
-use crate::domain::reading::Reading;
-use crate::domain::request::PageCount;
-use crate::domain::reserve::{Granted, PoolGain, PoolId, Replayed, distribute};
-use crate::linux::nr_hugepages;
-use crate::linux::root::HostRoot;
-use crate::linux::run_directory::{Locked, RunDirectory};
+use hugeprobe_domain::journal::Record;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::reserve::{Granted, PoolGain, PoolId, Replayed, distribute};
+use hugeprobe_linux::nr_hugepages;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::run_directory::{Locked, RunDirectory};
 
 /// How many bytes of pages are requested from the kernel in one write. Between two writes, the guardian checks whether
 /// the run has ended. 4 GiB take a quarter of a second where memory is not fragmented.

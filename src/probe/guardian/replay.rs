@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::reservation::Reservation;
-use crate::domain::journal::Record;
-use crate::domain::reading::Reading;
-use crate::domain::reserve::Replayed;
-use crate::linux::journal_file::SUFFIX;
-use crate::linux::nr_hugepages;
-use crate::linux::root::HostRoot;
-use crate::linux::run_directory::{Locked, RunDirectory, RunDirectoryError};
+use hugeprobe_domain::journal::Record;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_linux::journal_file::SUFFIX;
+use hugeprobe_linux::nr_hugepages;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::run_directory::{Locked, RunDirectory, RunDirectoryError};
 
 /// Gives back the pages of killed runs. Waits at most `patience` for the lock. If no run has left a journal, this costs
 /// one failed open(2).

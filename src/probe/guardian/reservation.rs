@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use crate::domain::journal::{PoolRecord, Record, added};
-use crate::domain::request::PageCount;
-use crate::domain::reserve::{GivenBack, PoolCount, PoolGain, PoolId};
-use crate::linux::journal_file::JournalFile;
-use crate::linux::nr_hugepages::{self, PoolError};
-use crate::linux::root::HostRoot;
-use crate::linux::run_directory::{Locked, RunDirectoryError};
+use hugeprobe_domain::journal::{PoolRecord, Record, added};
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::reserve::{GivenBack, PoolCount, PoolGain, PoolId};
+use hugeprobe_linux::journal_file::JournalFile;
+use hugeprobe_linux::nr_hugepages::{self, PoolError};
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::run_directory::{Locked, RunDirectoryError};
 
 /// The pages that a run, alive or dead, added to the pools.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::process::{Grown, Guarded};
 use super::{Guardian, Options, replay_dead};
-use crate::domain::request::PageCount;
-use crate::domain::reserve::Replayed;
-use crate::linux::root::HostRoot;
-use crate::linux::run_directory::RunDirectory;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_linux::root::HostRoot;
+use hugeprobe_linux::run_directory::RunDirectory;
 
 /// A machine with two nodes that have 32 and 10 pages of 2Mi.
 struct Machine(tempfile::TempDir);

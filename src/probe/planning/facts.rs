@@ -3,12 +3,12 @@
 
 use super::job::{PodPages, captured, prevented};
 use super::pages::{PAGES, pages_to_take, room_in, room_in_memory};
-use crate::domain::inventory::{DirectoryKind, Inventory, WriteAttempt};
-use crate::domain::plan::NotRun;
-use crate::domain::reading::Reading;
-use crate::domain::role_cgroups::{RoleCgroup, RoleCgroups};
-use crate::domain::size::PageSize;
-use crate::exchange::role::Cgroups;
+use hugeprobe_domain::inventory::{DirectoryKind, Inventory, WriteAttempt};
+use hugeprobe_domain::plan::NotRun;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::role_cgroups::{RoleCgroup, RoleCgroups};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_exchange::role::Cgroups;
 
 /// The number of CAP_SYS_ADMIN (capabilities(7)), which a private file system or IPC namespace requires.
 const CAP_SYS_ADMIN: u32 = 21;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::super::assignment::Work;
-use crate::allocation::AllocationTask;
-use crate::domain::check::CheckId;
-use crate::domain::plan::{NotRun, PlannedCheck, PlannedWorker, Role};
-use crate::domain::request::Request;
-use crate::domain::size::PageSize;
+use hugeprobe_allocation::AllocationTask;
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::plan::{NotRun, PlannedCheck, PlannedWorker, Role};
+use hugeprobe_domain::request::Request;
+use hugeprobe_domain::size::PageSize;
 
 pub(super) const CAPTURED: &str = "this is a captured tree: no allocation was tried";
 

@@ -6,18 +6,18 @@ use super::super::assignment::Work;
 use super::facts::SizeFacts;
 use super::job::{Job, item, task};
 use super::pages::PAGES;
-use crate::allocation::{AllocationTask, RoleNeed};
-use crate::domain::catalogue::{
+use hugeprobe_allocation::{AllocationTask, RoleNeed};
+use hugeprobe_domain::catalogue::{
     self, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP601, HP602, HP603, HP604, HP605,
     HP606, HP607, HP608, HP609, HP610, HP611, HP615, HP701, HP702,
 };
-use crate::domain::check::CheckId;
-use crate::domain::peer::PEER;
-use crate::domain::plan::{NotRun, Plan, PlannedWorker, Role, Weight, time_for, time_for_steps};
-use crate::domain::request::{PageCount, Request};
-use crate::domain::sharing::Session;
-use crate::exchange::peer;
-use crate::exchange::role::{self as exchange, Source};
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::peer::PEER;
+use hugeprobe_domain::plan::{NotRun, Plan, PlannedWorker, Role, Weight, time_for, time_for_steps};
+use hugeprobe_domain::request::{PageCount, Request};
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_exchange::peer;
+use hugeprobe_exchange::role::{self as exchange, Source};
 
 /// The number of frames in each run between frontend and backend. It goes around a ring of 256 several times.
 const FRAMES: u64 = 1024;

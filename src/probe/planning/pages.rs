@@ -1,12 +1,12 @@
 //! How many pages the steps may take.
 
 use super::job::prevented;
-use crate::domain::cgroup::{HugetlbCgroup, HugetlbCounterKind};
-use crate::domain::inventory::{Inventory, Pool};
-use crate::domain::memory_cgroup::{MemoryCgroup, Reclaim};
-use crate::domain::plan::NotRun;
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::cgroup::{HugetlbCgroup, HugetlbCounterKind};
+use hugeprobe_domain::inventory::{Inventory, Pool};
+use hugeprobe_domain::memory_cgroup::{MemoryCgroup, Reclaim};
+use hugeprobe_domain::plan::NotRun;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The number of pages with which every check runs. More would prove nothing more (design: no step holds more than two
 /// 1Gi pages).

@@ -2,15 +2,15 @@
 
 use super::one_size::SHARING;
 use super::*;
-use crate::domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
-use crate::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup, HugetlbCounter};
-use crate::domain::check::CheckId;
-use crate::domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
-use crate::domain::peer::{PEER, Peer};
-use crate::domain::plan::{PER_GIB, time_for};
-use crate::domain::role_cgroups::RoleCgroup;
-use crate::domain::sharing::Session;
-use crate::exchange::role::Source;
+use hugeprobe_domain::catalogue::{HP501, HP502, HP503, HP506, HP508, HP509, HP601, HP604, HP607, HP608};
+use hugeprobe_domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup, HugetlbCounter};
+use hugeprobe_domain::check::CheckId;
+use hugeprobe_domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
+use hugeprobe_domain::peer::{PEER, Peer};
+use hugeprobe_domain::plan::{PER_GIB, time_for};
+use hugeprobe_domain::role_cgroups::RoleCgroup;
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_exchange::role::Source;
 
 const ALL_CAPABILITIES: u64 = u64::MAX;
 

@@ -16,15 +16,15 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::options::{Shown, Walk, name};
-use crate::domain::counters::{Counters, Figure, Movement};
-use crate::domain::movement::Step;
-use crate::domain::part::{Announced, announced};
-use crate::domain::plan::Role;
-use crate::domain::size::PageSize;
-use crate::linux::cgroup::Group;
-use crate::linux::counters::CounterFiles;
-use crate::linux::smaps;
-use crate::probe::supervisor::Follower;
+use crate::supervisor::Follower;
+use hugeprobe_domain::counters::{Counters, Figure, Movement};
+use hugeprobe_domain::movement::Step;
+use hugeprobe_domain::part::{Announced, announced};
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::cgroup::Group;
+use hugeprobe_linux::counters::CounterFiles;
+use hugeprobe_linux::smaps;
 
 /// Follows the workers and gives each one permission to continue.
 pub(super) struct Director<'a> {

@@ -1,11 +1,11 @@
 //! The options of a walk, and the events that it shows.
 
-use crate::domain::counters::{Figure, Movement};
-use crate::domain::inventory::Pool;
-use crate::domain::plan::Role;
-use crate::domain::request::PageCount;
-use crate::domain::reserve::Replayed;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::counters::{Figure, Movement};
+use hugeprobe_domain::inventory::Pool;
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::request::PageCount;
+use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_domain::size::PageSize;
 
 /// The options of a walk.
 #[derive(Debug, Clone)]

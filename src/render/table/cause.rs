@@ -1,9 +1,9 @@
 //! The first cause of a verdict, and which findings follow from it, so that each fault is reported once.
 
-use crate::domain::catalogue::GROUPS;
-use crate::domain::check::{CheckId, Outcome, Verdict};
-use crate::domain::report::{Entry, Report};
-use crate::domain::size::PageSize;
+use hugeprobe_domain::catalogue::GROUPS;
+use hugeprobe_domain::check::{CheckId, Outcome, Verdict};
+use hugeprobe_domain::report::{Entry, Report};
+use hugeprobe_domain::size::PageSize;
 
 /// The stage in which the checks of a group run: first inspection, then allocation in one process, then sharing between
 /// two processes.

@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use super::super::style::{BOLD, DIM, Detail, Style, outcome_color};
 use super::super::text::{clean, columns, id_list, shorten, wrap};
 use super::{cause, holders};
-use crate::domain::catalogue::{self, Group, HP101, HP102, HP103, HP104, HP107, HP109, HP509, HP701, HP702};
-use crate::domain::check::{CheckId, Outcome};
-use crate::domain::report::{Entry, Report};
-use crate::domain::text::count;
+use hugeprobe_domain::catalogue::{
+    self, Group, HP101, HP102, HP103, HP104, HP107, HP109, HP509, HP701, HP702,
+};
+use hugeprobe_domain::check::{CheckId, Outcome};
+use hugeprobe_domain::report::{Entry, Report};
+use hugeprobe_domain::text::count;
 
 /// The width of a group's name, including the space after it, in columns.
 const NAME_WIDTH: usize = 13;

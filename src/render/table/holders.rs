@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::domain::catalogue::{HP101, HP102, HP103, HP105, HP109, HP509};
-use crate::domain::check::{CheckId, Outcome};
-use crate::domain::report::{Entry, Report};
-use crate::domain::text::count;
+use hugeprobe_domain::catalogue::{HP101, HP102, HP103, HP105, HP109, HP509};
+use hugeprobe_domain::check::{CheckId, Outcome};
+use hugeprobe_domain::report::{Entry, Report};
+use hugeprobe_domain::text::count;
 
 /// The checks that report missing pages.
 const SHORT_OF_PAGES: [CheckId; 5] = [HP101, HP102, HP103, HP109, HP509];

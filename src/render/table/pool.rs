@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use super::super::style::{BOLD, Style};
 use super::super::text::{columns, flow, wrap};
 use super::TITLE_WIDTH;
-use crate::domain::inventory::{NumaPool, Pool};
-use crate::domain::reading::Reading;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::inventory::{NumaPool, Pool};
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::size::PageSize;
 
 /// The width of the totals, before the NUMA nodes, in columns.
 const TOTALS_WIDTH: usize = 35;

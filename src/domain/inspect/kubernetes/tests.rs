@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::inventory::{BootPool, BootRequest, Pool};
+use crate::inventory::{BootPool, BootRequest, Pool};
 
 const LARGE: PageSize = match PageSize::from_bytes(1 << 30) {
     Some(size) => size,

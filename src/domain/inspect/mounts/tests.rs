@@ -1,8 +1,8 @@
 //! Tests that each of HP301 to HP305 has each of its outcomes.
 
 use super::*;
-use crate::domain::inventory::{Directory, Privileges};
-use crate::domain::request::Workload;
+use crate::inventory::{Directory, Privileges};
+use crate::request::Workload;
 use Outcome::{Fail, Pass, Skip, Unknown, Warn};
 
 const DIR: &str = "/mnt/huge";

@@ -2,11 +2,11 @@
 
 use super::super::about::{About, pool_file, untold, without_cpu};
 use super::super::common::count;
-use crate::domain::catalogue::{HP103, HP104};
-use crate::domain::check::{Because, Finding, Outcome};
-use crate::domain::inventory::{BootPool, BootRequest};
-use crate::domain::reading::Reading;
-use crate::domain::request::Expectation;
+use crate::catalogue::{HP103, HP104};
+use crate::check::{Because, Finding, Outcome};
+use crate::inventory::{BootPool, BootRequest};
+use crate::reading::Reading;
+use crate::request::Expectation;
 
 /// Returns HP103.
 pub(super) fn expected(about: &About<'_>) -> Finding {

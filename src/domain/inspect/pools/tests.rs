@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::catalogue::{CHECKS, HP103, HP104, HP105, HP109};
-use crate::domain::check::CheckId;
-use crate::domain::inventory::{
+use crate::catalogue::{CHECKS, HP103, HP104, HP105, HP109};
+use crate::check::CheckId;
+use crate::inventory::{
     BootPool, BootRequest, Directory, DirectoryKind, Holder, Holders, HugeMount, LeakedFile, LeakedSegment,
     NumaNode, NumaPool, Pool,
 };
-use crate::domain::peer::Peer;
+use crate::peer::Peer;
 
 const SMALL: PageSize = match PageSize::from_bytes(2 << 20) {
     Some(size) => size,

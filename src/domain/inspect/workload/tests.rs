@@ -2,11 +2,11 @@
 //! docs/reference/workloads.md.
 
 use super::*;
-use crate::domain::catalogue::{HP404, HP410, HP412};
-use crate::domain::footprint;
-use crate::domain::inventory::{Limits, NumaNode, Pool, Privileges};
-use crate::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
-use crate::domain::request::Workload;
+use crate::catalogue::{HP404, HP410, HP412};
+use crate::footprint;
+use crate::inventory::{Limits, NumaNode, Pool, Privileges};
+use crate::memory_cgroup::{MemoryCgroup, MemoryLevel};
+use crate::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
 
 const NONE: Limit = Limit { soft: None, hard: None };

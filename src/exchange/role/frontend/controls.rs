@@ -8,16 +8,16 @@ use nix::unistd::ftruncate;
 use serde_json::json;
 
 use super::{Stop, begin, ended, identities, no_pages, populate, region_of, take_memory, write};
-use crate::domain::catalogue::{HP608, HP609};
-use crate::domain::sharing::Session;
-use crate::domain::size::{HugeLen, PageSize};
-use crate::exchange::channel::Channel;
-use crate::exchange::frontend::{FrontendError, Memory};
-use crate::exchange::role::SessionTask;
-use crate::exchange::role::recorder::{Bad, Good, Recorder};
-use crate::linux::errno::named;
-use crate::linux::map::Sharing;
-use crate::linux::pattern;
+use crate::channel::Channel;
+use crate::frontend::{FrontendError, Memory};
+use crate::role::SessionTask;
+use crate::role::recorder::{Bad, Good, Recorder};
+use hugeprobe_domain::catalogue::{HP608, HP609};
+use hugeprobe_domain::sharing::Session;
+use hugeprobe_domain::size::{HugeLen, PageSize};
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::map::Sharing;
+use hugeprobe_linux::pattern;
 
 /// Runs HP608 with a private mapping: what one side writes must not reach the other.
 pub(super) fn private(

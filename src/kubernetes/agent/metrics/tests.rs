@@ -1,9 +1,9 @@
 //! The text of `/metrics` is correct, and docs/reference/metrics.md lists every metric.
 
 use super::*;
-use crate::domain::inventory::NumaPool;
-use crate::domain::reading::Reading;
-use crate::kubernetes::reconcile::Blocked;
+use crate::reconcile::Blocked;
+use hugeprobe_domain::inventory::NumaPool;
+use hugeprobe_domain::reading::Reading;
 
 fn pool(numa: Vec<NumaPool>) -> Pool {
     Pool {
@@ -77,7 +77,7 @@ fn the_documentation_names_every_metric_and_no_other() {
     let size = "2Mi".parse().unwrap();
     metrics.pools(&[pool(Vec::new())]);
     metrics.verdicts(Verdict::Pass, &[SizeVerdict { size, verdict: Verdict::Pass }]);
-    metrics.outcomes([(CheckId::new(105), None, Outcome::Pass)]);
+    metrics.outcomes([("HP105".parse().unwrap(), None, Outcome::Pass)]);
     metrics.request(Verb::Get, Resource::Nodes, None);
     metrics.denied(Verb::Create, Resource::Pods);
     metrics.probes(&[ProbeView {

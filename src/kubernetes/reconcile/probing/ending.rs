@@ -3,9 +3,9 @@
 use super::super::size_state::{Kind, ProbeResult, share};
 use super::super::state::Reconciler;
 use super::RunningProbe;
-use crate::domain::check::{Finding, Outcome, Verdict};
-use crate::kubernetes::pod_outcome::{End, Lack};
-use crate::probe::container::{Conclusion, Terminated, conclude};
+use crate::pod_outcome::{End, Lack};
+use hugeprobe_domain::check::{Finding, Outcome, Verdict};
+use hugeprobe_probe::container::{Conclusion, Terminated, conclude};
 
 impl Reconciler {
     /// Handles the end of the running probe.

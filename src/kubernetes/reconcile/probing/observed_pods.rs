@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::Pod;
 use super::super::refusal::Refusal;
 use super::super::state::Reconciler;
 use super::pods::{Known, LISTING, LISTS_LAG_MS, REFUSED, Removal};
-use crate::kubernetes::pod_outcome::Stage;
-use crate::kubernetes::probe_pod::on_node;
+use crate::pod_outcome::Stage;
+use crate::probe_pod::on_node;
 
 impl Reconciler {
     /// Handles a list of all probe pods.

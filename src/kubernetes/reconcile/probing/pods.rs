@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::super::action::Action;
 use super::super::clock::Moment;
-use crate::domain::text::line;
-use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::pod_outcome::{KEPT, Stage, is_over, stage};
+use crate::backoff::Backoff;
+use crate::pod_outcome::{KEPT, Stage, is_over, stage};
+use hugeprobe_domain::text::line;
 
 /// Every probe pod of this node that has been observed and not yet deleted, by uid.
 #[derive(Debug, Default)]

@@ -2,11 +2,11 @@
 
 use super::super::action::Action;
 use super::super::state::Reconciler;
-use crate::domain::size::PageSize;
-use crate::kubernetes::names;
-use crate::kubernetes::pod_outcome::End;
-use crate::kubernetes::probe_pod::Asked;
-use crate::probe::container::Terminated;
+use crate::names;
+use crate::pod_outcome::End;
+use crate::probe_pod::Asked;
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_probe::container::Terminated;
 
 impl Reconciler {
     /// Starts a round and returns its nonce.

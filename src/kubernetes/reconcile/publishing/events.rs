@@ -9,11 +9,11 @@ use super::super::action::Action;
 use super::super::clock::{Clock, Moment};
 use super::super::node::NodeView;
 use super::super::refusal::Refusal;
-use crate::domain::check::Verdict;
-use crate::kubernetes::backoff::Backoff;
-use crate::kubernetes::event::{VerdictChange, event};
-use crate::kubernetes::names;
-use crate::kubernetes::probe_pod::Identity;
+use crate::backoff::Backoff;
+use crate::event::{VerdictChange, event};
+use crate::names;
+use crate::probe_pod::Identity;
+use hugeprobe_domain::check::Verdict;
 
 /// Records events. It sends one at a time, and retries while the API server is unavailable.
 #[derive(Debug, Default)]

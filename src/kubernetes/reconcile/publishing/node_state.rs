@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::super::node::NodeView;
 use super::super::size_state::ProbeResult;
-use crate::kubernetes::names;
-use crate::kubernetes::publication::Content;
+use crate::names;
+use crate::publication::Content;
 
 /// Everything with hugeprobe's prefix, without the times.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Tests that another agent takes over after a restart, an upgrade or a crash.
 
 use super::world::*;
-use crate::domain::reading::Reading;
-use crate::kubernetes::names;
+use crate::names;
+use hugeprobe_domain::reading::Reading;
 
 /// Returns a world whose agent has published a verdict and was replaced. From then on no probe can run.
 fn replaced(verdict: &'static str, prepare: impl FnOnce(&mut World)) -> World {

@@ -4,8 +4,8 @@
 use super::super::*;
 use super::texts::leftover;
 use super::world::*;
-use crate::kubernetes::names;
-use crate::kubernetes::reconcile::refusal::Call;
+use crate::names;
+use crate::reconcile::refusal::Call;
 
 fn warnings(world: &World) -> usize {
     world.events.iter().filter(|event| event.type_.as_deref() == Some("Warning")).count()
@@ -148,10 +148,10 @@ fn a_pod_that_is_in_the_way_is_named_on_the_node() {
 #[test]
 fn a_pod_of_another_node_is_in_nobodys_way() {
     let mut world = World::new(&[(LARGE, 16)], config(""));
-    let mut other = crate::kubernetes::probe_pod::probe_pod(
+    let mut other = crate::probe_pod::probe_pod(
         &Identity { node: "node-b".into(), ..identity() },
         &config(""),
-        &crate::kubernetes::probe_pod::Asked {
+        &crate::probe_pod::Asked {
             size: size(LARGE),
             pages: 1,
             frontend_pays: false,

@@ -2,8 +2,8 @@
 
 use super::super::*;
 use super::world::*;
-use crate::domain::reading::Reading;
-use crate::kubernetes::names;
+use crate::names;
+use hugeprobe_domain::reading::Reading;
 
 #[test]
 fn a_first_verdict_is_one_apply_and_one_event() {

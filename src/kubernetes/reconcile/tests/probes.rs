@@ -2,9 +2,9 @@
 
 use super::super::*;
 use super::world::*;
-use crate::domain::reading::Reading;
-use crate::kubernetes::names;
-use crate::kubernetes::reconcile::refusal::Call;
+use crate::names;
+use crate::reconcile::refusal::Call;
+use hugeprobe_domain::reading::Reading;
 
 #[test]
 fn every_fate_ends_in_its_outcome_with_its_reason() {

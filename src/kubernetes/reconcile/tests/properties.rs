@@ -1,14 +1,14 @@
 //! Property tests with random events in random order. The world asserts that no apply publishes an unproven
 //! pass (`World::hold_to_truth`), and these tests count the writes.
 
-use crate::kubernetes::reconcile::refusal::Call;
+use crate::reconcile::refusal::Call;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::super::*;
 use super::world::*;
-use crate::domain::reading::Reading;
-use crate::kubernetes::names;
+use crate::names;
+use hugeprobe_domain::reading::Reading;
 
 /// An event that changes the world.
 #[derive(Debug, Clone)]

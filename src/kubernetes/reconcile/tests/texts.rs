@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 
 use super::super::*;
 use super::world::*;
-use crate::domain::reading::Reading;
-use crate::kubernetes::names;
-use crate::kubernetes::reconcile::refusal::Call;
+use crate::names;
+use crate::reconcile::refusal::Call;
+use hugeprobe_domain::reading::Reading;
 
-const FILE: &str = "src/kubernetes/reconcile/tests/texts.txt";
+const FILE: &str = "reconcile/tests/texts.txt";
 
 /// Returns a world in which probes of 1Gi end with this fate, after this many seconds.
 fn with(fate: Fate, seconds: i64) -> World {

@@ -1,6 +1,6 @@
 //! A simulated world for the reconciler. In every test it asserts what must always be true.
 
-use crate::kubernetes::reconcile::refusal::Call;
+use crate::reconcile::refusal::Call;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,20 +10,20 @@ use serde_json::{Value, json};
 
 use super::super::*;
 // The tests of the reconciler use the re-exported names.
-use crate::domain::catalogue::{self, HP501, HP603};
-use crate::domain::check::{Because, CheckId, Finding, Outcome};
-use crate::domain::compact::{Container, Message};
-pub(in super::super) use crate::domain::inventory::Inventory;
-use crate::domain::inventory::{Host, NumaPool, Pool};
-use crate::domain::merge::{Ending, WorkerReport};
-use crate::domain::part::Part;
-use crate::domain::plan::Role;
-use crate::domain::reading::Reading;
-use crate::domain::sharing::AGREED;
-pub(in super::super) use crate::domain::size::PageSize;
-pub(in super::super) use crate::kubernetes::config::Config;
-use crate::kubernetes::probe_pod::Asked;
-use crate::kubernetes::{names, pod_outcome};
+pub(in super::super) use crate::config::Config;
+use crate::probe_pod::Asked;
+use crate::{names, pod_outcome};
+use hugeprobe_domain::catalogue::{self, HP501, HP603};
+use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome};
+use hugeprobe_domain::compact::{Container, Message};
+pub(in super::super) use hugeprobe_domain::inventory::Inventory;
+use hugeprobe_domain::inventory::{Host, NumaPool, Pool};
+use hugeprobe_domain::merge::{Ending, WorkerReport};
+use hugeprobe_domain::part::Part;
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::sharing::AGREED;
+pub(in super::super) use hugeprobe_domain::size::PageSize;
 
 /// What happens to probe pods.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 
 use super::super::*;
 use super::world::*;
-use crate::kubernetes::names;
-use crate::kubernetes::reconcile::refusal::Call;
+use crate::names;
+use crate::reconcile::refusal::Call;
 
 #[test]
 fn after_an_outage_the_latest_state_is_published_once() {

@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::domain::catalogue::{HP301, HP401, HP501, HP601, HP604, HP606, HP609};
-use crate::domain::check::Verdict;
-use crate::domain::judge::judge;
-use crate::domain::part::Part;
-use crate::domain::plan::{PlannedWorker, Weight};
-use crate::domain::request::{Request, Workload};
-use crate::domain::sharing::{AGREED, Session};
-use crate::probe::assignment::Work;
+use crate::assignment::Work;
+use hugeprobe_domain::catalogue::{HP301, HP401, HP501, HP601, HP604, HP606, HP609};
+use hugeprobe_domain::check::Verdict;
+use hugeprobe_domain::judge::judge;
+use hugeprobe_domain::part::Part;
+use hugeprobe_domain::plan::{PlannedWorker, Weight};
+use hugeprobe_domain::request::{Request, Workload};
+use hugeprobe_domain::sharing::{AGREED, Session};
 
 fn probe() -> Probe {
     Probe {
@@ -34,7 +34,7 @@ fn sound(container: Container) -> Message {
     let probe = probe();
     let roles: Vec<Role> = probe.jobs(1).iter().flat_map(|job| &job.workers).map(Work::role).collect();
     let pass = |id: CheckId| {
-        let size = crate::domain::catalogue::find(id).filter(|check| check.per_size).map(|_| probe.size);
+        let size = hugeprobe_domain::catalogue::find(id).filter(|check| check.per_size).map(|_| probe.size);
         Finding::pass(id, size, "fine").with(AGREED, json!({ "id": id }))
     };
     let worker = |role: Role| WorkerReport {

@@ -10,8 +10,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use crate::domain::report::Report;
-use crate::domain::size::PageSize;
+use hugeprobe_domain::report::Report;
+use hugeprobe_domain::size::PageSize;
 
 pub mod explain;
 pub mod json;

@@ -28,12 +28,12 @@ use std::path::PathBuf;
 use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::part::WorkerOutput;
-use crate::domain::plan::Role;
-use crate::domain::request::{PageCount, Workload};
-use crate::domain::size::PageSize;
-use crate::linux::root::HostRoot;
 use backing::Backing;
+use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::plan::Role;
+use hugeprobe_domain::request::{PageCount, Workload};
+use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::root::HostRoot;
 
 /// The task of one worker. It is passed to the worker as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
