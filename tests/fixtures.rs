@@ -15,7 +15,7 @@ use hugeprobe::domain::reading::Reading;
 use hugeprobe::domain::request::Request;
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::linux::root::HostRoot;
-use hugeprobe::linux::{boot, cpu, holders, host, memory, pools};
+use hugeprobe::linux::{boot, cpu, holders, host, meminfo, pools};
 
 fn machine(name: &str) -> Inventory {
     let root = HostRoot::new(format!("{}/tests/fixtures/nodes/{name}", env!("CARGO_MANIFEST_DIR")));
@@ -25,9 +25,9 @@ fn machine(name: &str) -> Inventory {
         pools: pools::read(&root),
         nodes: pools::nodes(&root),
         boot: boot::read(&root),
-        default_size: memory::default_size(&root),
+        default_size: meminfo::default_size(&root),
         cpu_1gi: cpu::has_1gi(&root),
-        hardware_corrupted_bytes: memory::hardware_corrupted(&root),
+        hardware_corrupted_bytes: meminfo::hardware_corrupted(&root),
         holders: Some(holders::read(&root, &Privileges::default())),
         ..Inventory::default()
     }

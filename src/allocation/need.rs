@@ -22,6 +22,7 @@ use hugeprobe_domain::catalogue::HP509;
 use hugeprobe_domain::check::{Because, Finding, Outcome};
 use hugeprobe_domain::counters::Counters;
 use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::request::PageCount;
 use hugeprobe_domain::size::PageSize;
 use hugeprobe_linux::cgroup::Group;
@@ -223,10 +224,9 @@ impl Attempt<'_> {
             MapError::File(error) => file_remedy(error),
             MapError::Map { .. } if reservable.is_some_and(|reservable| reservable.pages() < need.pages) => {
                 format!(
-                    "enlarge the pool by {} pages: /sys/kernel/mm/hugepages/{}/nr_hugepages, or find the process \
-                     that holds the pages (HP105)",
+                    "enlarge the pool by {} pages: {}, or find the process that holds the pages (HP105)",
                     need.pages.saturating_sub(reservable.map_or(0, Reservable::pages)),
-                    self.size.sysfs_name()
+                    PoolId::machine(self.size).file("nr_hugepages")
                 )
             }
             MapError::Map { .. } => reservation_limits(need.pages, reservable),
@@ -327,10 +327,7 @@ fn take(held: &Held, slice: Range<u64>, size: PageSize) -> io::Result<()> {
 }
 
 fn node_remedy(node: u32, size: PageSize) -> String {
-    format!(
-        "give the node more pages: /sys/devices/system/node/node{node}/hugepages/{}/nr_hugepages",
-        size.sysfs_name()
-    )
+    format!("give the node more pages: {}", PoolId::node(size, node).file("nr_hugepages"))
 }
 
 /// Returns text such as `the pool then had 14 free, 2 reserved, node0 14 free`.

@@ -18,6 +18,7 @@ use hugeprobe_domain::catalogue::{HP506, HP507};
 use hugeprobe_domain::check::{Because, Finding, Outcome};
 use hugeprobe_domain::counters::{Counters, NodeCounters};
 use hugeprobe_domain::part::WorkerOutput;
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::{HugeLen, PageSize};
 use hugeprobe_linux::list::format_list;
@@ -263,13 +264,7 @@ fn each_gives(size: PageSize, nodes: &[Node]) -> Finding {
     if !none.is_empty() {
         let paths: Vec<_> = none
             .iter()
-            .map(|Node { counters, .. }| {
-                format!(
-                    "/sys/devices/system/node/node{}/hugepages/{}/nr_hugepages",
-                    counters.node,
-                    size.sysfs_name()
-                )
-            })
+            .map(|Node { counters, .. }| PoolId::node(size, counters.node).file("nr_hugepages"))
             .collect();
         notes.extend(not_allowed(nodes));
         let because = Because::new(expected, notes.join("; "))

@@ -4,7 +4,8 @@ use super::AllocationTask;
 use super::nodes::AllowedNodes;
 use hugeprobe_domain::counters::Counters;
 use hugeprobe_domain::size::PageSize;
-use hugeprobe_linux::counters::{CounterFiles, CountersError, overcommit};
+use hugeprobe_linux::counters::{CounterFiles, CountersError};
+use hugeprobe_linux::pools;
 use hugeprobe_linux::root::HostRoot;
 
 /// The counters of one page size.
@@ -71,7 +72,8 @@ impl PoolCounters {
 
     /// Returns what can be reserved when the counters are `now`.
     pub(super) fn reservable(&self, now: &Counters) -> Reservable {
-        let overcommit = overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
+        let overcommit =
+            pools::overcommit(&self.root, self.size).get().unwrap_or(0).saturating_sub(now.surplus);
         Reservable { free: now.available().min(self.allowed.free(now)), overcommit }
     }
 }

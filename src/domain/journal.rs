@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::reserve::PoolId;
+use super::pool_id::PoolId;
 
 /// The pages that one run added to the pools.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

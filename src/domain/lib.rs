@@ -23,6 +23,7 @@ pub mod movement;
 pub mod part;
 pub mod peer;
 pub mod plan;
+pub mod pool_id;
 pub mod published;
 pub mod reading;
 pub mod report;

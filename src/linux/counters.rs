@@ -9,8 +9,11 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
 use super::errno::named;
+use super::pools;
 use super::root::{HostRoot, quoted};
 use hugeprobe_domain::counters::{Counters, NodeCounters};
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 
@@ -62,15 +65,6 @@ struct CounterFile {
     file: File,
 }
 
-/// Returns `nr_overcommit_hugepages` of a page size: the maximum number of surplus pages.
-#[must_use]
-pub fn overcommit(root: &HostRoot, size: PageSize) -> Reading<u64> {
-    root.number(format!("{POOLS}/{}/nr_overcommit_hugepages", size.sysfs_name()))
-}
-
-const POOLS: &str = "/sys/kernel/mm/hugepages";
-const NODES: &str = "/sys/devices/system/node";
-
 // === impl CounterFiles ===
 
 impl CounterFiles {
@@ -80,31 +74,30 @@ impl CounterFiles {
     ///
     /// See [`CountersError`].
     pub fn open(root: &HostRoot, size: PageSize) -> Result<Self, CountersError> {
-        let pool = format!("{POOLS}/{}", size.sysfs_name());
-        let open = |directory: &str, name: &str| CounterFile::open(root, format!("{directory}/{name}"));
-        let names = match root.names(NODES) {
-            Reading::Known(names) => names,
+        let open = |pool: PoolId, counter| CounterFile::open(root, pool.file(counter));
+        let nodes = match pools::node_directories(root) {
+            Reading::Known(nodes) => nodes,
             Reading::Absent => Vec::new(),
             Reading::Unreadable(why) | Reading::Malformed(why) => return Err(CountersError::Nodes(why)),
         };
         let mut numa = Vec::new();
-        for node in names.iter().filter_map(|name| name.strip_prefix("node")?.parse().ok()) {
-            let directory = format!("{NODES}/node{node}/hugepages/{}", size.sysfs_name());
-            if root.path(&directory).exists() {
+        for node in nodes {
+            let pool = PoolId::node(size, node);
+            if root.path(pool.directory()).exists() {
                 numa.push(NodeFiles {
                     node,
-                    total: open(&directory, "nr_hugepages")?,
-                    free: open(&directory, "free_hugepages")?,
-                    surplus: open(&directory, "surplus_hugepages")?,
+                    total: open(pool, "nr_hugepages")?,
+                    free: open(pool, "free_hugepages")?,
+                    surplus: open(pool, "surplus_hugepages")?,
                 });
             }
         }
-        numa.sort_unstable_by_key(|files| files.node);
+        let pool = PoolId::machine(size);
         Ok(Self {
-            total: open(&pool, "nr_hugepages")?,
-            free: open(&pool, "free_hugepages")?,
-            reserved: open(&pool, "resv_hugepages")?,
-            surplus: open(&pool, "surplus_hugepages")?,
+            total: open(pool, "nr_hugepages")?,
+            free: open(pool, "free_hugepages")?,
+            reserved: open(pool, "resv_hugepages")?,
+            surplus: open(pool, "surplus_hugepages")?,
             numa,
         })
     }
@@ -158,9 +151,8 @@ impl CounterFile {
             .read_at(&mut bytes, 0)
             .map_err(|source| CountersError::Unreadable { path: path(), source })?;
         let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
-        let digits = text.trim();
-        let number = if digits.starts_with('+') { None } else { digits.parse().ok() };
-        number.ok_or_else(|| CountersError::Malformed { path: path(), text: quoted(&text) })
+        parse_digits(text.trim())
+            .ok_or_else(|| CountersError::Malformed { path: path(), text: quoted(&text) })
     }
 }
 
@@ -237,6 +229,5 @@ mod tests {
         assert!(error.contains("EISDIR"), "{error}");
         let none = HostRoot::new(root.path("/none"));
         assert!(CounterFiles::open(&none, size()).is_err());
-        assert_eq!(overcommit(&none, size()), Reading::Absent);
     }
 }

@@ -15,8 +15,14 @@ pub fn read(root: &HostRoot) -> Host {
     Host {
         name: shown("/proc/sys/kernel/hostname"),
         kernel: shown("/proc/sys/kernel/osrelease"),
-        boot_id: root.parsed("/proc/sys/kernel/random/boot_id", parse_boot_id),
+        boot_id: boot_id(root),
     }
+}
+
+/// Returns the id of this boot. `Malformed` if it is not a UUID.
+#[must_use]
+pub fn boot_id(root: &HostRoot) -> Reading<String> {
+    root.parsed("/proc/sys/kernel/random/boot_id", parse_boot_id)
 }
 
 /// Returns the boot id if it has the form of a UUID: 8-4-4-4-12 hexadecimal digits.

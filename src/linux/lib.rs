@@ -18,7 +18,7 @@ pub mod journal_file;
 pub mod limits;
 pub mod list;
 pub mod map;
-pub mod memory;
+pub mod meminfo;
 pub mod mountinfo;
 pub mod mounts;
 pub mod nr_hugepages;

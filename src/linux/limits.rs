@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-use super::memory;
+use super::meminfo;
 use super::root::{HostRoot, quoted};
 use hugeprobe_domain::digits::parse_digits;
 use hugeprobe_domain::inventory::{Limit, Limits};
@@ -31,7 +31,7 @@ pub fn raise_nofile() {
 pub fn read(root: &HostRoot) -> Limits {
     Limits {
         inherited_files: inherited_files(root),
-        swap_bytes: memory::swap_total(root),
+        swap_bytes: meminfo::swap_total(root),
         ..read_process(root)
     }
 }

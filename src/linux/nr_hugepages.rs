@@ -14,12 +14,12 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use super::list::parse_list;
-use super::map;
 use super::root::HostRoot;
+use super::{map, pools};
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::request::PageCount;
-use hugeprobe_domain::reserve::{Memory, PoolCount, PoolId};
+use hugeprobe_domain::reserve::PoolCount;
 use hugeprobe_domain::size::PageSize;
 
 /// Why a pool could not be found, read or set.
@@ -79,9 +79,6 @@ pub enum PoolError {
     },
 }
 
-const NODES: &str = "/sys/devices/system/node";
-const MACHINE: &str = "/sys/kernel/mm/hugepages";
-
 /// Returns the pools that can serve `count`: the pool of its node, or those of all nodes with memory, or the machine's
 /// pool if there are no nodes.
 ///
@@ -90,29 +87,19 @@ const MACHINE: &str = "/sys/kernel/mm/hugepages";
 /// The kernel does not support the page size, or the node does not exist.
 pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, PoolError> {
     let size = count.size;
-    let machine = PoolId { size, node: None };
-    known(root.number(file(machine, "nr_hugepages")), machine, "nr_hugepages").map_err(
-        |error| match error {
-            PoolError::Gone(_) => PoolError::NoSize(size),
-            other => other,
-        },
-    )?;
-    let mut nodes: Vec<u32> = match root.names(NODES) {
-        Reading::Known(names) => {
-            names.iter().filter_map(|name| name.strip_prefix("node")?.parse().ok()).collect()
-        }
-        _ => Vec::new(),
-    };
-    nodes.retain(|node| {
-        root.number(file(PoolId { size, node: Some(*node) }, "nr_hugepages")) != Reading::Absent
-    });
-    nodes.sort_unstable();
+    let machine = PoolId::machine(size);
+    read(root, machine, "nr_hugepages").map_err(|error| match error {
+        PoolError::Gone(_) => PoolError::NoSize(size),
+        other => other,
+    })?;
+    let mut nodes = pools::node_directories(root).known().cloned().unwrap_or_default();
+    nodes.retain(|node| root.number(PoolId::node(size, *node).file("nr_hugepages")) != Reading::Absent);
     if let Some(node) = count.node {
-        let pool = PoolId { size, node: Some(node) };
+        let pool = PoolId::node(size, node);
         return if nodes.contains(&node) { Ok(vec![pool]) } else { Err(PoolError::NoNode { node, size }) };
     }
     // Nodes without memory also have pools, but those always stay empty.
-    if let Reading::Known(list) = root.parsed(format!("{NODES}/has_memory"), parse_list) {
+    if let Reading::Known(list) = pools::nodes_with_memory(root) {
         let with_memory: Vec<_> = nodes.iter().copied().filter(|node| list.contains(node)).collect();
         if !with_memory.is_empty() {
             nodes = with_memory;
@@ -121,7 +108,7 @@ pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, Pool
     if nodes.is_empty() {
         return Ok(vec![machine]);
     }
-    Ok(nodes.into_iter().map(|node| PoolId { size, node: Some(node) }).collect())
+    Ok(nodes.into_iter().map(|node| PoolId::node(size, node)).collect())
 }
 
 /// Returns the pool's total and surplus at one point in time. They are in two files, so both are read until two
@@ -132,19 +119,19 @@ pub fn pools_for(root: &HostRoot, count: &PageCount) -> Result<Vec<PoolId>, Pool
 /// A counter cannot be read, or it changes each time it is read.
 pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
     const READINGS: u32 = 1000;
-    let read = || -> Result<PoolCount, PoolError> {
-        let number = |name| known(root.number(file(pool, name)), pool, name);
+    let read_both = || -> Result<PoolCount, PoolError> {
+        let number = |name| read(root, pool, name);
         Ok(PoolCount { total: number("nr_hugepages")?, surplus: number("surplus_hugepages")? })
     };
-    let mut last = read()?;
+    let mut last = read_both()?;
     for _ in 0..READINGS {
-        let next = read()?;
+        let next = read_both()?;
         if next == last {
             return Ok(next);
         }
         last = next;
     }
-    Err(PoolError::Changing(file(pool, "nr_hugepages")))
+    Err(PoolError::Changing(pool.file("nr_hugepages")))
 }
 
 /// Returns the pool's free pages, some of which may be reserved.
@@ -153,7 +140,7 @@ pub fn count(root: &HostRoot, pool: PoolId) -> Result<PoolCount, PoolError> {
 ///
 /// The counter cannot be read.
 pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
-    known(root.number(file(pool, "free_hugepages")), pool, "free_hugepages")
+    read(root, pool, "free_hugepages")
 }
 
 /// Returns how many pages of this size are reserved for mappings on the whole machine.
@@ -162,8 +149,8 @@ pub fn free(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
 ///
 /// The counter cannot be read.
 pub fn reserved(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
-    let machine = PoolId { node: None, ..pool };
-    known(root.number(file(machine, "resv_hugepages")), machine, "resv_hugepages")
+    let machine = PoolId::machine(pool.size);
+    read(root, machine, "resv_hugepages")
 }
 
 /// Changes the number of the pool's persistent pages from `from`, the current number, to `to`. The kernel may stop
@@ -175,17 +162,17 @@ pub fn reserved(root: &HostRoot, pool: PoolId) -> Result<u64, PoolError> {
 /// of this size at run time).
 pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), PoolError> {
     let Some(node) = pool.node else {
-        return write(root, file(pool, "nr_hugepages"), to);
+        return write(root, pool.file("nr_hugepages"), to);
     };
     let here = count(root, pool)?.surplus;
-    let machine = PoolId { node: None, ..pool };
+    let machine = PoolId::machine(pool.size);
     let all = count(root, machine)?;
     if all.surplus <= here {
-        return write(root, file(pool, "nr_hugepages"), to);
+        return write(root, pool.file("nr_hugepages"), to);
     }
     let all =
         all.persistent().saturating_add(to.saturating_sub(from)).saturating_sub(from.saturating_sub(to));
-    let path = file(machine, "nr_hugepages_mempolicy");
+    let path = machine.file("nr_hugepages_mempolicy");
     let bound = || match map::bind_memory_policy(node) {
         Ok(()) => write(root, path.clone(), all),
         Err(source) => Err(PoolError::Unbound { node, source }),
@@ -205,23 +192,11 @@ pub fn set(root: &HostRoot, pool: PoolId, from: u64, to: u64) -> Result<(), Pool
 ///
 /// It may not, because it is not root or because sysfs is mounted read-only.
 pub fn check_writable(root: &HostRoot, pool: PoolId) -> Result<(), PoolError> {
-    let path = file(pool, "nr_hugepages");
+    let path = pool.file("nr_hugepages");
     match File::options().write(true).custom_flags(nix::libc::O_NONBLOCK).open(root.path(&path)) {
         Ok(_) => Ok(()),
         Err(source) => Err(PoolError::NotWritable { path, source }),
     }
-}
-
-/// Returns the machine's memory; `None` if it cannot be read.
-#[must_use]
-pub fn memory(root: &HostRoot) -> Option<Memory> {
-    Memory::parse(root.table("/proc/meminfo").known()?)
-}
-
-/// Returns the id of this boot.
-#[must_use]
-pub fn boot_id(root: &HostRoot) -> Reading<String> {
-    root.value("/proc/sys/kernel/random/boot_id")
 }
 
 fn write(root: &HostRoot, path: String, pages: u64) -> Result<(), PoolError> {
@@ -235,17 +210,9 @@ fn write(root: &HostRoot, path: String, pages: u64) -> Result<(), PoolError> {
     file.write_all(pages.to_string().as_bytes()).map_err(|source| PoolError::Refused { path, pages, source })
 }
 
-fn file(pool: PoolId, name: &str) -> String {
-    let directory = pool.size.sysfs_name();
-    match pool.node {
-        Some(node) => format!("{NODES}/node{node}/hugepages/{directory}/{name}"),
-        None => format!("{MACHINE}/{directory}/{name}"),
-    }
-}
-
-fn known(reading: Reading<u64>, pool: PoolId, name: &str) -> Result<u64, PoolError> {
-    let path = file(pool, name);
-    match reading {
+fn read(root: &HostRoot, pool: PoolId, counter: &str) -> Result<u64, PoolError> {
+    let path = pool.file(counter);
+    match root.number(&path) {
         Reading::Known(pages) => Ok(pages),
         Reading::Absent => Err(PoolError::Gone(path)),
         Reading::Unreadable(why) | Reading::Malformed(why) => Err(PoolError::Unknown { path, why }),

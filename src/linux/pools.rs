@@ -9,13 +9,9 @@
 use super::list::parse_list;
 use super::root::HostRoot;
 use hugeprobe_domain::inventory::{NumaNode, NumaPool, Pool};
+use hugeprobe_domain::pool_id::{NODES, PoolId, SIZES};
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
-
-/// The directory that has one subdirectory for each page size that the kernel supports.
-const POOLS: &str = "/sys/kernel/mm/hugepages";
-/// The directory that has one subdirectory for each NUMA node that is online.
-const NODES: &str = "/sys/devices/system/node";
 
 /// Returns the pool of each size that the kernel supports, smallest size first.
 ///
@@ -23,8 +19,9 @@ const NODES: &str = "/sys/devices/system/node";
 /// cannot be read affects only that counter of that pool. A directory whose name is not a size is ignored.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<Vec<Pool>> {
-    root.names(POOLS).map(|names| {
-        let nodes = node_directories(root);
+    root.names(SIZES).map(|names| {
+        // `online` is not used, so that the pools can be read even if it is malformed.
+        let nodes = node_directories(root).known().cloned().unwrap_or_default();
         let mut sizes: Vec<PageSize> = names.iter().filter_map(|name| parse_size_directory(name)).collect();
         sizes.sort_unstable();
         sizes.into_iter().map(|size| read_pool(root, size, &nodes)).collect()
@@ -44,6 +41,28 @@ pub fn cpus(root: &HostRoot, node: u32) -> Reading<Vec<u32>> {
     root.parsed(format!("{NODES}/node{node}/cpulist"), parse_list)
 }
 
+/// Returns the NUMA nodes that have a directory, sorted; `Absent` if the kernel has no NUMA support.
+#[must_use]
+pub fn node_directories(root: &HostRoot) -> Reading<Vec<u32>> {
+    root.names(NODES).map(|names| {
+        let mut nodes: Vec<u32> = names.iter().filter_map(|name| parse_node_directory(name)).collect();
+        nodes.sort_unstable();
+        nodes
+    })
+}
+
+/// Returns the NUMA nodes that have memory.
+#[must_use]
+pub fn nodes_with_memory(root: &HostRoot) -> Reading<Vec<u32>> {
+    root.parsed(format!("{NODES}/has_memory"), parse_list)
+}
+
+/// Returns `nr_overcommit_hugepages` of a page size: the maximum number of surplus pages.
+#[must_use]
+pub fn overcommit(root: &HostRoot, size: PageSize) -> Reading<u64> {
+    root.number(PoolId::machine(size).file("nr_overcommit_hugepages"))
+}
+
 /// Returns the page size in the name of a sysfs directory; `None` unless the name is exactly the kernel's
 /// (`hugepages-2048kB`), so that no two names mean the same size.
 #[must_use]
@@ -53,14 +72,14 @@ pub fn parse_size_directory(name: &str) -> Option<PageSize> {
 }
 
 fn read_pool(root: &HostRoot, size: PageSize, nodes: &[u32]) -> Pool {
-    let number = |file: &str| root.number(format!("{POOLS}/{}/{file}", size.sysfs_name()));
+    let number = |counter: &str| root.number(PoolId::machine(size).file(counter));
     Pool {
         size,
         total: number("nr_hugepages"),
         free: number("free_hugepages"),
         reserved: number("resv_hugepages"),
         surplus: number("surplus_hugepages"),
-        overcommit: number("nr_overcommit_hugepages"),
+        overcommit: overcommit(root, size),
         mempolicy: number("nr_hugepages_mempolicy"),
         numa: nodes.iter().filter_map(|node| read_numa_pool(root, size, *node)).collect(),
     }
@@ -68,8 +87,7 @@ fn read_pool(root: &HostRoot, size: PageSize, nodes: &[u32]) -> Pool {
 
 /// Reads the pool of one NUMA node; `None` for a node without memory, which is online but has no pools.
 fn read_numa_pool(root: &HostRoot, size: PageSize, node: u32) -> Option<NumaPool> {
-    let directory = format!("{NODES}/node{node}/hugepages/{}", size.sysfs_name());
-    let number = |file: &str| root.number(format!("{directory}/{file}"));
+    let number = |counter: &str| root.number(PoolId::node(size, node).file(counter));
     let pool = NumaPool {
         node,
         total: number("nr_hugepages"),
@@ -78,17 +96,6 @@ fn read_numa_pool(root: &HostRoot, size: PageSize, node: u32) -> Option<NumaPool
     };
     let absent = [&pool.total, &pool.free, &pool.surplus].iter().all(|reading| **reading == Reading::Absent);
     if absent { None } else { Some(pool) }
-}
-
-/// Returns the nodes that have a directory. `online` is not used, so that the pools can be read even if it is
-/// malformed.
-fn node_directories(root: &HostRoot) -> Vec<u32> {
-    let names = root.names(NODES);
-    let mut nodes: Vec<u32> = names
-        .known()
-        .map_or(Vec::new(), |names| names.iter().filter_map(|name| parse_node_directory(name)).collect());
-    nodes.sort_unstable();
-    nodes
 }
 
 fn parse_node_directory(name: &str) -> Option<u32> {

@@ -10,7 +10,7 @@ use hugeprobe_linux::cgroup::{Group, GroupError};
 use hugeprobe_linux::directory::kind_of_path;
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::{
-    boot, cgroup, cpu, directory, holders, host, limits, memory, mounts, pools, privileges,
+    boot, cgroup, cpu, directory, holders, host, limits, meminfo, mounts, pools, privileges,
 };
 
 /// Reads the inventory of the machine under `root`, except for the owners of its pages.
@@ -25,8 +25,8 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         nodes: pools::nodes(root),
         boot: boot::read(root),
         cpu_1gi: cpu::has_1gi(root),
-        hardware_corrupted_bytes: memory::hardware_corrupted(root),
-        default_size: memory::default_size(root),
+        hardware_corrupted_bytes: meminfo::hardware_corrupted(root),
+        default_size: meminfo::default_size(root),
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
         cgroup: cgroup::read(root),
         memory_cgroup: cgroup::read_memory(root),

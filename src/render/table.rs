@@ -8,6 +8,7 @@ use super::text::{clean, columns, flow, shorten, wrap};
 use super::{only, sizes};
 use hugeprobe_domain::catalogue::{CHECKS, GROUPS};
 use hugeprobe_domain::check::{Outcome, Verdict};
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::report::{Entry, Report};
 use hugeprobe_domain::size::PageSize;
 use hugeprobe_domain::text::count;
@@ -134,7 +135,8 @@ fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()>
 fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
     const GIGANTIC: u64 = 512 << 20;
     let size = report.sizes.first().map(|one| one.size).or(PageSize::from_bytes(2 << 20));
-    let (name, directory) = size.map_or_else(Default::default, |size| (size.to_string(), size.sysfs_name()));
+    let file = |size| PoolId::machine(size).file("nr_hugepages");
+    let (name, file) = size.map_or_else(Default::default, |size| (size.to_string(), file(size)));
     let pages = if size.is_some_and(|size| size.bytes() >= GIGANTIC) { 2 } else { 16 };
     let why = format!(
         "Nothing to check: no pool has pages{}, and none were required.",
@@ -149,11 +151,7 @@ fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::R
         writeln!(out, "{}", style.paint(BOLD, &line))?;
     }
     writeln!(out, "To add pages for one run, as root:\n  hugeprobe check --reserve {name}={pages}")?;
-    writeln!(
-        out,
-        "To set a pool until the next boot:\n  echo {pages} > \
-         /sys/kernel/mm/hugepages/{directory}/nr_hugepages"
-    )
+    writeln!(out, "To set a pool until the next boot:\n  echo {pages} > {file}")
 }
 
 /// Writes why a verdict is unknown if no finding explains it: a mandatory check did not run, and everything shown

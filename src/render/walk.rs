@@ -7,6 +7,7 @@ use super::style::{BOLD, DIM, Marks, Style, outcome_color};
 use super::text::{clean, columns, wrap};
 use hugeprobe_domain::check::Outcome;
 use hugeprobe_domain::counters::{Counters, Figure, Movement, NodeCounters};
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::size::{PageSize, human_bytes};
 
 /// The indent of a step's text, in columns.
@@ -54,15 +55,13 @@ pub fn opening(walk: &Walk, out: &mut dyn Write, style: Style) -> io::Result<()>
     writeln!(out, "{}", style.paint(BOLD, &title))?;
     writeln!(out)?;
     writeln!(out, "In another terminal, at any step:")?;
-    let directory = walk.size.sysfs_name();
-    let mut paths: Vec<String> = ["nr", "free", "resv", "surplus"]
-        .iter()
-        .map(|name| format!("/sys/kernel/mm/hugepages/{directory}/{name}_hugepages"))
-        .collect();
+    let pool = PoolId::machine(walk.size);
+    let mut paths: Vec<String> = ["nr_hugepages", "free_hugepages", "resv_hugepages", "surplus_hugepages"]
+        .map(|name| pool.file(name))
+        .into();
     for node in &walk.nodes {
-        paths.extend(["nr", "free"].map(|name| {
-            format!("/sys/devices/system/node/node{node}/hugepages/{directory}/{name}_hugepages")
-        }));
+        let pool = PoolId::node(walk.size, *node);
+        paths.extend(["nr_hugepages", "free_hugepages"].map(|name| pool.file(name)));
     }
     write!(out, "  grep ''")?;
     for path in paths {

@@ -4,10 +4,11 @@ use hugeprobe::domain::catalogue::*;
 use hugeprobe::domain::check::{Because, CheckId, Finding, Outcome, Verdict};
 use hugeprobe::domain::inventory::{Host, NumaPool, Pool};
 use hugeprobe::domain::peer::Peer;
+use hugeprobe::domain::pool_id::PoolId;
 use hugeprobe::domain::reading::Reading::{self, Absent, Known, Malformed, Unreadable};
 use hugeprobe::domain::report::{Report, SCHEMA, SizeVerdict};
 use hugeprobe::domain::request::Request;
-use hugeprobe::domain::reserve::{GivenBack, PoolId, Replayed};
+use hugeprobe::domain::reserve::{GivenBack, Replayed};
 use hugeprobe::domain::size::PageSize;
 use serde_json::{Map, json};
 

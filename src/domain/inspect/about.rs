@@ -50,11 +50,6 @@ pub(super) fn with_counters(finding: Finding, pool: &Pool) -> Finding {
         .with("overcommit", &pool.overcommit)
 }
 
-/// Returns the path of a file of the machine's pool.
-pub(super) fn pool_file(size: PageSize, name: &str) -> String {
-    format!("/sys/kernel/mm/hugepages/{}/{name}", size.sysfs_name())
-}
-
 /// Which of the chosen NUMA nodes have pages of this size and no CPU (HBM, CXL): `; node8 has pages and no CPU`, or nothing.
 pub(super) fn without_cpu(about: &About<'_>, chosen: impl Fn(u32) -> bool) -> String {
     let pools = about.pool.as_ref().map_or(&[][..], |pool| pool.numa.as_slice());

@@ -5,12 +5,13 @@ mod asked;
 #[cfg(test)]
 mod tests;
 
-use super::about::{About, NoPool, pool_file, trouble, untold, with_counters, without_cpu};
+use super::about::{About, NoPool, trouble, untold, with_counters, without_cpu};
 use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 use super::holders;
 use crate::catalogue::{HP101, HP102, HP106, HP107, HP108};
 use crate::check::{Because, Finding, Outcome};
 use crate::inventory::{BootRequest, Inventory, Pool};
+use crate::pool_id::PoolId;
 use crate::reading::Reading;
 use crate::request::{Program, Request};
 use crate::size::{PageSize, human_bytes};
@@ -77,7 +78,7 @@ fn present(about: &About<'_>) -> Finding {
             Finding::pass(HP101, size, count(*total, "page") + &without_cpu(about, |_| true))
         }
         (Reading::Known(0), Reading::Known(0)) => {
-            let file = pool_file(size, "nr_hugepages");
+            let file = PoolId::machine(size).file("nr_hugepages");
             let remedy = format!(
                 "{}reserve pages at boot (hugepagesz={} hugepages=PAGES), or now:\n  echo PAGES > {file}",
                 other_pages(about),
@@ -217,8 +218,8 @@ fn persistent(about: &About<'_>) -> Finding {
         let remedy = format!(
             "make the pool as large as the workloads need, and do not let it grow by itself:\n  echo PAGES > {}\n  \
              echo 0 > {}",
-            pool_file(size, "nr_hugepages"),
-            pool_file(size, "nr_overcommit_hugepages"),
+            PoolId::machine(size).file("nr_hugepages"),
+            PoolId::machine(size).file("nr_overcommit_hugepages"),
         );
         let because = Because::new("persistent pages only", summary.clone()).remedy(remedy);
         Finding::not_pass(HP106, size, Outcome::Warn, summary, because)
@@ -233,7 +234,7 @@ fn persistent(about: &About<'_>) -> Finding {
             Because::new(expected, format!("{free} free, {} by overcommit", pool.growable().unwrap_or(0)))
                 .remedy(format!(
                     "make the pool as large as the workloads need:\n  echo PAGES > {}",
-                    pool_file(size, "nr_hugepages")
+                    PoolId::machine(size).file("nr_hugepages")
                 ));
         return with_counters(Finding::not_pass(HP106, size, Outcome::Fail, summary, because), pool);
     }

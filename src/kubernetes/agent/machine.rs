@@ -8,7 +8,7 @@ use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 use hugeprobe_linux::holders::SearchLimits;
 use hugeprobe_linux::root::HostRoot;
-use hugeprobe_linux::{boot, cgroup, cpu, holders, host, memory, mounts, pools, privileges};
+use hugeprobe_linux::{boot, cgroup, cpu, holders, host, meminfo, mounts, pools, privileges};
 
 /// The minimum time between two searches for the owners of pages. A search reads every process of the host.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ impl Reader {
         let fixed = self.fixed.get_or_insert_with(|| Fixed {
             boot: boot::read(root),
             cpu_1gi: cpu::has_1gi(root),
-            default_size: memory::default_size(root),
+            default_size: meminfo::default_size(root),
         });
         let Fixed { boot, cpu_1gi, default_size } = fixed.clone();
         let pools = pools::read(root);
@@ -68,7 +68,7 @@ impl Reader {
         let mut inventory = Inventory {
             host: host::read(root),
             nodes: pools::nodes(root),
-            hardware_corrupted_bytes: memory::hardware_corrupted(root),
+            hardware_corrupted_bytes: meminfo::hardware_corrupted(root),
             boot,
             cpu_1gi,
             default_size,

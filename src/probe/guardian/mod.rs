@@ -32,10 +32,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use hugeprobe_domain::request::PageCount;
 use hugeprobe_domain::reserve::{Granted, Replayed};
-use hugeprobe_linux::init_namespaces;
 use hugeprobe_linux::nr_hugepages::{self, PoolError};
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::run_directory::RunDirectory;
+use hugeprobe_linux::{init_namespaces, meminfo};
 use process::Grown;
 
 pub use process::main;
@@ -340,7 +340,7 @@ fn check(counts: &[PageCount], options: &Options<'_>) -> Result<(), GuardianErro
         }
     }
     let asked = counts.iter().map(PageCount::bytes).fold(0, u64::saturating_add);
-    match nr_hugepages::memory(&options.root) {
+    match meminfo::memory(&options.root) {
         Some(memory) if !options.over_half && memory.is_over_half(asked) => {
             Err(GuardianError::OverHalf { asked: asked >> 20, available: memory.available >> 20 })
         }

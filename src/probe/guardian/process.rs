@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::replay::{others, replay};
 use super::reservation::{GrowError, Reservation};
 use hugeprobe_domain::journal::Record;
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::request::PageCount;
-use hugeprobe_domain::reserve::{Granted, PoolGain, PoolId, Replayed, distribute};
-use hugeprobe_linux::nr_hugepages;
+use hugeprobe_domain::reserve::{Granted, PoolGain, Replayed, distribute};
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::run_directory::{Locked, RunDirectory};
+use hugeprobe_linux::{host, meminfo, nr_hugepages};
 
 /// How many bytes of pages are requested from the kernel in one write. Between two writes, the guardian checks whether
 /// the run has ended. 4 GiB take a quarter of a second where memory is not fragmented.
@@ -116,7 +117,7 @@ impl Guarded<'_> {
         replayed: &mut Vec<Replayed>,
         is_over: impl Fn() -> bool,
     ) -> Result<(Reservation<'_>, Vec<Granted>), String> {
-        let boot_id = match nr_hugepages::boot_id(self.root) {
+        let boot_id = match host::boot_id(self.root) {
             Reading::Known(boot_id) => boot_id,
             other => {
                 return Err(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default()));
@@ -155,7 +156,7 @@ fn grant(
 ) -> Result<Granted, GrowError> {
     let pools = nr_hugepages::pools_for(root, count)?;
     let mut shortfall = Vec::new();
-    let affordable = nr_hugepages::memory(root).map_or(u64::MAX, |memory| memory.affords(count.size));
+    let affordable = meminfo::memory(root).map_or(u64::MAX, |memory| memory.affords(count.size));
     if affordable < count.pages {
         shortfall.push(format!(
             "available memory, minus a sixteenth that is left for other processes, has room for {affordable} pages \

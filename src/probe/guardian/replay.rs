@@ -7,8 +7,8 @@ use super::reservation::Reservation;
 use hugeprobe_domain::journal::Record;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::reserve::Replayed;
+use hugeprobe_linux::host;
 use hugeprobe_linux::journal_file::SUFFIX;
-use hugeprobe_linux::nr_hugepages;
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::run_directory::{Locked, RunDirectory, RunDirectoryError};
 
@@ -71,7 +71,7 @@ fn replay_one(root: &HostRoot, locked: &Locked, name: &str) -> Option<Replayed> 
         Ok(text) => text,
         Err(error) => return failed(format!("cannot read {name}: {error}")),
     };
-    let now = match nr_hugepages::boot_id(root) {
+    let now = match host::boot_id(root) {
         Reading::Known(now) => now,
         other => {
             return failed(format!("cannot read the boot id: {}", other.why_unknown().unwrap_or_default()));

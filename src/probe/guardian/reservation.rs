@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 
 use hugeprobe_domain::journal::{PoolRecord, Record, added};
+use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::request::PageCount;
-use hugeprobe_domain::reserve::{GivenBack, PoolCount, PoolGain, PoolId};
+use hugeprobe_domain::reserve::{GivenBack, PoolCount, PoolGain};
 use hugeprobe_linux::journal_file::JournalFile;
 use hugeprobe_linux::nr_hugepages::{self, PoolError};
 use hugeprobe_linux::root::HostRoot;

@@ -13,6 +13,9 @@ use hugeprobe_domain::reserve::Replayed;
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::run_directory::RunDirectory;
 
+/// The boot id of the machine.
+const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
+
 /// A machine with two nodes that have 32 and 10 pages of 2Mi.
 struct Machine(tempfile::TempDir);
 
@@ -21,7 +24,7 @@ impl Machine {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.write("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "42");
         machine.write("sys/kernel/mm/hugepages/hugepages-2048kB/surplus_hugepages", "0");
-        machine.write("proc/sys/kernel/random/boot_id", "this-boot\n");
+        machine.write("proc/sys/kernel/random/boot_id", BOOT);
         for (node, total, surplus) in [(0, "32\n", "0\n"), (1, "10\n", "0\n")] {
             machine.write(&format!("{}/nr_hugepages", Self::pool(node)), total);
             machine.write(&format!("{}/surplus_hugepages", Self::pool(node)), surplus);
@@ -91,9 +94,7 @@ impl Machine {
 /// Returns the journal line of a run that added `got` pages to node 0, which had `before`.
 fn record(before: u64, got: u64) -> String {
     let pool = r#"{"size":"2Mi","node":0}"#;
-    format!(
-        "{{\"boot_id\":\"this-boot\",\"pools\":[{{\"pool\":{pool},\"before\":{before},\"got\":{got}}}]}}\n"
-    )
+    format!("{{\"boot_id\":\"{BOOT}\",\"pools\":[{{\"pool\":{pool},\"before\":{before},\"got\":{got}}}]}}\n")
 }
 
 fn pages(replayed: &Replayed) -> u64 {
@@ -210,8 +211,8 @@ fn a_run_that_added_nothing_in_this_boot_is_not_replayed() {
     let machine = Machine::new();
     for text in [
         String::new(),
-        "{\"boot_id\":\"this-b".to_owned(),
-        record(26, 6).replace("this", "that"),
+        "{\"boot_id\":\"6a1d".to_owned(),
+        record(26, 6).replace("6a1d", "7b2e"),
         "\0\u{fffd}[[[[".repeat(100_000),
     ] {
         machine.journal("7-dead.journal", &text);
@@ -224,7 +225,7 @@ fn a_run_that_added_nothing_in_this_boot_is_not_replayed() {
 #[test]
 fn a_torn_line_and_a_node_that_is_gone_are_no_matter() {
     let machine = Machine::new();
-    machine.journal("7-dead.journal", &format!("garbage\n{}{{\"boot_id\":\"this-boot\",\"po", record(26, 6)));
+    machine.journal("7-dead.journal", &format!("garbage\n{}{{\"boot_id\":\"{BOOT}\",\"po", record(26, 6)));
     assert_eq!(pages(&machine.replay()[0]), 6);
     machine.journal("7-dead.journal", &record(26, 6).replace("\"node\":0", "\"node\":9"));
     assert!(machine.replay()[0].problems.is_empty());
@@ -245,7 +246,7 @@ fn pages_that_cannot_be_given_back_now_are_left_to_the_next_run() {
     std::fs::remove_file(machine.path("proc/sys/kernel/random/boot_id")).unwrap();
     machine.write(&total, "32");
     assert!(machine.replay()[0].problems[0].contains("boot id"));
-    machine.write("proc/sys/kernel/random/boot_id", "this-boot");
+    machine.write("proc/sys/kernel/random/boot_id", BOOT);
     assert_eq!(pages(&machine.replay()[0]), 6);
     assert_eq!(machine.totals(), [26, 10]);
 }

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use hugeprobe::domain::pool_id::PoolId;
 use hugeprobe::domain::request::PageCount;
-use hugeprobe::domain::reserve::{PoolCount, PoolId};
+use hugeprobe::domain::reserve::PoolCount;
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::linux::nr_hugepages;
 use hugeprobe::linux::root::HostRoot;

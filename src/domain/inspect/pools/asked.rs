@@ -1,10 +1,11 @@
 //! HP103 and HP104: the pool compared with `--expect` and with the boot command line.
 
-use super::super::about::{About, pool_file, untold, without_cpu};
+use super::super::about::{About, untold, without_cpu};
 use super::super::common::count;
 use crate::catalogue::{HP103, HP104};
 use crate::check::{Because, Finding, Outcome};
 use crate::inventory::{BootPool, BootRequest};
+use crate::pool_id::PoolId;
 use crate::reading::Reading;
 use crate::request::Expectation;
 
@@ -96,7 +97,7 @@ fn remedy_at_boot(about: &About<'_>, boot: &BootRequest, asked: &BootPool) -> St
         return format!(
             "with hugetlb_cma= the kernel allocates no page of this size at boot: add them afterwards\n  echo {} > {}",
             asked.pages,
-            pool_file(size, "nr_hugepages")
+            PoolId::machine(size).file("nr_hugepages")
         );
     }
     String::new()
@@ -159,12 +160,8 @@ fn remedy(about: &About<'_>, unmet: &[(&Expectation, u64)]) -> String {
     for (expectation, _) in unmet {
         let file = match expectation.node {
             _ if about.pool.is_err() => continue,
-            Some(node) if about.has_node(node) => format!(
-                "/sys/devices/system/node/node{node}/hugepages/{}/nr_hugepages",
-                about.size.sysfs_name()
-            ),
-            Some(_) => continue,
-            None => pool_file(about.size, "nr_hugepages"),
+            Some(node) if !about.has_node(node) => continue,
+            node => PoolId { size: about.size, node }.file("nr_hugepages"),
         };
         lines.push(format!("  echo {} > {file}", expectation.pages));
     }

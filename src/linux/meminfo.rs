@@ -1,8 +1,10 @@
-//! `/proc/meminfo`: memory with hardware errors, swap space, and the default huge page size.
+//! `/proc/meminfo`: total and available memory, memory with hardware errors, swap space, and the default huge page
+//! size.
 
 use super::fields::{self, parse_kilobytes};
 use super::root::HostRoot;
 use hugeprobe_domain::reading::Reading;
+use hugeprobe_domain::reserve::Memory;
 use hugeprobe_domain::size::PageSize;
 
 const MEMINFO: &str = "/proc/meminfo";
@@ -18,6 +20,13 @@ pub fn hardware_corrupted(root: &HostRoot) -> Reading<u64> {
 #[must_use]
 pub fn swap_total(root: &HostRoot) -> Reading<u64> {
     field(root, "SwapTotal", parse_kilobytes)
+}
+
+/// Returns the machine's memory; `None` if either of its lines is missing or malformed.
+#[must_use]
+pub fn memory(root: &HostRoot) -> Option<Memory> {
+    let bytes = |key| field(root, key, parse_kilobytes).get();
+    Some(Memory { total: bytes("MemTotal")?, available: bytes("MemAvailable")? })
 }
 
 /// Returns the default huge page size. It applies to mmap and shmget without a size, to a hugetlbfs mount without
@@ -52,6 +61,21 @@ mod tests {
         assert_eq!(swap_total(&root), Reading::Known(2_097_148 << 10));
         assert_eq!(default_size(&root), Reading::Known("2Mi".parse().unwrap()));
         assert!(swap_total(&HostRoot::default()).known().is_some());
+    }
+
+    #[test]
+    fn memory_needs_both_of_its_lines() {
+        let read = |text| {
+            let (_directory, root) = meminfo(text);
+            memory(&root)
+        };
+        let text = "MemTotal:       24576000 kB\nMemFree:        1 kB\nMemAvailable:   2048 kB\n";
+        assert_eq!(read(text), Some(Memory { total: 24_576_000 << 10, available: 2 << 20 }));
+        for text in
+            ["", "MemTotal: 1 kB", "MemTotal: 1 kB\nMemAvailable: x kB", "MemTotal: 1\nMemAvailable: 1"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]
