@@ -10,12 +10,9 @@ use hugeprobe_domain::reading::Reading;
 /// none, or if the kernel has no NUMA support.
 #[must_use]
 pub fn nodes_of_mapping_at(address: u64) -> Reading<Vec<(u32, u64)>> {
-    match HostRoot::default().entry("/proc/self/numa_maps", |line| begins_at(line, address), |_| true) {
-        Reading::Known(text) => parse(&text, address),
-        Reading::Absent => Reading::Absent,
-        Reading::Unreadable(why) => Reading::Unreadable(why),
-        Reading::Malformed(why) => Reading::Malformed(why),
-    }
+    HostRoot::default()
+        .entry("/proc/self/numa_maps", |line| begins_at(line, address), |_| true)
+        .and_then(|text| parse(&text, address))
 }
 
 /// Returns the pairs (NUMA node, pages) of the mapping that begins at `address`, from the text of a numa_maps file.

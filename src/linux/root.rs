@@ -13,6 +13,8 @@ use hugeprobe_domain::reading::Reading;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostRoot(PathBuf);
 
+/// This process's directory in /proc.
+pub const THIS_PROCESS: &str = "/proc/self";
 /// The maximum size in bytes of a value file of sysfs or of a cgroup. The kernel's own limit is one page.
 const VALUE_LIMIT: u64 = 4096;
 /// The maximum size in bytes of a table (mountinfo, smaps, cpuinfo). Mount tables of Kubernetes nodes can be megabytes.
@@ -102,15 +104,10 @@ impl HostRoot {
     #[must_use]
     pub fn parsed<T>(&self, path: impl AsRef<Path>, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
         let path = path.as_ref();
-        match self.value(path) {
-            Reading::Known(text) => match parse(&text) {
-                Some(value) => Reading::Known(value),
-                None => Reading::Malformed(format!("{} holds {}", path.display(), quoted(&text))),
-            },
-            Reading::Absent => Reading::Absent,
-            Reading::Unreadable(why) => Reading::Unreadable(why),
-            Reading::Malformed(why) => Reading::Malformed(why),
-        }
+        self.value(path).and_then(|text| match parse(&text) {
+            Some(value) => Reading::Known(value),
+            None => Reading::Malformed(format!("{} holds {}", path.display(), quoted(&text))),
+        })
     }
 
     /// Returns the decimal number in a value file.

@@ -1,15 +1,16 @@
-//! `/proc/PID/smaps`: the lines that begin a mapping, and the page size and the huge pages of one mapping of this
-//! process.
+//! `/proc/PID/smaps`: the mappings of a process, and their page size and huge pages.
 //!
-//! Other processes do not change these numbers, so they count only the pages of this process, unlike the counters of
-//! the machine.
+//! Other processes do not change these numbers, so they count only the pages of that process, unlike the counters of
+//! the machine. Huge pages appear only in `Shared_Hugetlb` and `Private_Hugetlb`: `Rss` and `Pss` do not count them.
 //! Source: Documentation/filesystems/proc.rst.
 
 use serde::Serialize;
 
 use super::fields::{self, parse_kilobytes};
-use super::root::{HostRoot, quoted};
+use super::root::HostRoot;
 use hugeprobe_domain::reading::Reading;
+
+const SMAPS: &str = "/proc/self/smaps";
 
 /// The first line of a mapping, in smaps as in maps: `7f00-7f20 rw-s 00000000 00:28 1580402      /dev/hugepages/file`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,16 @@ pub struct Header<'a> {
     pub path: &'a str,
 }
 
-/// One mapping as smaps shows it, in bytes.
+/// A mapping in a smaps file: its first line, and the fields below it.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The first line.
+    pub header: Header<'a>,
+    /// The text of the other lines.
+    fields: &'a str,
+}
+
+/// The page size and the huge pages of one mapping, in bytes.
 ///
 /// Only the sum of private and shared is evidence; see [`MappingFacts::held_bytes`]. The kernel decides with
 /// `hugetlb_pmd_shared()` which of the two a page counts as, whatever the size of the page (fs/proc/task_mmu.c
@@ -53,13 +63,10 @@ pub struct MappingFacts {
 /// smaps.
 #[must_use]
 pub fn mapping_at(address: u64) -> Reading<MappingFacts> {
-    let wanted = |line: &str| is_around(line, address);
-    match HostRoot::default().entry("/proc/self/smaps", wanted, |line| parse_header(line).is_some()) {
-        Reading::Known(text) => parse(&text, address),
-        Reading::Absent => Reading::Absent,
-        Reading::Unreadable(why) => Reading::Unreadable(why),
-        Reading::Malformed(why) => Reading::Malformed(why),
-    }
+    let wanted = |line: &str| parse_header(line).is_some_and(|header| header.contains(address));
+    HostRoot::default()
+        .entry(SMAPS, wanted, |line| parse_header(line).is_some())
+        .and_then(|text| parse(&text, address))
 }
 
 /// Parses the first line of a mapping. Returns `None` for any other line; those begin with a word and a colon.
@@ -108,37 +115,66 @@ impl MappingFacts {
 /// Returns the mapping that contains `address`, from the text of a smaps file.
 #[must_use]
 pub fn parse(text: &str, address: u64) -> Reading<MappingFacts> {
-    let mut lines = text.lines().skip_while(|line| !is_around(line, address));
-    if lines.next().is_none() {
-        return Reading::Absent;
-    }
-    let (mut page, mut private, mut shared) = (None, None, None);
-    for line in lines.take_while(|line| parse_header(line).is_none()) {
-        let Some((name, value)) = line.split_once(':') else { continue };
-        let field = match name {
-            "KernelPageSize" => &mut page,
-            "Private_Hugetlb" => &mut private,
-            "Shared_Hugetlb" => &mut shared,
-            _ => continue,
-        };
-        let Some(bytes) = parse_kilobytes(value.trim()) else {
-            return Reading::Malformed(format!("/proc/self/smaps holds {}", quoted(line)));
-        };
-        *field = Some(bytes);
-    }
-    match (page, private, shared) {
-        (Some(page_bytes), Some(private_bytes), Some(shared_bytes)) => {
-            Reading::Known(MappingFacts { page_bytes, private_bytes, shared_bytes })
+    entries(text).find(|entry| entry.header.contains(address)).map_or(Reading::Absent, |entry| entry.facts())
+}
+
+/// Returns the mappings in the text of a smaps file, in its order. Lines before the first mapping are ignored.
+pub fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            rest = after;
+            if let Some(header) = parse_header(line) {
+                let is_field = |line: &&str| parse_header(line).is_none();
+                let length = rest.split_inclusive('\n').take_while(is_field).map(str::len).sum();
+                let (fields, after) = rest.split_at_checked(length)?;
+                rest = after;
+                return Some(Entry { header, fields });
+            }
         }
-        _ => Reading::Malformed(
-            "/proc/self/smaps lacks KernelPageSize, Private_Hugetlb or Shared_Hugetlb".to_owned(),
-        ),
+        None
+    })
+}
+
+// === impl Header, Entry ===
+
+impl Header<'_> {
+    fn contains(&self, address: u64) -> bool {
+        (self.start..self.end).contains(&address)
     }
 }
 
-/// Returns whether `line` is the first line of the mapping that contains `address`.
-fn is_around(line: &str, address: u64) -> bool {
-    parse_header(line).is_some_and(|header| (header.start..header.end).contains(&address))
+impl Entry<'_> {
+    /// Returns the bytes in the line of a field such as `Private_Hugetlb`; `Absent` if there is no such line.
+    #[must_use]
+    pub fn bytes(&self, field: &str) -> Reading<u64> {
+        fields::parsed(SMAPS, self.fields, field, parse_kilobytes)
+    }
+
+    /// Returns whether the mapping is of hugetlb pages: flag `ht` of `VmFlags`.
+    #[must_use]
+    pub fn is_hugetlb(&self) -> bool {
+        fields::value(self.fields, "VmFlags")
+            .is_some_and(|flags| flags.split_ascii_whitespace().any(|flag| flag == "ht"))
+    }
+
+    /// Returns the page size and the huge pages; `Malformed` if one of their lines is missing.
+    fn facts(&self) -> Reading<MappingFacts> {
+        let field = |name| match self.bytes(name) {
+            Reading::Absent => Reading::Malformed(format!("{SMAPS} lacks {name}")),
+            reading => reading,
+        };
+        field("KernelPageSize").and_then(|page_bytes| {
+            field("Private_Hugetlb").and_then(|private_bytes| {
+                field("Shared_Hugetlb").map(|shared_bytes| MappingFacts {
+                    page_bytes,
+                    private_bytes,
+                    shared_bytes,
+                })
+            })
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,7 @@
-//! Parses `/proc/PID/smaps` and `/proc/PID/maps`: which files with huge pages a process maps, and how many pages it has
-//! touched.
-//!
-//! Huge pages appear only in `Shared_Hugetlb` and `Private_Hugetlb`: `Rss` and `Pss` do not count them. Source:
-//! Documentation/filesystems/proc.rst.
+//! The files with huge pages that a process maps, and how many pages it has touched, from smaps and maps.
 
 use super::FileId;
-use crate::fields::parse_kilobytes;
-use crate::smaps::{Header, parse_header};
+use crate::smaps::{Entry, Header, entries, parse_header};
 use hugeprobe_domain::size::PageSize;
 
 /// A mapping of huge pages.
@@ -29,21 +24,9 @@ pub struct Area {
 }
 
 /// Returns the mappings of huge pages in the text of a smaps file. Lines that do not have the format of smaps are
-/// ignored.
-#[must_use]
-pub fn parse_smaps(text: &str) -> Vec<Area> {
-    let mut areas = Vec::new();
-    let mut current: Option<Mapping<'_>> = None;
-    for line in text.lines() {
-        if let Some(header) = parse_header(line) {
-            areas.extend(current.take().and_then(Mapping::area));
-            current = Some(Mapping { header, page_bytes: 0, exclusive: 0, shared: 0, is_huge: false });
-        } else if let Some(mapping) = &mut current {
-            mapping.take(line);
-        }
-    }
-    areas.extend(current.and_then(Mapping::area));
-    areas
+/// ignored, and a number that is malformed or missing counts as 0.
+pub fn parse_smaps(text: &str) -> impl Iterator<Item = Area> {
+    entries(text).filter_map(|entry| area(&entry))
 }
 
 /// Returns the device and inode of each file in the text of a maps or smaps file. Memory without a file is left out.
@@ -51,44 +34,23 @@ pub fn parse_maps(text: &str) -> impl Iterator<Item = FileId> {
     text.lines().filter_map(parse_header).map(|header| file_of(&header)).filter(|file| file.inode != 0)
 }
 
-struct Mapping<'a> {
-    header: Header<'a>,
-    page_bytes: u64,
-    exclusive: u64,
-    shared: u64,
-    is_huge: bool,
-}
-
-// === impl Mapping ===
-
-impl Mapping<'_> {
-    fn take(&mut self, line: &str) {
-        let Some((key, value)) = line.split_once(':') else { return };
-        let bytes = || parse_kilobytes(value.trim());
-        match key {
-            "KernelPageSize" => self.page_bytes = bytes().unwrap_or(0),
-            "Private_Hugetlb" => self.exclusive = bytes().unwrap_or(0),
-            "Shared_Hugetlb" => self.shared = bytes().unwrap_or(0),
-            "VmFlags" => self.is_huge = value.split_ascii_whitespace().any(|flag| flag == "ht"),
-            _ => {}
-        }
+/// Returns the mapping, if it is of huge pages.
+fn area(entry: &Entry<'_>) -> Option<Area> {
+    let bytes = |field| entry.bytes(field).get().unwrap_or(0);
+    let (exclusive, shared) = (bytes("Private_Hugetlb"), bytes("Shared_Hugetlb"));
+    if !entry.is_hugetlb() && exclusive == 0 && shared == 0 {
+        return None;
     }
-
-    fn area(self) -> Option<Area> {
-        if !self.is_huge && self.exclusive == 0 && self.shared == 0 {
-            return None;
-        }
-        let size = PageSize::from_bytes(self.page_bytes)?;
-        Some(Area {
-            range: self.header.range.to_owned(),
-            file: file_of(&self.header),
-            is_sysv: self.header.path.starts_with("/SYSV"),
-            is_private: self.header.is_private,
-            size,
-            exclusive: self.exclusive / size.bytes(),
-            shared: self.shared / size.bytes(),
-        })
-    }
+    let size = PageSize::from_bytes(bytes("KernelPageSize"))?;
+    Some(Area {
+        range: entry.header.range.to_owned(),
+        file: file_of(&entry.header),
+        is_sysv: entry.header.path.starts_with("/SYSV"),
+        is_private: entry.header.is_private,
+        size,
+        exclusive: exclusive / size.bytes(),
+        shared: shared / size.bytes(),
+    })
 }
 
 fn file_of(header: &Header<'_>) -> FileId {
@@ -117,7 +79,7 @@ KernelPageSize:  1048576 kB\nShared_Hugetlb:        0 kB\nPrivate_Hugetlb:      
 
     #[test]
     fn mappings_of_huge_pages_are_found_among_the_others() {
-        let areas = parse_smaps(SEEN);
+        let areas: Vec<_> = parse_smaps(SEEN).collect();
         let shown: Vec<_> = areas
             .iter()
             .map(|a| {
@@ -151,7 +113,9 @@ KernelPageSize:  1048576 kB\nShared_Hugetlb:        0 kB\nPrivate_Hugetlb:      
 
     #[test]
     fn numbers_that_are_none_hold_no_pages() {
-        let area = |fields: &str| parse_smaps(&format!("1000-2000 rw-s 0 00:28 7 /f\n{fields}"));
+        let area = |fields: &str| -> Vec<Area> {
+            parse_smaps(&format!("1000-2000 rw-s 0 00:28 7 /f\n{fields}")).collect()
+        };
         for fields in
             ["", "VmFlags: ht", "KernelPageSize: 3 kB\nVmFlags: ht", "KernelPageSize: 2048\nVmFlags: ht"]
         {
@@ -164,7 +128,7 @@ KernelPageSize:  1048576 kB\nShared_Hugetlb:        0 kB\nPrivate_Hugetlb:      
     proptest! {
         #[test]
         fn no_text_panics(text in "([0-9a-f]{1,20}-[0-9a-f]{1,20} rw-[ps] 0 [0-9a-f]{1,3}:[0-9a-f]{1,3} [0-9]{1,22} /x\n|(KernelPageSize|Private_Hugetlb|VmFlags): ?[0-9]{0,22} ?(kB|ht)\n|\\PC*){0,9}") {
-            let _ = parse_smaps(&text);
+            let _ = parse_smaps(&text).count();
             let _ = parse_maps(&text).count();
         }
     }
