@@ -18,7 +18,7 @@ use hugeprobe_domain::text::count;
 use hugeprobe_linux::errno::named;
 use hugeprobe_linux::map::Mapping;
 use hugeprobe_linux::root::HostRoot;
-use hugeprobe_linux::status::parse_process;
+use hugeprobe_linux::status;
 
 /// The stack size of a waiting thread in bytes.
 const STACK: usize = 64 << 10;
@@ -68,8 +68,7 @@ fn threads(root: &HostRoot, wanted: u64, task: &AllocationTask) -> Finding {
 
 /// Returns the number of threads of a process, or 1 if it cannot be read.
 fn threads_of(root: &HostRoot, pid: u32) -> u64 {
-    let status = root.table(format!("/proc/{pid}/status"));
-    status.known().map_or(1, |text| parse_process(text).threads.max(1))
+    status::read(root, &format!("/proc/{pid}")).known().map_or(1, |status| status.threads.max(1))
 }
 
 /// Creates up to `wanted` threads that exist at the same time, and ends them. Returns how many could be created.

@@ -46,6 +46,16 @@ impl<T> Reading<T> {
         }
     }
 
+    /// Returns the reading of a file that must exist: `Absent` becomes `Unreadable`. `file` is the path that the message
+    /// shows.
+    #[must_use]
+    pub fn required(self, file: &str) -> Self {
+        match self {
+            Self::Absent => Self::Unreadable(format!("{file} does not exist")),
+            other => other,
+        }
+    }
+
     /// Returns whether the value exists but could not be read. It must never be taken for zero or for absent.
     #[must_use]
     pub const fn is_trouble(&self) -> bool {

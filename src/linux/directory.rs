@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn a_directory_that_may_not_be_written_refuses() {
         if nix::unistd::geteuid().is_root() {
-            return; // root may write everywhere; tests/limits.rs runs this as another uid
+            return; // root may write everywhere; tests/limits/kernel.rs runs this as another uid
         }
         let scratch = tempfile::tempdir().unwrap();
         std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o555)).unwrap();

@@ -1,15 +1,39 @@
-//! Checks whether this process is in the host's PID namespace and sees the host's `/run`.
+//! Checks whether this process is in the initial namespaces, which are the host's, and sees the host's `/run`.
 
-use super::mountinfo::parse_mountinfo;
-use super::root::HostRoot;
+use std::path::Path;
+
+use super::mountinfo::{self, MountTable};
+use super::root::{HostRoot, THIS_PROCESS};
 use hugeprobe_domain::reading::Reading;
 
-/// The host's PID namespace: PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h, 0xEFFFFFFC.
-const INIT_PID_NAMESPACE: &str = "pid:[4026531836]";
+/// The link to a namespace of this process, and its target in the initial namespace: `PROC_PID_INIT_INO` and
+/// `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
+const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
+const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
 
 /// A directory, identified by the device of its file system and its path there, which are the same in every mount
 /// namespace.
 type Directory = (String, String);
+
+/// Returns whether this process is in the initial PID namespace.
+#[must_use]
+pub fn is_initial_pid(root: &HostRoot) -> Reading<bool> {
+    is_initial(root, PID_NAMESPACE)
+}
+
+/// Returns whether this process is in the initial user namespace.
+#[must_use]
+pub fn is_initial_user(root: &HostRoot) -> Reading<bool> {
+    is_initial(root, USER_NAMESPACE)
+}
+
+fn is_initial(root: &HostRoot, [link, initial]: [&str; 2]) -> Reading<bool> {
+    match std::fs::read_link(root.path(link)) {
+        Ok(target) => Reading::Known(target == Path::new(initial)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reading::Absent,
+        Err(error) => Reading::Unreadable(format!("cannot read the link {link}: {error}")),
+    }
+}
 
 /// Checks that this process is in the host's PID namespace, and that it sees the same directory at the path `directory`
 /// as process 1 of the host.
@@ -18,27 +42,31 @@ type Directory = (String, String);
 ///
 /// A sentence that says which of the two is not the case, or why that cannot be determined.
 pub fn check(root: &HostRoot, directory: &str) -> Result<(), String> {
-    match std::fs::read_link(root.path("/proc/self/ns/pid")) {
-        Ok(namespace) if namespace.as_os_str() == INIT_PID_NAMESPACE => {}
-        Ok(_) => return Err("this process is in a PID namespace, as in a container".to_owned()),
-        Err(error) => return Err(format!("cannot read /proc/self/ns/pid: {error}")),
+    match is_initial_pid(root) {
+        Reading::Known(true) => {}
+        Reading::Known(false) => {
+            return Err("this process is in a PID namespace, as in a container".to_owned());
+        }
+        Reading::Absent => return Err("/proc/self/ns/pid does not exist".to_owned()),
+        Reading::Unreadable(why) | Reading::Malformed(why) => return Err(why),
     }
     // Even root may not be allowed to open /proc/1/root, but mountinfo of process 1 is always readable.
-    let [ours, hosts] =
-        ["/proc/self/mountinfo", "/proc/1/mountinfo"].map(|table| locate(root, table, directory));
+    let [ours, hosts] = [THIS_PROCESS, "/proc/1"].map(|process| {
+        match mountinfo::read(root, process, |table| Reading::Known(locate(table, directory))) {
+            Reading::Known(Some(location)) => Ok(location),
+            Reading::Known(None) => Err(format!("{process}/mountinfo has no mount for {directory}")),
+            other => Err(other
+                .required(&format!("{process}/mountinfo"))
+                .why_unknown()
+                .unwrap_or_default()
+                .to_owned()),
+        }
+    });
     if ours? == hosts? { Ok(()) } else { Err(format!("{directory} is not the host's, as in a container")) }
 }
 
-/// Returns the location of `directory` according to the mount table in the file `table`.
-fn locate(root: &HostRoot, table: &str, directory: &str) -> Result<Directory, String> {
-    let text = match root.table(table) {
-        Reading::Known(text) => text,
-        other => {
-            let why = other.why_unknown().unwrap_or_default();
-            return Err(format!("cannot read {table}: {why}"));
-        }
-    };
-    let mounts = parse_mountinfo(&text)?;
+/// Returns the location of `directory`; `None` if no mount has it.
+fn locate(mounts: &MountTable<'_>, directory: &str) -> Option<Directory> {
     let below = |path: &str| {
         let rest = directory.strip_prefix(path.trim_end_matches('/'))?;
         (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
@@ -49,7 +77,6 @@ fn locate(root: &HostRoot, table: &str, directory: &str) -> Result<Directory, St
         .filter_map(|mount| Some((mount, below(&mount.path)?)))
         .min_by_key(|(_, rest)| rest.len())
         .map(|(mount, rest)| (mount.device.to_owned(), format!("{}{rest}", mount.root.trim_end_matches('/'))))
-        .ok_or_else(|| format!("{table} has no mount for {directory}"))
 }
 
 #[cfg(test)]
@@ -98,7 +125,7 @@ mod tests {
             ("/runs is not /run", "7 6 0:25 / /runs rw - tmpfs none rw\n", &both, Some("has no mount")),
             ("an unreadable table", "x", ROOT, Some("mountinfo")),
         ] {
-            let result = checked(INIT_PID_NAMESPACE, ours, hosts);
+            let result = checked(PID_NAMESPACE[1], ours, hosts);
             match problem {
                 None => assert_eq!(result, Ok(()), "{case}"),
                 Some(part) => assert!(result.unwrap_err().contains(part), "{case}"),

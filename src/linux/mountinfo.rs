@@ -1,4 +1,5 @@
-//! `/proc/self/mountinfo`: the mounts that this process sees, and which of them are hidden by other mounts.
+//! `/proc/PID/mountinfo`: the mounts that a process sees, and which of them are hidden by other mounts
+//! (proc_pid_mountinfo(5)).
 //!
 //! Mount ids are reused, and lines can change places (`mount --move`), so neither shows which mount came later. The
 //! tree of mounts shows it: each mount names the mount that it sits on, and a path lookup steps onto whatever is
@@ -9,9 +10,6 @@ use std::collections::HashMap;
 
 use super::root::{HostRoot, quoted};
 use hugeprobe_domain::reading::Reading;
-
-/// The file in which the kernel lists the mounts of this process (proc_pid_mountinfo(5)).
-pub const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// The maximum number of directories of a path, and of mounts below a mount, that are examined. PATH_MAX (4096 bytes)
 /// allows fewer, and the limit bounds the time spent on a malformed table.
@@ -47,14 +45,26 @@ pub struct MountTable<'a> {
     by_place: HashMap<(u64, Cow<'a, str>), Vec<usize>>,
 }
 
-/// Returns the text of this process's mountinfo. An empty text is `Malformed`, because the mount of /proc itself is
-/// always listed.
+/// Reads the mounts of the process with this directory in /proc, such as `/proc/self`, and returns what `find` returns
+/// for them.
+///
+/// An empty file is `Malformed`, because the mount of /proc itself is always listed.
 #[must_use]
-pub fn read(root: &HostRoot) -> Reading<String> {
-    match root.table(MOUNTINFO) {
-        Reading::Known(text) if text.trim().is_empty() => Reading::Malformed(format!("{MOUNTINFO} is empty")),
-        reading => reading,
-    }
+pub fn read<T>(
+    root: &HostRoot,
+    directory: &str,
+    find: impl FnOnce(&MountTable<'_>) -> Reading<T>,
+) -> Reading<T> {
+    let file = format!("{directory}/mountinfo");
+    root.table(&file).and_then(|text| {
+        if text.trim().is_empty() {
+            return Reading::Malformed(format!("{file} is empty"));
+        }
+        match parse_mountinfo(&text) {
+            Ok(table) => find(&table),
+            Err(line) => Reading::Malformed(format!("{file} holds {line}")),
+        }
+    })
 }
 
 /// Parses the text of a mountinfo file.
@@ -66,7 +76,7 @@ pub fn read(root: &HostRoot) -> Reading<String> {
 pub fn parse_mountinfo(text: &str) -> Result<MountTable<'_>, String> {
     let mut table = MountTable::default();
     for line in text.lines().filter(|line| !line.is_empty()) {
-        let mount = parse_line(line).ok_or_else(|| format!("{MOUNTINFO} holds {}", quoted(line)))?;
+        let mount = parse_line(line).ok_or_else(|| quoted(line))?;
         let index = table.mounts.len();
         table.by_id.insert(mount.id, index);
         table.by_place.entry((mount.parent, mount.path.clone())).or_default().push(index);

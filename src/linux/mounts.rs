@@ -5,30 +5,29 @@
 //!
 //! Source: `hugetlbfs_show_options()` in `fs/hugetlbfs/inode.c`.
 
-use super::mountinfo::{self, Mount, MountTable, options, parse_mountinfo};
-use super::root::HostRoot;
+use super::mountinfo::{self, Mount, MountTable, options};
+use super::root::{HostRoot, THIS_PROCESS};
 use hugeprobe_domain::inventory::HugeMount;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::parse_bytes;
 
-/// Returns the hugetlbfs mounts, in the order of mountinfo.
+/// Returns the hugetlbfs mounts that this process sees, in the order of mountinfo.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<Vec<HugeMount>> {
-    mountinfo::read(root).and_then(|text| match parse_huge_mounts(&text) {
-        Ok(mounts) => Reading::Known(mounts),
-        Err(why) => Reading::Malformed(why),
-    })
+    read_of(root, THIS_PROCESS)
 }
 
-/// Returns the hugetlbfs mounts in the text of a mountinfo file.
-///
-/// # Errors
-///
-/// The errors of [`parse_mountinfo`].
-pub fn parse_huge_mounts(text: &str) -> Result<Vec<HugeMount>, String> {
-    let table = parse_mountinfo(text)?;
+/// Returns the hugetlbfs mounts that the process with this directory in /proc sees.
+#[must_use]
+pub fn read_of(root: &HostRoot, directory: &str) -> Reading<Vec<HugeMount>> {
+    mountinfo::read(root, directory, |table| Reading::Known(huge_mounts(table)))
+}
+
+/// Returns the hugetlbfs mounts of a table, with their options.
+#[must_use]
+pub fn huge_mounts(table: &MountTable<'_>) -> Vec<HugeMount> {
     let huge = table.iter().filter(|mount| mount.filesystem == "hugetlbfs");
-    Ok(huge.map(|mount| huge_mount(&table, mount)).collect())
+    huge.map(|mount| huge_mount(table, mount)).collect()
 }
 
 fn huge_mount(table: &MountTable<'_>, mount: &Mount<'_>) -> HugeMount {
@@ -57,9 +56,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mountinfo::parse_mountinfo;
+
+    fn parse(text: &str) -> Result<Vec<HugeMount>, String> {
+        parse_mountinfo(text).map(|table| huge_mounts(&table))
+    }
 
     fn one(line: &str) -> HugeMount {
-        let mounts = parse_huge_mounts(line).unwrap();
+        let mounts = parse(line).unwrap();
         assert_eq!(mounts.len(), 1, "{line}");
         mounts.into_iter().next().unwrap()
     }
@@ -119,7 +123,7 @@ mod tests {
                 "{id} 1 0:{id} / /var/lib/kubelet/pods/{id}/huge rw - hugetlbfs n rw,pagesize=2M\n"
             ));
         }
-        let mounts = parse_huge_mounts(&text).unwrap();
+        let mounts = parse(&text).unwrap();
         assert_eq!(mounts.len(), 19_997);
         assert!(mounts.iter().all(|mount| mount.hidden_by.is_none()));
     }
@@ -127,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC*") {
-            let _ = parse_huge_mounts(&text);
+            let _ = parse(&text);
         }
 
         #[test]

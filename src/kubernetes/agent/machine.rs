@@ -6,6 +6,7 @@ use crate::reconcile::PodUse;
 use hugeprobe_domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool};
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::cgroup::Membership;
 use hugeprobe_linux::holders::SearchLimits;
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::{boot, cgroup, cpu, holders, host, meminfo, mounts, pools, privileges};
@@ -14,8 +15,8 @@ use hugeprobe_linux::{boot, cgroup, cpu, holders, host, meminfo, mounts, pools, 
 const SEARCH: Duration = Duration::from_secs(60);
 /// The maximum duration of a search. The agent does nothing else meanwhile.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
-/// The mounts of the host, as seen by a process that shares its PID namespace.
-const HOST_MOUNTS: &str = "/proc/1/mountinfo";
+/// The directory in /proc of the host's process 1, for a process that shares its PID namespace.
+const HOST_PROCESS: &str = "/proc/1";
 
 /// Reads the machine.
 #[derive(Debug)]
@@ -121,10 +122,9 @@ fn is_in_use(pool: &Pool) -> bool {
 
 /// Returns the host's mounts, or this container's mounts if the host's cannot be read.
 fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
-    match root.table(HOST_MOUNTS).known().map(|text| mounts::parse_huge_mounts(text)) {
-        Some(Ok(mounts)) => Reading::Known(mounts),
-        Some(Err(why)) => Reading::Malformed(why),
-        None => mounts::read(root),
+    match mounts::read_of(root, HOST_PROCESS) {
+        Reading::Absent | Reading::Unreadable(_) => mounts::read(root),
+        reading => reading,
     }
 }
 
@@ -135,8 +135,9 @@ fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
 fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
     let mut outside: Vec<(PageSize, u64)> = Vec::new();
     for holder in &holders.processes {
-        let cgroup = root.table(format!("/proc/{}/cgroup", holder.pid));
-        if cgroup.known().is_none_or(|text| text.contains("kubepods")) {
+        let memberships = cgroup::read_memberships(root, &format!("/proc/{}/cgroup", holder.pid));
+        let is_of_pod = |membership: &Membership| membership.path.contains("kubepods");
+        if memberships.known().is_none_or(|memberships| memberships.iter().any(is_of_pod)) {
             continue;
         }
         for &(size, pages) in &holder.pages {

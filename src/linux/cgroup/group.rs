@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
-use super::level;
+use super::hugetlb;
 use super::memory::read_directories;
 use crate::errno::named;
 use crate::root::HostRoot;
@@ -93,14 +93,8 @@ impl Group {
     /// Returns the limits of the cgroup and of its ancestors, as far as they are visible.
     #[must_use]
     pub fn limits(&self) -> HugetlbCgroup {
-        let root = HostRoot::default();
-        let groups: Vec<_> = self
-            .ancestors()
-            .map(|directory| level::read_group(&root, self.version, directory.display().to_string()))
-            .collect();
-        let complete = groups.last().is_some_and(|top| top.is_root);
-        let levels = groups.into_iter().map(|group| group.level).collect();
-        HugetlbCgroup { version: self.version, path: self.directory.display().to_string(), levels, complete }
+        let path = self.directory.display().to_string();
+        hugetlb::read_levels(&HostRoot::default(), self.version, path, self.directories())
     }
 
     /// Returns the memory limits of the cgroup and of its ancestors; `Absent` if huge pages do not count against them.
@@ -109,14 +103,14 @@ impl Group {
         if self.version == CgroupVersion::V1 {
             return Reading::Absent;
         }
-        let directories = self.ancestors().map(|directory| directory.display().to_string());
-        read_directories(&HostRoot::default(), self.directory.display().to_string(), directories)
+        let path = self.directory.display().to_string();
+        read_directories(&HostRoot::default(), path, self.directories())
     }
 
     /// Returns the directory of the cgroup and those of its ancestors in the same hierarchy.
-    fn ancestors(&self) -> impl Iterator<Item = &Path> {
+    fn directories(&self) -> impl Iterator<Item = String> {
         let same = |directory: &&Path| version_of(directory).is_ok_and(|found| found == Some(self.version));
-        self.directory.ancestors().take_while(same)
+        self.directory.ancestors().take_while(same).map(|directory| directory.display().to_string())
     }
 
     /// Returns what the cgroup is charged for pages of `size` that were faulted in.

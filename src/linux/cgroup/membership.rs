@@ -1,23 +1,24 @@
-//! Parses `/proc/self/cgroup`, which lists the cgroups of this process, and `/proc/cgroups`, which lists the kernel's
-//! controllers.
+//! `/proc/PID/cgroup`, which lists the cgroups of a process, and `/proc/cgroups`, which lists the kernel's controllers
+//! (cgroups(7)).
 
-use crate::root::quoted;
+use crate::root::{HostRoot, quoted};
 use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::reading::Reading;
 
-/// The file in which the kernel lists the cgroups of this process (cgroups(7)).
+/// The file in which the kernel lists the cgroups of this process.
 pub(super) const MEMBERSHIPS: &str = "/proc/self/cgroup";
-/// The file in which the kernel lists its controllers (cgroups(7)).
+/// The file in which the kernel lists its controllers.
 pub(super) const CONTROLLERS: &str = "/proc/cgroups";
 
-/// A line of `/proc/self/cgroup`: this process's cgroup in one hierarchy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Membership<'a> {
+/// A line of `/proc/PID/cgroup`: the cgroup of the process in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
     /// The number of the hierarchy; 0 is cgroup v2.
     pub hierarchy: u32,
     /// The v1 controllers, separated by commas; empty for cgroup v2.
-    pub controllers: &'a str,
+    pub controllers: String,
     /// The path of the cgroup relative to the root of this process's cgroup namespace; `/../x` for one outside of it.
-    pub path: &'a str,
+    pub path: String,
 }
 
 /// A line of `/proc/cgroups`.
@@ -31,15 +32,22 @@ pub struct Controller<'a> {
     pub enabled: bool,
 }
 
-/// Parses `/proc/self/cgroup`. If no hierarchy was ever mounted, the kernel shows no line at all.
+/// Reads the cgroups of a process from `file`, its `/proc/PID/cgroup`.
+#[must_use]
+pub fn read_memberships(root: &HostRoot, file: &str) -> Reading<Vec<Membership>> {
+    root.table(file).and_then(|text| match parse_memberships(&text) {
+        Ok(memberships) => Reading::Known(memberships),
+        Err(line) => Reading::Malformed(format!("{file} holds {line}")),
+    })
+}
+
+/// Parses the text of a `/proc/PID/cgroup` file. If no hierarchy was ever mounted, the kernel shows no line at all.
 ///
 /// # Errors
 ///
 /// The beginning of the first line that does not have the form `number:controllers:/path`.
-pub fn parse_memberships(text: &str) -> Result<Vec<Membership<'_>>, String> {
-    text.lines()
-        .map(|line| parse_membership(line).ok_or_else(|| format!("{MEMBERSHIPS} holds {}", quoted(line))))
-        .collect()
+pub fn parse_memberships(text: &str) -> Result<Vec<Membership>, String> {
+    text.lines().map(|line| parse_membership(line).ok_or_else(|| quoted(line))).collect()
 }
 
 /// Parses `/proc/cgroups`.
@@ -54,10 +62,15 @@ pub fn parse_controllers(text: &str) -> Result<Vec<Controller<'_>>, String> {
         .collect()
 }
 
-fn parse_membership(line: &str) -> Option<Membership<'_>> {
+fn parse_membership(line: &str) -> Option<Membership> {
     let (hierarchy, rest) = line.split_once(':')?;
     let (controllers, path) = rest.split_once(':')?;
-    path.starts_with('/').then_some(Membership { hierarchy: parse_digits(hierarchy)?, controllers, path })
+    let hierarchy = parse_digits(hierarchy)?;
+    path.starts_with('/').then(|| Membership {
+        hierarchy,
+        controllers: controllers.to_owned(),
+        path: path.to_owned(),
+    })
 }
 
 fn parse_controller(line: &str) -> Option<Controller<'_>> {
@@ -73,7 +86,7 @@ fn parse_controller(line: &str) -> Option<Controller<'_>> {
 
 // === impl Membership ===
 
-impl Membership<'_> {
+impl Membership {
     /// Returns whether this hierarchy is a cgroup v1 hierarchy with the controller.
     #[must_use]
     pub fn has_controller(&self, name: &str) -> bool {
@@ -100,7 +113,7 @@ mod tests {
         assert_eq!(memberships.len(), 3);
         assert!(memberships[1].has_controller("hugetlb") && !memberships[1].has_controller("huge"));
         assert!(!memberships[0].has_controller("systemd"));
-        assert_eq!((memberships[1].path, memberships[2].path), ("/a:b/c", "/../x"));
+        assert_eq!([&memberships[1].path, &memberships[2].path], ["/a:b/c", "/../x"]);
         assert_eq!(memberships.iter().map(Membership::is_v2).collect::<Vec<_>>(), [false, false, true]);
     }
 
@@ -135,7 +148,7 @@ mod tests {
         #[test]
         fn every_line_survives_its_own_text(hierarchy: u32, controllers in "[a-z,=]{0,12}", path in "(/[a-z:. ]{1,5}){1,4}") {
             let line = format!("{hierarchy}:{controllers}:{path}\n");
-            let expected = Membership { hierarchy, controllers: &controllers, path: &path };
+            let expected = Membership { hierarchy, controllers, path };
             prop_assert_eq!(parse_memberships(&line), Ok(vec![expected]));
         }
     }

@@ -1,10 +1,10 @@
 //! The memory cgroup, if cgroup v2 is mounted with `memory_hugetlb_accounting`.
 
-use super::level::is_root;
+use super::level::{parse_limit, read_each};
 use super::location;
-use super::membership::{MEMBERSHIPS, parse_memberships};
-use crate::mountinfo::{self, MOUNTINFO, MountTable, options, parse_mountinfo};
-use crate::root::HostRoot;
+use super::membership::{MEMBERSHIPS, read_memberships};
+use crate::mountinfo::{self, MountTable, options};
+use crate::root::{HostRoot, THIS_PROCESS};
 use hugeprobe_domain::cgroup::CgroupVersion;
 use hugeprobe_domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use hugeprobe_domain::reading::Reading;
@@ -20,7 +20,7 @@ const ACCOUNTING: &str = "memory_hugetlb_accounting";
 #[must_use]
 pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
     // Without /proc, the hugetlb cgroup is unknown too, and HP401 reports that.
-    with_mounts(root, Reading::Absent, |table| {
+    mountinfo::read(root, THIS_PROCESS, |table| {
         if has_accounting(table) { read_own(root, table, false) } else { Reading::Absent }
     })
 }
@@ -28,8 +28,9 @@ pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
 /// Returns the memory cgroup of this process, of cgroup v1 or v2. Absent: the process is in none.
 #[must_use]
 pub fn read_memory_limit(root: &HostRoot) -> Reading<MemoryCgroup> {
-    let without_mounts = Reading::Unreadable(format!("{MOUNTINFO} does not exist"));
-    with_mounts(root, without_mounts, |table| read_own(root, table, true))
+    let mounts = "/proc/self/mountinfo";
+    let found = mountinfo::read(root, THIS_PROCESS, |table| Reading::Known(read_own(root, table, true)));
+    found.required(mounts).and_then(|cgroup| cgroup)
 }
 
 /// Returns the memory cgroup of the v2 cgroup in the first of `directories`, if huge pages count against `memory.max`. The
@@ -39,29 +40,12 @@ pub(super) fn read_directories(
     path: String,
     directories: impl Iterator<Item = String>,
 ) -> Reading<MemoryCgroup> {
-    with_mounts(root, Reading::Absent, |table| {
+    mountinfo::read(root, THIS_PROCESS, |table| {
         if !has_accounting(table) {
             return Reading::Absent;
         }
         read_levels(root, CgroupVersion::V2, path, directories)
     })
-}
-
-/// Returns what `read` makes of the mounts, and `without` if there is no list of them.
-fn with_mounts(
-    root: &HostRoot,
-    without: Reading<MemoryCgroup>,
-    read: impl FnOnce(&MountTable<'_>) -> Reading<MemoryCgroup>,
-) -> Reading<MemoryCgroup> {
-    let text = match mountinfo::read(root) {
-        Reading::Known(text) => text,
-        Reading::Absent => return without,
-        Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
-    };
-    match parse_mountinfo(&text) {
-        Ok(table) => read(&table),
-        Err(why) => Reading::Malformed(why),
-    }
 }
 
 fn has_accounting(table: &MountTable<'_>) -> bool {
@@ -70,28 +54,21 @@ fn has_accounting(table: &MountTable<'_>) -> bool {
     })
 }
 
-/// The group that `/proc/self/cgroup` names: of v2, or of v1 where its memory controller is used and `or_v1`.
+/// Returns the cgroup of this process: of v2, or of v1 where its memory controller is used and `or_v1`.
 fn read_own(root: &HostRoot, table: &MountTable<'_>, or_v1: bool) -> Reading<MemoryCgroup> {
-    let text = match root.table(MEMBERSHIPS) {
-        Reading::Known(text) => text,
-        Reading::Absent => return Reading::Unreadable(format!("{MEMBERSHIPS} does not exist")),
-        Reading::Unreadable(why) | Reading::Malformed(why) => return Reading::Unreadable(why),
-    };
-    let memberships = match parse_memberships(&text) {
-        Ok(memberships) => memberships,
-        Err(why) => return Reading::Malformed(why),
-    };
-    let v1 = memberships.iter().find(|membership| or_v1 && membership.has_controller(MEMORY));
-    let v2 = memberships.iter().find(|membership| membership.is_v2());
-    let (version, own) = match (v1, v2) {
-        (Some(own), _) => (CgroupVersion::V1, own),
-        (None, Some(own)) => (CgroupVersion::V2, own),
-        (None, None) => return Reading::Absent,
-    };
-    match location::find(root, table, version, MEMORY, own.path) {
-        Ok(location) => read_levels(root, version, own.path.to_owned(), location.directories()),
-        Err(why) => Reading::Unreadable(why),
-    }
+    read_memberships(root, MEMBERSHIPS).required(MEMBERSHIPS).and_then(|memberships| {
+        let v1 = memberships.iter().find(|membership| or_v1 && membership.has_controller(MEMORY));
+        let v2 = memberships.iter().find(|membership| membership.is_v2());
+        let (version, own) = match (v1, v2) {
+            (Some(own), _) => (CgroupVersion::V1, own),
+            (None, Some(own)) => (CgroupVersion::V2, own),
+            (None, None) => return Reading::Absent,
+        };
+        match location::find(root, table, version, MEMORY, &own.path) {
+            Ok(location) => read_levels(root, version, own.path.clone(), location.directories()),
+            Err(why) => Reading::Unreadable(why),
+        }
+    })
 }
 
 fn read_levels(
@@ -100,13 +77,8 @@ fn read_levels(
     path: String,
     directories: impl Iterator<Item = String>,
 ) -> Reading<MemoryCgroup> {
-    let mut complete = false;
-    let mut levels = Vec::new();
-    for directory in directories {
-        let names = root.names(&directory);
-        complete = names.known().is_some_and(|names| is_root(version, names));
-        levels.push(read_level(root, version, directory, &names));
-    }
+    let (levels, complete) =
+        read_each(root, version, directories, |directory, names| read_level(root, version, directory, names));
     Reading::Known(MemoryCgroup { path, levels, complete })
 }
 
@@ -136,57 +108,38 @@ const V2: Files = Files {
 fn read_level(
     root: &HostRoot,
     version: CgroupVersion,
-    directory: String,
-    names: &Reading<Vec<String>>,
+    directory: &str,
+    names: Result<&[String], String>,
 ) -> MemoryLevel {
-    let names = match names {
-        Reading::Known(names) => names,
-        Reading::Absent => {
-            let limit = Reading::Unreadable(format!("the cgroup {directory} does not exist"));
-            return MemoryLevel { directory, limit, ..MemoryLevel::default() };
-        }
-        Reading::Unreadable(why) | Reading::Malformed(why) => {
-            return MemoryLevel {
-                directory,
-                limit: Reading::Unreadable(why.clone()),
-                ..MemoryLevel::default()
-            };
-        }
-    };
     let files = match version {
         CgroupVersion::V1 => V1,
         CgroupVersion::V2 => V2,
     };
+    let without = |limit| MemoryLevel { directory: directory.to_owned(), limit, ..MemoryLevel::default() };
+    let names = match names {
+        Ok(names) => names,
+        Err(why) => return without(Reading::Unreadable(why)),
+    };
     if !names.iter().any(|name| name == files.limit) {
         // The root of v2 has no memory.max, and neither does a cgroup for which the controller is not enabled. Its
         // ancestors are charged.
-        return MemoryLevel { directory, limit: Reading::Known(None), ..MemoryLevel::default() };
+        return without(Reading::Known(None));
     }
     let stat = root.table(format!("{directory}/memory.stat"));
     let sum = |names: &[&str]| -> Reading<u64> { stat.clone().and_then(|text| sum_of(&text, names)) };
     let file = format!("{directory}/{}", files.limit);
     MemoryLevel {
-        limit: root.parsed(&file, parse_max),
+        limit: root.parsed(&file, |text| parse_limit(text, LARGEST_BASE_PAGE)),
         file,
         usage: root.number(format!("{directory}/{}", files.usage)),
         cache: sum(files.cache),
         swappable: sum(files.swappable),
-        directory,
+        directory: directory.to_owned(),
     }
 }
 
-/// Numbers from this one on mean no limit. Cgroup v1 shows `PAGE_COUNTER_MAX` times the page size in place of `max`; the
-/// largest base page of a kernel is 64 KiB. Source: `include/linux/page_counter.h`.
-const NO_LIMIT: u64 = i64::MAX.unsigned_abs() & !0xffff;
-
-/// Parses a number of bytes. `max`, and a number that no cgroup can reach, are returned as `Some(None)`.
-fn parse_max(text: &str) -> Option<Option<u64>> {
-    if text == "max" {
-        return Some(None);
-    }
-    let limit: u64 = if text.starts_with('+') { None } else { text.parse().ok() }?;
-    Some((limit < NO_LIMIT).then_some(limit))
-}
+/// The largest base page of a kernel, in bytes. Cgroup v1 shows `PAGE_COUNTER_MAX` times the base page in place of `max`.
+const LARGEST_BASE_PAGE: u64 = 64 << 10;
 
 /// Returns the sum in bytes of these lines of `memory.stat`; `Malformed` if one of them is missing.
 fn sum_of(text: &str, names: &[&str]) -> Reading<u64> {
@@ -206,23 +159,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_max_or_a_number() {
-        for (text, limit) in [
-            ("max", Some(None)),
-            ("0", Some(Some(0))),
-            ("67108864", Some(Some(64 << 20))),
-            ("9223372036854771712", Some(None)),
-            ("9223372036854710272", Some(None)),
-            ("", None),
-            ("+1", None),
-            ("-1", None),
-            ("64M", None),
-        ] {
-            assert_eq!(parse_max(text), limit, "{text}");
-        }
-    }
-
-    #[test]
     fn memory_stat_is_read_by_whole_names() {
         let text =
             "anon 8192\nfile 12288\nactive_file 4096\ninactive_file 8192\nslab_reclaimable 100\nanon_thp 7\n";
@@ -237,7 +173,6 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC*") {
-            let _ = parse_max(&text);
             let _ = sum_of(&text, &["anon", "shmem"]);
         }
     }

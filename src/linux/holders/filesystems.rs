@@ -12,8 +12,8 @@ use nix::sys::stat::Mode;
 use super::owners::Owners;
 use super::process::Process;
 use crate::beneath::open_beneath;
-use crate::mountinfo::parse_mountinfo;
-use crate::root::HostRoot;
+use crate::mountinfo::{self, MountTable};
+use crate::root::{HostRoot, THIS_PROCESS};
 use hugeprobe_domain::reading::Reading;
 
 /// The hugetlbfs file systems and their mount points.
@@ -47,7 +47,7 @@ impl Filesystems {
         if !root.is_live() {
             return all;
         }
-        all.add(root, "/proc/self", Path::new("/"), owners);
+        all.add(root, THIS_PROCESS, Path::new("/"), owners);
         let mut seen: HashSet<PathBuf> = std::fs::read_link("/proc/self/ns/mnt").into_iter().collect();
         for process in processes {
             match std::fs::read_link(root.path(format!("{}/ns/mnt", process.directory))) {
@@ -68,22 +68,19 @@ impl Filesystems {
     }
 
     fn add(&mut self, root: &HostRoot, process: &str, process_root: &Path, owners: &mut Owners) {
-        let path = format!("{process}/mountinfo");
-        let text = match root.table(&path) {
-            Reading::Known(text) => text,
-            Reading::Absent => return,
-            Reading::Unreadable(why) | Reading::Malformed(why) => {
-                // If a process has ended meanwhile, its namespace no longer matters.
-                if root.path(process).exists() {
-                    owners.not_seen(why);
-                }
-                return;
-            }
-        };
-        let table = match parse_mountinfo(&text) {
-            Ok(table) => table,
-            Err(why) => return owners.not_seen(format!("{path}: {why}")),
-        };
+        let entered = mountinfo::read(root, process, |table| {
+            self.enter(table, process_root);
+            Reading::Known(())
+        });
+        match entered {
+            Reading::Known(()) | Reading::Absent => {}
+            // If a process has ended meanwhile, its namespace no longer matters.
+            Reading::Unreadable(_) | Reading::Malformed(_) if !root.path(process).exists() => {}
+            Reading::Unreadable(why) | Reading::Malformed(why) => owners.not_seen(why),
+        }
+    }
+
+    fn enter(&mut self, table: &MountTable<'_>, process_root: &Path) {
         for mount in table.iter().filter(|mount| mount.filesystem == "hugetlbfs") {
             let point = Path::new(mount.path.as_ref());
             self.mount_points.insert(point.to_owned());

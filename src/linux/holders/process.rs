@@ -6,7 +6,7 @@ use nix::libc::ESRCH;
 
 use super::owners::Owners;
 use crate::root::HostRoot;
-use crate::status::{ProcessStatus, parse_process};
+use crate::status::{self, ProcessStatus};
 use hugeprobe_domain::reading::Reading;
 
 /// A process that has memory and may therefore hold pages.
@@ -67,8 +67,8 @@ fn read(
     directory: String,
     owners: &mut Owners,
 ) -> Option<(Process, ProcessStatus)> {
-    let status = match root.table(format!("{directory}/status")) {
-        Reading::Known(text) => parse_process(&text),
+    let status = match status::read(root, &directory) {
+        Reading::Known(status) => status,
         Reading::Absent => return None,
         Reading::Unreadable(_) | Reading::Malformed(_) => {
             // If the process has ended, reading the file fails with ESRCH.

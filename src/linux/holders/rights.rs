@@ -6,9 +6,6 @@ use hugeprobe_domain::inventory::Privileges;
 
 /// CAP_SYS_PTRACE in `include/uapi/linux/capability.h`.
 const CAP_SYS_PTRACE: u32 = 19;
-/// The target of `/proc/self/ns/user` in the initial user namespace (`PROC_USER_INIT_INO` in
-/// `include/linux/proc_ns.h`).
-const INITIAL_USER_NAMESPACE: &str = "user:[4026531837]";
 
 /// Notes each privilege that is missing.
 pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, owners: &mut Owners) {
@@ -31,8 +28,7 @@ pub(super) fn note_missing(root: &HostRoot, privileges: &Privileges, owners: &mu
         None => owners.not_seen("it is not known whether this process has CAP_SYS_PTRACE".to_owned()),
     }
     // In another user namespace, capabilities do not apply to the machine's processes.
-    let namespace = std::fs::read_link(root.path("/proc/self/ns/user"));
-    if namespace.is_ok_and(|namespace| namespace.as_os_str() != INITIAL_USER_NAMESPACE) {
+    if privileges.host_users.get() == Some(false) {
         owners.not_seen("this is not the machine's user namespace".to_owned());
     }
 }
