@@ -12,7 +12,7 @@ mod kubelet;
 #[path = "../tests/agent/stage.rs"]
 mod stage;
 #[allow(dead_code)]
-#[path = "../tests/agent/world.rs"]
+#[path = "../tests/agent/world/mod.rs"]
 mod world;
 
 use std::convert::Infallible;

@@ -1,17 +1,16 @@
 //! The backend with frontends that misbehave.
 
+mod refused;
+mod served;
+
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::backend::{Backend, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Work};
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::message::{
-    MemoryRegion, Message, Payload, Request, VringState, feature, protocol, vring_fd,
-};
+use hugeprobe::exchange::message::{MemoryRegion, Message, Payload, Request, vring_fd};
 use hugeprobe::exchange::table::Pages;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::script::{Frontend, Script, one_frame};
 use super::*;
@@ -352,109 +351,4 @@ fn the_backend_has_an_outcome_for_every_conversation() {
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn the_backend_takes_huge_pages_alone() {
-    let _one = one_at_a_time();
-    let two = PageSize::from_bytes(2 << 20).unwrap();
-    for pages in [Pages::Huge, Pages::Of(two)] {
-        row("4 KiB pages", "its file is not on hugetlbfs, its pages are of 4096 bytes", |time| {
-            against(pages, Frontend::memory, time)
-        });
-    }
-}
-
-#[test]
-fn descriptors_that_cannot_be_had_are_an_error_and_none_is_lost() {
-    let _one = one_at_a_time();
-    row("no descriptors left", "this process has reached its RLIMIT_NOFILE", |time| {
-        against(
-            Pages::Any,
-            |f| {
-                let fds = Vec::from_iter((0..8).map(|_| eventfd()));
-                let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-                let room = open_fds() as u64 + 2;
-                setrlimit(Resource::RLIMIT_NOFILE, room, hard).unwrap();
-                f.send(Request::SetOwner, Payload::None, &fds);
-                // The limit applies to all threads, so it stays until the backend has reached it.
-                f.stay();
-                setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-            },
-            time,
-        )
-    });
-}
-
-#[test]
-fn legal_orders_of_messages_are_served() {
-    let _one = one_at_a_time();
-    // The order of QEMU: vrings enabled before features, call before kick, and kick without a descriptor. Then one
-    // frame.
-    row("QEMU's order", "Closed", |time| {
-        against(
-            Pages::Any,
-            |f| {
-                for index in [0, 1] {
-                    f.event(Request::SetVringCall, index, Some(eventfd()));
-                    f.event(Request::SetVringErr, index, Some(eventfd()));
-                    f.vring(Request::SetVringEnable, index.into(), 1);
-                }
-                f.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
-                f.send(Request::SetProtocolFeatures, Payload::U64(protocol::REPLY_ACK), &[]);
-                for index in [0, 1] {
-                    f.addresses(index, USER + u64::from(index) * 0x4000);
-                    f.vring(Request::SetVringBase, index, 0);
-                    f.event(Request::SetVringKick, u8::try_from(index).unwrap(), None);
-                    f.vring(Request::SetVringNum, index, 8);
-                }
-                let fd = f.memory.try_clone().unwrap();
-                f.table(vec![region()], &[fd]);
-                one_frame(f);
-                for index in [0, 1] {
-                    let state = VringState { index, num: 0 };
-                    let base = f.ask(Request::GetVringBase, Payload::Vring(state), &[]);
-                    assert_eq!(base, Some(Payload::Vring(VringState { index, num: 1 })));
-                }
-                hang_up(f);
-            },
-            time,
-        )
-    });
-    row("the device status", "Closed", |time| {
-        against(
-            Pages::Any,
-            |f| {
-                f.rings();
-                f.send(
-                    Request::SetProtocolFeatures,
-                    Payload::U64(protocol::REPLY_ACK | protocol::STATUS),
-                    &[],
-                );
-                f.send(Request::SetStatus, Payload::U64(0xb), &[]);
-                assert_eq!(f.ask(Request::GetStatus, Payload::None, &[]), Some(Payload::U64(0xb)));
-                f.send(Request::SetStatus, Payload::U64(0xf), &[]);
-                one_frame(f);
-                // Status 0 is a reset: every vring is stopped.
-                f.send(Request::SetStatus, Payload::U64(0), &[]);
-                hang_up(f);
-            },
-            time,
-        )
-    });
-    row("no protocol features at all", "Abandoned", |time| {
-        against(
-            Pages::Any,
-            |f| {
-                f.rings();
-                for index in [0, 1] {
-                    f.vring(Request::SetVringEnable, index, 1);
-                }
-                f.send(Request::SetFeatures, Payload::U64(feature::VERSION_1), &[]);
-                one_frame(f);
-                hang_up(f);
-            },
-            time,
-        )
-    });
 }

@@ -1,4 +1,7 @@
-//! Tests which sizes are checked, which checks are mandatory, and how many pages are taken, by inventory and request.
+//! Tests which sizes are checked, and which checks are mandatory, by inventory and request.
+
+mod pages;
+mod sharing;
 
 use super::one_size::SHARING;
 use super::*;
@@ -159,41 +162,6 @@ fn what_design_calls_mandatory_is_mandatory_for_every_size() {
 }
 
 #[test]
-fn no_more_pages_are_taken_than_nobody_else_has_a_claim_to() {
-    let limit = 2 << 20;
-    for (name, inventory, expected) in [
-        ("plenty", machine(vec![pool("2Mi", 8, 8, 0, 0)]), Some(2)),
-        ("two", machine(vec![pool("2Mi", 8, 2, 0, 0)]), Some(2)),
-        ("one", machine(vec![pool("2Mi", 8, 1, 0, 0)]), Some(1)),
-        ("all but one reserved", machine(vec![pool("2Mi", 8, 8, 7, 0)]), Some(1)),
-        ("all reserved", machine(vec![pool("2Mi", 8, 8, 8, 0)]), None),
-        ("all in use", machine(vec![pool("2Mi", 8, 0, 0, 0)]), None),
-        ("all in use, but it may grow", machine(vec![pool("2Mi", 8, 0, 0, 4)]), Some(2)),
-        ("limits for one", with_limits(machine(vec![pool("2Mi", 8, 8, 0, 0)]), limit, 9 * limit), Some(1)),
-        (
-            "reservations for one",
-            with_limits(machine(vec![pool("2Mi", 8, 8, 0, 0)]), 9 * limit, limit),
-            Some(1),
-        ),
-        (
-            "a limit of none is met for real",
-            with_limits(machine(vec![pool("2Mi", 8, 8, 0, 0)]), 0, 0),
-            Some(1),
-        ),
-    ] {
-        let (plan, jobs) = planned(&inventory, &Request::default());
-        let taken = tasks(&jobs).find(|task| task.role == Role::Memfd).map(|task| task.pages);
-        assert_eq!(taken, expected, "{name}");
-        assert_eq!(find(&plan, HP503).mandatory, expected != Some(1), "{name}");
-        let prevented = find(&plan, HP501)
-            .roles
-            .iter()
-            .all(|duty| matches!(duty.not_run, Some(NotRun::Prevented { .. })));
-        assert_eq!(prevented, expected.is_none(), "{name}");
-    }
-}
-
-#[test]
 fn a_need_is_tried_whatever_the_counters_say() {
     let busy = machine(vec![pool("2Mi", 8, 0, 0, 0)]);
     let (plan, jobs) = planned(&busy, &request(&[("need", "2Mi=4"), ("need", "2Mi=2@numa1")]));
@@ -272,153 +240,10 @@ fn only_what_is_reported_is_run() {
 }
 
 #[test]
-fn placement_takes_more_than_one_numa_node() {
-    let node = |node| NumaPool {
-        node,
-        total: Reading::Known(4),
-        free: Reading::Known(4),
-        surplus: Reading::Known(0),
-    };
-    for (nodes, tried) in [(vec![node(0)], false), (vec![node(0), node(1)], true)] {
-        let inventory = machine(vec![Pool { numa: nodes, ..pool("2Mi", 8, 8, 0, 0) }]);
-        let (plan, _) = planned(&inventory, &Request::default());
-        assert_eq!(find(&plan, HP506).roles[0].not_run.is_none(), tried);
-    }
-}
-
-/// A machine on which node0 has 8 free pages and node1 has `free`, and the process may only use the memory of `mems`.
-fn two_nodes(free: u64, mems: Vec<u32>) -> Inventory {
-    let node = |node, free| NumaPool {
-        node,
-        total: Reading::Known(8),
-        free: Reading::Known(free),
-        surplus: Reading::Known(0),
-    };
-    let both = Pool { numa: vec![node(0, 8), node(1, free)], ..pool("2Mi", 16, 8 + free, 0, 0) };
-    let mut inventory = machine(vec![both]);
-    inventory.privileges.mems = Reading::Known(mems);
-    inventory
-}
-
-#[test]
-fn no_more_pages_are_taken_than_the_allowed_numa_nodes_have() {
-    for (free, mems, pages) in [(1, vec![1], 1), (8, vec![1], 2), (1, vec![0, 1], 2), (0, vec![0], 2)] {
-        let (_, jobs) = planned(&two_nodes(free, mems.clone()), &Request::default());
-        let memfd = tasks(&jobs).find(|task| task.role == Role::Memfd).unwrap();
-        assert_eq!(memfd.pages, pages, "{free} free on node1, mems {mems:?}");
-    }
-}
-
-#[test]
-fn a_process_whose_numa_nodes_have_no_free_page_finds_them_busy_and_not_broken() {
-    let (plan, jobs) = planned(&two_nodes(0, vec![1]), &Request::default());
-    assert!(tasks(&jobs).all(|task| task.role.is_about_machine()), "{jobs:?}");
-    for duty in &find(&plan, HP501).roles {
-        assert!(
-            matches!(&duty.not_run, Some(NotRun::Prevented { why, .. }) if why.contains("node1")),
-            "{duty:?}"
-        );
-    }
-}
-
-#[test]
 fn time_grows_with_what_is_cleared() {
     assert_eq!(time_for(size("2Mi"), 8), PHASE);
     assert_eq!(time_for(size("1Gi"), 8), PHASE + 8 * PER_GIB);
     assert!(time_for(size("1Gi"), u64::MAX) > PHASE);
-}
-
-#[test]
-fn sharing_takes_a_pair_for_each_session_and_one_page_leaves_out_what_takes_two() {
-    let sessions = |inventory: &Inventory| {
-        let (plan, jobs) = planned(inventory, &Request::default());
-        let pairs: Vec<_> =
-            jobs.iter().filter(|job| job.workers.len() == 2).map(|job| job.workers[0].role()).collect();
-        (plan, pairs)
-    };
-    let (plan, pairs) = sessions(&machine(vec![pool("2Mi", 8, 8, 0, 0)]));
-    assert_eq!(pairs, Session::ALL.map(Role::Frontend));
-    for id in SHARING {
-        let roles = &find(&plan, id).roles;
-        assert!(
-            roles.len() >= 2 && roles.len().is_multiple_of(2),
-            "{id}: both sides of each session report it"
-        );
-    }
-    let (plan, pairs) = sessions(&machine(vec![pool("2Mi", 8, 1, 0, 0)]));
-    assert!(!pairs.contains(&Role::Frontend(Session::Private)));
-    assert!(matches!(&find(&plan, HP608).roles[0].not_run, Some(NotRun::Skipped(_))));
-}
-
-#[test]
-fn with_a_directory_sharing_uses_it_and_memfd_is_advice() {
-    let inventory = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0)]), "2Mi");
-    let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
-    let directory = |work: &Work| match work {
-        Work::Exchange(task) => task.memory == Source::Directory("/dev/hugepages".to_owned()),
-        Work::Allocation(_) | Work::Peer(_) => false,
-    };
-    assert!(jobs.iter().filter(|job| job.workers.len() == 2).flat_map(|job| &job.workers).all(directory));
-    assert!(find(&plan, HP604).roles.iter().all(|duty| duty.weight == Weight::Full));
-    assert!(find(&plan, HP607).roles.iter().all(|duty| duty.weight == Weight::Advisory));
-    // A directory of another size cannot serve any session, and no other memory is shared instead.
-    let both = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0), pool("1Gi", 2, 2, 0, 0)]), "2Mi");
-    let (plan, _) = planned(&both, &request(&[("dir", "/dev/hugepages"), ("size", "1Gi")]));
-    assert!(find(&plan, HP601).roles.iter().all(|duty| duty.not_run.is_some()));
-}
-
-#[test]
-fn a_peer_is_asked_with_the_memory_that_was_named_and_its_word_counts() {
-    let inventory = with_directory(machine(vec![pool("2Mi", 8, 8, 0, 0)]), "2Mi");
-    let asked = |transmit| Request {
-        peer: Some(Peer { socket: "/run/vhost".to_owned(), listen: false, transmit }),
-        ..request(&[("dir", "/dev/hugepages")])
-    };
-    let (plan, jobs) = planned(&inventory, &asked(0));
-    let memory: Vec<_> = jobs
-        .iter()
-        .filter_map(|job| match job.workers.as_slice() {
-            [Work::Peer(task)] => Some((task.memory.clone(), task.pages)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(memory, [(Source::Directory("/dev/hugepages".to_owned()), 2)]);
-    assert_eq!(PEER.map(|id| find(&plan, id).mandatory), [true, true, true, false]);
-    let (plan, _) = planned(&inventory, &asked(64));
-    assert_eq!(PEER.map(|id| find(&plan, id).mandatory), [true; 4]);
-    let (plan, jobs) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
-    assert!(!plan.items.iter().any(|item| PEER.contains(&item.id)));
-    assert!(!jobs.iter().flat_map(|job| &job.workers).any(|work| matches!(work, Work::Peer(_))));
-}
-
-#[test]
-fn pages_that_the_mount_keeps_are_taken_there_and_nowhere_else() {
-    let mount = HugeMount {
-        path: "/dev/hugepages".to_owned(),
-        size: Some(size("2Mi")),
-        limit_bytes: None,
-        min_bytes: Some(8 << 20),
-        inodes: None,
-        read_only: false,
-        hidden_by: None,
-        options: Vec::new(),
-        device: "0:53".to_owned(),
-    };
-    for (reserved, tried) in [(8, true), (0, false)] {
-        let mut inventory = with_directory(machine(vec![pool("2Mi", 8, reserved, reserved, 0)]), "2Mi");
-        inventory.mounts = Reading::Known(vec![mount.clone()]);
-        if let Some(directory) = &mut inventory.directory {
-            directory.real_path = Some("/dev/hugepages".to_owned());
-            directory.device = Some("0:53".to_owned());
-        }
-        let (plan, _) = planned(&inventory, &request(&[("dir", "/dev/hugepages")]));
-        let duty = |id: CheckId, role| {
-            find(&plan, id).roles.iter().find(|duty| duty.role == role).unwrap().not_run.is_none()
-        };
-        assert_eq!(duty(HP501, Role::Hugetlbfs), tried);
-        assert_eq!(duty(HP604, Role::Frontend(Session::FrontendFirst)), tried);
-        assert!(!duty(HP501, Role::Memfd), "a memfd cannot have them");
-    }
 }
 
 #[test]

@@ -1,62 +1,26 @@
-//! A simulated world for the reconciler. In every test it asserts what must always be true.
+//! A simulated world for the reconciler: a machine, its Node, and time. In every test it asserts what must always be
+//! true.
 
-use crate::reconcile::refusal::Call;
+mod api_server;
+mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
 
+use super::super::refusal::Call;
 use super::super::*;
 // The tests of the reconciler use the re-exported names.
+pub(in super::super) use self::pods::{Fate, Made, message};
 pub(in super::super) use crate::config::Config;
-use crate::probe_pod::Asked;
 use crate::{names, pod_outcome};
-use hugeprobe_domain::catalogue::{self, HP501, HP603};
-use hugeprobe_domain::check::{Because, CheckId, Finding, Outcome};
-use hugeprobe_domain::compact::{Container, Message};
 pub(in super::super) use hugeprobe_domain::inventory::Inventory;
 use hugeprobe_domain::inventory::{Host, NumaPool, Pool};
-use hugeprobe_domain::merge::{Ending, WorkerReport};
-use hugeprobe_domain::part::Part;
-use hugeprobe_domain::plan::Role;
 use hugeprobe_domain::reading::Reading;
-use hugeprobe_domain::sharing::AGREED;
 pub(in super::super) use hugeprobe_domain::size::PageSize;
-
-/// What happens to probe pods.
-#[derive(Debug, Clone, PartialEq)]
-pub(in super::super) enum Fate {
-    /// Both containers end with a report with this result.
-    Reports(&'static str),
-    /// As [`Fate::Reports`], but the messages are forged and not valid reports.
-    Forges,
-    /// It stays Pending because it lacks pages.
-    Pending,
-    /// It stays Pending because it lacks CPU.
-    NoCpu,
-    /// No scheduler processes it.
-    Unseen,
-    /// It is scheduled, but an image is missing.
-    NoImage,
-    /// The kubelet rejects it with this reason.
-    Refused(&'static str),
-    /// It runs and is then preempted.
-    Preempted,
-    /// It runs forever.
-    Hangs,
-}
-
-/// A pod and the time of its creation.
-#[derive(Debug, Clone)]
-pub(in super::super) struct Made {
-    pub(in super::super) pod: Pod,
-    at: i64,
-    fate: Fate,
-    seen: u8,
-    going: Option<i64>,
-}
 
 /// The simulated world.
 #[derive(Debug)]
@@ -92,6 +56,7 @@ pub(in super::super) struct World {
 }
 
 pub(in super::super) const SMALL: &str = "2Mi";
+
 pub(in super::super) const LARGE: &str = "1Gi";
 
 pub(in super::super) fn size(text: &str) -> PageSize {
@@ -131,7 +96,6 @@ pub(in super::super) fn config(more: &str) -> Config {
 }
 
 // === impl World ===
-
 impl World {
     /// Returns the world of a node with these pools, which the kubelet has counted. No observation has been made yet.
     pub(in super::super) fn new(pools: &[(&str, u64)], config: Config) -> Self {
@@ -298,153 +262,6 @@ impl World {
         );
     }
 
-    fn act(&mut self, action: Action) -> Option<Observation> {
-        let call = match &action {
-            Action::CreatePod(_) => Call::CreatePod,
-            Action::DeletePod { .. } => Call::DeletePod,
-            Action::ListPods => Call::ListPods,
-            Action::Apply(_) => Call::Apply,
-            Action::Emit(_) => Call::Emit,
-            Action::Round { .. } => return None,
-            Action::WakeAt(time) => {
-                assert!(*time > self.now(), "it would turn in circles");
-                self.wake = *time;
-                return None;
-            }
-        };
-        let refusal = self.outage.clone().or_else(|| self.refuses.get(&call).cloned());
-        Some(match action {
-            Action::CreatePod(pod) => Observation::Done(self.create(*pod, refusal)),
-            Action::DeletePod { name, uid } => {
-                let result = refusal.map_or(Ok(()), Err);
-                if let Some(made) =
-                    self.pods.get_mut(&name).filter(|made| result.is_ok() && made.uid() == uid)
-                {
-                    made.going.get_or_insert(self.time + 1);
-                }
-                Observation::Done(Done::Deleted { uid, result })
-            }
-            Action::ListPods => match refusal {
-                Some(refusal) => Observation::Done(Done::Listed(refusal)),
-                None => Observation::Pods(self.pods.values().map(|made| made.pod.clone()).collect()),
-            },
-            Action::Apply(body) => {
-                self.tries += 1;
-                Observation::Done(Done::Applied(self.apply(&body, refusal).map(Box::new)))
-            }
-            Action::Emit(event) => {
-                let name = event.metadata.name.clone().unwrap();
-                if refusal.is_none() {
-                    // Two agents may record the same change in the same second of this world. The second event then
-                    // has a name that exists already, which counts as a success. A single agent must not record a
-                    // change twice.
-                    let (before, own) = self.events.split_at(self.told_before);
-                    assert!(!own.contains(&event), "told twice");
-                    if !before.contains(&event) {
-                        self.events.push(*event);
-                    }
-                }
-                Observation::Done(Done::Emitted { name, result: refusal.map_or(Ok(()), Err) })
-            }
-            Action::Round { .. } | Action::WakeAt(_) => return None,
-        })
-    }
-
-    fn create(&mut self, mut pod: Pod, refusal: Option<Refusal>) -> Done {
-        let name = pod.metadata.name.clone().unwrap();
-        if let Some(refusal) = refusal {
-            return Done::Created { name, result: Err(refusal) };
-        }
-        if self.pods.contains_key(&name) {
-            return Done::Created { name, result: Err(Refusal::Exists) };
-        }
-        self.made += 1;
-        self.created += 1;
-        pod.metadata.uid = Some(format!("pod-{}", self.made));
-        let made = Made { pod: pod.clone(), at: self.time, fate: self.fate.clone(), seen: 0, going: None };
-        self.pods.insert(name.clone(), made);
-        if self.fate == Fate::Reports("pass") {
-            self.passed.insert(self.truth(&pod.metadata.labels.as_ref().unwrap()[names::POD_SIZE]));
-        }
-        Done::Created { name, result: Ok(Box::new(pod)) }
-    }
-
-    /// Returns what a verdict about a size applies to: boot, size and pages.
-    fn truth(&self, text: &str) -> (String, String, u64) {
-        let boot = self.last_read.host.boot_id.known().cloned().unwrap_or_default();
-        let pages = self.last_read.pool(size(text)).and_then(Pool::persistent).unwrap_or(0);
-        (boot, text.to_owned(), pages)
-    }
-
-    /// Records that a probe of this size passed on the current state.
-    pub(in super::super) fn passes(&mut self, text: &str) {
-        self.passed.insert(self.truth(text));
-    }
-
-    fn apply(&mut self, body: &Value, refusal: Option<Refusal>) -> Result<Node, Refusal> {
-        self.hold_to_truth(body);
-        if let Some(refusal) = refusal {
-            return Err(refusal);
-        }
-        let Some(node) = &mut self.node else {
-            return Err(Refusal::Gone("nodes \"node-a\" not found".into()));
-        };
-        if node["metadata"]["uid"] != body["metadata"]["uid"] {
-            return Err(Refusal::Conflict("uid".into()));
-        }
-        // Keys of the previous apply that are missing from this one are removed. Labels of other clients stay.
-        for kind in ["annotations", "labels"] {
-            let pointer = format!("/metadata/managedFields/0/fieldsV1/f:metadata/f:{kind}");
-            let owned: Vec<String> = node
-                .pointer(&pointer)
-                .and_then(Value::as_object)
-                .map_or(vec![], |keys| keys.keys().cloned().collect());
-            let mut all = node["metadata"][kind].as_object().cloned().unwrap_or_default();
-            owned.iter().filter_map(|key| key.strip_prefix("f:")).for_each(|key| drop(all.remove(key)));
-            all.extend(body["metadata"][kind].as_object().unwrap().clone());
-            node["metadata"][kind] = Value::Object(all);
-        }
-        let fields = |kind: &str| -> Value {
-            body["metadata"][kind]
-                .as_object()
-                .unwrap()
-                .keys()
-                .map(|key| (format!("f:{key}"), json!({})))
-                .collect()
-        };
-        node["metadata"]["managedFields"] = json!([{
-            "manager": "hugeprobe", "operation": "Apply", "subresource": "status",
-            "fieldsV1": {"f:metadata": {"f:annotations": fields("annotations"), "f:labels": fields("labels")}},
-        }]);
-        node["status"]["conditions"] = body["status"]["conditions"].clone();
-        self.version += 1;
-        node["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.applies.push((self.time, body.clone()));
-        Ok(parsed(self.node.as_ref().unwrap()))
-    }
-
-    /// Asserts that no size passes without a probe that passed on the same boot and number of pages, and that no
-    /// annotation is too long.
-    fn hold_to_truth(&self, body: &Value) {
-        let says = |key: &str| body["metadata"]["labels"][key].as_str() == Some("pass");
-        for text in [SMALL, LARGE] {
-            if says(&names::size_label(size(text))) {
-                assert!(
-                    self.passed.contains(&self.truth(text)),
-                    "{text} passes without a probe that did: {body}"
-                );
-            }
-        }
-        if says(names::VERDICT) {
-            assert!([SMALL, LARGE].iter().any(|text| says(&names::size_label(size(text)))), "{body}");
-        }
-        for (key, value) in body["metadata"]["annotations"].as_object().unwrap() {
-            assert!(key.starts_with(names::PREFIX) && value.as_str().unwrap().len() <= 140, "{key}: {value}");
-        }
-        assert_eq!(body["metadata"]["name"], "node-a");
-        assert!(body["metadata"]["uid"].as_str().unwrap().starts_with("uid-"));
-    }
-
     /// Advances the pods, and delivers the watch events.
     fn kubelet(&mut self) {
         let mut told = Vec::new();
@@ -502,112 +319,6 @@ impl World {
     pub(in super::super) fn reasons(&self) -> Vec<&str> {
         self.events.iter().map(|event| event.reason.as_deref().unwrap()).collect()
     }
-}
-
-impl Made {
-    fn uid(&self) -> &str {
-        self.pod.metadata.uid.as_deref().unwrap()
-    }
-
-    /// Changes the pod's fate from now on.
-    pub(in super::super) fn turn(&mut self, fate: Fate) {
-        self.fate = fate;
-        self.seen = 0;
-    }
-
-    fn go_on(&mut self, stage: u8) {
-        let status = match (&self.fate, stage) {
-            (Fate::Pending, _) => {
-                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
-                "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient hugepages-1Gi."}]})
-            }
-            (Fate::NoCpu, _) => {
-                json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False",
-                "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu."}]})
-            }
-            (Fate::Unseen, _) => json!({"phase": "Pending"}),
-            (Fate::Refused(reason), _) => json!({"phase": "Failed", "reason": reason, "message": "no"}),
-            (Fate::NoImage, _) => containers(&json!({"waiting": {"reason": "ImagePullBackOff"}}), "Pending"),
-            (Fate::Reports(word), 2) => {
-                let size = self.pod.metadata.labels.as_ref().unwrap()[names::POD_SIZE].clone();
-                ended(["frontend", "backend"].map(|side| message(side, &size, self.uid(), word)))
-            }
-            (Fate::Forges, 2) => {
-                ended([r#"{"v":2,"verdict":"pass","checks":{},"workers":{}}"#.into(), "pass".into()])
-            }
-            _ => containers(&json!({"running": {}}), "Running"),
-        };
-        self.pod.status = Some(serde_json::from_value(status).unwrap());
-    }
-}
-
-/// Returns the message of a container in a run with this result. Any other word is returned as it is and is not a
-/// valid message.
-pub(in super::super) fn message(side: &str, text: &str, run: &str, word: &str) -> String {
-    if !matches!(word, "pass" | "fail" | "unknown") {
-        return word.to_owned();
-    }
-    let container = if side == "frontend" { Container::Frontend } else { Container::Backend };
-    let size = size(text);
-    let asked = Asked { size, pages: 2, frontend_pays: false, need: Vec::new(), memory_pays: false };
-    let plan = asked.probe(&config("")).plan();
-    let said = |id: CheckId, role: Option<Role>| {
-        let size = catalogue::find(id).filter(|check| check.per_size).map(|_| size);
-        if word == "fail" && id == HP603 && matches!(role, Some(Role::Backend(_))) {
-            let text = "not seen on the other side";
-            return Finding::not_pass(id, size, Outcome::Fail, text, Because::new(text, text));
-        }
-        if word == "unknown" && id == HP501 && role == Some(Role::Hugetlbfs) {
-            let text = "no page to be had";
-            return Finding::not_pass(id, size, Outcome::Unknown, text, Because::new(text, text));
-        }
-        Finding::pass(id, size, "fine").with(AGREED, json!({"id": id}))
-    };
-    let runs = |role: &Role| {
-        plan.items
-            .iter()
-            .flat_map(|item| &item.roles)
-            .any(|duty| duty.role == *role && duty.not_run.is_none())
-    };
-    let worker = |role: Role| WorkerReport {
-        role,
-        size: Some(size),
-        part: Ok(Part {
-            findings: (plan.items.iter())
-                .filter(|item| item.roles.iter().any(|duty| duty.role == role && duty.not_run.is_none()))
-                .map(|item| said(item.id, Some(role)))
-                .collect(),
-            last_step: None,
-            ended: true,
-        }),
-        ending: Ending::Exited(0),
-        log: String::new(),
-    };
-    let message = Message {
-        container,
-        size,
-        run: run.parse().unwrap(),
-        findings: container.inspections().iter().map(|id| said(*id, None)).collect(),
-        workers: container.roles().filter(runs).map(worker).collect(),
-    };
-    message.write()
-}
-
-fn containers(state: &Value, phase: &str) -> Value {
-    let scheduled = json!([{"type": "PodScheduled", "status": "True"}]);
-    json!({"phase": phase, "conditions": scheduled, "containerStatuses": [
-        status("frontend", state), status("backend", state),
-    ]})
-}
-
-fn status(name: &str, state: &Value) -> Value {
-    json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state})
-}
-
-fn ended(messages: [String; 2]) -> Value {
-    let [frontend, backend] = messages
-        .map(|message| json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": message}}));
-    json!({"phase": "Succeeded", "containerStatuses": [status("frontend", &frontend), status("backend", &backend)]})
 }
 
 pub(in super::super) fn parsed(node: &Value) -> Node {

@@ -3,6 +3,9 @@
 //!
 //! Server-side apply is done as far as one manager goes: what stands under hugeprobe's prefix is replaced.
 
+mod asked;
+mod store;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,15 +14,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
+use self::asked::Asked;
+
 pub(crate) const NODE: &str = "node-a";
+
 pub(crate) const NAMESPACE: &str = "hugeprobe";
+
 const PREFIX: &str = "hugeprobe.io/";
 
 /// A request, as it came in.
@@ -304,174 +311,6 @@ impl World {
             ("delete", "pods") => state.delete(&asked.name, body),
             _ => refusal(405, "MethodNotAllowed", &asked.what()),
         }
-    }
-}
-
-impl State {
-    fn strike(&mut self, what: &str) -> Option<Fault> {
-        for kind in [what, "*"] {
-            let Some((fault, times)) = self.faults.get_mut(kind) else { continue };
-            match times {
-                None => return Some(fault.clone()),
-                Some(0) => {}
-                Some(times) => {
-                    *times -= 1;
-                    return Some(fault.clone());
-                }
-            }
-        }
-        None
-    }
-
-    fn tell(&mut self, resource: &str, kind: &str, object: &Value) {
-        let line = Bytes::from(format!("{}\n", json!({"type": kind, "object": object})));
-        self.watchers.retain(|(its, watcher)| *its != resource || watcher.send(Ok(line.clone())).is_ok());
-    }
-
-    fn list(&self, items: &[Value]) -> Answer {
-        Response::new(full(
-            &json!({"metadata": {"resourceVersion": self.version.to_string()}, "items": items}),
-        ))
-    }
-
-    fn create(
-        &mut self,
-        body: &Value,
-        of: fn(&mut Self) -> &mut BTreeMap<String, Value>,
-        resource: &str,
-    ) -> Answer {
-        let name = body["metadata"]["name"].as_str().unwrap().to_owned();
-        if of(self).contains_key(&name) {
-            return refusal(409, "AlreadyExists", &format!("{resource} {name:?} already exists"));
-        }
-        self.version += 1;
-        let version = self.version;
-        let mut object = body.clone();
-        object["metadata"]["uid"] = format!("uid-of-{resource}-{version}").into();
-        object["metadata"]["resourceVersion"] = version.to_string().into();
-        object["metadata"]["creationTimestamp"] = "2026-11-23T05:00:00Z".into();
-        if resource == "pods" {
-            object["status"] = json!({"phase": "Pending"});
-        }
-        of(self).insert(name, object.clone());
-        self.tell(resource, "ADDED", &object);
-        let mut answer = Response::new(full(&object));
-        *answer.status_mut() = http::StatusCode::CREATED;
-        answer
-    }
-
-    fn delete(&mut self, name: &str, options: &Value) -> Answer {
-        let Some(pod) = self.pods.get(name) else {
-            return refusal(404, "NotFound", &format!("pods {name:?} not found"));
-        };
-        let wanted = &options["preconditions"]["uid"];
-        if !wanted.is_null() && *wanted != pod["metadata"]["uid"] {
-            return refusal(409, "Conflict", "the UID in the precondition does not match");
-        }
-        self.version += 1;
-        let mut pod = self.pods.remove(name).unwrap();
-        pod["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.tell("pods", "DELETED", &pod);
-        Response::new(full(&pod))
-    }
-
-    fn apply(&mut self, name: &str, body: &Value) -> Answer {
-        let Some(mut node) = self.nodes.get(name).cloned() else {
-            let message = r#"nodes "node-a" is forbidden: User "system:serviceaccount:h:h" cannot create resource "nodes" in API group "" at the cluster scope"#;
-            return refusal(403, "Forbidden", message);
-        };
-        let wanted = &body["metadata"]["uid"];
-        if !wanted.is_null() && *wanted != node["metadata"]["uid"] {
-            return refusal(409, "Conflict", "Precondition failed: UID in precondition");
-        }
-        let others: Vec<_> = managed(&node).filter(|entry| !is_ours(entry)).cloned().collect();
-        let owned = managed(&node)
-            .find(|entry| is_ours(entry))
-            .map_or(Value::Null, |entry| entry["fieldsV1"].clone());
-        let mut fields =
-            json!({"f:metadata": {"f:annotations": {}, "f:labels": {}}, "f:status": {"f:conditions": {}}});
-        for kind in ["annotations", "labels"] {
-            let texts = node["metadata"][kind].as_object_mut().unwrap();
-            let is_owned =
-                |key: &str| owned["f:metadata"][format!("f:{kind}")].get(format!("f:{key}")).is_some();
-            texts.retain(|key, _| !is_owned(key));
-            for (key, text) in body["metadata"][kind].as_object().into_iter().flatten() {
-                texts.insert(key.clone(), text.clone());
-                fields["f:metadata"][format!("f:{kind}")][format!("f:{key}")] = json!({});
-            }
-        }
-        let conditions = node["status"]["conditions"].as_array_mut().unwrap();
-        let key = |one: &Value| format!("k:{}", json!({"type": one["type"]}));
-        conditions.retain(|one| owned["f:status"]["f:conditions"].get(key(one)).is_none());
-        for one in body["status"]["conditions"].as_array().into_iter().flatten() {
-            conditions.retain(|other| other["type"] != one["type"]);
-            conditions.push(one.clone());
-            fields["f:status"]["f:conditions"][key(one)] = json!({});
-        }
-        let ours = json!({"manager": "hugeprobe", "operation": "Apply", "subresource": "status", "fieldsV1": fields});
-        let empty = body["metadata"]["annotations"].is_null();
-        node["metadata"]["managedFields"] = others.into_iter().chain((!empty).then_some(ours)).collect();
-        // What changes nothing makes no new version.
-        if node != self.nodes[name] {
-            self.version += 1;
-            node["metadata"]["resourceVersion"] = self.version.to_string().into();
-            self.nodes.insert(name.to_owned(), node.clone());
-            self.tell("nodes", "MODIFIED", &node);
-        }
-        Response::new(full(&node))
-    }
-}
-
-fn managed(node: &Value) -> impl Iterator<Item = &Value> {
-    node["metadata"]["managedFields"].as_array().into_iter().flatten()
-}
-
-fn is_ours(entry: &Value) -> bool {
-    entry["manager"] == "hugeprobe" && entry["operation"] == "Apply"
-}
-
-/// What a request asks for, in RBAC's words.
-struct Asked {
-    verb: &'static str,
-    resource: &'static str,
-    name: String,
-    query: String,
-}
-
-impl Asked {
-    fn new(request: &Request<Bytes>) -> Self {
-        let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
-        let query = request.uri().query().unwrap_or_default();
-        let (resource, name) = match path[..] {
-            ["api", "v1", "nodes"] => ("nodes", ""),
-            ["api", "v1", "nodes", name] => ("nodes", name),
-            ["api", "v1", "nodes", name, "status"] => ("nodes/status", name),
-            ["api", "v1", "pods"] => ("all pods", ""),
-            ["api", "v1", "namespaces", NAMESPACE, "pods"] => ("pods", ""),
-            ["api", "v1", "namespaces", NAMESPACE, "pods", name] => ("pods", name),
-            ["apis", "events.k8s.io", "v1", "namespaces", "default", "events"] => ("events", ""),
-            _ => ("nothing", ""),
-        };
-        let verb = match (request.method(), name) {
-            (&Method::GET, "") if query.contains("watch=true") => "watch",
-            (&Method::GET, "") => "list",
-            (&Method::GET, _) => "get",
-            (&Method::POST, _) => "create",
-            (&Method::PATCH, _) => "patch",
-            (&Method::DELETE, _) => "delete",
-            _ => "nothing",
-        };
-        Self { verb, resource, name: name.to_owned(), query: query.to_owned() }
-    }
-
-    fn what(&self) -> String {
-        format!("{} {}", self.verb, self.resource)
-    }
-
-    /// Whether the field selector, if there is one, names this object.
-    fn selects(&self, object: &Value) -> bool {
-        let name = self.query.split('&').find_map(|pair| pair.strip_prefix("fieldSelector=metadata.name%3D"));
-        name.is_none_or(|name| object["metadata"]["name"] == name)
     }
 }
 
