@@ -1,4 +1,4 @@
-# A step of a stage: what it ran, and its seconds. Sourced.
+# Defines a step of a CI stage, which prints the command and its seconds. Other scripts source this file.
 step() {
     local begin=$SECONDS
     "$@"

@@ -1,28 +1,28 @@
-# What the benches share: pages by difference, processes by pid, both given back. Sourced.
-# Whoever sources it calls end_all, then give_back, from its EXIT trap.
+# Functions that the benches share: they add pages to pools and start processes, and undo both. The benches source this file
+# and call end_all and then give_back from their EXIT trap.
 
 sysfs=/sys/kernel/mm/hugepages
 declare -A grown=()                       # pages added to each pool, by the pool's directory
-declare -A running=()                     # by pid; a pid leaves when it was reaped, as numbers are used again
+declare -A running=()                     # by pid; removed when the process is reaped, because pids are reused
 
-# A pool belongs to others too: it is changed by difference, never set, and counted without
-# the surplus, which writing the number back would make permanent.
+# Other users share the pool. Pages are therefore added and removed, and the pool is never set to a fixed number. Surplus
+# pages are not counted, because writing them back would make them persistent.
 persistent() { echo $(($(<"$1/nr_hugepages") - $(<"$1/surplus_hugepages"))); }
 pool_add() { echo $(($(persistent "$1") + $2)) >"$1/nr_hugepages"; }
 
-# grow POOL PAGES: false if the kernel gave fewer, which are noted all the same
+# grow POOL PAGES: fails if the kernel gave fewer pages, which are recorded all the same
 grow() {
   local before got
   before=$(persistent "$1")
   pool_add "$1" "$2"
   got=$(($(persistent "$1") - before))
-  [ $got -le "$2" ] || got=$2             # someone else grew it at the same moment
+  [ $got -le "$2" ] || got=$2             # another process grew it at the same time
   [ $got -ge 0 ] || got=0
   grown[$1]=$got
   [ $got = "$2" ]
 }
 
-shrink() {                                # POOL: what grow added
+shrink() {                                # POOL: removes what grow added
   [ "${grown[$1]:-0}" = 0 ] || pool_add "$1" -"${grown[$1]}"
   unset "grown[$1]"
 }
@@ -38,7 +38,7 @@ give_back() {
   for pool in "${!grown[@]}"; do shrink "$pool"; done
 }
 
-# until_seen FILE PATTERN PID TENTHS: the pattern is there; false when the process ends or time is up
+# until_seen FILE PATTERN PID TENTHS: waits for the pattern; fails if the process ends or the time is up
 until_seen() {
   local i
   for ((i = 0; i < $4; i++)); do
@@ -47,7 +47,7 @@ until_seen() {
     sleep 0.1
   done
   return 1
-} 2>/dev/null                             # bash's own notice of a child ended by a signal
+} 2>/dev/null                             # hides bash's message about a child that a signal ended
 
 stop() { # PID SIGNAL; sets rc
   local i

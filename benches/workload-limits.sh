@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What the real workloads take, limit by limit: testpmd (net_virtio_user -> net_vhost) and
-# QEMU (iPXE in a guest of 16 MiB -> net_vhost), each step run at the smallest value that works
-# and just below it. Prints one row per step, marks with "!" every row that is not as
-# docs/reference/workloads.md says, and exits 1 if there is one. About three and a half minutes.
+# Measures the limits that real workloads need: testpmd (net_virtio_user -> net_vhost) and QEMU
+# (iPXE in a guest of 16 MiB -> net_vhost). Runs each step at the smallest value that works and just
+# below it. Prints one row per step, marks with "!" each row that differs from
+# docs/reference/workloads.md, and exits 1 if there is one. Takes about three and a half minutes.
 #
 # Needs root and Linux with the hugetlb controller on a cgroup v2 hierarchy; tests/needs installs the rest.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-pages=24                                  # 8 + 8 in use, and a few for DPDK's heap to ask for in vain
+pages=24                                  # 8 + 8 in use, and a few that DPDK's heap requests and does not get
 pool=$sysfs/hugepages-2048kB
 Mi=$((1 << 20))
 [ "$(id -u)" = 0 ] || { echo "root is needed" >&2; exit 2; }
@@ -17,7 +17,7 @@ cg=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/mounts)
 grep -qw hugetlb "$cg/cgroup.controllers" || { echo "no hugetlb controller on cgroup v2" >&2; exit 2; }
 
 tmp=$(mktemp -d /tmp/wl-XXXXXX)
-name=wl-$$                                # cgroups, file prefix, everything of this run
+name=wl-$$                                # the name of the cgroups, file prefix and so on of this run
 enabled=0 odd=0
 
 cleanup() {
@@ -41,12 +41,12 @@ if ! grep -qw hugetlb "$cg/cgroup.subtree_control"; then
   enabled=1
 fi
 mkdir "$cg/$name-b" "$cg/$name-f"         # backend, frontend
-# DPDK's heap tries the largest page size first: keep it off the 1Gi pages of others.
+# DPDK's heap tries the largest page size first. Keep it from taking 1Gi pages of other processes.
 for g in b f; do
   [ ! -e "$cg/$name-$g/hugetlb.1GB.max" ] || echo 0 >"$cg/$name-$g/hugetlb.1GB.max"
 done
 
-# in GROUP COMMAND...: enters the cgroup and closes what was inherited, so that descriptors count from 3.
+# in GROUP COMMAND...: enters the cgroup and closes inherited descriptors, so that new ones begin at 3.
 cat >"$tmp/in" <<'EOF'
 #!/bin/bash
 echo $$ >"$1/cgroup.procs"; shift
@@ -61,7 +61,7 @@ limit() { echo "$(($3 * 2 * Mi))" >"$cg/$name-$1/hugetlb.2MB.$2"; }
 unlimit() { local g; for g in b f; do echo max >"$cg/$name-$g/hugetlb.2MB.max"; echo max >"$cg/$name-$g/hugetlb.2MB.rsvd.max"; done; }
 
 huge_pages() { awk '/^(Private|Shared)_Hugetlb:/ {s += $2} END {print s / 2048}' "/proc/$1/smaps" 2>/dev/null || true; }
-# The workload's own words: the most telling line of its log, or the signal that ended it.
+# Prints the most specific line of the log of the workload, or the signal that ended it.
 words() {
   local p line
   [ "$rc" -le 128 ] || [ "$rc" = 141 ] || [ "$rc" = 143 ] || { echo "killed by SIG$(kill -l "$rc")"; return; }
@@ -74,14 +74,14 @@ words() {
 }
 row() { # WORKLOAD LIMIT VALUE EXPECTED RESULT WORDS
   local mark=' '
-  rm -f "$tmp/huge/"*                     # DPDK's files stay behind, and with them their charge
+  rm -f "$tmp/huge/"*                     # DPDK leaves its files, which stay charged to the cgroup
   [ "$4" = "$5" ] || { mark='!'; odd=1; }
   printf '%s %-5s %-42s %-14s %-6s %s\n' "$mark" "$1" "$2" "$3" "$5" "$6"
 }
 
 memory="--in-memory --single-file-segments"
-# start_backend PREFIX...: testpmd with net_vhost; what it prints goes through a pipe,
-# because a log on disk would itself meet RLIMIT_FSIZE.
+# start_backend PREFIX...: starts testpmd with net_vhost. Its output goes through a pipe, because
+# RLIMIT_FSIZE would apply to a log file.
 start_backend() {
   rm -f "$tmp/s"; : >"$tmp/b.log"
   "$tmp/in" "$cg/$name-b" "$@" dpdk-testpmd -l 0-1 --no-pci -m 16 $memory --file-prefix=$name-b \
@@ -92,7 +92,7 @@ start_backend() {
 }
 frames() { grep -aqE 'RX-packets: [1-9]' "$tmp/b.log"; }
 
-# dpdk EXPECTED LIMIT VALUE SIDE PREFIX: SIDE is b, f or bf, the processes that get the prefix
+# dpdk EXPECTED LIMIT VALUE SIDE PREFIX: SIDE is b, f or bf: the processes that get the prefix
 dpdk() {
   local pb='' pf='' up=yes hb hf result=fails log side=$4
   [[ $4 != *b* ]] || pb=$5
@@ -111,13 +111,13 @@ dpdk() {
   fi
   stop $b INT
   [ "$side" != f ] || rc=${frc:-0}
-  # pages of that size, on both sides: eight of its own, and of the peer's at the backend
+  # count the pages of that size on both sides: each side has eight, and the backend also maps the peer's
   if [ $up = yes ] && frames && [ "${hf:-0}" -ge 8 ] && [ "${hb:-0}" -gt 8 ]; then result=works; fi
   [[ $side == f ]] || log=$tmp/b.log
   row dpdk "$2" "$3" "$1" $result "$(words "$log")"
 }
 
-# qemu EXPECTED LIMIT VALUE PREFIX BACKEND-OPTIONS: memfd without mem-path, else a file on the mount
+# qemu EXPECTED LIMIT VALUE PREFIX BACKEND-OPTIONS: uses memfd, or a file on the mount with mem-path
 qemu() {
   local result=fails h hb object=memory-backend-memfd,hugetlb=on,hugetlbsize=2M least=8
   [[ $5 != file* ]] || object=memory-backend-file,mem-path=$tmp/huge,share=on
@@ -128,7 +128,7 @@ qemu() {
     -machine q35,memory-backend=m -chardev "socket,id=c,path=$tmp/s" -netdev vhost-user,id=n,chardev=c \
     -device virtio-net-pci,netdev=n -boot n -display none -nodefaults </dev/null > >(cat >"$tmp/f.log") 2>&1 &
   f=$!; running[$f]=1
-  # iPXE's DHCP requests arrive after four to five seconds; QEMU that has given up vhost-user stays alive
+  # iPXE sends DHCP requests after four to five seconds. QEMU stays alive after it has given up vhost-user.
   if until_seen "$tmp/b.log" 'RX-packets: [1-9]' $f 80; then
     h=$(huge_pages $f) hb=$(huge_pages $b)
     if [ "${h:-0}" -ge $least ] && [ "${hb:-0}" -gt 8 ]; then result=works; fi

@@ -1,9 +1,9 @@
-# Reads what `cargo test --no-fail-fast` printed, standard error included. Prints one record a line, its fields separated by tabs:
+# Reads the output of `cargo test --no-fail-fast`, including standard error. Prints one record per line, with fields separated by tabs:
 #   count    BINARY  PASSED  FAILED  IGNORED
 #   failed   BINARY  TEST
 #   ignored  BINARY  TEST    REASON
 #   broken   BINARY  WHY     no result, an exit status that contradicts the result, or a binary that cargo could not build
-# Of each binary the last result counts: a failing test may print the log of another run.
+# The last result of each binary counts: a failing test may print the log of another run.
 
 function finish(    name, i) {
     if (binary == "") return
@@ -52,7 +52,7 @@ BEGIN { OFS = "\t" }
 listing && /^    [^ ]/ { failure[++failures] = substr($0, 5); next }
 listing && /[^ ]/ { listing = 0 }
 
-# libtest-mimic prints the name before the test runs, so that what the test prints may stand between the two.
+# libtest-mimic prints the name before the test runs, so the output of the test may be between the two.
 /^test .* \.\.\./ { test = $0; sub(/^test /, "", test); sub(/ +\.\.\. ?.*/, "", test) }
 /(^|\.\.\. )ignored \(.*\)$/ { reason = $0; sub(/^.*\.\.\. ignored \(|^ignored \(/, "", reason); sub(/\)$/, "", reason); leave_out(reason); next }
 /^test .* \.\.\. ignored(, .*)?$/ { reason = $0; sub(/^.* \.\.\. ignored(, )?/, "", reason); leave_out(reason); next }

@@ -1,9 +1,9 @@
-# Names and small functions of the scripts beside it, which source it.
+# Names and small functions for the scripts in this directory, which source this file.
 #
-# Everything that lives belongs to one of two things, so that nothing can be left behind whatever is killed:
-# - one cgroup, $group, in every hierarchy: the daemons, and by the kubelet's cgroupRoot all pods. What is in there is ours.
-# - one mount and one network namespace, made by the `keeper` process and joined by every daemon. Mounts, links and the
-#   pods' own namespaces are known in there alone, and go when the last process does.
+# Everything that the cluster creates belongs to one of two things, so that `down` can remove it all, whatever was killed:
+# - the cgroup $group in every hierarchy: it contains the daemons and, by the kubelet's cgroupRoot, all pods.
+# - one mount namespace and one network namespace, which the `keeper` process creates and every daemon joins. Mounts, links
+#   and the pods' namespaces exist only there, and disappear with the last process.
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -14,19 +14,19 @@ group=hugeprobe-cluster
 node=node-a
 address=192.168.77.1
 service=10.96.0.1
-socket=/run/containerd/containerd.sock # among the cluster's mounts
+socket=/run/containerd/containerd.sock # in the cluster's mount namespace
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}
 
 say() { printf 'cluster: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
-# The v2 hierarchy beside v1 ones: where hugetlb is when nobody has mounted it as v1.
+# The v2 hierarchy in a mixed layout. It has hugetlb unless hugetlb is mounted as v1.
 unified=$(awk '$3 == "cgroup2" && $2 != "/sys/fs/cgroup" { print $2; exit }' /proc/mounts)
 
-# Where each cgroup hierarchy is mounted, one a line.
+# Prints the mount point of each cgroup hierarchy, one per line.
 hierarchies() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts; }
 
-# Makes our cgroup where it is missing. A new cpuset group has no CPUs, and takes no process before it has.
+# Creates our cgroup where it is missing. A new cpuset cgroup has no CPUs and accepts no process until it has some.
 make_groups() {
     local hierarchy level file
     for hierarchy in $(hierarchies); do
@@ -38,19 +38,19 @@ make_groups() {
     done
 }
 
-# The hierarchy by which processes are found again.
+# The hierarchy in which processes are looked up.
 tracker() { if [ -d /sys/fs/cgroup/pids ]; then echo /sys/fs/cgroup/pids; else echo /sys/fs/cgroup; fi; }
 
-# The ids of all processes of a cluster on this machine, ours or another clone's.
+# Prints the ids of all processes of any cluster on this machine, of this clone or another.
 processes() { find "$(tracker)/$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true; }
 
-# The id of a daemon that lives. A number alone may be somebody else's by now: it counts if it is in our cgroup.
+# Prints the id of a running daemon. The stored id may have been reused, so it counts only if it is in our cgroup.
 pid_of() {
     local pid
     pid=$(cat "$state/$1.pid" 2>/dev/null) && grep -qx "$pid" "$(tracker)/$group/daemons/cgroup.procs" 2>/dev/null && echo "$pid"
 }
 
-# Any living process whose namespaces are the cluster's.
+# Prints any running process that is in the cluster's namespaces.
 member() {
     local name
     for name in keeper containerd kubelet etcd apiserver scheduler controller-manager; do
@@ -59,7 +59,7 @@ member() {
     return 1
 }
 
-# Runs a command in the cluster's network, and `inside --mount` among its mounts too.
+# Runs a command in the cluster's network namespace; with `inside --mount` also in its mount namespace.
 inside() {
     local namespaces=(--net) pid
     if [ "$1" = --mount ]; then namespaces+=(--mount); shift; fi
@@ -67,7 +67,7 @@ inside() {
     nsenter --target "$pid" "${namespaces[@]}" -- "$@"
 }
 
-# Starts a command in the cluster's cgroup, in a session of its own, and keeps its id under a name.
+# Starts a command in the cluster's cgroup, in a separate session, and stores its id under a name.
 launch() {
     local name=$1
     shift
@@ -78,7 +78,7 @@ launch() {
     echo $! >"$state/$name.pid"
 }
 
-# Tries a command twice a second for so many seconds.
+# Tries a command twice a second, for a number of seconds.
 within() {
     local deadline=$((SECONDS + $1)) what=$2
     shift 2
