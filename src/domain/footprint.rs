@@ -37,7 +37,8 @@ pub fn threads(request: &Request) -> u64 {
         }
         Program::Qemu => [QEMU_THREADS; 2],
     };
-    if processes(request) == 2 { frontend + backend } else { frontend.max(backend) }
+    let both = !request.frontend_need.is_empty() && !request.backend_need.is_empty();
+    if both { frontend + backend } else { frontend.max(backend) }
 }
 
 /// Returns how many mappings the process of the workload with more pages has; `None` if it maps its memory in one piece.
@@ -54,21 +55,14 @@ pub fn mappings(request: &Request) -> Option<u64> {
     }
 }
 
-/// Returns the least ordinary memory that the processes of the workload start with, in bytes. `locked` says whether mlockall
+/// Returns the least ordinary memory that a process of the workload starts with, in bytes. `locked` says whether mlockall
 /// succeeds, which testpmd calls.
 #[must_use]
 pub fn memory(request: &Request, locked: bool) -> u64 {
     let with_directory = if request.directory.is_some() { DPDK_MEMORY_MORE_WITH_DIR } else { 0 };
-    let of_one = match (request.workload.program(), locked) {
+    match (request.workload.program(), locked) {
         (Program::Dpdk, false) => DPDK_MEMORY,
         (Program::Dpdk, true) => DPDK_MEMORY_LOCKED + with_directory,
         (Program::Qemu, _) => QEMU_MEMORY,
-    };
-    of_one.saturating_mul(processes(request))
-}
-
-/// Returns how many processes of the workload run in the place of this process: frontend and backend, if both are described.
-#[must_use]
-fn processes(request: &Request) -> u64 {
-    if request.frontend_need.is_empty() || request.backend_need.is_empty() { 1 } else { 2 }
+    }
 }

@@ -34,10 +34,10 @@ pub struct Inventory {
     pub directory: Option<Directory>,
     /// The hugetlb cgroup of this process. Absent if the kernel does not have the controller or has it disabled.
     pub cgroup: Reading<HugetlbCgroup>,
-    /// The memory cgroup of this process. Absent if huge pages do not count against it.
+    /// The memory cgroup of this process. Absent: it is in none.
     pub memory_cgroup: Reading<MemoryCgroup>,
-    /// The memory cgroup of this process, whatever counts against it. Absent: it is in none.
-    pub memory_limit: Reading<MemoryCgroup>,
+    /// Whether huge pages count against the limits of memory cgroups.
+    pub huge_pages_count_as_memory: bool,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
     pub role_cgroups: RoleCgroups,
     /// The resource limits of this process.

@@ -1,4 +1,4 @@
-//! The memory cgroup of this process, where huge pages count against it.
+//! The limits of a memory cgroup, and the room below them.
 //!
 //! Since Linux 6.7, cgroup v2 can be mounted with `memory_hugetlb_accounting`. A huge page is then charged to the
 //! memory controller too. At `memory.max` the kernel reclaims what it can and does nothing else. There is no SIGBUS and

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use super::cgroup::HugetlbCgroup;
 use super::memory_cgroup::MemoryCgroup;
-use super::reading::Reading;
 
 /// The cgroups that the frontend and the backend join; `None` to stay in the cgroup of this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -20,8 +19,8 @@ pub struct RoleCgroups {
 pub struct RoleCgroup {
     /// Its limits for huge pages.
     pub hugetlb: HugetlbCgroup,
-    /// Its memory limit. Absent if huge pages do not count against it.
-    pub memory: Reading<MemoryCgroup>,
+    /// Its memory limits; `None` if a process that joins the cgroup stays in its memory cgroup, as on cgroup v1.
+    pub memory: Option<MemoryCgroup>,
 }
 
 // === impl ===

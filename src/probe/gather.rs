@@ -30,7 +30,7 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
         cgroup: cgroup::read(root),
         memory_cgroup: cgroup::read_memory(root),
-        memory_limit: cgroup::read_memory_limit(root),
+        huge_pages_count_as_memory: cgroup::counts_huge_pages(root),
         role_cgroups: RoleCgroups::default(),
         limits: limits::read(root),
         peer: request

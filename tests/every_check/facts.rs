@@ -152,7 +152,7 @@ impl Facts {
             cache: Known(0),
             swappable: Known(0),
         };
-        self.inventory.memory_limit =
+        self.inventory.memory_cgroup =
             Known(MemoryCgroup { path: "/".into(), levels: vec![level], complete: true });
     }
 }

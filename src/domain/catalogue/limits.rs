@@ -119,7 +119,8 @@ checks! {
               memory limit of the cgroup the kernel kills it.",
         how: "the least room below the memory limits of this cgroup and its parents, with all that the kernel can \
               reclaim, compared with the least memory that the workload was seen to start with; see \
-              docs/reference/workloads.md. fail: less room. warn: \
+              docs/reference/workloads.md. A role with --frontend-cgroup or --backend-cgroup is compared with that \
+              cgroup. fail: less room. warn: \
               not 64 MiB more, for the program's files if mlockall keeps them in memory; or a limit cannot be read. In a container, parents \
               above its own cgroup are not visible.",
         remedy: "raise the memory limit of the container, or the file that is named",

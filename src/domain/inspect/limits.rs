@@ -9,12 +9,12 @@ use super::super::catalogue::{HP401, HP402};
 use super::super::cgroup::{Headroom, HugetlbCgroup, HugetlbCounterKind, LimitRoom};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Pool};
-use super::super::memory_cgroup::MemoryCgroup;
 use super::super::reading::Reading;
 use super::super::request::{PageCount, Request};
 use super::super::role_cgroups::RoleCgroup;
 use super::super::size::{PageSize, human_bytes};
 use super::common::{MOUNT_CGROUPS, PAGES_OF_ALL_STEPS, as_far_as_visible, count, needed, sum};
+use super::payer::Payer;
 use super::workload;
 
 /// Returns the findings of HP401 and HP402 about `size`, one each: the worst of all cgroups that are charged for pages.
@@ -24,7 +24,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
         .map(|(id, kind)| {
             let answer = |payer| Question { inventory, request, size, id, kind, payer }.answer();
             let own = answer(Payer::This);
-            let of_roles = [Payer::Frontend, Payer::Backend].into_iter().filter(|payer| {
+            let of_roles = Payer::ROLES.into_iter().filter(|payer| {
                 payer.cgroup(inventory).is_some() && sum(payer.needs(request), size).is_some()
             });
             of_roles
@@ -50,56 +50,6 @@ struct Question<'a> {
     payer: Payer,
 }
 
-/// Whose cgroup is charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Payer {
-    /// The cgroup of this process, for everything that is not charged to the other two.
-    This,
-    /// The cgroup of `--frontend-cgroup`, for `--frontend-need`.
-    Frontend,
-    /// The cgroup of `--backend-cgroup`, for `--backend-need`.
-    Backend,
-}
-
-impl Payer {
-    /// Returns the hugetlb cgroup of the role; `None` if the role has no separate cgroup.
-    fn cgroup(self, inventory: &Inventory) -> Option<&HugetlbCgroup> {
-        self.role(inventory).map(|role| &role.hugetlb)
-    }
-
-    /// Returns the memory cgroup that is charged.
-    fn memory(self, inventory: &Inventory) -> &Reading<MemoryCgroup> {
-        self.role(inventory).map_or(&inventory.memory_cgroup, |role| &role.memory)
-    }
-
-    const fn role(self, inventory: &Inventory) -> Option<&RoleCgroup> {
-        match self {
-            Self::This => None,
-            Self::Frontend => inventory.role_cgroups.frontend.as_ref(),
-            Self::Backend => inventory.role_cgroups.backend.as_ref(),
-        }
-    }
-
-    /// Returns the needs that an option names for this payer.
-    ///
-    /// If a role has no separate cgroup, its needs are charged to the cgroup of this process.
-    fn needs(self, request: &Request) -> &[PageCount] {
-        match self {
-            Self::This => &request.need,
-            Self::Frontend => &request.frontend_need,
-            Self::Backend => &request.backend_need,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::This => "this cgroup",
-            Self::Frontend => "the frontend's cgroup",
-            Self::Backend => "the backend's cgroup",
-        }
-    }
-}
-
 impl Question<'_> {
     /// Returns how many pages of this size are charged to this payer; `None` if no option needs any.
     fn need(&self) -> Option<u64> {
@@ -109,7 +59,7 @@ impl Question<'_> {
     /// Returns all needs that are charged to this payer, of every page size. A role without a separate cgroup is in the
     /// cgroup of this process.
     fn needs(&self) -> impl Iterator<Item = &PageCount> {
-        let roles = [Payer::Frontend, Payer::Backend].into_iter();
+        let roles = Payer::ROLES.into_iter();
         let here = roles
             .filter(|role| self.payer == Payer::This && role.cgroup(self.inventory).is_none())
             .flat_map(|role| role.needs(self.request));
@@ -121,20 +71,25 @@ impl Question<'_> {
             return Finding::skip(self.id, self.size, "there is no page of this size");
         }
         let of_hugetlb = self.answer_of_hugetlb();
-        match self.kind {
-            HugetlbCounterKind::Fault => memory::combine(&self.of_memory(), of_hugetlb),
-            HugetlbCounterKind::Reservation => of_hugetlb,
+        if self.kind == HugetlbCounterKind::Reservation || !self.inventory.huge_pages_count_as_memory {
+            return of_hugetlb;
         }
-    }
-
-    fn of_memory(&self) -> memory::Question<'_> {
-        let bytes = self.needs().map(PageCount::bytes);
-        memory::Question {
+        let of_memory = |cgroup| memory::Question {
             id: self.id,
             size: self.size,
             inventory: self.inventory,
-            cgroup: self.payer.memory(self.inventory),
-            needed: bytes.reduce(u64::saturating_add),
+            cgroup,
+            needed: self.needs().map(PageCount::bytes).reduce(u64::saturating_add),
+        };
+        match (self.payer.role(self.inventory), &self.inventory.memory_cgroup) {
+            (Some(RoleCgroup { memory: None, .. }), _) | (None, Reading::Absent) => of_hugetlb,
+            (Some(RoleCgroup { memory: Some(cgroup), .. }), _) | (None, Reading::Known(cgroup)) => {
+                memory::combine(&of_memory(cgroup), of_hugetlb)
+            }
+            (None, Reading::Unreadable(why) | Reading::Malformed(why)) => {
+                let unknown = memory::not_known(self.id, self.size, why.clone());
+                if unknown.outcome > of_hugetlb.outcome { unknown } else { of_hugetlb }
+            }
         }
     }
 

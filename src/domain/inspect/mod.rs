@@ -7,6 +7,7 @@ pub mod holders;
 pub mod kubernetes;
 pub mod limits;
 pub mod mounts;
+mod payer;
 pub mod peer;
 pub mod pools;
 pub mod reserve;

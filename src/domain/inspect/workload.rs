@@ -60,7 +60,7 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
         judge.addresses(&limits.address_space, &limits.data),
         judge.file_size(&limits.file_size),
         judge.capabilities(),
-        judge.ordinary_memory(&inventory.memory_limit),
+        judge.ordinary_memory(),
         judge.memory_table(),
     ]
 }

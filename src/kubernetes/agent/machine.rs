@@ -75,7 +75,7 @@ impl Reader {
             default_size,
             pools,
             mounts,
-            memory_cgroup: cgroup::read_memory(root),
+            huge_pages_count_as_memory: cgroup::counts_huge_pages(root),
             ..Inventory::default()
         };
         if self.privileged {

@@ -15,7 +15,6 @@ use crate::backoff::Backoff;
 use crate::config::Mode;
 use crate::pod_outcome::{self, End, Stage};
 use crate::probe_pod::{Asked, probe_pod};
-use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 
 /// The backoff after an error of the API server that says nothing about the probe.
@@ -126,7 +125,7 @@ impl Reconciler {
             // role already has its own limit.
             frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
-            memory_pays: inventory.memory_cgroup != Reading::Absent,
+            memory_pays: inventory.huge_pages_count_as_memory,
         })
     }
 

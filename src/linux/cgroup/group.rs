@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
-use super::hugetlb;
-use super::memory::read_directories;
+use super::{hugetlb, memory};
 use crate::errno::named;
 use crate::root::HostRoot;
 use hugeprobe_domain::cgroup::{CgroupVersion, Charges, HugetlbCgroup, HugetlbCounterKind};
 use hugeprobe_domain::digits::parse_digits;
 use hugeprobe_domain::memory_cgroup::MemoryCgroup;
-use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 
 /// A cgroup with hugetlb files.
@@ -97,14 +95,20 @@ impl Group {
         hugetlb::read_levels(&HostRoot::default(), self.version, path, self.directories())
     }
 
-    /// Returns the memory limits of the cgroup and of its ancestors; `Absent` if huge pages do not count against them.
+    /// Returns the memory limits of the cgroup and of its ancestors; `None` if a process that joins the cgroup stays in
+    /// its memory cgroup, because another hierarchy has the memory controller.
     #[must_use]
-    pub fn memory_limits(&self) -> Reading<MemoryCgroup> {
-        if self.version == CgroupVersion::V1 {
-            return Reading::Absent;
+    pub fn memory_limits(&self) -> Option<MemoryCgroup> {
+        let root = HostRoot::default();
+        if self.version == CgroupVersion::V1 || memory::is_on_v1(&root) {
+            return None;
         }
-        let path = self.directory.display().to_string();
-        read_directories(&HostRoot::default(), path, self.directories())
+        Some(memory::read_levels(
+            &root,
+            self.version,
+            self.directory.display().to_string(),
+            self.directories(),
+        ))
     }
 
     /// Returns the directory of the cgroup and those of its ancestors in the same hierarchy.

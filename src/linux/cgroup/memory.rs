@@ -1,4 +1,4 @@
-//! The memory cgroup, if cgroup v2 is mounted with `memory_hugetlb_accounting`.
+//! The memory cgroup of this process, and whether huge pages count against its limits.
 
 use super::level::{parse_limit, read_each};
 use super::location;
@@ -15,37 +15,21 @@ const MEMORY: &str = "memory";
 /// so each of its mounts shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
 const ACCOUNTING: &str = "memory_hugetlb_accounting";
 
-/// Returns the memory cgroup of this process; `Absent` if, as far as can be seen, huge pages do not count against
-/// `memory.max`.
+/// Returns whether huge pages count against the memory limits of this process, as far as can be seen.
+///
+/// The option has no effect while a v1 hierarchy has the memory controller (`mem_cgroup_hugetlb_try_charge()` in
+/// `mm/memcontrol.c`).
+#[must_use]
+pub fn counts_huge_pages(root: &HostRoot) -> bool {
+    let accounting = mountinfo::read(root, THIS_PROCESS, |table| Reading::Known(has_accounting(table)));
+    accounting.get() == Some(true) && !is_on_v1(root)
+}
+
+/// Returns the memory cgroup of this process, of cgroup v1 or v2; `Absent` if it is in none.
 #[must_use]
 pub fn read_memory(root: &HostRoot) -> Reading<MemoryCgroup> {
-    // Without /proc, the hugetlb cgroup is unknown too, and HP401 reports that.
-    mountinfo::read(root, THIS_PROCESS, |table| {
-        if has_accounting(table) { read_own(root, table, false) } else { Reading::Absent }
-    })
-}
-
-/// Returns the memory cgroup of this process, of cgroup v1 or v2. Absent: the process is in none.
-#[must_use]
-pub fn read_memory_limit(root: &HostRoot) -> Reading<MemoryCgroup> {
-    let mounts = "/proc/self/mountinfo";
-    let found = mountinfo::read(root, THIS_PROCESS, |table| Reading::Known(read_own(root, table, true)));
-    found.required(mounts).and_then(|cgroup| cgroup)
-}
-
-/// Returns the memory cgroup of the v2 cgroup in the first of `directories`, if huge pages count against `memory.max`. The
-/// others are its ancestors, in upward order.
-pub(super) fn read_directories(
-    root: &HostRoot,
-    path: String,
-    directories: impl Iterator<Item = String>,
-) -> Reading<MemoryCgroup> {
-    mountinfo::read(root, THIS_PROCESS, |table| {
-        if !has_accounting(table) {
-            return Reading::Absent;
-        }
-        read_levels(root, CgroupVersion::V2, path, directories)
-    })
+    let found = mountinfo::read(root, THIS_PROCESS, |table| Reading::Known(read_own(root, table)));
+    found.required("/proc/self/mountinfo").and_then(|cgroup| cgroup)
 }
 
 fn has_accounting(table: &MountTable<'_>) -> bool {
@@ -54,10 +38,16 @@ fn has_accounting(table: &MountTable<'_>) -> bool {
     })
 }
 
-/// Returns the cgroup of this process: of v2, or of v1 where its memory controller is used and `or_v1`.
-fn read_own(root: &HostRoot, table: &MountTable<'_>, or_v1: bool) -> Reading<MemoryCgroup> {
+/// Returns whether a v1 hierarchy has the memory controller.
+pub(super) fn is_on_v1(root: &HostRoot) -> bool {
+    let memberships = read_memberships(root, MEMBERSHIPS);
+    memberships.known().is_some_and(|all| all.iter().any(|membership| membership.has_controller(MEMORY)))
+}
+
+/// Returns the cgroup of this process: of v1 if a v1 hierarchy has the memory controller, otherwise of v2.
+fn read_own(root: &HostRoot, table: &MountTable<'_>) -> Reading<MemoryCgroup> {
     read_memberships(root, MEMBERSHIPS).required(MEMBERSHIPS).and_then(|memberships| {
-        let v1 = memberships.iter().find(|membership| or_v1 && membership.has_controller(MEMORY));
+        let v1 = memberships.iter().find(|membership| membership.has_controller(MEMORY));
         let v2 = memberships.iter().find(|membership| membership.is_v2());
         let (version, own) = match (v1, v2) {
             (Some(own), _) => (CgroupVersion::V1, own),
@@ -65,21 +55,24 @@ fn read_own(root: &HostRoot, table: &MountTable<'_>, or_v1: bool) -> Reading<Mem
             (None, None) => return Reading::Absent,
         };
         match location::find(root, table, version, MEMORY, &own.path) {
-            Ok(location) => read_levels(root, version, own.path.clone(), location.directories()),
+            Ok(location) => {
+                Reading::Known(read_levels(root, version, own.path.clone(), location.directories()))
+            }
             Err(why) => Reading::Unreadable(why),
         }
     })
 }
 
-fn read_levels(
+/// Reads the cgroup at the first of `directories`. The others are its ancestors, in upward order.
+pub(super) fn read_levels(
     root: &HostRoot,
     version: CgroupVersion,
     path: String,
     directories: impl Iterator<Item = String>,
-) -> Reading<MemoryCgroup> {
+) -> MemoryCgroup {
     let (levels, complete) =
         read_each(root, version, directories, |directory, names| read_level(root, version, directory, names));
-    Reading::Known(MemoryCgroup { path, levels, complete })
+    MemoryCgroup { path, levels, complete }
 }
 
 /// The files of a group, by version. `memory.stat` of v1 counts the groups below in the lines that begin with `total_`.
@@ -138,7 +131,8 @@ fn read_level(
     }
 }
 
-/// The largest base page of a kernel, in bytes. Cgroup v1 shows `PAGE_COUNTER_MAX` times the base page in place of `max`.
+/// The largest base page of a kernel, in bytes. Cgroup v1 shows `PAGE_COUNTER_MAX` times the base page in place of
+/// `max`.
 const LARGEST_BASE_PAGE: u64 = 64 << 10;
 
 /// Returns the sum in bytes of these lines of `memory.stat`; `Malformed` if one of them is missing.

@@ -15,4 +15,4 @@ pub use group::{Group, GroupError, parse_refusals};
 pub use hugetlb::read;
 pub use level::parse_limit;
 pub use membership::{Membership, parse_controllers, parse_memberships, read_memberships};
-pub use memory::{read_memory, read_memory_limit};
+pub use memory::{counts_huge_pages, read_memory};

@@ -63,7 +63,9 @@ impl SizeFacts {
             cgroups: Cgroups { frontend: directory(frontend), backend: directory(backend) },
             room_of_roles: roles
                 .iter()
-                .map(|group| room_in(&group.hugetlb, size).min(room_in_memory(&group.memory, size)))
+                .map(|group| {
+                    room_in(&group.hugetlb, size).min(room_in_memory(inventory, group.memory.as_ref(), size))
+                })
                 .min()
                 .unwrap_or(u64::MAX),
             never_backend_first: None,

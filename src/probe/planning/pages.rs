@@ -43,7 +43,7 @@ pub(super) fn pages_to_take(inventory: &Inventory, size: PageSize, kept: u64) ->
             "free a page, or state with --need how many pages the workload needs: HP509 then checks that",
         ));
     }
-    let in_memory = room_in_memory(&inventory.memory_cgroup, size);
+    let in_memory = room_in_memory(inventory, inventory.memory_cgroup.known(), size);
     if in_memory == 0 {
         // Exceeding the hugetlb limit is a valid test, because it raises SIGBUS. A touch beyond memory.max hangs.
         return Err(prevented(format!("memory.max has no room for a page of {size}"), "see HP401"));
@@ -81,9 +81,11 @@ fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
     inventory.cgroup.known().map_or(u64::MAX, |cgroup| room_in(cgroup, size))
 }
 
-/// Returns how many whole pages the memory limits allow where huge pages count against them, as far as they are known.
-pub(super) fn room_in_memory(cgroup: &Reading<MemoryCgroup>, size: PageSize) -> u64 {
-    let room = cgroup.known().and_then(|cgroup| cgroup.tightest(Reclaim::CacheAndSwap));
+/// Returns how many whole pages the limits of a memory cgroup allow, if huge pages count against them, as far as they are
+/// known.
+pub(super) fn room_in_memory(inventory: &Inventory, cgroup: Option<&MemoryCgroup>, size: PageSize) -> u64 {
+    let cgroup = cgroup.filter(|_| inventory.huge_pages_count_as_memory);
+    let room = cgroup.and_then(|cgroup| cgroup.tightest(Reclaim::CacheAndSwap));
     room.map_or(u64::MAX, |room| room.left / size.bytes())
 }
 

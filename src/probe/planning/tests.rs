@@ -250,7 +250,7 @@ fn time_grows_with_what_is_cleared() {
 fn what_a_role_needs_is_taken_in_its_cgroup() {
     let mut inventory = with_limits(machine(vec![pool("2Mi", 16, 16, 0, 0)]), u64::MAX, u64::MAX);
     inventory.role_cgroups.frontend =
-        inventory.cgroup.known().map(|group| RoleCgroup { hugetlb: group.clone(), memory: Reading::Absent });
+        inventory.cgroup.known().map(|group| RoleCgroup { hugetlb: group.clone(), memory: None });
     let (plan, jobs) = planned(&inventory, &request(&[("need", "2Mi=4"), ("frontend-need", "2Mi=8")]));
     let task = tasks(&jobs).find(|task| task.role == Role::Need).unwrap();
     assert_eq!(task.need.len(), 1);

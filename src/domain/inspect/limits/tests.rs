@@ -160,7 +160,7 @@ fn pools_that_are_not_known_do_not_silence_a_limit() {
 #[test]
 fn each_role_pays_for_its_own_need() {
     let cgroup = |pages| group(counter(Some(pages), 0), counter(None, 0), true).known().unwrap().clone();
-    let role = |pages| RoleCgroup { hugetlb: cgroup(pages), memory: Reading::Absent };
+    let role = |pages| RoleCgroup { hugetlb: cgroup(pages), memory: None };
     let need = |text: &str| vec![text.parse().unwrap()];
     for (frontend, backend, outcome, summary) in [
         (Some(8), Some(8), Pass, "room for 20 pages"),
@@ -244,6 +244,7 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
     ] {
         let mut inventory = inventory(64, unlimited());
         inventory.memory_cgroup = memory;
+        inventory.huge_pages_count_as_memory = true;
         inventory.limits.swap_bytes = Reading::Known(swap);
         let need: Vec<&str> = need.into_iter().collect();
         let [fault, reservation] = findings(&inventory, &need);
@@ -264,6 +265,7 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
 fn all_sizes_count_against_one_memory_limit_and_the_worse_limit_is_told() {
     let mut both = inventory(64, group(counter(Some(4), 0), counter(None, 0), true));
     both.memory_cgroup = memory(Some(600), 0, 0, 0);
+    both.huge_pages_count_as_memory = true;
     both.limits.swap_bytes = Reading::Known(0);
     let [fault, _] = findings(&both, &["2Mi=8"]);
     assert!(fault.summary.contains("this cgroup may use 4 of the 8 pages"), "{fault:?}");

@@ -8,21 +8,72 @@ use super::super::super::reading::Reading;
 use super::super::super::request::{PageCount, Program};
 use super::super::super::size::human_bytes;
 use super::super::common::{MOUNT_CGROUPS, as_far_as_visible, most_reclaimed};
+use super::super::payer::Payer;
 use super::{DPDK_RESERVED_AT_MOST, Judge};
 
+/// What the workload charges to one memory cgroup, in bytes.
+#[derive(Clone, Copy)]
+struct Charge {
+    /// The least ordinary memory of the processes, and their huge pages if those count.
+    needed: u64,
+    /// The same with the files of the workload, if mlockall keeps them in memory.
+    with_files: u64,
+}
+
 impl Judge<'_> {
-    /// HP410. Memory that the kernel can reclaim counts as room, such as the page cache of other processes.
-    pub(super) fn ordinary_memory(&self, cgroup: &Reading<MemoryCgroup>) -> Finding {
-        let request = self.request;
-        let locked = request.workload.program() == Program::Dpdk && self.can_lock();
-        let needed = footprint::memory(request, locked).saturating_add(self.pages_that_count());
-        let with_files = if locked { needed.saturating_add(footprint::LOCKED_FILES) } else { needed };
-        let cgroup = match cgroup {
-            Reading::Known(cgroup) => cgroup,
-            Reading::Absent => return Finding::pass(HP410, None, "no memory cgroup controller, so no limit"),
-            Reading::Unreadable(why) | Reading::Malformed(why) => return self.memory_unreadable(needed, why),
+    /// Returns the finding of HP410: the worst of all memory cgroups to which the workload is charged. Memory that the
+    /// kernel can reclaim counts as room, such as the page cache of other processes.
+    pub(super) fn ordinary_memory(&self) -> Finding {
+        let own = &self.request.need;
+        let is_described = |role: &Payer| !role.needs(self.request).is_empty();
+        let described: Vec<Payer> = Payer::ROLES.into_iter().filter(is_described).collect();
+        let of_role = |role: &Payer| Some((*role, role.role(self.inventory)?.memory.as_ref()?));
+        let here: Vec<Payer> = described.iter().filter(|role| of_role(role).is_none()).copied().collect();
+        // Without roles, the workload is one process in the place of this one.
+        let processes = if described.is_empty() { 1 } else { here.len() };
+        let in_this_cgroup = || {
+            let needs = own.iter().chain(here.iter().flat_map(|role| role.needs(self.request)));
+            self.in_this_cgroup(self.charge(processes, needs))
         };
+        let of_this = (processes > 0 || !own.is_empty()).then(in_this_cgroup);
+        let of_roles = described
+            .iter()
+            .filter_map(of_role)
+            .map(|(role, cgroup)| self.judge_memory(role, cgroup, self.charge(1, role.needs(self.request))));
+        let worse = |one: Finding, other: Finding| if other.outcome > one.outcome { other } else { one };
+        of_this.into_iter().chain(of_roles).reduce(worse).unwrap_or_else(in_this_cgroup)
+    }
+
+    /// Returns what this many processes with these pages charge to their cgroup.
+    fn charge<'a>(&self, processes: usize, needs: impl IntoIterator<Item = &'a PageCount>) -> Charge {
+        let locked = self.request.workload.program() == Program::Dpdk && self.can_lock();
+        let processes = u64::try_from(processes).unwrap_or(u64::MAX);
+        let memory = footprint::memory(self.request, locked).saturating_mul(processes);
+        let pages = if self.inventory.huge_pages_count_as_memory {
+            needs.into_iter().map(PageCount::bytes).fold(0, u64::saturating_add)
+        } else {
+            0
+        };
+        let needed = memory.saturating_add(pages);
+        let files = if locked { footprint::LOCKED_FILES } else { 0 };
+        Charge { needed, with_files: needed.saturating_add(files) }
+    }
+
+    fn in_this_cgroup(&self, charge: Charge) -> Finding {
+        match &self.inventory.memory_cgroup {
+            Reading::Known(cgroup) => self.judge_memory(Payer::This, cgroup, charge),
+            Reading::Absent => Finding::pass(HP410, None, "no memory cgroup controller, so no limit"),
+            Reading::Unreadable(why) | Reading::Malformed(why) => self.memory_unreadable(charge.needed, why),
+        }
+    }
+
+    fn judge_memory(&self, payer: Payer, cgroup: &MemoryCgroup, charge: Charge) -> Finding {
+        let Charge { needed, with_files } = charge;
         let above = as_far_as_visible(cgroup.complete);
+        let limit = match payer {
+            Payer::This => "the memory limit".to_owned(),
+            role => format!("the memory limit of {}", role.name()),
+        };
         let finding = match cgroup.tightest(most_reclaimed(self.inventory)) {
             Some(room) if room.left < with_files => {
                 let (outcome, wanted) =
@@ -40,9 +91,9 @@ impl Judge<'_> {
                         room.limit.saturating_sub(room.left).saturating_add(wanted)
                     ));
                 let summary = format!(
-                    "the memory limit has room for {}; {} needs at least {} beside huge pages{}",
+                    "{limit} has room for {}; {} needs at least {} beside huge pages{}",
                     human_bytes(room.left),
-                    request.workload,
+                    self.request.workload,
                     human_bytes(wanted),
                     if outcome == Outcome::Warn { ", unless its files are already cached" } else { "" }
                 );
@@ -52,11 +103,9 @@ impl Judge<'_> {
                 self.memory_unreadable(needed, cgroup.not_known().first().map_or("", String::as_str))
             }
             None => Finding::pass(HP410, None, format!("no memory limit{above}")),
-            Some(room) => Finding::pass(
-                HP410,
-                None,
-                format!("the memory limit has room for {}{above}", human_bytes(room.left)),
-            ),
+            Some(room) => {
+                Finding::pass(HP410, None, format!("{limit} has room for {}{above}", human_bytes(room.left)))
+            }
         };
         finding.with("memory", cgroup)
     }
@@ -69,15 +118,6 @@ impl Judge<'_> {
         );
         let because = Because::new(format!("room for {}", human_bytes(needed)), why).remedy(MOUNT_CGROUPS);
         Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
-    }
-
-    /// Returns the bytes of huge pages that count against the limit as well: all that are needed, if cgroup v2 is mounted with
-    /// `memory_hugetlb_accounting`.
-    fn pages_that_count(&self) -> u64 {
-        if self.inventory.memory_cgroup.known().is_none() {
-            return 0;
-        }
-        self.request.needs().map(PageCount::bytes).fold(0, u64::saturating_add)
     }
 
     /// Returns whether mlockall succeeds, as far as is known.

@@ -1,11 +1,11 @@
 //! Tests that HP403 to HP406 and HP408 have each of their outcomes, at the numbers measured in
 //! docs/reference/workloads.md.
 
+mod ordinary_memory;
+
 use super::*;
 use crate::catalogue::{HP404, HP410, HP412};
-use crate::footprint;
 use crate::inventory::{Limits, NumaNode, Pool, Privileges};
-use crate::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use crate::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
 
@@ -91,35 +91,6 @@ fn what_cannot_be_read_is_unknown() {
 }
 
 #[test]
-fn a_memory_limit_below_what_the_workload_needs_fails() {
-    const M: u64 = 1 << 20;
-    let needed = footprint::memory(&dpdk(&[]), true);
-    let cached = footprint::LOCKED_FILES;
-    let at = |bytes| Reading::Known(Some(bytes));
-    for (limit, usage, cache, request, outcome) in [
-        (Reading::Known(None), 0, 0, dpdk(&[]), Pass),
-        (at(needed + cached), 0, 0, dpdk(&[]), Pass),
-        (at(needed + cached - 1), 0, 0, dpdk(&[]), Warn),
-        (at(needed), 0, 0, dpdk(&[]), Warn),
-        (at(needed - 1), 0, 0, dpdk(&[]), Fail),
-        (at(needed), M, 0, dpdk(&[]), Fail),
-        (at(needed), M, M, dpdk(&[]), Warn),
-        (at(needed), 0, 0, both(), Fail),
-        (at(2 * needed + cached), 0, 0, both(), Pass),
-        (Reading::Unreadable("EACCES".into()), 0, 0, dpdk(&[]), Warn),
-        (Reading::Absent, 0, 0, dpdk(&[]), Warn),
-    ] {
-        let mut inventory = inventory();
-        inventory.memory_limit = memory_group(limit.clone(), usage, cache);
-        let finding = find(&inventory, &request, HP410);
-        assert_eq!(finding.outcome, outcome, "{limit:?} {usage} {cache}");
-    }
-    let mut unreadable = inventory();
-    unreadable.memory_limit = Reading::Unreadable("no mount".into());
-    assert_eq!(find(&unreadable, &dpdk(&[]), HP410).outcome, Warn);
-}
-
-#[test]
 fn a_frontend_with_a_file_for_each_page_has_eight_at_most() {
     let frontend = |workload, pages: u64| Request {
         workload,
@@ -135,42 +106,6 @@ fn a_frontend_with_a_file_for_each_page_has_eight_at_most() {
     ] {
         assert_eq!(find(&inventory(), &request, HP412).outcome, outcome, "{request:?}");
     }
-}
-
-#[test]
-fn capabilities_of_a_user_namespace_lock_no_memory() {
-    let mut inventory = inventory();
-    let needed = footprint::memory(&dpdk(&[]), false);
-    inventory.privileges.host_users = Reading::Known(false);
-    inventory.limits.memlock = limit(8 << 20, 8 << 20);
-    inventory.memory_limit = memory_group(Reading::Known(Some(needed)), 0, 0);
-    assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Pass);
-    inventory.privileges.host_users = Reading::Known(true);
-    assert_eq!(find(&inventory, &dpdk(&[]), HP410).outcome, Fail);
-}
-
-#[test]
-fn huge_pages_that_count_against_the_memory_limit_are_needed_on_top() {
-    let needed = footprint::memory(&dpdk(&[]), true) + footprint::LOCKED_FILES;
-    let mut inventory = inventory();
-    inventory.memory_limit = memory_group(Reading::Known(Some(needed)), 0, 0);
-    assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Pass);
-    inventory.memory_cgroup = memory_group(Reading::Known(Some(needed)), 0, 0);
-    assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Warn);
-    assert_eq!(find(&inventory, &dpdk(&["2Mi=64"]), HP410).outcome, Fail);
-}
-
-/// A memory cgroup whose parents are not visible.
-fn memory_group(limit: Reading<Option<u64>>, usage: u64, cache: u64) -> Reading<MemoryCgroup> {
-    let level = MemoryLevel {
-        directory: "/sys/fs/cgroup/pod".into(),
-        file: "/sys/fs/cgroup/pod/memory.max".into(),
-        limit,
-        usage: Reading::Known(usage),
-        cache: Reading::Known(cache),
-        swappable: Reading::Known(0),
-    };
-    Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: false })
 }
 
 /// A frontend and a backend in one place.
