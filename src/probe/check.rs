@@ -86,15 +86,14 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         replayed.push(one);
     };
     // Before the guardian is started: its pipe is inherited by every worker but by no workload, so it must not count.
-    let inherited_files = limits::read(root).inherited_files;
+    let limits = limits::read(root);
     let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
     }
 
     progress.step("reading pools, mounts and limits");
-    let mut inventory = Inventory { role_cgroups, ..gather::inventory(root, request) };
-    inventory.limits.inherited_files = inherited_files;
+    let mut inventory = Inventory { role_cgroups, ..gather::inventory(root, request, limits) };
     if root.is_live() {
         limits::raise_nofile();
     }

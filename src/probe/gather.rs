@@ -3,21 +3,20 @@
 use std::path::Path;
 
 use hugeprobe_domain::catalogue::HP105;
-use hugeprobe_domain::inventory::{Holders, Inventory, Pool};
+use hugeprobe_domain::inventory::{Holders, Inventory, Limits, Pool};
 use hugeprobe_domain::request::{Request, Selector};
 use hugeprobe_domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use hugeprobe_linux::cgroup::{Group, GroupError};
 use hugeprobe_linux::directory::kind_of_path;
 use hugeprobe_linux::root::HostRoot;
-use hugeprobe_linux::{
-    boot, cgroup, cpu, directory, holders, host, limits, meminfo, mounts, pools, privileges,
-};
+use hugeprobe_linux::{boot, cgroup, cpu, directory, holders, host, meminfo, mounts, pools, privileges};
 
-/// Reads the inventory of the machine under `root`, except for the owners of its pages.
+/// Reads the inventory of the machine under `root`, except for the owners of its pages. `limits` are those of this process
+/// before it started others.
 ///
 /// Allocates no page. The only change is a temporary file without a name in `--dir`.
 #[must_use]
-pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
+pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventory {
     let pools = pools::read(root);
     let privileges = privileges::read(root);
     Inventory {
@@ -32,7 +31,7 @@ pub fn inventory(root: &HostRoot, request: &Request) -> Inventory {
         memory_cgroup: cgroup::read_memory(root),
         huge_pages_count_as_memory: cgroup::counts_huge_pages(root),
         role_cgroups: RoleCgroups::default(),
-        limits: limits::read(root),
+        limits,
         peer: request
             .peer
             .as_ref()

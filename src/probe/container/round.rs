@@ -156,7 +156,8 @@ impl Round<'_> {
         let pages = PageCount { size, pages: self.pages(), node: None };
         let of_pages = Request { need: vec![pages], ..request.clone() };
         let of_pod = Request { only: vec![Selector::Group(3), Selector::Group(4)], ..request.clone() };
-        let inventory: Inventory = gather::inventory(&HostRoot::default(), &of_pod);
+        let root = HostRoot::default();
+        let inventory: Inventory = gather::inventory(&root, &of_pod, hugeprobe_linux::limits::read(&root));
         let mut findings = mounts::inspect(&inventory, &of_pages, size);
         findings.extend(if self.probe.pages_of(self.container) > 0 {
             limits::inspect(&inventory, &of_pages, size)
