@@ -70,7 +70,9 @@ async fn agent(server: &str, root: &str) {
     let client = kube::Client::try_from(config).unwrap();
     let (begin, epoch) = (Instant::now(), Timestamp::now());
     let site: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    tokio::spawn(http::serve(http::listen(site).unwrap(), Arc::<Health>::clone(&health)));
+    let pages = Arc::clone(&health);
+    let listener = http::listen(site).unwrap();
+    tokio::spawn(http::serve(listener, Arc::new(move |path: &str| pages.page(path))));
     let agent = Agent {
         api: Api::new(client, Arc::<Health>::clone(&health)),
         identity: Identity {

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::health::Health;
-use hugeprobe::kubernetes::agent::http::Site as _;
 use hugeprobe::kubernetes::agent::run::{Agent, run};
 use hugeprobe::kubernetes::api::Api;
 use hugeprobe::kubernetes::backoff::Random;

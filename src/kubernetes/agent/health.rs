@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::http::{Page, Site};
+use super::http::Page;
 use super::log::say;
 use super::metrics::{self, Metrics};
 use crate::api::{ApiError, Meter, Resource, Verb};
@@ -102,6 +102,26 @@ impl Health {
         }
     }
 
+    /// Returns `/metrics`, `/healthz` and `/readyz`.
+    #[must_use]
+    pub fn page(&self, path: &str) -> Option<Page> {
+        if path != "/metrics" {
+            return self.page_for_kubelet(path);
+        }
+        let text = self.metrics.text();
+        Some(Page { well: true, content_type: metrics::CONTENT_TYPE, text })
+    }
+
+    /// Returns only `/healthz` and `/readyz`, for a listener that only the kubelet needs.
+    #[must_use]
+    pub fn page_for_kubelet(&self, path: &str) -> Option<Page> {
+        match path {
+            "/healthz" => Some(self.live()),
+            "/readyz" => Some(self.ready()),
+            _ => None,
+        }
+    }
+
     fn live(&self) -> Page {
         let ago = self.state().last_tick.elapsed();
         let well = ago < self.patience;
@@ -144,30 +164,6 @@ impl Meter for Health {
         if let Some(Failing { since, .. }) = failing {
             say(format_args!("can {verb} {resource} again, after {} s", since.elapsed().as_secs()));
         }
-    }
-}
-
-impl Site for Health {
-    fn page(&self, path: &str) -> Option<Page> {
-        match path {
-            "/metrics" => {
-                let text = self.metrics.text();
-                Some(Page { well: true, content_type: metrics::CONTENT_TYPE, text })
-            }
-            "/healthz" => Some(self.live()),
-            "/readyz" => Some(self.ready()),
-            _ => None,
-        }
-    }
-}
-
-/// Serves `/healthz` and `/readyz` without `/metrics`, for a listener that only the kubelet needs.
-#[derive(Debug)]
-pub struct HealthOnly(pub Arc<Health>);
-
-impl Site for HealthOnly {
-    fn page(&self, path: &str) -> Option<Page> {
-        if path == "/metrics" { None } else { self.0.page(path) }
     }
 }
 
@@ -218,12 +214,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_listener_for_health_serves_no_metrics() {
-        let site = HealthOnly(Arc::new(Health::new(Duration::from_secs(10))));
-        assert!(
-            site.page("/metrics").is_none()
-                && site.page("/healthz").is_some()
-                && site.page("/readyz").is_some()
-        );
+        let health = Health::new(Duration::from_secs(10));
+        let page = |path| health.page_for_kubelet(path);
+        assert!(page("/metrics").is_none() && page("/healthz").is_some() && page("/readyz").is_some());
     }
 
     #[tokio::test]

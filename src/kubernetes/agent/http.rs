@@ -44,11 +44,8 @@ pub struct Page {
     pub text: String,
 }
 
-/// The pages that a server serves.
-pub trait Site: Send + Sync + 'static {
-    /// Returns the page at `path`; `None` if there is none.
-    fn page(&self, path: &str) -> Option<Page>;
-}
+/// Returns the page at a path; `None` if there is none.
+pub type Pages = dyn Fn(&str) -> Option<Page> + Send + Sync;
 
 /// Opens the port.
 ///
@@ -74,8 +71,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts and serves connections until the future is dropped.
-pub async fn serve(listener: TcpListener, site: Arc<dyn Site>) -> Infallible {
+/// Accepts connections and serves `pages` until the future is dropped.
+pub async fn serve(listener: TcpListener, pages: Arc<Pages>) -> Infallible {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         match listener.accept().await {
@@ -87,10 +84,10 @@ pub async fn serve(listener: TcpListener, site: Arc<dyn Site>) -> Infallible {
                 {
                     oldest.abort();
                 }
-                let site = Arc::clone(&site);
+                let pages = Arc::clone(&pages);
                 let connection = tokio::spawn(async move {
                     // Ignore errors and timeouts: they affect only this client.
-                    let _ = timeout(LONGEST, converse(stream, site)).await;
+                    let _ = timeout(LONGEST, converse(stream, pages)).await;
                 });
                 open.push_back(connection.abort_handle());
             }
@@ -100,9 +97,9 @@ pub async fn serve(listener: TcpListener, site: Arc<dyn Site>) -> Infallible {
     }
 }
 
-async fn converse(stream: TcpStream, site: Arc<dyn Site>) -> hyper::Result<()> {
+async fn converse(stream: TcpStream, pages: Arc<Pages>) -> hyper::Result<()> {
     let service = service_fn(move |request| {
-        let answer = answer(&request, &*site);
+        let answer = answer(&request, &*pages);
         async { Ok::<_, Infallible>(answer) }
     });
     http1::Builder::new()
@@ -114,11 +111,11 @@ async fn converse(stream: TcpStream, site: Arc<dyn Site>) -> hyper::Result<()> {
         .await
 }
 
-fn answer(request: &Request<Incoming>, site: &dyn Site) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
     const PLAIN: &str = "text/plain; charset=utf-8";
     let (status, content_type, text) = if !matches!(*request.method(), Method::GET | Method::HEAD) {
         (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is supported\n".to_owned())
-    } else if let Some(page) = site.page(request.uri().path()) {
+    } else if let Some(page) = pages(request.uri().path()) {
         let status = if page.well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, page.content_type, page.text)
     } else {
@@ -137,18 +134,14 @@ mod tests {
 
     use super::*;
 
-    struct One;
-
-    impl Site for One {
-        fn page(&self, path: &str) -> Option<Page> {
-            (path == "/metrics").then(|| Page { well: true, content_type: "text/plain", text: "1\n".into() })
-        }
+    fn one(path: &str) -> Option<Page> {
+        (path == "/metrics").then(|| Page { well: true, content_type: "text/plain", text: "1\n".into() })
     }
 
     async fn served() -> SocketAddr {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, Arc::new(One)));
+        tokio::spawn(serve(listener, Arc::new(one)));
         address
     }
 

@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::api::{Meter, Resource, Verb};
+use crate::api::{Resource, Verb};
 use crate::reconcile::ProbeView;
 use hugeprobe_domain::check::{CheckId, Outcome, Verdict};
 use hugeprobe_domain::inventory::Pool;
@@ -233,6 +233,13 @@ impl Metrics {
             }
         }
     }
+
+    /// Counts a completed request, with the HTTP status if there was an answer.
+    pub fn request(&self, verb: Verb, resource: Resource, code: Option<u16>) {
+        let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+        let labels = vec![("verb", verb.to_string()), ("resource", resource.to_string()), ("code", code)];
+        self.api_requests.get_or_create(&labels).inc();
+    }
 }
 
 fn seconds(at: Timestamp) -> f64 {
@@ -248,13 +255,5 @@ impl Default for Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
-    }
-}
-
-impl Meter for Metrics {
-    fn request(&self, verb: Verb, resource: Resource, code: Option<u16>) {
-        let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-        let labels = vec![("verb", verb.to_string()), ("resource", resource.to_string()), ("code", code)];
-        self.api_requests.get_or_create(&labels).inc();
     }
 }

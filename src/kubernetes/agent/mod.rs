@@ -33,7 +33,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::health::{Health, HealthOnly};
+use self::health::Health;
 use self::log::say;
 use super::api::{self, ConnectError};
 use super::backoff::Random;
@@ -111,9 +111,11 @@ pub async fn main(
     for key in config.unknown_keys() {
         say(format_args!("the configuration's {key} is not known to this version, and ignored"));
     }
-    tokio::spawn(http::serve(listener, Arc::<Health>::clone(&health)));
+    let (all, for_kubelet) = (Arc::clone(&health), Arc::clone(&health));
+    tokio::spawn(http::serve(listener, Arc::new(move |path: &str| all.page(path))));
     if let Some(listener) = health_listener {
-        tokio::spawn(http::serve(listener, Arc::new(HealthOnly(Arc::clone(&health)))));
+        let pages = Arc::new(move |path: &str| for_kubelet.page_for_kubelet(path));
+        tokio::spawn(http::serve(listener, pages));
     }
     let agent = run::Agent {
         api,
