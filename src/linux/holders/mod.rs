@@ -12,7 +12,6 @@ mod filesystems;
 mod held;
 mod owners;
 mod process;
-mod rights;
 pub mod smaps;
 mod survey;
 pub mod sysv;

@@ -5,12 +5,15 @@ use super::files::{self, NamedFile, Use};
 use super::filesystems::Filesystems;
 use super::owners::Owners;
 use super::process::{self, Process};
-use super::{held, rights, sysv};
+use super::{held, sysv};
 use crate::pools;
 use crate::root::HostRoot;
 use hugeprobe_domain::inventory::{Holders, Privileges};
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
+
+/// CAP_SYS_PTRACE in `include/uapi/linux/capability.h`.
+const CAP_SYS_PTRACE: u32 = 19;
 
 /// Examines everything once.
 ///
@@ -19,7 +22,7 @@ use hugeprobe_domain::size::PageSize;
 /// descriptor.
 pub(super) fn survey(root: &HostRoot, privileges: &Privileges, budget: &mut Budget) -> Holders {
     let mut owners = Owners::default();
-    rights::note_missing(root, privileges, &mut owners);
+    note_missing_privileges(root, privileges, &mut owners);
     let used_before = used(root);
     let processes = process::list(root, &mut owners);
     let filesystems = Filesystems::of(root, &processes, &mut owners);
@@ -61,7 +64,7 @@ pub(super) fn nothing_left_behind(
         return None;
     }
     let mut owners = Owners::default();
-    rights::note_missing(root, privileges, &mut owners);
+    note_missing_privileges(root, privileges, &mut owners);
     let processes = process::list(root, &mut owners);
     let filesystems = Filesystems::of(root, &processes, &mut owners);
     let files = files::list(&filesystems, budget, &mut owners);
@@ -77,6 +80,32 @@ pub(super) fn nothing_left_behind(
     }
     let (processes, blind_spots) = owners.into_parts();
     Some(Holders { processes, blind_spots, is_quick: true, ..Holders::default() })
+}
+
+/// Notes each privilege that this process lacks to see all processes of the machine.
+fn note_missing_privileges(root: &HostRoot, privileges: &Privileges, owners: &mut Owners) {
+    if !root.is_live() {
+        owners.not_seen("a captured tree has no descriptors".to_owned());
+        return;
+    }
+    match privileges.host_pids.get() {
+        Some(true) => {}
+        Some(false) => {
+            owners.not_seen(
+                "processes outside this PID namespace are not visible (set hostPID in a pod)".to_owned(),
+            );
+        }
+        None => owners.not_seen("it is not known whether this is the machine's PID namespace".to_owned()),
+    }
+    match privileges.capabilities.get() {
+        Some(capabilities) if capabilities & (1 << CAP_SYS_PTRACE) != 0 => {}
+        Some(_) => owners.not_seen("CAP_SYS_PTRACE is missing".to_owned()),
+        None => owners.not_seen("it is not known whether this process has CAP_SYS_PTRACE".to_owned()),
+    }
+    // In another user namespace, capabilities do not apply to the machine's processes.
+    if privileges.host_users.get() == Some(false) {
+        owners.not_seen("this is not the machine's user namespace".to_owned());
+    }
 }
 
 /// Named files with pages, sorted by whether a process uses them.
