@@ -29,7 +29,6 @@ use super::catalogue::{HP301, HP302, HP303, HP304, HP305, HP401, HP402, HP403, H
 use super::check::{CheckId, Finding, Outcome};
 use super::merge::{Ending, WorkerReport};
 use super::plan::Role;
-use super::sharing::Session;
 use super::size::PageSize;
 
 pub use self::wire::CompactError;
@@ -103,15 +102,6 @@ impl Container {
             Role::Backend(_) => self == Self::Backend,
             _ => self == Self::Frontend,
         })
-    }
-
-    /// Returns the role of the container's worker in a session.
-    #[must_use]
-    pub const fn role_in(self, session: Session) -> Role {
-        match self {
-            Self::Frontend => Role::Frontend(session),
-            Self::Backend => Role::Backend(session),
-        }
     }
 
     /// Returns the other container.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::catalogue::{self, HP407, HP501, HP601};
 use super::super::check::Because;
 use super::super::part::{Part, PartError};
-use super::super::sharing::AGREED;
+use super::super::sharing::{AGREED, Session};
 use super::*;
 
 const SIZE: PageSize = match PageSize::from_bytes(2 << 20) {

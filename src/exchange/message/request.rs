@@ -11,9 +11,6 @@ macro_rules! requests {
         }
 
         impl Request {
-            /// Every request that has a name here.
-            pub const KNOWN: &[Self] = &[$(Self::$name),+];
-
             /// Returns the request with this number.
             #[must_use]
             pub const fn from_number(number: u32) -> Self {
