@@ -54,7 +54,7 @@ pub struct Facts<'a> {
     /// The last conclusive probe of each size, as the value of its annotation.
     pub probes: BTreeMap<PageSize, String>,
     /// Why no probe can run; `None` if probes can run.
-    pub hindrance: Option<String>,
+    pub blocked: Option<String>,
     /// Whether verdicts are unknown only because first probes have not ended. This is not a fault and causes no
     /// warning.
     pub waits: bool,
@@ -123,8 +123,8 @@ impl Content {
         if let Some(unseen) = facts.unseen() {
             say(names::UNSEEN.to_owned(), &unseen);
         }
-        if let Some(hindrance) = &facts.hindrance {
-            say(names::PROBE.to_owned(), hindrance);
+        if let Some(blocked) = &facts.blocked {
+            say(names::PROBE.to_owned(), blocked);
         }
         for size in facts.sizes.iter().map(|one| one.size) {
             if let Some(pool) = facts.inventory.pool(size) {

@@ -31,9 +31,9 @@ pub use hugeprobe_domain::inspect::kubernetes::PodUse;
 use node::NodeView;
 pub use publishing::OUTAGE;
 use refusal::Refusal;
-pub use size_state::{AFTER_HINDRANCE_MS, BEFORE_FIRST_MS, HOLD_MS};
+pub use size_state::{AFTER_BLOCKED_MS, BEFORE_FIRST_MS, Blocked, BlockedKind, HOLD_MS};
 pub use state::Reconciler;
-pub use view::{Blocked, ProbeView, View};
+pub use view::{ProbeView, View};
 
 impl Reconciler {
     /// Updates the state with an observation, and returns the actions to execute, in this order. The last action is

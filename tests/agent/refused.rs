@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hugeprobe::kubernetes::agent::node::{FORBIDDEN, POLL, POLLING};
 use hugeprobe::kubernetes::backoff::Backoff;
-use hugeprobe::kubernetes::reconcile::{AFTER_HINDRANCE_MS, BEFORE_FIRST_MS};
+use hugeprobe::kubernetes::reconcile::{AFTER_BLOCKED_MS, BEFORE_FIRST_MS};
 use serde_json::json;
 
 use super::bounds::{jittered, shortest, tries};
@@ -99,7 +99,7 @@ async fn without_pods_the_verdict_is_unknown_and_says_so() {
     assert_eq!(stage.world.annotation("verdict"), None, "a right may be granted after the agent has started");
     stage.pass(MINUTE).await;
     assert_eq!(stage.world.annotation("verdict").as_deref(), Some("unknown"));
-    let backoff = Backoff { first: AFTER_HINDRANCE_MS, most: BEFORE_FIRST_MS };
+    let backoff = Backoff { first: AFTER_BLOCKED_MS, most: BEFORE_FIRST_MS };
     let most = tries(shortest(backoff, Duration::ZERO), 6 * MINUTE);
     let tried = stage.world.tried("create pods").len();
     assert!(tried <= most, "{tried} pods in six minutes, more than {most}");

@@ -222,7 +222,7 @@ impl Metrics {
             if let Some(blocked) = probe.blocked {
                 let labels = vec![
                     ("size", probe.size.to_string()),
-                    ("kind", blocked.kind.to_owned()),
+                    ("kind", blocked.kind.as_str().to_owned()),
                     ("reason", blocked.reason.to_owned()),
                 ];
                 self.blocked_since.get_or_create(&labels).set(seconds(blocked.since));

@@ -11,7 +11,7 @@ use hugeprobe_domain::size::PageSize;
 #[derive(Debug, Default)]
 pub struct Reporter {
     verdict: String,
-    hindrances: BTreeMap<PageSize, String>,
+    blocked: BTreeMap<PageSize, String>,
     has_node: Option<bool>,
 }
 
@@ -38,7 +38,7 @@ impl Reporter {
             .metrics
             .outcomes(view.findings.iter().map(|finding| (finding.id, finding.size, finding.outcome)));
         health.metrics.probes(&view.probes);
-        self.hindrances(view);
+        self.blocked(view);
         if self.has_node.is_none_or(|had| had != view.has_node) {
             if self.has_node.is_some() {
                 say(format_args!("the Node is {}", if view.has_node { "there" } else { "missing" }));
@@ -47,15 +47,15 @@ impl Reporter {
         }
     }
 
-    fn hindrances(&mut self, view: &View<'_>) {
+    fn blocked(&mut self, view: &View<'_>) {
         for probe in &view.probes {
-            match (probe.blocked.map(|blocked| blocked.why), self.hindrances.get(&probe.size)) {
+            match (probe.blocked.map(|blocked| blocked.why.as_str()), self.blocked.get(&probe.size)) {
                 (Some(now), before) if before.is_none_or(|before| before != now) => {
                     say(format_args!("the probe of {}: {now}", probe.size));
-                    self.hindrances.insert(probe.size, now.to_owned());
+                    self.blocked.insert(probe.size, now.to_owned());
                 }
                 (None, Some(_)) => {
-                    self.hindrances.remove(&probe.size);
+                    self.blocked.remove(&probe.size);
                 }
                 _ => {}
             }

@@ -9,7 +9,7 @@ mod resident;
 use super::action::Action;
 use super::clock::Moment;
 use super::refusal::Refusal;
-use super::size_state::{Kind, SizeState};
+use super::size_state::{BlockedKind, SizeState};
 use super::state::{Reconciler, RunningProbe};
 use crate::backoff::Backoff;
 use crate::config::Mode;
@@ -23,7 +23,7 @@ const AFTER_TROUBLE: Backoff = Backoff { first: 2_000, most: 120_000 };
 /// The backoff while the pod's name is in use. A deleted pod releases its name within a few seconds.
 const AFTER_TAKEN: Backoff = Backoff { first: 1_000, most: 30_000 };
 
-/// The reason of a hindrance by a probe pod that this agent did not create.
+/// The reason if a probe pod that this agent did not create blocks probes.
 const LEFTOVER: &str = "leftover";
 
 /// How often in a row the pod's name may be in use before the Node shows it. A pod that was just deleted is gone by
@@ -56,7 +56,7 @@ impl Reconciler {
         self.name_leftover();
     }
 
-    /// Records as a hindrance which pod keeps probes from starting, once it has done so for a while.
+    /// Records which pod keeps probes from starting, once it has done so for a while.
     fn name_leftover(&mut self) {
         let (now, shown) = (self.clock.now(), self.clock.shown());
         if self.probing.running.is_some() {
@@ -64,8 +64,8 @@ impl Reconciler {
         }
         let Some(why) = self.probing.pods.leftover(now) else { return };
         for state in self.sizes.values_mut().filter(|state| state.due(now).is_some_and(|time| time <= now)) {
-            if state.hindrance.as_ref().is_none_or(|hindrance| hindrance.why != why) {
-                state.hindered(Kind::Prevented, LEFTOVER, &why, shown);
+            if state.blocked.as_ref().is_none_or(|blocked| blocked.why != why) {
+                state.hindered(BlockedKind::Prevented, LEFTOVER, &why, shown);
             }
         }
     }
@@ -201,7 +201,7 @@ impl Reconciler {
                 self.probing.pods.look();
                 if state.failures >= TAKEN {
                     let why = "another pod has the name of the probe pod";
-                    state.hindered(Kind::Prevented, LEFTOVER, why, shown);
+                    state.hindered(BlockedKind::Prevented, LEFTOVER, why, shown);
                 } else {
                     state.failures = state.failures.saturating_add(1);
                 }
@@ -209,19 +209,19 @@ impl Reconciler {
             }
             Refusal::Quota(_) => {
                 let why = "exceeded quota: other nodes are probed first";
-                state.hindered(Kind::Waiting, "quota", why, shown);
+                state.hindered(BlockedKind::Waiting, "quota", why, shown);
                 state.backoff(renew)
             }
             Refusal::Forbidden(_) => {
                 settle(state);
                 let why = "the API server forbids the probe pod (403)";
-                state.hindered(Kind::Prevented, "forbidden", why, shown);
+                state.hindered(BlockedKind::Prevented, "forbidden", why, shown);
                 state.backoff(renew)
             }
             Refusal::Invalid(_) => {
                 settle(state);
                 let why = "the API server refuses the probe pod as invalid";
-                state.hindered(Kind::Prevented, "invalid", why, shown);
+                state.hindered(BlockedKind::Prevented, "invalid", why, shown);
                 state.backoff(renew)
             }
             Refusal::Conflict(_) | Refusal::Gone(_) | Refusal::Throttled { .. } | Refusal::Unavailable(_) => {

@@ -9,7 +9,7 @@ use super::action::Action;
 use super::clock::Moment;
 use super::node::NodeView;
 use super::refusal::Refusal;
-use super::size_state::{FIRST_MS, HOLD_MS, Kind, ProbeResult, SizeState, TURN_MS};
+use super::size_state::{BlockedKind, FIRST_MS, HOLD_MS, ProbeResult, SizeState, TURN_MS};
 use super::state::{Applied, Judged, Reconciler, Sent};
 use crate::backoff::Backoff;
 use crate::config::Profile;
@@ -156,11 +156,11 @@ impl Reconciler {
         self.publishing.renewing = true;
         let expires = now.after(self.renew_ms().saturating_mul(2));
         for state in self.sizes.values_mut() {
-            let kind = state.hindrance.as_ref().map(|hindrance| hindrance.kind);
+            let kind = state.blocked.as_ref().map(|blocked| blocked.kind);
             let is_valid = state.valid_result(now).is_some();
             match (kind, state.probe_result.as_mut()) {
                 (None, _) => state.renew = true,
-                (Some(Kind::Busy), Some(probe_result)) if is_valid => {
+                (Some(BlockedKind::Busy), Some(probe_result)) if is_valid => {
                     probe_result.expires = expires.min(probe_result.stale);
                 }
                 _ => {}
@@ -204,10 +204,10 @@ impl Reconciler {
 
     /// Returns whether no verdict has been published yet because the first probe waits for its turn.
     pub(super) fn awaits_turn(&self) -> bool {
-        let kinds = || self.sizes.values().filter_map(|state| Some(state.hindrance.as_ref()?.kind));
+        let kinds = || self.sizes.values().filter_map(|state| Some(state.blocked.as_ref()?.kind));
         !self.publishing.first_out
-            && kinds().any(|kind| kind == Kind::Waiting)
-            && kinds().all(|kind| kind != Kind::Prevented)
+            && kinds().any(|kind| kind == BlockedKind::Waiting)
+            && kinds().all(|kind| kind != BlockedKind::Prevented)
     }
 
     /// Returns whether the Node's times are missing, invalid, expired, or too far in the future. Expired times only
@@ -257,8 +257,8 @@ impl Reconciler {
         let now = self.clock.now();
         let tried = || self.sizes.iter().filter(|(_, state)| state.may_be_tried);
         let valid = || tried().filter_map(|(size, state)| Some((*size, state.valid_result(now)?)));
-        let hindrances: Vec<_> =
-            tried().filter_map(|(size, state)| Some(state.hindrance.as_ref()?.annotation(*size))).collect();
+        let blocked: Vec<_> =
+            tried().filter_map(|(size, state)| Some(state.blocked.as_ref()?.annotation(*size))).collect();
         let facts = Facts {
             verdict: judged.verdict,
             sizes: &judged.sizes,
@@ -268,7 +268,7 @@ impl Reconciler {
             profile: self.config.profile.name(),
             shares: valid().filter_map(|(size, result)| Some((size, result.share.clone()?))).collect(),
             probes: valid().map(|(size, result)| (size, result.annotation())).collect(),
-            hindrance: (!hindrances.is_empty()).then(|| hindrances.join("; ")),
+            blocked: (!blocked.is_empty()).then(|| blocked.join("; ")),
             waits: self.only_waits(judged),
         };
         let text = events::EventText {

@@ -24,7 +24,7 @@ pub(super) struct SizeState {
     /// The findings of the last probe, if it was inconclusive.
     pub(super) inconclusive: Vec<Finding>,
     /// What keeps probes from running, or from being conclusive.
-    pub(super) hindrance: Option<Hindrance>,
+    pub(super) blocked: Option<Blocked>,
     /// [`About::due`] of the last probe that ended.
     pub(super) tried: Option<String>,
     /// Whether to probe although nothing has changed.
@@ -72,19 +72,22 @@ pub(super) struct ProbeResult {
     pub(super) stale: Moment,
 }
 
-/// What keeps probes from running, or from being conclusive.
+/// What keeps probes of one size from running, or from being conclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hindrance {
-    pub(super) kind: Kind,
-    /// What is missing or wrong, in one word, for a label of the metrics.
-    pub(super) reason: &'static str,
-    pub(super) why: String,
-    pub(super) since: Timestamp,
+pub struct Blocked {
+    /// What kind of thing it is.
+    pub kind: BlockedKind,
+    /// What is missing or wrong as one word from a fixed set, for a label of the metrics: `pages`, `cpu`, `quota`, ...
+    pub reason: &'static str,
+    /// The reason as a sentence.
+    pub why: String,
+    /// Since when probes have been blocked in this way.
+    pub since: Timestamp,
 }
 
-/// The kind of a hindrance.
+/// In which way probes are blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum BlockedKind {
     /// Other pods use the pages or another resource.
     Busy,
     /// The probe waits for its turn.
@@ -100,7 +103,7 @@ pub(super) enum Kind {
 const AFTER_FAIL_MS: u64 = 60_000;
 /// The first delay after a probe that could not run or was inconclusive, in milliseconds. It doubles each time, up to
 /// the time to a renewal.
-pub const AFTER_HINDRANCE_MS: u64 = 30_000;
+pub const AFTER_BLOCKED_MS: u64 = 30_000;
 /// The longest delay between the first tries of a size that has no result yet, in milliseconds.
 pub const BEFORE_FIRST_MS: u64 = 60_000;
 const FIRST_TRIES: u32 = 6;
@@ -122,7 +125,7 @@ impl SizeState {
     /// result has expired.
     pub(super) fn valid_result(&self, now: Moment) -> Option<&ProbeResult> {
         let about = self.about.as_ref()?;
-        let busy = self.hindrance.as_ref().is_some_and(|hindrance| hindrance.kind == Kind::Busy);
+        let busy = self.blocked.as_ref().is_some_and(|blocked| blocked.kind == BlockedKind::Busy);
         let probe_result =
             self.probe_result.as_ref().filter(|result| result.configuration == about.configuration)?;
         let until = if busy { probe_result.stale } else { probe_result.expires };
@@ -131,13 +134,13 @@ impl SizeState {
 
     /// Returns the state of the probe pod, for HP203.
     pub(super) fn admission(&self, now: Moment) -> Admission {
-        let Some(hindrance) = &self.hindrance else {
+        let Some(blocked) = &self.blocked else {
             return if self.valid_result(now).is_some() { Admission::Ran } else { Admission::NotYet };
         };
-        let why = hindrance.why.clone();
-        match (self.valid_result(now), hindrance.kind) {
+        let why = blocked.why.clone();
+        match (self.valid_result(now), blocked.kind) {
             (Some(_), kind) => {
-                Admission::Stands { why, ordinary: matches!(kind, Kind::Busy | Kind::Waiting) }
+                Admission::Stands { why, ordinary: matches!(kind, BlockedKind::Busy | BlockedKind::Waiting) }
             }
             (None, _) => Admission::Never(why),
         }
@@ -152,24 +155,24 @@ impl SizeState {
     /// Returns whether there is no verdict only because the first probe has not ended: it waits for its turn or for
     /// resources, or is running.
     pub(super) fn waits(&self, now: Moment) -> bool {
-        let kind = self.hindrance.as_ref().map(|hindrance| hindrance.kind);
+        let kind = self.blocked.as_ref().map(|blocked| blocked.kind);
         self.may_be_tried
             && self.about.is_some()
             && self.valid_result(now).is_none()
-            && matches!(kind, None | Some(Kind::Busy | Kind::Waiting))
+            && matches!(kind, None | Some(BlockedKind::Busy | BlockedKind::Waiting))
     }
 
     /// Returns how long a Node that shows nothing may continue to show nothing, in milliseconds; 0 if there is
     /// nothing to wait for.
     pub(super) fn patience(&self, now: Moment) -> u64 {
-        let kind = self.hindrance.as_ref().map(|hindrance| hindrance.kind);
+        let kind = self.blocked.as_ref().map(|blocked| blocked.kind);
         match kind {
             _ if !self.may_be_tried => 0,
             _ if self.about.is_none() => HOLD_MS,
             _ if self.is_settled() && self.valid_result(now).is_some() => 0,
-            Some(Kind::Waiting) => TURN_MS,
+            Some(BlockedKind::Waiting) => TURN_MS,
             // The agent may run before the image has been pulled, or before permissions have been granted.
-            Some(Kind::Prevented) => FIRST_MS,
+            Some(BlockedKind::Prevented) => FIRST_MS,
             _ if !self.is_settled() => FIRST_MS,
             _ => 0,
         }
@@ -178,7 +181,7 @@ impl SizeState {
     /// Returns when the next probe may start; `None` if no probe is wanted.
     pub(super) fn due(&self, now: Moment) -> Option<Moment> {
         let is_valid = self.valid_result(now).is_some_and(|result| result.verdict != Verdict::Fail);
-        let wanted = !self.is_settled() || self.hindrance.is_some() || !is_valid;
+        let wanted = !self.is_settled() || self.blocked.is_some() || !is_valid;
         (self.may_be_tried && self.about.is_some() && wanted).then_some(self.not_before)
     }
 
@@ -203,29 +206,29 @@ impl SizeState {
 
     /// Records what kept the probe from running or from being conclusive. The start time stays the same while the
     /// kind does.
-    pub(super) fn hindered(&mut self, kind: Kind, reason: &'static str, why: &str, now: Timestamp) {
-        let since = match &self.hindrance {
+    pub(super) fn hindered(&mut self, kind: BlockedKind, reason: &'static str, why: &str, now: Timestamp) {
+        let since = match &self.blocked {
             Some(before) if before.kind == kind => before.since,
             _ => now,
         };
-        self.hindrance = Some(Hindrance { kind, reason, why: why.to_owned(), since });
+        self.blocked = Some(Blocked { kind, reason, why: why.to_owned(), since });
         self.ended(kind.as_str(), true);
     }
 
     /// Returns the backoff before the next probe.
     pub(super) fn backoff(&self, renew: u64) -> Backoff {
-        match self.hindrance.as_ref().map(|hindrance| hindrance.kind) {
-            Some(Kind::Waiting) => AFTER_QUOTA,
+        match self.blocked.as_ref().map(|blocked| blocked.kind) {
+            Some(BlockedKind::Waiting) => AFTER_QUOTA,
             // Before the first verdict the probe is retried often, because the Node shows nothing until then.
-            Some(Kind::Prevented) if self.probe_result.is_none() && self.failures <= FIRST_TRIES => {
-                Backoff { first: AFTER_HINDRANCE_MS.min(renew), most: BEFORE_FIRST_MS.min(renew) }
+            Some(BlockedKind::Prevented) if self.probe_result.is_none() && self.failures <= FIRST_TRIES => {
+                Backoff { first: AFTER_BLOCKED_MS.min(renew), most: BEFORE_FIRST_MS.min(renew) }
             }
             // After these tries the delay doubles each time. The first delay is smaller here, because the number of
             // failures includes the tries before.
-            Some(Kind::Prevented) if self.probe_result.is_none() => {
-                Backoff { first: AFTER_HINDRANCE_MS / 16, most: renew }
+            Some(BlockedKind::Prevented) if self.probe_result.is_none() => {
+                Backoff { first: AFTER_BLOCKED_MS / 16, most: renew }
             }
-            Some(_) => Backoff { first: AFTER_HINDRANCE_MS.min(renew), most: renew },
+            Some(_) => Backoff { first: AFTER_BLOCKED_MS.min(renew), most: renew },
             None => Backoff { first: AFTER_FAIL_MS.min(renew), most: renew },
         }
     }
@@ -241,10 +244,7 @@ impl SizeState {
 
     /// Returns since when the node has been busy.
     pub(super) fn busy_since(&self) -> Option<Timestamp> {
-        self.hindrance
-            .as_ref()
-            .filter(|hindrance| hindrance.kind == Kind::Busy)
-            .map(|hindrance| hindrance.since)
+        self.blocked.as_ref().filter(|blocked| blocked.kind == BlockedKind::Busy).map(|blocked| blocked.since)
     }
 
     fn is_tried(&self) -> bool {
@@ -252,7 +252,7 @@ impl SizeState {
     }
 }
 
-// === impl ProbeResult, Hindrance ===
+// === impl ProbeResult, Blocked ===
 
 impl ProbeResult {
     /// Returns the value of the annotation from which the next agent takes over the result, such as
@@ -271,16 +271,17 @@ impl ProbeResult {
     }
 }
 
-impl Hindrance {
+impl Blocked {
     /// Returns the value of the annotation, such as `busy since T: 1Gi Insufficient hugepages-1Gi`.
     pub(super) fn annotation(&self, size: PageSize) -> String {
         format!("{} since {}: {size} {}", self.kind.as_str(), seconds(self.since), self.why)
     }
 }
 
-impl Kind {
+impl BlockedKind {
     /// Returns the word for the annotation and the metrics.
-    pub(super) const fn as_str(self) -> &'static str {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Busy => "busy",
             Self::Waiting => "waiting",

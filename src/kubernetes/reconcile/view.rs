@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::size_state::Blocked;
 use super::state::Reconciler;
 use hugeprobe_domain::check::{Finding, Verdict};
 use hugeprobe_domain::report::SizeVerdict;
@@ -41,22 +42,9 @@ pub struct ProbeView<'a> {
     /// Since when the node has been busy.
     pub busy_since: Option<Timestamp>,
     /// What keeps probes from running, or from being conclusive.
-    pub blocked: Option<Blocked<'a>>,
+    pub blocked: Option<&'a Blocked>,
     /// How often probes ended in each way: pass, warn, fail, busy, waiting, prevented, inconclusive.
     pub ends: &'a BTreeMap<&'static str, u64>,
-}
-
-/// What keeps probes of one size from running, or from being conclusive.
-#[derive(Debug, Clone, Copy)]
-pub struct Blocked<'a> {
-    /// `busy`, `waiting`, `prevented` or `inconclusive`.
-    pub kind: &'static str,
-    /// The reason as one word from a fixed set: `pages`, `cpu`, `quota`, ...
-    pub reason: &'static str,
-    /// The reason as a sentence.
-    pub why: &'a str,
-    /// Since when the hindrance has been of this kind.
-    pub since: Timestamp,
 }
 
 // === impl ===
@@ -86,12 +74,7 @@ impl Reconciler {
                 .and_then(|took| u32::try_from(took).ok())
                 .map(|took| f64::from(took) / 1000.0),
             busy_since: state.busy_since(),
-            blocked: state.hindrance.as_ref().map(|hindrance| Blocked {
-                kind: hindrance.kind.as_str(),
-                reason: hindrance.reason,
-                why: &hindrance.why,
-                since: hindrance.since,
-            }),
+            blocked: state.blocked.as_ref(),
             ends: &state.ends,
         })
     }

@@ -1,9 +1,13 @@
 //! The text of `/metrics` is correct, and docs/reference/metrics.md lists every metric.
 
 use super::*;
-use crate::reconcile::Blocked;
+use crate::reconcile::{Blocked, BlockedKind};
 use hugeprobe_domain::inventory::NumaPool;
 use hugeprobe_domain::reading::Reading;
+
+fn blocked(reason: &'static str) -> Blocked {
+    Blocked { kind: BlockedKind::Busy, reason, why: "x".to_owned(), since: Timestamp::UNIX_EPOCH }
+}
 
 fn pool(numa: Vec<NumaPool>) -> Pool {
     Pool {
@@ -85,12 +89,7 @@ fn the_documentation_names_every_metric_and_no_other() {
         last_concluded: Some(Timestamp::UNIX_EPOCH),
         last_seconds: Some(1.0),
         busy_since: Some(Timestamp::UNIX_EPOCH),
-        blocked: Some(Blocked {
-            kind: "busy",
-            reason: "pages",
-            why: "no free page",
-            since: Timestamp::UNIX_EPOCH,
-        }),
+        blocked: Some(&blocked("pages")),
         ends: &std::collections::BTreeMap::from([("pass", 1)]),
     }]);
     let text = metrics.text();
@@ -119,17 +118,17 @@ fn a_size_that_is_gone_has_no_series_of_probes() {
     let metrics = Metrics::new();
     let size: PageSize = "1Gi".parse().unwrap();
     let ends = std::collections::BTreeMap::from([("busy", 1)]);
-    let blocked = |reason| Blocked { kind: "busy", reason, why: "x", since: Timestamp::UNIX_EPOCH };
-    let probe = |reason| ProbeView {
+    let (cpu, pages) = (blocked("cpu"), blocked("pages"));
+    let probe = |blocked| ProbeView {
         size,
         last_concluded: Some(Timestamp::UNIX_EPOCH),
         last_seconds: Some(1.0),
         busy_since: Some(Timestamp::UNIX_EPOCH),
-        blocked: Some(blocked(reason)),
+        blocked: Some(blocked),
         ends: &ends,
     };
-    metrics.probes(&[probe("cpu")]);
-    metrics.probes(&[probe("pages")]);
+    metrics.probes(&[probe(&cpu)]);
+    metrics.probes(&[probe(&pages)]);
     assert_eq!(
         lines(&metrics, "hugeprobe_probe_blocked"),
         [r#"hugeprobe_probe_blocked_since_timestamp_seconds{size="1Gi",kind="busy",reason="pages"} 0.0"#]

@@ -1,6 +1,6 @@
 //! Decides what the end of a probe means for its page size.
 
-use super::super::size_state::{Kind, ProbeResult, share};
+use super::super::size_state::{BlockedKind, ProbeResult, share};
 use super::super::state::Reconciler;
 use super::RunningProbe;
 use crate::pod_outcome::{End, Lack};
@@ -18,9 +18,9 @@ impl Reconciler {
         }
         match end {
             End::Reported(terminated) => self.conclude(&running, &terminated),
-            End::Busy { lacks, why } => self.hinder(&running, Kind::Busy, lacks.as_str(), &why),
-            End::Waiting(why) => self.hinder(&running, Kind::Waiting, "scheduler", &why),
-            End::Unknown(why) => self.hinder(&running, Kind::Prevented, "pod", &why),
+            End::Busy { lacks, why } => self.hinder(&running, BlockedKind::Busy, lacks.as_str(), &why),
+            End::Waiting(why) => self.hinder(&running, BlockedKind::Waiting, "scheduler", &why),
+            End::Unknown(why) => self.hinder(&running, BlockedKind::Prevented, "pod", &why),
         }
         let renew = self.renew_ms();
         let Some(state) = self.sizes.get(&size) else { return };
@@ -31,7 +31,7 @@ impl Reconciler {
         }
     }
 
-    fn hinder(&mut self, running: &RunningProbe, kind: Kind, reason: &'static str, why: &str) {
+    fn hinder(&mut self, running: &RunningProbe, kind: BlockedKind, reason: &'static str, why: &str) {
         let shown = self.clock.shown();
         if let Some(state) = self.sizes.get_mut(&running.asked.size) {
             state.hindered(kind, reason, why, shown);
@@ -63,13 +63,13 @@ impl Reconciler {
                     stale: now.after(busy),
                 });
                 state.inconclusive.clear();
-                state.hindrance = None;
+                state.blocked = None;
                 state.took = Some(now.since(running.since));
                 state.ended(verdict.as_str(), verdict == Verdict::Fail);
             }
             // The pod was admitted, but the pages are used by processes that the kubelet does not know of.
             Verdict::Unknown | Verdict::None if used_up => {
-                state.hindered(Kind::Busy, Lack::Pages.as_str(), "no free page", shown);
+                state.hindered(BlockedKind::Busy, Lack::Pages.as_str(), "no free page", shown);
             }
             Verdict::Unknown | Verdict::None => {
                 // The first of equally bad findings is named, because later checks often could not be reached because
@@ -80,7 +80,7 @@ impl Reconciler {
                     |worst| format!("the probe was inconclusive, {}", worst.id),
                 );
                 state.inconclusive = not_pass;
-                state.hindered(Kind::Inconclusive, "report", &why, shown);
+                state.hindered(BlockedKind::Inconclusive, "report", &why, shown);
             }
         }
     }

@@ -129,7 +129,7 @@ fn what_a_busy_node_lacks_is_told_apart() {
         world.run(60);
         let view = world.reconciler.view();
         let blocked = view.probes[0].blocked.unwrap();
-        assert_eq!((blocked.kind, blocked.reason), (kind, reason), "{fate:?}");
+        assert_eq!((blocked.kind.as_str(), blocked.reason), (kind, reason), "{fate:?}");
     }
 }
 
