@@ -164,6 +164,28 @@ mod tests {
         assert!(matches!(sum_of(text, &["shmem"]), Reading::Malformed(_)));
     }
 
+    #[test]
+    fn huge_pages_count_only_if_the_option_is_set_and_the_controller_is_on_v2() {
+        let with = "1 0 0:9 / /sys/fs/cgroup rw - cgroup2 none rw,memory_hugetlb_accounting\n";
+        let without = "1 0 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n";
+        for (mounts, memberships, counts) in [
+            (Some(with), "0::/a\n", true),
+            (Some(with), "4:memory:/a\n0::/\n", false),
+            (Some(with), "4:hugetlb:/a\n0::/\n", true),
+            (Some(without), "0::/a\n", false),
+            (None, "0::/a\n", false),
+        ] {
+            let tree = tempfile::tempdir().unwrap();
+            let process = tree.path().join("proc/self");
+            std::fs::create_dir_all(&process).unwrap();
+            std::fs::write(process.join("cgroup"), memberships).unwrap();
+            if let Some(mounts) = mounts {
+                std::fs::write(process.join("mountinfo"), mounts).unwrap();
+            }
+            assert_eq!(counts_huge_pages(&HostRoot::new(tree.path())), counts, "{mounts:?} {memberships}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC*") {
