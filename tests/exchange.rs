@@ -16,6 +16,7 @@ use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::frame::{Source, Tracker};
 use hugeprobe::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
 use hugeprobe::exchange::message::{Request, feature, protocol};
+use hugeprobe::exchange::ring::Layout;
 use hugeprobe::exchange::table::{Pages, Table};
 use hugeprobe::linux::map::Sharing;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -58,10 +59,20 @@ fn job(peer: Peer, frames: u64) -> Job {
     Job { seed: SEED, frames, length: 64, peer, window: 256, waiting: Waiting::Called }
 }
 
-/// A whole session: what the frontend and what the backend say.
+/// A whole session with split rings: what the frontend and what the backend say.
 fn session(options: Options, memory: &Memory, size: u16, job: &Job) -> (Outcome, [u32; 2], Report) {
+    session_with(Layout::Split, options, memory, size, job)
+}
+
+fn session_with(
+    layout: Layout,
+    options: Options,
+    memory: &Memory,
+    size: u16,
+    job: &Job,
+) -> (Outcome, [u32; 2], Report) {
     let (channel, backend) = start(options);
-    let mut frontend = Frontend::new(channel, LONG).unwrap();
+    let mut frontend = Frontend::with_rings(layout, channel, LONG).unwrap();
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).unwrap();
     let mut areas = memory.areas(memory.regions());
@@ -72,6 +83,7 @@ fn session(options: Options, memory: &Memory, size: u16, job: &Job) -> (Outcome,
     drop(frontend);
     let (end, report) = backend.join().unwrap();
     assert!(matches!(end, Ok(End::Closed)), "{end:?}");
+    assert_eq!((pair.layout(), Layout::of(report.features)), (layout, layout), "both sides used it");
     (outcome, bases, report)
 }
 
@@ -97,7 +109,57 @@ fn every_frame_comes_back_once_and_as_it_was() {
 }
 
 #[test]
+fn every_frame_comes_back_through_packed_rings() {
+    for (files, regions, size, length, waiting, window) in [
+        (1, 1, 256, 64, Waiting::Called, 256),
+        (2, 1, 128, 1518, Waiting::Called, 128),
+        // A packed ring may have any size.
+        (2, 4, 333, 333, Waiting::Looking, 256),
+        (1, 8, 3, 64, Waiting::Called, 3),
+        (1, 1, 1, 64, Waiting::Sleeping, 1),
+    ] {
+        let frames = 3000;
+        let job = Job { seed: SEED, frames, length, peer: Peer::Echoes, window, waiting };
+        let memory = memory(files, regions);
+        let (outcome, bases, report) = session_with(Layout::Packed, options(Work::Echo), &memory, size, &job);
+        assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
+        assert_eq!((report.traffic.received, report.traffic.sent), (frames, frames));
+        // The index, and the wrap counter, which changes with each round; both for the taken and the returned chains.
+        let (rounds, index) = (3000 / u32::from(size), 3000 % u32::from(size));
+        let position = if rounds % 2 == 0 { 0x8000 | index } else { index };
+        assert_eq!(bases, [position << 16 | position; 2]);
+    }
+}
+
+#[test]
+fn either_side_may_send_alone_through_packed_rings() {
+    let work = Work::Sink(Some(Tracker::new(SEED)));
+    let (outcome, _, report) =
+        session_with(Layout::Packed, options(work), &memory(1, 1), 100, &job(Peer::Sinks, 5000));
+    assert!(outcome.finished && outcome.sent == 5000);
+    assert!(report.tally.unwrap().is_whole(5000), "{report:?}");
+
+    let work = Work::Source { source: Source::new(SEED, 64), frames: 5000, returns: None };
+    let (outcome, ..) =
+        session_with(Layout::Packed, options(work), &memory(1, 1), 100, &job(Peer::Sends, 5000));
+    assert!(outcome.finished && outcome.tally.is_whole(5000), "{outcome:?}");
+}
+
+#[test]
+fn packed_rings_are_used_only_where_both_sides_want_them() {
+    // Split rings, although the backend offers both: the default of QEMU and virtio_user too.
+    let (_, _, report) = session(options(Work::Echo), &memory(1, 1), 64, &job(Peer::Echoes, 100));
+    assert_eq!(Layout::of(report.features), Layout::Split);
+    let split = Options { features: FEATURES & !feature::RING_PACKED, ..options(Work::Echo) };
+    let (channel, backend) = start(split);
+    let error = Frontend::with_rings(Layout::Packed, channel, LONG).unwrap_err();
+    assert_eq!(error.to_string(), "the backend does not offer packed rings (VIRTIO_F_RING_PACKED)");
+    drop(backend.join().unwrap());
+}
+
+#[test]
 fn a_backend_may_have_few_features() {
+    let wanted = feature::VERSION_1 | feature::MRG_RXBUF | feature::PROTOCOL_FEATURES;
     for (features, protocol_features) in [
         (0, 0),
         (feature::VERSION_1, 0),
@@ -115,8 +177,8 @@ fn a_backend_may_have_few_features() {
         );
         assert_eq!(
             (report.features, report.protocol_features),
-            (features & !feature::MQ, protocol_features),
-            "one pair is used, so MQ is not"
+            (features & wanted, protocol_features),
+            "one pair of split rings is used, without indirect tables"
         );
     }
 }
@@ -208,9 +270,15 @@ fn frames_of_another_run_are_not_taken_for_intact() {
 
 #[test]
 fn memory_is_replaced_while_rings_run() {
+    for layout in [Layout::Split, Layout::Packed] {
+        memory_is_replaced(layout);
+    }
+}
+
+fn memory_is_replaced(layout: Layout) {
     let (channel, backend) = start(options(Work::Echo));
     let memory = memory(3, 1);
-    let mut frontend = Frontend::new(channel, LONG).unwrap();
+    let mut frontend = Frontend::with_rings(layout, channel, LONG).unwrap();
     let set = |frontend: &mut Frontend, count| {
         let (regions, fds) = memory.table(count);
         frontend.set_memory(&regions, &fds).unwrap();
@@ -305,6 +373,7 @@ fn too_little_memory_is_said_before_anything_is_sent() {
     let memory = memory(1, 1);
     let error = Pair::new(&mut memory.areas(1), 4096, FEATURES).unwrap_err().to_string();
     assert_eq!(error, "too little memory for a pair of queues of 4096 descriptors and their buffers");
-    assert!(Pair::new(&mut memory.areas(1), 3, FEATURES).unwrap_err().to_string().contains("a vring of 3"));
+    let split = FEATURES & !feature::RING_PACKED;
+    assert!(Pair::new(&mut memory.areas(1), 3, split).unwrap_err().to_string().contains("a vring of 3"));
     assert!(Pair::new(&mut [], 8, FEATURES).is_err());
 }

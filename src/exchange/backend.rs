@@ -18,7 +18,6 @@ use serde::Serialize;
 use super::channel::{Channel, ChannelError, wait};
 use super::frame::Tally;
 use super::message::{Request, feature, protocol};
-use super::net::Format;
 use super::ring::RingError;
 use super::table::{Pages, Table, TableError};
 
@@ -40,7 +39,15 @@ pub struct Options {
 }
 
 /// Every virtio feature that the backend supports.
-pub const FEATURES: u64 = feature::VERSION_1 | feature::MRG_RXBUF | feature::MQ | feature::PROTOCOL_FEATURES;
+///
+/// IN_ORDER is among them because the backend returns the chains of a queue in the order in which it takes them.
+pub const FEATURES: u64 = feature::VERSION_1
+    | feature::MRG_RXBUF
+    | feature::MQ
+    | feature::INDIRECT_DESC
+    | feature::RING_PACKED
+    | feature::IN_ORDER
+    | feature::PROTOCOL_FEATURES;
 /// Every protocol feature that the backend supports.
 pub const PROTOCOL_FEATURES: u64 = protocol::MQ
     | protocol::REPLY_ACK
@@ -274,7 +281,6 @@ impl<'a> Backend<'a> {
             return Ok(0);
         }
         let implied = self.features & feature::PROTOCOL_FEATURES == 0;
-        let format = Format::of(self.features);
         let mut total = 0;
         for (pair, vrings) in (0_u32..).step_by(2).zip(self.vrings.as_chunks_mut().0) {
             let [receive, transmit] = vrings;
@@ -289,7 +295,11 @@ impl<'a> Backend<'a> {
                 let (may_receive, may_transmit) = (enabled(receive), enabled(transmit));
                 let moved = self
                     .worker
-                    .turn(&self.table, format, [(&mut *receive, may_receive), (&mut *transmit, may_transmit)])
+                    .turn(
+                        &self.table,
+                        self.features,
+                        [(&mut *receive, may_receive), (&mut *transmit, may_transmit)],
+                    )
                     .map_err(|(place, source)| BackendError::Ring { index: pair + place, source })?;
                 total += moved;
                 if moved == 0 {
@@ -332,7 +342,7 @@ impl<'a> Backend<'a> {
     /// reports it.
     fn suppress_notifications(&mut self, quiet: bool) -> Result<(), BackendError> {
         for (index, vring) in (0..).zip(&mut self.vrings) {
-            if let Ok(Some(device)) = vring.device(&self.table) {
+            if let Ok(Some(device)) = vring.device(&self.table, self.features) {
                 device
                     .suppress_notifications(quiet)
                     .map_err(|source| BackendError::Ring { index, source })?;

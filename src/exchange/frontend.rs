@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::channel::{Channel, ChannelError};
 use super::message::{MemoryRegion, Message, Payload, Request, VringState, feature, protocol, vring_fd};
-use super::ring::RingError;
+use super::ring::{Layout, RingError};
 use hugeprobe_linux::errno::named;
 
 pub use memory::{Area, Memory, Piece};
@@ -74,7 +74,7 @@ pub enum FrontendError {
         /// The payload of the answer.
         answer: String,
     },
-    /// The backend does not offer a protocol feature that the call requires.
+    /// The backend does not offer a feature or protocol feature that the call requires.
     #[error("the backend does not offer {0}")]
     Lacks(&'static str),
     /// The backend has no queue pair.
@@ -118,13 +118,23 @@ const PROTOCOL_FEATURES: u64 = protocol::MQ | protocol::REPLY_ACK | protocol::CO
 // === impl Frontend ===
 
 impl Frontend {
-    /// Starts a session: sets the owner and negotiates features and protocol features. `patience` is the time limit
-    /// for each answer.
+    /// Starts a session with split rings: sets the owner and negotiates features and protocol features. `patience` is
+    /// the time limit for each answer.
     ///
     /// # Errors
     ///
     /// The backend does not answer, refuses a step, or hangs up.
     pub fn new(channel: Channel, patience: Duration) -> Result<Self, FrontendError> {
+        Self::with_rings(Layout::Split, channel, patience)
+    }
+
+    /// Starts a session with rings of a layout. If a backend offers both, QEMU and virtio_user use split rings too
+    /// unless they are asked for packed ones.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`Frontend::new`], or a network device that does not offer packed rings.
+    pub fn with_rings(layout: Layout, channel: Channel, patience: Duration) -> Result<Self, FrontendError> {
         let mut this = Self { channel, negotiated: Negotiated::default(), offered: 0, patience };
         this.tell(Request::SetOwner, Payload::None, &[])?;
         this.offered = this.ask_number(Request::GetFeatures)?;
@@ -141,6 +151,12 @@ impl Frontend {
             this.negotiated.memory_slots = Some(this.ask_number(Request::GetMaxMemSlots)?);
         }
         this.negotiated.features = this.offered & if this.is_network() { NETWORK_FEATURES } else { FEATURES };
+        if layout == Layout::Packed && this.is_network() {
+            if this.offered & feature::RING_PACKED == 0 {
+                return Err(FrontendError::Lacks("packed rings (VIRTIO_F_RING_PACKED)"));
+            }
+            this.negotiated.features |= feature::RING_PACKED;
+        }
         this.tell(Request::SetFeatures, Payload::U64(this.negotiated.features), &[])?;
         Ok(this)
     }
@@ -224,7 +240,8 @@ impl Frontend {
             let vring = |num| Payload::Vring(VringState { index, num });
             let fd = || vring_fd(u8::try_from(index).unwrap_or(u8::MAX), true);
             self.tell(Request::SetVringNum, vring(queue.size.into()), &[])?;
-            self.tell(Request::SetVringBase, vring(0), &[])?;
+            let start = queue.layout.start();
+            self.tell(Request::SetVringBase, vring(queue.layout.base(start, start)), &[])?;
             self.tell(Request::SetVringAddr, Payload::Addresses(queue.addresses), &[])?;
             self.tell(Request::SetVringCall, fd(), &[queue.call.as_fd()])?;
             self.tell(Request::SetVringKick, fd(), &[queue.kick.as_fd()])?;
@@ -236,7 +253,7 @@ impl Frontend {
         pair.queues().into_iter().try_for_each(queue::Queue::publish)
     }
 
-    /// Disables and stops both queues. Returns the position in the available ring at which each stopped.
+    /// Disables and stops both queues. Returns the answers to GET_VRING_BASE: the position at which each stopped.
     ///
     /// # Errors
     ///

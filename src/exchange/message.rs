@@ -33,10 +33,16 @@ pub mod feature {
     pub const MRG_RXBUF: u64 = 1 << 15;
     /// The driver may use several queue pairs. SET_VRING_ENABLE shows which of them it uses.
     pub const MQ: u64 = 1 << 22;
+    /// A descriptor may refer to a table of descriptors.
+    pub const INDIRECT_DESC: u64 = 1 << 28;
     /// Protocol features are supported.
     pub const PROTOCOL_FEATURES: u64 = 1 << 30;
     /// virtio 1.0: little-endian rings, and frame headers of 12 bytes.
     pub const VERSION_1: u64 = 1 << 32;
+    /// The rings are packed.
+    pub const RING_PACKED: u64 = 1 << 34;
+    /// The device returns buffers in the order in which they were made available.
+    pub const IN_ORDER: u64 = 1 << 35;
 }
 
 /// The bits of GET_PROTOCOL_FEATURES and SET_PROTOCOL_FEATURES.
@@ -125,11 +131,11 @@ pub struct VringAddresses {
     pub index: u32,
     /// Bit 0: log writes to the used ring.
     pub flags: u32,
-    /// The descriptor table.
+    /// The descriptor table, or the descriptor ring of a packed ring.
     pub descriptors: u64,
-    /// The used ring.
+    /// The used ring, or the device's event suppression of a packed ring.
     pub used: u64,
-    /// The available ring.
+    /// The available ring, or the driver's event suppression of a packed ring.
     pub available: u64,
     /// The guest address for logging.
     pub log: u64,

@@ -1,9 +1,9 @@
 //! Frames in a virtio-net queue, on the device's side: the header before each frame, and frames that span buffers.
 //!
-//! Source: virtio 1.1, 5.1.6 "Device Operation".
+//! Source: virtio 1.2, 5.1.6 "Device Operation".
 
 use super::message::feature;
-use super::ring::{Chain, Device, RingError};
+use super::ring::{Chain, Cursor, Device, RingError, Taken};
 
 /// The longest accepted frame in bytes: a packet of 64 KiB with its headers.
 pub const LONGEST_FRAME: usize = 65_550;
@@ -20,18 +20,24 @@ pub struct Format {
     may_span: bool,
 }
 
-/// The position in a queue. `taken` and `given` wrap around at 16 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// The number of chains taken from the available ring.
-    pub taken: u16,
-    /// The number of chains put into the used ring.
-    pub given: u16,
+/// One batch of chains of a queue. They are returned to the driver at its end, so a frame that cannot be delivered can
+/// stay in its queue until then.
+#[derive(Debug)]
+pub struct Batch {
+    /// The position of the next chain to take.
+    pub cursor: Cursor,
+    /// The chains to return, each with the number of bytes written to it.
+    pub used: Vec<(Taken, u32)>,
     /// The number of descriptors in the chains of this batch. All of these chains are available at once, so they
     /// cannot have more descriptors than the queue. Without this limit, a driver that uses a descriptor in several
     /// chains could cause any amount of work.
-    pub descriptors: u32,
+    descriptors: u32,
+    /// The number of descriptors in indirect tables, at most [`INDIRECT_OF_BATCH`].
+    indirect: u32,
 }
+
+/// The most descriptors in the indirect tables of one batch. It is far more than drivers use: 64 frames of 1024.
+const INDIRECT_OF_BATCH: u32 = 1 << 16;
 
 // === impl Format ===
 
@@ -44,8 +50,8 @@ impl Format {
         Self { header: if is_long { LONG_HEADER } else { SHORT_HEADER }, may_span }
     }
 
-    /// Copies the next frame that the driver sends to `buffer`, and puts its chain into the used ring. Returns the
-    /// length of the frame. A chain must be available: see [`Device::waiting`].
+    /// Copies the next frame that the driver sends to `buffer`. Returns the length of the frame, or `None` if the
+    /// driver has made none available.
     ///
     /// # Errors
     ///
@@ -53,12 +59,13 @@ impl Format {
     pub fn take<'m>(
         self,
         device: &Device<'m>,
-        at: &mut Progress,
+        batch: &mut Batch,
         chain: &mut Chain<'m>,
         buffer: &mut [u8],
-    ) -> Result<usize, RingError> {
-        let head = at.chain(device, 0, chain)?;
-        let bytes = chain.readable_bytes();
+    ) -> Result<Option<usize>, RingError> {
+        let mut cursor = batch.cursor;
+        let Some(taken) = batch.chain(device, &mut cursor, chain)? else { return Ok(None) };
+        let (head, bytes) = (taken.head, chain.readable_bytes());
         let Some(length) = bytes.checked_sub(self.header) else {
             let (bytes, least) = (bytes as u64, self.header as u64);
             return Err(RingError::TooShort { head, bytes, least });
@@ -68,14 +75,13 @@ impl Format {
             return Err(RingError::TooLong { head, bytes: bytes as u64, most });
         }
         let length = chain.read(self.header, buffer).min(length);
-        device.put_used(at.given, head, 0)?;
-        at.taken = at.taken.wrapping_add(1);
-        at.given = at.given.wrapping_add(1);
-        Ok(length)
+        batch.used.push((taken, 0));
+        batch.cursor = cursor;
+        Ok(Some(length))
     }
 
-    /// Copies a frame to the driver, in as many of the `waiting` chains as it needs. Returns the number of chains
-    /// used. If there are too few, it returns 0: nothing was written, and `taken` and `given` are unchanged.
+    /// Copies a frame to the driver, in as many chains as it needs. Returns whether there were enough. If not, nothing
+    /// was written, and the batch has no further chain.
     ///
     /// # Errors
     ///
@@ -83,72 +89,62 @@ impl Format {
     pub fn give<'m>(
         self,
         device: &Device<'m>,
-        at: &mut Progress,
+        batch: &mut Batch,
         chain: &mut Chain<'m>,
-        waiting: u16,
         frame: &[u8],
-    ) -> Result<u16, RingError> {
+    ) -> Result<bool, RingError> {
         let wanted = self.header + frame.len();
-        if waiting == 0 {
-            return Ok(0);
-        }
-        let before = at.descriptors;
-        let head = at.chain(device, 0, chain)?;
+        let mut cursor = batch.cursor;
+        let Some(taken) = batch.chain(device, &mut cursor, chain)? else { return Ok(false) };
         let room = chain.writable_bytes();
         if room >= wanted {
             self.put_header(chain, 1);
             chain.write(self.header, frame);
-            device.put_used(at.given, head, u32::try_from(wanted).unwrap_or(u32::MAX))?;
-            at.taken = at.taken.wrapping_add(1);
-            at.given = at.given.wrapping_add(1);
-            return Ok(1);
+            batch.used.push((taken, u32::try_from(wanted).unwrap_or(u32::MAX)));
+            batch.cursor = cursor;
+            return Ok(true);
         }
         if !self.may_span || room <= self.header {
-            return Err(RingError::TooShort { head, bytes: room as u64, least: wanted as u64 });
+            let (head, bytes) = (taken.head, room as u64);
+            return Err(RingError::TooShort { head, bytes, least: wanted as u64 });
         }
-        at.descriptors = before;
-        self.give_spanning(device, at, waiting, frame)
+        self.give_spanning(device, batch, (taken, std::mem::take(chain)), cursor, frame)
     }
 
-    /// Copies a frame that does not fit in the first chain.
-    fn give_spanning(
+    /// Copies a frame that does not fit in the first chain. `cursor` is behind that chain.
+    fn give_spanning<'m>(
         self,
-        device: &Device<'_>,
-        at: &mut Progress,
-        waiting: u16,
+        device: &Device<'m>,
+        batch: &mut Batch,
+        first: (Taken, Chain<'m>),
+        mut cursor: Cursor,
         frame: &[u8],
-    ) -> Result<u16, RingError> {
+    ) -> Result<bool, RingError> {
         let wanted = self.header + frame.len();
-        let (mut chains, mut room) = (Vec::new(), 0);
-        for slot in 0..waiting {
+        let mut room = first.1.writable_bytes();
+        let mut chains = vec![first];
+        while room < wanted {
             let mut chain = Chain::default();
-            let head = at.chain(device, slot, &mut chain)?;
+            let Some(taken) = batch.chain(device, &mut cursor, &mut chain)? else { return Ok(false) };
             if chain.writable_bytes() == 0 {
-                return Err(RingError::TooShort { head, bytes: 0, least: 1 });
+                return Err(RingError::TooShort { head: taken.head, bytes: 0, least: 1 });
             }
             room += chain.writable_bytes();
-            chains.push((head, chain));
-            if room >= wanted {
-                break;
-            }
+            chains.push((taken, chain));
         }
         let count = u16::try_from(chains.len()).unwrap_or(u16::MAX);
-        if room < wanted {
-            return Ok(0);
-        }
         let mut rest = frame;
-        for (number, (head, chain)) in chains.iter().enumerate() {
+        for (number, (taken, chain)) in chains.iter().enumerate() {
             let skip = if number == 0 { self.header } else { 0 };
             if number == 0 {
                 self.put_header(chain, count);
             }
             let done = chain.write(skip, rest);
             rest = rest.get(done..).unwrap_or_default();
-            device.put_used(at.given, *head, u32::try_from(skip + done).unwrap_or(u32::MAX))?;
-            at.taken = at.taken.wrapping_add(1);
-            at.given = at.given.wrapping_add(1);
+            batch.used.push((*taken, u32::try_from(skip + done).unwrap_or(u32::MAX)));
         }
-        Ok(count)
+        batch.cursor = cursor;
+        Ok(true)
     }
 
     /// Writes a header without offloads, for a frame in `buffers` buffers.
@@ -167,22 +163,37 @@ impl Format {
     }
 }
 
-// === impl Progress ===
+// === impl Batch ===
 
-impl Progress {
-    /// Reads the chain that is `ahead` positions after the next one, and counts its descriptors. Returns its head, the
-    /// index of its first descriptor.
+impl Batch {
+    /// Returns an empty batch that begins at a position.
+    #[must_use]
+    pub const fn new(at: u16) -> Self {
+        Self { cursor: Cursor::new(at), used: Vec::new(), descriptors: 0, indirect: 0 }
+    }
+
+    /// Puts the last frame that was taken back into its queue. `cursor` is the position before it.
+    pub fn put_back(&mut self, cursor: Cursor) {
+        self.used.pop();
+        self.cursor = cursor;
+    }
+
+    /// Reads the chain at `cursor` and counts its descriptors.
     fn chain<'m>(
         &mut self,
         device: &Device<'m>,
-        ahead: u16,
+        cursor: &mut Cursor,
         chain: &mut Chain<'m>,
-    ) -> Result<u16, RingError> {
-        let head = device.chain(self.taken.wrapping_add(ahead), chain)?;
+    ) -> Result<Option<Taken>, RingError> {
+        let Some(taken) = device.take(cursor, chain)? else { return Ok(None) };
         self.descriptors += u32::from(chain.descriptors);
+        self.indirect += chain.indirect;
         if self.descriptors > u32::from(device.size()) {
-            return Err(RingError::Shared { head, size: device.size() });
+            return Err(RingError::Shared { head: taken.head, size: device.size() });
         }
-        Ok(head)
+        if self.indirect > INDIRECT_OF_BATCH {
+            return Err(RingError::TooManyIndirect { head: taken.head, most: INDIRECT_OF_BATCH });
+        }
+        Ok(Some(taken))
     }
 }

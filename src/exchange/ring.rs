@@ -1,26 +1,31 @@
-//! Both sides of the split virtqueue, in memory that the other side may change at any time.
+//! Both sides of a virtqueue, in memory that the other side may change at any time.
 //!
-//! Source: virtio 1.1, 2.6 "Split Virtqueues". Indirect descriptors and EVENT_IDX are not offered, and refused if
-//! used.
+//! Source: virtio 1.2, 2.7 "Split Virtqueues" and 2.8 "Packed Virtqueues". [`Driver`] and [`Device`] hide which of the
+//! two layouts a ring has; `split` and `packed` know where in memory the parts of each are. EVENT_IDX is not offered.
 //!
-//! Ordering: Each index has one writer. The writer stores it with Release after everything that it announces. The
-//! reader loads it with Acquire before it reads any of that. Each side publishes its own index and then checks whether
-//! the other side wants a notification (`flags`). Release and Acquire do not order a store before a later load from
-//! another place, so there is a full fence between the two. Without it, both sides could go to sleep.
+//! Ordering: Each index of a split ring, and the flags of each descriptor of a packed ring, have one writer at a time.
+//! The writer stores them with Release after everything that they announce. The reader loads them with Acquire before
+//! it reads any of that. Each side publishes and then checks whether the other side wants a notification. Release and
+//! Acquire do not order a store before a later load from another place, so there is a full fence between the two.
+//! Without it, both sides could go to sleep.
 //!
-//! Everything is read from a ring once, into a local value, and checked there.
+//! Everything else is read from a ring once, into a local value, and checked there.
 
+mod chain;
 mod device;
 mod driver;
+mod layout;
+mod packed;
+mod split;
 
-use std::sync::atomic::{AtomicU16, Ordering, fence};
-
-use vm_memory::{VolatileMemory as _, VolatileSlice};
+use vm_memory::VolatileSlice;
 
 use super::table::Outside;
 
-pub use device::{Chain, Device};
+pub use chain::Chain;
+pub use device::{Cursor, Device, Taken};
 pub use driver::{Driver, Used};
+pub use layout::Layout;
 
 /// The largest number of descriptors that a queue may have.
 pub const LARGEST: u16 = 32768;
@@ -31,18 +36,29 @@ pub const DESCRIPTOR_BYTES: usize = 16;
 const NEXT: u16 = 1;
 /// Descriptor flag: the device writes to the buffer. Without the flag, it reads the buffer.
 const WRITE: u16 = 2;
-/// Descriptor flag: the buffer is a table of descriptors.
+/// Descriptor flag: the buffer is a table of descriptors (VIRTIO_F_INDIRECT_DESC).
 const INDIRECT: u16 = 4;
-/// In the flags of the available ring: the device need not notify the driver. In the flags of the used ring: the
-/// driver need not notify the device.
-const NO_NOTIFICATION: u16 = 1;
+/// The most descriptors in an indirect table. QEMU accepts as many (`VIRTQUEUE_MAX_SIZE`). The specification's limit
+/// is the size of the queue, but Linux does not keep it.
+pub const INDIRECT_LIMIT: u32 = 1024;
 
 /// An error in a ring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
-    /// The size is not a power of two, or too large.
+    /// The size of a split ring is not a power of two, or too large.
     #[error("a vring of {0} descriptors: not a power of two, or more than {LARGEST}")]
     Size(u32),
+    /// The size of a packed ring is 0, or too large.
+    #[error("a packed vring of {0} descriptors: not 1 to {LARGEST}")]
+    PackedSize(u32),
+    /// The position in a packed ring, as SET_VRING_BASE gave it, is not in the ring.
+    #[error("the base of the vring is descriptor {index} of {size}")]
+    Base {
+        /// The index of the descriptor.
+        index: u16,
+        /// The number of descriptors.
+        size: u16,
+    },
     /// A part of the ring or a buffer is not in the memory table.
     #[error(transparent)]
     Outside(#[from] Outside),
@@ -89,6 +105,36 @@ pub enum RingError {
     /// A chain has more descriptors than the queue, so it has a loop.
     #[error("the chain at descriptor {0} has a loop")]
     Loop(u16),
+    /// A chain in a packed ring continues after the last descriptor of the ring.
+    #[error("the chain at descriptor {0} does not end within the ring")]
+    Endless(u16),
+    /// A descriptor refers to an indirect table, and the chain continues after it.
+    #[error("descriptor {0} refers to an indirect table, and the chain continues after it")]
+    Continued(u16),
+    /// An indirect table is empty, has a part of a descriptor, or is too long.
+    #[error(
+        "the indirect table of descriptor {index} has {bytes} bytes: not 1 to {INDIRECT_LIMIT} descriptors of \
+         {DESCRIPTOR_BYTES}"
+    )]
+    IndirectSize {
+        /// The index of the descriptor.
+        index: u16,
+        /// The length of the table in bytes.
+        bytes: u32,
+    },
+    /// A chain in an indirect table has a loop, leaves the table, or refers to another table.
+    #[error("the indirect table of descriptor {0} has a chain that does not end in the table")]
+    IndirectChain(u16),
+    /// The chains of one batch have too many descriptors in indirect tables.
+    #[error(
+        "the chains up to the one at descriptor {head} have more than {most} descriptors in indirect tables"
+    )]
+    TooManyIndirect {
+        /// The head of the last chain.
+        head: u16,
+        /// The most descriptors that they may have.
+        most: u32,
+    },
     /// The available chains have more descriptors in total than the queue.
     #[error(
         "the chains up to the one at descriptor {head} have more descriptors than the {size} of the queue"
@@ -154,55 +200,23 @@ pub enum RingError {
 /// The three parts of a ring.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts<'m> {
-    /// The descriptor table.
+    /// The descriptor table, or the descriptor ring of a packed ring.
     pub descriptors: VolatileSlice<'m>,
-    /// The available ring.
+    /// The available ring, or the driver's event suppression of a packed ring.
     pub available: VolatileSlice<'m>,
-    /// The used ring.
+    /// The used ring, or the device's event suppression of a packed ring.
     pub used: VolatileSlice<'m>,
-}
-
-/// A descriptor as it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Descriptor {
-    address: u64,
-    bytes: u32,
-    flags: u16,
-    next: u16,
-}
-
-/// Returns the size in bytes of an available ring for `size` descriptors, without the event index.
-#[must_use]
-pub const fn available_bytes(size: u16) -> usize {
-    4 + 2 * size as usize
-}
-
-/// Returns the size in bytes of a used ring for `size` descriptors, without the event index.
-#[must_use]
-pub const fn used_bytes(size: u16) -> usize {
-    4 + 8 * size as usize
-}
-
-/// Checks the size of a vring in SET_VRING_NUM and returns it.
-///
-/// # Errors
-///
-/// The size is not a power of two, or it is larger than [`LARGEST`].
-pub fn checked_size(num: u32) -> Result<u16, RingError> {
-    u16::try_from(num)
-        .ok()
-        .filter(|size| size.is_power_of_two() && *size <= LARGEST)
-        .ok_or(RingError::Size(num))
 }
 
 // === impl Parts ===
 
-impl<'m> Parts<'m> {
-    fn check(&self, size: u16) -> Result<(), RingError> {
+impl Parts<'_> {
+    /// Checks that each part is long enough for `size` descriptors.
+    fn check(&self, layout: Layout, size: u16) -> Result<(), RingError> {
         for (slice, bytes) in [
             (self.descriptors, DESCRIPTOR_BYTES * usize::from(size)),
-            (self.available, available_bytes(size)),
-            (self.used, used_bytes(size)),
+            (self.available, layout.available_bytes(size)),
+            (self.used, layout.used_bytes(size)),
         ] {
             if slice.len() < bytes {
                 return Err(RingError::Memory(format!("{} bytes of {bytes}", slice.len())));
@@ -210,68 +224,6 @@ impl<'m> Parts<'m> {
         }
         Ok(())
     }
-
-    fn descriptor(&self, index: u16) -> Result<Descriptor, RingError> {
-        let at = usize::from(index) * DESCRIPTOR_BYTES;
-        let address = self.descriptors.get_ref::<u64>(at).map_err(memory)?.load();
-        let rest = self.descriptors.get_ref::<u64>(at + 8).map_err(memory)?.load();
-        let [b0, b1, b2, b3, f0, f1, n0, n1] = rest.to_le_bytes();
-        Ok(Descriptor {
-            address: u64::from_le(address),
-            bytes: u32::from_le_bytes([b0, b1, b2, b3]),
-            flags: u16::from_le_bytes([f0, f1]),
-            next: u16::from_le_bytes([n0, n1]),
-        })
-    }
-
-    fn set_descriptor(&self, index: u16, descriptor: Descriptor) -> Result<(), RingError> {
-        let at = usize::from(index) * DESCRIPTOR_BYTES;
-        let [b0, b1, b2, b3] = descriptor.bytes.to_le_bytes();
-        let ([f0, f1], [n0, n1]) = (descriptor.flags.to_le_bytes(), descriptor.next.to_le_bytes());
-        self.descriptors.get_ref::<u64>(at).map_err(memory)?.store(descriptor.address.to_le());
-        let rest = u64::from_le_bytes([b0, b1, b2, b3, f0, f1, n0, n1]);
-        self.descriptors.get_ref::<u64>(at + 8).map_err(memory)?.store(rest.to_le());
-        Ok(())
-    }
-
-    /// Returns entry `slot` of the available ring. A slot wraps around at 16 bits, as indices do.
-    fn available_entry(&self, size: u16, slot: u16) -> Result<vm_memory::VolatileRef<'_, u16>, RingError> {
-        self.available.get_ref(4 + 2 * usize::from(place(size, slot))).map_err(memory)
-    }
-
-    /// Returns entry `slot` of the used ring. The id is in the low half, the length in the high half.
-    fn used_entry(&self, size: u16, slot: u16) -> Result<vm_memory::VolatileRef<'_, u64>, RingError> {
-        self.used.get_ref(4 + 8 * usize::from(place(size, slot))).map_err(memory)
-    }
-}
-
-/// Returns the place of a slot in a ring, `slot % size`. The size is a power of two, so no division is needed.
-const fn place(size: u16, slot: u16) -> u16 {
-    slot & size.wrapping_sub(1)
-}
-
-/// Returns the flags of an available or used ring.
-fn flags<'a>(ring: &'a VolatileSlice<'_>) -> Result<&'a AtomicU16, RingError> {
-    ring.get_atomic_ref(0).map_err(memory)
-}
-
-/// Returns the index of an available or used ring.
-fn index<'a>(ring: &'a VolatileSlice<'_>) -> Result<&'a AtomicU16, RingError> {
-    ring.get_atomic_ref(2).map_err(memory)
-}
-
-/// Asks the other side to suppress notifications, or to send them again. After the latter, the caller must check the
-/// ring once more, because the other side may have published something before it saw the change.
-fn suppress_notifications(ring: &VolatileSlice<'_>, quiet: bool) -> Result<(), RingError> {
-    flags(ring)?.store(if quiet { NO_NOTIFICATION.to_le() } else { 0 }, Ordering::Relaxed);
-    fence(Ordering::SeqCst);
-    Ok(())
-}
-
-/// Returns whether the other side wants a notification about what was just published.
-fn wants_notification(its_ring: &VolatileSlice<'_>) -> Result<bool, RingError> {
-    fence(Ordering::SeqCst);
-    Ok(u16::from_le(flags(its_ring)?.load(Ordering::Relaxed)) & NO_NOTIFICATION == 0)
 }
 
 #[cold]

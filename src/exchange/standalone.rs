@@ -190,6 +190,9 @@ pub(super) fn features(bits: u64) -> Vec<String> {
             (feature::VERSION_1, "VERSION_1"),
             (feature::MRG_RXBUF, "MRG_RXBUF"),
             (feature::MQ, "MQ"),
+            (feature::INDIRECT_DESC, "INDIRECT_DESC"),
+            (feature::RING_PACKED, "RING_PACKED"),
+            (feature::IN_ORDER, "IN_ORDER"),
             (feature::PROTOCOL_FEATURES, "PROTOCOL_FEATURES"),
         ],
     )

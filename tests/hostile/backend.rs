@@ -17,7 +17,7 @@ use super::*;
 
 /// Runs the backend against a script and returns its outcome. The frontend stays connected until the backend has ended,
 /// unless the script hangs up.
-fn against(pages: Pages, script: Script, time: Duration) -> String {
+pub(crate) fn against(pages: Pages, script: Script, time: Duration) -> String {
     let (theirs, ours) = UnixStream::pair().unwrap();
     let backend = std::thread::spawn(move || {
         let options =
@@ -37,7 +37,7 @@ fn against(pages: Pages, script: Script, time: Duration) -> String {
     outcome
 }
 
-fn hang_up(frontend: &mut Frontend) {
+pub(crate) fn hang_up(frontend: &mut Frontend) {
     frontend.raw.shutdown(std::net::Shutdown::Both).unwrap();
 }
 

@@ -10,6 +10,7 @@ use hugeprobe::exchange::backend::FEATURES;
 use hugeprobe::exchange::channel::{Channel, Envelope};
 use hugeprobe::exchange::frontend::{Frontend, Job, Memory, Pair, Peer, Waiting};
 use hugeprobe::exchange::message::{Message, Payload, Request, VringAddresses, VringState, protocol};
+use hugeprobe::exchange::ring::Layout;
 use hugeprobe::exchange::table::{Pages, Table};
 use hugeprobe::linux::map::Sharing;
 use vm_memory::Bytes as _;
@@ -34,7 +35,7 @@ pub(crate) struct Backend {
     pub(crate) requests: Vec<Request>,
 }
 
-type Script = fn(&mut Backend);
+pub(crate) type Script = fn(&mut Backend);
 
 impl Backend {
     pub(crate) fn new(stream: UnixStream) -> Self {
@@ -93,6 +94,14 @@ impl Backend {
         self.answer(Request::SetVringEnable, Payload::U64(0), &[]);
     }
 
+    /// Returns the first buffer of a packed ring, with flags (VIRTQ_DESC_F_AVAIL and VIRTQ_DESC_F_USED, and whether it
+    /// was written) that the device chooses.
+    pub(crate) fn use_up_packed(&mut self, ring: usize, id: u16, bytes: u32, flags: u16) {
+        let first = self.table.user(self.rings[ring].descriptors, 16).unwrap();
+        first.write_slice(&[&bytes.to_le_bytes()[..], &id.to_le_bytes()].concat(), 8).unwrap();
+        first.write_slice(&flags.to_le_bytes(), 14).unwrap();
+    }
+
     /// Writes an entry into a used ring and sets the index of the ring.
     fn use_up(&mut self, ring: usize, index: u16, id: u32, bytes: u32) {
         let used = self.table.user(self.rings[ring].used, 64).unwrap();
@@ -101,23 +110,28 @@ impl Backend {
     }
 
     /// Does nothing until the frontend hangs up.
-    fn stay(&mut self) {
+    pub(crate) fn stay(&mut self) {
         while matches!(self.raw.read(&mut [0; 4096]), Ok(1..)) {}
     }
 
-    fn hang_up(&mut self) {
+    pub(crate) fn hang_up(&mut self) {
         self.raw.shutdown(std::net::Shutdown::Both).unwrap();
     }
 }
 
 /// Runs a whole session of the frontend and returns its outcome.
 pub(crate) fn session(socket: OwnedFd, file: &OwnedFd, time: Duration) -> String {
+    session_with(Layout::Split, socket, file, time)
+}
+
+/// Runs a whole session with rings of a layout.
+pub(crate) fn session_with(layout: Layout, socket: OwnedFd, file: &OwnedFd, time: Duration) -> String {
     let deadline = Instant::now() + time;
     let run = || {
         let len = HugeLen::new(PageSize::from_bytes(64 << 10).unwrap(), BYTES >> 16).unwrap();
         let mut memory = Memory::default();
         memory.add(file.as_fd(), len, Sharing::Shared, 2).unwrap();
-        let mut frontend = Frontend::new(Channel::new(socket), time)?;
+        let mut frontend = Frontend::with_rings(layout, Channel::new(socket), time)?;
         let (regions, fds) = memory.table(2);
         frontend.set_memory(&regions, &fds)?;
         let mut pair = Pair::new(&mut memory.areas(2), 8, frontend.negotiated().features)?;
@@ -138,13 +152,17 @@ pub(crate) fn session(socket: OwnedFd, file: &OwnedFd, time: Duration) -> String
 }
 
 fn against(script: Script, time: Duration) -> String {
+    against_with(Layout::Split, script, time)
+}
+
+pub(crate) fn against_with(layout: Layout, script: Script, time: Duration) -> String {
     let (theirs, ours) = UnixStream::pair().unwrap();
     let backend = std::thread::spawn(move || {
         let mut backend = Backend::new(theirs);
         script(&mut backend);
         backend
     });
-    let outcome = session(ours.into(), &memfd(BYTES), time);
+    let outcome = session_with(layout, ours.into(), &memfd(BYTES), time);
     drop(backend.join().unwrap());
     outcome
 }

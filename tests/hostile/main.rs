@@ -8,6 +8,7 @@
 mod backend;
 mod daemons;
 mod frontend;
+mod packed;
 mod peer;
 mod script;
 mod taken_away;
@@ -44,7 +45,7 @@ fn open_fds() -> usize {
 /// The outcomes of sessions that end by their deadline: that of the backend, that of the frontend, and that of a
 /// frontend that stops its rings then because no frame arrives.
 const AT_DEADLINE: [&str; 4] =
-    ["Deadline", "sent nothing for", "0 of 0, [0, 0]", "the answer to GET_VRING_BASE is"];
+    ["Deadline", "sent nothing for", "0 of 0, [", "the answer to GET_VRING_BASE is"];
 
 /// Returns the time limit of a session with the outcome `expected`.
 fn time_of(expected: &str) -> Duration {

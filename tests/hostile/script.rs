@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hugeprobe::exchange::backend::{FEATURES, PROTOCOL_FEATURES};
 use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::message::{
-    MemoryRegion, Message, Payload, Request, VringAddresses, VringState, protocol, vring_fd,
+    MemoryRegion, Message, Payload, Request, VringAddresses, VringState, feature, protocol, vring_fd,
 };
 
 use super::*;
@@ -40,10 +40,16 @@ impl Frontend {
         self.channel.ask(&message, &borrowed(fds), Instant::now() + LATEST).ok()
     }
 
+    /// Negotiates split rings without indirect tables.
     pub(crate) fn negotiate(&mut self) {
+        self.negotiate_with(0);
+    }
+
+    /// Negotiates what [`Frontend::negotiate`] does, and these features.
+    pub(crate) fn negotiate_with(&mut self, more: u64) {
         self.send(Request::SetOwner, Payload::None, &[]);
         self.send(Request::SetProtocolFeatures, Payload::U64(PROTOCOL_FEATURES & !protocol::STATUS), &[]);
-        self.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
+        self.send(Request::SetFeatures, Payload::U64(SPLIT | more), &[]);
     }
 
     pub(crate) fn table(&mut self, regions: Vec<MemoryRegion>, fds: &[OwnedFd]) {
@@ -52,6 +58,10 @@ impl Frontend {
 
     pub(crate) fn memory(&mut self) {
         self.negotiate();
+        self.one_region();
+    }
+
+    fn one_region(&mut self) {
         let fd = self.memory.try_clone().unwrap();
         self.table(vec![region()], &[fd]);
     }
@@ -78,10 +88,20 @@ impl Frontend {
 
     /// Sets up both vrings, polled and with 8 descriptors each. The script fills the transmit ring.
     pub(crate) fn rings(&mut self) {
-        self.memory();
+        self.rings_with(0, 8, 0);
+    }
+
+    /// Sets up both vrings as packed rings, with more features.
+    pub(crate) fn packed_rings(&mut self, more: u64) {
+        self.rings_with(feature::RING_PACKED | more, 8, 0x8000_8000);
+    }
+
+    pub(crate) fn rings_with(&mut self, features: u64, size: u32, base: u32) {
+        self.negotiate_with(features);
+        self.one_region();
         for index in [0, 1] {
-            self.vring(Request::SetVringNum, index, 8);
-            self.vring(Request::SetVringBase, index, 0);
+            self.vring(Request::SetVringNum, index, size);
+            self.vring(Request::SetVringBase, index, base);
             self.addresses(index, USER + u64::from(index) * 0x4000);
             self.event(Request::SetVringKick, u8::try_from(index).unwrap(), None);
             self.event(Request::SetVringCall, u8::try_from(index).unwrap(), None);
@@ -111,10 +131,30 @@ impl Frontend {
         self.put(ring * 0x4000 + index * 16, &fields);
     }
 
+    /// Writes a descriptor of a packed ring, its flags last.
+    pub(crate) fn packed(&mut self, ring: u64, index: u64, address: u64, bytes: u32, id: u16, flags: u16) {
+        let fields = [&address.to_le_bytes()[..], &bytes.to_le_bytes(), &id.to_le_bytes()].concat();
+        self.put(ring * 0x4000 + index * 16, &fields);
+        self.put(ring * 0x4000 + index * 16 + 14, &flags.to_le_bytes());
+    }
+
     pub(crate) fn available(&mut self, ring: u64, index: u16, first: u16) {
         self.put(ring * 0x4000 + 0x1004, &first.to_le_bytes());
         self.put(ring * 0x4000 + 0x1002, &index.to_le_bytes());
     }
+}
+
+/// The features that scripts negotiate unless they say otherwise.
+pub(crate) const SPLIT: u64 = FEATURES & !(feature::RING_PACKED | feature::INDIRECT_DESC | feature::IN_ORDER);
+/// VIRTQ_DESC_F_AVAIL, with which a driver makes a descriptor available in the first round of a packed ring.
+pub(crate) const AVAILABLE: u16 = 1 << 7;
+
+/// Sends one frame through packed rings and waits until it has come back.
+pub(crate) fn one_packed_frame(f: &mut Frontend) {
+    f.packed(0, 0, GUEST + 0x8000, 2048, 0, AVAILABLE | 2);
+    f.put(0xa000, &[7; 76]);
+    f.packed(1, 0, GUEST + 0xa000, 76, 0, AVAILABLE);
+    wait_for_the_frame(f);
 }
 
 /// Sends one frame through the rings and waits until it has come back.
@@ -124,6 +164,10 @@ pub(crate) fn one_frame(f: &mut Frontend) {
     f.put(0xa000, &[7; 76]);
     f.descriptor(1, 0, GUEST + 0xa000, 76, 0, 0);
     f.available(1, 1, 0);
+    wait_for_the_frame(f);
+}
+
+pub(crate) fn wait_for_the_frame(f: &Frontend) {
     let file = std::fs::File::from(f.memory.try_clone().unwrap());
     let until = Instant::now() + LATEST;
     let mut seen = [0; 88];

@@ -9,7 +9,7 @@ use crate::channel::{ChannelError, Envelope};
 use crate::message::{
     Config, Message, Payload, REGIONS_LIMIT, Request, VringAddresses, VringState, parse_vring_fd, protocol,
 };
-use crate::ring::{Device, checked_size};
+use crate::ring::{Device, Layout};
 use crate::table::{Table, TableError};
 use hugeprobe_linux::event::Event;
 
@@ -149,16 +149,19 @@ impl Backend<'_> {
     fn set_vring(&mut self, request: Request, state: VringState) -> Result<Answer, BackendError> {
         let VringState { index, num } = state;
         let so_far = self.worker.traffic();
+        let layout = Layout::of(self.features);
         let vring = vring(&mut self.vrings, request, index)?;
         match request {
             // The driver did not set this queue up. virtio_user sends size 0 for each queue that it could have.
             Request::SetVringNum if num == 0 => vring.size = Some(0),
             Request::SetVringNum => {
-                vring.size = Some(checked_size(num).map_err(|source| BackendError::Ring { index, source })?);
+                vring.size =
+                    Some(layout.checked_size(num).map_err(|source| BackendError::Ring { index, source })?);
             }
             Request::SetVringBase => {
-                vring.taken = u16::try_from(num)
-                    .map_err(|_| refuse(request, format!("base {num}, beyond the 16 bits of an index")))?;
+                let beyond = || refuse(request, format!("base {num}, beyond the 16 bits of an index"));
+                (vring.taken, vring.given) = layout.positions(num).ok_or_else(beyond)?;
+                vring.has_base = true;
             }
             Request::SetVringEnable => match num {
                 0 | 1 => vring.enabled = Some(num == 1),
@@ -168,7 +171,7 @@ impl Backend<'_> {
             Request::GetVringBase => {
                 self.watch.stopping(index, so_far);
                 vring.stop();
-                let num = u32::from(vring.taken);
+                let num = layout.base(vring.taken, vring.given);
                 return Ok(Answer::With(Payload::Vring(VringState { index, num })));
             }
             _ => return Err(refuse(request, "not offered by this backend")),
@@ -182,7 +185,7 @@ impl Backend<'_> {
         // Check the addresses now if size and memory are known. Otherwise they are checked when the ring is first
         // used.
         if let (Some(size @ 1..), false) = (vring.size, self.table.regions().is_empty()) {
-            Device::new(&self.table, size, &addresses)
+            Device::new(&self.table, size, &addresses, self.features)
                 .map_err(|source| BackendError::Ring { index, source })?;
         }
         vring.addresses = Some(addresses);
@@ -209,7 +212,7 @@ impl Backend<'_> {
                     self.watch.starting(index);
                 }
                 vring.kick = Some(event);
-                if let Ok(Some(device)) = vring.device(&self.table) {
+                if let Ok(Some(device)) = vring.device(&self.table, self.features) {
                     device
                         .suppress_notifications(true)
                         .map_err(|source| BackendError::Ring { index, source })?;

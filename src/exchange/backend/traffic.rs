@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::vring::Vring;
 use crate::frame::{Source, Tally, Tracker, is_knock, knock};
-use crate::net::{Format, LONGEST_FRAME, Progress};
+use crate::net::{Batch, Format, LONGEST_FRAME};
 use crate::ring::{Chain, Device, RingError};
 use crate::table::Table;
 
@@ -119,12 +119,13 @@ impl Worker {
     pub(super) fn turn(
         &mut self,
         table: &Table,
-        format: Format,
+        features: u64,
         [receive, transmit]: [(&mut Vring, bool); 2],
     ) -> Result<u64, Failed> {
         let ((receive, may_receive), (transmit, may_transmit)) = (receive, transmit);
-        let to_driver = receive.device(table).map_err(|error| (0, error))?.filter(|_| may_receive);
-        let from_driver = transmit.device(table).map_err(|error| (1, error))?;
+        let to_driver = receive.device(table, features).map_err(|error| (0, error))?.filter(|_| may_receive);
+        let from_driver = transmit.device(table, features).map_err(|error| (1, error))?;
+        let format = Format::of(features);
         let mut queues = Queues { format, to: to_driver, from: from_driver, receive, transmit };
         let (before, knocked) = (self.traffic, self.knocks.count);
         let is_knocking = self.is_knocking();
@@ -210,52 +211,44 @@ impl Queues<'_, '_> {
     /// transmit queue, so no frame is lost here.
     fn echo(&mut self, most: u16, buffer: &mut [u8], traffic: &mut Traffic) -> Result<(), Failed> {
         let (Some(to), Some(from)) = (&self.to, &self.from) else { return Ok(()) };
-        let (mut at_to, mut at_from) = (self.receive.progress(), self.transmit.progress());
-        let mut waiting = to.waiting(at_to.taken).map_err(|error| (0, error))?;
-        let frames = from.waiting(at_from.taken).map_err(|error| (1, error))?.min(most);
+        let (mut give, mut take) = (self.receive.batch(), self.transmit.batch());
         let (mut chain, mut out) = (Chain::default(), Chain::default());
-        let mut moved = 0;
-        while moved < frames && waiting > 0 {
-            let before = at_from;
-            let length =
-                self.format.take(from, &mut at_from, &mut chain, buffer).map_err(|error| (1, error))?;
-            let frame = buffer.get(..length).unwrap_or_default();
-            let chains =
-                self.format.give(to, &mut at_to, &mut out, waiting, frame).map_err(|error| (0, error))?;
-            if chains == 0 {
-                // Nothing is published yet, so restoring the position leaves the frame in its queue.
-                at_from = before;
+        let (failed_to, failed_from) = (|error| (0, error), |error| (1, error));
+        for _ in 0..most {
+            let has_frame = from.has_next(&mut take.cursor).map_err(failed_from)?;
+            if !has_frame || !to.has_next(&mut give.cursor).map_err(failed_to)? {
                 break;
             }
-            waiting = waiting.saturating_sub(chains);
-            moved += 1;
+            let before = take.cursor;
+            let taken = self.format.take(from, &mut take, &mut chain, buffer).map_err(failed_from)?;
+            let Some(length) = taken else { break };
+            let frame = buffer.get(..length).unwrap_or_default();
+            if !self.format.give(to, &mut give, &mut out, frame).map_err(failed_to)? {
+                take.put_back(before);
+                break;
+            }
             traffic.received += 1;
             traffic.received_bytes += length as u64;
             traffic.sent += 1;
             traffic.sent_bytes += length as u64;
         }
-        if moved > 0 {
-            publish(to, self.receive, at_to).map_err(|error| (0, error))?;
-            publish(from, self.transmit, at_from).map_err(|error| (1, error))?;
-        }
-        Ok(())
+        publish(to, self.receive, &give).map_err(failed_to)?;
+        publish(from, self.transmit, &take).map_err(failed_from)
     }
 
     /// Receives at most `most` frames.
     fn drain(&mut self, most: u16, buffer: &mut [u8], mut look: impl FnMut(&[u8])) -> Result<(), Failed> {
         let Some(from) = &self.from else { return Ok(()) };
-        let mut at = self.transmit.progress();
-        let frames = from.waiting(at.taken).map_err(|error| (1, error))?.min(most);
+        let failed = |error| (1, error);
+        let mut batch = self.transmit.batch();
         let mut chain = Chain::default();
-        (0..frames).for_each(|ahead| from.fetch(at.taken.wrapping_add(ahead)));
-        for _ in 0..frames {
-            let length = self.format.take(from, &mut at, &mut chain, buffer).map_err(|error| (1, error))?;
+        from.fetch(batch.cursor, most);
+        for _ in 0..most {
+            let taken = self.format.take(from, &mut batch, &mut chain, buffer).map_err(failed)?;
+            let Some(length) = taken else { break };
             look(buffer.get(..length).unwrap_or_default());
         }
-        if frames > 0 {
-            publish(from, self.transmit, at).map_err(|error| (1, error))?;
-        }
-        Ok(())
+        publish(from, self.transmit, &batch).map_err(failed)
     }
 
     /// Sends a knock if the driver has a receive buffer. Returns how many were sent, 0 or 1. Knocks are not counted as
@@ -263,13 +256,10 @@ impl Queues<'_, '_> {
     fn knock(&mut self) -> Result<u64, Failed> {
         let Some(to) = &self.to else { return Ok(0) };
         let failed = |error| (0, error);
-        let mut at = self.receive.progress();
-        let waiting = to.waiting(at.taken).map_err(failed)?;
-        if self.format.give(to, &mut at, &mut Chain::default(), waiting, &knock()).map_err(failed)? == 0 {
-            return Ok(0);
-        }
-        publish(to, self.receive, at).map_err(failed)?;
-        Ok(1)
+        let mut batch = self.receive.batch();
+        let is_sent = self.format.give(to, &mut batch, &mut Chain::default(), &knock()).map_err(failed)?;
+        publish(to, self.receive, &batch).map_err(failed)?;
+        Ok(u64::from(is_sent))
     }
 
     /// Sends one batch at most, until `frames` frames were generated in total or the driver has no receive buffer
@@ -277,41 +267,39 @@ impl Queues<'_, '_> {
     fn send(&mut self, source: &mut Source, frames: u64, traffic: &mut Traffic) -> Result<(), Failed> {
         let Some(to) = &self.to else { return Ok(()) };
         let failed = |error| (0, error);
-        let mut at = self.receive.progress();
-        let mut waiting = to.waiting(at.taken).map_err(failed)?;
+        let mut batch = self.receive.batch();
         let mut chain = Chain::default();
-        let mut moved = 0;
-        while moved < BATCH && source.made() < frames && waiting > 0 {
+        for _ in 0..BATCH {
+            if source.made() >= frames || !to.has_next(&mut batch.cursor).map_err(failed)? {
+                break;
+            }
             let length = source.length() as u64;
-            let chains = self.format.give(to, &mut at, &mut chain, waiting, source.make()).map_err(failed)?;
-            if chains == 0 {
+            if !self.format.give(to, &mut batch, &mut chain, source.make()).map_err(failed)? {
                 source.take_back();
                 break;
             }
-            waiting = waiting.saturating_sub(chains);
-            moved += 1;
             traffic.sent += 1;
             traffic.sent_bytes += length;
         }
-        if moved > 0 {
-            publish(to, self.receive, at).map_err(failed)?;
-        }
-        Ok(())
+        publish(to, self.receive, &batch).map_err(failed)
     }
 }
 
-/// Publishes the used buffers, and notifies the driver unless it suppresses notifications.
-fn publish(device: &Device<'_>, vring: &mut Vring, at: Progress) -> Result<(), RingError> {
-    vring.taken = at.taken;
-    vring.given = at.given;
-    if device.publish(at.given)? {
+/// Returns the chains of a batch to the driver, and notifies it unless it suppresses notifications.
+fn publish(device: &Device<'_>, vring: &mut Vring, batch: &Batch) -> Result<(), RingError> {
+    if batch.used.is_empty() {
+        return Ok(());
+    }
+    let (given, wants_notification) = device.publish(vring.given, &batch.used)?;
+    (vring.taken, vring.given) = (batch.cursor.at(), given);
+    if wants_notification {
         vring.signal();
     }
     Ok(())
 }
 
 impl Vring {
-    const fn progress(&self) -> Progress {
-        Progress { taken: self.taken, given: self.given, descriptors: 0 }
+    const fn batch(&self) -> Batch {
+        Batch::new(self.taken)
     }
 }

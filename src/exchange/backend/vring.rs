@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use crate::message::VringAddresses;
-use crate::ring::{Device, RingError};
+use crate::ring::{Device, Layout, RingError};
 use crate::table::Table;
 use hugeprobe_linux::event::Event;
 
@@ -20,9 +20,12 @@ pub(super) struct Vring {
     pub(super) err: Option<OwnedFd>,
     /// The last SET_VRING_ENABLE, if there was one. It may arrive before SET_FEATURES decides whether it is required.
     pub(super) enabled: Option<bool>,
-    /// The number of chains taken from the available ring. Wraps around at 16 bits.
+    /// Whether the two positions that follow are set, by SET_VRING_BASE or by a start without one.
+    pub(super) has_base: bool,
+    /// The position of the next chain to take: the number of chains taken from a split ring, wrapped around at 16
+    /// bits, or a position in a packed ring.
     pub(super) taken: u16,
-    /// The number of chains put into the used ring. Wraps around at 16 bits.
+    /// The position at which the next chain is returned, in the same form.
     pub(super) given: u16,
     /// Whether the used ring's index was read since the vring was stopped or received new addresses.
     pub(super) is_placed: bool,
@@ -35,8 +38,12 @@ impl Vring {
     ///
     /// # Errors
     ///
-    /// The addresses do not lead to a valid ring, or the memory was removed while the vring ran.
-    pub(super) fn device<'m>(&mut self, table: &'m Table) -> Result<Option<Device<'m>>, RingError> {
+    /// The addresses do not lead to a valid ring for these features, or the memory was removed while the vring ran.
+    pub(super) fn device<'m>(
+        &mut self,
+        table: &'m Table,
+        features: u64,
+    ) -> Result<Option<Device<'m>>, RingError> {
         let (Some(size @ 1..), Some(addresses), Some(_)) = (self.size, &self.addresses, &self.kick) else {
             return Ok(None);
         };
@@ -44,9 +51,15 @@ impl Vring {
         if table.regions().is_empty() {
             return if self.is_placed { Err(RingError::NoMemory) } else { Ok(None) };
         }
-        let device = Device::new(table, size, addresses)?;
+        let device = Device::new(table, size, addresses, features)?;
         if !self.is_placed {
-            self.given = device.used_index()?;
+            if !self.has_base {
+                let start = Layout::of(features).start();
+                (self.taken, self.given, self.has_base) = (start, start, true);
+            }
+            if let Some(index) = device.used_index()? {
+                self.given = index;
+            }
             self.is_placed = true;
         }
         Ok(Some(device))

@@ -6,9 +6,7 @@ use super::FrontendError;
 use super::memory::{Area, Piece};
 use crate::frame::LONGEST;
 use crate::message::VringAddresses;
-use crate::ring::{
-    DESCRIPTOR_BYTES, Driver, Parts, RingError, Used, available_bytes, checked_size, used_bytes,
-};
+use crate::ring::{DESCRIPTOR_BYTES, Driver, Layout, Parts, RingError, Used};
 use hugeprobe_linux::event::Event;
 
 /// One queue.
@@ -16,6 +14,7 @@ use hugeprobe_linux::event::Event;
 pub(super) struct Queue<'m> {
     pub(super) addresses: VringAddresses,
     pub(super) size: u16,
+    pub(super) layout: Layout,
     pub(super) kick: Event,
     pub(super) call: Event,
     pub(super) driver: Driver<'m>,
@@ -32,14 +31,19 @@ const PAGE: usize = 4096;
 // === impl Queue ===
 
 impl<'m> Queue<'m> {
-    pub(super) fn new(areas: &mut [Area<'m>], index: u32, size: u16) -> Result<Self, FrontendError> {
-        checked_size(size.into()).map_err(|source| FrontendError::Ring { index, source })?;
+    pub(super) fn new(
+        areas: &mut [Area<'m>],
+        index: u32,
+        size: u16,
+        layout: Layout,
+    ) -> Result<Self, FrontendError> {
+        layout.checked_size(size.into()).map_err(|source| FrontendError::Ring { index, source })?;
         let too_little = || FrontendError::TooLittleMemory { size };
         let first = areas.first_mut().ok_or_else(too_little)?;
         let mut part = |bytes| first.take(bytes, PAGE).ok_or_else(too_little);
         let descriptors = part(DESCRIPTOR_BYTES * usize::from(size))?;
-        let available = part(available_bytes(size) + 2)?;
-        let used = part(used_bytes(size) + 2)?;
+        let available = part(layout.available_bytes(size) + 2)?;
+        let used = part(layout.used_bytes(size) + 2)?;
         let parts = Parts { descriptors: descriptors.memory, available: available.memory, used: used.memory };
         let buffers = (0..usize::from(size))
             .map(|number| {
@@ -61,9 +65,11 @@ impl<'m> Queue<'m> {
                 log: 0,
             },
             size,
+            layout,
             kick,
             call,
-            driver: Driver::new(parts, size).map_err(|source| FrontendError::Ring { index, source })?,
+            driver: Driver::new(parts, size, layout)
+                .map_err(|source| FrontendError::Ring { index, source })?,
             buffers,
         })
     }

@@ -12,6 +12,7 @@ use super::queue::{BUFFER, Queue};
 use crate::channel::{Channel, ChannelError, wait};
 use crate::frame::{Source, Tally, Tracker};
 use crate::net::Format;
+use crate::ring::Layout;
 
 /// A receive queue and a transmit queue, with a buffer for each descriptor.
 #[derive(Debug)]
@@ -97,10 +98,17 @@ impl<'m> Pair<'m> {
     /// There is too little memory.
     pub fn new(areas: &mut [Area<'m>], size: u16, features: u64) -> Result<Self, FrontendError> {
         let format = Format::of(features);
-        let [receive, transmit] = [Queue::new(areas, 0, size)?, Queue::new(areas, 1, size)?];
+        let layout = Layout::of(features);
+        let [receive, transmit] = [Queue::new(areas, 0, size, layout)?, Queue::new(areas, 1, size, layout)?];
         let mut pair = Self { format, receive, transmit };
         pair.offer_buffers()?;
         Ok(pair)
+    }
+
+    /// Returns the layout of the rings.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.transmit.layout
     }
 
     pub(super) const fn queues(&self) -> [&Queue<'m>; 2] {

@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering;
 
 use vm_memory::{VolatileMemory as _, VolatileSlice};
 
-use super::{
-    DESCRIPTOR_BYTES, INDIRECT, NEXT, Parts, RingError, WRITE, available_bytes, index,
-    suppress_notifications, used_bytes, wants_notification,
-};
-use crate::message::VringAddresses;
-use crate::table::Table;
+use super::packed::{self, Packed, Place, used_flags};
+use super::split::{self, Split, index};
+use super::{Chain, DESCRIPTOR_BYTES, INDIRECT, INDIRECT_LIMIT, Layout, NEXT, Parts, RingError, WRITE};
+use crate::message::{VringAddresses, feature};
+use crate::table::{Outside, Table};
 
 /// The size of a CPU cache line in bytes.
 const LINE: usize = 64;
@@ -21,45 +20,64 @@ const FETCHED: usize = 2 * LINE;
 #[derive(Debug)]
 pub struct Device<'m> {
     table: &'m Table,
-    parts: Parts<'m>,
+    ring: Ring<'m>,
     size: u16,
+    has_indirect: bool,
 }
 
-/// A chain of descriptors: the driver's buffers, of which the readable ones come first.
-#[derive(Debug, Default)]
-pub struct Chain<'m> {
-    /// The memory that the device reads.
-    pub readable: Vec<VolatileSlice<'m>>,
-    /// The memory that the device writes.
-    pub writable: Vec<VolatileSlice<'m>>,
-    /// The number of descriptors, including those of no bytes.
+#[derive(Debug)]
+enum Ring<'m> {
+    Split(Split<'m>),
+    Packed(Packed<'m>),
+}
+
+/// The position of the next chain to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    at: u16,
+    /// The index of the available ring when it was last read, in a split ring.
+    seen: u16,
+}
+
+/// A chain that was taken, and must be returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// The index of the first descriptor.
+    pub head: u16,
+    /// The number by which the driver recognizes the chain: the head in a split ring, the buffer id in a packed ring.
+    pub id: u16,
+    /// The number of descriptors in the ring.
     pub descriptors: u16,
 }
 
 // === impl Device ===
 
 impl<'m> Device<'m> {
-    /// Finds a ring in the memory table.
+    /// Finds a ring in the memory table. `features` are the negotiated ones.
     ///
     /// # Errors
     ///
-    /// A part of the ring is not in the memory table, or not aligned.
-    pub fn new(table: &'m Table, size: u16, at: &VringAddresses) -> Result<Self, RingError> {
-        for (part, address, alignment) in [
-            ("descriptor table", at.descriptors, 16),
-            ("available ring", at.available, 2),
-            ("used ring", at.used, 4),
-        ] {
+    /// The size is invalid, or a part of the ring is not in the memory table, or not aligned.
+    pub fn new(table: &'m Table, size: u16, at: &VringAddresses, features: u64) -> Result<Self, RingError> {
+        let layout = Layout::of(features);
+        layout.checked_size(size.into())?;
+        let names = ["descriptor table", "available ring", "used ring"];
+        let addresses = [at.descriptors, at.available, at.used];
+        for ((part, address), alignment) in names.into_iter().zip(addresses).zip(layout.alignments()) {
             if address % alignment != 0 {
                 return Err(RingError::Unaligned { part, address, alignment });
             }
         }
         let parts = Parts {
             descriptors: table.user(at.descriptors, DESCRIPTOR_BYTES * usize::from(size))?,
-            available: table.user(at.available, available_bytes(size))?,
-            used: table.user(at.used, used_bytes(size))?,
+            available: table.user(at.available, layout.available_bytes(size))?,
+            used: table.user(at.used, layout.used_bytes(size))?,
         };
-        Ok(Self { table, parts, size })
+        let ring = match layout {
+            Layout::Split => Ring::Split(Split { parts, size }),
+            Layout::Packed => Ring::Packed(Packed { parts, size }),
+        };
+        Ok(Self { table, ring, size, has_indirect: features & feature::INDIRECT_DESC != 0 })
     }
 
     /// Returns the number of descriptors of the queue.
@@ -68,103 +86,133 @@ impl<'m> Device<'m> {
         self.size
     }
 
-    /// Returns how many chains the driver has made available beyond `taken`.
+    /// Returns whether the driver has made a chain available at the cursor.
     ///
     /// # Errors
     ///
-    /// The index is ahead by more than the size of the ring.
-    pub fn waiting(&self, taken: u16) -> Result<u16, RingError> {
-        let to = u16::from_le(index(&self.parts.available)?.load(Ordering::Acquire));
-        let ahead = to.wrapping_sub(taken);
-        if ahead > self.size {
-            return Err(RingError::Jumped { ring: "available", from: taken, to, most: self.size });
+    /// The index of a split ring is ahead by more than the size of the ring, or the position is not in the ring.
+    pub fn has_next(&self, cursor: &mut Cursor) -> Result<bool, RingError> {
+        match &self.ring {
+            Ring::Split(_) if cursor.at != cursor.seen => Ok(true),
+            Ring::Split(ring) => {
+                let to = u16::from_le(index(&ring.parts.available)?.load(Ordering::Acquire));
+                if to.wrapping_sub(cursor.at) > self.size {
+                    let (from, most) = (cursor.at, self.size);
+                    return Err(RingError::Jumped { ring: "available", from, to, most });
+                }
+                cursor.seen = to;
+                Ok(to != cursor.at)
+            }
+            Ring::Packed(ring) => ring.is_available(Place(cursor.at)),
         }
-        Ok(ahead)
     }
 
-    /// Makes the CPU fetch the first bytes of the buffer at `slot`, which hold the header and a short frame, into its
-    /// cache. The memory accesses for several slots in a row overlap. The values read here are not used.
-    pub fn fetch(&self, slot: u16) {
-        let begin = || {
-            let head = u16::from_le(self.parts.available_entry(self.size, slot).ok()?.load());
-            let descriptor = self.parts.descriptor(head).ok()?;
-            self.table.guest(descriptor.address, FETCHED).ok()
-        };
-        if let Some(piece) = begin() {
-            for at in [0, LINE] {
-                let _ = piece.get_ref::<u8>(at).map(|byte| byte.load());
+    /// Makes the CPU fetch the first bytes of the next `most` buffers, which hold the header and a short frame, into
+    /// its cache. The memory accesses for several buffers in a row overlap. The values read here are not used.
+    pub fn fetch(&self, mut cursor: Cursor, most: u16) {
+        for _ in 0..most {
+            if !self.has_next(&mut cursor).unwrap_or(false) {
+                break;
+            }
+            let begin = || match &self.ring {
+                Ring::Split(ring) => {
+                    let head = u16::from_le(ring.available_entry(cursor.at).ok()?.load());
+                    Some((ring.descriptor(head).ok()?.address, cursor.at.wrapping_add(1)))
+                }
+                Ring::Packed(ring) => {
+                    let place = Place(cursor.at);
+                    Some((ring.descriptor(place).ok()?.address, place.advanced(1, self.size).0))
+                }
+            };
+            let Some((address, next)) = begin() else { break };
+            cursor.at = next;
+            if let Ok(piece) = self.table.guest(address, FETCHED) {
+                for at in [0, LINE] {
+                    let _ = piece.get_ref::<u8>(at).map(|byte| byte.load());
+                }
             }
         }
     }
 
-    /// Reads the chain at `slot` of the available ring into `chain`. Returns its head, which must be put into the used
-    /// ring.
+    /// Reads the chain at the cursor into `chain`, and moves the cursor behind it. Returns `None` if the driver has
+    /// made none available there.
     ///
     /// # Errors
     ///
     /// See [`RingError`]: indices that do not exist, loops, and addresses that are not in the memory table.
-    pub fn chain(&self, slot: u16, chain: &mut Chain<'m>) -> Result<u16, RingError> {
-        chain.readable.clear();
-        chain.writable.clear();
-        chain.descriptors = 0;
-        let size = self.size;
-        let head = u16::from_le(self.parts.available_entry(size, slot)?.load());
-        if head >= size {
-            return Err(RingError::NoSuchHead { index: head, size });
+    pub fn take(&self, cursor: &mut Cursor, chain: &mut Chain<'m>) -> Result<Option<Taken>, RingError> {
+        if !self.has_next(cursor)? {
+            return Ok(None);
         }
-        let mut at = head;
-        for _ in 0..size {
-            let descriptor = self.parts.descriptor(at)?;
-            chain.descriptors += 1;
-            if descriptor.flags & INDIRECT != 0 {
-                return Err(RingError::Flags { index: at, flags: descriptor.flags });
+        chain.clear();
+        let taken = match &self.ring {
+            Ring::Split(ring) => {
+                let head = u16::from_le(ring.available_entry(cursor.at)?.load());
+                self.split_chain(ring, head, chain)?;
+                cursor.at = cursor.at.wrapping_add(1);
+                Taken { head, id: head, descriptors: chain.descriptors }
             }
-            let is_write = descriptor.flags & WRITE != 0;
-            if !is_write && !chain.writable.is_empty() {
-                return Err(RingError::Order(head));
+            Ring::Packed(ring) => {
+                let place = Place(cursor.at);
+                let id = self.packed_chain(ring, place, chain)?;
+                cursor.at = place.advanced(chain.descriptors, self.size).0;
+                Taken { head: place.index(), id, descriptors: chain.descriptors }
             }
-            let into = if is_write { &mut chain.writable } else { &mut chain.readable };
-            self.buffer(descriptor.address, descriptor.bytes, into)?;
-            if descriptor.flags & NEXT == 0 {
-                return Ok(head);
+        };
+        Ok(Some(taken))
+    }
+
+    /// Returns chains to the driver, each with the number of bytes written to its buffers. `given` is the position at
+    /// which the first is returned. Returns the position after the last, and whether the driver wants to be notified.
+    ///
+    /// # Errors
+    ///
+    /// The position is not in the ring.
+    pub fn publish(&self, given: u16, used: &[(Taken, u32)]) -> Result<(u16, bool), RingError> {
+        match &self.ring {
+            Ring::Split(ring) => {
+                let mut slot = given;
+                for (taken, bytes) in used {
+                    let entry = u64::from(taken.id) | u64::from(*bytes) << 32;
+                    ring.used_entry(slot)?.store(entry.to_le());
+                    slot = slot.wrapping_add(1);
+                }
+                index(&ring.parts.used)?.store(slot.to_le(), Ordering::Release);
+                Ok((slot, split::wants_notification(&ring.parts.available)?))
             }
-            if descriptor.next >= size {
-                return Err(RingError::NoSuchNext { from: at, next: descriptor.next, size });
+            Ring::Packed(ring) => {
+                let mut place = Place(given);
+                let mut first = None;
+                for (taken, bytes) in used {
+                    // Without WRITE, the length has no meaning.
+                    let flags = used_flags(place) | if *bytes > 0 { WRITE } else { 0 };
+                    ring.set_rest(place, *bytes, taken.id)?;
+                    // The driver reads in order, so it sees none of these until it sees the first.
+                    match first {
+                        None => first = Some((place, flags)),
+                        Some(_) => ring.set_flags(place, flags)?,
+                    }
+                    place = place.advanced(taken.descriptors, self.size);
+                }
+                if let Some((place, flags)) = first {
+                    ring.set_flags(place, flags)?;
+                }
+                Ok((place.0, packed::wants_notification(&ring.parts.available)?))
             }
-            at = descriptor.next;
         }
-        Err(RingError::Loop(head))
     }
 
-    /// Puts a chain into the used ring, with the number of bytes written to its buffers. The driver sees it after
-    /// [`Device::publish`].
+    /// Returns the index of the used ring of a split ring. After a reconnect, a device continues from there. A packed
+    /// ring has no such index.
     ///
     /// # Errors
     ///
     /// Fails only on internal errors, never on what the peer sends.
-    pub fn put_used(&self, slot: u16, head: u16, bytes: u32) -> Result<(), RingError> {
-        let entry = u64::from(head) | u64::from(bytes) << 32;
-        self.parts.used_entry(self.size, slot)?.store(entry.to_le());
-        Ok(())
-    }
-
-    /// Publishes the entries of the used ring before `slot`. Returns whether the driver wants to be notified.
-    ///
-    /// # Errors
-    ///
-    /// Fails only on internal errors, never on what the peer sends.
-    pub fn publish(&self, slot: u16) -> Result<bool, RingError> {
-        index(&self.parts.used)?.store(slot.to_le(), Ordering::Release);
-        wants_notification(&self.parts.available)
-    }
-
-    /// Returns the index of the used ring. After a reconnect, a device continues from there.
-    ///
-    /// # Errors
-    ///
-    /// Fails only on internal errors, never on what the peer sends.
-    pub fn used_index(&self) -> Result<u16, RingError> {
-        Ok(u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire)))
+    pub fn used_index(&self) -> Result<Option<u16>, RingError> {
+        match &self.ring {
+            Ring::Split(ring) => Ok(Some(u16::from_le(index(&ring.parts.used)?.load(Ordering::Acquire)))),
+            Ring::Packed(_) => Ok(None),
+        }
     }
 
     /// Tells the driver whether to suppress its kicks.
@@ -173,12 +221,113 @@ impl<'m> Device<'m> {
     ///
     /// Fails only on internal errors, never on what the peer sends.
     pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
-        suppress_notifications(&self.parts.used, quiet)
+        match &self.ring {
+            Ring::Split(ring) => split::suppress_notifications(&ring.parts.used, quiet),
+            Ring::Packed(ring) => packed::suppress_notifications(&ring.parts.used, quiet),
+        }
     }
 
-    /// Appends the memory of a buffer to `into`, region by region. There are at most as many pieces as regions.
-    fn buffer(&self, address: u64, bytes: u32, into: &mut Vec<VolatileSlice<'m>>) -> Result<(), RingError> {
-        let (mut at, mut left) = (address, usize::try_from(bytes).unwrap_or(usize::MAX));
+    // --- chains ---
+
+    fn split_chain(&self, ring: &Split<'m>, head: u16, chain: &mut Chain<'m>) -> Result<(), RingError> {
+        let size = self.size;
+        if head >= size {
+            return Err(RingError::NoSuchHead { index: head, size });
+        }
+        let mut at = head;
+        for _ in 0..size {
+            let split::Descriptor { address, bytes, flags, next } = ring.descriptor(at)?;
+            chain.descriptors += 1;
+            self.add(Entry { head, index: at, address, bytes, flags }, chain)?;
+            if flags & NEXT == 0 {
+                return Ok(());
+            }
+            if next >= size {
+                return Err(RingError::NoSuchNext { from: at, next, size });
+            }
+            at = next;
+        }
+        Err(RingError::Loop(head))
+    }
+
+    /// Returns the id of the buffer, which is in the last descriptor of the chain.
+    fn packed_chain(&self, ring: &Packed<'m>, first: Place, chain: &mut Chain<'m>) -> Result<u16, RingError> {
+        let (head, mut place) = (first.index(), first);
+        for _ in 0..self.size {
+            let packed::Descriptor { address, bytes, id, flags } = ring.descriptor(place)?;
+            chain.descriptors += 1;
+            self.add(Entry { head, index: place.index(), address, bytes, flags }, chain)?;
+            if flags & NEXT == 0 {
+                return Ok(id);
+            }
+            place = place.advanced(1, self.size);
+        }
+        Err(RingError::Endless(head))
+    }
+
+    /// Adds the buffer of a descriptor to the chain, or the buffers of its indirect table.
+    fn add(&self, entry: Entry, chain: &mut Chain<'m>) -> Result<(), RingError> {
+        let Entry { index, address, bytes, flags, .. } = entry;
+        if flags & INDIRECT == 0 {
+            return self.buffer(entry, chain);
+        }
+        if !self.has_indirect {
+            return Err(RingError::Flags { index, flags });
+        }
+        if flags & NEXT != 0 {
+            return Err(RingError::Continued(index));
+        }
+        let unit = u32::try_from(DESCRIPTOR_BYTES).unwrap_or(u32::MAX);
+        let count = bytes / unit;
+        if bytes % unit != 0 || !(1..=INDIRECT_LIMIT).contains(&count) {
+            return Err(RingError::IndirectSize { index, bytes });
+        }
+        let mut at = 0;
+        for _ in 0..count {
+            // The table may be in several regions, but not a single descriptor.
+            let address = address.saturating_add(u64::from(at * unit));
+            let table = self.table.guest(address, DESCRIPTOR_BYTES)?;
+            if table.len() < DESCRIPTOR_BYTES {
+                return Err(Outside { space: "guest", address, bytes: unit.into() }.into());
+            }
+            chain.indirect += 1;
+            match &self.ring {
+                Ring::Split(_) => {
+                    let split::Descriptor { address, bytes, flags, next } =
+                        split::Descriptor::read(&table, 0)?;
+                    if flags & INDIRECT != 0 || (flags & NEXT != 0 && u32::from(next) >= count) {
+                        return Err(RingError::IndirectChain(index));
+                    }
+                    self.buffer(Entry { address, bytes, flags, ..entry }, chain)?;
+                    if flags & NEXT == 0 {
+                        return Ok(());
+                    }
+                    at = u32::from(next);
+                }
+                // All of the table is one chain, and WRITE is the only flag that has a meaning in it.
+                Ring::Packed(_) => {
+                    let packed::Descriptor { address, bytes, flags, .. } =
+                        packed::Descriptor::read(&table, 0)?;
+                    self.buffer(Entry { address, bytes, flags, ..entry }, chain)?;
+                    at += 1;
+                }
+            }
+        }
+        match &self.ring {
+            Ring::Split(_) => Err(RingError::IndirectChain(index)),
+            Ring::Packed(_) => Ok(()),
+        }
+    }
+
+    /// Appends the memory of a buffer to the chain, region by region. There are at most as many pieces as regions.
+    fn buffer(&self, entry: Entry, chain: &mut Chain<'m>) -> Result<(), RingError> {
+        let is_write = entry.flags & WRITE != 0;
+        if !is_write && !chain.writable.is_empty() {
+            return Err(RingError::Order(entry.head));
+        }
+        let into: &mut Vec<VolatileSlice<'m>> =
+            if is_write { &mut chain.writable } else { &mut chain.readable };
+        let (mut at, mut left) = (entry.address, usize::try_from(entry.bytes).unwrap_or(usize::MAX));
         while left > 0 {
             let piece = self.table.guest(at, left)?;
             left = left.saturating_sub(piece.len());
@@ -190,47 +339,29 @@ impl<'m> Device<'m> {
     }
 }
 
-// === impl Chain ===
+/// A descriptor of either layout. `head` and `index` are for errors; in an indirect table, `index` is that of the
+/// descriptor that refers to the table.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    head: u16,
+    index: u16,
+    address: u64,
+    bytes: u32,
+    flags: u16,
+}
 
-impl Chain<'_> {
-    /// Returns the number of readable bytes.
+// === impl Cursor ===
+
+impl Cursor {
+    /// Returns the cursor for a position, of which nothing is known yet.
     #[must_use]
-    pub fn readable_bytes(&self) -> usize {
-        self.readable.iter().map(VolatileSlice::len).sum()
+    pub const fn new(at: u16) -> Self {
+        Self { at, seen: at }
     }
 
-    /// Returns the number of writable bytes.
+    /// Returns the position.
     #[must_use]
-    pub fn writable_bytes(&self) -> usize {
-        self.writable.iter().map(VolatileSlice::len).sum()
-    }
-
-    /// Copies the readable bytes after the first `skip` to `out`, as far as it has room. Returns the number of bytes
-    /// copied.
-    pub fn read(&self, skip: usize, out: &mut [u8]) -> usize {
-        let (mut skip, mut done) = (skip, 0);
-        for piece in &self.readable {
-            let from = skip.min(piece.len());
-            skip -= from;
-            if let (Ok(piece), Some(room)) = (piece.offset(from), out.get_mut(done..)) {
-                done += piece.copy_to(room);
-            }
-        }
-        done
-    }
-
-    /// Copies `bytes` to the writable memory after its first `skip` bytes, as far as it has room. Returns the number
-    /// of bytes copied.
-    pub fn write(&self, skip: usize, bytes: &[u8]) -> usize {
-        let (mut skip, mut done) = (skip, 0);
-        for piece in &self.writable {
-            let from = skip.min(piece.len());
-            skip -= from;
-            if let (Ok(piece), Some(rest)) = (piece.offset(from), bytes.get(done..)) {
-                piece.copy_from(rest);
-                done += rest.len().min(piece.len());
-            }
-        }
-        done
+    pub const fn at(self) -> u16 {
+        self.at
     }
 }

@@ -4,20 +4,35 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Descriptor, Parts, RingError, WRITE, index, suppress_notifications, wants_notification};
+use super::packed::{self, Packed, Place, available_flags};
+use super::split::{self, Descriptor, Split, index};
+use super::{Layout, Parts, RingError, WRITE};
 
 /// A ring in this process's memory, to which the device may write.
 #[derive(Debug)]
 pub struct Driver<'m> {
-    parts: Parts<'m>,
-    size: u16,
-    next_available: u16,
-    next_used: u16,
-    /// The index of the used ring when it was last read.
-    seen_used: u16,
+    ring: Ring<'m>,
+    /// How many buffers the device holds, including those that are not published yet.
+    in_flight: u16,
     free: Vec<u16>,
-    /// The length of each buffer that the device holds, by descriptor.
+    /// The length of each buffer that the device holds, by its id.
     with_device: Vec<Option<u32>>,
+}
+
+#[derive(Debug)]
+enum Ring<'m> {
+    Split {
+        ring: Split<'m>,
+        next_available: u16,
+        next_used: u16,
+        /// The index of the used ring when it was last read.
+        seen_used: u16,
+    },
+    Packed {
+        ring: Packed<'m>,
+        next_available: Place,
+        next_used: Place,
+    },
 }
 
 /// A buffer that the device has returned.
@@ -37,35 +52,48 @@ impl<'m> Driver<'m> {
     /// # Errors
     ///
     /// The size is invalid, or the memory is too short.
-    pub fn new(parts: Parts<'m>, size: u16) -> Result<Self, RingError> {
-        super::checked_size(size.into())?;
-        parts.check(size)?;
+    pub fn new(parts: Parts<'m>, size: u16, layout: Layout) -> Result<Self, RingError> {
+        layout.checked_size(size.into())?;
+        parts.check(layout, size)?;
         for part in [parts.descriptors, parts.available, parts.used] {
             part.copy_from(&vec![0_u8; part.len()]);
         }
-        Ok(Self {
-            parts,
-            size,
-            next_available: 0,
-            next_used: 0,
-            seen_used: 0,
-            free: (0..size).rev().collect(),
-            with_device: vec![None; size.into()],
-        })
+        let ring = match layout {
+            Layout::Split => {
+                Ring::Split { ring: Split { parts, size }, next_available: 0, next_used: 0, seen_used: 0 }
+            }
+            Layout::Packed => Ring::Packed {
+                ring: Packed { parts, size },
+                next_available: Place::START,
+                next_used: Place::START,
+            },
+        };
+        Ok(Self { ring, in_flight: 0, free: (0..size).rev().collect(), with_device: vec![None; size.into()] })
     }
 
     /// Offers a buffer at a guest address, for the device to write or to read. The id must come from
     /// [`Driver::free_id`], or from a buffer that the device has just returned. The device sees the buffer after
-    /// [`Driver::publish`].
+    /// [`Driver::publish`]; in a packed ring it may see it before.
     ///
     /// # Errors
     ///
     /// Fails only on internal errors, never on what the peer sends.
     pub fn offer(&mut self, id: u16, address: u64, bytes: u32, is_write: bool) -> Result<(), RingError> {
         let flags = if is_write { WRITE } else { 0 };
-        self.parts.set_descriptor(id, Descriptor { address, bytes, flags, next: 0 })?;
-        self.parts.available_entry(self.size, self.next_available)?.store(id.to_le());
-        self.next_available = self.next_available.wrapping_add(1);
+        match &mut self.ring {
+            Ring::Split { ring, next_available, .. } => {
+                ring.set_descriptor(id, Descriptor { address, bytes, flags, next: 0 })?;
+                ring.available_entry(*next_available)?.store(id.to_le());
+                *next_available = next_available.wrapping_add(1);
+            }
+            Ring::Packed { ring, next_available, .. } => {
+                ring.set_address(*next_available, address)?;
+                ring.set_rest(*next_available, bytes, id)?;
+                ring.set_flags(*next_available, flags | available_flags(*next_available))?;
+                *next_available = next_available.advanced(1, ring.size);
+            }
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
         if let Some(slot) = self.with_device.get_mut(usize::from(id)) {
             *slot = Some(bytes);
         }
@@ -89,8 +117,14 @@ impl<'m> Driver<'m> {
     ///
     /// Fails only on internal errors, never on what the peer sends.
     pub fn publish(&self) -> Result<bool, RingError> {
-        index(&self.parts.available)?.store(self.next_available.to_le(), Ordering::Release);
-        wants_notification(&self.parts.used)
+        match &self.ring {
+            Ring::Split { ring, next_available, .. } => {
+                index(&ring.parts.available)?.store(next_available.to_le(), Ordering::Release);
+                split::wants_notification(&ring.parts.used)
+            }
+            // The flags of each descriptor have published it.
+            Ring::Packed { ring, .. } => packed::wants_notification(&ring.parts.used),
+        }
     }
 
     /// Returns the next buffer that the device has returned, if there is one.
@@ -99,27 +133,42 @@ impl<'m> Driver<'m> {
     ///
     /// The device returned a buffer that it did not hold, or claims more bytes than the buffer has.
     pub fn take_used(&mut self) -> Result<Option<Used>, RingError> {
-        if self.seen_used == self.next_used {
-            let to = u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire));
-            let most = self.in_flight();
-            if to.wrapping_sub(self.next_used) > most {
-                return Err(RingError::Jumped { ring: "used", from: self.next_used, to, most });
+        let (id, claimed) = match &mut self.ring {
+            Ring::Split { ring, next_used, seen_used, .. } => {
+                if *seen_used == *next_used {
+                    let to = u16::from_le(index(&ring.parts.used)?.load(Ordering::Acquire));
+                    let most = self.in_flight;
+                    if to.wrapping_sub(*next_used) > most {
+                        return Err(RingError::Jumped { ring: "used", from: *next_used, to, most });
+                    }
+                    *seen_used = to;
+                    if to == *next_used {
+                        return Ok(None);
+                    }
+                }
+                let entry = u64::from_le(ring.used_entry(*next_used)?.load());
+                let [i0, i1, i2, i3, b0, b1, b2, b3] = entry.to_le_bytes();
+                *next_used = next_used.wrapping_add(1);
+                (u32::from_le_bytes([i0, i1, i2, i3]), u32::from_le_bytes([b0, b1, b2, b3]))
             }
-            self.seen_used = to;
-            if to == self.next_used {
-                return Ok(None);
+            Ring::Packed { ring, next_used, .. } => {
+                if !ring.is_used(*next_used)? {
+                    return Ok(None);
+                }
+                let descriptor = ring.descriptor(*next_used)?;
+                *next_used = next_used.advanced(1, ring.size);
+                // The length has a meaning only if the device has written to the buffer.
+                let claimed = if descriptor.flags & WRITE != 0 { descriptor.bytes } else { 0 };
+                (descriptor.id.into(), claimed)
             }
-        }
-        let entry = u64::from_le(self.parts.used_entry(self.size, self.next_used)?.load());
-        let [i0, i1, i2, i3, b0, b1, b2, b3] = entry.to_le_bytes();
-        let (id, claimed) = (u32::from_le_bytes([i0, i1, i2, i3]), u32::from_le_bytes([b0, b1, b2, b3]));
+        };
         let index = u16::try_from(id).map_err(|_| RingError::NeverOffered(id))?;
         let held = self.with_device.get_mut(usize::from(index)).and_then(Option::take);
         let bytes = held.ok_or(RingError::NeverOffered(id))?;
         if claimed > bytes {
             return Err(RingError::Overrun { id, claimed, bytes });
         }
-        self.next_used = self.next_used.wrapping_add(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
         Ok(Some(Used { id: index, bytes: claimed }))
     }
 
@@ -134,7 +183,12 @@ impl<'m> Driver<'m> {
     ///
     /// Fails only on internal errors, never on what the peer sends.
     pub fn has_used(&self) -> Result<bool, RingError> {
-        Ok(u16::from_le(index(&self.parts.used)?.load(Ordering::Acquire)) != self.next_used)
+        match &self.ring {
+            Ring::Split { ring, next_used, .. } => {
+                Ok(u16::from_le(index(&ring.parts.used)?.load(Ordering::Acquire)) != *next_used)
+            }
+            Ring::Packed { ring, next_used, .. } => ring.is_used(*next_used),
+        }
     }
 
     /// Returns whether the device has written to the ring: it has returned a buffer, or it suppresses kicks. Either is
@@ -144,14 +198,22 @@ impl<'m> Driver<'m> {
     ///
     /// Fails only on internal errors, never on what the peer sends.
     pub fn is_written_to(&self) -> Result<bool, RingError> {
-        let has_begun = index(&self.parts.used)?.load(Ordering::Acquire) != 0;
-        Ok(has_begun || !wants_notification(&self.parts.used)?)
+        match &self.ring {
+            Ring::Split { ring, .. } => {
+                let has_begun = index(&ring.parts.used)?.load(Ordering::Acquire) != 0;
+                Ok(has_begun || !split::wants_notification(&ring.parts.used)?)
+            }
+            Ring::Packed { ring, next_used, .. } => {
+                let has_begun = *next_used != Place::START || ring.is_used(*next_used)?;
+                Ok(has_begun || !packed::wants_notification(&ring.parts.used)?)
+            }
+        }
     }
 
     /// Returns how many buffers the device holds.
     #[must_use]
-    pub fn in_flight(&self) -> u16 {
-        self.next_available.wrapping_sub(self.next_used)
+    pub const fn in_flight(&self) -> u16 {
+        self.in_flight
     }
 
     /// Tells the device whether to suppress its calls.
@@ -160,6 +222,9 @@ impl<'m> Driver<'m> {
     ///
     /// Fails only on internal errors, never on what the peer sends.
     pub fn suppress_notifications(&self, quiet: bool) -> Result<(), RingError> {
-        suppress_notifications(&self.parts.available, quiet)
+        match &self.ring {
+            Ring::Split { ring, .. } => split::suppress_notifications(&ring.parts.available, quiet),
+            Ring::Packed { ring, .. } => packed::suppress_notifications(&ring.parts.available, quiet),
+        }
     }
 }

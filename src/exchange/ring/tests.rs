@@ -1,4 +1,8 @@
-//! Tests of rings in which the other side writes arbitrary values.
+//! Tests of rings in which the other side writes arbitrary values, and of both sides with each other.
+
+mod indirect;
+mod packed;
+mod split;
 
 use std::os::fd::OwnedFd;
 
@@ -7,8 +11,9 @@ use nix::unistd::ftruncate;
 use proptest::prelude::*;
 use vm_memory::Bytes as _;
 
-use super::super::message::{MemoryRegion, VringAddresses};
+use super::super::message::{MemoryRegion, VringAddresses, feature};
 use super::super::table::{Pages, Table};
+use super::packed::Place;
 use super::*;
 
 const SIZE: u16 = 8;
@@ -23,6 +28,9 @@ const AT: VringAddresses = VringAddresses {
     used: USER + 0x2000,
     log: 0,
 };
+/// The layouts, each with sizes that are legal for it.
+const RINGS: [(Layout, &[u16]); 2] =
+    [(Layout::Split, &[1, 2, 8, 64]), (Layout::Packed, &[1, 2, 3, 7, 8, 64, 100])];
 
 fn table() -> Table {
     let fd: OwnedFd = memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap();
@@ -31,194 +39,158 @@ fn table() -> Table {
     Table::new(&[region], vec![fd], Pages::Any).unwrap()
 }
 
-fn parts(table: &Table) -> Parts<'_> {
+fn parts(table: &Table, layout: Layout, size: u16) -> Parts<'_> {
     Parts {
-        descriptors: table.user(AT.descriptors, 16 * 8).unwrap(),
-        available: table.user(AT.available, available_bytes(SIZE)).unwrap(),
-        used: table.user(AT.used, used_bytes(SIZE)).unwrap(),
+        descriptors: table.user(AT.descriptors, 16 * usize::from(size)).unwrap(),
+        available: table.user(AT.available, layout.available_bytes(size)).unwrap(),
+        used: table.user(AT.used, layout.used_bytes(size)).unwrap(),
     }
+}
+
+const fn features(layout: Layout) -> u64 {
+    match layout {
+        Layout::Split => 0,
+        Layout::Packed => feature::RING_PACKED,
+    }
+}
+
+fn driver(table: &Table, layout: Layout, size: u16) -> Driver<'_> {
+    Driver::new(parts(table, layout, size), size, layout).unwrap()
+}
+
+fn device(table: &Table, layout: Layout, size: u16) -> Device<'_> {
+    Device::new(table, size, &AT, features(layout)).unwrap()
 }
 
 fn put<const N: usize>(table: &Table, at: u64, bytes: [u8; N]) {
     table.user(at, N).unwrap().write_slice(&bytes, 0).unwrap();
 }
 
-fn put_descriptor(table: &Table, index: u16, address: u64, bytes: u32, flags: u16, next: u16) {
-    parts(table).set_descriptor(index, Descriptor { address, bytes, flags, next }).unwrap();
+fn lengths(pieces: &[VolatileSlice<'_>]) -> Vec<usize> {
+    pieces.iter().map(VolatileSlice::len).collect()
 }
 
-fn take(table: &Table) -> Result<(Vec<usize>, Vec<usize>), RingError> {
-    let device = Device::new(table, SIZE, &AT)?;
-    let mut chain = Chain::default();
-    device.waiting(0)?;
-    device.chain(0, &mut chain)?;
-    let lengths = |pieces: &[VolatileSlice<'_>]| pieces.iter().map(VolatileSlice::len).collect();
-    Ok((lengths(&chain.readable), lengths(&chain.writable)))
+/// The device's side as a backend uses it: positions that it keeps, and chains that it returns later.
+struct Side<'m> {
+    device: Device<'m>,
+    taken: Cursor,
+    given: u16,
+}
+
+impl<'m> Side<'m> {
+    fn new(table: &'m Table, layout: Layout, size: u16) -> Self {
+        let start = layout.start();
+        Self { device: device(table, layout, size), taken: Cursor::new(start), given: start }
+    }
+
+    /// Takes the next chain: what identifies it, and its readable and writable bytes.
+    fn take(&mut self) -> Result<Option<(Taken, usize, usize)>, RingError> {
+        let mut chain = Chain::default();
+        let taken = self.device.take(&mut self.taken, &mut chain)?;
+        Ok(taken.map(|taken| (taken, chain.readable_bytes(), chain.writable_bytes())))
+    }
+
+    fn publish(&mut self, used: &[(Taken, u32)]) -> bool {
+        let (given, wants) = self.device.publish(self.given, used).unwrap();
+        self.given = given;
+        wants
+    }
 }
 
 #[test]
 fn what_is_offered_is_taken_and_comes_back() {
-    let table = table();
-    let mut driver = Driver::new(parts(&table), SIZE).unwrap();
-    let device = Device::new(&table, SIZE, &AT).unwrap();
-    let mut chain = Chain::default();
-    let (mut taken, mut given) = (0_u16, 0_u16);
-    // Enough rounds to make the indices wrap around at 16 bits.
-    for round in 0..70_000_u32 {
-        let id = driver.free_id().unwrap();
-        driver.offer(id, GUEST + 0x4000, 64, round % 2 == 0).unwrap();
-        assert!(driver.publish().unwrap());
-        assert_eq!(device.waiting(taken), Ok(1));
-        let head = device.chain(taken, &mut chain).unwrap();
-        taken = taken.wrapping_add(1);
-        assert_eq!(
-            (chain.writable_bytes(), chain.readable_bytes()),
-            if round % 2 == 0 { (64, 0) } else { (0, 64) }
-        );
-        device.put_used(given, head, round % 65).unwrap();
-        given = given.wrapping_add(1);
-        assert!(device.publish(given).unwrap());
-        assert!(driver.has_used().unwrap());
-        assert_eq!(driver.take_used().unwrap(), Some(Used { id, bytes: round % 65 }));
-        driver.give_back(id);
-        assert_eq!(driver.take_used().unwrap(), None);
+    for (layout, sizes) in RINGS {
+        for size in sizes {
+            let table = table();
+            let mut driver = driver(&table, layout, *size);
+            let mut device = Side::new(&table, layout, *size);
+            // Enough rounds to make the indices of a split ring wrap around at 16 bits.
+            for round in 0..70_000_u32 {
+                let (id, is_write) = (driver.free_id().unwrap(), round % 2 == 0);
+                driver.offer(id, GUEST + 0x4000, 64, is_write).unwrap();
+                assert!(driver.publish().unwrap());
+                let (taken, readable, writable) = device.take().unwrap().unwrap();
+                assert_eq!((readable, writable), if is_write { (0, 64) } else { (64, 0) });
+                assert_eq!(device.take(), Ok(None));
+                assert!(!driver.has_used().unwrap());
+                let bytes = if is_write { round % 65 } else { 0 };
+                assert!(device.publish(&[(taken, bytes)]));
+                assert!(driver.has_used().unwrap());
+                assert_eq!(driver.take_used().unwrap(), Some(Used { id, bytes }));
+                driver.give_back(id);
+                assert_eq!(driver.take_used().unwrap(), None);
+            }
+        }
     }
 }
 
 #[test]
 fn each_side_can_ask_the_other_to_be_quiet() {
-    let table = table();
-    let driver = Driver::new(parts(&table), SIZE).unwrap();
-    let device = Device::new(&table, SIZE, &AT).unwrap();
-    for quiet in [true, false] {
-        device.suppress_notifications(quiet).unwrap();
-        driver.suppress_notifications(quiet).unwrap();
-        assert_eq!((driver.publish().unwrap(), device.publish(0).unwrap()), (!quiet, !quiet));
-    }
-}
-
-#[test]
-fn what_a_hostile_driver_puts_into_a_ring_has_its_own_error() {
-    type Script = fn(&Table);
-    let rows: &[(&str, Script)] = &[
-        ("jumped to 9; from 0, at most 8 entries", |t| put(t, AT.available + 2, 9_u16.to_le_bytes())),
-        ("jumped to 65535", |t| put(t, AT.available + 2, u16::MAX.to_le_bytes())),
-        ("names descriptor 8 of 8", |t| put(t, AT.available + 4, 8_u16.to_le_bytes())),
-        ("names descriptor 65535 of 8", |t| put(t, AT.available + 4, u16::MAX.to_le_bytes())),
-        ("descriptor 0 continues at 8 of 8", |t| put_descriptor(t, 0, GUEST, 1, NEXT, 8)),
-        ("descriptor 0 continues at 65535", |t| put_descriptor(t, 0, GUEST, 1, NEXT, u16::MAX)),
-        ("the chain at descriptor 0 has a loop", |t| put_descriptor(t, 0, GUEST, 1, NEXT, 0)),
-        ("the chain at descriptor 0 has a loop", |t| {
-            for index in 0..SIZE {
-                put_descriptor(t, index, GUEST, 0, NEXT, (index + 1) % SIZE);
-            }
-        }),
-        ("flags 0x4, which were not offered", |t| put_descriptor(t, 0, GUEST, 16, INDIRECT, 0)),
-        ("a readable buffer after a writable one", |t| {
-            put_descriptor(t, 0, GUEST, 1, NEXT | WRITE, 1);
-            put_descriptor(t, 1, GUEST, 1, 0, 0);
-        }),
-        ("guest address 0x0 are not within", |t| put_descriptor(t, 0, 0, 1, 0, 0)),
-        ("guest address 0xfffff are not within", |t| put_descriptor(t, 0, GUEST - 1, 2, 0, 0)),
-        ("guest address 0x110000 are not within", |t| put_descriptor(t, 0, GUEST + BYTES - 1, 2, 0, 0)),
-        ("guest address 0x110000 are not within", |t| put_descriptor(t, 0, GUEST, u32::MAX, 0, 0)),
-        ("guest address 0xffffffffffffffff are not within", |t| {
-            put_descriptor(t, 0, u64::MAX, u32::MAX, 0, 0);
-        }),
-        ("guest address 0xffffffff00000001 are not", |t| {
-            put_descriptor(t, 0, u64::MAX << 32 | 1, u32::MAX, 0, 0);
-        }),
-    ];
-    for (why, script) in rows {
+    for (layout, _) in RINGS {
         let table = table();
-        put(&table, AT.available + 2, 1_u16.to_le_bytes());
-        script(&table);
-        let error = take(&table).unwrap_err().to_string();
-        assert!(error.contains(why), "{error}, not {why}");
+        let driver = driver(&table, layout, SIZE);
+        let device = device(&table, layout, SIZE);
+        for quiet in [true, false] {
+            device.suppress_notifications(quiet).unwrap();
+            driver.suppress_notifications(quiet).unwrap();
+            let (_, wants) = device.publish(layout.start(), &[]).unwrap();
+            assert_eq!((driver.publish().unwrap(), wants), (!quiet, !quiet), "{layout:?}");
+            assert_eq!(driver.is_written_to().unwrap(), quiet);
+        }
     }
-}
-
-#[test]
-fn a_chain_may_be_as_long_as_the_queue() {
-    let table = table();
-    put(&table, AT.available + 2, 1_u16.to_le_bytes());
-    for index in 0..SIZE {
-        let (flags, next) = if index + 1 < SIZE { (NEXT, index + 1) } else { (0, 0) };
-        put_descriptor(
-            &table,
-            index,
-            GUEST + u64::from(index) * 16,
-            u32::from(index),
-            flags | if index > 3 { WRITE } else { 0 },
-            next,
-        );
-    }
-    assert_eq!(take(&table).unwrap(), (vec![1, 2, 3], vec![4, 5, 6, 7]));
 }
 
 #[test]
 fn a_ring_that_is_not_where_it_says_is_refused() {
+    type Change = fn(&mut VringAddresses);
     let table = table();
-    let with = |change: fn(&mut VringAddresses)| {
+    let with = |layout, change: Change| {
         let mut at = AT;
         change(&mut at);
-        Device::new(&table, SIZE, &at).unwrap_err().to_string()
+        Device::new(&table, SIZE, &at, features(layout)).unwrap_err().to_string()
     };
-    for (why, error) in [
-        ("descriptor table at 0x700000000008 is not aligned to 16", with(|at| at.descriptors += 8)),
-        ("available ring at 0x700000001001 is not aligned to 2", with(|at| at.available += 1)),
-        ("used ring at 0x700000002002 is not aligned to 4", with(|at| at.used += 2)),
-        ("at user address 0x70000000fff0 are not within", with(|at| at.used = USER + BYTES - 16)),
-        ("at user address 0x100000 are not within", with(|at| at.descriptors = GUEST)),
-        ("at user address 0xfffffffffffffffc are not within", with(|at| at.available = u64::MAX - 3)),
-    ] {
+    let (split, packed) = (Layout::Split, Layout::Packed);
+    let rows: &[(&str, Layout, Change)] = &[
+        ("descriptor table at 0x700000000008 is not aligned to 16", split, |at| at.descriptors += 8),
+        ("available ring at 0x700000001001 is not aligned to 2", split, |at| at.available += 1),
+        ("used ring at 0x700000002002 is not aligned to 4", split, |at| at.used += 2),
+        ("available ring at 0x700000001002 is not aligned to 4", packed, |at| at.available += 2),
+        ("at user address 0x70000000fff0 are not within", split, |at| at.used = USER + BYTES - 16),
+        ("at user address 0x700000010000 are not within", packed, |at| at.used = USER + BYTES),
+        ("at user address 0x100000 are not within", packed, |at| at.descriptors = GUEST),
+        ("at user address 0xfffffffffffffffc are not within", split, |at| at.available = u64::MAX - 3),
+    ];
+    for (why, layout, change) in rows {
+        let error = with(*layout, *change);
         assert!(error.contains(why), "{error}, not {why}");
     }
     for num in [0, 3, 65536, 32769, u32::MAX] {
-        assert_eq!(checked_size(num), Err(RingError::Size(num)));
+        assert_eq!(Layout::Split.checked_size(num), Err(RingError::Size(num)));
     }
-    assert_eq!(checked_size(32768), Ok(32768));
+    for num in [0, 65536, 32769, u32::MAX] {
+        assert_eq!(Layout::Packed.checked_size(num), Err(RingError::PackedSize(num)));
+    }
+    assert_eq!(Layout::Split.checked_size(32768), Ok(32768));
+    assert_eq!((Layout::Packed.checked_size(3), Layout::Packed.checked_size(32768)), (Ok(3), Ok(32768)));
 }
 
+/// What vhost-user says about the numbers in SET_VRING_BASE and GET_VRING_BASE, and what DPDK sends.
 #[test]
-fn what_a_hostile_device_puts_into_a_ring_has_its_own_error() {
-    let entry = |id: u32, bytes: u32| (u64::from(id) | u64::from(bytes) << 32).to_le_bytes();
-    for (why, index, used) in [
-        ("the used ring jumped to 3; from 0, at most 2 entries", 3_u16, entry(0, 0)),
-        ("the used ring jumped to 65535", u16::MAX, entry(0, 0)),
-        ("returns buffer 2, which", 1, entry(2, 0)),
-        ("returns buffer 8, which", 1, entry(8, 0)),
-        ("returns buffer 65536, which", 1, entry(65536, 0)),
-        ("returns buffer 4294967295, which", 1, entry(u32::MAX, 0)),
-        ("claims 65 bytes in buffer 1 of 64", 1, entry(1, 65)),
-        ("claims 4294967295 bytes", 1, entry(1, u32::MAX)),
+fn the_base_of_a_ring_has_the_form_of_the_specification() {
+    for (layout, base, positions) in [
+        (Layout::Split, 0, Some((0, 0))),
+        (Layout::Split, 0xffff, Some((0xffff, 0xffff))),
+        (Layout::Split, 0x1_0000, None),
+        (Layout::Packed, 0x8000_8000, Some((0x8000, 0x8000))),
+        (Layout::Packed, 0x8003_0005, Some((5, 0x8003))),
+        // virtio_user and DPDK's vhost library leave the upper half 0.
+        (Layout::Packed, 0x8000, Some((0x8000, 0x8000))),
+        (Layout::Packed, 5, Some((5, 5))),
     ] {
-        let table = table();
-        let mut driver = Driver::new(parts(&table), SIZE).unwrap();
-        for _ in 0..2 {
-            let id = driver.free_id().unwrap();
-            driver.offer(id, GUEST, 64, true).unwrap();
-        }
-        driver.publish().unwrap();
-        put(&table, AT.used + 4, used);
-        put(&table, AT.used + 2, index.to_le_bytes());
-        let error = driver.take_used().unwrap_err().to_string();
-        assert!(error.contains(why), "{error}, not {why}");
+        assert_eq!(layout.positions(base), positions, "{layout:?} {base:#x}");
     }
-}
-
-#[test]
-fn a_buffer_that_comes_back_twice_is_noticed() {
-    let table = table();
-    let mut driver = Driver::new(parts(&table), SIZE).unwrap();
-    for _ in 0..2 {
-        let id = driver.free_id().unwrap();
-        driver.offer(id, GUEST, 64, true).unwrap();
-    }
-    driver.publish().unwrap();
-    put(&table, AT.used + 2, 2_u16.to_le_bytes());
-    assert_eq!(driver.take_used().unwrap(), Some(Used { id: 0, bytes: 0 }));
-    assert_eq!(driver.take_used(), Err(RingError::NeverOffered(0)));
+    assert_eq!(Layout::Split.base(7, 9), 7);
+    assert_eq!(Layout::Packed.base(5, 0x8003), 0x8003_0005);
 }
 
 #[test]
@@ -226,7 +198,7 @@ fn bytes_go_through_the_pieces_of_a_chain_in_order() {
     let table = table();
     let piece = |at: u64, bytes| table.guest(GUEST + at, bytes).unwrap();
     let pieces = vec![piece(0, 3), piece(0x100, 1), piece(0x200, 8)];
-    let chain = Chain { readable: pieces.clone(), writable: pieces, descriptors: 3 };
+    let chain = Chain { readable: pieces.clone(), writable: pieces, descriptors: 3, indirect: 0 };
     assert_eq!(chain.write(2, b"abcdef"), 6);
     let mut out = [0; 16];
     assert_eq!(chain.read(2, &mut out), 10);
@@ -237,52 +209,55 @@ fn bytes_go_through_the_pieces_of_a_chain_in_order() {
 }
 
 proptest! {
-    /// Any contents of a ring: there is no panic, the chain ends, and every piece is within the region.
+    /// Buffers are offered, taken and returned in any order that the specification allows, out of order too.
     #[test]
-    fn no_contents_of_a_ring_lead_outside_of_memory(
-        bytes in prop::collection::vec(any::<u8>(), 16 * 8), ring in any::<[u8; 20]>(), slot: u16,
+    fn every_buffer_comes_back_once_in_any_order(
+        ring in (0..2_usize, any::<prop::sample::Index>()),
+        steps in prop::collection::vec((0..3_u8, any::<prop::sample::Index>(), 1..64_u32), 0..400),
     ) {
+        let (layout, sizes) = RINGS[ring.0];
+        let size = *ring.1.get(sizes);
         let table = table();
-        table.user(AT.descriptors, 128).unwrap().write_slice(&bytes, 0).unwrap();
-        table.user(AT.available, 20).unwrap().write_slice(&ring, 0).unwrap();
-        let device = Device::new(&table, SIZE, &AT).unwrap();
-        let _ = device.waiting(slot);
-        let mut chain = Chain::default();
-        if device.chain(slot, &mut chain).is_ok() {
-            prop_assert!(chain.readable_bytes() + chain.writable_bytes() <= usize::from(SIZE) * usize::try_from(BYTES).unwrap());
+        let mut driver = driver(&table, layout, size);
+        let mut device = Side::new(&table, layout, size);
+        let (mut offered, mut held, mut returned) = (Vec::new(), Vec::new(), Vec::new());
+        for (step, choice, bytes) in steps {
+            match step {
+                0 => {
+                    let Some(id) = driver.free_id() else { continue };
+                    driver.offer(id, GUEST + u64::from(id), 64, true).unwrap();
+                    driver.publish().unwrap();
+                    offered.insert(0, id);
+                }
+                1 => {
+                    let taken = device.take().unwrap();
+                    prop_assert_eq!(taken.is_some(), !offered.is_empty());
+                    if let Some((taken, 0, 64)) = taken {
+                        prop_assert_eq!(Some(taken.id), offered.pop());
+                        held.push(taken);
+                    }
+                }
+                _ if held.is_empty() => {}
+                _ => {
+                    // Several at once, in an order that the driver did not choose.
+                    let count = choice.index(held.len()) + 1;
+                    let mut batch = Vec::new();
+                    for _ in 0..count {
+                        let taken = held.swap_remove(choice.index(held.len()));
+                        returned.push((taken.id, bytes));
+                        batch.push((taken, bytes));
+                    }
+                    device.publish(&batch);
+                }
+            }
+            if step == 0 {
+                for (id, bytes) in returned.drain(..) {
+                    prop_assert_eq!(driver.take_used().unwrap(), Some(Used { id, bytes }));
+                    driver.give_back(id);
+                }
+                prop_assert_eq!(driver.take_used().unwrap(), None);
+                prop_assert_eq!(usize::from(driver.in_flight()), offered.len() + held.len());
+            }
         }
-    }
-
-    /// Chains that are almost valid.
-    #[test]
-    fn no_chain_is_followed_for_ever(
-        chain in prop::collection::vec((0..BYTES + 64, 0..200_u32, 0..4_u16, 0..10_u16), 8), head in 0..9_u16,
-    ) {
-        let table = table();
-        for (index, (at, bytes, flags, next)) in (0..).zip(&chain) {
-            put_descriptor(&table, index, GUEST + at, *bytes, *flags, *next);
-        }
-        put(&table, AT.available + 4, head.to_le_bytes());
-        let _ = take(&table);
-    }
-
-    #[test]
-    fn no_used_ring_panics(index: u16, entries in any::<[u64; 8]>(), offered in 0..=SIZE) {
-        let table = table();
-        let mut driver = Driver::new(parts(&table), SIZE).unwrap();
-        for _ in 0..offered {
-            let id = driver.free_id().unwrap();
-            driver.offer(id, GUEST, 64, true).unwrap();
-        }
-        driver.publish().unwrap();
-        put(&table, AT.used + 2, index.to_le_bytes());
-        for (slot, entry) in entries.iter().enumerate() {
-            put(&table, AT.used + 4 + slot as u64 * 8, entry.to_le_bytes());
-        }
-        let mut taken = 0;
-        while let Ok(Some(_)) = driver.take_used() {
-            taken += 1;
-        }
-        prop_assert!(taken <= offered);
     }
 }

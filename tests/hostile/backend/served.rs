@@ -1,10 +1,9 @@
 //! Legal conversations: the backend serves messages in every order that the specification allows.
 
-use hugeprobe::exchange::backend::FEATURES;
 use hugeprobe::exchange::message::{Payload, Request, VringState, feature, protocol};
 use hugeprobe::exchange::table::Pages;
 
-use super::super::script::one_frame;
+use super::super::script::{SPLIT, one_frame};
 use super::super::*;
 use super::{against, hang_up};
 
@@ -22,7 +21,7 @@ fn legal_orders_of_messages_are_served() {
                     f.event(Request::SetVringErr, index, Some(eventfd()));
                     f.vring(Request::SetVringEnable, index.into(), 1);
                 }
-                f.send(Request::SetFeatures, Payload::U64(FEATURES), &[]);
+                f.send(Request::SetFeatures, Payload::U64(SPLIT), &[]);
                 f.send(Request::SetProtocolFeatures, Payload::U64(protocol::REPLY_ACK), &[]);
                 for index in [0, 1] {
                     f.addresses(index, USER + u64::from(index) * 0x4000);
