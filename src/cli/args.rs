@@ -179,6 +179,10 @@ pub struct Frontend {
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub peer: Mode,
 
+    /// Use packed rings, as QEMU with packed=on and net_virtio_user with packed_vq=1 do [default: split rings]
+    #[arg(long)]
+    pub packed: bool,
+
     /// How many frames may be in flight at once; with 1, round trips are timed
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub window: u16,

@@ -15,7 +15,7 @@ use super::{Trouble, terminal};
 
 /// Runs the vhost-user frontend, which allocates the memory and shares it.
 pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
-    let Frontend { meeting, size, pages, dir, frames, frame_size, peer, window, wait } = options;
+    let Frontend { meeting, size, pages, dir, frames, frame_size, peer, packed, window, wait } = options;
     // Before connecting to the peer, so that the peer does not see a connection that cannot be used.
     let size = standalone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
     play(
@@ -27,6 +27,7 @@ pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
             frames: *frames,
             frame_bytes: usize::from(*frame_size),
             peer: (*peer).into(),
+            packed: *packed,
             window: *window,
             wait: (*wait).into(),
             millis: None,

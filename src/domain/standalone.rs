@@ -48,6 +48,8 @@ pub struct Negotiated {
     pub features: Vec<String>,
     /// The protocol features, by their names in the specification.
     pub protocol_features: Vec<String>,
+    /// The layout of the rings, `split` or `packed`, if the device is known to have queues.
+    pub rings: Option<String>,
     /// The number of queue pairs that the backend has, if it reported one.
     pub queue_pairs: Option<u64>,
     /// The number of memory regions that the backend accepts, if it reported one.

@@ -158,7 +158,9 @@ fn converse(
             if !acknowledges {
                 findings.pass(HP613, table, json!({ "proof": proof }))?;
             }
-            let evidence = json!({ "proof": proof, "bases": bases, "rings_written_to": written });
+            let rings = pair.layout().word();
+            let evidence =
+                json!({ "proof": proof, "bases": bases, "rings_written_to": written, "rings": rings });
             findings.pass(HP614, "accepted both queues".to_owned(), evidence)?;
         }
         None => {

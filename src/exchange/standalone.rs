@@ -49,6 +49,9 @@ pub struct FrontendTask {
     pub frame_bytes: usize,
     /// What the backend does with frames.
     pub peer: BackendMode,
+    /// Whether to use packed rings. The default is split rings.
+    #[serde(default)]
+    pub packed: bool,
     /// The most frames in flight at once.
     pub window: u16,
     /// How to wait for the backend.

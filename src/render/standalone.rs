@@ -95,9 +95,10 @@ fn negotiated(agreed: &Negotiated) -> String {
     let count =
         |number: Option<u64>, what| number.map(|number| format!(", {number} {what}")).unwrap_or_default();
     format!(
-        "{}; protocol {}{}{}",
+        "{}; protocol {}{}{}{}",
         list(&agreed.features),
         list(&agreed.protocol_features),
+        agreed.rings.as_ref().map(|layout| format!(", {layout} rings")).unwrap_or_default(),
         count(agreed.queue_pairs, "queue pairs"),
         count(agreed.memory_slots, "memory slots")
     )
@@ -214,6 +215,7 @@ mod tests {
         let event = [
             SessionEvent::Negotiated(Negotiated {
                 features: names(&["VERSION_1"]),
+                rings: Some("packed".to_owned()),
                 queue_pairs: Some(8),
                 ..Negotiated::default()
             }),
@@ -228,7 +230,7 @@ mod tests {
         assert_eq!(
             text(Style::default(), &event),
             "\
-negotiated  VERSION_1; protocol none, 8 queue pairs
+negotiated  VERSION_1; protocol none, packed rings, 8 queue pairs
 region 0    2 x 2Mi, hugetlbfs, inode 7, guest address 0x100000000, table 1
 region 0    pages touched by this process: 1 on node0, 1 on node1
 vring 0     runs, backend to frontend

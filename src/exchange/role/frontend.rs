@@ -227,7 +227,11 @@ impl SharedRegions<'_> {
         };
         Ok(recorder.good(
             id,
-            Good { summary, agreed: json!({ "frames": total }), evidence: json!({ "runs": evidence }) },
+            Good {
+                summary,
+                agreed: json!({ "frames": total }),
+                evidence: json!({ "runs": evidence, "rings": pair.layout().word() }),
+            },
         )?)
     }
 }

@@ -13,6 +13,7 @@ use crate::backend::{
 };
 use crate::channel::Channel;
 use crate::frame::{Source, Tracker};
+use crate::ring::Layout;
 use crate::table::{Pages, Table};
 use hugeprobe_domain::standalone::{Negotiated, SessionEvent, Traffic};
 
@@ -135,6 +136,7 @@ fn negotiated(report: &Report) -> Negotiated {
     Negotiated {
         features: features(report.features),
         protocol_features: protocol_features(report.protocol_features),
+        rings: Some(Layout::of(report.features).word().to_owned()),
         ..Negotiated::default()
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::channel::Channel;
 use crate::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
+use crate::ring::Layout;
 use crate::table::FileFacts;
 use hugeprobe_domain::sharing::Session;
 use hugeprobe_domain::size::HugeLen;
@@ -27,11 +28,13 @@ pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>
     // Allocate before the first message: without pages, the backend need not be involved.
     let memory = memory(task)?;
     channel.set_deadline(deadline);
-    let mut frontend = Frontend::new(channel, PATIENCE).map_err(ended)?;
+    let layout = if task.packed { Layout::Packed } else { Layout::Split };
+    let mut frontend = Frontend::with_rings(layout, channel, PATIENCE).map_err(ended)?;
     let agreed = *frontend.negotiated();
     say(&SessionEvent::Negotiated(Negotiated {
         features: features(agreed.features),
         protocol_features: protocol_features(agreed.protocol_features),
+        rings: frontend.is_network().then(|| layout.word().to_owned()),
         queue_pairs: agreed.queue_pairs,
         memory_slots: agreed.memory_slots,
     }))?;
@@ -192,6 +195,7 @@ mod tests {
             frames: 10,
             frame_bytes: 64,
             peer,
+            packed: false,
             window: 1,
             wait: Wait::Both,
             millis: None,

@@ -10,6 +10,7 @@ fn a_task_survives_its_own_text() {
         frames: 1,
         frame_bytes: 64,
         peer: BackendMode::Echo,
+        packed: true,
         window: 1,
         wait: Wait::Poll,
         millis: None,
