@@ -37,6 +37,7 @@ fn pages() -> Vec<String> {
         "SECURITY.md",
         "packaging/README.md",
         "charts/hugeprobe/README.md",
+        "src/exchange/README.md",
     ]
     .map(str::to_owned)
     .to_vec();
