@@ -11,8 +11,10 @@ use crate::context::{HANGS, Machine, Missing, SMALL};
 
 pub(crate) const CASES: &[Case] = &[
     ("testpmd: net_vhost sends back a million frames of `frontend`", vhost),
+    ("testpmd: net_vhost sends back a million frames of `frontend --packed`", vhost_packed),
     ("testpmd: `backend` takes a million frames of net_virtio_user", virtio_user_sends),
     ("testpmd: net_virtio_user sends back a million frames of `backend`", virtio_user_echoes),
+    ("testpmd: net_virtio_user with packed_vq=1 does so through packed rings", virtio_user_packed),
     (
         "testpmd: `frontend` and `backend` do without it, whoever listens, and --dir is where the pages are",
         both,
@@ -38,31 +40,54 @@ fn assert_says(run: &Run, facts: &[&str], log: &str) {
 }
 
 fn vhost(machine: &Machine) -> Result<(), Missing> {
+    vhost_with(machine, &[], "split rings")
+}
+
+fn vhost_packed(machine: &Machine) -> Result<(), Missing> {
+    vhost_with(machine, &["--packed"], "packed rings")
+}
+
+fn vhost_with(machine: &Machine, arguments: &[&str], rings: &str) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
     let device = format!("net_vhost0,iface={},queues=1", socket.display());
     let testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode=io"])?;
-    let run = run(&mut hugeprobe("frontend", &socket, &["--size", "2Mi", "--frames", FRAMES]));
-    let facts = ["protocol MQ REPLY_ACK", "region 1    1 x 2Mi, hugetlbfs", "on node", ": 1000000 intact;"];
+    let mut frontend = hugeprobe("frontend", &socket, &["--size", "2Mi", "--frames", FRAMES]);
+    let run = run(frontend.args(arguments));
+    let facts =
+        [rings, "protocol MQ REPLY_ACK", "region 1    1 x 2Mi, hugetlbfs", "on node", ": 1000000 intact;"];
     assert_says(&run, &facts, &testpmd.log());
     Ok(())
 }
 
 fn virtio_user_sends(machine: &Machine) -> Result<(), Missing> {
-    let run = with_virtio_user(machine, "txonly", &["--mode", "sink"])?;
+    let run = with_virtio_user(machine, "", "txonly", &["--mode", "sink"])?;
     assert_says(&run, &["0 intact, ", "frames received"], "");
     Ok(())
 }
 
 fn virtio_user_echoes(machine: &Machine) -> Result<(), Missing> {
-    let run = with_virtio_user(machine, "io", &["--mode", "bounce"])?;
-    assert_says(&run, &[": 1000000 intact;", "✔ 1000000 frames sent and received back"], "");
+    let run = with_virtio_user(machine, "", "io", &["--mode", "bounce"])?;
+    let facts = [": 1000000 intact;", "✔ 1000000 frames sent and received back", "split rings"];
+    assert_says(&run, &facts, "");
     Ok(())
 }
 
-/// Runs `backend --listen` until it has received a million frames from a testpmd that forwards in `mode`.
-fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result<Run, Missing> {
+fn virtio_user_packed(machine: &Machine) -> Result<(), Missing> {
+    let run = with_virtio_user(machine, ",packed_vq=1", "io", &["--mode", "bounce"])?;
+    assert_says(&run, &[": 1000000 intact;", "RING_PACKED", "packed rings"], "");
+    Ok(())
+}
+
+/// Runs `backend --listen` until it has received a million frames from a testpmd that forwards in `mode`. `options` are
+/// further options of the device.
+fn with_virtio_user(
+    machine: &Machine,
+    options: &str,
+    mode: &str,
+    arguments: &[&str],
+) -> Result<Run, Missing> {
     let _pages = machine.small_pages_alone(32)?;
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
@@ -74,7 +99,7 @@ fn with_virtio_user(machine: &Machine, mode: &str, arguments: &[&str]) -> Result
     while !socket.exists() && std::time::Instant::now() < until {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    let device = format!("net_virtio_user0,path={},queues=1,queue_size=256", socket.display());
+    let device = format!("net_virtio_user0,path={},queues=1,queue_size=256{options}", socket.display());
     let testpmd = Testpmd::start(directory.path(), &device, &["--forward-mode", mode]);
     let run = backend.join().unwrap();
     let testpmd = testpmd?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::frontend::{Frontend, Job, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::ring::Layout;
 use hugeprobe::exchange::socket::connect;
 
 use super::{LONG, memory};
@@ -16,6 +17,7 @@ use crate::context::{LARGE, Machine, Missing, SMALL};
 pub(super) const CASES: &[Case] = &[
     ("peers: testpmd's vhost sends back a million frames of our frontend's", echoes),
     ("peers: testpmd's vhost sends back a million frames from pages of 1Gi", echoes_large),
+    ("peers: testpmd's vhost sends back a million frames through packed rings", echoes_packed),
     ("peers: testpmd's vhost takes a million frames of our frontend's and sends none", takes),
     ("peers: testpmd's vhost floods our frontend, which takes none for its own", floods),
 ];
@@ -33,15 +35,26 @@ fn echoes_large(machine: &Machine) -> Result<(), Missing> {
     echo(LARGE, 1)
 }
 
+fn echoes_packed(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 32)?;
+    // 1,100,000 frames are 4296 rounds of 256 and 224 more. After an even number of rounds, the wrap counter in bit 15
+    // is 1. DPDK leaves the upper half 0.
+    echo_through(Layout::Packed, SMALL, 2, 0x8000 | 224)
+}
+
 fn echo(size: PageSize, files: u64) -> Result<(), Missing> {
-    with_vhost(size, files, "io", |pair, frontend, deadline| {
+    let all = u32::try_from((FRAMES + FRAMES / 10) % 65536).unwrap();
+    echo_through(Layout::Split, size, files, all)
+}
+
+fn echo_through(layout: Layout, size: PageSize, files: u64, base: u32) -> Result<(), Missing> {
+    with_vhost_of(layout, size, files, "io", |pair, frontend, deadline| {
         for (seed, length, frames) in [(1, 64, FRAMES), (2, 1514, FRAMES / 10)] {
             let job = job(seed, length, frames, Peer::Echoes);
             let outcome = pair.run(&job, frontend.channel(), deadline).unwrap();
             assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
         }
-        let all = u32::try_from((FRAMES + FRAMES / 10) % 65536).unwrap();
-        assert_eq!(frontend.stop(pair).unwrap(), [all; 2]);
+        assert_eq!(frontend.stop(pair).unwrap(), [base; 2]);
     })
 }
 
@@ -76,8 +89,19 @@ const fn job(seed: u64, length: usize, frames: u64, peer: Peer) -> Job {
     Job { seed, frames, length, peer, window: 256, waiting: Waiting::Called }
 }
 
-/// Runs a session with a net_vhost that forwards in `mode`. `act` ends the session.
+/// Runs a session with split rings and a net_vhost that forwards in `mode`. `act` ends the session.
 fn with_vhost(
+    size: PageSize,
+    files: u64,
+    mode: &str,
+    act: impl FnOnce(&mut Pair<'_>, &mut Frontend, Instant),
+) -> Result<(), Missing> {
+    with_vhost_of(Layout::Split, size, files, mode, act)
+}
+
+/// Does the same with rings of a layout.
+fn with_vhost_of(
+    layout: Layout,
     size: PageSize,
     files: u64,
     mode: &str,
@@ -87,7 +111,8 @@ fn with_vhost(
     let path = directory.path().join("socket");
     let _testpmd = start(directory.path(), &path, mode)?;
     let deadline = Instant::now() + LONG;
-    let mut frontend = Frontend::new(Channel::new(connect(&path, deadline).unwrap()), LONG).unwrap();
+    let channel = Channel::new(connect(&path, deadline).unwrap());
+    let mut frontend = Frontend::with_rings(layout, channel, LONG).unwrap();
     let memory = memory(size, files);
     let (regions, fds) = memory.table(memory.regions());
     frontend.set_memory(&regions, &fds).unwrap();
