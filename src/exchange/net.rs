@@ -36,6 +36,8 @@ pub struct Batch {
     indirect: u32,
 }
 
+/// The usual number of chains in a batch.
+const USUAL: usize = 64;
 /// The most descriptors in the indirect tables of one batch. It is far more than drivers use: 64 frames of 1024.
 const INDIRECT_OF_BATCH: u32 = 1 << 16;
 
@@ -75,7 +77,7 @@ impl Format {
             return Err(RingError::TooLong { head, bytes: bytes as u64, most });
         }
         let length = chain.read(self.header, buffer).min(length);
-        batch.used.push((taken, 0));
+        batch.finish(taken, 0);
         batch.cursor = cursor;
         Ok(Some(length))
     }
@@ -100,7 +102,7 @@ impl Format {
         if room >= wanted {
             self.put_header(chain, 1);
             chain.write(self.header, frame);
-            batch.used.push((taken, u32::try_from(wanted).unwrap_or(u32::MAX)));
+            batch.finish(taken, u32::try_from(wanted).unwrap_or(u32::MAX));
             batch.cursor = cursor;
             return Ok(true);
         }
@@ -141,7 +143,7 @@ impl Format {
             }
             let done = chain.write(skip, rest);
             rest = rest.get(done..).unwrap_or_default();
-            batch.used.push((*taken, u32::try_from(skip + done).unwrap_or(u32::MAX)));
+            batch.finish(*taken, u32::try_from(skip + done).unwrap_or(u32::MAX));
         }
         batch.cursor = cursor;
         Ok(true)
@@ -176,6 +178,15 @@ impl Batch {
     pub fn put_back(&mut self, cursor: Cursor) {
         self.used.pop();
         self.cursor = cursor;
+    }
+
+    /// Adds a chain that is to be returned, with the number of bytes written to it.
+    fn finish(&mut self, taken: Taken, bytes: u32) {
+        // Once for each batch, and not at all for an idle ring.
+        if self.used.capacity() == 0 {
+            self.used.reserve(USUAL);
+        }
+        self.used.push((taken, bytes));
     }
 
     /// Reads the chain at `cursor` and counts its descriptors.

@@ -169,6 +169,29 @@ fn the_backend_has_an_outcome_for_every_packed_ring() {
             receive_buffer(f);
             f.packed(1, 0, GUEST, u32::MAX - 15, 0, AVAILABLE | INDIRECT);
         }),
+        (
+            "long indirect tables of one byte under one frame",
+            "vring 0: the chains up to the one at descriptor 64",
+            |f| {
+                f.rings_with(feature::RING_PACKED | feature::INDIRECT_DESC, 128, 0x8000_8000);
+                // 1024 descriptors of no bytes, except the last, which has one byte more than the header.
+                for entry in 0..1024_u64 {
+                    let bytes = if entry == 1023 { 13_u32 } else { 0 };
+                    let fields = [
+                        &(GUEST + 0x8000).to_le_bytes()[..],
+                        &bytes.to_le_bytes(),
+                        &[0; 2],
+                        &WRITE.to_le_bytes(),
+                    ]
+                    .concat();
+                    f.put(0xb000 + 16 * entry, &fields);
+                }
+                f.packed(1, 0, GUEST + 0x2_0000, 1400, 0, AVAILABLE);
+                for index in (0..128).rev() {
+                    f.packed(0, index, GUEST + 0xb000, 16 * 1024, 0, AVAILABLE | INDIRECT);
+                }
+            },
+        ),
         ("an indirect table in a split ring with a loop", "a chain that does not end in the table", |f| {
             f.rings_with(feature::INDIRECT_DESC, 8, 0);
             f.available(0, 1, 0);

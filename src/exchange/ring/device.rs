@@ -266,11 +266,16 @@ impl<'m> Device<'m> {
     }
 
     /// Adds the buffer of a descriptor to the chain, or the buffers of its indirect table.
+    #[inline]
     fn add(&self, entry: Entry, chain: &mut Chain<'m>) -> Result<(), RingError> {
+        if entry.flags & INDIRECT == 0 { self.buffer(entry, chain) } else { self.indirect(entry, chain) }
+    }
+
+    /// Adds the buffers of an indirect table to the chain. It is kept apart, because it would make the loops over
+    /// descriptors slower.
+    #[cold]
+    fn indirect(&self, entry: Entry, chain: &mut Chain<'m>) -> Result<(), RingError> {
         let Entry { index, address, bytes, flags, .. } = entry;
-        if flags & INDIRECT == 0 {
-            return self.buffer(entry, chain);
-        }
         if !self.has_indirect {
             return Err(RingError::Flags { index, flags });
         }
@@ -320,6 +325,7 @@ impl<'m> Device<'m> {
     }
 
     /// Appends the memory of a buffer to the chain, region by region. There are at most as many pieces as regions.
+    #[inline]
     fn buffer(&self, entry: Entry, chain: &mut Chain<'m>) -> Result<(), RingError> {
         let is_write = entry.flags & WRITE != 0;
         if !is_write && !chain.writable.is_empty() {

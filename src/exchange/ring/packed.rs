@@ -162,11 +162,14 @@ pub(super) fn wants_notification(its_event: &VolatileSlice<'_>) -> Result<bool, 
 impl Descriptor {
     /// Reads the descriptor at offset `at` of a ring or of an indirect table.
     pub(super) fn read(table: &VolatileSlice<'_>, at: usize) -> Result<Self, RingError> {
+        let address = table.get_ref::<u64>(at).map_err(memory)?.load();
+        let rest = table.get_ref::<u64>(at + BYTES_AT).map_err(memory)?.load();
+        let [b0, b1, b2, b3, i0, i1, f0, f1] = rest.to_le_bytes();
         Ok(Self {
-            address: u64::from_le(table.get_ref(at).map_err(memory)?.load()),
-            bytes: u32::from_le(table.get_ref(at + BYTES_AT).map_err(memory)?.load()),
-            id: u16::from_le(table.get_ref(at + ID_AT).map_err(memory)?.load()),
-            flags: u16::from_le(table.get_ref(at + FLAGS_AT).map_err(memory)?.load()),
+            address: u64::from_le(address),
+            bytes: u32::from_le_bytes([b0, b1, b2, b3]),
+            id: u16::from_le_bytes([i0, i1]),
+            flags: u16::from_le_bytes([f0, f1]),
         })
     }
 }
