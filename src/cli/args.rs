@@ -179,7 +179,7 @@ pub struct Frontend {
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub peer: Mode,
 
-    /// Use packed rings, as QEMU with packed=on and net_virtio_user with packed_vq=1 do [default: split rings]
+    /// Use packed rings, as net_virtio_user does with packed_vq=1 [default: split rings]
     #[arg(long)]
     pub packed: bool,
 

@@ -225,14 +225,9 @@ impl SharedRegions<'_> {
             HP611 => "new table while running".to_owned(),
             _ => format!("{total} frames intact"),
         };
-        Ok(recorder.good(
-            id,
-            Good {
-                summary,
-                agreed: json!({ "frames": total }),
-                evidence: json!({ "runs": evidence, "rings": pair.layout().word() }),
-            },
-        )?)
+        let rings = pair.layout().word();
+        let (agreed, evidence) = (json!({ "frames": total }), json!({ "runs": evidence, "rings": rings }));
+        Ok(recorder.good(id, Good { summary, agreed, evidence })?)
     }
 }
 
