@@ -1,4 +1,4 @@
-//! `hugeprobe agent`, `nodes` and `cleanup`: the verbs that call the Kubernetes API. Each starts a single-threaded
+//! `hugeprobe agent`, `nodes`, `cleanup` and `policies`: the verbs that call the Kubernetes API. Each starts a single-threaded
 //! async runtime; other verbs start none.
 
 use std::env;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::args::cluster::{Agent, Cleanup, Cluster, Nodes};
+use super::args::cluster::{Agent, Cleanup, Cluster, Nodes, Policies};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 use hugeprobe_domain::published::Fleet;
@@ -15,6 +15,7 @@ use hugeprobe_kubernetes::agent::{self, AgentError};
 use hugeprobe_kubernetes::api::{Api, User, of_user};
 use hugeprobe_kubernetes::cleanup::{self, Scope};
 use hugeprobe_kubernetes::nodes as fleet;
+use hugeprobe_kubernetes::policies;
 use hugeprobe_render::Format;
 
 /// Runs the agent until a signal stops it.
@@ -70,6 +71,19 @@ pub(super) fn cleanup(options: &Cleanup) -> Result<Exit, Trouble> {
             .map_err(|error| Trouble::unknown(&error))
     })?;
     Ok(if done.failures == 0 { Exit::Pass } else { Exit::Unknown })
+}
+
+/// Shows by dry runs that the admission policies restrict the account of this pod to the Node that it runs on.
+pub(super) fn policies(options: &Policies) -> Result<Exit, Trouble> {
+    let Some(node) = variable("NODE_NAME") else {
+        return Err(Trouble::usage(&"NODE_NAME is not set: set it to the Node that this pod runs on"));
+    };
+    let tried = runtime()?.block_on(async {
+        let (api, _) = connect(&options.cluster).await?;
+        policies::try_all(&api, &node).await.map_err(|error| Trouble::unknown(&error))
+    })?;
+    print(|out| tried.iter().try_for_each(|one| writeln!(out, "{one}")))?;
+    Ok(if tried.iter().all(policies::Tried::is_as_expected) { Exit::Pass } else { Exit::Fail })
 }
 
 async fn connect(cluster: &Cluster) -> Result<(Api, String), Trouble> {

@@ -39,6 +39,8 @@ pub fn main() -> ExitCode {
         Verb::Nodes(options) => finish(cluster::nodes(&options)),
         #[cfg(feature = "cluster")]
         Verb::Cleanup(options) => finish(cluster::cleanup(&options)),
+        #[cfg(feature = "cluster")]
+        Verb::Policies(options) => finish(cluster::policies(&options)),
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Schema => finish(print(|out| out.write_all(SCHEMA.as_bytes())).map(|()| Exit::Pass)),
         Verb::Worker { assignment } => worker::main(&assignment),

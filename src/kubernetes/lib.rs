@@ -17,6 +17,7 @@ pub mod names;
 pub mod nodes;
 pub mod pod_outcome;
 pub mod pod_requests;
+pub mod policies;
 pub mod probe_pod;
 pub mod publication;
 pub mod quantity;

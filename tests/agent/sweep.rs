@@ -1,4 +1,4 @@
-//! `cleanup` and `nodes` before the same API server.
+//! `cleanup`, `nodes` and `policies` before the same API server.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use hugeprobe::domain::check::Verdict;
 use hugeprobe::kubernetes::api::{Api, Unmetered};
 use hugeprobe::kubernetes::cleanup::{self, Done, Scope};
 use hugeprobe::kubernetes::nodes;
+use hugeprobe::kubernetes::policies;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -130,4 +131,29 @@ async fn waiting_ends_when_every_node_is_told_or_the_time_is_up() {
     assert_eq!(fleet.verdict(), Verdict::Pass);
     world.fault("list nodes", Fault::Status(403, "Forbidden", "no".into()));
     assert!(nodes::wait(&api(&world), None, Duration::from_secs(60), |_| {}).await.is_err());
+}
+
+/// An API server without policies accepts everything: two of the three writes should not have been, and nothing is changed.
+#[tokio::test(start_paused = true)]
+async fn policies_that_are_missing_are_reported_and_every_write_is_a_dry_run() {
+    let world = World::new(BOOT, 8);
+    let mut other = world.state().nodes[NODE].clone();
+    other["metadata"]["name"] = "node-b".into();
+    world.state().nodes.insert("node-b".into(), other);
+    let before = world.state().nodes.clone();
+    let tried = policies::try_all(&api(&world), NODE).await.unwrap();
+    let expected: Vec<_> = tried.iter().map(policies::Tried::is_as_expected).collect();
+    assert_eq!(expected, [true, false, false], "{tried:?}");
+    assert!(tried[2].what.contains("node-b"), "{tried:?}");
+    assert_eq!(world.state().nodes, before);
+    let writes: Vec<_> =
+        world.state().seen.iter().filter(|seen| seen.what.starts_with("patch")).cloned().collect();
+    assert!(writes.len() == 3 && writes.iter().all(|seen| seen.uri.contains("dryRun=All")), "{writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_cannot_be_tried_while_the_server_is_away() {
+    let world = World::new(BOOT, 8);
+    world.fault("patch nodes/status", Fault::Status(503, "ServiceUnavailable", "later".into()));
+    policies::try_all(&api(&world), NODE).await.unwrap_err();
 }

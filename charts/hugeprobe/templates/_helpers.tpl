@@ -236,6 +236,13 @@ containers:
     command: [/hugeprobe]
     args:
       {{- toYaml $.args | nindent 6 }}
+    {{- if $.nodeName }}
+    env:
+      - name: NODE_NAME
+        valueFrom:
+          fieldRef:
+            fieldPath: spec.nodeName
+    {{- end }}
     resources:
       requests:
         cpu: 10m

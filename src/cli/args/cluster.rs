@@ -74,3 +74,11 @@ pub struct Cleanup {
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 }
+
+/// `policies`.
+#[derive(Debug, Arguments)]
+pub struct Policies {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+}

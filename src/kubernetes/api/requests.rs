@@ -70,6 +70,17 @@ pub fn apply_node_status(name: &str, manager: &str, body: &impl Serialize) -> Re
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
+/// Asks what the API server would answer to [`apply_node_status`]. It is a dry run: nothing is changed.
+///
+/// # Errors
+///
+/// The name is invalid.
+pub fn try_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<ApiRequest, ApiError> {
+    let params = PatchParams::apply(manager).force().dry_run();
+    let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Apply(body));
+    build(Verb::Patch, Resource::NodesStatus, name, request)
+}
+
 /// Patches a Node's status with `body`, a strategic merge patch.
 ///
 /// # Errors

@@ -305,6 +305,12 @@ impl World {
                 Some(node) => Response::new(full(node)),
                 None => refusal(404, "NotFound", "nodes \"node-a\" not found"),
             },
+            ("patch", "nodes/status") if asked.query.contains("dryRun=All") => {
+                let before = state.nodes.clone();
+                let answer = state.apply(&asked.name, body);
+                state.nodes = before;
+                answer
+            }
             ("patch", "nodes/status") => state.apply(&asked.name, body),
             ("create", "pods") => state.create(body, |state| &mut state.pods, "pods"),
             ("create", "events") => state.create(body, |state| &mut state.events, "events"),
