@@ -258,7 +258,7 @@ impl Reconciler {
         let tried = || self.sizes.iter().filter(|(_, state)| state.may_be_tried);
         let valid = || tried().filter_map(|(size, state)| Some((*size, state.valid_result(now)?)));
         let blocked: Vec<_> =
-            tried().filter_map(|(size, state)| Some(state.blocked.as_ref()?.annotation(*size))).collect();
+            tried().filter_map(|(size, state)| Some(state.shown_block(now)?.annotation(*size))).collect();
         let facts = Facts {
             verdict: judged.verdict,
             sizes: &judged.sizes,

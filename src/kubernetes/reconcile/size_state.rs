@@ -233,6 +233,14 @@ impl SizeState {
         }
     }
 
+    /// Returns what blocks the probe, if the Node shows it. A probe that waits for its turn is not shown while the last
+    /// result is valid: many nodes are renewed or upgraded at once, and each that waits would be written twice for
+    /// nothing.
+    pub(super) fn shown_block(&self, now: Moment) -> Option<&Blocked> {
+        let is_shown = |kind| kind != BlockedKind::Waiting || self.valid_result(now).is_none();
+        self.blocked.as_ref().filter(|blocked| is_shown(blocked.kind))
+    }
+
     /// Returns the findings of the valid result. Without one, returns those of the last probe if it was inconclusive.
     pub(super) fn findings(&self, now: Moment) -> &[Finding] {
         match self.valid_result(now) {

@@ -73,6 +73,17 @@ fn waiting_that_lasts_is_said_without_a_warning_and_a_fault_with_one() {
     assert!(world.reconciler.view().awaits_turn, "and a roll-out goes on");
 }
 
+/// `make scale` found two more applies of each agent that had to wait: one to show it, one to take it away.
+#[test]
+fn a_renewal_that_waits_for_its_turn_is_not_shown() {
+    let mut world = World::new(&[(LARGE, 16)], config(""));
+    world.run(30);
+    world.refuses.insert(Call::CreatePod, Refusal::Quota("exceeded quota: hugeprobe".into()));
+    world.run(50 * 60);
+    let blocked = world.reconciler.view().probes[0].blocked.map(|blocked| blocked.reason);
+    assert_eq!((blocked, world.annotation(names::PROBE), world.verdict()), (Some("quota"), None, "pass"));
+}
+
 #[test]
 fn a_failure_is_not_held_back_by_a_size_that_waits() {
     let mut world = World::new(&[(SMALL, 512)], config(r#", "expectations": [{"expect": ["1Gi>=4"]}]"#));
