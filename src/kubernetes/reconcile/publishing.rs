@@ -87,7 +87,7 @@ impl Reconciler {
                 && applied.futile.as_ref().is_some_and(|(sent, then)| *sent == desired && *then == observed)
         });
         let differs = desired != observed && !futile;
-        let renewed = self.publishing.renewing && self.is_settled();
+        let renewed = self.publishing.renewing && self.is_renewed();
         if !differs && !renewed && !self.has_bad_times(node) {
             return None;
         }
@@ -116,7 +116,7 @@ impl Reconciler {
         self.publishing.failures = 0;
         self.publishing.not_before = now.after(APART_MS);
         self.publishing.first_out = true;
-        if self.is_settled() {
+        if self.is_renewed() {
             self.publishing.renewing = false;
         }
         let observed = NodeState::observed(&node);
@@ -170,6 +170,17 @@ impl Reconciler {
 
     fn is_settled(&self) -> bool {
         self.sizes.values().all(SizeState::is_settled)
+    }
+
+    /// Returns whether a renewal is complete: every size has been probed again, or could not be. A size that waits for
+    /// its turn is still to be probed. Writing the old result before would be an apply for nothing.
+    fn is_renewed(&self) -> bool {
+        let now = self.clock.now();
+        let waits = |state: &SizeState| {
+            state.blocked.as_ref().is_some_and(|blocked| blocked.kind == BlockedKind::Waiting)
+                && state.valid_result(now).is_some()
+        };
+        self.is_settled() && !self.sizes.values().any(waits)
     }
 
     /// Returns whether to wait for a probe that is running or about to start, before anything is written. A Node that
