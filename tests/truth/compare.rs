@@ -96,7 +96,7 @@ pub(crate) struct Standing {
 /// Runs hugeprobe in the scene, with the need of the scene's workload.
 pub(crate) fn ask(scene: &Scene) -> Asked {
     let mut command: Command = scene.place.command(&scene.program);
-    command.args(["check", "-o", "json"]).args(scene.kind.question(scene.size, scene.of_sides(), scene.ovs));
+    command.args(["check", "-o", "json"]).args(scene.kind.question(scene));
     if let Some(directory) = scene.directory() {
         command.arg("--dir").arg(directory);
     }

@@ -26,6 +26,7 @@ mod context;
 mod bounds;
 mod case;
 mod compare;
+mod nodes;
 mod peers;
 mod place;
 mod places;

@@ -75,9 +75,10 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
             }
             "cpus" => {
                 let mut set = nix::sched::CpuSet::new();
-                set.set(value.parse().unwrap()).unwrap();
+                value.split(',').for_each(|cpu| set.set(cpu.parse().unwrap()).unwrap());
                 nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).unwrap();
             }
+            "policy" => wrapped.extend(policy(value)),
             "class" => {
                 let words = if value == "nice" { "nice -n 10" } else { "chrt --batch 0" };
                 wrapped.extend(words.split(' ').map(str::to_owned));
@@ -168,6 +169,26 @@ fn pid_namespace(noexec: &str) -> Vec<String> {
     let script = format!("echo {noexec} > /proc/sys/vm/memfd_noexec || true; exec \"$@\"");
     let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script, "sh"];
     words.map(str::to_owned).into()
+}
+
+/// Returns a command that sets the memory policy, for example `bind:0,1`: set_mempolicy(2).
+fn policy(value: &str) -> Vec<String> {
+    let (mode, nodes) = value.split_once(':').unwrap();
+    // The modes of `include/uapi/linux/mempolicy.h`. MPOL_LOCAL takes no nodes.
+    let number = match mode {
+        "preferred" => 1,
+        "bind" => 2,
+        "interleave" => 3,
+        "local" => 4,
+        other => panic!("no policy {other}"),
+    };
+    let bits = nodes.split(',').map(|node| 1_u64 << node.parse::<u32>().unwrap()).sum::<u64>();
+    let bits = if mode == "local" { 0 } else { bits };
+    let script = format!(
+        "my $mask = pack('Q', {bits}); syscall({}, {number}, $mask, 65) == 0 or die \"set_mempolicy: $!\"; exec @ARGV",
+        nix::libc::SYS_set_mempolicy
+    );
+    ["perl", "-e", &script, "--"].map(str::to_owned).into()
 }
 
 fn user_namespace(mapping: &str) -> Vec<String> {

@@ -14,6 +14,7 @@ use crate::context::cgroup::{Group, Hierarchy};
 use crate::context::child::{self, How};
 use crate::context::program::PROGRAM;
 use crate::context::{LARGE, Machine, Missing, SMALL, pools};
+use crate::nodes;
 use crate::place::Place;
 use crate::workload::Kind;
 
@@ -41,6 +42,11 @@ pub(crate) struct Scene {
     pub(crate) backend: Side,
     /// How OVS is configured to take its pages.
     pub(crate) ovs: OvsTold,
+    /// The NUMA nodes on which the workload takes its memory, an equal part on each. Empty on a machine with one node: no
+    /// option names a node then.
+    pub(crate) on: Vec<u32>,
+    /// Whether testpmd gets `-m`, which names no node, although its mbufs are on the first of these nodes.
+    pub(crate) names_no_node: bool,
     /// The mount point of the row's hugetlbfs, where hugeprobe and the workload look for it.
     pub(crate) huge: PathBuf,
     /// The directory of sockets and run-time files, in which every user may write.
@@ -114,6 +120,8 @@ impl Scene {
             frontend: Side::default(),
             backend: Side::default(),
             ovs: OvsTold { init: "true", socket_mem: "64" },
+            on: Vec::new(),
+            names_no_node: false,
             huge,
             run,
             program: stage.directory.path().join("hugeprobe"),
@@ -153,6 +161,17 @@ impl Scene {
         for size in [LARGE, SMALL] {
             let wanted = if size == self.size { pages } else { 0 };
             self.pool_of(size, wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each of these NUMA nodes this number of pages, and the pools of other sizes no free page. The pools are expected to be
+    /// empty, as in an emulated machine.
+    pub(crate) fn pool_on(&mut self, pages: &[(u32, u64)]) -> Result<(), Missing> {
+        self.pool(0)?;
+        for &(node, pages) in pages {
+            let added = nodes::OnNode::add(node, self.size, pages)?;
+            self.keep(added);
         }
         Ok(())
     }

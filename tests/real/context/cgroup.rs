@@ -79,23 +79,13 @@ impl Controlled {
     pub(crate) fn new(controller: &str, name: &str) -> Result<Self, Missing> {
         let v1 = Path::new("/sys/fs/cgroup").join(controller);
         let is_v1 = v1.join("cgroup.procs").exists();
-        let parent = if is_v1 { v1 } else { root()? };
-        if !is_v1 {
-            let enable = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
-            enable.map_err(|error| Missing(format!("the {controller} controller: {error}")))?;
-        }
+        let parent = if is_v1 { v1 } else { root_of(controller)? };
         Ok(Self { path: create(&parent, name)?, is_v1 })
     }
 
     /// Writes a limit, whose file has one name on v1 and another on v2.
     pub(crate) fn set(&self, v1: &str, v2: &str, value: u64) {
         fs::write(self.path.join(if self.is_v1 { v1 } else { v2 }), value.to_string()).unwrap();
-    }
-
-    /// Returns whether a process can be in this group and in a hugetlb cgroup that is not above it.
-    #[allow(dead_code, reason = "the truth table uses it")]
-    pub(crate) const fn is_apart(&self) -> bool {
-        self.is_v1
     }
 
     /// Returns the directory.
@@ -174,16 +164,21 @@ fn held() -> String {
 }
 
 fn root() -> Result<PathBuf, Missing> {
+    root_of("hugetlb")
+}
+
+/// Returns the root of the v2 hierarchy, whose groups have this controller from now on.
+fn root_of(controller: &str) -> Result<PathBuf, Missing> {
     for root in ROOTS.map(Path::new) {
         let controllers = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-        if controllers.split_whitespace().any(|name| name == "hugetlb") {
-            fs::write(root.join("cgroup.subtree_control"), "+hugetlb").map_err(|error| {
-                Missing(format!("the hugetlb controller under {}: {error}", root.display()))
+        if controllers.split_whitespace().any(|name| name == controller) {
+            fs::write(root.join("cgroup.subtree_control"), format!("+{controller}")).map_err(|error| {
+                Missing(format!("the {controller} controller under {}: {error}", root.display()))
             })?;
             return Ok(root.to_owned());
         }
     }
-    Err(Missing("the hugetlb controller on cgroup v2".to_owned()))
+    Err(Missing(format!("the {controller} controller on cgroup v2")))
 }
 
 impl Drop for Group {

@@ -1,5 +1,6 @@
 //! Draws random places. A place depends only on its seed, so that it can be drawn again.
 
+use super::facts::Facts;
 use super::fault::{ALL, Fault, Spec};
 use super::faults;
 use crate::context::random::Random;
@@ -13,6 +14,8 @@ pub(crate) struct Place {
 }
 
 /// The workloads to draw from. The number of entries is the frequency; QEMU takes longer and is drawn less often.
+///
+/// OVS-DPDK and QEMU with prealloc=off are drawn only if `HUGEPROBE_PLACES_WORKLOAD` names them.
 const KINDS: &[Kind] = &[
     Kind::TestpmdMemfd,
     Kind::TestpmdMemfd,
@@ -32,6 +35,17 @@ const COUNTS: &[usize] = &[0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 4];
 
 /// Pairs of faults that are not combined. A pool that is resized turns its surplus pages into persistent ones.
 const APART: &[[&str; 2]] = &[
+    // Both say which nodes the workload uses.
+    ["node", "memory-options"],
+    ["node-without-memory", "memory-options"],
+    ["node", "node-without-memory"],
+    ["node-without-memory", "pages-on"],
+    ["node-without-memory", "cpuset-mems"],
+    // Without a node in its options, the workload takes pages from any, and its need says nothing of nodes.
+    ["memory-options", "pages-on"],
+    ["memory-options", "cpuset-mems"],
+    ["memory-options", "policy"],
+    ["cpuset", "cpuset-mems"],
     ["surplus", "restless"],
     // A mount with min_size= needs its pages at once.
     ["surplus", "min_size"],
@@ -44,13 +58,15 @@ const HARMFUL: u64 = 40;
 /// How many of a hundred places have any number of harmful values, at random. The remaining places have none.
 const MIXED: u64 = 12;
 
-/// Returns the place of a seed.
-pub(crate) fn place(seed: u64) -> Place {
+/// Returns the place of a seed, with faults and a workload that this machine can make.
+pub(crate) fn place(seed: u64, facts: &Facts) -> Place {
     let mut random = Random::seeded(seed);
-    let kind = KINDS[random.index(KINDS.len())];
+    let kinds: Vec<_> = kinds().into_iter().filter(|kind| facts.runs(*kind)).collect();
+    let kind = kinds[random.index(kinds.len())];
     let count = COUNTS[random.index(COUNTS.len())];
     let sort = random.below(100);
-    let mut left: Vec<&'static Spec> = faults::all().filter(|spec| spec.kinds.contains(&kind)).collect();
+    let mut left: Vec<&'static Spec> =
+        faults::all().filter(|spec| spec.kinds.contains(&kind) && can_be_made(spec, facts)).collect();
     let mut faults = Vec::new();
     for turn in 0..count {
         let is_harmful =
@@ -63,6 +79,21 @@ pub(crate) fn place(seed: u64) -> Place {
         faults.push(Fault { spec, value: values[random.index(values.len())] });
     }
     Place { kind, faults: ordered(faults) }
+}
+
+/// Returns the workloads to draw from: the one that `HUGEPROBE_PLACES_WORKLOAD` names, or all.
+fn kinds() -> Vec<Kind> {
+    let Ok(asked) = std::env::var("HUGEPROBE_PLACES_WORKLOAD") else { return KINDS.to_vec() };
+    vec![kind(&asked)]
+}
+
+fn kind(name: &str) -> Kind {
+    *ALL.iter().find(|one| one.to_string() == name.trim()).unwrap_or_else(|| panic!("no workload {name}"))
+}
+
+/// Returns whether a machine has what a fault needs.
+pub(crate) fn can_be_made(spec: &Spec, facts: &Facts) -> bool {
+    spec.needs.iter().all(|need| facts.has(*need))
 }
 
 /// Returns whether a place may have both faults.
@@ -88,7 +119,7 @@ fn ordered(mut faults: Vec<Fault>) -> Vec<Fault> {
 /// Parses a place as it is written: `testpmd, memfd | pool=-1 nofile=24`.
 pub(crate) fn read(text: &str) -> Place {
     let (kind, words) = text.split_once('|').unwrap_or_else(|| panic!("no workload: {text}"));
-    let kind = *ALL.iter().find(|one| one.to_string() == kind.trim()).unwrap_or_else(|| panic!("{kind}"));
+    let kind = self::kind(kind);
     let fault = |word: &str| {
         let (name, value) = word.split_once('=').unwrap_or_else(|| panic!("no value: {word}"));
         let spec = faults::all().find(|spec| spec.name == name).unwrap_or_else(|| panic!("no fault {name}"));

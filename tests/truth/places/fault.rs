@@ -7,6 +7,7 @@ use std::fmt;
 
 use hugeprobe::domain::check::CheckId;
 
+use super::facts::Need;
 use super::plan::Plan;
 use crate::context::Missing;
 use crate::scene::Scene;
@@ -19,6 +20,8 @@ pub(crate) struct Spec {
     pub(crate) name: &'static str,
     /// The workloads for which it is drawn.
     pub(crate) kinds: &'static [Kind],
+    /// What the machine must have; elsewhere the fault is not drawn.
+    pub(crate) needs: &'static [Need],
     /// Values with which the workload should work, if the place has no other fault.
     pub(crate) harmless: &'static [&'static str],
     /// Values with which the workload should fail.
@@ -57,7 +60,8 @@ pub(super) const TESTPMD: &[Kind] = &[
 ];
 pub(super) const SINGLE_FILE: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
 pub(super) const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];
-pub(super) const MEMFD: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdMemfdPages, Kind::QemuMemfd];
+pub(super) const MEMFD: &[Kind] =
+    &[Kind::TestpmdMemfd, Kind::TestpmdMemfdPages, Kind::QemuMemfd, Kind::QemuLazy];
 pub(super) const DIR: &[Kind] =
     &[Kind::TestpmdDir, Kind::TestpmdDirPages, Kind::TestpmdLegacy, Kind::QemuDir];
 pub(super) const ALL: &[Kind] = &[
@@ -68,6 +72,19 @@ pub(super) const ALL: &[Kind] = &[
     Kind::TestpmdLegacy,
     Kind::QemuMemfd,
     Kind::QemuDir,
+    Kind::Ovs,
+    Kind::QemuLazy,
+];
+/// The workloads that touch all their pages at start. iPXE, the guest of the other one, touches a few.
+pub(super) const TOUCHES_ALL: &[Kind] = &[
+    Kind::TestpmdMemfd,
+    Kind::TestpmdDir,
+    Kind::TestpmdMemfdPages,
+    Kind::TestpmdDirPages,
+    Kind::TestpmdLegacy,
+    Kind::QemuMemfd,
+    Kind::QemuDir,
+    Kind::Ovs,
 ];
 
 /// Returns a fault that changes what the scene is made of: `plan` states the change.
@@ -81,7 +98,17 @@ pub(super) const fn applied(
     name: &'static str,
     apply: fn(&mut Scene, &str) -> Result<(), Missing>,
 ) -> Spec {
-    Spec { dimension, name, kinds: ALL, harmless: &[], harmful: &[], causes: &[], plan: |_, _| (), apply }
+    Spec {
+        dimension,
+        name,
+        kinds: ALL,
+        needs: &[],
+        harmless: &[],
+        harmful: &[],
+        causes: &[],
+        plan: |_, _| (),
+        apply,
+    }
 }
 
 /// Parses a number of pages: `+1` and `-1` are relative to `need`, `half` is half of it, and any other number is
@@ -103,6 +130,10 @@ pub(super) fn pages(need: u64, text: &str) -> u64 {
 impl Spec {
     pub(super) const fn kinds(self, kinds: &'static [Kind]) -> Self {
         Self { kinds, ..self }
+    }
+
+    pub(super) const fn needs(self, needs: &'static [Need]) -> Self {
+        Self { needs, ..self }
     }
 
     pub(super) const fn harmless(self, harmless: &'static [&'static str]) -> Self {

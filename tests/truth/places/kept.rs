@@ -4,9 +4,8 @@
 //! `known` means that they still disagree; a drawn place that has these faults and others is not reported. The faults
 //! are written next to the seed because a seed draws another place when a fault is added to the lists.
 
-use std::path::Path;
-
 use super::draw::{self, Place};
+use super::facts::{Facts, Need};
 
 /// A line of the file.
 #[derive(Debug)]
@@ -17,9 +16,7 @@ pub(crate) struct Kept {
 
 /// Returns all lines.
 pub(crate) fn all() -> Vec<Kept> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/truth/places/kept");
-    let text = std::fs::read_to_string(file).unwrap();
-    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(read).collect()
+    include_str!("kept").lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(read).collect()
 }
 
 fn read(line: &str) -> Kept {
@@ -31,6 +28,15 @@ fn read(line: &str) -> Kept {
 }
 
 impl Kept {
+    /// Returns whether this machine runs the place. One with several NUMA nodes is an emulated one, which is slow: it runs
+    /// only those that cannot be made elsewhere.
+    pub(crate) fn is_for(&self, facts: &Facts) -> bool {
+        let needs = || self.place.faults.iter().flat_map(|fault| fault.spec.needs);
+        let is_emulated = facts.has(Need::Nodes) || facts.has(Need::Accounting);
+        let needs_one = needs().any(|need| [Need::Nodes, Need::Accounting].contains(need));
+        facts.runs(self.place.kind) && needs().all(|need| facts.has(*need)) && needs_one == is_emulated
+    }
+
     /// Returns whether this line describes a known disagreement that is part of `place`.
     pub(crate) fn is_known_in(&self, place: &Place) -> bool {
         self.is_known

@@ -6,7 +6,9 @@
 //! one, which is printed. No place is started after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd |
 //! pool=-1 nofile=25'` runs only that place.
 
+mod control;
 mod draw;
+mod facts;
 mod fault;
 mod faults;
 mod flight;
@@ -29,6 +31,7 @@ use crate::run;
 use crate::scene::{Scene, Stage};
 use crate::workload;
 use draw::Place;
+use facts::Facts;
 use fault::Fault;
 use kept::Kept;
 use plan::Plan;
@@ -59,6 +62,7 @@ pub(crate) fn asked() -> Option<Asked> {
 pub(crate) fn main(asked: &Asked) -> ExitCode {
     let stage = Stage::small();
     let before = pools::snapshot();
+    let facts = Facts::of_this_machine();
     let kept = kept::all();
     let mut report = Report::default();
     let begin = Instant::now();
@@ -68,7 +72,7 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
     match asked {
         Asked::Place(place) => report.add(None, &show(&stage, &draw::read(place)), false),
         Asked::Draws(number) => {
-            for one in &kept {
+            for one in kept.iter().filter(|one| one.is_for(&facts)) {
                 let seen = show(&stage, &one.place);
                 report.again(one, &seen);
             }
@@ -77,7 +81,7 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
             // Seeds after the first are random, so that two runs with consecutive seeds do not draw the same places.
             let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
             for seed in draws.take(index(*number)).take_while(|_| begin.elapsed() < most) {
-                drawn(&stage, seed, &kept, &mut report);
+                drawn(&stage, seed, &facts, &kept, &mut report);
             }
         }
     }
@@ -94,8 +98,8 @@ fn index(number: u64) -> usize {
 }
 
 /// Runs the place of a seed. If the two disagree, finds the fewest faults that show it.
-fn drawn(stage: &Stage, seed: u64, kept: &[Kept], report: &mut Report) {
-    let place = draw::place(seed);
+fn drawn(stage: &Stage, seed: u64, facts: &Facts, kept: &[Kept], report: &mut Report) {
+    let place = draw::place(seed, facts);
     let seen = show(stage, &place);
     let known = kept.iter().any(|one| one.is_known_in(&place));
     report.add(Some(seed), &seen, known);

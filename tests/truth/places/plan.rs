@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use super::control::Control;
 use super::fault::pages;
 use super::faults::holders;
 use crate::context::cgroup::Group;
 use crate::context::{Missing, pools};
+use crate::nodes;
 use crate::rows::other;
 use crate::scene::Scene;
 
@@ -30,6 +32,26 @@ pub(crate) struct Plan {
     pub(super) limits: Vec<Limit>,
     /// The number of pages that a process in a sibling group holds, if any.
     pub(super) sibling: Option<u64>,
+    /// Limits of other controllers, for both sides and hugeprobe.
+    pub(super) controls: Vec<Control>,
+    /// The NUMA nodes on which the workload takes its memory. Empty on a machine with one node.
+    pub(super) on: Vec<u32>,
+    /// Where the pages of the pool are, on a machine with several nodes.
+    pub(super) pages_on: PagesOn,
+}
+
+/// The NUMA nodes of the pool's pages, relative to those of the workload. Another node is one with memory that the
+/// workload does not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PagesOn {
+    Own,
+    /// As many again are on another node.
+    OwnAndOther,
+    Other,
+    /// One of them is on another node.
+    AllButOne,
+    /// One half is on another node.
+    Half,
 }
 
 /// What is mounted at the path that the workload uses.
@@ -87,6 +109,12 @@ impl Plan {
             on_v1: false,
             limits: Vec::new(),
             sibling: None,
+            controls: Vec::new(),
+            on: match &nodes::with_memory()[..] {
+                [first, _, ..] => vec![*first],
+                _ => Vec::new(),
+            },
+            pages_on: PagesOn::Own,
         }
     }
 
@@ -106,17 +134,46 @@ impl Plan {
 
     /// Makes the pool, the mount and the cgroups.
     pub(super) fn make(&self, scene: &mut Scene) -> Result<(), Missing> {
-        scene.pool(pages(self.need(), &self.pool) + self.more)?;
+        let pages = pages(self.need(), &self.pool) + self.more;
+        if self.on.is_empty() {
+            scene.pool(pages)?;
+        } else {
+            scene.pool_on(&self.on_nodes(pages))?;
+            scene.on.clone_from(&self.on);
+        }
         if scene.directory().is_some() {
             self.mount(scene);
         }
-        if !self.limits.is_empty() || self.sibling.is_some() {
-            if self.on_v1 {
-                scene.on_v1()?;
-            }
-            self.groups(scene)?;
+        if self.on_v1 {
+            scene.on_v1()?;
+        }
+        // A process is in one group of cgroup v2, so that all its limits are there.
+        let (inside, apart): (Vec<_>, Vec<_>) =
+            self.controls.iter().partition(|control| !self.on_v1 && !control.is_on_v1());
+        apart.into_iter().try_for_each(|control| control.apart(scene))?;
+        if !self.limits.is_empty() || self.sibling.is_some() || !inside.is_empty() {
+            self.groups(scene, &inside)?;
         }
         Ok(())
+    }
+
+    /// Divides `pages` pages among the NUMA nodes.
+    fn on_nodes(&self, pages: u64) -> Vec<(u32, u64)> {
+        let other = nodes::with_memory().into_iter().find(|node| !self.on.contains(node));
+        let elsewhere = match self.pages_on {
+            PagesOn::Own | PagesOn::OwnAndOther => 0,
+            PagesOn::Other => pages,
+            PagesOn::AllButOne => pages.min(1),
+            PagesOn::Half => pages / 2,
+        };
+        let own = pages - elsewhere;
+        let count = u64::try_from(self.on.len()).unwrap();
+        let part = |index: usize| own / count + u64::from(index == 0) * (own % count);
+        let mut divided: Vec<_> =
+            self.on.iter().enumerate().map(|(index, node)| (*node, part(index))).collect();
+        let elsewhere = if self.pages_on == PagesOn::OwnAndOther { pages } else { elsewhere };
+        divided.extend(other.map(|node| (node, elsewhere)));
+        divided
     }
 
     fn mount(&self, scene: &mut Scene) {
@@ -157,8 +214,9 @@ impl Plan {
     }
 
     /// Creates four levels of groups. Both sides are in the third one, or each is in a group below it.
-    fn groups(&self, scene: &mut Scene) -> Result<(), Missing> {
+    fn groups(&self, scene: &mut Scene, controls: &[&Control]) -> Result<(), Missing> {
         let top = scene.cgroup("top")?;
+        controls.iter().for_each(|control| control.set(top.path()));
         let top = self.limited(scene, top, Level::Top);
         let above = self.limited(scene, top.child("above"), Level::Above);
         if let Some(pages) = self.sibling {

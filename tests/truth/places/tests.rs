@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::{Failed, Trial};
 
+use super::facts::Facts;
 use super::{draw, faults, kept, shrink};
 use crate::context::random::Random;
 
 /// The number of places that each test draws.
-const MANY: u64 = 2000;
+const MANY: u64 = 4000;
 
 /// Returns the tests.
 pub(crate) fn all() -> impl Iterator<Item = Trial> {
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("the_smallest_set_is_found", the_smallest_set_is_found),
         ("a_seed_draws_the_same_place_each_time", a_seed_draws_the_same_place_each_time),
         ("every_fault_is_drawn", every_fault_is_drawn),
+        ("a_fault_that_cannot_be_made_is_not_drawn", a_fault_that_cannot_be_made_is_not_drawn),
         ("half_of_the_places_should_work", half_of_the_places_should_work),
         ("a_place_is_read_as_it_is_written", a_place_is_read_as_it_is_written),
         ("what_is_kept_can_be_read", what_is_kept_can_be_read),
@@ -30,7 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = Trial> {
 
 fn places() -> impl Iterator<Item = draw::Place> {
     let mut seeds = Random::seeded(1);
-    (0..MANY).map(move |_| draw::place(seeds.below(u64::MAX)))
+    (0..MANY).map(move |_| draw::place(seeds.below(u64::MAX), &Facts::all()))
 }
 
 fn the_smallest_set_is_found() {
@@ -53,7 +55,7 @@ fn the_smallest_set_is_found() {
 
 fn a_seed_draws_the_same_place_each_time() {
     for seed in 0..MANY {
-        assert_eq!(draw::place(seed), draw::place(seed));
+        assert_eq!(draw::place(seed, &Facts::all()), draw::place(seed, &Facts::all()));
     }
 }
 
@@ -64,6 +66,20 @@ fn every_fault_is_drawn() {
     assert!(missing.is_empty(), "never drawn: {missing:?}");
     let names: BTreeSet<_> = faults::all().map(|spec| spec.name).collect();
     assert_eq!(names.len(), faults::all().count(), "a name is used twice");
+}
+
+fn a_fault_that_cannot_be_made_is_not_drawn() {
+    let facts = Facts::of_one_node();
+    let mut seeds = Random::seeded(1);
+    let places = (0..MANY).map(|_| draw::place(seeds.below(u64::MAX), &facts));
+    let drawn: BTreeSet<&str> = places.flat_map(|place| place.faults).map(|fault| fault.spec.name).collect();
+    assert!(drawn.contains("cpuset"), "it can be made on one node");
+    for name in ["node", "node-without-memory", "pages-on", "policy", "cpuset-mems", "memory-with-pages"] {
+        assert!(
+            !drawn.contains(name),
+            "{name} needs several nodes, or huge pages that count against memory.max"
+        );
+    }
 }
 
 fn half_of_the_places_should_work() {

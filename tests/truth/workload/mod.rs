@@ -15,7 +15,7 @@ use hugeprobe::domain::size::PageSize;
 
 use crate::context::LARGE;
 use crate::process::{Process, Waited};
-use crate::scene::{OvsTold, Scene};
+use crate::scene::Scene;
 
 /// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,11 @@ pub(crate) struct Outcome {
 /// How long a program may take until it forwards or gives up. On an idle machine it takes one or two seconds.
 pub(crate) const START: Duration = Duration::from_secs(30);
 
+/// Returns by how much this machine is slower than a real one, according to `HUGEPROBE_SLOWNESS`: an emulated machine.
+pub(crate) fn slowness() -> u32 {
+    std::env::var("HUGEPROBE_SLOWNESS").map_or(1, |text| text.parse().unwrap())
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -78,28 +83,33 @@ impl Kind {
         matches!(self, Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy)
     }
 
-    /// Returns the arguments with which hugeprobe is asked about this workload, for these numbers of pages of frontend
-    /// and backend. They are the same in every row.
-    pub(crate) fn question(
-        self,
-        size: PageSize,
-        [frontend, backend]: [u64; 2],
-        told: OvsTold,
-    ) -> Vec<String> {
+    /// Returns the arguments with which hugeprobe is asked about the workload of a scene. They are the same in every row,
+    /// except for the pages that frontend and backend need and the NUMA nodes that the workload's own options name.
+    pub(crate) fn question(self, scene: &Scene) -> Vec<String> {
+        let size = scene.size;
+        let [frontend, backend] = scene.of_sides();
+        let on: &[u32] = if scene.names_no_node { &[] } else { &scene.on };
+        let need = |role: &str, pages: u64| match on {
+            [] => format!("--{role}-need {size}={pages}"),
+            on => {
+                let part = pages / u64::try_from(on.len()).unwrap();
+                let of_node = |node| format!("--{role}-need {size}={part}@numa{node}");
+                on.iter().map(of_node).collect::<Vec<_>>().join(" ")
+            }
+        };
+        let pair = || format!("{} {}", need("frontend", frontend), need("backend", backend));
         let words = match self {
             Self::Ovs => {
                 // `0,64` are the megabytes for each NUMA node.
-                let node = told.socket_mem.matches(',').count();
+                let node = scene.ovs.socket_mem.matches(',').count();
                 format!(
                     "--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
                 )
             }
-            Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy => format!(
-                "--workload dpdk:file-per-page --frontend-need {size}={frontend} --backend-need {size}={backend}"
-            ),
-            Self::TestpmdMemfd | Self::TestpmdDir => {
-                format!("--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}")
+            Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy => {
+                format!("--workload dpdk:file-per-page {}", pair())
             }
+            Self::TestpmdMemfd | Self::TestpmdDir => format!("--workload dpdk {}", pair()),
             Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => {
                 format!("--workload qemu --frontend-need {size}={frontend}@numa0")
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hugeprobe::domain::size::PageSize;
 
-use super::{Kind, Outcome, START, fails, judge, prefix};
+use super::{Kind, Outcome, START, fails, judge, prefix, slowness};
 use crate::context::SMALL;
 use crate::process::{Process, Waited};
 use crate::scene::{Scene, Side};
@@ -67,6 +67,9 @@ pub(crate) fn start(
         .args(["--file-prefix", &prefix(scene, name), "--vdev", device])
         .args(["--", "--total-num-mbufs=1025", "--stats-period=1"])
         .args(arguments)
+        .args(scene.on.first().map(|node| format!("--socket-num={node}")))
+        // Without this, testpmd has mbufs on every node that has one of its CPUs.
+        .args((!scene.on.is_empty()).then_some("--no-numa"))
         .env("XDG_RUNTIME_DIR", &scene.run);
     Process::start(&mut command)
 }
@@ -77,7 +80,11 @@ pub(crate) fn memory(scene: &Scene) -> Vec<String> {
         Some(directory) => vec!["--huge-dir".to_owned(), directory.display().to_string()],
         None => vec!["--in-memory".to_owned()],
     };
-    let much = vec!["-m".to_owned(), (megabytes(scene.size) * scene.times).to_string()];
+    let megabytes = megabytes(scene.size) * scene.times;
+    let much = match &scene.on[..] {
+        on if on.is_empty() || scene.names_no_node => vec!["-m".to_owned(), megabytes.to_string()],
+        on => vec!["--socket-mem".to_owned(), socket_mem(on, megabytes)],
+    };
     let files = match scene.kind {
         // Without physical addresses, which need not be contiguous then.
         Kind::TestpmdLegacy => ["--legacy-mem", "--iova-mode=va"].map(str::to_owned).into(),
@@ -85,6 +92,14 @@ pub(crate) fn memory(scene: &Scene) -> Vec<String> {
         _ => vec!["--single-file-segments".to_owned()],
     };
     [from, much, files].concat()
+}
+
+/// Returns `0,16`: the megabytes of each NUMA node, an equal part for those in `on`.
+fn socket_mem(on: &[u32], megabytes: u64) -> String {
+    let part = megabytes / u64::try_from(on.len()).unwrap();
+    let last = on.iter().max().copied().unwrap_or_default();
+    let of_node = |node| if on.contains(&node) { part } else { 0 };
+    (0..=last).map(|node| of_node(node).to_string()).collect::<Vec<_>>().join(",")
 }
 
 pub(crate) fn forwards(said: &str) -> bool {
@@ -111,7 +126,7 @@ pub(crate) fn backend(scene: &Scene) -> (Process, Waited) {
     let device = format!("net_vhost0,iface={}", scene.socket());
     let arguments = ["--forward-mode=rxonly", "--auto-start"];
     let mut backend = start(scene, &scene.backend, "b", &device, &memory(scene), &arguments);
-    let waited = backend.wait_for(forwards, START);
+    let waited = backend.wait_for(forwards, START * slowness());
     (backend, waited)
 }
 
@@ -128,11 +143,11 @@ pub(super) fn run(scene: &Scene) -> Outcome {
         return fails(scene, &mut backend, None, TELLS, waited);
     }
     let mut frontend = frontend(scene);
-    let waited = frontend.wait_for(forwards, START);
+    let waited = frontend.wait_for(forwards, START * slowness());
     if waited != Waited::Printed {
         return fails(scene, &mut frontend, Some(&mut backend), TELLS, waited);
     }
-    let waited = backend.wait_for(|said| received(said) >= FRAMES, ARRIVAL);
+    let waited = backend.wait_for(|said| received(said) >= FRAMES, ARRIVAL * slowness());
     if waited != Waited::Printed {
         return fails(scene, &mut backend, Some(&mut frontend), TELLS, waited);
     }

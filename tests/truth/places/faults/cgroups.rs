@@ -2,7 +2,7 @@
 
 use hugeprobe::domain::catalogue::{HP401, HP402};
 
-use super::super::fault::{Spec, TESTPMD, planned};
+use super::super::fault::{Spec, TESTPMD, TOUCHES_ALL, planned};
 use super::super::plan::Level;
 
 /// A limit at one level.
@@ -21,6 +21,7 @@ pub(super) const SPECS: &[Spec] = &[
         plan.on_v1 = true;
         plan.limit(Level::Both, "max", relative);
     })
+    .kinds(TOUCHES_ALL)
     .harmless(&["+0", "+1"])
     .harmful(&["-1", "0"])
     .causes(&[HP401]),
@@ -31,13 +32,13 @@ pub(super) const SPECS: &[Spec] = &[
     .harmless(&["+0", "+1"])
     .harmful(&["-1", "0"])
     .causes(&[HP402]),
-    limit!("limit of the group", "max", Level::Both, "max", HP401),
+    limit!("limit of the group", "max", Level::Both, "max", HP401).kinds(TOUCHES_ALL),
     limit!("limit of the group", "rsvd.max", Level::Both, "rsvd.max", HP402),
-    limit!("limit of a group above", "above.max", Level::Above, "max", HP401),
+    limit!("limit of a group above", "above.max", Level::Above, "max", HP401).kinds(TOUCHES_ALL),
     limit!("limit of a group above", "above.rsvd.max", Level::Above, "rsvd.max", HP402),
-    limit!("limit of a group above", "top.max", Level::Top, "max", HP401),
+    limit!("limit of a group above", "top.max", Level::Top, "max", HP401).kinds(TOUCHES_ALL),
     limit!("limit of a group above", "top.rsvd.max", Level::Top, "rsvd.max", HP402),
-    limit!("limit of one side", "frontend.max", Level::Frontend, "max", HP401),
+    limit!("limit of one side", "frontend.max", Level::Frontend, "max", HP401).kinds(TOUCHES_ALL),
     limit!("limit of one side", "frontend.rsvd.max", Level::Frontend, "rsvd.max", HP402),
     limit!("limit of one side", "backend.max", Level::Backend, "max", HP401).kinds(TESTPMD),
     limit!("limit of one side", "backend.rsvd.max", Level::Backend, "rsvd.max", HP402).kinds(TESTPMD),
@@ -47,6 +48,7 @@ pub(super) const SPECS: &[Spec] = &[
         plan.sibling = Some(8);
         plan.limit(Level::Above, "max", relative);
     })
+    .kinds(TOUCHES_ALL)
     .harmless(&["+8", "+9"])
     .harmful(&["+7", "+0"])
     .causes(&[HP401]),

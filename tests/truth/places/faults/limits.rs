@@ -1,14 +1,14 @@
 //! Limits of the process (`soft:hard`, or one number for both), and where and how it is scheduled.
 
-use hugeprobe::domain::catalogue::{HP404, HP405, HP406, HP409, HP410};
+use hugeprobe::domain::catalogue::{HP401, HP404, HP405, HP406, HP409, HP410};
 
+use super::super::control::Control;
+use super::super::facts::Need;
 use super::super::fault::{
     ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD, TESTPMD_DIR, TESTPMD_DIR_PAGES,
-    TESTPMD_MEMFD, TESTPMD_PAGES, applied,
+    TESTPMD_MEMFD, TESTPMD_PAGES, applied, planned,
 };
-use crate::context::Missing;
-use crate::context::cgroup::Controlled;
-use crate::scene::Scene;
+use super::super::plan::Plan;
 
 /// A limit that rarely matters. All of these are one dimension.
 macro_rules! other {
@@ -32,20 +32,13 @@ macro_rules! rlimit {
     };
 }
 
-/// A cgroup of another controller, in which both sides and hugeprobe are.
-fn controlled(scene: &mut Scene, controller: &str, files: [&str; 2], value: &str) -> Result<(), Missing> {
-    let group = Controlled::new(controller, &format!("place-{controller}"))?;
-    if !group.is_apart() {
-        return Err(Missing(format!("the {controller} controller apart from hugetlb: cgroup v1")));
-    }
-    group.set(files[0], files[1], value.parse().unwrap());
-    scene.place.enter(group.path());
-    scene.keep(group);
-    Ok(())
+fn memory(plan: &mut Plan, bytes: &str) {
+    let files = vec![(["memory.limit_in_bytes", "memory.max"], bytes.to_owned())];
+    plan.controls.push(Control { controller: "memory", files });
 }
 
-fn memory(scene: &mut Scene, bytes: &str) -> Result<(), Missing> {
-    controlled(scene, "memory", ["memory.limit_in_bytes", "memory.max"], bytes)
+fn pids(plan: &mut Plan, number: &str) {
+    plan.controls.push(Control { controller: "pids", files: vec![(["pids.max"; 2], number.to_owned())] });
 }
 
 const UNLIMITED: &str = "18446744073709551615";
@@ -116,27 +109,38 @@ pub(super) const SPECS: &[Spec] = &[
     other!("rtprio").harmless(&["0"]),
     other!("locks").harmless(&["0"]),
     // Threads of both sides: 6 and 4, with --huge-dir 7 and 5.
-    applied("pids controller", "pids", |scene, value| controlled(scene, "pids", ["pids.max"; 2], value))
+    planned("pids controller", "pids", pids)
+        .needs(&[Need::Controllers])
         .kinds(ANY_TESTPMD_MEMFD)
         .harmless(&["10", "11", "32"])
         .harmful(&["9", "6"])
         .causes(&[HP409]),
-    applied("pids controller", "pids-dir", |scene, value| controlled(scene, "pids", ["pids.max"; 2], value))
+    planned("pids controller", "pids-dir", pids)
+        .needs(&[Need::Controllers])
         .kinds(ANY_TESTPMD_DIR)
         .harmless(&["12", "13", "32"])
         .harmful(&["11", "7"])
         .causes(&[HP409]),
     // Both sides of testpmd together: 104 and 120 MiB with mlockall, 16 MiB without.
-    applied("memory controller", "memory", memory)
+    planned("memory controller", "memory", memory)
+        .needs(&[Need::Controllers])
         .kinds(TESTPMD)
         .harmless(&["134217728", "536870912"])
         .harmful(&["25165824"])
         .causes(&[HP410]),
-    applied("memory controller", "memory-qemu", memory)
+    planned("memory controller", "memory-qemu", memory)
+        .needs(&[Need::Controllers])
         .kinds(QEMU)
         .harmless(&["33554432", "536870912"])
         .harmful(&["16777216"])
         .causes(&[HP410]),
+    // The pages count too: 32 MiB.
+    planned("memory controller", "memory-with-pages", memory)
+        .needs(&[Need::Controllers, Need::Accounting])
+        .kinds(TESTPMD)
+        .harmless(&["201326592", "536870912"])
+        .harmful(&["67108864", "33554432"])
+        .causes(&[HP401, HP410]),
     applied("cpu affinity", "cpus", |scene, cpu| {
         scene.place.add(format!("cpus={cpu}"));
         Ok(())

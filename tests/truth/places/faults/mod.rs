@@ -9,12 +9,14 @@ pub(super) mod holders;
 mod kernel;
 mod limits;
 mod mounts;
+mod nodes;
 mod pools;
 mod users;
 
 use super::fault::Spec;
 
 const LISTS: &[&[Spec]] = &[
+    nodes::SPECS,
     pools::SPECS,
     holders::SPECS,
     mounts::SPECS,
