@@ -96,7 +96,8 @@ dist-twice:
 ## Boot emulated machines with several NUMA nodes and old and new kernels, and test there (root, installs QEMU)
 # STATIC= names a static file that is there already.
 machines: $(if $(STATIC),,static)
-	tests/machines/prepare target/machines $(or $(STATIC),dist/hugeprobe) "$$($(CARGO) test --locked --test real --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')"
+	tests/machines/prepare target/machines $(or $(STATIC),dist/hugeprobe) \
+	    $$($(CARGO) test --locked --test real --test truth --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')
 	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
 
 ## Cross-build for arm64, boot an emulated arm64 machine and run check there (root, installs QEMU)
@@ -135,6 +136,7 @@ nightly: book dist dist-test dist-twice arm64
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
 	$(MAKE) places N=200
+	HUGEPROBE_MACHINE_PLACES=40 HUGEPROBE_SEED=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') $(MAKE) machines
 
 ## Run the chart's tests that need no cluster
 chart:

@@ -16,14 +16,18 @@ use serde_json::Value;
 pub(crate) struct Shape {
     /// The Debian release that the kernel is from: a directory that `prepare` made.
     pub(crate) kernel: &'static str,
-    /// The memory of each NUMA node, MiB.
+    /// The memory of each NUMA node, MiB. A node may have none.
     pub(crate) nodes: &'static [u32],
     /// The processors of each.
     pub(crate) processors: u32,
+    /// A node that has no processor.
+    pub(crate) without_processors: Option<usize>,
     /// What is added to the kernel's command line.
     pub(crate) boot: &'static str,
     /// Archives that `prepare` made, beside the one that every machine has.
     pub(crate) brings: &'static [&'static str],
+    /// How long its script may take.
+    pub(crate) deadline: Duration,
 }
 
 /// What a script's commands said, by the names that it gave them.
@@ -50,7 +54,15 @@ const BOOTS: u32 = 3;
 impl Shape {
     /// A machine with NUMA nodes of one processor each, on a kernel of choice.
     pub(crate) const fn of(kernel: &'static str, nodes: &'static [u32]) -> Self {
-        Self { kernel, nodes, processors: 1, boot: "", brings: &[] }
+        Self {
+            kernel,
+            nodes,
+            processors: 1,
+            without_processors: None,
+            boot: "",
+            brings: &[],
+            deadline: DEADLINE,
+        }
     }
 
     /// Boots it under `prepared`, runs `script` in it, and waits until it is off.
@@ -69,6 +81,10 @@ impl Shape {
             console()
         );
         Log::parse(&said)
+    }
+
+    fn with_processors(self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(move |node| self.without_processors != Some(*node))
     }
 
     fn boot(self, prepared: &Path, initramfs: &Path, console: &Path) -> String {
@@ -104,18 +120,25 @@ impl Shape {
             "-serial",
             "stdio",
             "-smp",
-            &(self.nodes.len() * self.processors as usize).to_string(),
+            &(self.with_processors().count() * self.processors as usize).to_string(),
             "-m",
             &format!("{total}M"),
         ]);
         for (node, memory) in self.nodes.iter().enumerate() {
-            qemu.arg("-object").arg(format!("memory-backend-ram,id=m{node},size={memory}M"));
-            let first = node * self.processors as usize;
-            let last = first + self.processors as usize - 1;
-            qemu.arg("-numa").arg(format!("node,memdev=m{node},cpus={first}-{last}"));
+            let mut numa = format!("node,nodeid={node}");
+            if *memory > 0 {
+                qemu.arg("-object").arg(format!("memory-backend-ram,id=m{node},size={memory}M"));
+                write!(numa, ",memdev=m{node}").unwrap();
+            }
+            if let Some(before) = self.with_processors().position(|one| one == node) {
+                let first = before * self.processors as usize;
+                let last = first + self.processors as usize - 1;
+                write!(numa, ",cpus={first}-{last}").unwrap();
+            }
+            qemu.arg("-numa").arg(numa);
         }
         qemu.arg("-kernel").arg(prepared.join(self.kernel).join("vmlinuz")).arg("-initrd").arg(initramfs);
-        qemu.arg("-append").arg(format!("console=ttyS0 panic=-1 quiet {}", self.boot));
+        qemu.arg("-append").arg(format!("console=ttyS0 panic=-1 quiet no_timer_check {}", self.boot));
         let mut qemu = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = qemu.stdout.take().unwrap();
         let is_up = Arc::new(AtomicBool::new(false));
@@ -130,7 +153,7 @@ impl Shape {
         });
         let begin = Instant::now();
         while qemu.try_wait().unwrap().is_none() {
-            let limit = if is_up.load(Ordering::Relaxed) { DEADLINE } else { UP };
+            let limit = if is_up.load(Ordering::Relaxed) { self.deadline } else { UP };
             if begin.elapsed() > limit {
                 qemu.kill().unwrap();
             }

@@ -15,6 +15,7 @@ mod four_nodes;
 mod gigantic;
 mod kernels;
 mod machine;
+mod places;
 mod two_nodes;
 
 use std::path::Path;
@@ -28,7 +29,8 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // Each machine has as many processors as it has nodes, all of them emulated.
     arguments.test_threads = Some(1);
-    let cases = [two_nodes::CASES, four_nodes::CASES, gigantic::CASES, kernels::CASES].concat();
+    let cases =
+        [two_nodes::CASES, four_nodes::CASES, gigantic::CASES, kernels::CASES, places::CASES].concat();
     let trials = cases.into_iter().map(|(name, run)| {
         Trial::ignorable_test(name, move || match machine::prepared() {
             Some(prepared) => {
