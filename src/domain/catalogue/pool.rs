@@ -22,7 +22,8 @@ checks! {
               holds or has reserved cannot be mapped: mmap fails with ENOMEM.",
         how: "free pages minus reserved pages. unknown: none is available, and none by overcommit, so that no step \
               can be tried; with --need, HP509 decides, and this check is skipped. Pages that min_size= keeps for \
-              the mount of --dir count as free. warn: one page, and some steps need two.",
+              the mount of --dir count as free. warn: one page, and some steps need two. fail: for dpdk, --need, \
+              --frontend-need or --backend-need takes pages of a NUMA node without a CPU, which DPDK does not use.",
         remedy: "find the process that holds the pages (HP105), stop a workload, or enlarge the pool",
         per_size: true,
         mandatory: false,
@@ -76,7 +77,7 @@ checks! {
               may not be available the next time, and Kubernetes does not count them.",
         how: "warn: there are surplus pages, or the only available pages are overcommit. fail: for dpdk, some pages \
               are free, but fewer than --need, --frontend-need or --backend-need: DPDK uses overcommit only where \
-              no page is free. skip: no page at all.",
+              no page is free, and not for a NUMA node other than 0. skip: no page at all.",
         remedy: "make the pool as large as the workloads need, and set nr_overcommit_hugepages to 0",
         per_size: true,
         mandatory: false,

@@ -2,15 +2,16 @@
 //! required.
 
 mod asked;
+mod dpdk;
 #[cfg(test)]
 mod tests;
 
 use super::about::{About, NoPool, trouble, untold, with_counters, without_cpu};
-use super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
+use super::common::{PAGES_OF_ALL_STEPS, count, needed};
 use super::holders;
 use crate::catalogue::{HP101, HP102, HP106, HP107, HP108};
 use crate::check::{Because, Finding, Outcome};
-use crate::inventory::{BootRequest, Inventory, Pool};
+use crate::inventory::{BootRequest, Inventory};
 use crate::pool_id::PoolId;
 use crate::reading::Reading;
 use crate::request::{Program, Request};
@@ -167,6 +168,9 @@ fn free(about: &About<'_>) -> Finding {
     else {
         return with_counters(untold(HP102, size, trouble(&[&pool.total, &pool.free, &pool.reserved])), pool);
     };
+    if let Some(finding) = dpdk::beyond_cpus(about, pool) {
+        return with_counters(finding, pool);
+    }
     let available = free.saturating_sub(reserved);
     let summary = match (free, reserved) {
         (0, _) => format!("no free page: {} in use", count(total, "page")),
@@ -224,19 +228,8 @@ fn persistent(about: &About<'_>) -> Finding {
         let because = Because::new("persistent pages only", summary.clone()).remedy(remedy);
         Finding::not_pass(HP106, size, Outcome::Warn, summary, because)
     };
-    if let Some((free, pages)) = short_for_dpdk(about.request, pool) {
-        let summary = format!(
-            "DPDK stops: {} free for {pages}, and it uses overcommit only where no page is free",
-            if free == 1 { "1 page is".to_owned() } else { format!("{free} pages are") }
-        );
-        let expected = format!("{pages} free pages, or none and {pages} by overcommit");
-        let because =
-            Because::new(expected, format!("{free} free, {} by overcommit", pool.growable().unwrap_or(0)))
-                .remedy(format!(
-                    "make the pool as large as the workloads need:\n  echo PAGES > {}",
-                    PoolId::machine(size).file("nr_hugepages")
-                ));
-        return with_counters(Finding::not_pass(HP106, size, Outcome::Fail, summary, because), pool);
+    if let Some(finding) = dpdk::no_overcommit(about, pool, &PoolId::machine(size).file("nr_hugepages")) {
+        return with_counters(finding, pool);
     }
     let finding = match (pool.total.get(), pool.surplus.get(), pool.overcommit.get()) {
         (Some(0), Some(_), Some(0)) => Finding::skip(HP106, size, "the pool is empty"),
@@ -253,27 +246,6 @@ fn persistent(about: &About<'_>) -> Finding {
         _ => untold(HP106, size, trouble(&[&pool.total, &pool.surplus, &pool.overcommit])),
     };
     with_counters(finding, pool)
-}
-
-/// Returns the free pages and the need of the first DPDK process that finds too few free pages in a pool that could
-/// grow by overcommit.
-///
-/// DPDK adds up the free pages of the NUMA nodes, including those that other processes have reserved. It uses
-/// overcommit only if the sum is 0 (`calc_num_pages()` in `lib/eal/linux/eal_hugepage_info.c`). The backend starts
-/// first.
-fn short_for_dpdk(request: &Request, pool: &Pool) -> Option<(u64, u64)> {
-    if request.workload.program() != Program::Dpdk || pool.growable().unwrap_or(0) == 0 {
-        return None;
-    }
-    let mut free = pool.free.get()?;
-    for need in [&request.backend_need, &request.frontend_need, &request.need] {
-        let Some(pages) = sum(need.iter(), pool.size) else { continue };
-        if (1..pages).contains(&free) {
-            return Some((free, pages));
-        }
-        free = free.saturating_sub(pages);
-    }
-    None
 }
 
 /// Returns HP107.

@@ -11,7 +11,7 @@ mod ordinary_memory;
 use self::memory::Memory;
 use super::super::catalogue::{HP403, HP405, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
-use super::super::inventory::{Inventory, Limit};
+use super::super::inventory::{Inventory, Limit, NumaNode};
 use super::super::reading::Reading;
 use super::super::request::{Program, Request};
 use super::super::size::human_bytes;
@@ -256,11 +256,14 @@ impl Judge<'_> {
         DPDK_RESERVED_PER_TYPE.div_ceil(bytes.max(1)).saturating_mul(self.numa_nodes().unwrap_or(1))
     }
 
-    /// Returns the number of NUMA nodes of the machine; 1 if the kernel has no nodes. The error says why it is not
-    /// known.
+    /// Returns the number of NUMA nodes that DPDK knows, which are those with a CPU; 1 if the kernel has no nodes. The error
+    /// says why it is not known.
     fn numa_nodes(&self) -> Result<u64, &str> {
         match &self.inventory.nodes {
-            Reading::Known(nodes) => Ok(number(nodes.len())),
+            Reading::Known(nodes) => {
+                let has_no_cpu = |node: &&NumaNode| node.cpus.known().is_some_and(Vec::is_empty);
+                Ok(number(nodes.iter().filter(|node| !has_no_cpu(node)).count()))
+            }
             Reading::Absent => Ok(1),
             nodes => Err(nodes.why_unknown().unwrap_or_default()),
         }

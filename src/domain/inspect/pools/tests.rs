@@ -1,5 +1,6 @@
 //! Tests of the HP1xx checks: the machines that they judge, and what is true of every machine.
 
+mod dpdk;
 mod outcomes;
 mod remedies;
 

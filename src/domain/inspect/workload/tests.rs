@@ -195,6 +195,14 @@ fn address_space_is_judged_at_the_numbers_measured() {
         inventory.limits.address_space = limit(soft, soft);
         assert_eq!(find(&inventory, &request, HP405).outcome, outcome, "{:?} {soft}", request.workload);
     }
+    // A second node doubles what DPDK reserves, unless it has no CPU.
+    for (cpus, outcome) in [(vec![1], Fail), (vec![], Warn)] {
+        let nodes = [(0, vec![0]), (1, cpus)];
+        let node = |(node, cpus)| NumaNode { node, cpus: Reading::Known(cpus) };
+        inventory.nodes = Reading::Known(nodes.map(node).into());
+        inventory.limits.address_space = limit(R + 128 * M, R + 128 * M);
+        assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, outcome);
+    }
     // It is not known how much DPDK would reserve. Only a limit that is enough for the maximum passes.
     inventory.nodes = Reading::Unreadable("EACCES".into());
     for (soft, outcome) in [(R + 128 * M, Unknown), ((514 << 30) + 128 * M, Pass)] {
