@@ -11,15 +11,15 @@ use crate::machine::Shape;
 
 pub(crate) const CASES: &[Case] = &[
     ("random places: two nodes of different size", |prepared| {
-        draw(Shape::of("bookworm", &[1024, 640]), prepared, "")
+        draw(Shape::of("bookworm", &[1024, 640]), prepared, "");
     }),
     ("random places: four nodes, one without memory and one without CPUs", |prepared| {
         let shape = Shape::of("bookworm", &[1024, 512, 0, 512]);
-        draw(Shape { without_processors: Some(3), ..shape }, prepared, "")
+        draw(Shape { without_processors: Some(3), ..shape }, prepared, "");
     }),
     ("random places: the oldest kernel", |prepared| draw(Shape::of("bullseye", &[1024, 640]), prepared, "")),
     ("random places: the newest kernel, huge pages count against memory.max", |prepared| {
-        draw(Shape { processors: 2, ..Shape::of("sid", &[1536]) }, prepared, ACCOUNTING)
+        draw(Shape { processors: 2, ..Shape::of("sid", &[1536]) }, prepared, ACCOUNTING);
     }),
 ];
 
