@@ -29,16 +29,19 @@ fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     // Each machine has as many processors as it has nodes, all of them emulated.
     arguments.test_threads = Some(1);
-    let cases =
-        [two_nodes::CASES, four_nodes::CASES, gigantic::CASES, kernels::CASES, places::CASES].concat();
-    let trials = cases.into_iter().map(|(name, run)| {
-        Trial::ignorable_test(name, move || match machine::prepared() {
-            Some(prepared) => {
-                run(&prepared);
-                Ok::<_, Failed>(Completion::Completed)
-            }
-            None => Ok(Completion::ignored_with("needs `make machines`")),
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let cases = [two_nodes::CASES, four_nodes::CASES, gigantic::CASES, kernels::CASES].concat();
+    let always = cases.into_iter().map(|case| trial(case, || true, "needs `make machines`"));
+    let places = places::CASES.iter().map(|case| trial(*case, places::are_wanted, places::LEFT_OUT));
+    libtest_mimic::run(&arguments, always.chain(places).collect()).exit_code()
+}
+
+/// Returns the test of a case, which is left out if the machines are not prepared or it is not wanted.
+fn trial((name, run): Case, is_wanted: fn() -> bool, left_out: &'static str) -> Trial {
+    Trial::ignorable_test(name, move || match machine::prepared().filter(|_| is_wanted()) {
+        Some(prepared) => {
+            run(&prepared);
+            Ok::<_, Failed>(Completion::Completed)
+        }
+        None => Ok(Completion::ignored_with(left_out)),
+    })
 }

@@ -11,7 +11,7 @@ pub(super) struct Asked {
     pub(super) verb: &'static str,
     pub(super) resource: &'static str,
     pub(super) name: String,
-    query: String,
+    pub(super) query: String,
 }
 
 impl Asked {
