@@ -67,7 +67,7 @@ pub enum Verb {
     /// Remove only what hugeprobe wrote on Nodes, and the probe pods that it left
     Cleanup(cluster::Cleanup),
     #[cfg(feature = "cluster")]
-    /// Show that the admission policies restrict an agent to its Node, by two dry runs: the pod of `helm test`
+    /// Show that the admission policies restrict an agent to its Node, by dry runs: the pod of `helm test`
     #[command(hide = true)]
     Policies(cluster::Policies),
     /// Explain a check: why it matters, how it is decided, what to do; or explain the messages of a log; or list all checks

@@ -66,7 +66,7 @@ fn work(assignment: &Assignment) -> io::Result<()> {
     match work {
         Work::Allocation(task) => hugeprobe_allocation::run(task, &mut report)?,
         Work::Exchange(task) => {
-            hugeprobe_exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?
+            hugeprobe_exchange::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?;
         }
         Work::Peer(task) => {
             hugeprobe_exchange::peer::run(task, io::stdin().as_fd().try_clone_to_owned()?, &mut report)?;

@@ -30,7 +30,8 @@ mount -t cgroup2 -o memory_hugetlb_accounting none /sys/fs/cgroup
 ";
 
 /// Why a run without a number leaves them out.
-pub(crate) const LEFT_OUT: &str = "needs `make machines` with HUGEPROBE_MACHINE_PLACES=10, as in `make nightly`";
+pub(crate) const LEFT_OUT: &str =
+    "needs `make machines` with HUGEPROBE_MACHINE_PLACES=10, as in `make nightly`";
 
 const NUMBER: &str = "HUGEPROBE_MACHINE_PLACES";
 
