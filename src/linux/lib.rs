@@ -1,4 +1,9 @@
-//! Reads the kernel's interfaces and wraps its calls, one module for each interface. Depends on `domain` only.
+//! Reads the kernel's interfaces and wraps its calls, one module for each interface. It decides nothing: what a value
+//! means for a workload is in `hugeprobe_domain::inspect`.
+//!
+//! Reading order: [`root`] is the tree below which files are read, and a fake one in tests. [`pools`], [`mounts`],
+//! [`cgroup`], [`limits`] and [`privileges`] read the facts of an inventory. [`map`] and [`hugefile`] own huge pages;
+//! all `unsafe` code is there, in [`fds`], [`seccomp`] and [`signals`].
 
 pub mod beneath;
 pub mod boot;
