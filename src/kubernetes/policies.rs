@@ -82,10 +82,7 @@ async fn try_one(
     allowed: bool,
     what: &str,
 ) -> Result<Tried, ApiError> {
-    let mut body = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
-    if let Some(metadata) = body.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-        metadata.insert("name".to_owned(), node.into());
-    }
+    let body = json!({"metadata": metadata});
     let refusal = match api.done(requests::try_node_status(node, MANAGER, &body)?).await {
         Ok(()) => None,
         // Policies deny with 422 by default, and with 403 where they say so.

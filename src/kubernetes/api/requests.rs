@@ -70,14 +70,16 @@ pub fn apply_node_status(name: &str, manager: &str, body: &impl Serialize) -> Re
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
-/// Asks what the API server would answer to [`apply_node_status`]. It is a dry run: nothing is changed.
+/// Asks what the API server would answer to [`merge_node_status`]. It is a dry run: nothing is changed.
+///
+/// An apply would not do: it would also remove what the manager applied before and `body` does not name.
 ///
 /// # Errors
 ///
 /// The name is invalid.
 pub fn try_node_status(name: &str, manager: &str, body: &impl Serialize) -> Result<ApiRequest, ApiError> {
-    let params = PatchParams::apply(manager).force().dry_run();
-    let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Apply(body));
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }.dry_run();
+    let request = Builder::new(NODES).patch_subresource("status", name, &params, &Patch::Strategic(body));
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
