@@ -36,8 +36,8 @@ pub struct Inventory {
     pub cgroup: Reading<HugetlbCgroup>,
     /// The memory cgroup of this process. Absent: it is in none.
     pub memory_cgroup: Reading<MemoryCgroup>,
-    /// Whether huge pages count against the limits of memory cgroups.
-    pub huge_pages_count_as_memory: bool,
+    /// Whether huge pages count against the limits of memory cgroups. Absent: there is no list of mounts.
+    pub huge_pages_count_as_memory: Reading<bool>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
     pub role_cgroups: RoleCgroups,
     /// The resource limits of this process.

@@ -71,8 +71,18 @@ impl Question<'_> {
             return Finding::skip(self.id, self.size, "there is no page of this size");
         }
         let of_hugetlb = self.answer_of_hugetlb();
-        if self.kind == HugetlbCounterKind::Reservation || !self.inventory.huge_pages_count_as_memory {
+        if self.kind == HugetlbCounterKind::Reservation {
             return of_hugetlb;
+        }
+        let worse = |unknown: Finding, of_hugetlb: Finding| {
+            if unknown.outcome > of_hugetlb.outcome { unknown } else { of_hugetlb }
+        };
+        match &self.inventory.huge_pages_count_as_memory {
+            Reading::Known(true) => {}
+            Reading::Known(false) | Reading::Absent => return of_hugetlb,
+            Reading::Unreadable(why) | Reading::Malformed(why) => {
+                return worse(memory::may_count(self.id, self.size, why.clone()), of_hugetlb);
+            }
         }
         let of_memory = |cgroup| memory::Question {
             id: self.id,
@@ -87,8 +97,7 @@ impl Question<'_> {
                 memory::combine(&of_memory(cgroup), of_hugetlb)
             }
             (None, Reading::Unreadable(why) | Reading::Malformed(why)) => {
-                let unknown = memory::not_known(self.id, self.size, why.clone());
-                if unknown.outcome > of_hugetlb.outcome { unknown } else { of_hugetlb }
+                worse(memory::not_known(self.id, self.size, why.clone()), of_hugetlb)
             }
         }
     }

@@ -125,7 +125,7 @@ impl Reconciler {
             // role already has its own limit.
             frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
-            memory_pays: inventory.huge_pages_count_as_memory,
+            memory_pays: inventory.huge_pages_count_as_memory.get() == Some(true),
         })
     }
 

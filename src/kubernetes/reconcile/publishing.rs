@@ -176,11 +176,7 @@ impl Reconciler {
     /// its turn is still to be probed. Writing the old result before would be an apply for nothing.
     fn is_renewed(&self) -> bool {
         let now = self.clock.now();
-        let waits = |state: &SizeState| {
-            state.blocked.as_ref().is_some_and(|blocked| blocked.kind == BlockedKind::Waiting)
-                && state.valid_result(now).is_some()
-        };
-        self.is_settled() && !self.sizes.values().any(waits)
+        self.is_settled() && !self.sizes.values().any(|state| state.renewal_waits(now))
     }
 
     /// Returns whether to wait for a probe that is running or about to start, before anything is written. A Node that

@@ -237,8 +237,13 @@ impl SizeState {
     /// result is valid: many nodes are renewed or upgraded at once, and each that waits would be written twice for
     /// nothing.
     pub(super) fn shown_block(&self, now: Moment) -> Option<&Blocked> {
-        let is_shown = |kind| kind != BlockedKind::Waiting || self.valid_result(now).is_none();
-        self.blocked.as_ref().filter(|blocked| is_shown(blocked.kind))
+        self.blocked.as_ref().filter(|_| !self.renewal_waits(now))
+    }
+
+    /// Returns whether a probe waits for its turn while the last result is valid.
+    pub(super) fn renewal_waits(&self, now: Moment) -> bool {
+        self.blocked.as_ref().is_some_and(|blocked| blocked.kind == BlockedKind::Waiting)
+            && self.valid_result(now).is_some()
     }
 
     /// Returns the findings of the valid result. Without one, returns those of the last probe if it was inconclusive.

@@ -15,14 +15,13 @@ const MEMORY: &str = "memory";
 /// so each of its mounts shows it. Source: `cgroup_show_options()` in `kernel/cgroup/cgroup.c`.
 const ACCOUNTING: &str = "memory_hugetlb_accounting";
 
-/// Returns whether huge pages count against the memory limits of this process, as far as can be seen.
+/// Returns whether huge pages count against the memory limits of this process. Absent: there is no list of mounts.
 ///
 /// The option has no effect while a v1 hierarchy has the memory controller (`mem_cgroup_hugetlb_try_charge()` in
 /// `mm/memcontrol.c`).
 #[must_use]
-pub fn counts_huge_pages(root: &HostRoot) -> bool {
-    let accounting = mountinfo::read(root, THIS_PROCESS, |table| Reading::Known(has_accounting(table)));
-    accounting.get() == Some(true) && !is_on_v1(root)
+pub fn counts_huge_pages(root: &HostRoot) -> Reading<bool> {
+    mountinfo::read(root, THIS_PROCESS, |table| Reading::Known(has_accounting(table) && !is_on_v1(root)))
 }
 
 /// Returns the memory cgroup of this process, of cgroup v1 or v2; `Absent` if it is in none.
@@ -169,11 +168,12 @@ mod tests {
         let with = "1 0 0:9 / /sys/fs/cgroup rw - cgroup2 none rw,memory_hugetlb_accounting\n";
         let without = "1 0 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n";
         for (mounts, memberships, counts) in [
-            (Some(with), "0::/a\n", true),
-            (Some(with), "4:memory:/a\n0::/\n", false),
-            (Some(with), "4:hugetlb:/a\n0::/\n", true),
-            (Some(without), "0::/a\n", false),
-            (None, "0::/a\n", false),
+            (Some(with), "0::/a\n", Reading::Known(true)),
+            (Some(with), "4:memory:/a\n0::/\n", Reading::Known(false)),
+            (Some(with), "4:hugetlb:/a\n0::/\n", Reading::Known(true)),
+            (Some(without), "0::/a\n", Reading::Known(false)),
+            (None, "0::/a\n", Reading::Absent),
+            (Some(""), "0::/a\n", Reading::Malformed("/proc/self/mountinfo is empty".into())),
         ] {
             let tree = tempfile::tempdir().unwrap();
             let process = tree.path().join("proc/self");

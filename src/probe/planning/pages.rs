@@ -84,7 +84,7 @@ fn room_in_cgroup(inventory: &Inventory, size: PageSize) -> u64 {
 /// Returns how many whole pages the limits of a memory cgroup allow, if huge pages count against them, as far as they are
 /// known.
 pub(super) fn room_in_memory(inventory: &Inventory, cgroup: Option<&MemoryCgroup>, size: PageSize) -> u64 {
-    let cgroup = cgroup.filter(|_| inventory.huge_pages_count_as_memory);
+    let cgroup = cgroup.filter(|_| inventory.huge_pages_count_as_memory.get() == Some(true));
     let room = cgroup.and_then(|cgroup| cgroup.tightest(Reclaim::CacheAndSwap));
     room.map_or(u64::MAX, |room| room.left / size.bytes())
 }

@@ -103,6 +103,13 @@ fn short(
     Finding::not_pass(question.id, question.size, outcome, summary, because)
 }
 
+/// Returns the finding if it is not known whether huge pages count against memory.max, for the reason `why`.
+pub(super) fn may_count(id: CheckId, size: PageSize, why: String) -> Finding {
+    let summary = format!("cannot tell whether huge pages count against memory.max: {why}");
+    let because = Because::new("the mount options of cgroup v2 can be read", why).remedy(MOUNT_CGROUPS);
+    Finding::not_pass(id, size, Outcome::Unknown, summary, because)
+}
+
 /// Returns the finding if a memory limit cannot be read, for the reason `why`.
 pub(super) fn not_known(id: CheckId, size: PageSize, why: String) -> Finding {
     let summary = format!("huge pages count against memory.max, which cannot be read: {why}");

@@ -244,7 +244,7 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
     ] {
         let mut inventory = inventory(64, unlimited());
         inventory.memory_cgroup = memory;
-        inventory.huge_pages_count_as_memory = true;
+        inventory.huge_pages_count_as_memory = Reading::Known(true);
         inventory.limits.swap_bytes = Reading::Known(swap);
         let need: Vec<&str> = need.into_iter().collect();
         let [fault, reservation] = findings(&inventory, &need);
@@ -265,7 +265,7 @@ fn where_huge_pages_count_against_the_memory_limit_it_decides_too() {
 fn all_sizes_count_against_one_memory_limit_and_the_worse_limit_is_told() {
     let mut both = inventory(64, group(counter(Some(4), 0), counter(None, 0), true));
     both.memory_cgroup = memory(Some(600), 0, 0, 0);
-    both.huge_pages_count_as_memory = true;
+    both.huge_pages_count_as_memory = Reading::Known(true);
     both.limits.swap_bytes = Reading::Known(0);
     let [fault, _] = findings(&both, &["2Mi=8"]);
     assert!(fault.summary.contains("this cgroup may use 4 of the 8 pages"), "{fault:?}");
@@ -276,4 +276,23 @@ fn all_sizes_count_against_one_memory_limit_and_the_worse_limit_is_told() {
     both.cgroup = Reading::Absent;
     both.memory_cgroup = memory(Some(4), 0, 0, 0);
     assert_eq!(findings(&both, &["2Mi=8"])[0].outcome, Fail);
+}
+
+#[test]
+fn mounts_that_cannot_be_read_leave_the_fault_limit_unknown() {
+    let mut both = inventory(64, group(counter(None, 0), counter(None, 0), true));
+    both.memory_cgroup = memory(Some(4), 0, 0, 0);
+    for (counts, expected) in [
+        (Reading::Known(true), Fail),
+        (Reading::Known(false), Pass),
+        (Reading::Absent, Pass),
+        (Reading::Unreadable("EACCES".into()), Unknown),
+        (Reading::Malformed("/proc/self/mountinfo is empty".into()), Unknown),
+    ] {
+        both.huge_pages_count_as_memory = counts.clone();
+        let [fault, reservation] = findings(&both, &["2Mi=8"]);
+        assert_eq!((fault.outcome, reservation.outcome), (expected, Pass), "{counts:?} {fault:?}");
+    }
+    both.cgroup = group(counter(Some(4), 0), counter(None, 0), true);
+    assert_eq!(findings(&both, &["2Mi=8"])[0].outcome, Fail, "a limit that is known to be too small");
 }

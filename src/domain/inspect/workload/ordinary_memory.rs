@@ -49,7 +49,7 @@ impl Judge<'_> {
         let locked = self.request.workload.program() == Program::Dpdk && self.can_lock();
         let processes = u64::try_from(processes).unwrap_or(u64::MAX);
         let memory = footprint::memory(self.request, locked).saturating_mul(processes);
-        let pages = if self.inventory.huge_pages_count_as_memory {
+        let pages = if self.inventory.huge_pages_count_as_memory.get() == Some(true) {
             needs.into_iter().map(PageCount::bytes).fold(0, u64::saturating_add)
         } else {
             0

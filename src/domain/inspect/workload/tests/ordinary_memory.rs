@@ -54,7 +54,7 @@ fn huge_pages_that_count_against_the_memory_limit_are_needed_on_top() {
     let mut inventory = inventory();
     inventory.memory_cgroup = memory_group(Reading::Known(Some(needed)), 0, 0);
     assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Pass);
-    inventory.huge_pages_count_as_memory = true;
+    inventory.huge_pages_count_as_memory = Reading::Known(true);
     assert_eq!(find(&inventory, &dpdk(&["2Mi=32"]), HP410).outcome, Warn);
     assert_eq!(find(&inventory, &dpdk(&["2Mi=64"]), HP410).outcome, Fail);
 }
@@ -88,7 +88,7 @@ fn a_role_is_charged_to_its_own_cgroup() {
     ] {
         let mut inventory = inventory();
         inventory.memory_cgroup = limited(own);
-        inventory.huge_pages_count_as_memory = count;
+        inventory.huge_pages_count_as_memory = Reading::Known(count);
         inventory.role_cgroups = RoleCgroups { frontend: frontend.map(role), backend: backend.map(role) };
         let finding = find(&inventory, &both(), HP410);
         assert_eq!(finding.outcome, outcome, "{finding:?}");
