@@ -14,6 +14,7 @@ use hugeprobe_domain::plan::{NotRun, PHASE, Plan, PlannedCheck, PlannedWorker, R
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::request::Request;
 use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::map::CpuMask;
 
 use super::assignment::Work;
 use facts::SizeFacts;
@@ -117,8 +118,10 @@ fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &
 /// HP409 and HP411, once for the machine.
 fn threads(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
     if not_run.is_none() {
+        // Where the CPUs are not known, the workload has the fewest threads.
+        let cpus = CpuMask::of_thread().map_or(0, |mask| mask.number());
         let footprint =
-            Footprint { threads: footprint::threads(request), mappings: footprint::mappings(request) };
+            Footprint { threads: footprint::threads(request, cpus), mappings: footprint::mappings(request) };
         let task = AllocationTask { footprint: Some(footprint), ..task(request, Role::Threads, None, 0) };
         jobs.push(Job::alone(task, PHASE));
     }

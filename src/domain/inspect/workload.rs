@@ -13,7 +13,7 @@ use super::super::catalogue::{HP403, HP405, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::inventory::{Inventory, Limit, NumaNode};
 use super::super::reading::Reading;
-use super::super::request::{Program, Request};
+use super::super::request::{Program, Request, Workload};
 use super::super::size::human_bytes;
 
 const MIB: u64 = 1 << 20;
@@ -33,6 +33,8 @@ const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
 /// more it needs with `--huge-dir`.
 const DPDK_ADDRESSES: u64 = 112 * MIB;
 const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
+/// The same for Open vSwitch on two CPUs. Each thread has a heap of its own, of 64 MiB.
+const OVS_ADDRESSES: u64 = 896 * MIB;
 /// Additional address space for newer DPDK, which reserves everything in one piece, aligned to the largest page.
 const DPDK_ADDRESSES_NEWER: u64 = GIB;
 /// Address space that QEMU needs with TCG, in addition to the guest's memory. TCG's code buffer is 1 GiB of it.
@@ -41,6 +43,7 @@ const QEMU_ADDRESSES: u64 = 1288 * MIB;
 /// Private writable memory, including thread stacks, that a DPDK process and QEMU need at least to start, as measured
 /// (docs/reference/workloads.md). `DATA_ENOUGH` is enough for many more threads.
 const DPDK_DATA: u64 = 53 * MIB;
+const OVS_DATA: u64 = 128 * MIB;
 const QEMU_DATA: u64 = 75 * MIB;
 /// The same for QEMU with TCG, whose code buffer is 1 GiB of it. KVM has no such buffer.
 const QEMU_DATA_TCG: u64 = 1066 * MIB;
@@ -123,9 +126,10 @@ impl Judge<'_> {
     fn data(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let (least, sure, who) = match self.request.workload.program() {
-                Program::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
-                Program::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
+            let (least, sure, who) = match (self.request.workload, self.request.workload.program()) {
+                (Workload::Ovs, _) => (OVS_DATA, OVS_DATA, "Open vSwitch"),
+                (_, Program::Dpdk) => (DPDK_DATA, DPDK_DATA, "DPDK"),
+                (_, Program::Qemu) => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
             };
             if soft >= DATA_ENOUGH {
                 return Ok(human_bytes(soft));
@@ -153,7 +157,9 @@ impl Judge<'_> {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
-            let beside = DPDK_ADDRESSES + with_dir;
+            let of_program =
+                if self.request.workload == Workload::Ovs { OVS_ADDRESSES } else { DPDK_ADDRESSES };
+            let beside = of_program + with_dir;
             let (least, newer) = match (self.request.workload.program(), self.reserved_addresses()) {
                 (Program::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
                 (Program::Dpdk, Ok(reserved)) => {

@@ -38,6 +38,12 @@ impl CpuMask {
         Ok(mask)
     }
 
+    /// Returns the number of CPUs of this set.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
     /// Restricts this thread to these CPUs.
     ///
     /// # Errors

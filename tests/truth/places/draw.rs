@@ -13,9 +13,7 @@ pub(crate) struct Place {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// The workloads to draw from. The number of entries is the frequency; QEMU takes longer and is drawn less often.
-///
-/// OVS-DPDK and QEMU with prealloc=off are drawn only if `HUGEPROBE_PLACES_WORKLOAD` names them.
+/// The workloads to draw from. The number of entries is the frequency; QEMU and OVS take longer and are drawn less often.
 const KINDS: &[Kind] = &[
     Kind::TestpmdMemfd,
     Kind::TestpmdMemfd,
@@ -28,6 +26,8 @@ const KINDS: &[Kind] = &[
     Kind::TestpmdLegacy,
     Kind::QemuMemfd,
     Kind::QemuDir,
+    Kind::QemuLazy,
+    Kind::Ovs,
 ];
 
 /// The numbers of faults to draw from. The number of entries is the frequency.

@@ -59,6 +59,7 @@ pub(super) const TESTPMD: &[Kind] = &[
     Kind::TestpmdLegacy,
 ];
 pub(super) const SINGLE_FILE: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
+pub(super) const OVS: &[Kind] = &[Kind::Ovs];
 pub(super) const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];
 pub(super) const MEMFD: &[Kind] =
     &[Kind::TestpmdMemfd, Kind::TestpmdMemfdPages, Kind::QemuMemfd, Kind::QemuLazy];

@@ -103,7 +103,7 @@ impl Kind {
                 // `0,64` are the megabytes for each NUMA node.
                 let node = scene.ovs.socket_mem.matches(',').count();
                 format!(
-                    "--workload dpdk --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
+                    "--workload ovs --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
                 )
             }
             Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy => {

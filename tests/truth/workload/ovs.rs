@@ -7,7 +7,7 @@ use hugeprobe::domain::size::PageSize;
 
 use super::testpmd::{self, received};
 use super::{Outcome, START, fails, judge};
-use crate::context::ovs::{self, PAGES, VSWITCHD, in_directory};
+use crate::context::ovs::{self, VSWITCHD, in_directory};
 use crate::process::{Process, Waited};
 use crate::scene::{OvsTold, Scene};
 
@@ -22,6 +22,9 @@ const TELLS: &[&str] = &[
     "ERR",
     "WARN",
 ];
+
+/// The pages of 2Mi in `dpdk-socket-mem`. The vswitch takes more if there are more, and works without.
+const PAGES: u64 = 32;
 
 /// Returns the pages of the frontend and of the vswitch.
 pub(super) const fn pages(size: PageSize) -> [u64; 2] {
@@ -45,6 +48,8 @@ pub(super) fn run(scene: &Scene) -> Outcome {
     let mut command = scene.place.and(&scene.backend.place).command(VSWITCHD);
     in_directory(&mut command, directory)
         .arg(format!("unix:{}", directory.join("db.sock").display()))
+        // The packages start it with this option.
+        .arg("--mlockall")
         .arg(format!("--unixctl={}", directory.join("vswitchd.ctl").display()))
         .arg(format!("--pidfile={}", directory.join("vswitchd.pid").display()));
     let mut vswitch = Process::start(&mut command);
@@ -77,7 +82,7 @@ pub(super) fn run(scene: &Scene) -> Outcome {
         return fails(scene, &mut vswitch, Some(&mut frontend), TELLS, waited);
     }
     let own = pages(scene.size);
-    judge(scene, &mut vswitch, &mut frontend, [32 + 1, own[0]], TELLS)
+    judge(scene, &mut vswitch, &mut frontend, [PAGES + 1, own[0]], TELLS)
 }
 
 /// Returns whether the vswitch reports that it has no such ports. It does not recover from that.

@@ -4,7 +4,7 @@ use super::super::super::catalogue::HP404;
 use super::super::super::check::{Finding, Outcome};
 use super::super::super::inventory::Limit;
 use super::super::super::reading::Reading;
-use super::super::super::request::Program;
+use super::super::super::request::{Program, Workload};
 use super::super::common::count;
 use super::{Judge, Short, judge};
 
@@ -18,6 +18,14 @@ const DPDK_FILES_OF_MEMORY: u64 = 2;
 /// Descriptors that EAL needs until it has raised the soft limit to the hard limit.
 const DPDK_FILES_TO_START: u64 = 10;
 const DPDK_FILES_TO_START_MORE_WITH_DIR: u64 = 2;
+/// Descriptors that Open vSwitch needs with two vhost-user ports, in addition to one for each page of its own and one for
+/// each memory region of its peers.
+const OVS_FILES: u64 = 57;
+/// How many more it may need: it opens files for a moment, and whether frames arrive with these depends on chance.
+const OVS_FILES_FOR_A_MOMENT: u64 = 8;
+const OVS_PORTS: u64 = 2;
+/// The most regions of the memory table of one port.
+const OVS_REGIONS_OF_PORT: u64 = 8;
 /// Descriptors that QEMU needs in addition to one per memory backend. QEMU 7.2 does not raise its soft limit.
 const QEMU_FILES: u64 = 17;
 
@@ -27,6 +35,9 @@ impl Judge<'_> {
             let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
             let (enforced, judged) = match self.request.workload.program() {
                 Program::Qemu => (soft, self.nofile_of_qemu(soft)),
+                Program::Dpdk if self.request.workload == Workload::Ovs => {
+                    (hard, self.nofile_of_vswitch(soft, hard))
+                }
                 Program::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
             };
             let inherited = &self.inventory.limits.inherited_files;
@@ -83,6 +94,39 @@ impl Judge<'_> {
             outcome,
             summary: format!("RLIMIT_NOFILE is {}; DPDK needs at least {takes}{when}", descriptors(has)),
             expected: format!("{takes} or more{when}, including {} inherited ones", self.inherited(hard)),
+            remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
+        })
+    }
+
+    fn nofile_of_vswitch(&self, soft: u64, hard: u64) -> Result<String, Short> {
+        let inherited = self.inherited(hard);
+        let own = self.request.need.iter().chain(&self.request.backend_need);
+        let pages = own.map(|need| need.pages).reduce(u64::saturating_add).unwrap_or(self.memory.pages);
+        let with_regions = |regions| {
+            OVS_FILES.saturating_add(OVS_PORTS * regions).saturating_add(pages).saturating_add(inherited)
+        };
+        let least = with_regions(1);
+        let sure = least.saturating_add(OVS_FILES_FOR_A_MOMENT);
+        let most = with_regions(OVS_REGIONS_OF_PORT).saturating_add(OVS_FILES_FOR_A_MOMENT);
+        let to_start = DPDK_FILES_TO_START.saturating_add(self.inherited(soft));
+        let (outcome, has, takes, when) = if soft < to_start {
+            (Outcome::Fail, soft, least, "")
+        } else if hard < least {
+            (Outcome::Fail, hard, least, "")
+        } else if hard < sure {
+            (Outcome::Unknown, hard, sure, " to be sure")
+        } else if hard < most {
+            (Outcome::Warn, hard, most, " if VMs have eight memory regions")
+        } else {
+            return Ok(descriptors(hard));
+        };
+        Err(Short {
+            outcome,
+            summary: format!(
+                "RLIMIT_NOFILE is {}; Open vSwitch with two ports needs at least {takes}{when}",
+                descriptors(has)
+            ),
+            expected: format!("{takes} or more{when}, including {inherited} inherited ones"),
             remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
         })
     }

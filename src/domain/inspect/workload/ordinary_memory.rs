@@ -5,7 +5,7 @@ use super::super::super::check::{Because, Finding, Outcome};
 use super::super::super::footprint;
 use super::super::super::memory_cgroup::MemoryCgroup;
 use super::super::super::reading::Reading;
-use super::super::super::request::{PageCount, Program};
+use super::super::super::request::{PageCount, Program, Workload};
 use super::super::super::size::human_bytes;
 use super::super::common::{MOUNT_CGROUPS, as_far_as_visible, most_reclaimed};
 use super::super::payer::Payer;
@@ -30,25 +30,30 @@ impl Judge<'_> {
         let of_role = |role: &Payer| Some((*role, role.role(self.inventory)?.memory.as_ref()?));
         let here: Vec<Payer> = described.iter().filter(|role| of_role(role).is_none()).copied().collect();
         // Without roles, the workload is one process in the place of this one.
-        let processes = if described.is_empty() { 1 } else { here.len() };
+        let processes = if described.is_empty() { vec![Payer::This] } else { here.clone() };
         let in_this_cgroup = || {
             let needs = own.iter().chain(here.iter().flat_map(|role| role.needs(self.request)));
-            self.in_this_cgroup(self.charge(processes, needs))
+            self.in_this_cgroup(self.charge(&processes, needs))
         };
-        let of_this = (processes > 0 || !own.is_empty()).then(in_this_cgroup);
-        let of_roles = described
-            .iter()
-            .filter_map(of_role)
-            .map(|(role, cgroup)| self.judge_memory(role, cgroup, self.charge(1, role.needs(self.request))));
+        let of_this = (!processes.is_empty() || !own.is_empty()).then(in_this_cgroup);
+        let of_roles = described.iter().filter_map(of_role).map(|(role, cgroup)| {
+            self.judge_memory(role, cgroup, self.charge(&[role], role.needs(self.request)))
+        });
         let worse = |one: Finding, other: Finding| if other.outcome > one.outcome { other } else { one };
         of_this.into_iter().chain(of_roles).reduce(worse).unwrap_or_else(in_this_cgroup)
     }
 
-    /// Returns what this many processes with these pages charge to their cgroup.
-    fn charge<'a>(&self, processes: usize, needs: impl IntoIterator<Item = &'a PageCount>) -> Charge {
+    /// Returns what these processes with these pages charge to their cgroup.
+    fn charge<'a>(&self, processes: &[Payer], needs: impl IntoIterator<Item = &'a PageCount>) -> Charge {
         let locked = self.request.workload.program() == Program::Dpdk && self.can_lock();
-        let processes = u64::try_from(processes).unwrap_or(u64::MAX);
-        let memory = footprint::memory(self.request, locked).saturating_mul(processes);
+        let of_process = |process: &Payer| {
+            if self.request.workload == Workload::Ovs && *process != Payer::Frontend {
+                footprint::vswitch_memory(self.cpus(), locked)
+            } else {
+                footprint::memory(self.request, locked)
+            }
+        };
+        let memory = processes.iter().map(of_process).fold(0, u64::saturating_add);
         let pages = if self.inventory.huge_pages_count_as_memory.get() == Some(true) {
             needs.into_iter().map(PageCount::bytes).fold(0, u64::saturating_add)
         } else {
@@ -118,6 +123,12 @@ impl Judge<'_> {
         );
         let because = Because::new(format!("room for {}", human_bytes(needed)), why).remedy(MOUNT_CGROUPS);
         Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
+    }
+
+    /// Returns the number of CPUs of the machine, as far as is known.
+    fn cpus(&self) -> u64 {
+        let nodes = self.inventory.nodes.known().map(Vec::as_slice).unwrap_or_default();
+        nodes.iter().filter_map(|node| node.cpus.known()).map(|cpus| cpus.len() as u64).sum()
     }
 
     /// Returns whether mlockall succeeds, as far as is known.

@@ -56,6 +56,11 @@ fn qemu(need: &[&str]) -> Request {
     Request { workload: Workload::Qemu, ..dpdk(need) }
 }
 
+fn ovs(backend: &str) -> Request {
+    let backend_need = vec![backend.parse().unwrap()];
+    Request { workload: Workload::Ovs, backend_need, ..both() }
+}
+
 fn with_dir(request: Request) -> Request {
     Request { directory: Some("/mnt/huge".into()), ..request }
 }
@@ -160,6 +165,15 @@ fn descriptors_are_judged_at_the_numbers_measured() {
         (dpdk(&["2Mi=512"]), 1024, 1046, Warn),
         (dpdk(&["2Mi=512"]), 1024, 1047, Pass),
         (dpdk(&["2Mi=256@numa0", "2Mi=256@numa1"]), 1024, 1046, Warn),
+        // 57, one for each page of its own, and one region of each of two ports.
+        (ovs("2Mi=32"), 12, 90, Fail),
+        (ovs("2Mi=32"), 12, 91, Unknown),
+        (ovs("2Mi=32"), 12, 98, Unknown),
+        (ovs("2Mi=32"), 12, 99, Warn),
+        (ovs("2Mi=32"), 12, 112, Warn),
+        (ovs("2Mi=32"), 12, 113, Pass),
+        (ovs("2Mi=32"), 9, 4096, Fail),
+        (Request { frontend_need: vec!["2Mi=512".parse().unwrap()], ..ovs("2Mi=32") }, 12, 113, Pass),
         (qemu(&[]), 17, 4096, Fail),
         (qemu(&[]), 18, 4096, Pass),
         (qemu(&["2Mi=8@numa0", "2Mi=8@numa1"]), 18, 4096, Fail),
@@ -188,6 +202,9 @@ fn address_space_is_judged_at_the_numbers_measured() {
         (dpdk(&["2Mi=512"]), R + 128 * M, Fail),
         (with_dir(dpdk(&[])), R / 2 + 136 * M, Warn),
         (with_dir(dpdk(&[])), R / 2 + 135 * M, Fail),
+        (ovs("2Mi=32"), R + 960 * M - 1, Fail),
+        (ovs("2Mi=32"), R + 960 * M, Warn),
+        (ovs("2Mi=32"), R + 1984 * M, Pass),
         (qemu(&[]), 1304 * M - 1, Fail),
         (qemu(&[]), 1304 * M, Pass),
         (qemu(&["2Mi=512"]), 1304 * M, Fail),
@@ -219,6 +236,8 @@ fn private_memory_is_judged_at_the_numbers_measured() {
         (dpdk(&[]), 53 * M - 1, Fail),
         (dpdk(&[]), 53 * M, Warn),
         (dpdk(&[]), 2048 * M, Pass),
+        (ovs("2Mi=32"), 128 * M - 1, Fail),
+        (ovs("2Mi=32"), 128 * M, Warn),
         (qemu(&[]), 75 * M - 1, Fail),
         (qemu(&[]), 1066 * M - 1, Unknown),
         (qemu(&[]), 1066 * M, Warn),

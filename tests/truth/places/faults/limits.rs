@@ -5,7 +5,7 @@ use hugeprobe::domain::catalogue::{HP401, HP404, HP405, HP406, HP409, HP410};
 use super::super::control::Control;
 use super::super::facts::Need;
 use super::super::fault::{
-    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD, TESTPMD_DIR, TESTPMD_DIR_PAGES,
+    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, OVS, QEMU, Spec, TESTPMD, TESTPMD_DIR, TESTPMD_DIR_PAGES,
     TESTPMD_MEMFD, TESTPMD_PAGES, applied, planned,
 };
 use super::super::plan::Plan;
@@ -65,6 +65,9 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["18:64", "19:64"])
         .harmful(&["17:64", "16:64"])
         .causes(&[HP404]),
+    // 57, one for each of 32 pages, and one for the memory of each of two peers. With up to 8 more, it depends on
+    // chance.
+    rlimit!("nofile-ovs", "nofile", OVS).harmless(&["99", "128"]).harmful(&["90", "88"]).causes(&[HP404]),
     rlimit!("inherited", ALL).harmless(&["1", "3", "8"]).causes(&[HP404]),
     // Harmless: 128 GiB + 256 MiB, and 1 TiB. Harmful: 128 GiB, and 1 GiB.
     rlimit!("as", ANY_TESTPMD_MEMFD)
@@ -80,7 +83,16 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["1610612736"])
         .harmful(&["1073741824", "536870912"])
         .causes(&[HP405]),
+    // Harmless: 128 GiB + 1 GiB, and 1 TiB. Harmful: 128 GiB + 768 MiB, and 1 GiB.
+    rlimit!("as-ovs", "as", OVS)
+        .harmless(&["138512695296", "1099511627776"])
+        .harmful(&["138244259840", "1073741824"])
+        .causes(&[HP405]),
     rlimit!("fsize", ANY_TESTPMD_MEMFD)
+        .harmless(&["1073741824"])
+        .harmful(&["1073741823", "1048576"])
+        .causes(&[HP406]),
+    rlimit!("fsize-ovs", "fsize", OVS)
         .harmless(&["1073741824"])
         .harmful(&["1073741823", "1048576"])
         .causes(&[HP406]),
@@ -97,6 +109,10 @@ pub(super) const SPECS: &[Spec] = &[
         .harmful(&["16777215", "1048576"])
         .causes(&[HP406]),
     other!("memlock").harmless(&["0", "65536", "67108864", UNLIMITED]),
+    rlimit!("data-ovs", "data", OVS)
+        .harmless(&["137438953472", "134217728"])
+        .harmful(&["129138688", "83886080"])
+        .causes(&[HP405]),
     other!("data").harmless(&["8589934592"]).harmful(&["16777216"]).causes(&[HP405]),
     other!("stack").harmless(&["1048576", "67108864", UNLIMITED]),
     // This limit does not apply to root.
@@ -121,12 +137,26 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["12", "13", "32"])
         .harmful(&["11", "7"])
         .causes(&[HP409]),
+    // 4 of testpmd, 11 of Open vSwitch, and one for each of two CPUs.
+    planned("pids controller", "pids-ovs", pids)
+        .needs(&[Need::Controllers])
+        .kinds(OVS)
+        .harmless(&["17", "18", "32"])
+        .harmful(&["16", "12"])
+        .causes(&[HP409]),
     // Both sides of testpmd together: 104 and 120 MiB with mlockall, 16 MiB without.
     planned("memory controller", "memory", memory)
         .needs(&[Need::Controllers])
         .kinds(TESTPMD)
         .harmless(&["134217728", "536870912"])
         .harmful(&["25165824"])
+        .causes(&[HP410]),
+    // 50 MiB of testpmd, and 28 MiB and 12 stacks of Open vSwitch.
+    planned("memory controller", "memory-ovs", memory)
+        .needs(&[Need::Controllers])
+        .kinds(OVS)
+        .harmless(&["268435456", "536870912"])
+        .harmful(&["134217728", "67108864"])
         .causes(&[HP410]),
     planned("memory controller", "memory-qemu", memory)
         .needs(&[Need::Controllers])

@@ -96,6 +96,20 @@ fn a_role_is_charged_to_its_own_cgroup() {
     }
 }
 
+#[test]
+fn open_vswitch_locks_the_stacks_of_its_threads() {
+    const M: u64 = 1 << 20;
+    let request = Request { workload: Workload::Ovs, ..both() };
+    let mut inventory = inventory();
+    // The machine of the measurements: 50 MiB of the frontend, 28 MiB and 12 stacks of the vswitch.
+    for (cpus, room, outcome) in [(2, 174 * M, Warn), (2, 174 * M - 1, Fail), (8, 174 * M, Fail)] {
+        inventory.nodes =
+            Reading::Known(vec![NumaNode { node: 0, cpus: Reading::Known((0..cpus).collect()) }]);
+        inventory.memory_cgroup = memory_group(Reading::Known(Some(room)), 0, 0);
+        assert_eq!(find(&inventory, &request, HP410).outcome, outcome, "{cpus} {room}");
+    }
+}
+
 /// A memory cgroup whose parents are not visible.
 fn memory_group(limit: Reading<Option<u64>>, usage: u64, cache: u64) -> Reading<MemoryCgroup> {
     let level = MemoryLevel {
