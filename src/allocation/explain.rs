@@ -135,7 +135,6 @@ pub(super) fn file_remedy(error: &HugeFileError) -> String {
         (_, Some(Errno::EACCES)) => "this uid and gid may not create files there: see HP302",
         (_, Some(Errno::EROFS)) => "the mount is read-only: see HP302",
         (_, Some(Errno::ENOSPC)) => "the mount has no free inode: see HP304",
-        (_, Some(Errno::EFBIG)) => "RLIMIT_FSIZE is too low: see HP406",
         (_, Some(Errno::EMFILE | Errno::ENFILE)) => "no free file descriptor: see HP404",
         ("memfd_create", Some(Errno::EPERM | Errno::ENOSYS)) => "memfd_create is forbidden: see HP407",
         ("memfd_create", Some(Errno::EINVAL | Errno::ENODEV)) => {
@@ -208,7 +207,6 @@ mod tests {
             (refused("open(O_TMPFILE)", Errno::EACCES), "HP302"),
             (refused("open(O_TMPFILE)", Errno::EROFS), "HP302"),
             (refused("open(O_TMPFILE)", Errno::ENOSPC), "HP304"),
-            (refused("ftruncate", Errno::EFBIG), "HP406"),
             (refused("memfd_create", Errno::EMFILE), "HP404"),
             (refused("memfd_create", Errno::ENOSYS), "HP407"),
         ] {

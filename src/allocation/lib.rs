@@ -25,7 +25,6 @@ mod threads;
 use std::io;
 use std::path::PathBuf;
 
-use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
 use backing::Backing;
@@ -93,12 +92,6 @@ pub struct RoleNeed {
 /// The reader of `output` is gone, or the task is invalid (no size, or more pages than an address space holds). No page
 /// is held any longer.
 pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
-    // Beyond RLIMIT_FSIZE, ftruncate raises SIGXFSZ, which kills the process. With the signal blocked, it fails with
-    // EFBIG, which can be reported.
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGXFSZ);
-    signals.thread_block()?;
-
     let size = task.size.ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("the {} worker needs a page size", task.role))
     });

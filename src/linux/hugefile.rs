@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{HUGETLBFS_MAGIC, fstatfs};
 use nix::unistd::ftruncate;
@@ -68,7 +69,8 @@ pub enum HugeFileError {
 // === impl HugeFile ===
 
 impl HugeFile {
-    /// Creates a file of length `len`. This neither allocates nor reserves a page.
+    /// Creates a file of length `len`. This neither allocates nor reserves a page. Beyond RLIMIT_FSIZE, the file has its
+    /// length only once it is mapped.
     ///
     /// # Errors
     ///
@@ -90,6 +92,11 @@ impl HugeFile {
         };
         check(&fd, &what, len.size())?;
         let bytes = len.bytes().try_into().map_err(|_| refused("ftruncate", &what)(Errno::EOVERFLOW))?;
+        // Beyond RLIMIT_FSIZE, ftruncate raises SIGXFSZ. mmap grows a file on hugetlbfs whatever the limit is
+        // (hugetlbfs_file_mmap in fs/hugetlbfs/inode.c), so the pages can be tried all the same. HP406 judges the limit.
+        if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < len.bytes()) {
+            return Ok(Self { fd, len });
+        }
         ftruncate(&fd, bytes).map_err(refused("ftruncate", &what))?;
         Ok(Self { fd, len })
     }

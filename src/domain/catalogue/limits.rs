@@ -45,7 +45,7 @@ checks! {
         why: "DPDK opens one file per page unless it runs with --single-file-segments.",
         how: "for dpdk (which raises its soft limit), the hard limit counts. fail: less than 25, or with --dir less \
               than 28 plus, for each NUMA node, 4 for pages of 2Mi or 2 for 1Gi; or a soft limit below 12. warn: \
-              too few for one per page. For qemu, the soft limit counts. fail: less than 17 plus one per memory \
+              too few for one per page. For ovs, less than 59 plus one per page fails. For qemu, the soft limit counts. fail: less than 17 plus one per memory \
               backend. In each case, inherited descriptors are added. See docs/reference/workloads.md.",
         remedy: "raise the limit: ulimit -n, LimitNOFILE= in a systemd unit",
         per_size: false,
@@ -60,7 +60,7 @@ checks! {
         how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), plus 112 MiB (120 MiB \
               with --dir) and the peer's memory. fail: the limit is less. warn: it is not 1 GiB more, which newer \
               DPDK may need. For qemu with TCG, 1288 MiB plus the guest's memory. fail: the limit is less. \
-              RLIMIT_DATA: fail: less than 53 MiB for dpdk, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, \
+              RLIMIT_DATA: fail: less than 53 MiB for dpdk, 128 MiB for ovs, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, \
               which TCG needs. warn: less than 2 GiB. See \
               docs/reference/workloads.md.",
         remedy: "remove the limits: ulimit -v unlimited -d unlimited; LimitAS=infinity and LimitDATA=infinity in a systemd unit",

@@ -9,6 +9,7 @@ use super::super::fault::{
     TESTPMD_MEMFD, TESTPMD_PAGES, applied, planned,
 };
 use super::super::plan::Plan;
+use crate::workload::Kind;
 
 /// A limit that rarely matters. All of these are one dimension.
 macro_rules! other {
@@ -100,7 +101,8 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["67108864", "16777216"])
         .harmful(&["16777215", "1048576"])
         .causes(&[HP406]),
-    rlimit!("fsize-dir-pages", "fsize", TESTPMD_DIR_PAGES)
+    // With --legacy-mem, this limit does not apply.
+    rlimit!("fsize-dir-pages", "fsize", &[Kind::TestpmdDirPages])
         .harmless(&["67108864", "2097152"])
         .harmful(&["2097151", "1048576"])
         .causes(&[HP406]),
