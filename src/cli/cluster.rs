@@ -1,13 +1,14 @@
 //! `hugeprobe agent`, `nodes`, `cleanup` and `policies`: the verbs that call the Kubernetes API. Each starts a single-threaded
 //! async runtime; other verbs start none.
 
+use std::cmp::Reverse;
 use std::env;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::args::cluster::{Agent, Cleanup, Cluster, Nodes, Policies};
+use super::args::cluster::{Agent, Cleanup, Cluster, Nodes, NodesForm, Policies, SortBy};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 use hugeprobe_domain::published::Fleet;
@@ -16,7 +17,7 @@ use hugeprobe_kubernetes::api::{Api, User, of_user};
 use hugeprobe_kubernetes::cleanup::{self, Scope};
 use hugeprobe_kubernetes::nodes as fleet;
 use hugeprobe_kubernetes::policies;
-use hugeprobe_render::Format;
+use hugeprobe_render::nodes::View;
 
 /// Runs the agent until a signal stops it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
@@ -32,10 +33,7 @@ pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
 
 /// Shows the verdict of each node of a cluster.
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
-    let Nodes { cluster, selector, wait, timeout, output } = options;
-    if *output == Format::Junit {
-        return Err(Trouble::usage(&"-o junit is for checks only: use table, short or json"));
-    }
+    let Nodes { cluster, selector, wait, timeout, failing, by_cause, sort_by, no_headers, output } = options;
     let selector = selector.as_deref();
     let read = runtime()?.block_on(async {
         let (api, _) = connect(cluster).await?;
@@ -47,8 +45,24 @@ pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
         };
         read.map_err(|error| Trouble::unknown(&error))
     })?;
-    print(|out| hugeprobe_render::nodes::render(&read, *output, out, terminal::style()))?;
-    Ok(Exit::of(read.verdict(), false))
+    // The exit code is about all nodes, whichever are shown.
+    let exit = Exit::of(read.verdict(), false);
+    let mut shown = if *failing { read.failing() } else { read };
+    match sort_by {
+        SortBy::Name => {}
+        SortBy::Verdict => shown.nodes.sort_by_key(|node| Reverse(node.state.verdict())),
+        SortBy::Age => shown.nodes.sort_by_key(|node| node.published.checked_at),
+    }
+    let headers = !no_headers;
+    let view = match output {
+        NodesForm::Table if *by_cause => View::Causes { headers },
+        NodesForm::Table => View::Table { headers },
+        NodesForm::Short => View::Short,
+        NodesForm::Json => View::Json,
+        NodesForm::Name => View::Name,
+    };
+    print(|out| hugeprobe_render::nodes::render(&shown, view, out, terminal::style()))?;
+    Ok(exit)
 }
 
 /// Removes what hugeprobe wrote on Nodes, and its probe pods.

@@ -12,6 +12,10 @@ use serde::Serialize;
 use super::check::{CheckId, Verdict};
 use super::size::PageSize;
 
+mod causes;
+
+pub use causes::Cause;
+
 /// The annotations or the labels of an object.
 pub type Texts = BTreeMap<String, String>;
 
@@ -219,6 +223,15 @@ impl Fleet {
     #[must_use]
     pub fn is_told(&self) -> bool {
         !self.nodes.is_empty() && self.nodes.iter().all(|node| node.state.verdict() != Verdict::Unknown)
+    }
+
+    /// Returns the nodes whose verdict is not a valid `pass` or `warn`, and not a valid `none` either.
+    #[must_use]
+    pub fn failing(self) -> Self {
+        let is_good = |node: &FleetNode| {
+            matches!(node.state, VerdictState::Fresh(Verdict::Pass | Verdict::Warn | Verdict::None))
+        };
+        Self { nodes: self.nodes.into_iter().filter(|node| !is_good(node)).collect(), ..self }
     }
 
     /// Returns how many nodes have each [`VerdictState::word`], the most frequent first.

@@ -15,32 +15,87 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 
-use super::Format;
 use super::json;
 use super::style::{BOLD, DIM, Style, verdict_color};
 use super::text::{clean, columns, shorten, wrap};
 use hugeprobe_domain::check::Verdict;
-use hugeprobe_domain::published::{Fleet, FleetNode};
+use hugeprobe_domain::published::{Cause, Fleet, FleetNode};
 use hugeprobe_domain::size::PageSize;
 
 /// The length of the longest node name that is shown in full.
 const LONGEST_NAME: usize = 48;
 const GAP: &str = "  ";
 
-/// Writes `fleet` in the given format. For JUnit it writes a table, because JUnit reports checks.
+/// The number of nodes that are named for a cause.
+const NAMED: usize = 3;
+
+/// What is written of the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// A line for each node, and below it why it does not pass.
+    Table {
+        /// With the line of column names and the line of totals.
+        headers: bool,
+    },
+    /// A line for each cause, with the number of nodes and some of their names.
+    Causes {
+        /// With the line of column names.
+        headers: bool,
+    },
+    /// A line for each node, for grep and awk.
+    Short,
+    /// Everything, for programs.
+    Json,
+    /// The names alone, as `kubectl get nodes -o name` writes them.
+    Name,
+}
+
+/// Writes `fleet`.
 ///
 /// # Errors
 ///
 /// Fails if writing to `out` fails.
-pub fn render(fleet: &Fleet, format: Format, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    match format {
-        Format::Table | Format::Junit => table(fleet, out, style),
-        Format::Short => short(fleet, out),
-        Format::Json => json::value(fleet, out),
+pub fn render(fleet: &Fleet, view: View, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    match view {
+        View::Table { headers } => table(fleet, headers, out, style),
+        View::Causes { headers } => causes(&fleet.causes(), headers, out, style),
+        View::Short => short(fleet, out),
+        View::Json => json::value(fleet, out),
+        View::Name => fleet
+            .nodes
+            .iter()
+            .try_for_each(|node| writeln!(out, "node/{}", clean(&node.name, super::Marks::Unicode))),
     }
 }
 
-fn table(fleet: &Fleet, out: &mut dyn Write, style: Style) -> io::Result<()> {
+fn causes(causes: &[Cause<'_>], headers: bool, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    if causes.is_empty() {
+        return writeln!(out, "no node has a cause for which it does not pass");
+    }
+    if headers {
+        writeln!(out, "{}", style.paint(BOLD, "COUNT  CAUSE"))?;
+    }
+    let room = style.columns().saturating_sub(7);
+    for cause in causes {
+        let id = match cause.check {
+            Some((id, Some(size))) => format!("{id} {size} "),
+            Some((id, None)) => format!("{id} "),
+            None => String::new(),
+        };
+        for (index, text) in wrap(&clean(&(id + &cause.text), style.marks), room, room).iter().enumerate() {
+            let count = if index == 0 { cause.nodes.len().to_string() } else { String::new() };
+            writeln!(out, "{count:>5}  {text}")?;
+        }
+        let mut named = cause.nodes.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        if let Some(more) = cause.nodes.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            named += &format!(" and {more} more");
+        }
+        writeln!(out, "       {}", style.paint(DIM, &clean(&named, style.marks)))?;
+    }
+    Ok(())
+}
+
+fn table(fleet: &Fleet, headers: bool, out: &mut dyn Write, style: Style) -> io::Result<()> {
     if fleet.nodes.is_empty() {
         return writeln!(out, "no node matches");
     }
@@ -52,12 +107,15 @@ fn table(fleet: &Fleet, out: &mut dyn Write, style: Style) -> io::Result<()> {
             rows.iter().filter_map(|row| row.get(column)).map(|text| columns(text)).max().unwrap_or(0)
         })
         .collect();
-    for (index, row) in rows.iter().enumerate() {
+    for (index, row) in rows.iter().enumerate().skip(usize::from(!headers)) {
         let node = index.checked_sub(1).and_then(|index| fleet.nodes.get(index));
         line(row, &widths, node, out, style)?;
         if let Some(node) = node {
             reasons(node, out, style)?;
         }
+    }
+    if !headers {
+        return Ok(());
     }
     let counts: Vec<_> = fleet.counts().into_iter().map(|(word, count)| format!("{count} {word}")).collect();
     let (total, noun) = (fleet.nodes.len(), if fleet.nodes.len() == 1 { "node" } else { "nodes" });
@@ -219,16 +277,18 @@ mod tests {
         Fleet { at: now(), nodes }
     }
 
-    fn shown(fleet: &Fleet, format: Format) -> String {
+    const TABLE: View = View::Table { headers: true };
+
+    fn shown(fleet: &Fleet, view: View) -> String {
         let mut out = Vec::new();
-        render(fleet, format, &mut out, Style::default()).unwrap();
+        render(fleet, view, &mut out, Style::default()).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_table_says_at_a_glance_who_is_well_and_why_the_others_are_not() {
         assert_eq!(
-            shown(&fleet(), Format::Table),
+            shown(&fleet(), TABLE),
             "\
 NODE    VERDICT  2Mi      CHECKED
 node-a  pass     pass     3 min ago
@@ -245,9 +305,38 @@ verdict  fail     4 nodes: 1 fail, 1 missing, 1 pass, 1 stale
     }
 
     #[test]
+    fn a_cause_has_a_line_with_its_count_and_three_nodes() {
+        let mut fleet = fleet();
+        fleet.nodes.extend(["e", "f", "g"].map(|name| node(&format!("node-{name}"), Verdict::Pass, "x")));
+        assert_eq!(
+            shown(&fleet, View::Causes { headers: true }),
+            "\
+COUNT  CAUSE
+    4  stale: the verdict is from another boot
+       node-c, node-e, node-f and 1 more
+    1  HP105 1Gi no free page: 14 of 16 are held\\u{1b}[2J by nobody
+       node-b
+    1  missing: no verdict: no agent runs on the node, or it has not reported yet
+       node-d
+"
+        );
+        assert!(!shown(&fleet, View::Causes { headers: false }).contains("COUNT"));
+        let good = Fleet { at: now(), nodes: vec![node("node-a", Verdict::Pass, BOOT)] };
+        assert!(shown(&good, View::Causes { headers: true }).starts_with("no node has a cause"));
+    }
+
+    #[test]
+    fn nodes_that_pass_are_left_out_and_so_are_headers() {
+        let failing = fleet().failing();
+        assert_eq!(shown(&failing, View::Name), "node/node-b\nnode/node-c\nnode/node-d\n");
+        let table = shown(&failing, View::Table { headers: false });
+        assert!(table.starts_with("node-b") && !table.contains("verdict  "), "{table}");
+    }
+
+    #[test]
     fn the_short_form_has_a_line_per_node() {
         assert_eq!(
-            shown(&fleet(), Format::Short),
+            shown(&fleet(), View::Short),
             "\
 all verdict fail
 node-a pass 2Mi=pass checked=2026-11-23T05:00:00Z valid=2026-11-23T06:00:00Z
@@ -260,7 +349,7 @@ node-d missing checked=- valid=-
 
     #[test]
     fn json_carries_what_the_verdict_rests_on() {
-        let json: serde_json::Value = serde_json::from_str(&shown(&fleet(), Format::Json)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&shown(&fleet(), View::Json)).unwrap();
         assert_eq!(json["schema"], "hugeprobe.io/nodes/v1");
         assert_eq!(json["verdict"], "fail");
         assert_eq!(json["nodes"][2]["verdict"], "unknown");
@@ -268,12 +357,12 @@ node-d missing checked=- valid=-
         assert_eq!(json["nodes"][2]["bootId"], BOOT);
         assert_eq!(json["nodes"][2]["nodeBootId"], "x");
         assert_eq!(json["nodes"][1]["checks"][0]["id"], "HP105");
-        assert!(!shown(&fleet(), Format::Json).contains('\u{1b}'));
+        assert!(!shown(&fleet(), View::Json).contains('\u{1b}'));
     }
 
     #[test]
     fn nobody_there_is_said_in_words() {
-        assert_eq!(shown(&Fleet { at: now(), nodes: Vec::new() }, Format::Table), "no node matches\n");
+        assert_eq!(shown(&Fleet { at: now(), nodes: Vec::new() }, TABLE), "no node matches\n");
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args as Arguments;
-
-use hugeprobe_render::Format;
+use clap::{Args as Arguments, ValueEnum};
 
 /// `agent`.
 #[derive(Debug, Arguments)]
@@ -54,9 +52,56 @@ pub struct Nodes {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
 
-    /// The format of the output: table, short or json
-    #[arg(short, long, value_name = "FORM", default_value_t)]
-    pub output: Format,
+    /// Only nodes that do not pass, those without a valid verdict among them
+    #[arg(long)]
+    pub failing: bool,
+
+    /// A line for each cause: how many nodes have it, and the names of three
+    #[arg(long)]
+    pub by_cause: bool,
+
+    /// The order of the nodes
+    #[arg(long, value_name = "COLUMN", value_enum, default_value = "name")]
+    pub sort_by: SortBy,
+
+    /// Without the line of column names and the line of totals
+    #[arg(long)]
+    pub no_headers: bool,
+
+    /// The format of the output
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        value_enum,
+        default_value = "table",
+        conflicts_with = "by_cause"
+    )]
+    pub output: NodesForm,
+}
+
+/// `--sort-by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// By name
+    Name,
+    /// The worst first
+    Verdict,
+    /// The oldest verdict first, nodes without one before it
+    Age,
+}
+
+/// `-o` of `nodes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NodesForm {
+    /// A table for people
+    Table,
+    /// A line for each node, for grep and awk
+    Short,
+    /// Everything that is published
+    Json,
+    /// The names, as kubectl writes them
+    Name,
 }
 
 /// `cleanup`.

@@ -83,6 +83,10 @@ Exit codes, for the worst verdict of the nodes:
 Examples:
   Show the whole cluster:
     hugeprobe nodes
+  Show how many nodes have each cause:
+    hugeprobe nodes --by-cause
+  Show the nodes that do not pass:
+    hugeprobe nodes --failing
   Wait until all have a verdict, as in a pipeline:
     hugeprobe nodes -l pool=nfv --wait
   The same program under the name kubectl-hugeprobe:
