@@ -31,7 +31,8 @@ const DPDK_MEMORY_MORE_WITH_DIR: u64 = 8 << 20;
 const QEMU_MEMORY: u64 = 20 << 20;
 /// Ordinary memory of Open vSwitch in bytes, apart from the stacks of its threads, which mlockall allocates.
 const OVS_MEMORY: u64 = 28 << 20;
-const OVS_STACK: u64 = 8 << 20;
+/// The stack of a thread of Open vSwitch, in bytes: the default RLIMIT_STACK.
+pub const OVS_STACK: u64 = 8 << 20;
 /// The program and its libraries in bytes. They count against the cgroup that reads them first, and mlockall keeps them there.
 pub const LOCKED_FILES: u64 = 64 << 20;
 
@@ -49,7 +50,9 @@ pub fn threads(request: &Request, cpus: u64) -> u64 {
     if both { frontend + backend } else { frontend.max(backend) }
 }
 
-const fn vswitch_threads(cpus: u64) -> u64 {
+/// Returns how many threads Open vSwitch has on a machine of this number of CPUs.
+#[must_use]
+pub const fn vswitch_threads(cpus: u64) -> u64 {
     let upcalls = if cpus > OVS_LEAST_UPCALL_THREADS { cpus } else { OVS_LEAST_UPCALL_THREADS };
     OVS_THREADS.saturating_add(upcalls)
 }

@@ -25,7 +25,7 @@ another size, it fails. `warn` counts as `pass`.
 | QEMU, memfd | `qemu-system-x86_64 -accel tcg -icount shift=auto,sleep=off -m 16M -object memory-backend-memfd,hugetlb=on,hugetlbsize=SIZE,id=m,size=16M,prealloc=on,host-nodes=0,policy=bind -machine q35,memory-backend=m -netdev vhost-user ... -boot n`, to a `net_vhost` on ordinary pages; 1G for 1Gi | `--workload qemu --frontend-need 2Mi=8@numa0`, of 1Gi one |
 | QEMU, file | the same with `memory-backend-file,mem-path=DIR,share=on` | and `--dir DIR` |
 | QEMU, prealloc=off | QEMU, memfd, with `prealloc=off` | the same |
-| OVS-DPDK | `ovs-vswitchd` with `dpdk-init=true dpdk-socket-mem=64`, two `dpdkvhostuserclient` ports, and one testpmd on both | `--frontend-need 2Mi=8 --backend-need 2Mi=36@numa0` |
+| OVS-DPDK | `ovs-vswitchd --mlockall` with `dpdk-init=true dpdk-socket-mem=64`, two `dpdkvhostuserclient` ports, and one testpmd on both | `--workload ovs --frontend-need 2Mi=8 --backend-need 2Mi=32@numa0` |
 
 In rows that begin with `peer:` one side is faulty. The workload is what the real healthy side did.
 The verdict is that of hugeprobe in its place: of `hugeprobe check --peer SOCKET`, or of
@@ -33,6 +33,9 @@ The verdict is that of hugeprobe in its place: of `hugeprobe check --peer SOCKET
 
 In a cluster, the Node's verdict is compared with testpmd in two containers of a pod: the cases
 `truth:` of `tests/cluster`.
+
+A row has one fault. [Random places](places.md#what-was-found) have up to four, drawn at random: 1,000
+of them were compared with the same workloads.
 ";
 
 /// Writes the table, with the rows of 2Mi first.

@@ -60,7 +60,7 @@ checks! {
         how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), plus 112 MiB (120 MiB \
               with --dir) and the peer's memory. fail: the limit is less. warn: it is not 1 GiB more, which newer \
               DPDK may need. For qemu with TCG, 1288 MiB plus the guest's memory. fail: the limit is less. \
-              RLIMIT_DATA: fail: less than 53 MiB for dpdk, 128 MiB for ovs, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, \
+              RLIMIT_DATA: fail: less than 53 MiB for dpdk, 24 MiB and 8 MiB for each thread for ovs, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, \
               which TCG needs. warn: less than 2 GiB. See \
               docs/reference/workloads.md.",
         remedy: "remove the limits: ulimit -v unlimited -d unlimited; LimitAS=infinity and LimitDATA=infinity in a systemd unit",

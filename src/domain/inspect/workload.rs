@@ -11,6 +11,7 @@ mod ordinary_memory;
 use self::memory::Memory;
 use super::super::catalogue::{HP403, HP405, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
+use super::super::footprint::{OVS_STACK, vswitch_threads};
 use super::super::inventory::{Inventory, Limit, NumaNode};
 use super::super::reading::Reading;
 use super::super::request::{Program, Request, Workload};
@@ -33,8 +34,9 @@ const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
 /// more it needs with `--huge-dir`.
 const DPDK_ADDRESSES: u64 = 112 * MIB;
 const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
-/// The same for Open vSwitch on two CPUs. Each thread has a heap of its own, of 64 MiB.
-const OVS_ADDRESSES: u64 = 896 * MIB;
+/// The same for Open vSwitch, apart from its threads; and a heap of a thread.
+const OVS_ADDRESSES: u64 = 64 * MIB;
+const OVS_HEAP: u64 = 64 * MIB;
 /// Additional address space for newer DPDK, which reserves everything in one piece, aligned to the largest page.
 const DPDK_ADDRESSES_NEWER: u64 = GIB;
 /// Address space that QEMU needs with TCG, in addition to the guest's memory. TCG's code buffer is 1 GiB of it.
@@ -43,7 +45,8 @@ const QEMU_ADDRESSES: u64 = 1288 * MIB;
 /// Private writable memory, including thread stacks, that a DPDK process and QEMU need at least to start, as measured
 /// (docs/reference/workloads.md). `DATA_ENOUGH` is enough for many more threads.
 const DPDK_DATA: u64 = 53 * MIB;
-const OVS_DATA: u64 = 128 * MIB;
+/// The same for Open vSwitch, apart from the stacks of its threads.
+const OVS_DATA: u64 = 24 * MIB;
 const QEMU_DATA: u64 = 75 * MIB;
 /// The same for QEMU with TCG, whose code buffer is 1 GiB of it. KVM has no such buffer.
 const QEMU_DATA_TCG: u64 = 1066 * MIB;
@@ -127,7 +130,10 @@ impl Judge<'_> {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let (least, sure, who) = match (self.request.workload, self.request.workload.program()) {
-                (Workload::Ovs, _) => (OVS_DATA, OVS_DATA, "Open vSwitch"),
+                (Workload::Ovs, _) => {
+                    let least = OVS_DATA.saturating_add(self.for_each_thread(OVS_STACK));
+                    (least, least, "Open vSwitch")
+                }
                 (_, Program::Dpdk) => (DPDK_DATA, DPDK_DATA, "DPDK"),
                 (_, Program::Qemu) => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
             };
@@ -157,15 +163,21 @@ impl Judge<'_> {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
-            let of_program =
-                if self.request.workload == Workload::Ovs { OVS_ADDRESSES } else { DPDK_ADDRESSES };
-            let beside = of_program + with_dir;
+            let of_program = if self.request.workload == Workload::Ovs {
+                OVS_ADDRESSES.saturating_add(self.for_each_thread(OVS_HEAP))
+            } else {
+                DPDK_ADDRESSES
+            };
+            let beside = of_program.saturating_add(with_dir);
             let (least, newer) = match (self.request.workload.program(), self.reserved_addresses()) {
                 (Program::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
-                (Program::Dpdk, Ok(reserved)) => {
-                    (Some(reserved + beside), reserved + beside + DPDK_ADDRESSES_NEWER)
+                (Program::Dpdk, Ok(reserved)) => (
+                    Some(reserved.saturating_add(beside)),
+                    reserved.saturating_add(beside).saturating_add(DPDK_ADDRESSES_NEWER),
+                ),
+                (Program::Dpdk, Err(_)) => {
+                    (None, DPDK_RESERVED_AT_MOST.saturating_add(beside).saturating_add(DPDK_ADDRESSES_NEWER))
                 }
-                (Program::Dpdk, Err(_)) => (None, DPDK_RESERVED_AT_MOST + beside + DPDK_ADDRESSES_NEWER),
             };
             let newer = newer.saturating_add(self.memory.bytes);
             let least = least.map(|least| least.saturating_add(self.memory.bytes));
@@ -194,6 +206,17 @@ impl Judge<'_> {
                 remedy: "ulimit -v unlimited, LimitAS=infinity in a systemd unit".into(),
             })
         })
+    }
+
+    /// Returns the number of CPUs of the machine, as far as is known.
+    fn cpus(&self) -> u64 {
+        let nodes = self.inventory.nodes.known().map(Vec::as_slice).unwrap_or_default();
+        nodes.iter().filter_map(|node| node.cpus.known()).map(|cpus| cpus.len() as u64).sum()
+    }
+
+    /// Returns what the threads of Open vSwitch take together if each takes this number of bytes.
+    fn for_each_thread(&self, bytes: u64) -> u64 {
+        vswitch_threads(self.cpus()).saturating_mul(bytes)
     }
 
     fn file_size(&self, limit: &Reading<Limit>) -> Finding {

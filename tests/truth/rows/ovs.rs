@@ -1,9 +1,10 @@
 //! OVS-DPDK, where it has its own settings, or starts without the pages that it was to have.
 
-use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP509};
+use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP404, HP405, HP409, HP410, HP509};
 
 use super::{Row, SMALL, State, healthy};
 use crate::context::child::How;
+use crate::places;
 use crate::scene::OvsTold;
 use crate::workload::Kind;
 
@@ -37,6 +38,19 @@ pub(super) const ROWS: &[Row] = &[
         scene.backend.cgroup = Some(group.path().to_owned());
         scene.keep(group);
         Ok(())
+    }),
+    ovs("RLIMIT_NOFILE is one less than the vswitch takes", &[HP404], |scene| {
+        places::placed(scene, "nofile-ovs=90")
+    }),
+    ovs("pids.max is one less than both take", &[HP409], |scene| places::placed(scene, "pids-ovs=16")),
+    ovs("RLIMIT_DATA has no room for the stacks of the vswitch", &[HP405], |scene| {
+        places::placed(scene, "data-ovs=83886080")
+    }),
+    ovs("RLIMIT_AS has no room for the heaps of the vswitch", &[HP405], |scene| {
+        places::placed(scene, "as-ovs=138244259840")
+    }),
+    ovs("the memory limit has no room for the stacks that mlockall allocates", &[HP410], |scene| {
+        places::placed(scene, "memory-ovs=134217728")
     }),
 ];
 

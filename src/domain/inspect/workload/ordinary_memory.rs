@@ -125,12 +125,6 @@ impl Judge<'_> {
         Finding::not_pass(HP410, None, Outcome::Warn, summary, because)
     }
 
-    /// Returns the number of CPUs of the machine, as far as is known.
-    fn cpus(&self) -> u64 {
-        let nodes = self.inventory.nodes.known().map(Vec::as_slice).unwrap_or_default();
-        nodes.iter().filter_map(|node| node.cpus.known()).map(|cpus| cpus.len() as u64).sum()
-    }
-
     /// Returns whether mlockall succeeds, as far as is known.
     fn can_lock(&self) -> bool {
         let limit = self.inventory.limits.memlock.get().and_then(|limit| limit.soft);

@@ -247,6 +247,12 @@ fn private_memory_is_judged_at_the_numbers_measured() {
         assert_eq!(finding.outcome, outcome, "{soft}");
         assert_eq!(outcome == Pass, !finding.summary.contains("RLIMIT_DATA"), "{finding:?}");
     }
+    // 64 CPUs: Open vSwitch has 62 more threads than on two.
+    inventory.nodes = Reading::Known(vec![NumaNode { node: 0, cpus: Reading::Known((0..64).collect()) }]);
+    for (soft, outcome) in [(624 * M - 1, Fail), (624 * M, Warn)] {
+        inventory.limits.data = limit(soft, soft);
+        assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, outcome, "{soft}");
+    }
     inventory.limits.address_space = limit(M, M);
     assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, Fail, "the worse of both");
 }
