@@ -47,6 +47,15 @@ const APART: &[[&str; 2]] = &[
     ["memory-options", "policy"],
     ["cpuset", "cpuset-mems"],
     ["surplus", "restless"],
+    // A user without rights cannot put hugeprobe into another cgroup, which says unknown.
+    ["user", "frontend.max"],
+    ["user", "backend.max"],
+    ["user", "frontend.rsvd.max"],
+    ["user", "backend.rsvd.max"],
+    ["user-dir", "frontend.max"],
+    ["user-dir", "backend.max"],
+    ["user-dir", "frontend.rsvd.max"],
+    ["user-dir", "backend.rsvd.max"],
     // A mount with min_size= needs its pages at once.
     ["surplus", "min_size"],
     ["overcommit-all", "min_size"],
