@@ -106,8 +106,8 @@ pub(super) fn qemu(machine: &Machine) -> Result<(), Missing> {
 
 /// Returns what both sides negotiated, from the output of the program.
 pub(super) fn negotiated(run: &Run) -> String {
-    let lines = run.stdout.lines().filter_map(|line| line.strip_prefix("negotiated"));
-    lines.last().unwrap_or_else(|| panic!("{run:?}")).trim().to_owned()
+    let mut lines = run.stdout.lines().filter_map(|line| line.strip_prefix("negotiated"));
+    lines.next_back().unwrap_or_else(|| panic!("{run:?}")).trim().to_owned()
 }
 
 /// Starts `hugeprobe backend`.
