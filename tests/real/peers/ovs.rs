@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::frontend::{Area, Frontend, Job, Memory, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::frontend::{
+    Area, Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting,
+};
 use hugeprobe::exchange::socket::Listener;
 
 use super::{LONG, memory};
@@ -96,18 +98,34 @@ pub(super) fn forwards(directory: &Path) {
 fn with_both(listeners: &[Listener; 2], memories: &[Memory; 2], act: impl FnOnce(&mut [Side<'_>; 2])) {
     let mut areas = [0, 1].map(|side| memories[side].areas(memories[side].regions()));
     let [first, second] = &mut areas;
-    let [one, other] = [0, 1].map(|port| listeners[port].accept(Instant::now() + LONG).unwrap());
-    act(&mut [side(one, &memories[0], first), side(other, &memories[1], second)]);
+    let accept = |port: usize| listeners[port].accept(Instant::now() + LONG).unwrap();
+    let first = side(|| accept(0), &memories[0], first);
+    act(&mut [first, side(|| accept(1), &memories[1], second)]);
 }
 
-/// Starts a session over a connection.
-pub(super) fn side<'m>(socket: OwnedFd, memory: &Memory, areas: &mut [Area<'m>]) -> Side<'m> {
-    let mut frontend = Frontend::new(Channel::new(socket), LONG).unwrap();
+/// Starts a session over a connection. While Open vSwitch finds out how many buffers fit into its memory, which it does
+/// when another port gets its first session, it has no room for a session and refuses it.
+pub(super) fn side<'m>(connect: impl Fn() -> OwnedFd, memory: &Memory, areas: &mut [Area<'m>]) -> Side<'m> {
+    let until = Instant::now() + LONG;
+    loop {
+        match try_side(connect(), memory, areas) {
+            Ok(side) => return side,
+            Err(FrontendError::Refused { .. }) if Instant::now() < until => {
+                areas.iter_mut().for_each(Area::clear);
+                thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn try_side<'m>(socket: OwnedFd, memory: &Memory, areas: &mut [Area<'m>]) -> Result<Side<'m>, FrontendError> {
+    let mut frontend = Frontend::new(Channel::new(socket), LONG)?;
     let (regions, fds) = memory.table(memory.regions());
-    frontend.set_memory(&regions, &fds).unwrap();
-    let pair = Pair::largest(areas, frontend.negotiated().features).unwrap();
-    frontend.start(&pair).unwrap();
-    Side { frontend, pair }
+    frontend.set_memory(&regions, &fds)?;
+    let pair = Pair::largest(areas, frontend.negotiated().features)?;
+    frontend.start(&pair)?;
+    Ok(Side { frontend, pair })
 }
 
 /// Sends many rounds of frames in each direction. All must arrive at the other side once and unchanged.

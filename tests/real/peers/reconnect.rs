@@ -68,8 +68,9 @@ fn with_ovs(machine: &Machine) -> Result<(), Missing> {
     again_and_again("Open vSwitch", ovs.pid(), &ports[0], || {
         let memories = [memory(SMALL, 2), memory(SMALL, 2)];
         let [mut first, mut second] = [0, 1].map(|port: usize| memories[port].areas(2));
-        let [one, other] = ports.each_ref().map(|port| connect(port, Instant::now() + LONG).unwrap());
-        switch(&mut [side(one, &memories[0], &mut first), side(other, &memories[1], &mut second)]);
+        let to = |port: usize| connect(&ports[port], Instant::now() + LONG).unwrap();
+        let first = side(|| to(0), &memories[0], &mut first);
+        switch(&mut [first, side(|| to(1), &memories[1], &mut second)]);
     });
     Ok(())
 }
