@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth places bare dist dist-test dist-twice nightly
+	truth places peers bare dist dist-test dist-twice nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -47,6 +47,12 @@ places: N = 40
 places:
 	tests/needs tests
 	HUGEPROBE_PLACES=$(N) $(if $(SEED),HUGEPROBE_SEED=$(SEED)) $(CARGO) test --locked --quiet --test truth
+
+## Build the vhost-user daemons of crates.io, and run the table of peers with them (root; builds for five minutes)
+peers:
+	tests/needs tests peers
+	tests/peers
+	HUGEPROBE_REQUIRE=1 $(CARGO) test --locked --quiet --test real -- 'peers: the table'
 
 ## Check format, lints, links of the documentation, scripts and workflows
 lint:
@@ -136,6 +142,7 @@ nightly: book dist dist-test dist-twice arm64
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
 	$(MAKE) places N=200
+	$(MAKE) peers
 	HUGEPROBE_MACHINE_PLACES=40 HUGEPROBE_SEED=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') $(MAKE) machines
 
 ## Run the chart's tests that need no cluster

@@ -249,6 +249,14 @@ fn the_backend_has_an_outcome_for_every_conversation() {
             f.rings();
             f.available(1, 9, 0);
         }),
+        (
+            "a used index far from the available one",
+            "vring 1: the index of the available ring jumped to 0",
+            |f| {
+                f.put(0x4000 + 0x2002, &1000_u16.to_le_bytes());
+                f.rings();
+            },
+        ),
         ("a head that there is not", "vring 1: the available ring names descriptor 8 of 8", |f| {
             f.rings();
             f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);

@@ -2,6 +2,7 @@
 //! the daemons installed. `tests/real/peers/matrix.rs` does the same with huge pages.
 
 #[path = "../real/peers/daemon.rs"]
+#[allow(dead_code, reason = "the table of peers uses the rest")]
 mod daemon;
 
 use std::time::Instant;

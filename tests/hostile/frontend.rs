@@ -291,3 +291,15 @@ fn the_frontend_has_an_outcome_for_every_conversation() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn regions_are_in_ascending_order_of_guest_addresses() {
+    let _one = one_at_a_time();
+    let len = HugeLen::new(PageSize::from_bytes(64 << 10).unwrap(), BYTES >> 16).unwrap();
+    let mut memory = Memory::default();
+    for _ in 0..3 {
+        memory.add(memfd(BYTES).as_fd(), len, Sharing::Shared, 2).unwrap();
+    }
+    let (regions, _) = memory.table(memory.regions());
+    assert!(regions.is_sorted_by(|one, next| one.guest + one.bytes <= next.guest), "{regions:#x?}");
+}

@@ -1,7 +1,7 @@
 //! Each role with a peer that misbehaves: a table of scripts, and the outcome of the role for each of them.
 //!
-//! Every row must end with the outcome stated, and must leave no descriptor open. The rows run one after another,
-//! because the tests count descriptors.
+//! Every row must end with the outcome stated, within its time limit, and must leave no descriptor, socket or mapping
+//! behind. The rows run one after another, because the tests count them.
 // clippy.toml exempts tests, but only code marked by `cfg(test)`. The helpers of an integration test are not marked.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
@@ -15,7 +15,7 @@ mod taken_away;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hugeprobe::exchange::message::MemoryRegion;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -42,6 +42,35 @@ fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// What this process holds. A row must not change it.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    descriptors: usize,
+    sockets: usize,
+    /// The mappings of files that a peer has passed.
+    mappings: usize,
+    /// The kB of huge pages that are mapped.
+    huge: u64,
+}
+
+fn held() -> Held {
+    let targets: Vec<_> =
+        std::fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path()).collect();
+    // The descriptor of the directory itself is closed by now.
+    let is_socket = |path: &&std::path::PathBuf| {
+        std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    };
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let huge = status.lines().find_map(|line| line.strip_prefix("HugetlbPages:"));
+    Held {
+        descriptors: targets.len(),
+        sockets: targets.iter().filter(is_socket).count(),
+        mappings: maps.lines().filter(|line| line.contains("/memfd:")).count(),
+        huge: huge.map_or(0, |text| text.trim().trim_end_matches(" kB").parse().unwrap()),
+    }
+}
+
 /// The outcomes of sessions that end by their deadline: that of the backend, that of the frontend, and that of a
 /// frontend that stops its rings then because no frame arrives.
 const AT_DEADLINE: [&str; 4] =
@@ -52,15 +81,15 @@ fn time_of(expected: &str) -> Duration {
     if AT_DEADLINE.iter().any(|end| expected.starts_with(end)) { DEADLINE } else { LATEST }
 }
 
-/// Runs one row with its time limit and checks the number of open descriptors. Returns an error if the outcome is
-/// wrong.
+/// Runs one row with its time limit and checks what it has left behind. Returns an error if the outcome is wrong.
 fn try_row(name: &str, expected: &str, run: impl FnOnce(Duration) -> String) -> Result<(), String> {
-    let before = open_fds();
-    let outcome = run(time_of(expected));
+    let (before, began, time) = (held(), Instant::now(), time_of(expected));
+    let outcome = run(time);
     if !outcome.contains(expected) {
         return Err(format!("{name}: '{outcome}' does not contain '{expected}'"));
     }
-    assert_eq!(open_fds(), before, "{name}: descriptors left open");
+    assert!(began.elapsed() < time + LATEST, "{name}: {:?}, and its time limit is {time:?}", began.elapsed());
+    assert_eq!(held(), before, "{name}: left behind");
     Ok(())
 }
 

@@ -114,7 +114,7 @@ fn no_vring_of_a_device_is_touched_that_is_not_known_to_be_a_network_device() {
     ];
     for (name, features) in devices {
         for transmit in [0, 8] {
-            let before = open_fds();
+            let before = held();
             let features = COMMON | features;
             let (findings, backend) = against(transmit, move |b| {
                 b.features = features;
@@ -130,7 +130,7 @@ fn no_vring_of_a_device_is_touched_that_is_not_known_to_be_a_network_device() {
             assert!(text.contains("not a network device"), "{name}:\n{text}");
             assert!(!backend.requests.iter().any(is_about_vrings), "{name}: {:?}", backend.requests);
             drop(backend);
-            assert_eq!(open_fds(), before, "{name}: descriptors left open");
+            assert_eq!(held(), before, "{name}: left behind");
         }
     }
 }

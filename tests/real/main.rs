@@ -108,6 +108,7 @@ fn once(run: fn(&Machine) -> Result<(), Missing>) -> Result<Completion, Failed> 
         Ok(Ok(())) => Ok(Completion::Completed),
         Ok(Err(Missing(what)))
             if what.starts_with(context::pools::NO_OTHERS)
+                || what.starts_with(peers::NOT_BUILT)
                 || what.contains("pages of 1Gi") && is("HUGEPROBE_WITHOUT", "1Gi") =>
         {
             Ok(Completion::ignored_with(format!("needs {what}")))

@@ -26,6 +26,8 @@ another size, it fails. `warn` counts as `pass`.
 | QEMU, file | the same with `memory-backend-file,mem-path=DIR,share=on` | and `--dir DIR` |
 | QEMU, prealloc=off | QEMU, memfd, with `prealloc=off` | the same |
 | OVS-DPDK | `ovs-vswitchd --mlockall` with `dpdk-init=true dpdk-socket-mem=64`, two `dpdkvhostuserclient` ports, and one testpmd on both | `--workload ovs --frontend-need 2Mi=8 --backend-need 2Mi=32@numa0` |
+| dpdk-test | `DPDK_TEST=TEST dpdk-test -l 0-1 --no-pci -m 16 --in-memory --single-file-segments` with memory_autotest, malloc_autotest, mbuf_autotest and ring_autotest; it works if each prints `Test OK` | `--frontend-need 2Mi=8` |
+| dpdk-test, --huge-dir | the same with `--huge-dir DIR` in place of `--in-memory` | and `--dir DIR` |
 
 In rows that begin with `peer:` one side is faulty. The workload is what the real healthy side did.
 The verdict is that of hugeprobe in its place: of `hugeprobe check --peer SOCKET`, or of

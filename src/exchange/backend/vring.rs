@@ -57,8 +57,10 @@ impl Vring {
                 let start = Layout::of(features).start();
                 (self.taken, self.given, self.has_base) = (start, start, true);
             }
-            if let Some(index) = device.used_index()? {
-                self.given = index;
+            // virtio_user sends base 0 again after a reconnect. Like DPDK's vhost library, continue with the first chain
+            // that was not returned.
+            if let Some(index) = device.used_index()?.filter(|index| *index != self.given) {
+                (self.taken, self.given) = (index, index);
             }
             self.is_placed = true;
         }

@@ -84,8 +84,8 @@ impl Memory {
         for number in 0..regions.max(1) {
             let (offset, index) = (number * each, self.regions.len() as u64);
             let bytes = if number + 1 == regions.max(1) { len.bytes() - offset } else { each };
-            // Later regions get lower guest addresses, because a backend must not depend on the order.
-            let guest = GUEST_START + (63 - index.min(63)) * GUEST_STEP;
+            // In ascending order, as in the tables of QEMU and virtio_user: rust-vmm's backends accept no other.
+            let guest = GUEST_START + index.min(63) * GUEST_STEP;
             let given = MemoryRegion { guest, bytes, user: mapping.address() + offset, offset };
             self.regions.push(Region { file: self.files.len(), given });
         }

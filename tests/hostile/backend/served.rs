@@ -1,9 +1,9 @@
 //! Legal conversations: the backend serves messages in every order that the specification allows.
 
-use hugeprobe::exchange::message::{Payload, Request, VringState, feature, protocol};
+use hugeprobe::exchange::message::{MemoryRegion, Payload, Request, VringState, feature, protocol};
 use hugeprobe::exchange::table::Pages;
 
-use super::super::script::{SPLIT, one_frame};
+use super::super::script::{SPLIT, one_frame, wait_for_the_frame};
 use super::super::*;
 use super::{against, hang_up};
 
@@ -36,6 +36,44 @@ fn legal_orders_of_messages_are_served() {
                     let state = VringState { index, num: 0 };
                     let base = f.ask(Request::GetVringBase, Payload::Vring(state), &[]);
                     assert_eq!(base, Some(Payload::Vring(VringState { index, num: 1 })));
+                }
+                hang_up(f);
+            },
+            time,
+        )
+    });
+    row("regions in descending order", "Abandoned", |time| {
+        against(
+            Pages::Any,
+            |f| {
+                f.rings();
+                let below = MemoryRegion { guest: 0, user: 0, bytes: 4096, offset: 0 };
+                let fds = [f.memory.try_clone().unwrap(), memfd(4096)];
+                f.table(vec![region(), below], &fds);
+                one_frame(f);
+                hang_up(f);
+            },
+            time,
+        )
+    });
+    row("virtio_user's base of 0 after a reconnect", "Closed", |time| {
+        against(
+            Pages::Any,
+            |f| {
+                // Five chains were returned before, and the sixth is available.
+                for ring in [0, 0x4000] {
+                    f.put(ring + 0x2002, &5_u16.to_le_bytes());
+                    f.put(ring + 0x1002, &6_u16.to_le_bytes());
+                }
+                f.descriptor(0, 0, GUEST + 0x8000, 2048, 2, 0);
+                f.put(0xa000, &[7; 76]);
+                f.descriptor(1, 0, GUEST + 0xa000, 76, 0, 0);
+                f.rings();
+                wait_for_the_frame(f);
+                for index in [0, 1] {
+                    let state = VringState { index, num: 0 };
+                    let base = f.ask(Request::GetVringBase, Payload::Vring(state), &[]);
+                    assert_eq!(base, Some(Payload::Vring(VringState { index, num: 6 })));
                 }
                 hang_up(f);
             },

@@ -10,6 +10,9 @@ use super::{Missing, end, program_or_missing};
 
 /// How many pages of 2Mi it takes: `dpdk-socket-mem`, and what its control threads take in addition.
 pub(crate) const PAGES: u64 = 36;
+/// How many more it may take. DPDK adds pages when its heap is too small for a new session beside one that is still
+/// being closed. Without a limit, Open vSwitch takes all that are free for the buffers of a port.
+pub(crate) const SPARE: u64 = 8;
 
 /// The path of the vswitch program.
 pub(crate) const VSWITCHD: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
@@ -68,9 +71,11 @@ impl Ovs {
         }
         let extra =
             format!("other_config:dpdk-extra=\"--no-pci --file-prefix=hugeprobe-{}\"", std::process::id());
+        let limit = format!("other_config:dpdk-socket-limit={}", (PAGES + SPARE) * 2);
         let settings = [
             "other_config:dpdk-init=true",
             "other_config:dpdk-socket-mem=64",
+            &limit,
             "other_config:dpdk-lcore-mask=0x1",
             "other_config:pmd-cpu-mask=0x2",
             &extra,
@@ -80,11 +85,38 @@ impl Ovs {
         ovs.restart();
         ovs.set(&["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]);
         for port in ports {
-            let path = format!("options:vhost-server-path={}", directory.join(port).display());
-            let (interface, kind) = ("Interface", "type=dpdkvhostuserclient");
-            ovs.set(&["add-port", "br0", port, "--", "set", interface, port, kind, &path]);
+            ovs.add_client(port);
         }
         Ok(ovs)
+    }
+
+    /// Adds a port that connects to the socket of this name.
+    pub(crate) fn add_client(&self, port: &str) {
+        let path = format!("options:vhost-server-path={}", self.directory.join(port).display());
+        let (interface, kind) = ("Interface", "type=dpdkvhostuserclient");
+        self.set(&["add-port", "br0", port, "--", "set", interface, port, kind, &path]);
+    }
+
+    /// Adds a port that listens on the socket of this name. Open vSwitch creates it in its directory for sockets.
+    pub(crate) fn add_server(&self, port: &str) {
+        self.set(&["add-port", "br0", port, "--", "set", "Interface", port, "type=dpdkvhostuser"]);
+        wait_for(&self.directory.join(port));
+    }
+
+    /// Runs `ovs-ofctl` with a command about the bridge, and returns its output.
+    pub(crate) fn ofctl(&self, command: &str, arguments: &[&str]) -> String {
+        let bridge = format!("unix:{}", self.directory.join("br0.mgmt").display());
+        let output = Command::new("ovs-ofctl").args([command, &bridge]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{command} {arguments:?}: {output:?}\n{}", self.log());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Returns columns of a port's record in the database.
+    pub(crate) fn interface(&self, port: &str, columns: &[&str]) -> String {
+        let arguments = [&["get", "Interface", port], columns].concat();
+        let output = vsctl(&self.directory).args(&arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}\n{}", self.log());
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Ends the vswitch if it runs, and starts another one. The database keeps running.
@@ -101,6 +133,11 @@ impl Ovs {
         if let Some(mut vswitch) = self.vswitch.take() {
             end(&mut vswitch);
         }
+    }
+
+    /// Returns the pid of the vswitch.
+    pub(crate) fn pid(&self) -> u32 {
+        self.vswitch.as_ref().unwrap().id()
     }
 
     /// Returns the vswitch's output, for the message of a failed test.

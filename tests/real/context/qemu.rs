@@ -26,6 +26,26 @@ impl Qemu {
         size: PageSize,
         bytes: u64,
     ) -> Result<Self, Missing> {
+        Self::with(directory, socket, size, bytes, "")
+    }
+
+    /// Does the same, and connects again each second after the backend has gone.
+    pub(crate) fn that_reconnects(
+        directory: &Path,
+        socket: &Path,
+        size: PageSize,
+        bytes: u64,
+    ) -> Result<Self, Missing> {
+        Self::with(directory, socket, size, bytes, ",reconnect=1")
+    }
+
+    fn with(
+        directory: &Path,
+        socket: &Path,
+        size: PageSize,
+        bytes: u64,
+        chardev: &str,
+    ) -> Result<Self, Missing> {
         program_or_missing("qemu-system-x86_64")?;
         let mib = bytes >> 20;
         let log = File::create(directory.join("qemu.log")).unwrap();
@@ -35,7 +55,7 @@ impl Qemu {
             .args(["-M", "pc,accel=tcg", "-nodefaults", "-no-user-config", "-display", "none", "-boot", "n"])
             .args(["-m", &format!("{mib}M"), "-numa", "node,memdev=memory"])
             .args(["-object", &format!("memory-backend-memfd,id=memory,size={mib}M,{huge}")])
-            .args(["-chardev", &format!("socket,id=vhost,path={}", socket.display())])
+            .args(["-chardev", &format!("socket,id=vhost,path={}{chardev}", socket.display())])
             .args(["-netdev", "vhost-user,id=net,chardev=vhost"])
             .args(["-device", &format!("virtio-net-pci,netdev=net,mac={mac}")])
             .stdin(Stdio::null())

@@ -52,7 +52,8 @@ impl Testpmd {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script, "sh"]).env("DIR", directory);
         let child = command
-            .args(["-l", "0-1", "--no-pci"])
+            // `-v` prints the version.
+            .args(["-v", "-l", "0-1", "--no-pci"])
             .args(told.memory.iter().map(|option| option.replace("$DIR", directory.to_str().unwrap())))
             .args(["--file-prefix", &prefix, "--vdev", device])
             .args(["--", "--no-mlockall", "--total-num-mbufs=2048", "--auto-start"])
@@ -76,6 +77,18 @@ impl Testpmd {
         Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
+    /// Returns the version of DPDK.
+    pub(crate) fn version(&self) -> String {
+        let log = self.log();
+        let version = log.split("RTE Version: 'DPDK ").nth(1).and_then(|rest| rest.split('\'').next());
+        version.unwrap_or_else(|| panic!("no version: {log}")).to_owned()
+    }
+
+    /// Returns whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Returns its output, for the message of a failed test.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
@@ -84,9 +97,15 @@ impl Testpmd {
     /// Waits until its output contains `words`.
     #[track_caller]
     pub(crate) fn wait_for(&self, words: &str) {
+        self.wait_until(words, |log| log.contains(words));
+    }
+
+    /// Waits until its output shows `what`.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, shows: impl Fn(&str) -> bool) {
         let until = Instant::now() + PATIENCE;
-        while !self.log().contains(words) {
-            assert!(Instant::now() < until, "testpmd does not say {words}:\n{}", self.log());
+        while !shows(&self.log()) {
+            assert!(Instant::now() < until, "testpmd does not say {what}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

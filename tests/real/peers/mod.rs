@@ -5,6 +5,8 @@ mod daemon;
 mod matrix;
 mod ovs;
 mod qemu;
+mod reconnect;
+mod service;
 mod vhost;
 mod virtio_user;
 
@@ -18,11 +20,22 @@ use hugeprobe::linux::map::Sharing;
 
 use crate::Case;
 
+pub(crate) use matrix::NOT_BUILT;
+
 /// A time limit for a busy machine.
 const LONG: Duration = Duration::from_secs(300);
 
 pub(crate) fn cases() -> Vec<Case> {
-    [vhost::CASES, virtio_user::CASES, ovs::CASES, qemu::CASES, matrix::CASES].concat()
+    [
+        vhost::CASES,
+        virtio_user::CASES,
+        ovs::CASES,
+        qemu::CASES,
+        matrix::CASES,
+        reconnect::CASES,
+        service::CASES,
+    ]
+    .concat()
 }
 
 /// Returns memory of `files` memfds with a page each.

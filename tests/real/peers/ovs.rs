@@ -1,17 +1,20 @@
 //! Our frontend with Open vSwitch: it connects to us, and switches frames between two of our frontends.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::frontend::{Area, Frontend, Job, Memory, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::frontend::{
+    Area, Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting,
+};
 use hugeprobe::exchange::socket::Listener;
 
 use super::{LONG, memory};
 use crate::Case;
-use crate::context::ovs::{Ovs, PAGES};
+use crate::context::ovs::{Ovs, PAGES, SPARE};
 use crate::context::program::check;
 use crate::context::{LARGE, Machine, Missing, SMALL};
 
@@ -23,11 +26,8 @@ pub(super) const CASES: &[Case] = &[
 /// The frames of a round. They fit into a ring, so that they need not be received while they are sent.
 const ROUND: u64 = 128;
 const ROUNDS: u64 = 200;
-/// Pages by which the heap of Open vSwitch may grow. How many it takes depends on when it closes sessions.
-const SPARE: u64 = 8;
 
 fn small(machine: &Machine) -> Result<(), Missing> {
-    // DPDK adds pages when its heap is too small for a new session beside one that is still being closed: SPARE.
     let _pages = machine.pages(SMALL, PAGES + 4 + SPARE)?;
     let directory = tempfile::tempdir().unwrap();
     let mut ovs = Ovs::start(directory.path(), &["a", "b"])?;
@@ -53,7 +53,7 @@ fn small(machine: &Machine) -> Result<(), Missing> {
 }
 
 fn large(machine: &Machine) -> Result<(), Missing> {
-    let _pages = (machine.pages(SMALL, PAGES)?, machine.pages(LARGE, 2)?);
+    let _pages = (machine.pages(SMALL, PAGES + SPARE)?, machine.pages(LARGE, 2)?);
     let directory = tempfile::tempdir().unwrap();
     let ovs = Ovs::start(directory.path(), &["a", "b"])?;
     preflight(directory.path(), LARGE, &ovs);
@@ -76,9 +76,9 @@ fn preflight(directory: &Path, size: PageSize, ovs: &Ovs) {
 }
 
 /// A frontend with its queues.
-struct Side<'m> {
-    frontend: Frontend,
-    pair: Pair<'m>,
+pub(super) struct Side<'m> {
+    pub(super) frontend: Frontend,
+    pub(super) pair: Pair<'m>,
 }
 
 impl Side<'_> {
@@ -88,26 +88,48 @@ impl Side<'_> {
     }
 }
 
+/// Passes frames between the ports `a` and `b`, which connect.
+pub(super) fn forwards(directory: &Path) {
+    let listeners = ["a", "b"].map(|port| Listener::new(&directory.join(port)).unwrap());
+    with_both(&listeners, &[memory(SMALL, 2), memory(SMALL, 2)], switch);
+}
+
 /// Runs `act` with two sessions, each with a port of OVS that connects.
 fn with_both(listeners: &[Listener; 2], memories: &[Memory; 2], act: impl FnOnce(&mut [Side<'_>; 2])) {
     let mut areas = [0, 1].map(|side| memories[side].areas(memories[side].regions()));
     let [first, second] = &mut areas;
-    let mut sides = [side(&listeners[0], &memories[0], first), side(&listeners[1], &memories[1], second)];
-    act(&mut sides);
+    let accept = |port: usize| listeners[port].accept(Instant::now() + LONG).unwrap();
+    let first = side(|| accept(0), &memories[0], first);
+    act(&mut [first, side(|| accept(1), &memories[1], second)]);
 }
 
-fn side<'m>(listener: &Listener, memory: &Memory, areas: &mut [Area<'m>]) -> Side<'m> {
-    let socket = listener.accept(Instant::now() + LONG).unwrap();
-    let mut frontend = Frontend::new(Channel::new(socket), LONG).unwrap();
+/// Starts a session over a connection. While Open vSwitch finds out how many buffers fit into its memory, which it does
+/// when another port gets its first session, it has no room for a session and refuses it.
+pub(super) fn side<'m>(connect: impl Fn() -> OwnedFd, memory: &Memory, areas: &mut [Area<'m>]) -> Side<'m> {
+    let until = Instant::now() + LONG;
+    loop {
+        match try_side(connect(), memory, areas) {
+            Ok(side) => return side,
+            Err(FrontendError::Refused { .. }) if Instant::now() < until => {
+                areas.iter_mut().for_each(Area::clear);
+                thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn try_side<'m>(socket: OwnedFd, memory: &Memory, areas: &mut [Area<'m>]) -> Result<Side<'m>, FrontendError> {
+    let mut frontend = Frontend::new(Channel::new(socket), LONG)?;
     let (regions, fds) = memory.table(memory.regions());
-    frontend.set_memory(&regions, &fds).unwrap();
-    let pair = Pair::largest(areas, frontend.negotiated().features).unwrap();
-    frontend.start(&pair).unwrap();
-    Side { frontend, pair }
+    frontend.set_memory(&regions, &fds)?;
+    let pair = Pair::largest(areas, frontend.negotiated().features)?;
+    frontend.start(&pair)?;
+    Ok(Side { frontend, pair })
 }
 
 /// Sends many rounds of frames in each direction. All must arrive at the other side once and unchanged.
-fn switch(sides: &mut [Side<'_>; 2]) {
+pub(super) fn switch(sides: &mut [Side<'_>; 2]) {
     for from in [0, 1] {
         let to = 1 - from;
         // A new port may not take part in the bridge's flooding yet.

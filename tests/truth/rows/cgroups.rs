@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Puts both sides into one group that may use `pages` pages.
-fn limited(scene: &mut Scene, what: &str, pages: u64) -> Result<(), Missing> {
+pub(super) fn limited(scene: &mut Scene, what: &str, pages: u64) -> Result<(), Missing> {
     healthy(scene)?;
     let group = scene.cgroup("both")?;
     group.set(&scene.limit_file(what), scene.bytes(pages));

@@ -3,6 +3,7 @@
 //! To add a fault, write a function that makes it in a [`Scene`], which undoes it, and add an entry here.
 
 mod cgroups;
+mod dpdk_test;
 mod found;
 mod healthy;
 mod limits;
@@ -56,9 +57,18 @@ const QEMU_LAZY: &[Kind] = &[Kind::QemuLazy];
 
 /// Returns every row.
 pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
-    [healthy::ROWS, pools::ROWS, cgroups::ROWS, mounts::ROWS, limits::ROWS, ovs::ROWS, found::ROWS]
-        .into_iter()
-        .flatten()
+    [
+        healthy::ROWS,
+        pools::ROWS,
+        cgroups::ROWS,
+        mounts::ROWS,
+        limits::ROWS,
+        ovs::ROWS,
+        dpdk_test::ROWS,
+        found::ROWS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Returns a row for both page sizes.

@@ -147,7 +147,7 @@ pub(super) const ROWS: &[Row] = &[
 pub(crate) const SPARE: u64 = 4;
 
 /// Makes a healthy scene, with another number of pages.
-fn with_pages(scene: &mut Scene, pages: u64) -> Result<(), Missing> {
+pub(super) fn with_pages(scene: &mut Scene, pages: u64) -> Result<(), Missing> {
     scene.pool(pages)?;
     if scene.directory().is_some() {
         scene.mount("");

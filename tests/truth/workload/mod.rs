@@ -1,8 +1,9 @@
 //! The real workloads, each with the same flags in every row, and their observed outcomes: the truth.
 //!
 //! A workload works if it starts, if both sides have mapped as many pages of the row's size as they should have, and if
-//! frames arrive. With pages of another size it fails, whatever it prints.
+//! frames arrive. With pages of another size it fails, whatever it prints. `dpdk-test` works if its tests pass.
 
+mod dpdk_test;
 mod ovs;
 pub(crate) mod qemu;
 pub(crate) mod testpmd;
@@ -38,6 +39,10 @@ pub(crate) enum Kind {
     QemuLazy,
     /// OVS-DPDK between two ports of a testpmd.
     Ovs,
+    /// DPDK's own tests of its memory and rings, memory from memfd (`--in-memory`). It has one side.
+    DpdkTest,
+    /// The same, memory from files on a hugetlbfs (`--huge-dir`).
+    DpdkTestDir,
 }
 
 /// The outcome of a run of a workload.
@@ -71,11 +76,19 @@ impl Kind {
             | Self::TestpmdLegacy => [testpmd::pages(size); 2],
             Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => [qemu::pages(size), 0],
             Self::Ovs => ovs::pages(size),
+            Self::DpdkTest | Self::DpdkTestDir => [testpmd::pages(size), 0],
         }
     }
 
     pub(crate) fn uses_directory(self) -> bool {
-        matches!(self, Self::TestpmdDir | Self::TestpmdDirPages | Self::TestpmdLegacy | Self::QemuDir)
+        matches!(
+            self,
+            Self::TestpmdDir
+                | Self::TestpmdDirPages
+                | Self::TestpmdLegacy
+                | Self::QemuDir
+                | Self::DpdkTestDir
+        )
     }
 
     /// Returns whether DPDK has a file for each page.
@@ -110,6 +123,9 @@ impl Kind {
                 format!("--workload dpdk:file-per-page {}", pair())
             }
             Self::TestpmdMemfd | Self::TestpmdDir => format!("--workload dpdk {}", pair()),
+            Self::DpdkTest | Self::DpdkTestDir => {
+                format!("--workload dpdk {}", need("frontend", frontend))
+            }
             Self::QemuMemfd | Self::QemuDir | Self::QemuLazy => {
                 format!("--workload qemu --frontend-need {size}={frontend}@numa0")
             }
@@ -130,6 +146,8 @@ impl fmt::Display for Kind {
             Self::QemuDir => "QEMU, file",
             Self::QemuLazy => "QEMU, prealloc=off",
             Self::Ovs => "OVS-DPDK",
+            Self::DpdkTest => "dpdk-test",
+            Self::DpdkTestDir => "dpdk-test, --huge-dir",
         })
     }
 }
@@ -144,6 +162,7 @@ pub(crate) fn run(scene: &Scene) -> Outcome {
         | Kind::TestpmdLegacy => testpmd::run(scene),
         Kind::QemuMemfd | Kind::QemuDir | Kind::QemuLazy => qemu::run(scene),
         Kind::Ovs => ovs::run(scene),
+        Kind::DpdkTest | Kind::DpdkTestDir => dpdk_test::run(scene),
     }
 }
 
