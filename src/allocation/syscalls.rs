@@ -15,7 +15,7 @@ use super::AllocationTask;
 use hugeprobe_domain::catalogue::HP407;
 use hugeprobe_domain::check::{Because, Finding, Outcome};
 use hugeprobe_domain::part::WorkerOutput;
-use hugeprobe_domain::request::Program;
+use hugeprobe_domain::request::{Program, Workload};
 use hugeprobe_linux::errno::named;
 use hugeprobe_linux::map::{Mapping, memory_policy, reset_memory_policy};
 use hugeprobe_linux::seccomp::{self, SystemCall};
@@ -76,10 +76,8 @@ const CALLS: &[Call] = &[
 
 /// What decides whether a call matters.
 struct Asked {
-    program: Program,
+    workload: Workload,
     has_directory: bool,
-    /// Whether each page has a file of its own.
-    file_per_page: bool,
     /// Whether memory of a NUMA node is needed, as for QEMU's host-nodes=.
     on_node: bool,
 }
@@ -92,9 +90,8 @@ struct Asked {
 pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
     let memory = Mapping::ordinary(4096)?;
     let asked = Asked {
-        program: task.workload.program(),
+        workload: task.workload,
         has_directory: task.directory.is_some(),
-        file_per_page: task.workload.has_file_per_page(),
         on_node: task.need.iter().any(|need| need.node.is_some()),
     };
     let mut answers = Map::new();
@@ -158,8 +155,13 @@ fn forbidden(error: &io::Error) -> Option<Errno> {
 /// Returns what the workload does if the call is refused; `None` if the refusal does not matter.
 fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static str)> {
     let has_directory = asked.has_directory;
-    match (call, asked.program) {
+    match (call, asked.workload.program()) {
         // On ENOSYS, libnuma concludes that there is no NUMA support, and DPDK continues.
+        (Call::GetMempolicy, Program::Dpdk)
+            if errno != Errno::ENOSYS && asked.workload == Workload::DpdkLegacyMem =>
+        {
+            Some((Outcome::Warn, "DPDK starts, and does not bind its pages to a NUMA node"))
+        }
         (Call::GetMempolicy, Program::Dpdk) if errno != Errno::ENOSYS => Some((
             Outcome::Fail,
             "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",
@@ -184,7 +186,7 @@ fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static
             let matters = match usage {
                 Use::Always => true,
                 Use::WithDirectory => has_directory,
-                Use::SingleFile => !asked.file_per_page,
+                Use::SingleFile => !asked.workload.has_file_per_page(),
             };
             matters.then_some((Outcome::Fail, "DPDK stops at start, or passes no frames"))
         }
@@ -215,60 +217,64 @@ mod tests {
 
     #[test]
     fn what_a_refusal_means_is_what_was_measured() {
-        let outcome = |call, errno, program, has_directory| {
-            meaning(call, errno, &Asked { program, has_directory, file_per_page: false, on_node: false })
+        let outcome = |call, errno, workload, has_directory| {
+            meaning(call, errno, &Asked { workload, has_directory, on_node: false })
                 .map(|(outcome, _)| outcome)
         };
-        let bound =
-            Asked { program: Program::Qemu, has_directory: false, file_per_page: false, on_node: true };
+        let bound = Asked { workload: Workload::Qemu, has_directory: false, on_node: true };
         assert_eq!(
             meaning(Call::Mbind, Errno::EPERM, &bound).map(|(outcome, _)| outcome),
             Some(Outcome::Fail)
         );
-        for (call, errno, program, dir, expected) in [
-            (Call::GetMempolicy, Errno::EPERM, Program::Dpdk, false, Some(Outcome::Fail)),
-            (Call::GetMempolicy, Errno::ENOSYS, Program::Dpdk, false, None),
-            (Call::GetMempolicy, Errno::EPERM, Program::Qemu, false, None),
-            (Call::SetMempolicy, Errno::EPERM, Program::Dpdk, false, Some(Outcome::Warn)),
-            (Call::SetMempolicy, Errno::EPERM, Program::Qemu, false, None),
-            (Call::Mbind, Errno::EPERM, Program::Dpdk, false, None),
-            (Call::Mbind, Errno::EPERM, Program::Qemu, false, Some(Outcome::Warn)),
-            (Call::MemfdCreate, Errno::EPERM, Program::Dpdk, false, Some(Outcome::Fail)),
-            (Call::MemfdCreate, Errno::ENOSYS, Program::Dpdk, true, None),
-            (Call::MemfdCreate, Errno::ENOSYS, Program::Qemu, false, Some(Outcome::Fail)),
-            (Call::MemfdCreate, Errno::ENOSYS, Program::Qemu, true, None),
-            (Call::Madvise, Errno::EPERM, Program::Dpdk, false, None),
-            (Call::Madvise, Errno::EPERM, Program::Qemu, false, Some(Outcome::Fail)),
-            (Call::Plain(seccomp::MKDIR, Use::WithDirectory), Errno::EPERM, Program::Dpdk, false, None),
+        for (call, errno, workload, dir, expected) in [
+            (Call::GetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
+            (Call::GetMempolicy, Errno::ENOSYS, Workload::Dpdk, false, None),
+            (Call::GetMempolicy, Errno::EPERM, Workload::DpdkLegacyMem, true, Some(Outcome::Warn)),
+            (Call::GetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
+            (Call::SetMempolicy, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Warn)),
+            (Call::SetMempolicy, Errno::EPERM, Workload::Qemu, false, None),
+            (Call::Mbind, Errno::EPERM, Workload::Dpdk, false, None),
+            (Call::Mbind, Errno::EPERM, Workload::Qemu, false, Some(Outcome::Warn)),
+            (Call::MemfdCreate, Errno::EPERM, Workload::Dpdk, false, Some(Outcome::Fail)),
+            (Call::MemfdCreate, Errno::ENOSYS, Workload::Dpdk, true, None),
+            (Call::MemfdCreate, Errno::ENOSYS, Workload::Qemu, false, Some(Outcome::Fail)),
+            (Call::MemfdCreate, Errno::ENOSYS, Workload::Qemu, true, None),
+            (Call::Madvise, Errno::EPERM, Workload::Dpdk, false, None),
+            (Call::Madvise, Errno::EPERM, Workload::Qemu, false, Some(Outcome::Fail)),
+            (Call::Plain(seccomp::MKDIR, Use::WithDirectory), Errno::EPERM, Workload::Dpdk, false, None),
             (
                 Call::Plain(seccomp::MKDIR, Use::WithDirectory),
                 Errno::ENOSYS,
-                Program::Dpdk,
+                Workload::Dpdk,
                 true,
                 Some(Outcome::Fail),
             ),
-            (Call::Plain(seccomp::LISTEN, Use::Always), Errno::EPERM, Program::Qemu, false, None),
+            (Call::Plain(seccomp::LISTEN, Use::Always), Errno::EPERM, Workload::Qemu, false, None),
         ] {
-            assert_eq!(outcome(call, errno, program, dir), expected, "{call:?} {errno:?} {program:?} {dir}");
+            assert_eq!(
+                outcome(call, errno, workload, dir),
+                expected,
+                "{call:?} {errno:?} {workload:?} {dir}"
+            );
         }
     }
 
     #[test]
     fn only_calls_that_the_workload_needs_are_tried() {
-        let tried = |program, has_directory, file_per_page| {
-            let asked = Asked { program, has_directory, file_per_page, on_node: false };
+        let tried = |workload, has_directory| {
+            let asked = Asked { workload, has_directory, on_node: false };
             let tried = CALLS.iter().filter(|call| matters_to(**call, &asked));
             tried.map(|call| call.name()).collect::<Vec<_>>()
         };
         let with = |calls: Vec<&str>, name| calls.contains(&name);
-        assert!(with(tried(Program::Dpdk, false, false), "memfd_create"));
-        assert!(!with(tried(Program::Dpdk, true, false), "memfd_create"));
-        assert!(!with(tried(Program::Dpdk, false, false), "mkdir"));
-        assert!(with(tried(Program::Dpdk, false, false), "fallocate"));
-        assert!(!with(tried(Program::Dpdk, false, true), "fallocate"));
-        assert!(!with(tried(Program::Dpdk, false, false), "madvise"));
-        assert_eq!(tried(Program::Qemu, false, false), ["mbind", "memfd_create", "madvise"]);
-        assert_eq!(tried(Program::Qemu, true, false), ["mbind", "madvise"]);
+        assert!(with(tried(Workload::Dpdk, false), "memfd_create"));
+        assert!(!with(tried(Workload::Dpdk, true), "memfd_create"));
+        assert!(!with(tried(Workload::Dpdk, false), "mkdir"));
+        assert!(with(tried(Workload::Dpdk, false), "fallocate"));
+        assert!(!with(tried(Workload::DpdkFilePerPage, false), "fallocate"));
+        assert!(!with(tried(Workload::Dpdk, false), "madvise"));
+        assert_eq!(tried(Workload::Qemu, false), ["mbind", "memfd_create", "madvise"]);
+        assert_eq!(tried(Workload::Qemu, true), ["mbind", "madvise"]);
     }
 
     #[test]

@@ -270,6 +270,9 @@ pub enum WorkloadName {
     /// A DPDK process with a file for each page, which is DPDK's default: VPP
     #[value(name = "dpdk:file-per-page")]
     DpdkFilePerPage,
+    /// A DPDK process with --legacy-mem and --huge-dir
+    #[value(name = "dpdk:legacy-mem")]
+    DpdkLegacyMem,
     /// QEMU with memory-backend-file or memory-backend-memfd
     Qemu,
     /// Open vSwitch with DPDK
@@ -291,6 +294,7 @@ impl From<WorkloadName> for Workload {
         match name {
             WorkloadName::Dpdk => Self::Dpdk,
             WorkloadName::DpdkFilePerPage => Self::DpdkFilePerPage,
+            WorkloadName::DpdkLegacyMem => Self::DpdkLegacyMem,
             WorkloadName::Ovs => Self::Ovs,
             WorkloadName::Qemu => Self::Qemu,
         }

@@ -15,6 +15,9 @@ pub enum Workload {
     /// A DPDK process with a file for each page, which is DPDK's default: VPP, Open vSwitch.
     #[serde(rename = "dpdk:file-per-page")]
     DpdkFilePerPage,
+    /// A DPDK process with `--legacy-mem` and `--huge-dir`, which takes all its pages at start, in a file each.
+    #[serde(rename = "dpdk:legacy-mem")]
+    DpdkLegacyMem,
     /// QEMU with memory-backend-file or memory-backend-memfd.
     Qemu,
     /// Open vSwitch with DPDK, which uses `--in-memory` and a file for each page.
@@ -37,7 +40,7 @@ impl Workload {
     #[must_use]
     pub const fn program(self) -> Program {
         match self {
-            Self::Dpdk | Self::DpdkFilePerPage | Self::Ovs => Program::Dpdk,
+            Self::Dpdk | Self::DpdkFilePerPage | Self::DpdkLegacyMem | Self::Ovs => Program::Dpdk,
             Self::Qemu => Program::Qemu,
         }
     }
@@ -45,7 +48,7 @@ impl Workload {
     /// Returns whether each page has a file of its own, which stays open.
     #[must_use]
     pub const fn has_file_per_page(self) -> bool {
-        matches!(self, Self::DpdkFilePerPage | Self::Ovs)
+        matches!(self, Self::DpdkFilePerPage | Self::DpdkLegacyMem | Self::Ovs)
     }
 }
 
@@ -54,6 +57,7 @@ impl fmt::Display for Workload {
         f.pad(match self {
             Self::Dpdk => "dpdk",
             Self::DpdkFilePerPage => "dpdk:file-per-page",
+            Self::DpdkLegacyMem => "dpdk:legacy-mem",
             Self::Qemu => "qemu",
             Self::Ovs => "ovs",
         })

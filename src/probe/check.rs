@@ -74,6 +74,12 @@ pub trait Progress {
 /// See [`CheckError`]. After an error no page is held, and no page remains added to a pool.
 pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> Result<Report, CheckError> {
     let (begin, time) = (Instant::now(), Timestamp::now());
+    // Before anything is opened: the soft limit of open files may leave room for one more, and the descriptors of this
+    // process do not count as inherited.
+    let limits = limits::read(root);
+    if root.is_live() {
+        limits::raise_nofile();
+    }
     let run = nonce().map_err(CheckError::Nonce)?;
     let role_cgroups = gather::role_cgroups(request)?;
     // Before anything is started, because another process may already use the path.
@@ -85,8 +91,6 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
         progress.replayed(&one);
         replayed.push(one);
     };
-    // Before the guardian is started: its pipe is inherited by every worker but by no workload, so it must not count.
-    let limits = limits::read(root);
     let guardian = reserve(root, &request.reserve, request.reserve_over_half, &run, &supervisor, &mut note)?;
     if let Some(guardian) = &guardian {
         supervisor.watch_guardian(guardian.as_fd());
@@ -94,9 +98,6 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
 
     progress.step("reading pools, mounts and limits");
     let mut inventory = Inventory { role_cgroups, ..gather::inventory(root, request, limits) };
-    if root.is_live() {
-        limits::raise_nofile();
-    }
     let sizes = planning::sizes(&inventory, request);
     let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live(), seed(&run));
     let mut workers = Vec::new();

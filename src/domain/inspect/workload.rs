@@ -222,6 +222,11 @@ impl Judge<'_> {
     fn file_size(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP406, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
+            if self.request.workload == Workload::DpdkLegacyMem {
+                return Ok(
+                    "mmap gives the files of --legacy-mem their length, which is not limited".to_owned()
+                );
+            }
             let largest_page = self
                 .inventory
                 .pools

@@ -47,6 +47,8 @@ const APART: &[[&str; 2]] = &[
     ["memory-options", "policy"],
     ["cpuset", "cpuset-mems"],
     ["surplus", "restless"],
+    ["overcommit-all", "restless"],
+    ["overcommit-half", "restless"],
     // A user without rights cannot put hugeprobe into another cgroup, which says unknown.
     ["user", "frontend.max"],
     ["user", "backend.max"],

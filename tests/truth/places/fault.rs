@@ -58,6 +58,9 @@ pub(super) const TESTPMD: &[Kind] = &[
     Kind::TestpmdDirPages,
     Kind::TestpmdLegacy,
 ];
+pub(super) const LEGACY: &[Kind] = &[Kind::TestpmdLegacy];
+pub(super) const NOT_LEGACY: &[Kind] =
+    &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::TestpmdMemfdPages, Kind::TestpmdDirPages];
 pub(super) const SINGLE_FILE: &[Kind] = &[Kind::TestpmdMemfd, Kind::TestpmdDir];
 pub(super) const OVS: &[Kind] = &[Kind::Ovs];
 pub(super) const QEMU: &[Kind] = &[Kind::QemuMemfd, Kind::QemuDir];

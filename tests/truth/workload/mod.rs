@@ -119,9 +119,10 @@ impl Kind {
                     "--workload ovs --frontend-need {size}={frontend} --backend-need {size}={backend}@numa{node}"
                 )
             }
-            Self::TestpmdMemfdPages | Self::TestpmdDirPages | Self::TestpmdLegacy => {
+            Self::TestpmdMemfdPages | Self::TestpmdDirPages => {
                 format!("--workload dpdk:file-per-page {}", pair())
             }
+            Self::TestpmdLegacy => format!("--workload dpdk:legacy-mem {}", pair()),
             Self::TestpmdMemfd | Self::TestpmdDir => format!("--workload dpdk {}", pair()),
             Self::DpdkTest | Self::DpdkTestDir => {
                 format!("--workload dpdk {}", need("frontend", frontend))

@@ -6,6 +6,7 @@ use hugeprobe::domain::size::PageSize;
 
 use super::{Kind, Outcome, START, fails, judge, prefix, slowness};
 use crate::context::SMALL;
+use crate::nodes;
 use crate::process::{Process, Waited};
 use crate::scene::{Scene, Side};
 
@@ -62,7 +63,8 @@ pub(crate) fn start(
 ) -> Process {
     let mut command = scene.place.and(&side.place).command("dpdk-testpmd");
     command
-        .args(["-l", "0-1", "--no-pci"])
+        .args(lcores(scene))
+        .arg("--no-pci")
         .args(memory)
         .args(["--file-prefix", &prefix(scene, name), "--vdev", device])
         .args(["--", "--total-num-mbufs=1025", "--stats-period=1"])
@@ -72,6 +74,15 @@ pub(crate) fn start(
         .args((!scene.on.is_empty()).then_some("--no-numa"))
         .env("XDG_RUNTIME_DIR", &scene.run);
     Process::start(&mut command)
+}
+
+/// Returns the option that names the CPUs: one of the node of the pages, because DPDK allocates on the node of each lcore.
+fn lcores(scene: &Scene) -> Vec<String> {
+    let cpus = scene.on.first().map(|node| nodes::numbers(&nodes::cpus(*node))).unwrap_or_default();
+    match cpus.first() {
+        Some(cpu) => vec![format!("--lcores=0@{cpu},1@{cpu}")],
+        None => ["-l", "0-1"].map(str::to_owned).into(),
+    }
 }
 
 /// Returns the memory options of either side.

@@ -1,7 +1,7 @@
 //! Tests that each of HP301 to HP305 has each of its outcomes.
 
 use super::*;
-use crate::inventory::{Directory, Privileges};
+use crate::inventory::{Directory, Pool, Privileges};
 use crate::request::Workload;
 use Outcome::{Fail, Pass, Skip, Unknown, Warn};
 
@@ -274,6 +274,37 @@ fn room_is_judged_by_the_need_or_else_by_what_all_steps_take() {
             directory(Reading::Known(hugetlbfs("2Mi", pages, None)), Reading::Known(WriteAttempt::Allowed));
         let found = findings(&inventory(vec![mount(DIR, "2Mi")], Some(directory)), &request(true, need));
         assert_eq!(found[2].outcome, outcome, "{pages:?} {need:?}");
+    }
+}
+
+#[test]
+fn legacy_mem_counts_no_page_that_min_size_keeps() {
+    const PAGE: u64 = 2 << 20;
+    // The pool has 16 pages. min_size= reserves its pages, and those of the backend are taken from them first.
+    for (workload, kept, outcome) in [
+        (Workload::DpdkLegacyMem, 16, Fail),
+        (Workload::DpdkLegacyMem, 9, Fail),
+        (Workload::DpdkLegacyMem, 8, Pass),
+        (Workload::DpdkFilePerPage, 16, Pass),
+    ] {
+        let directory =
+            directory(Reading::Known(hugetlbfs("2Mi", None, None)), Reading::Known(WriteAttempt::Allowed));
+        let mount = HugeMount { min_bytes: Some(kept * PAGE), ..mount(DIR, "2Mi") };
+        let pool = Pool {
+            size: "2Mi".parse().unwrap(),
+            total: Reading::Known(16),
+            free: Reading::Known(16),
+            reserved: Reading::Known(kept),
+            surplus: Reading::Known(0),
+            overcommit: Reading::Known(0),
+            mempolicy: Reading::Absent,
+            numa: vec![],
+        };
+        let inventory =
+            Inventory { pools: Reading::Known(vec![pool]), ..inventory(vec![mount], Some(directory)) };
+        let role = || vec!["2Mi=8".parse().unwrap()];
+        let request = Request { workload, frontend_need: role(), backend_need: role(), ..request(true, &[]) };
+        assert_eq!(findings(&inventory, &request)[2].outcome, outcome, "{workload} {kept}");
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::super::catalogue::{HP301, HP302, HP303, HP304};
 use super::super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::super::inventory::{Directory, DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::super::reading::Reading;
-use super::super::super::request::{Program, Request};
+use super::super::super::request::{Program, Request, Workload};
 use super::super::super::size::{PageSize, human_bytes};
 use super::super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 
@@ -134,6 +134,9 @@ impl Used<'_> {
         let kept = self.mount().and_then(|mount| mount.min_bytes).map(|bytes| bytes / self.size.bytes());
         let kept = kept
             .map_or(String::new(), |pages| format!(", and min_size= keeps {} for it", count(pages, "page")));
+        if let Some(finding) = self.kept_from_legacy_mem() {
+            return finding;
+        }
         let Some((limit, free)) = pages else {
             return Finding::pass(HP303, self.size, format!("no size= limit{kept}"));
         };
@@ -160,6 +163,36 @@ impl Used<'_> {
             self.mount_anew(&format!(",size={enough}"))
         ));
         Finding::not_pass(HP303, self.size, outcome, summary, because)
+    }
+
+    /// Returns the finding of HP303 if DPDK with `--legacy-mem` counts too few pages: the free ones of the machine, less
+    /// those that are reserved, although `min_size=` reserves them for this mount (`get_num_hugepages()` in DPDK's
+    /// lib/eal/linux/eal_hugepage_info.c).
+    fn kept_from_legacy_mem(&self) -> Option<Finding> {
+        let kept = self.mount()?.min_bytes? / self.size.bytes();
+        if self.request.workload != Workload::DpdkLegacyMem || kept == 0 {
+            return None;
+        }
+        let pool = self.inventory.pools.known()?.iter().find(|pool| pool.size == self.size)?;
+        let (mut free, mut reserved) = (pool.free.get()?, pool.reserved.get()?);
+        for need in [&self.request.backend_need, &self.request.frontend_need, &self.request.need] {
+            let Some(needed) = sum(need.iter(), self.size) else { continue };
+            let counted = free.saturating_sub(reserved);
+            if counted < needed && free >= needed {
+                let summary = format!(
+                    "DPDK with --legacy-mem counts {} for {needed}: it leaves out those that min_size= keeps",
+                    count(counted, "free page")
+                );
+                let seen = format!("{free} free, {reserved} reserved, {kept} of them by min_size=");
+                let because =
+                    Because::new(format!("{} that are not reserved", count(needed, "free page")), seen)
+                        .remedy(format!("mount it without min_size=: {}", self.mount_anew("")));
+                return Some(Finding::not_pass(HP303, self.size, Outcome::Fail, summary, because));
+            }
+            free = free.saturating_sub(needed);
+            reserved = reserved.saturating_sub(needed.min(kept));
+        }
+        None
     }
 
     /// Returns the finding of HP304. `inodes` are the limit and the free inodes, if the kernel reports them.

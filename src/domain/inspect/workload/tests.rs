@@ -105,6 +105,7 @@ fn a_frontend_with_a_file_for_each_page_has_eight_at_most() {
     for (request, outcome) in [
         (frontend(Workload::DpdkFilePerPage, 8), Pass),
         (frontend(Workload::DpdkFilePerPage, 9), Fail),
+        (frontend(Workload::DpdkLegacyMem, 9), Fail),
         (frontend(Workload::Dpdk, 9), Pass),
         (frontend(Workload::Ovs, 9), Pass),
         (Request { workload: Workload::DpdkFilePerPage, ..dpdk(&["2Mi=9"]) }, Pass),
@@ -267,6 +268,8 @@ fn file_size_is_judged_at_the_numbers_measured() {
         (with_dir(dpdk(&[])), 16 * M - 1, Fail),
         (with_dir(dpdk(&[])), 16 * M, Pass),
         (with_dir(dpdk(&["2Mi=16@numa0", "2Mi=16@numa1"])), 63 * M, Fail),
+        (Request { workload: Workload::DpdkFilePerPage, ..with_dir(dpdk(&[])) }, 2 * M - 1, Fail),
+        (Request { workload: Workload::DpdkLegacyMem, ..with_dir(dpdk(&[])) }, 1, Pass),
         (qemu(&[]), 16 * M, Pass),
         (qemu(&["2Mi=16@numa0", "2Mi=16@numa1"]), 32 * M, Pass),
         (qemu(&["2Mi=16@numa0", "2Mi=16@numa1"]), 31 * M, Fail),

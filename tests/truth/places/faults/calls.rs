@@ -5,7 +5,9 @@ use hugeprobe::domain::catalogue::{
 };
 use hugeprobe::domain::check::CheckId;
 
-use super::super::fault::{ANY_TESTPMD_DIR, DIR, MEMFD, QEMU, SINGLE_FILE, Spec, TESTPMD, applied};
+use super::super::fault::{
+    ANY_TESTPMD_DIR, DIR, LEGACY, MEMFD, NOT_LEGACY, QEMU, SINGLE_FILE, Spec, TESTPMD, applied,
+};
 use crate::context::Missing;
 use crate::scene::Scene;
 use crate::workload::Kind;
@@ -25,7 +27,7 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["memfd_create:EPERM", "memfd_create:ENOSYS"])
         .causes(&[HP407]),
     applied("seccomp", "deny-policy", deny)
-        .kinds(TESTPMD)
+        .kinds(NOT_LEGACY)
         .harmless(&[
             "get_mempolicy:ENOSYS",
             "set_mempolicy:EPERM",
@@ -36,6 +38,12 @@ pub(super) const SPECS: &[Spec] = &[
         ])
         .harmful(&["get_mempolicy:EPERM", "get_mempolicy:kill"])
         .causes(&[HP407]),
+    applied("seccomp", "deny-policy-legacy", deny).kinds(LEGACY).harmless(&[
+        "get_mempolicy:EPERM",
+        "get_mempolicy:ENOSYS",
+        "set_mempolicy:EPERM",
+        "mbind:EPERM",
+    ]),
     applied("seccomp", "deny-policy-qemu", deny)
         .kinds(QEMU)
         .harmless(&["get_mempolicy:EPERM", "set_mempolicy:EPERM", "get_mempolicy:ENOSYS"])

@@ -5,8 +5,8 @@ use hugeprobe::domain::catalogue::{HP401, HP404, HP405, HP406, HP409, HP410};
 use super::super::control::Control;
 use super::super::facts::Need;
 use super::super::fault::{
-    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, OVS, QEMU, Spec, TESTPMD, TESTPMD_DIR, TESTPMD_DIR_PAGES,
-    TESTPMD_MEMFD, TESTPMD_PAGES, applied, planned,
+    ALL, ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, LEGACY, OVS, QEMU, Spec, TESTPMD, TESTPMD_DIR,
+    TESTPMD_DIR_PAGES, TESTPMD_MEMFD, TESTPMD_PAGES, applied, planned,
 };
 use super::super::plan::Plan;
 use crate::workload::Kind;
@@ -101,11 +101,12 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["67108864", "16777216"])
         .harmful(&["16777215", "1048576"])
         .causes(&[HP406]),
-    // With --legacy-mem, this limit does not apply.
     rlimit!("fsize-dir-pages", "fsize", &[Kind::TestpmdDirPages])
         .harmless(&["67108864", "2097152"])
         .harmful(&["2097151", "1048576"])
         .causes(&[HP406]),
+    // mmap gives the files their length.
+    rlimit!("fsize-legacy", "fsize", LEGACY).harmless(&["67108864", "1048576"]),
     rlimit!("fsize-qemu", "fsize", QEMU)
         .harmless(&["67108864", "16777216"])
         .harmful(&["16777215", "1048576"])

@@ -2,7 +2,7 @@
 
 use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305};
 
-use super::super::fault::{ANY_TESTPMD_DIR, DIR, Spec, applied, pages, planned};
+use super::super::fault::{ANY_TESTPMD_DIR, DIR, LEGACY, Spec, applied, pages, planned};
 use super::super::plan::Mount;
 use crate::context::Missing;
 use crate::scene::Scene;
@@ -21,8 +21,17 @@ pub(super) const SPECS: &[Spec] = &[
         let bytes = pages(plan.need(), relative) * plan.page;
         plan.options.push(format!("min_size={bytes}"));
     })
-    .kinds(DIR)
+    .kinds(&[Kind::TestpmdDir, Kind::TestpmdDirPages, Kind::QemuDir])
     .harmless(&["+0", "-1", "half"]),
+    // DPDK leaves out the pages that the mount keeps for it.
+    planned("mount options", "min_size-legacy", |plan, relative| {
+        let bytes = pages(plan.need(), relative) * plan.page;
+        plan.options.push(format!("min_size={bytes}"));
+    })
+    .kinds(LEGACY)
+    .harmless(&["half"])
+    .harmful(&["+0", "-1"])
+    .causes(&[HP303]),
     // The root directory of the mount uses one of them.
     planned("mount options", "nr_inodes", |plan, number| plan.options.push(format!("nr_inodes={number}")))
         .kinds(DIR)
