@@ -32,7 +32,8 @@ checks! {
               reserves pages for the mount as long as it exists: the pool counts them as reserved, and only this \
               mount can use them.",
         how: "for --dir, f_bfree compared with --need. fail: less than --need, or no page. warn: one page and no \
-              --need, so some steps are skipped. skip: no --dir, or HP301 does not pass.",
+              --need, so some steps are skipped. With --workload dpdk:legacy-mem, fail also if too few pages are free \
+              beside those that min_size= keeps. skip: no --dir, or HP301 does not pass.",
         remedy: "unmount it and mount it again with a larger size= or without one; a remount reports success but \
                  does not change size=",
         per_size: true,
