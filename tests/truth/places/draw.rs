@@ -61,7 +61,12 @@ const APART: &[[&str; 2]] = &[
     // A mount with min_size= needs its pages at once.
     ["surplus", "min_size"],
     ["overcommit-all", "min_size"],
+    ["overcommit-half", "min_size"],
     ["pool", "min_size"],
+    ["surplus", "min_size-legacy"],
+    ["overcommit-all", "min_size-legacy"],
+    ["overcommit-half", "min_size-legacy"],
+    ["pool", "min_size-legacy"],
 ];
 
 /// How many of a hundred places have exactly one harmful value.
