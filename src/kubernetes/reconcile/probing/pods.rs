@@ -33,6 +33,8 @@ pub(in super::super) struct Known {
     pub(in super::super) removal: Removal,
     /// How often its deletion was refused.
     pub(in super::super) refused: u32,
+    /// Whether the API server did not answer when its deletion was last requested.
+    pub(in super::super) is_away: bool,
     /// When it was first observed, and when it was first observed to be over.
     pub(in super::super) since: Moment,
 }
@@ -79,7 +81,7 @@ impl Pods {
     /// Returns the leftover pod that keeps the pod `name` from being created, as a text, if it has done so for
     /// [`LEFT_OVER_MS`]: one that may hold pages, or one that has ended and has the name.
     pub(in super::super) fn leftover(&self, name: &str, now: Moment) -> Option<String> {
-        let is_in_the_way = |pod: &&Known| !pod.over || pod.name == name;
+        let is_in_the_way = |pod: &&Known| !pod.is_away && (!pod.over || pod.name == name);
         let is_old = |pod: &&Known| now.since(pod.since) >= LEFT_OVER_MS;
         let pods = self.known.values().filter(is_in_the_way).filter(is_old);
         let pod = pods.min_by_key(|pod| (pod.over, pod.since))?;
@@ -128,6 +130,7 @@ impl Pods {
                     made: None,
                     removal: Removal::NotAsked,
                     refused: 0,
+                    is_away: false,
                     since: now,
                 };
                 self.known.insert(uid.clone(), known);
