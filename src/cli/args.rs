@@ -60,6 +60,10 @@ pub enum Verb {
     /// Watch this node's pools, probe them, and write the verdict on the Node: the process of the DaemonSet
     Agent(cluster::Agent),
     #[cfg(feature = "cluster")]
+    /// Serve what a privileged agent shows, without its privileges
+    #[command(hide = true)]
+    Pages(cluster::Pages),
+    #[cfg(feature = "cluster")]
     /// Show the verdict of each node of a cluster; a verdict that is stale or from another boot does not count as a pass
     #[command(after_long_help = AFTER_NODES)]
     Nodes(cluster::Nodes),

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::args::cluster::{Agent, Cleanup, Cluster, Nodes, NodesForm, Policies, SortBy};
+use super::args::cluster::{
+    self as args, Agent, Cleanup, Cluster, Nodes, NodesForm, Pages, Policies, SortBy,
+};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
 use hugeprobe_domain::published::Fleet;
-use hugeprobe_kubernetes::agent::{self, AgentError};
+use hugeprobe_kubernetes::agent::{self, AgentError, Serve};
 use hugeprobe_kubernetes::api::{Api, User, of_user};
 use hugeprobe_kubernetes::cleanup::{self, Scope};
 use hugeprobe_kubernetes::nodes as fleet;
@@ -21,14 +23,27 @@ use hugeprobe_render::nodes::View;
 
 /// Runs the agent until a signal stops it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
-    let Agent { config, listen, listen_health } = options;
-    runtime()?.block_on(agent::main(config, *listen, *listen_health)).map_err(|error| match error {
+    let Agent { config, listen, pages } = options;
+    let serve = pages.as_ref().map_or(Serve::Network(addresses(listen)), |socket| Serve::Socket(socket));
+    runtime()?.block_on(agent::main(config, serve)).map_err(|error| match error {
         AgentError::Read { .. } | AgentError::Config { .. } | AgentError::Variable(_) => {
             Trouble::usage(&error)
         }
         error => Trouble::unknown(&error),
     })?;
     Ok(Exit::Pass)
+}
+
+/// Serves the pages of an agent until a signal stops it.
+pub(super) fn pages(options: &Pages) -> Result<Exit, Trouble> {
+    let Pages { socket, listen } = options;
+    let served = runtime()?.block_on(agent::serve_pages(socket, addresses(listen)));
+    served.map_err(|error| Trouble::unknown(&error))?;
+    Ok(Exit::Pass)
+}
+
+fn addresses(listen: &args::Listen) -> agent::Listen {
+    agent::Listen { all: listen.listen, health: listen.listen_health }
 }
 
 /// Shows the verdict of each node of a cluster.

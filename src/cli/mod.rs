@@ -36,6 +36,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "cluster")]
         Verb::Agent(options) => finish(cluster::agent(&options)),
         #[cfg(feature = "cluster")]
+        Verb::Pages(options) => finish(cluster::pages(&options)),
+        #[cfg(feature = "cluster")]
         Verb::Nodes(options) => finish(cluster::nodes(&options)),
         #[cfg(feature = "cluster")]
         Verb::Cleanup(options) => finish(cluster::cleanup(&options)),

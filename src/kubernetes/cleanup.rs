@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use self::traces::{Traces, Untidy};
-use super::api::{Api, ApiError, requests};
+use super::api::{Api, ApiError, ListMeta, requests};
 use super::names::{APP, COMPONENT, MANAGER, probe_pod_selector};
-use super::slim::{List, SlimPod};
+use super::slim::SlimPod;
 use hugeprobe_domain::text::count;
 
 mod traces;
@@ -27,6 +27,8 @@ mod traces;
 const PIECE: u32 = 200;
 /// The maximum number of passes. An agent that is about to end may write once more, so the nodes are checked again.
 const PASSES: u32 = 3;
+/// The pause after each Node that was cleaned: an uninstall is no reason for more than about 100 writes a second.
+const PACE: Duration = Duration::from_millis(10);
 /// The pause between two passes.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -110,12 +112,11 @@ async fn sweep_pods(
     let mut token: Option<String> = None;
     loop {
         let request = requests::list_pods(namespace, &selector, PIECE, token.as_deref())?;
-        let piece: List<SlimPod> = api.object(request).await?;
-        pods.extend(piece.items.into_iter().map(|pod| pod.0.metadata));
-        if piece.metadata.r#continue.is_empty() {
+        let page = api.list(request, |SlimPod(pod)| pods.push(pod.metadata)).await?;
+        if page.r#continue.is_empty() {
             break;
         }
-        token = Some(piece.metadata.r#continue);
+        token = Some(page.r#continue);
     }
     let mut swept = false;
     // Skip pods that are being deleted already.
@@ -145,10 +146,11 @@ async fn sweep_nodes(
     let mut swept = false;
     let mut token: Option<String> = None;
     loop {
-        let piece: List<Traces> = match scope {
+        let mut nodes: Vec<Traces> = Vec::new();
+        let page = match scope {
             Scope::AllNodes => {
                 let request = requests::list_nodes(None, PIECE, token.as_deref())?;
-                match api.object(request).await {
+                match api.list(request, |node| nodes.push(node)).await {
                     // The `continue` token expired. Keep what was done; the next pass does the rest.
                     Err(error) if error.is_expired() && token.is_some() => return Ok(true),
                     other => other?,
@@ -158,17 +160,19 @@ async fn sweep_nodes(
                 let request = requests::get_node(name)?;
                 match api.object(request).await {
                     Err(error) if error.is_not_found() => return Ok(swept),
-                    other => List { metadata: Default::default(), items: vec![other?] },
+                    other => nodes.push(other?),
                 }
+                ListMeta::default()
             }
         };
-        for node in &piece.items {
+        for node in &nodes {
             match sweep_node(api, node).await {
                 Ok(None) => {}
                 Ok(Some(removed)) => {
                     swept = true;
                     done.nodes += 1;
                     writeln!(out, "node {}: {removed}", node.name())?;
+                    sleep(PACE).await;
                 }
                 Err(error) if is_gone(&error) => {
                     writeln!(out, "node {}: deleted in the meantime", node.name())?;
@@ -176,10 +180,10 @@ async fn sweep_nodes(
                 Err(error) => failed(&error, out, done)?,
             }
         }
-        if piece.metadata.r#continue.is_empty() {
+        if page.r#continue.is_empty() {
             return Ok(swept);
         }
-        token = Some(piece.metadata.r#continue);
+        token = Some(page.r#continue);
     }
 }
 

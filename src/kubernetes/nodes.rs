@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::api::{Api, ApiError, requests};
 use super::names::PREFIX;
-use super::slim::{List, SlimNode};
+use super::slim::SlimNode;
 use hugeprobe_domain::published::{Fleet, FleetNode, Published};
 
 /// The maximum number of Nodes in one response, which then has some megabytes.
@@ -31,7 +31,7 @@ pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> 
     let mut token = None;
     loop {
         let request = requests::list_nodes(selector, PIECE, token.as_deref())?;
-        let piece: List<SlimNode> = match api.object(request).await {
+        let page = match api.list(request, |node: SlimNode| slim.push(node)).await {
             // The `continue` token expired between two pages (410): start again.
             Err(error) if error.is_expired() && token.is_some() => {
                 slim.clear();
@@ -40,11 +40,10 @@ pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> 
             }
             other => other?,
         };
-        slim.extend(piece.items);
-        if piece.metadata.r#continue.is_empty() {
+        if page.r#continue.is_empty() {
             break;
         }
-        token = Some(piece.metadata.r#continue);
+        token = Some(page.r#continue);
     }
     let at = Timestamp::now();
     let mut nodes: Vec<_> = slim.into_iter().map(|node| weighed(node, at)).collect();

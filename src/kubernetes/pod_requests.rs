@@ -1,15 +1,13 @@
 //! Adds up the huge pages that the pods of a node request, in the way the scheduler does.
 //!
-//! The pods are added up while the list is parsed, because a node may have hundreds of pods of tens of kilobytes each.
+//! A pod is dropped as soon as it has been added, because a node may have hundreds of pods of tens of kilobytes each.
 //!
 //! Source of the rules: `PodRequests` of k8s.io/component-helpers/resource; KEP-753 for sidecars; KEP-2837 for
 //! pod-level resources.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::quantity::in_pages;
 use hugeprobe_domain::size::PageSize;
@@ -17,22 +15,22 @@ use hugeprobe_domain::size::PageSize;
 /// Numbers of pages by page size.
 type Pages = BTreeMap<PageSize, u64>;
 
-/// The sum of the requests of all pods of a list, without the pods that have ended.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+/// The sum of the requests of pods, without the pods that have ended.
+#[derive(Debug, Default)]
 pub struct PodRequests {
     /// The requested pages of each size.
-    #[serde(rename = "items", default, deserialize_with = "add_up")]
     pub pages: Pages,
 }
 
-#[derive(Default, Deserialize)]
+/// A pod with only the fields that determine its requests.
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Pod {
+pub struct Pod {
     spec: Spec,
     status: Status,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
     containers: Option<Vec<Container>>,
@@ -40,52 +38,33 @@ struct Spec {
     resources: Option<Resources>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
     phase: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Container {
     resources: Option<Resources>,
     restart_policy: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Resources {
     requests: Option<BTreeMap<String, String>>,
     limits: Option<BTreeMap<String, String>>,
 }
 
-/// Adds up the pods of a list, one pod at a time.
-fn add_up<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pages, D::Error> {
-    struct Items;
+// === impl PodRequests ===
 
-    impl<'de> Visitor<'de> for Items {
-        type Value = Pages;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of pods")
-        }
-
-        // Go encodes a nil slice as null.
-        fn visit_unit<E: serde::de::Error>(self) -> Result<Pages, E> {
-            Ok(Pages::new())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Pages, A::Error> {
-            let mut pages = Pages::new();
-            while let Some(pod) = items.next_element::<Pod>()? {
-                add(&mut pages, &pod.requests());
-            }
-            Ok(pages)
-        }
+impl PodRequests {
+    /// Adds the requests of a pod.
+    pub fn add(&mut self, pod: &Pod) {
+        add(&mut self.pages, &pod.requests());
     }
-
-    deserializer.deserialize_any(Items)
 }
 
 // === impl Pod ===
@@ -168,8 +147,9 @@ mod tests {
     use super::*;
 
     fn requests(pods: &[Value]) -> Vec<(String, u64)> {
-        let list: PodRequests = serde_json::from_value(json!({"kind": "PodList", "items": pods})).unwrap();
-        list.pages.into_iter().map(|(size, pages)| (size.to_string(), pages)).collect()
+        let mut sum = PodRequests::default();
+        pods.iter().for_each(|pod| sum.add(&serde_json::from_value(pod.clone()).unwrap()));
+        sum.pages.into_iter().map(|(size, pages)| (size.to_string(), pages)).collect()
     }
 
     fn of(pages: u64) -> Value {
@@ -244,10 +224,6 @@ mod tests {
         ];
         assert_eq!(requests(&pods), [("2Mi".to_owned(), 7)]);
         assert_eq!(requests(&[]), []);
-        assert_eq!(
-            serde_json::from_str::<PodRequests>(r#"{"items": null}"#).unwrap(),
-            PodRequests::default()
-        );
     }
 
     /// The agent's memory limit is 32Mi. Parsing 500 complete pods took 54 MB.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, requests};
 use super::names::{MANAGER, SUMMARY};
-use super::slim::{List, SlimNode};
+use super::slim::SlimNode;
 
 /// The words with which the API server names an admission policy that denied a request. A refusal by RBAC does not have
 /// them, and shows nothing about the policies.
@@ -61,14 +61,15 @@ impl fmt::Display for Tried {
 /// The Nodes cannot be listed, or the API server gave no answer about a write.
 pub async fn try_all(api: &Api, own: &str) -> Result<Vec<Tried>, ApiError> {
     // Two are enough to find one that is not `own`.
-    let nodes: List<SlimNode> = api.object(requests::list_nodes(None, 2, None)?).await?;
+    let mut names = Vec::new();
+    let each = |SlimNode(node)| names.extend(node.metadata.name);
+    api.list(requests::list_nodes(None, 2, None)?, each).await?;
     let annotation = json!({"annotations": {SUMMARY: "helm test"}});
     let label = json!({"labels": {"example.com/hugeprobe-test": "pass"}});
     let mut tried = vec![
         try_one(api, own, &annotation, true, "an annotation on the node of this pod").await?,
         try_one(api, own, &label, false, "a label of another owner on the node of this pod").await?,
     ];
-    let names = nodes.items.into_iter().filter_map(|node| node.0.metadata.name);
     if let Some(other) = names.into_iter().find(|name| name != own) {
         tried.push(try_one(api, &other, &annotation, false, "an annotation on another node").await?);
     }

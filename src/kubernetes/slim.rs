@@ -19,28 +19,6 @@ pub struct SlimNode(pub Node);
 #[derive(Debug, Clone)]
 pub struct SlimPod(pub Pod);
 
-/// A list, or one page of a list.
-#[derive(Debug, Deserialize)]
-#[serde(bound = "T: Deserialize<'de>")]
-pub struct List<T> {
-    /// The metadata of the list.
-    #[serde(default)]
-    pub metadata: ListMeta,
-    /// The objects in the list.
-    #[serde(default = "Vec::new", deserialize_with = "null_is_empty")]
-    pub items: Vec<T>,
-}
-
-/// The metadata of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ListMeta {
-    /// The resource version from which a watch can continue.
-    pub resource_version: String,
-    /// The token for the next page; empty on the last page.
-    pub r#continue: String,
-}
-
 #[derive(Deserialize)]
 struct NodeShape {
     metadata: Meta,
@@ -73,13 +51,6 @@ struct Status {
 struct Info {
     #[serde(rename = "bootID")]
     boot_id: String,
-}
-
-/// Deserializes `null` as an empty list: Go encodes a nil slice as `null`.
-fn null_is_empty<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 // === impl SlimNode, SlimPod ===
@@ -146,11 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_has_only_a_name_is_one_and_a_list_may_be_empty() {
+    fn a_node_that_has_only_a_name_is_one() {
         let node: SlimNode = serde_json::from_str(r#"{"metadata": {"name": "node-a"}}"#).unwrap();
         assert_eq!(node.boot_id(), "");
-        let list: List<SlimNode> =
-            serde_json::from_str(r#"{"metadata": {"resourceVersion": "5"}, "items": null}"#).unwrap();
-        assert_eq!((list.metadata.resource_version.as_str(), list.items.len()), ("5", 0));
     }
 }

@@ -62,6 +62,23 @@ async fn cleaning_leaves_the_node_as_it_was_and_finds_nothing_the_second_time() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_uninstall_of_many_nodes_is_no_burst() {
+    let (world, _) = littered().await;
+    let node = world.state().nodes[NODE].clone();
+    for number in 0..99 {
+        let mut node = node.clone();
+        node["metadata"]["name"] = format!("node-{number}").into();
+        world.state().nodes.insert(format!("node-{number}"), node);
+    }
+    let before = world.tried("patch nodes/status").len();
+    let (done, told) = clean(&world, Scope::AllNodes).await;
+    assert_eq!((done.nodes, done.failures), (100, 0), "{told}");
+    let patches = world.tried("patch nodes/status").split_off(before);
+    let took = patches[99].at - patches[0].at;
+    assert!(took >= Duration::from_millis(990), "100 writes in {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_somebody_else_wrote_under_our_prefix_is_left_and_named() {
     let (world, _) = littered().await;
     world.change_node(|node| node["metadata"]["annotations"]["hugeprobe.io/note"] = "by hand".into());

@@ -144,6 +144,22 @@ fsGroup: {{ int64 $ids.fsGroup }}
 {{- end }}
 {{- end }}
 
+{{/* Of the container that reads what the network sends. */}}
+{{- define "hugeprobe.listen" }}
+- --listen
+- {{ printf (contains ":" .Values.listen.address | ternary "[%s]:%v" "%s:%v") .Values.listen.address .Values.listen.port | quote }}
+- --listen-health
+- {{ printf (contains ":" .Values.listen.address | ternary "[%s]:%v" "%s:%v") .Values.listen.address .Values.listen.healthPort | quote }}
+{{- end }}
+
+{{- define "hugeprobe.ports" }}
+- name: metrics
+  containerPort: {{ .Values.listen.port }}
+# For the kubelet: connections to the metrics cannot take its place.
+- name: health
+  containerPort: {{ .Values.listen.healthPort }}
+{{- end }}
+
 {{- define "hugeprobe.restrictedContainer" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -12,6 +12,30 @@ pub struct Agent {
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 
+    /// Where the pages are served.
+    #[command(flatten)]
+    pub listen: Listen,
+
+    /// A socket for `hugeprobe pages`, which then serves the pages in place of this process
+    #[arg(long, value_name = "SOCKET", hide = true, conflicts_with_all = ["listen", "listen_health"])]
+    pub pages: Option<PathBuf>,
+}
+
+/// `pages`.
+#[derive(Debug, Arguments)]
+pub struct Pages {
+    /// The socket of the agent
+    #[arg(value_name = "SOCKET")]
+    pub socket: PathBuf,
+
+    /// Where the pages are served.
+    #[command(flatten)]
+    pub listen: Listen,
+}
+
+/// Where pages are served.
+#[derive(Debug, Arguments)]
+pub struct Listen {
     /// The address that serves /metrics, /healthz and /readyz
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "[::]:9595")]
     pub listen: SocketAddr,

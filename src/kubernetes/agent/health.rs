@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::http::Page;
+use super::http::{PLAIN, Page};
 use super::log::say;
 use super::metrics::{self, Metrics};
 use crate::api::{ApiError, Meter, Resource, Verb};
-
-const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// The state of the loop and of its API requests, and the metrics.
 #[derive(Debug)]
@@ -105,17 +103,11 @@ impl Health {
     /// Returns `/metrics`, `/healthz` and `/readyz`.
     #[must_use]
     pub fn page(&self, path: &str) -> Option<Page> {
-        if path != "/metrics" {
-            return self.page_for_kubelet(path);
-        }
-        let text = self.metrics.text();
-        Some(Page { well: true, content_type: metrics::CONTENT_TYPE, text })
-    }
-
-    /// Returns only `/healthz` and `/readyz`, for a listener that only the kubelet needs.
-    #[must_use]
-    pub fn page_for_kubelet(&self, path: &str) -> Option<Page> {
         match path {
+            "/metrics" => {
+                let text = self.metrics.text();
+                Some(Page { well: true, content_type: metrics::CONTENT_TYPE, text })
+            }
             "/healthz" => Some(self.live()),
             "/readyz" => Some(self.ready()),
             _ => None,
@@ -210,13 +202,6 @@ mod tests {
         assert_eq!((page.well, page.text.as_str()), (true, "ready: the first probe waits for its turn\n"));
         health.awaits_turn(false);
         assert!(!health.page("/readyz").unwrap().well);
-    }
-
-    #[tokio::test]
-    async fn the_listener_for_health_serves_no_metrics() {
-        let health = Health::new(Duration::from_secs(10));
-        let page = |path| health.page_for_kubelet(path);
-        assert!(page("/metrics").is_none() && page("/healthz").is_some() && page("/readyz").is_some());
     }
 
     #[tokio::test]

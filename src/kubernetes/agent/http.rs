@@ -33,6 +33,9 @@ const HEAD: Duration = Duration::from_secs(5);
 /// The maximum duration of a connection. A scrape takes milliseconds.
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// The `Content-Type` of text for people.
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// The page at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -46,6 +49,12 @@ pub struct Page {
 
 /// Returns the page at a path; `None` if there is none.
 pub type Pages = dyn Fn(&str) -> Option<Page> + Send + Sync;
+
+/// Returns only the pages that the kubelet needs.
+#[must_use]
+pub fn without_metrics(pages: Arc<Pages>) -> Arc<Pages> {
+    Arc::new(move |path| if path == "/metrics" { None } else { pages(path) })
+}
 
 /// Opens the port.
 ///
@@ -112,7 +121,6 @@ async fn converse(stream: TcpStream, pages: Arc<Pages>) -> hyper::Result<()> {
 }
 
 fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
-    const PLAIN: &str = "text/plain; charset=utf-8";
     let (status, content_type, text) = if !matches!(*request.method(), Method::GET | Method::HEAD) {
         (StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET is supported\n".to_owned())
     } else if let Some(page) = pages(request.uri().path()) {
@@ -178,6 +186,13 @@ mod tests {
         let answer = ask(address, long.as_bytes()).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer:?}");
         assert!(ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[test]
+    fn the_pages_for_the_kubelet_have_no_metrics() {
+        let any = |_: &str| Some(Page { well: true, content_type: PLAIN, text: String::new() });
+        let pages = without_metrics(Arc::new(any));
+        assert!(pages("/metrics").is_none() && pages("/healthz").is_some());
     }
 
     #[tokio::test]

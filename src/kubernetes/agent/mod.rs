@@ -7,6 +7,7 @@
 //!   usage    (podAccounting)             --+     +------------------------ results <------------------------------+
 //!                                                |
 //!                                             reporter --> health, metrics <-- http (/metrics, /healthz, /readyz)
+//!                                                                          or: <-- pages <-- http, in another process
 //! ```
 
 pub mod executor;
@@ -16,6 +17,7 @@ pub mod log;
 pub mod machine;
 pub mod metrics;
 pub mod node;
+pub mod pages;
 pub mod pods;
 pub mod reporter;
 pub mod resident;
@@ -74,24 +76,78 @@ pub enum AgentError {
         /// The cause.
         source: io::Error,
     },
+    /// The socket cannot be opened.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Socket {
+        /// The path of the socket.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// The signal handlers cannot be installed.
     #[error("cannot wait for signals: {0}")]
     Signals(#[source] io::Error),
 }
 
-/// Runs the agent with the configuration in `file` until SIGTERM or SIGINT, and serves HTTP on `listen`.
+/// Where the pages of the agent are served.
+#[derive(Debug, Clone, Copy)]
+pub enum Serve<'a> {
+    /// On the network.
+    Network(Listen),
+    /// At a Unix socket, for [`serve_pages`].
+    Socket(&'a Path),
+}
+
+/// Addresses for HTTP.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen {
+    /// Serves all pages.
+    pub all: SocketAddr,
+    /// Serves health too, so that clients of `all` cannot use up the connections that the kubelet needs.
+    pub health: Option<SocketAddr>,
+}
+
+/// Serves the pages of the agent whose socket is at `socket` until SIGTERM or SIGINT.
 ///
-/// Health is served on `listen_health` too, so that clients of `listen` cannot use up the connections that the kubelet
-/// needs.
+/// # Errors
+///
+/// The process cannot start. After the start, no error ends it.
+pub async fn serve_pages(socket: &Path, listen: Listen) -> Result<(), AgentError> {
+    let stop = stop()?;
+    let socket = socket.to_owned();
+    serve_http(listen, Arc::new(move |path: &str| pages::ask(&socket, path)))?;
+    stop.await;
+    Ok(())
+}
+
+fn serve_http(listen: Listen, pages: Arc<http::Pages>) -> Result<(), AgentError> {
+    let open = |address| http::listen(address).map_err(|source| AgentError::Listen { address, source });
+    let listener = open(listen.all)?;
+    if let Some(health) = listen.health.map(open).transpose()? {
+        tokio::spawn(http::serve(health, http::without_metrics(Arc::clone(&pages))));
+    }
+    tokio::spawn(http::serve(listener, pages));
+    Ok(())
+}
+
+/// Returns a future that is ready after SIGTERM or SIGINT.
+fn stop() -> Result<impl Future<Output = ()>, AgentError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Runs the agent with the configuration in `file` until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
 /// The agent cannot start. After the start, no error ends it.
-pub async fn main(
-    file: &Path,
-    listen: SocketAddr,
-    listen_health: Option<SocketAddr>,
-) -> Result<(), AgentError> {
+pub async fn main(file: &Path, serve: Serve<'_>) -> Result<(), AgentError> {
     let config = read(file)?;
     let identity = Identity {
         node: variable("NODE_NAME")?,
@@ -102,20 +158,19 @@ pub async fn main(
     let tick = Duration::from_secs(config.tick_seconds);
     let health = Arc::new(Health::new(tick));
     let api = api::in_cluster(Arc::<Health>::clone(&health))?;
-    let open = |address| http::listen(address).map_err(|source| AgentError::Listen { address, source });
-    let listener = open(listen)?;
-    let health_listener = listen_health.map(open).transpose()?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Signals)?;
+    let stop = stop()?;
+    let all = Arc::clone(&health);
+    let pages = Arc::new(move |path: &str| all.page(path));
+    match serve {
+        Serve::Network(listen) => serve_http(listen, pages)?,
+        Serve::Socket(path) => {
+            let failed = |source| AgentError::Socket { path: path.to_owned(), source };
+            tokio::spawn(pages::answer(pages::listen(path).map_err(failed)?, pages));
+        }
+    }
     say(format_args!("hugeprobe {} on node {}", env!("CARGO_PKG_VERSION"), identity.node));
     for key in config.unknown_keys() {
         say(format_args!("the configuration's {key} is not known to this version, and ignored"));
-    }
-    let (all, for_kubelet) = (Arc::clone(&health), Arc::clone(&health));
-    tokio::spawn(http::serve(listener, Arc::new(move |path: &str| all.page(path))));
-    if let Some(listener) = health_listener {
-        let pages = Arc::new(move |path: &str| for_kubelet.page_for_kubelet(path));
-        tokio::spawn(http::serve(listener, pages));
     }
     let agent = run::Agent {
         api,
@@ -127,13 +182,7 @@ pub async fn main(
         random: Random::of_process(),
         health,
     };
-    run::run(agent, async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-    .await;
+    run::run(agent, stop).await;
     say(format_args!("received a signal to terminate"));
     Ok(())
 }

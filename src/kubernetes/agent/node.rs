@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::health::Health;
 use crate::api::{Api, ApiError, Event, Meter as _, Resource, Verb, requests};
 use crate::backoff::{Backoff, Random};
-use crate::slim::{List, SlimNode};
+use crate::slim::SlimNode;
 
 /// The interval between two GETs where the Node is not watched.
 pub const POLL: Duration = Duration::from_secs(120);
@@ -124,10 +124,15 @@ impl NodeWatcher {
     /// Sends the current Node. Returns the resource version from which a watch can continue.
     async fn list(&self) -> Result<String, ApiError> {
         let request = requests::list_node(&self.name)?;
-        let list: List<SlimNode> = self.api.object(request).await?;
-        let found = list.items.into_iter().find(|node| node.0.metadata.name.as_ref() == Some(&self.name));
-        self.tell(found.map(|node| Box::new(node.0))).await;
-        Ok(list.metadata.resource_version)
+        let mut found = None;
+        let each = |SlimNode(node)| {
+            if node.metadata.name.as_ref() == Some(&self.name) {
+                found = Some(Box::new(node));
+            }
+        };
+        let list = self.api.list(request, each).await?;
+        self.tell(found).await;
+        Ok(list.resource_version)
     }
 
     /// Sends the changes after `version` until a request fails.

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::health::Health;
 use crate::api::{Api, ApiError, Event, Verb, requests};
 use crate::backoff::{Backoff, Random};
-use crate::slim::{List, SlimPod};
+use crate::slim::SlimPod;
 
 /// The interval between two lists where `watch` is forbidden. It is short because a probe takes seconds.
 pub const POLL: Duration = Duration::from_secs(2);
@@ -92,8 +92,9 @@ impl PodWatcher {
     /// See [`ApiError`].
     pub async fn list(&self) -> Result<(Vec<Pod>, String), ApiError> {
         let request = requests::list_pods(&self.namespace, &self.selector, MOST, None)?;
-        let list: List<SlimPod> = self.api.object(request).await?;
-        Ok((list.items.into_iter().map(|pod| pod.0).collect(), list.metadata.resource_version))
+        let mut pods = Vec::new();
+        let list = self.api.list(request, |SlimPod(pod)| pods.push(pod)).await?;
+        Ok((pods, list.resource_version))
     }
 
     async fn watch(&self, from: Option<String>) -> Result<Infallible, ApiError> {

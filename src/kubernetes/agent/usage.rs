@@ -19,8 +19,6 @@ use hugeprobe_domain::inventory::Pool;
 const SOONEST: Duration = Duration::from_secs(60);
 /// The maximum time between two lists. Requests may change while the number of free pages stays the same.
 const LATEST: Duration = Duration::from_secs(600);
-/// The maximum number of pods in a list, far more than a kubelet runs.
-const MOST: u32 = 500;
 
 /// Lists the pods of the node when their requests may have changed.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl UsageReader {
 }
 
 async fn requested(api: &Api, node: &str) -> Result<PodUse, ApiError> {
-    let request = requests::list_pods_of_node(node, MOST)?;
-    let PodRequests { pages } = api.large_object(request).await?;
-    Ok(PodUse::Requested(pages.into_iter().collect()))
+    let mut requests = PodRequests::default();
+    api.list(requests::list_pods_of_node(node)?, |pod| requests.add(&pod)).await?;
+    Ok(PodUse::Requested(requests.pages.into_iter().collect()))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Collected, Limited};
@@ -12,7 +12,9 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::LONGEST;
 use super::error::{ApiError, Attempt};
+use super::list::{ListMeta, ListReader};
 use super::meter::Meter;
 use super::refusal::{Status, no_answer, retry_after};
 use super::requests::ApiRequest;
@@ -22,9 +24,6 @@ use super::watch::Watch;
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// The maximum time until an answer is complete. The API server's own limit is 60 s.
 pub const ANSWER: Duration = Duration::from_secs(15);
-/// The maximum length of an answer, in bytes. etcd stores no object of more than 1.5 MiB, and lists are requested in
-/// pages.
-const LENGTH: usize = 32 << 20;
 /// The maximum length of an error response, in bytes.
 const REFUSAL: usize = 64 << 10;
 const AGENT: &str = concat!("hugeprobe/", env!("CARGO_PKG_VERSION"));
@@ -45,39 +44,50 @@ impl Api {
         Self { client, meter }
     }
 
-    /// Sends a request and parses the object or list in the answer.
+    /// Sends a request and parses the object in the answer.
     ///
     /// # Errors
     ///
     /// See [`ApiError`].
     pub async fn object<T: DeserializeOwned>(&self, (attempt, request): ApiRequest) -> Result<T, ApiError> {
         let body = self.answer(&attempt, request).await?.to_bytes();
-        self.parsed(attempt, serde_json::from_slice(&body))
+        self.parsed(attempt, serde_json::from_slice(&body).map_err(|error| error.to_string()))
     }
 
-    /// Does the same as [`Self::object`] for an answer of many megabytes.
-    ///
-    /// The answer is parsed from the received buffers without copying them into one. Use it for few types, because the
-    /// parser of each type is compiled a second time.
+    /// Sends a request and passes each item of the list in the answer to `each` as soon as it has arrived, even if an
+    /// error follows.
     ///
     /// # Errors
     ///
     /// See [`ApiError`].
-    pub async fn large_object<T: DeserializeOwned>(
+    pub async fn list<T: DeserializeOwned>(
         &self,
         (attempt, request): ApiRequest,
-    ) -> Result<T, ApiError> {
-        let body = self.answer(&attempt, request).await?.aggregate();
-        self.parsed(attempt, serde_json::from_reader(body.reader()))
+        mut each: impl FnMut(T),
+    ) -> Result<ListMeta, ApiError> {
+        let answer = self.within(&attempt, async {
+            let (head, mut body) = self.send(&attempt, request).await?.into_parts();
+            let mut list = ListReader::default();
+            let read = loop {
+                let Some(frame) = body.frame().await else { break list.end() };
+                let frame = frame.map_err(|error| no_answer(&attempt, &error))?;
+                if let Some(Err(why)) = frame.data_ref().map(|data| list.read(data, &mut each)) {
+                    break Err(why);
+                }
+            };
+            Ok(Response::from_parts(head, read))
+        });
+        let read = answer.await?.into_body();
+        self.parsed(attempt, read)
     }
 
-    fn parsed<T>(&self, attempt: Attempt, parsed: serde_json::Result<T>) -> Result<T, ApiError> {
+    fn parsed<T>(&self, attempt: Attempt, parsed: Result<T, String>) -> Result<T, ApiError> {
         match parsed {
-            Ok(object) => {
+            Ok(parsed) => {
                 self.meter.succeeded(attempt.verb, attempt.resource);
-                Ok(object)
+                Ok(parsed)
             }
-            Err(error) => Err(ApiError::Garbled { attempt, why: error.to_string() }),
+            Err(why) => Err(ApiError::Garbled { attempt, why }),
         }
     }
 
@@ -111,7 +121,7 @@ impl Api {
         let whole = self.within(attempt, async {
             let (head, body) = self.send(attempt, request).await?.into_parts();
             let body =
-                Limited::new(body, LENGTH).collect().await.map_err(|error| no_answer(attempt, &*error))?;
+                Limited::new(body, LONGEST).collect().await.map_err(|error| no_answer(attempt, &*error))?;
             Ok(Response::from_parts(head, body))
         });
         whole.await.map(Response::into_body)

@@ -9,6 +9,7 @@
 
 mod call;
 mod error;
+mod list;
 mod meter;
 mod refusal;
 pub mod requests;
@@ -23,8 +24,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 pub use call::{ANSWER, Api};
 pub use error::{ApiError, Attempt, Resource, Verb};
+pub use list::ListMeta;
 pub use meter::{Meter, Unmetered};
 pub use watch::{Event, Watch};
+
+/// The maximum length of an object, in bytes. etcd stores no object of more than 1.5 MiB, but its JSON may be longer.
+const LONGEST: usize = 8 << 20;
 
 /// The reason why no client could be created.
 #[derive(Debug, thiserror::Error)]

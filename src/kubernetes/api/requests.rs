@@ -116,8 +116,8 @@ pub fn list_pods(
 /// # Errors
 ///
 /// The name is invalid.
-pub fn list_pods_of_node(node: &str, limit: u32) -> Result<ApiRequest, ApiError> {
-    let params = ListParams::default().fields(&format!("spec.nodeName={node}")).limit(limit).match_any();
+pub fn list_pods_of_node(node: &str) -> Result<ApiRequest, ApiError> {
+    let params = ListParams::default().fields(&format!("spec.nodeName={node}")).match_any();
     build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
 }
 

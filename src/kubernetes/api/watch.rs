@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::LONGEST;
 use super::error::{ApiError, Attempt};
 use super::refusal::{Status, no_answer};
 
@@ -17,8 +18,6 @@ use super::refusal::{Status, no_answer};
 pub(super) const SECONDS: u32 = 290;
 /// The maximum time without data. A watch should end before that, so the connection must have been lost silently.
 pub(super) const SILENCE: Duration = Duration::from_secs(305);
-/// The maximum length of a line, in bytes. etcd stores no object of more than 1.5 MiB, but its JSON may be longer.
-const LONGEST: usize = 8 << 20;
 
 /// One watch, until it ends.
 #[derive(Debug)]

@@ -62,8 +62,12 @@ impl Reconciler {
         if self.probing.running.is_some() {
             return;
         }
-        let Some(why) = self.probing.pods.leftover(now) else { return };
-        for state in self.sizes.values_mut().filter(|state| state.due(now).is_some_and(|time| time <= now)) {
+        for (size, state) in &mut self.sizes {
+            if state.due(now).is_none_or(|time| time > now) {
+                continue;
+            }
+            let name = crate::names::probe_pod(&self.identity.node, *size);
+            let Some(why) = self.probing.pods.leftover(&name, now) else { continue };
             if state.blocked.as_ref().is_none_or(|blocked| blocked.why != why) {
                 state.hindered(BlockedKind::Prevented, LEFTOVER, &why, shown);
             }

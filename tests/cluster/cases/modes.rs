@@ -81,6 +81,28 @@ fn vswitch() {
     drop((running, due, changed, allowed));
 }
 
+/// Of the two processes of the agent's pod, the one that serves HTTP has no privilege.
+fn reads_nothing_as_root() {
+    let agent = chart::agent();
+    let status = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let mut processes: Vec<_> = (pods::pids(&agent).into_iter().map(status))
+        .filter(|status| field(status, "Name:") == "hugeprobe")
+        .map(|status| (field(&status, "Uid:"), field(&status, "CapEff:")))
+        .collect();
+    processes.sort();
+    println!("    {processes:?}");
+    // CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE, and none.
+    let expected = [("0", "0000000000080004"), ("65532", "0000000000000000")];
+    assert_eq!(processes, expected.map(|(uid, rights)| (uid.to_owned(), rights.to_owned())));
+    let server =
+        agent["spec"]["containers"].as_array().unwrap().iter().find(|one| one.get("ports").is_some());
+    assert_eq!(server.map(|server| &server["name"]), Some(&json!("pages")));
+}
+
 fn privileged() {
     let allowed = allowed();
     let changed = chart::with(&json!({"profile": "privileged"}));
@@ -91,6 +113,7 @@ fn privileged() {
     for line in chart::metrics().lines().filter(|line| line.contains("HP50") || line.contains("HP105")) {
         println!("    {line}");
     }
+    reads_nothing_as_root();
     // Bound by mbind, which the restricted profile's seccomp refuses.
     assert!(chart::outcome("HP506", "2Mi").is_some_and(|outcome| outcome != "unknown"), "binding was tried");
 

@@ -85,10 +85,15 @@ fn rolling_out() {
     chart::settled();
 }
 
-fn uninstall() {
+/// Uninstalls the release.
+pub(crate) fn uninstalled() -> Installed {
     chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
         .unwrap();
-    let again = Installed;
+    Installed
+}
+
+fn uninstall() {
+    let again = uninstalled();
     let bare = Node::read();
     assert!(bare.published().is_nothing(), "{:#?}", bare.published());
     let managers: Vec<String> = bare.json()["metadata"]["managedFields"]
@@ -124,9 +129,7 @@ fn uninstall() {
         since(first),
         since(first_pass)
     );
-    chart::helm(&["uninstall", "hugeprobe", "--namespace", NAMESPACE, "--wait", "--timeout", "120s"], "")
-        .unwrap();
-    let again = Installed;
+    let again = uninstalled();
     let now = Node::read();
     assert!(now.published().is_nothing(), "{:#?}", now.published());
     assert_eq!(now.without_us(), before, "the Node as it was");
@@ -160,7 +163,7 @@ impl Watch {
 }
 
 /// The release is installed again when this goes.
-struct Installed;
+pub(crate) struct Installed;
 
 impl Drop for Installed {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
+use super::super::OUTAGE;
 use super::super::refusal::Refusal;
 use super::super::state::Reconciler;
 use super::pods::{Known, LISTING, LISTS_LAG_MS, REFUSED, Removal};
@@ -66,12 +67,20 @@ impl Reconciler {
 
     /// Handles the result of `DeletePod`.
     pub(in super::super) fn deleted(&mut self, uid: &str, result: &Result<(), Refusal>) {
+        let now = self.clock.now();
         let Some(pod) = self.probing.pods.known.get_mut(uid) else { return };
+        let is_away = matches!(result, Err(Refusal::Unavailable(_) | Refusal::Throttled { .. }));
+        if is_away || pod.is_away {
+            // It is not left over because the API server was away.
+            pod.since = now;
+        }
+        pod.is_away = is_away;
         pod.removal = match result {
-            Ok(()) | Err(Refusal::Gone(_) | Refusal::Conflict(_)) => Removal::Granted(self.clock.now()),
+            Ok(()) | Err(Refusal::Gone(_) | Refusal::Conflict(_)) => Removal::Granted(now),
             Err(refusal) => {
                 pod.refused = pod.refused.saturating_add(1);
-                Removal::Refused(self.clock.after_refusal(REFUSED, pod.refused, refusal))
+                let backoff = if is_away { OUTAGE } else { REFUSED };
+                Removal::Refused(self.clock.after_refusal(backoff, pod.refused, refusal))
             }
         };
     }

@@ -33,7 +33,9 @@ pub(in super::super) struct Known {
     pub(in super::super) removal: Removal,
     /// How often its deletion was refused.
     pub(in super::super) refused: u32,
-    /// When it was first observed.
+    /// Whether the API server did not answer when its deletion was last requested.
+    pub(in super::super) is_away: bool,
+    /// When it was first observed, and when it was first observed to be over.
     pub(in super::super) since: Moment,
 }
 
@@ -76,11 +78,18 @@ impl Pods {
         self.known.values().any(|pod| !pod.over)
     }
 
-    /// Returns the leftover pod that keeps probes from starting, as a text, if it has done so for [`LEFT_OVER_MS`].
-    pub(in super::super) fn leftover(&self, now: Moment) -> Option<String> {
-        let is_old = |pod: &&Known| !pod.over && now.since(pod.since) >= LEFT_OVER_MS;
-        let pod = self.known.values().filter(is_old).min_by_key(|pod| pod.since)?;
-        let what = if pod.refused > 0 { "cannot be deleted" } else { "has not ended" };
+    /// Returns the leftover pod that keeps the pod `name` from being created, as a text, if it has done so for
+    /// [`LEFT_OVER_MS`]: one that may hold pages, or one that has ended and has the name.
+    pub(in super::super) fn leftover(&self, name: &str, now: Moment) -> Option<String> {
+        let is_in_the_way = |pod: &&Known| !pod.is_away && (!pod.over || pod.name == name);
+        let is_old = |pod: &&Known| now.since(pod.since) >= LEFT_OVER_MS;
+        let pods = self.known.values().filter(is_in_the_way).filter(is_old);
+        let pod = pods.min_by_key(|pod| (pod.over, pod.since))?;
+        let what = match (pod.refused > 0, pod.over) {
+            (true, _) => "cannot be deleted",
+            (false, true) => "has ended and is not gone",
+            (false, false) => "has not ended",
+        };
         Some(line(&format!("a leftover probe pod {what}: {}", pod.name), KEPT))
     }
 
@@ -107,7 +116,12 @@ impl Pods {
         match self.known.get_mut(uid) {
             // A pod that has ended stays ended. The status of a later observation may lack the containers' reports.
             Some(known) if known.over && !over => {}
-            Some(known) => (known.stage, known.over) = (stage, over),
+            Some(known) => {
+                if over && !known.over {
+                    known.since = now;
+                }
+                (known.stage, known.over) = (stage, over);
+            }
             None => {
                 let known = Known {
                     name: name.clone(),
@@ -116,6 +130,7 @@ impl Pods {
                     made: None,
                     removal: Removal::NotAsked,
                     refused: 0,
+                    is_away: false,
                     since: now,
                 };
                 self.known.insert(uid.clone(), known);
@@ -162,7 +177,7 @@ impl Pods {
             Removal::Refused(again) => Some(again),
             Removal::NotAsked | Removal::Asked => None,
         });
-        let leftovers = self.known.values().filter(|pod| !pod.over).map(|pod| pod.since.after(LEFT_OVER_MS));
+        let leftovers = self.known.values().map(|pod| pod.since.after(LEFT_OVER_MS));
         removals.chain(leftovers).chain(self.look.then_some(self.not_before))
     }
 }

@@ -158,6 +158,40 @@ fn a_pod_that_is_in_the_way_is_named_on_the_node() {
     assert_eq!((world.verdict(), world.created), ("unknown", 1));
 }
 
+/// It holds no page, but its name is in use: it has a finalizer, or may not be deleted.
+#[test]
+fn a_pod_that_has_ended_and_remains_is_named_on_the_node_when_its_size_is_due() {
+    let mut world = World::new(&[(LARGE, 16), (SMALL, 512)], config(""));
+    world.run(20);
+    assert_eq!((world.verdict(), world.pods.len()), ("pass", 0));
+    world.refuses.insert(Call::DeletePod, Refusal::Forbidden("pods is forbidden".into()));
+    world.run(45 * 60);
+    let shown = world.annotation(names::PROBE);
+    assert_eq!(
+        (world.verdict(), shown, world.pods.len()),
+        ("pass", None, 2),
+        "renewed once, and nothing is due"
+    );
+    world.run(30 * 60);
+    let shown = world.annotation(names::PROBE).unwrap();
+    assert!(shown.contains("2Mi a leftover probe pod cannot be deleted: hugeprobe-2mi-node-a"), "{shown}");
+    world.refuses.clear();
+    world.run(15 * 60);
+    assert_eq!((world.verdict(), world.annotation(names::PROBE), world.pods.len()), ("pass", None, 0));
+}
+
+/// While the API server is away, no pod can be deleted, and none is left over because of that.
+#[test]
+fn an_outage_makes_no_pod_a_leftover() {
+    let mut world = World::new(&[(LARGE, 16)], config(""));
+    world.refuses.insert(Call::DeletePod, Refusal::Unavailable("connection refused".into()));
+    world.run(50 * 60);
+    assert_eq!((world.verdict(), world.annotation(names::PROBE), world.pods.len()), ("pass", None, 1));
+    world.refuses.clear();
+    world.run(15 * 60);
+    assert_eq!((world.applies.len(), world.events.len(), world.pods.len()), (2, 1, 0));
+}
+
 /// Any client can set labels. A pod that can only run on another node blocks nothing here.
 #[test]
 fn a_pod_of_another_node_is_in_nobodys_way() {
