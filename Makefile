@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth places bare dist dist-test dist-twice nightly
+	truth places bare scale dist dist-test dist-twice nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -72,6 +72,13 @@ $(mdbook):
 bench:
 	benches/run
 	$(CARGO) bench --locked --bench agent
+
+# About ten minutes for 100 nodes, hours for 5,000. One number after another: NODES="100 1000 5000".
+## Count what the agents of NODES nodes cost an API server, from the first install on (root)
+scale: NODES = 1000
+scale:
+	tests/cluster/build
+	benches/scale/run $(NODES)
 
 ## Run each fuzz target for SECONDS_PER_TARGET
 fuzz:

@@ -41,7 +41,8 @@ pub(crate) fn play(world: &World, fate: Fate, after: Duration) {
     }));
 }
 
-fn status(fate: Fate, pod: &Value) -> Value {
+/// The status of a probe pod for which this is what became of it.
+pub(crate) fn status(fate: Fate, pod: &Value) -> Value {
     let scheduled = json!({"type": "PodScheduled", "status": "True"});
     let sides = [Container::Frontend, Container::Backend];
     match fate {
