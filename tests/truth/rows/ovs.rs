@@ -46,9 +46,6 @@ pub(super) const ROWS: &[Row] = &[
     ovs("RLIMIT_DATA has no room for the stacks of the vswitch", &[HP405], |scene| {
         places::placed(scene, "data-ovs=83886080")
     }),
-    ovs("RLIMIT_AS has no room for the heaps of the vswitch", &[HP405], |scene| {
-        places::placed(scene, "as-ovs=138244259840")
-    }),
     ovs("the memory limit has no room for the stacks that mlockall allocates", &[HP410], |scene| {
         places::placed(scene, "memory-ovs=134217728")
     }),
