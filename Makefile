@@ -146,6 +146,8 @@ bare:
 
 ## Run what takes too long for .ci/run: hours (root)
 nightly: book dist dist-test dist-twice arm64
+	.ci/image
+	.ci/cluster
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
 	$(MAKE) places N=200

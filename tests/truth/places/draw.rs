@@ -1,6 +1,6 @@
 //! Draws random places. A place depends only on its seed, so that it can be drawn again.
 
-use super::facts::Facts;
+use super::facts::{Facts, Need};
 use super::fault::{ALL, Fault, Spec};
 use super::faults;
 use crate::context::random::Random;
@@ -109,7 +109,9 @@ fn kind(name: &str) -> Kind {
 
 /// Returns whether a machine has what a fault needs.
 pub(crate) fn can_be_made(spec: &Spec, facts: &Facts) -> bool {
-    spec.needs.iter().all(|need| facts.has(*need))
+    // Resizing the pool of a machine moves pages from node to node.
+    let moves_pages = spec.name == "restless" && facts.has(Need::Nodes);
+    !moves_pages && spec.needs.iter().all(|need| facts.has(*need))
 }
 
 /// Returns whether a place may have both faults.
