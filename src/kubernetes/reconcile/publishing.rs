@@ -113,7 +113,7 @@ impl Reconciler {
             Ok(node) => node,
             Err(refusal) => return self.not_applied(&refusal),
         };
-        self.publishing.failures = 0;
+        (self.publishing.failures, self.publishing.refusals) = (0, 0);
         self.publishing.not_before = now.after(APART_MS);
         self.publishing.first_out = true;
         if self.is_renewed() {
@@ -138,12 +138,12 @@ impl Reconciler {
 
     fn not_applied(&mut self, refusal: &Refusal) {
         let publishing = &mut self.publishing;
-        publishing.failures = publishing.failures.saturating_add(1);
-        let backoff = match refusal {
-            Refusal::Forbidden(_) | Refusal::Invalid(_) => REFUSED,
-            _ => OUTAGE,
+        let (backoff, count) = match refusal {
+            Refusal::Forbidden(_) | Refusal::Invalid(_) => (REFUSED, &mut publishing.refusals),
+            _ => (OUTAGE, &mut publishing.failures),
         };
-        publishing.not_before = self.clock.after_refusal(backoff, publishing.failures, refusal);
+        *count = count.saturating_add(1);
+        publishing.not_before = self.clock.after_refusal(backoff, *count, refusal);
     }
 
     /// Starts a renewal when it is time: every size is probed again, except those whose probes cannot run. A verdict

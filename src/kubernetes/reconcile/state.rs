@@ -87,7 +87,11 @@ pub(super) struct Publishing {
     /// The apply that was sent and has not been answered.
     pub(super) sent: Option<Sent>,
     pub(super) not_before: Moment,
+    /// How often an apply had no answer since the last success.
     pub(super) failures: u32,
+    /// How often an apply was refused since the last success. It is a count of its own, because an API server that has
+    /// just started forbids everything until it has read its rules.
+    pub(super) refusals: u32,
     /// When the verdict is renewed next; `None` before it was published for the first time.
     pub(super) renew_at: Option<Moment>,
     /// Whether a renewal is in progress.

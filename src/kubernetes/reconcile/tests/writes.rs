@@ -63,6 +63,22 @@ fn an_apply_that_is_refused_is_tried_again_and_told_once() {
     }
 }
 
+/// A restarted API server forbids everything until it has read its rules.
+#[test]
+fn a_refusal_after_an_outage_is_tried_again_after_half_a_minute() {
+    let mut world = World::new(&[(SMALL, 512)], config(""));
+    world.refuses.insert(Call::Apply, Refusal::Unavailable("connection refused".into()));
+    world.run(600);
+    world.refuses.insert(Call::Apply, Refusal::Forbidden("nodes/status is forbidden".into()));
+    let tries = world.tries;
+    while world.tries == tries {
+        world.run(1);
+    }
+    world.refuses.clear();
+    world.run(60);
+    assert_eq!((world.verdict(), world.applies.len()), ("pass", 1));
+}
+
 #[test]
 fn an_event_that_could_not_be_told_is_told_later() {
     let mut world = World::new(&[(SMALL, 512)], config(""));
