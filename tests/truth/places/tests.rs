@@ -60,8 +60,14 @@ fn a_seed_draws_the_same_place_each_time() {
 }
 
 fn every_fault_is_drawn() {
-    let drawn: BTreeSet<String> =
-        places().flat_map(|place| place.faults).map(|fault| fault.spec.name.to_owned()).collect();
+    // Some faults need several nodes, and others are made on one node alone.
+    let mut seeds = Random::seeded(1);
+    let on_one_node = (0..MANY).map(|_| draw::place(seeds.below(u64::MAX), &Facts::of_one_node()));
+    let drawn: BTreeSet<String> = places()
+        .chain(on_one_node)
+        .flat_map(|place| place.faults)
+        .map(|fault| fault.spec.name.to_owned())
+        .collect();
     let missing: Vec<_> = faults::all().map(|spec| spec.name).filter(|name| !drawn.contains(*name)).collect();
     assert!(missing.is_empty(), "never drawn: {missing:?}");
     let names: BTreeSet<_> = faults::all().map(|spec| spec.name).collect();
