@@ -15,7 +15,7 @@ use super::AllocationTask;
 use hugeprobe_domain::catalogue::HP407;
 use hugeprobe_domain::check::{Because, Finding, Outcome};
 use hugeprobe_domain::part::WorkerOutput;
-use hugeprobe_domain::request::{Program, Workload};
+use hugeprobe_domain::request::Workload;
 use hugeprobe_linux::errno::named;
 use hugeprobe_linux::map::{Mapping, memory_policy, reset_memory_policy};
 use hugeprobe_linux::seccomp::{self, SystemCall};
@@ -155,34 +155,32 @@ fn forbidden(error: &io::Error) -> Option<Errno> {
 /// Returns what the workload does if the call is refused; `None` if the refusal does not matter.
 fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static str)> {
     let has_directory = asked.has_directory;
-    match (call, asked.workload.program()) {
+    match (call, asked.workload.uses_dpdk()) {
         // On ENOSYS, libnuma concludes that there is no NUMA support, and DPDK continues.
-        (Call::GetMempolicy, Program::Dpdk)
-            if errno != Errno::ENOSYS && asked.workload == Workload::DpdkLegacyMem =>
-        {
+        (Call::GetMempolicy, true) if errno != Errno::ENOSYS && asked.workload == Workload::DpdkLegacyMem => {
             Some((Outcome::Warn, "DPDK starts, and does not bind its pages to a NUMA node"))
         }
-        (Call::GetMempolicy, Program::Dpdk) if errno != Errno::ENOSYS => Some((
+        (Call::GetMempolicy, true) if errno != Errno::ENOSYS => Some((
             Outcome::Fail,
             "DPDK stops at start with \"Cannot init memory\" unless its libnuma is 2.0.19 or newer",
         )),
-        (Call::SetMempolicy, Program::Dpdk) => Some((
+        (Call::SetMempolicy, true) => Some((
             Outcome::Warn,
             "DPDK starts, and takes pages from the NUMA node on which it happens to run",
         )),
-        (Call::Mbind, Program::Qemu) => Some((
+        (Call::Mbind, false) => Some((
             if asked.on_node { Outcome::Fail } else { Outcome::Warn },
             "QEMU stops with \"cannot bind memory to host NUMA nodes\" if host-nodes= is given",
         )),
-        (Call::MemfdCreate, Program::Dpdk) if !has_directory => Some((
+        (Call::MemfdCreate, true) if !has_directory => Some((
             Outcome::Fail,
             "DPDK with --in-memory, as OVS runs it, stops at start; with --huge-dir it does not need the call",
         )),
-        (Call::MemfdCreate, Program::Qemu) if !has_directory => Some((
+        (Call::MemfdCreate, false) if !has_directory => Some((
             Outcome::Fail,
             "QEMU cannot use memory-backend-memfd; memory-backend-file does not need the call",
         )),
-        (Call::Plain(_, usage), Program::Dpdk) => {
+        (Call::Plain(_, usage), true) => {
             let matters = match usage {
                 Use::Always => true,
                 Use::WithDirectory => has_directory,
@@ -190,7 +188,7 @@ fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static
             };
             matters.then_some((Outcome::Fail, "DPDK stops at start, or passes no frames"))
         }
-        (Call::Madvise, Program::Qemu) => {
+        (Call::Madvise, false) => {
             Some((Outcome::Fail, "QEMU with prealloc=on stops with \"preallocating memory failed\""))
         }
         _ => None,

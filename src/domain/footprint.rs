@@ -2,7 +2,7 @@
 //!
 //! Every number was measured. docs/reference/workloads.md says how, and what the workload does with less.
 
-use super::request::{Program, Request, Workload};
+use super::request::{Program, Request};
 
 /// Threads of a testpmd with one worker lcore, the main thread included: with net_vhost, and with net_virtio_user, whose last
 /// thread is optional.
@@ -36,21 +36,21 @@ pub const OVS_STACK: u64 = 8 << 20;
 /// The program and its libraries in bytes. They count against the cgroup that reads them first, and mlockall keeps them there.
 pub const LOCKED_FILES: u64 = 64 << 20;
 
-/// Returns how many threads the workload has on a machine where it may use this number of CPUs: of frontend and backend
-/// together if both are described, otherwise of the one that has more.
+/// Returns how many threads the workload has: of frontend and backend together if both are described, otherwise of the one
+/// that has more. `None` if this depends on the number of CPUs that it may use, and `cpus` is `None`.
 #[must_use]
-pub fn threads(request: &Request, cpus: u64) -> u64 {
+pub fn threads(request: &Request, cpus: Option<u64>) -> Option<u64> {
     let more = if request.directory.is_some() { DPDK_THREADS_MORE_WITH_DIR } else { 0 };
-    let [frontend, backend] = match (request.workload, request.workload.program()) {
-        (Workload::Ovs, _) => [DPDK_FRONTEND_THREADS, vswitch_threads(cpus)],
-        (_, Program::Dpdk) => [DPDK_FRONTEND_THREADS + more, DPDK_BACKEND_THREADS + more],
-        (_, Program::Qemu) => [QEMU_THREADS; 2],
+    let [frontend, backend] = match request.workload.program() {
+        Program::Dpdk => [DPDK_FRONTEND_THREADS + more, DPDK_BACKEND_THREADS + more],
+        Program::Ovs => [DPDK_FRONTEND_THREADS, vswitch_threads(cpus?)],
+        Program::Qemu => [QEMU_THREADS; 2],
     };
     let both = !request.frontend_need.is_empty() && !request.backend_need.is_empty();
-    if both { frontend + backend } else { frontend.max(backend) }
+    Some(if both { frontend.saturating_add(backend) } else { frontend.max(backend) })
 }
 
-/// Returns how many threads Open vSwitch has on a machine of this number of CPUs.
+/// Returns how many threads Open vSwitch has where it may use this number of CPUs.
 #[must_use]
 pub const fn vswitch_threads(cpus: u64) -> u64 {
     let upcalls = if cpus > OVS_LEAST_UPCALL_THREADS { cpus } else { OVS_LEAST_UPCALL_THREADS };
@@ -65,10 +65,10 @@ pub fn mappings(request: &Request) -> Option<u64> {
         needs.map(|need| need.pages).fold(0, u64::saturating_add)
     };
     let pages = pages(&request.frontend_need).max(pages(&request.backend_need));
-    match (request.workload, request.workload.program()) {
-        (Workload::Ovs, _) => Some(OVS_MAPPINGS.saturating_add(pages)),
-        (_, Program::Dpdk) => Some(DPDK_MAPPINGS.saturating_add(pages)),
-        (_, Program::Qemu) => None,
+    match request.workload.program() {
+        Program::Dpdk => Some(DPDK_MAPPINGS.saturating_add(pages)),
+        Program::Ovs => Some(OVS_MAPPINGS.saturating_add(pages)),
+        Program::Qemu => None,
     }
 }
 
@@ -78,13 +78,13 @@ pub fn mappings(request: &Request) -> Option<u64> {
 pub fn memory(request: &Request, locked: bool) -> u64 {
     let with_directory = if request.directory.is_some() { DPDK_MEMORY_MORE_WITH_DIR } else { 0 };
     match (request.workload.program(), locked) {
-        (Program::Dpdk, false) => DPDK_MEMORY,
-        (Program::Dpdk, true) => DPDK_MEMORY_LOCKED + with_directory,
+        (Program::Dpdk | Program::Ovs, false) => DPDK_MEMORY,
+        (Program::Dpdk | Program::Ovs, true) => DPDK_MEMORY_LOCKED + with_directory,
         (Program::Qemu, _) => QEMU_MEMORY,
     }
 }
 
-/// Returns the least ordinary memory that Open vSwitch starts with on a machine of this number of CPUs, in bytes. `locked`
+/// Returns the least ordinary memory that Open vSwitch starts with where it may use this number of CPUs, in bytes. `locked`
 /// says whether mlockall succeeds, which it calls if its packages start it.
 #[must_use]
 pub const fn vswitch_memory(cpus: u64, locked: bool) -> u64 {
@@ -95,6 +95,7 @@ pub const fn vswitch_memory(cpus: u64, locked: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::Workload;
     use super::*;
 
     #[test]
@@ -106,8 +107,10 @@ mod tests {
             ..Request::default()
         };
         // 17 is the pids.max with which it and a testpmd worked on two CPUs.
-        for (cpus, expected) in [(0, 17), (2, 17), (64, 79)] {
-            assert_eq!(threads(&request, cpus), expected);
+        for (cpus, expected) in [(1, 17), (2, 17), (64, 79)] {
+            assert_eq!(threads(&request, Some(cpus)), Some(expected));
         }
+        assert_eq!(threads(&request, None), None);
+        assert_eq!(threads(&Request { workload: Workload::Dpdk, ..request }, None), Some(10));
     }
 }

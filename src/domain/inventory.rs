@@ -251,6 +251,8 @@ pub struct Privileges {
     pub gid: u32,
     /// The effective capabilities (`CapEff` of `/proc/self/status`).
     pub capabilities: Reading<u64>,
+    /// The number of CPUs that it may use, as sched_getaffinity(2) tells (`Cpus_allowed_list` in a captured tree).
+    pub cpus: Reading<u64>,
     /// The NUMA nodes from which it may allocate memory (`Mems_allowed_list`).
     pub mems: Reading<Vec<u32>>,
     /// Whether it is in the initial PID namespace, where it sees all processes of the machine.

@@ -27,8 +27,10 @@ pub enum Workload {
 /// The program that a workload is, whatever its options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// A DPDK process.
+    /// testpmd, or another DPDK process like it.
     Dpdk,
+    /// Open vSwitch with DPDK.
+    Ovs,
     /// QEMU.
     Qemu,
 }
@@ -40,9 +42,16 @@ impl Workload {
     #[must_use]
     pub const fn program(self) -> Program {
         match self {
-            Self::Dpdk | Self::DpdkFilePerPage | Self::DpdkLegacyMem | Self::Ovs => Program::Dpdk,
+            Self::Dpdk | Self::DpdkFilePerPage | Self::DpdkLegacyMem => Program::Dpdk,
+            Self::Ovs => Program::Ovs,
             Self::Qemu => Program::Qemu,
         }
+    }
+
+    /// Returns whether DPDK allocates the memory of the workload.
+    #[must_use]
+    pub const fn uses_dpdk(self) -> bool {
+        matches!(self.program(), Program::Dpdk | Program::Ovs)
     }
 
     /// Returns whether each page has a file of its own, which stays open.

@@ -27,7 +27,7 @@ mod traces;
 const PIECE: u32 = 200;
 /// The maximum number of passes. An agent that is about to end may write once more, so the nodes are checked again.
 const PASSES: u32 = 3;
-/// The pause after each Node that was cleaned: an uninstall is no reason for more than about 100 writes a second.
+/// The pause after each Node that was cleaned: the API server gets at most about 100 writes a second.
 const PACE: Duration = Duration::from_millis(10);
 /// The pause between two passes.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -3,9 +3,11 @@
 use nix::unistd;
 
 use super::init_namespaces::{is_initial_pid, is_initial_user};
+use super::map::CpuMask;
 use super::root::{HostRoot, THIS_PROCESS};
-use super::status;
+use super::status::{self, ProcessStatus};
 use hugeprobe_domain::inventory::Privileges;
+use hugeprobe_domain::reading::Reading;
 
 /// The value for an id that is missing. No process has this id: for setresuid(2), it means "do not change".
 pub const UNKNOWN_ID: u32 = u32::MAX;
@@ -19,9 +21,21 @@ pub fn read(root: &HostRoot) -> Privileges {
         uid: own(unistd::geteuid().as_raw(), status.known().and_then(|status| status.uid)),
         gid: own(unistd::getegid().as_raw(), status.known().and_then(|status| status.gid)),
         capabilities: status.clone().and_then(|status| status.capabilities),
+        cpus: number_of_cpus(root, &status),
         mems: status.and_then(|status| status.mems),
         host_pids: is_initial_pid(root),
         host_users: is_initial_user(root),
+    }
+}
+
+/// A live process asks the kernel, since /proc may be hidden.
+fn number_of_cpus(root: &HostRoot, status: &Reading<ProcessStatus>) -> Reading<u64> {
+    if !root.is_live() {
+        return status.clone().and_then(|status| status.cpus).map(|cpus| cpus.len() as u64);
+    }
+    match CpuMask::of_thread() {
+        Ok(mask) => Reading::Known(mask.number()),
+        Err(error) => Reading::Unreadable(format!("sched_getaffinity: {error}")),
     }
 }
 
@@ -30,7 +44,6 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use hugeprobe_domain::reading::Reading;
 
     #[test]
     fn a_captured_tree_tells_its_own_namespace() {
@@ -38,11 +51,16 @@ mod tests {
         let root = HostRoot::new(scratch.path());
         assert_eq!(read(&root), Privileges { uid: u32::MAX, gid: u32::MAX, ..Privileges::default() });
         std::fs::create_dir_all(scratch.path().join("proc/self/ns")).unwrap();
-        std::fs::write(scratch.path().join("proc/self/status"), "Uid:\t1000\t0\t0\t0\n").unwrap();
+        std::fs::write(
+            scratch.path().join("proc/self/status"),
+            "Uid:\t1000\t0\t0\t0\nCpus_allowed_list:\t0-1,4\n",
+        )
+        .unwrap();
         symlink("pid:[4026532178]", scratch.path().join("proc/self/ns/pid")).unwrap();
         symlink("user:[4026531837]", scratch.path().join("proc/self/ns/user")).unwrap();
         let privileges = read(&root);
         assert_eq!((privileges.uid, privileges.gid), (0, u32::MAX));
+        assert_eq!(privileges.cpus, Reading::Known(3));
         assert_eq!(privileges.host_pids, Reading::Known(false));
         assert_eq!(privileges.host_users, Reading::Known(true));
     }
@@ -52,7 +70,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(scratch.path().join("proc/self/status")).unwrap();
         let privileges = read(&HostRoot::new(scratch.path()));
-        assert!(privileges.capabilities.is_trouble() && privileges.mems.is_trouble());
+        assert!(
+            privileges.capabilities.is_trouble()
+                && privileges.mems.is_trouble()
+                && privileges.cpus.is_trouble()
+        );
         assert_eq!(privileges.uid, u32::MAX);
     }
 
@@ -61,5 +83,6 @@ mod tests {
         let privileges = read(&HostRoot::default());
         assert_eq!(privileges.uid, unistd::geteuid().as_raw());
         assert!(privileges.mems.known().is_none_or(|mems| !mems.is_empty()));
+        assert!(privileges.cpus.get().is_some_and(|cpus| cpus > 0));
     }
 }

@@ -25,6 +25,8 @@ pub struct ProcessStatus {
     pub gid: Option<u32>,
     /// `CapEff`.
     pub capabilities: Reading<u64>,
+    /// `Cpus_allowed_list`.
+    pub cpus: Reading<Vec<u32>>,
     /// `Mems_allowed_list`. `Absent` if the kernel was built without CONFIG_CPUSETS.
     pub mems: Reading<Vec<u32>>,
 }
@@ -52,6 +54,7 @@ pub fn parse(file: &str, text: &str) -> ProcessStatus {
         uid: effective("Uid"),
         gid: effective("Gid"),
         capabilities: fields::parsed(file, text, "CapEff", parse_hexadecimal),
+        cpus: fields::parsed(file, text, "Cpus_allowed_list", parse_list),
         mems: fields::parsed(file, text, "Mems_allowed_list", parse_list),
     }
 }
@@ -99,6 +102,7 @@ Mems_allowed:\t00000000,00000011\nMems_allowed_list:\t0,4\n";
         assert_eq!((status.uid, status.gid), (Some(0), Some(65532)));
         assert_eq!(status.capabilities, Reading::Known(0x1ff_feff_ffff));
         assert_eq!(status.mems, Reading::Known(vec![0, 4]));
+        assert_eq!(status.cpus, Reading::Known(vec![0, 1, 4]));
     }
 
     #[test]

@@ -117,11 +117,17 @@ fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &
 
 /// HP409 and HP411, once for the machine.
 fn threads(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
-    if not_run.is_none() {
-        // Where the CPUs are not known, the workload has the fewest threads.
-        let cpus = CpuMask::of_thread().map_or(0, |mask| mask.number());
-        let footprint =
-            Footprint { threads: footprint::threads(request, cpus), mappings: footprint::mappings(request) };
+    let cpus = CpuMask::of_thread();
+    let threads = footprint::threads(request, cpus.as_ref().ok().map(CpuMask::number));
+    let not_run = not_run.or_else(|| match (threads, cpus) {
+        (None, Err(error)) => Some(NotRun::Prevented {
+            why: format!("the number of threads depends on the CPUs, and sched_getaffinity answers: {error}"),
+            remedy: "allow sched_getaffinity in the seccomp profile".to_owned(),
+        }),
+        _ => None,
+    });
+    if let (None, Some(threads)) = (&not_run, threads) {
+        let footprint = Footprint { threads, mappings: footprint::mappings(request) };
         let task = AllocationTask { footprint: Some(footprint), ..task(request, Role::Threads, None, 0) };
         jobs.push(Job::alone(task, PHASE));
     }

@@ -14,7 +14,7 @@ use crate::check::{Because, Finding, Outcome};
 use crate::inventory::{BootRequest, Inventory};
 use crate::pool_id::PoolId;
 use crate::reading::Reading;
-use crate::request::{Program, Request};
+use crate::request::Request;
 use crate::size::{PageSize, human_bytes};
 
 /// Returns one finding about `size` for each of HP101 to HP107.
@@ -146,7 +146,7 @@ fn other_size(about: &About<'_>) -> String {
 /// (`get_default_hp_size()` in `lib/eal/linux/eal_hugepage_info.c`).
 fn with_default_size(about: &About<'_>, finding: Finding) -> Finding {
     let why = match &about.inventory.default_size {
-        _ if about.request.workload.program() != Program::Dpdk => return finding,
+        _ if !about.request.workload.uses_dpdk() => return finding,
         Reading::Known(_) => return finding,
         Reading::Absent => "/proc/meminfo has no line Hugepagesize",
         Reading::Unreadable(why) | Reading::Malformed(why) => why,

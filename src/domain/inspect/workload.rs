@@ -51,6 +51,8 @@ const QEMU_DATA: u64 = 75 * MIB;
 /// The same for QEMU with TCG, whose code buffer is 1 GiB of it. KVM has no such buffer.
 const QEMU_DATA_TCG: u64 = 1066 * MIB;
 const DATA_ENOUGH: u64 = 2 * GIB;
+/// The most CPUs that Linux can be built for (CONFIG_NR_CPUS of x86 and arm64).
+const MOST_CPUS: u64 = 8192;
 
 /// Bit numbers in CapEff (`include/uapi/linux/capability.h`).
 const CAP_IPC_LOCK: u32 = 14;
@@ -129,15 +131,15 @@ impl Judge<'_> {
     fn data(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let (least, sure, who) = match (self.request.workload, self.request.workload.program()) {
-                (Workload::Ovs, _) => {
-                    let least = OVS_DATA.saturating_add(self.for_each_thread(OVS_STACK));
-                    (least, least, "Open vSwitch")
+            let (least, sure, who) = match self.request.workload.program() {
+                Program::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
+                Program::Ovs => {
+                    let (least, sure) = self.for_each_thread(OVS_STACK);
+                    (OVS_DATA.saturating_add(least), OVS_DATA.saturating_add(sure), "Open vSwitch")
                 }
-                (_, Program::Dpdk) => (DPDK_DATA, DPDK_DATA, "DPDK"),
-                (_, Program::Qemu) => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
+                Program::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
             };
-            if soft >= DATA_ENOUGH {
+            if soft >= DATA_ENOUGH.max(sure) {
                 return Ok(human_bytes(soft));
             }
             // The number of threads and buffers beyond the minimum depends on the workload's configuration.
@@ -163,37 +165,38 @@ impl Judge<'_> {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
-            let of_program = if self.request.workload == Workload::Ovs {
-                OVS_ADDRESSES.saturating_add(self.for_each_thread(OVS_HEAP))
-            } else {
-                DPDK_ADDRESSES
-            };
-            let beside = of_program.saturating_add(with_dir);
-            let (least, newer) = match (self.request.workload.program(), self.reserved_addresses()) {
-                (Program::Qemu, _) => (Some(QEMU_ADDRESSES), QEMU_ADDRESSES),
-                (Program::Dpdk, Ok(reserved)) => (
-                    Some(reserved.saturating_add(beside)),
-                    reserved.saturating_add(beside).saturating_add(DPDK_ADDRESSES_NEWER),
-                ),
-                (Program::Dpdk, Err(_)) => {
-                    (None, DPDK_RESERVED_AT_MOST.saturating_add(beside).saturating_add(DPDK_ADDRESSES_NEWER))
+            let (beside, beside_sure) = match self.request.workload.program() {
+                Program::Dpdk => (DPDK_ADDRESSES, DPDK_ADDRESSES),
+                Program::Ovs => {
+                    let (least, sure) = self.for_each_thread(OVS_HEAP);
+                    (OVS_ADDRESSES.saturating_add(least), OVS_ADDRESSES.saturating_add(sure))
                 }
+                Program::Qemu => (QEMU_ADDRESSES, QEMU_ADDRESSES),
             };
-            let newer = newer.saturating_add(self.memory.bytes);
-            let least = least.map(|least| least.saturating_add(self.memory.bytes));
+            let (reserved, reserved_sure, newer, with_dir) = if self.request.workload.uses_dpdk() {
+                let reserved = self.reserved_addresses();
+                let at_most = reserved.unwrap_or(DPDK_RESERVED_AT_MOST);
+                (reserved.unwrap_or_default(), at_most, DPDK_ADDRESSES_NEWER, with_dir)
+            } else {
+                (0, 0, 0, 0)
+            };
+            let more = self.memory.bytes.saturating_add(with_dir);
+            let least = reserved.saturating_add(beside).saturating_add(more);
+            let sure = reserved_sure.saturating_add(beside_sure).saturating_add(more);
+            let newer = sure.saturating_add(newer);
             if soft >= newer {
                 return Ok(human_bytes(soft));
             }
-            let outcome = match least {
-                Some(least) if soft < least => Outcome::Fail,
-                Some(_) => Outcome::Warn,
-                None => Outcome::Unknown,
+            let (outcome, wanted) = match soft {
+                _ if soft < least => (Outcome::Fail, least),
+                _ if soft < sure => (Outcome::Unknown, sure),
+                _ => (Outcome::Warn, newer),
             };
-            let wanted = if outcome == Outcome::Fail { least.unwrap_or(newer) } else { newer };
             let what = match (self.request.workload.program(), outcome) {
                 (Program::Qemu, _) => "for QEMU with TCG",
-                (Program::Dpdk, Outcome::Fail) => "for DPDK",
-                (Program::Dpdk, _) => "for DPDK newer than 22.11",
+                (_, Outcome::Warn) => "for DPDK newer than 22.11",
+                (Program::Ovs, _) => "for Open vSwitch",
+                (Program::Dpdk, _) => "for DPDK",
             };
             Err(Short {
                 outcome,
@@ -208,15 +211,15 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the number of CPUs of the machine, as far as is known.
-    fn cpus(&self) -> u64 {
-        let nodes = self.inventory.nodes.known().map(Vec::as_slice).unwrap_or_default();
-        nodes.iter().filter_map(|node| node.cpus.known()).map(|cpus| cpus.len() as u64).sum()
+    /// Returns the least and the most that the threads of Open vSwitch take together if each takes this number of bytes.
+    fn for_each_thread(&self, bytes: u64) -> (u64, u64) {
+        let (least, most) = self.cpus();
+        (vswitch_threads(least).saturating_mul(bytes), vswitch_threads(most).saturating_mul(bytes))
     }
 
-    /// Returns what the threads of Open vSwitch take together if each takes this number of bytes.
-    fn for_each_thread(&self, bytes: u64) -> u64 {
-        vswitch_threads(self.cpus()).saturating_mul(bytes)
+    /// Returns the least and the most CPUs that the workload may use: one and the same number if it is known.
+    fn cpus(&self) -> (u64, u64) {
+        self.inventory.privileges.cpus.get().map_or((1, MOST_CPUS), |cpus| (cpus, cpus))
     }
 
     fn file_size(&self, limit: &Reading<Limit>) -> Finding {
@@ -235,10 +238,10 @@ impl Judge<'_> {
             let (least, known) = match self.request.workload.program() {
                 Program::Qemu => (self.memory.largest_backend, true),
                 // If its heap is too small, DPDK asks for a page of the largest size, on a memfd.
-                Program::Dpdk if self.request.directory.is_none() => {
+                Program::Dpdk | Program::Ovs if self.request.directory.is_none() => {
                     (self.memory.largest_file.max(largest_page.unwrap_or_default()), largest_page.is_some())
                 }
-                Program::Dpdk => (self.memory.largest_file, true),
+                Program::Dpdk | Program::Ovs => (self.memory.largest_file, true),
             };
             if soft >= least && known {
                 return Ok(human_bytes(soft));

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(asked(&socket, "/other").await, None);
         // The agent has no such page: nothing may look well because of it.
         assert!(!asked(&socket, "/readyz").await.unwrap().well);
-        // Somebody who says nothing keeps nobody else waiting for long.
+        // A client that sends nothing delays other clients only for this time.
         let silent = BlockingStream::connect(&socket).unwrap();
         assert!(asked(&socket, "/metrics").await.unwrap().well);
         drop(silent);

@@ -70,7 +70,7 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
     let most = std::env::var("HUGEPROBE_PLACES_SECONDS").map_or(u64::MAX, |text| text.parse().unwrap());
     let most = Duration::from_secs(most);
     match asked {
-        Asked::Place(place) => report.add(None, &show(&stage, &draw::read(place)), false),
+        Asked::Place(place) => run_one(&stage, None, &draw::read(place), &kept, &mut report),
         Asked::Draws(number) => {
             for one in kept.iter().filter(|one| one.is_for(&facts)) {
                 let seen = show(&stage, &one.place);
@@ -81,7 +81,7 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
             // Seeds after the first are random, so that two runs with consecutive seeds do not draw the same places.
             let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
             for seed in draws.take(index(*number)).take_while(|_| begin.elapsed() < most) {
-                drawn(&stage, seed, &facts, &kept, &mut report);
+                run_one(&stage, Some(seed), &draw::place(seed, &facts), &kept, &mut report);
             }
         }
     }
@@ -97,12 +97,11 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap()
 }
 
-/// Runs the place of a seed. If the two disagree, finds the fewest faults that show it.
-fn drawn(stage: &Stage, seed: u64, facts: &Facts, kept: &[Kept], report: &mut Report) {
-    let place = draw::place(seed, facts);
-    let seen = show(stage, &place);
-    let known = kept.iter().any(|one| one.is_known_in(&place));
-    report.add(Some(seed), &seen, known);
+/// Runs a place, which is that of a seed or one that was named. If the two disagree, finds the fewest faults that show it.
+fn run_one(stage: &Stage, seed: Option<u64>, place: &Place, kept: &[Kept], report: &mut Report) {
+    let seen = show(stage, place);
+    let known = kept.iter().any(|one| one.is_known_in(place));
+    report.add(seed, &seen, known);
     if known || !seen.disagrees() {
         return;
     }

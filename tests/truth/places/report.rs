@@ -54,8 +54,9 @@ impl Report {
     }
 
     /// Prints and records a disagreement, with the fewest faults that show it.
-    pub(crate) fn shrunk(&mut self, seed: u64, relation: Relation, place: &Place, seen: &Seen) {
-        let row = format!("{relation:?}: seed {seed} | {place}\n    {}", row(place, seen));
+    pub(crate) fn shrunk(&mut self, seed: Option<u64>, relation: Relation, place: &Place, seen: &Seen) {
+        let seed = seed.map_or_else(String::new, |seed| format!("seed {seed} | "));
+        let row = format!("{relation:?}: {seed}{place}\n    {}", row(place, seen));
         println!("{row}");
         self.disagree.push(row);
     }

@@ -4,7 +4,7 @@ use super::super::super::catalogue::{HP301, HP302, HP303, HP304};
 use super::super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::super::inventory::{Directory, DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::super::reading::Reading;
-use super::super::super::request::{Program, Request, Workload};
+use super::super::super::request::{Request, Workload};
 use super::super::super::size::{PageSize, human_bytes};
 use super::super::common::{PAGES_OF_ALL_STEPS, count, needed, sum};
 
@@ -25,7 +25,7 @@ impl Used<'_> {
     /// Returns the finding of HP301 if the directory is on a hugetlbfs of this page size.
     pub(super) fn right_kind(&self) -> Finding {
         let real_path = self.directory.real_path.as_deref().unwrap_or(self.path);
-        let because = if self.request.workload.program() != Program::Dpdk {
+        let because = if !self.request.workload.uses_dpdk() {
             None
         } else if real_path.contains([' ', '\t', '\n', '\\']) {
             Some(Because::new("a path without spaces, tabs, newlines and backslashes", real_path).remedy(
@@ -216,14 +216,12 @@ impl Used<'_> {
         let summary = format!("{} free{limit}", count(free, "inode"));
         let by_page = self.request.workload.has_file_per_page();
         let least = if by_page { needed(self.request, self.size).unwrap_or(1) } else { self.sides().max(1) };
-        let (files, why) =
-            match (self.request.workload.program(), needed(self.request, self.size).unwrap_or(1)) {
-                (Program::Dpdk, pages) if pages > FILES_OF_SHARING => (
-                    pages,
-                    " (DPDK creates a file per page, or one file in total with --single-file-segments)",
-                ),
-                _ => (FILES_OF_SHARING, " (the sharing checks create two)"),
-            };
+        let (files, why) = match needed(self.request, self.size).unwrap_or(1) {
+            pages if pages > FILES_OF_SHARING && self.request.workload.uses_dpdk() => {
+                (pages, " (DPDK creates a file per page, or one file in total with --single-file-segments)")
+            }
+            _ => (FILES_OF_SHARING, " (the sharing checks create two)"),
+        };
         if free >= files {
             return Finding::pass(HP304, self.size, summary);
         }
@@ -253,14 +251,12 @@ impl Used<'_> {
     /// least one.
     fn sides(&self) -> u64 {
         let Request { frontend_need, backend_need, workload, .. } = self.request;
-        match workload.program() {
-            Program::Dpdk => {
-                let sides = [frontend_need, backend_need];
-                sides.into_iter().filter(|need| sum(need.iter(), self.size).is_some()).count() as u64
-            }
+        if !workload.uses_dpdk() {
             // The guest's memory is the only file.
-            Program::Qemu => 1,
+            return 1;
         }
+        let sides = [frontend_need, backend_need];
+        sides.into_iter().filter(|need| sum(need.iter(), self.size).is_some()).count() as u64
     }
 
     /// Returns the commands that unmount the hugetlbfs and mount it with other options.

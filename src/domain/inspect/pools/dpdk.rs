@@ -9,7 +9,6 @@ use super::super::common::{count, needed, sum};
 use crate::catalogue::{HP102, HP106};
 use crate::check::{Because, Finding, Outcome};
 use crate::inventory::Pool;
-use crate::request::Program;
 use crate::size::PageSize;
 
 /// Too few pages for a DPDK process.
@@ -42,7 +41,7 @@ pub(super) fn no_overcommit(about: &About<'_>, pool: &Pool, file: &str) -> Optio
 /// Returns the first DPDK process that finds too few free pages. The backend starts first.
 fn short(about: &About<'_>, pool: &Pool) -> Option<Short> {
     let request = about.request;
-    if request.workload.program() != Program::Dpdk || pool.growable().unwrap_or(0) == 0 {
+    if !request.workload.uses_dpdk() || pool.growable().unwrap_or(0) == 0 {
         return None;
     }
     let machine = pool.free.get()?;
@@ -67,7 +66,7 @@ fn short(about: &About<'_>, pool: &Pool) -> Option<Short> {
 /// Returns HP102 if the workload is DPDK and needs pages of a NUMA node that has no CPU.
 pub(super) fn beyond_cpus(about: &About<'_>, pool: &Pool) -> Option<Finding> {
     let (request, size) = (about.request, about.size);
-    if request.workload.program() != Program::Dpdk {
+    if !request.workload.uses_dpdk() {
         return None;
     }
     let nodes = about.inventory.nodes.known()?;

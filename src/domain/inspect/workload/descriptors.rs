@@ -4,7 +4,7 @@ use super::super::super::catalogue::HP404;
 use super::super::super::check::{Finding, Outcome};
 use super::super::super::inventory::Limit;
 use super::super::super::reading::Reading;
-use super::super::super::request::{Program, Workload};
+use super::super::super::request::Program;
 use super::super::common::count;
 use super::{Judge, Short, judge};
 
@@ -34,11 +34,9 @@ impl Judge<'_> {
         judge(HP404, limit, descriptors, |limit| {
             let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
             let (enforced, judged) = match self.request.workload.program() {
-                Program::Qemu => (soft, self.nofile_of_qemu(soft)),
-                Program::Dpdk if self.request.workload == Workload::Ovs => {
-                    (hard, self.nofile_of_vswitch(soft, hard))
-                }
                 Program::Dpdk => (hard, self.nofile_of_dpdk(soft, hard)),
+                Program::Ovs => (hard, self.nofile_of_vswitch(soft, hard)),
+                Program::Qemu => (soft, self.nofile_of_qemu(soft)),
             };
             let inherited = &self.inventory.limits.inherited_files;
             match inherited.why_unknown().filter(|_| inherited.is_trouble() && enforced != u64::MAX) {
@@ -81,21 +79,16 @@ impl Judge<'_> {
         let least = if self.request.workload.has_file_per_page() { a_file_per_page } else { least };
         let more = if self.request.directory.is_some() { DPDK_FILES_TO_START_MORE_WITH_DIR } else { 0 };
         let to_start = (DPDK_FILES_TO_START + more).saturating_add(self.inherited(soft));
-        let (outcome, has, takes, when) = if soft < to_start {
-            (Outcome::Fail, soft, least, "")
+        if soft < to_start {
+            Err(self.short_of_files("DPDK", Outcome::Fail, soft, least, ""))
         } else if hard < least {
-            (Outcome::Fail, hard, least, "")
+            Err(self.short_of_files("DPDK", Outcome::Fail, hard, least, ""))
         } else if hard < a_file_per_page {
-            (Outcome::Warn, hard, a_file_per_page, " without --single-file-segments")
+            let when = " without --single-file-segments";
+            Err(self.short_of_files("DPDK", Outcome::Warn, hard, a_file_per_page, when))
         } else {
-            return Ok(descriptors(hard));
-        };
-        Err(Short {
-            outcome,
-            summary: format!("RLIMIT_NOFILE is {}; DPDK needs at least {takes}{when}", descriptors(has)),
-            expected: format!("{takes} or more{when}, including {} inherited ones", self.inherited(hard)),
-            remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
-        })
+            Ok(descriptors(hard))
+        }
     }
 
     fn nofile_of_vswitch(&self, soft: u64, hard: u64) -> Result<String, Short> {
@@ -109,26 +102,29 @@ impl Judge<'_> {
         let sure = least.saturating_add(OVS_FILES_FOR_A_MOMENT);
         let most = with_regions(OVS_REGIONS_OF_PORT).saturating_add(OVS_FILES_FOR_A_MOMENT);
         let to_start = DPDK_FILES_TO_START.saturating_add(self.inherited(soft));
-        let (outcome, has, takes, when) = if soft < to_start {
-            (Outcome::Fail, soft, least, "")
+        let who = "Open vSwitch with two ports";
+        if soft < to_start {
+            Err(self.short_of_files(who, Outcome::Fail, soft, least, ""))
         } else if hard < least {
-            (Outcome::Fail, hard, least, "")
+            Err(self.short_of_files(who, Outcome::Fail, hard, least, ""))
         } else if hard < sure {
-            (Outcome::Unknown, hard, sure, " to be sure")
+            Err(self.short_of_files(who, Outcome::Unknown, hard, sure, " to be sure"))
         } else if hard < most {
-            (Outcome::Warn, hard, most, " if VMs have eight memory regions")
+            Err(self.short_of_files(who, Outcome::Warn, hard, most, " if VMs have eight memory regions"))
         } else {
-            return Ok(descriptors(hard));
-        };
-        Err(Short {
+            Ok(descriptors(hard))
+        }
+    }
+
+    /// Returns what is said where `who` needs `least` descriptors and the limit is `has`.
+    fn short_of_files(&self, who: &str, outcome: Outcome, has: u64, least: u64, when: &str) -> Short {
+        let hard = self.inventory.limits.nofile.get().and_then(|limit| limit.hard).unwrap_or(u64::MAX);
+        Short {
             outcome,
-            summary: format!(
-                "RLIMIT_NOFILE is {}; Open vSwitch with two ports needs at least {takes}{when}",
-                descriptors(has)
-            ),
-            expected: format!("{takes} or more{when}, including {inherited} inherited ones"),
-            remedy: format!("ulimit -n {takes}, LimitNOFILE={takes} in a systemd unit"),
-        })
+            summary: format!("RLIMIT_NOFILE is {}; {who} needs at least {least}{when}", descriptors(has)),
+            expected: format!("{least} or more{when}, including {} inherited ones", self.inherited(hard)),
+            remedy: format!("ulimit -n {least}, LimitNOFILE={least} in a systemd unit"),
+        }
     }
 
     /// Returns how many inherited descriptors count against `limit`.

@@ -2,7 +2,7 @@
 
 use super::super::super::catalogue::HP412;
 use super::super::super::check::{Because, Finding, Outcome};
-use super::super::super::request::Workload;
+use super::super::super::request::Program;
 use super::super::common::count;
 use super::Judge;
 
@@ -15,7 +15,8 @@ impl Judge<'_> {
     pub(super) fn memory_table(&self) -> Finding {
         let pages = self.request.frontend_need.iter().map(|need| need.pages).fold(0, u64::saturating_add);
         // Open vSwitch is a backend: it sends no memory table.
-        let is_frontend = self.request.workload.has_file_per_page() && self.request.workload != Workload::Ovs;
+        let is_frontend =
+            self.request.workload.has_file_per_page() && self.request.workload.program() != Program::Ovs;
         if !is_frontend || pages == 0 {
             return Finding::pass(HP412, None, "no frontend with a file for each page");
         }

@@ -5,7 +5,7 @@ use super::super::super::check::{Because, Finding, Outcome};
 use super::super::super::footprint;
 use super::super::super::memory_cgroup::MemoryCgroup;
 use super::super::super::reading::Reading;
-use super::super::super::request::{PageCount, Program, Workload};
+use super::super::super::request::{PageCount, Program};
 use super::super::super::size::human_bytes;
 use super::super::common::{MOUNT_CGROUPS, as_far_as_visible, most_reclaimed};
 use super::super::payer::Payer;
@@ -16,7 +16,9 @@ use super::{DPDK_RESERVED_AT_MOST, Judge};
 struct Charge {
     /// The least ordinary memory of the processes, and their huge pages if those count.
     needed: u64,
-    /// The same with the files of the workload, if mlockall keeps them in memory.
+    /// The same, where it is not known how many CPUs the workload may use: with the most.
+    sure: u64,
+    /// `sure` and the files of the workload, if mlockall keeps them in memory.
     with_files: u64,
 }
 
@@ -45,23 +47,29 @@ impl Judge<'_> {
 
     /// Returns what these processes with these pages charge to their cgroup.
     fn charge<'a>(&self, processes: &[Payer], needs: impl IntoIterator<Item = &'a PageCount>) -> Charge {
-        let locked = self.request.workload.program() == Program::Dpdk && self.can_lock();
-        let of_process = |process: &Payer| {
-            if self.request.workload == Workload::Ovs && *process != Payer::Frontend {
-                footprint::vswitch_memory(self.cpus(), locked)
+        let locked = self.request.workload.uses_dpdk() && self.can_lock();
+        let of_process = |process: &Payer, cpus| {
+            if self.request.workload.program() == Program::Ovs && *process != Payer::Frontend {
+                footprint::vswitch_memory(cpus, locked)
             } else {
                 footprint::memory(self.request, locked)
             }
         };
-        let memory = processes.iter().map(of_process).fold(0, u64::saturating_add);
+        let of_processes =
+            |cpus| processes.iter().map(|process| of_process(process, cpus)).fold(0, u64::saturating_add);
+        let (fewest, most) = self.cpus();
         let pages = if self.inventory.huge_pages_count_as_memory.get() == Some(true) {
             needs.into_iter().map(PageCount::bytes).fold(0, u64::saturating_add)
         } else {
             0
         };
-        let needed = memory.saturating_add(pages);
+        let sure = of_processes(most).saturating_add(pages);
         let files = if locked { footprint::LOCKED_FILES } else { 0 };
-        Charge { needed, with_files: needed.saturating_add(files) }
+        Charge {
+            needed: of_processes(fewest).saturating_add(pages),
+            sure,
+            with_files: sure.saturating_add(files),
+        }
     }
 
     fn in_this_cgroup(&self, charge: Charge) -> Finding {
@@ -73,7 +81,7 @@ impl Judge<'_> {
     }
 
     fn judge_memory(&self, payer: Payer, cgroup: &MemoryCgroup, charge: Charge) -> Finding {
-        let Charge { needed, with_files } = charge;
+        let Charge { needed, sure, with_files } = charge;
         let above = as_far_as_visible(cgroup.complete);
         let limit = match payer {
             Payer::This => "the memory limit".to_owned(),
@@ -81,8 +89,11 @@ impl Judge<'_> {
         };
         let finding = match cgroup.tightest(most_reclaimed(self.inventory)) {
             Some(room) if room.left < with_files => {
-                let (outcome, wanted) =
-                    if room.left < needed { (Outcome::Fail, needed) } else { (Outcome::Warn, with_files) };
+                let (outcome, wanted) = match room.left {
+                    left if left < needed => (Outcome::Fail, needed),
+                    left if left < sure => (Outcome::Unknown, sure),
+                    _ => (Outcome::Warn, with_files),
+                };
                 let seen = format!(
                     "{} is {}, with {} in use",
                     room.file,
@@ -100,7 +111,12 @@ impl Judge<'_> {
                     human_bytes(room.left),
                     self.request.workload,
                     human_bytes(wanted),
-                    if outcome == Outcome::Warn { ", unless its files are already cached" } else { "" }
+                    match outcome {
+                        Outcome::Warn => ", unless its files are already cached",
+                        Outcome::Unknown =>
+                            " if it may use all CPUs that Linux can have: their number is not known",
+                        _ => "",
+                    }
                 );
                 Finding::not_pass(HP410, None, outcome, summary, because)
             }

@@ -43,7 +43,11 @@ fn inventory() -> Inventory {
             inherited_files: Reading::Known(vec![]),
             swap_bytes: Reading::Known(0),
         },
-        privileges: Privileges { capabilities: Reading::Known(u64::MAX), ..Privileges::default() },
+        privileges: Privileges {
+            capabilities: Reading::Known(u64::MAX),
+            cpus: Reading::Known(2),
+            ..Privileges::default()
+        },
         ..Inventory::default()
     }
 }
@@ -249,13 +253,41 @@ fn private_memory_is_judged_at_the_numbers_measured() {
         assert_eq!(outcome == Pass, !finding.summary.contains("RLIMIT_DATA"), "{finding:?}");
     }
     // 64 CPUs: Open vSwitch has 62 more threads than on two.
-    inventory.nodes = Reading::Known(vec![NumaNode { node: 0, cpus: Reading::Known((0..64).collect()) }]);
+    inventory.privileges.cpus = Reading::Known(64);
     for (soft, outcome) in [(624 * M - 1, Fail), (624 * M, Warn)] {
         inventory.limits.data = limit(soft, soft);
         assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, outcome, "{soft}");
     }
+    // With 512 CPUs, the stacks alone are more than what is enough for every other workload.
+    inventory.privileges.cpus = Reading::Known(512);
+    inventory.limits.data = limit(2048 * M, 2048 * M);
+    assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, Fail);
     inventory.limits.address_space = limit(M, M);
     assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, Fail, "the worse of both");
+}
+
+#[test]
+fn where_the_cpus_are_not_known_the_limits_of_open_vswitch_are_unknown() {
+    const M: u64 = 1 << 20;
+    let mut inventory = inventory();
+    inventory.privileges.cpus = Reading::Unreadable("sched_getaffinity: EPERM".into());
+    let unlimited = inventory.limits.clone();
+    for (data, outcome) in [(128 * M - 1, Fail), (128 * M, Unknown), (4096 * M, Unknown)] {
+        inventory.limits.data = limit(data, data);
+        assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, outcome, "{data}");
+        assert_ne!(
+            find(&inventory, &dpdk(&[]), HP405).outcome,
+            Unknown,
+            "testpmd has the same threads everywhere"
+        );
+    }
+    // The space reserved for two page sizes, 64 MiB, 13 heaps of 64 MiB, and the pages.
+    let least = (128 << 30) + 960 * M;
+    inventory.limits = unlimited;
+    for (space, outcome) in [(least - 1, Fail), (least, Unknown), (600 << 30, Unknown)] {
+        inventory.limits.address_space = limit(space, space);
+        assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, outcome, "{space}");
+    }
 }
 
 #[test]

@@ -102,11 +102,18 @@ fn open_vswitch_locks_the_stacks_of_its_threads() {
     let request = Request { workload: Workload::Ovs, ..both() };
     let mut inventory = inventory();
     // The machine of the measurements: 50 MiB of the frontend, 28 MiB and 12 stacks of the vswitch.
-    for (cpus, room, outcome) in [(2, 174 * M, Warn), (2, 174 * M - 1, Fail), (8, 174 * M, Fail)] {
-        inventory.nodes =
-            Reading::Known(vec![NumaNode { node: 0, cpus: Reading::Known((0..cpus).collect()) }]);
+    let unknown = || Reading::Unreadable("sched_getaffinity: EPERM".into());
+    for (cpus, room, outcome) in [
+        (Reading::Known(2), 174 * M, Warn),
+        (Reading::Known(2), 174 * M - 1, Fail),
+        (Reading::Known(8), 174 * M, Fail),
+        (unknown(), 174 * M - 1, Fail),
+        (unknown(), 174 * M, Unknown),
+        (unknown(), 4096 * M, Unknown),
+    ] {
+        inventory.privileges.cpus = cpus.clone();
         inventory.memory_cgroup = memory_group(Reading::Known(Some(room)), 0, 0);
-        assert_eq!(find(&inventory, &request, HP410).outcome, outcome, "{cpus} {room}");
+        assert_eq!(find(&inventory, &request, HP410).outcome, outcome, "{cpus:?} {room}");
     }
 }
 
