@@ -13,7 +13,7 @@ use hugeprobe::exchange::backend::{
     Backend, BackendError, End, FEATURES, Nobody, Options, PROTOCOL_FEATURES, Report, Traffic, Watch, Work,
 };
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::frame::{Source, Tracker};
+use hugeprobe::exchange::frame::{Content, Source, Tally, Tracker};
 use hugeprobe::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
 use hugeprobe::exchange::message::{Request, feature, protocol};
 use hugeprobe::exchange::ring::Layout;
@@ -56,7 +56,15 @@ fn memory(files: u64, regions: u64) -> Memory {
 }
 
 fn job(peer: Peer, frames: u64) -> Job {
-    Job { seed: SEED, frames, length: 64, peer, window: 256, waiting: Waiting::Called }
+    Job {
+        content: Content::Checked,
+        seed: SEED,
+        frames,
+        length: 64,
+        peer,
+        window: 256,
+        waiting: Waiting::Called,
+    }
 }
 
 /// A whole session with split rings: what the frontend and what the backend say.
@@ -98,7 +106,15 @@ fn every_frame_comes_back_once_and_as_it_was() {
         (1, 1, 1, 64, Waiting::Called, 1),
     ] {
         let frames = 3000;
-        let job = Job { seed: SEED, frames, length, peer: Peer::Echoes, window, waiting };
+        let job = Job {
+            content: Content::Checked,
+            seed: SEED,
+            frames,
+            length,
+            peer: Peer::Echoes,
+            window,
+            waiting,
+        };
         let (outcome, bases, report) = session(options(Work::Echo), &memory(files, regions), size, &job);
         assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
         assert_eq!((outcome.sent, outcome.tally.bytes), (frames, frames * length as u64));
@@ -119,7 +135,15 @@ fn every_frame_comes_back_through_packed_rings() {
         (1, 1, 1, 64, Waiting::Sleeping, 1),
     ] {
         let frames = 3000;
-        let job = Job { seed: SEED, frames, length, peer: Peer::Echoes, window, waiting };
+        let job = Job {
+            content: Content::Checked,
+            seed: SEED,
+            frames,
+            length,
+            peer: Peer::Echoes,
+            window,
+            waiting,
+        };
         let memory = memory(files, regions);
         let (outcome, bases, report) = session_with(Layout::Packed, options(Work::Echo), &memory, size, &job);
         assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
@@ -129,6 +153,23 @@ fn every_frame_comes_back_through_packed_rings() {
         let position = if rounds % 2 == 0 { 0x8000 | index } else { index };
         assert_eq!(bases, [position << 16 | position; 2]);
     }
+}
+
+#[test]
+fn plain_frames_are_counted_and_not_read() {
+    let frames = 3000;
+    let plain = Job { content: Content::Plain, ..job(Peer::Echoes, frames) };
+    for layout in [Layout::Split, Layout::Packed] {
+        let (outcome, _, report) = session_with(layout, options(Work::Echo), &memory(1, 2), 256, &plain);
+        let expected = Tally { unread: frames, bytes: 64 * frames, ..Tally::default() };
+        assert!(outcome.finished && outcome.tally == expected, "{outcome:?}");
+        assert_eq!((report.traffic.received, report.traffic.sent), (frames, frames));
+    }
+    // A backend that verifies them says that they are no frames of its run.
+    let work = Work::Sink(Some(Tracker::new(SEED)));
+    let job = Job { peer: Peer::Sinks, ..plain };
+    let (_, _, report) = session(options(work), &memory(1, 1), 256, &job);
+    assert_eq!(report.tally.map(|tally| (tally.intact, tally.altered)), Some((0, frames)));
 }
 
 #[test]

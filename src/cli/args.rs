@@ -183,6 +183,10 @@ pub struct Frontend {
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
     pub frame_size: u16,
 
+    /// Send the same bytes in each frame, and count the frames that arrive without reading them, as testpmd does
+    #[arg(long)]
+    pub plain: bool,
+
     /// What the backend does with frames
     #[arg(long, value_enum, value_name = "MODE", default_value_t)]
     pub peer: Mode,
@@ -222,6 +226,10 @@ pub struct Backend {
     /// The length of a frame that the backend sends, in bytes, without its checksum
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(60..=1518))]
     pub frame_size: u16,
+
+    /// Send the same bytes in each frame, and count the frames that arrive without reading them, as testpmd does
+    #[arg(long)]
+    pub plain: bool,
 
     /// How to wait for the peer
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]

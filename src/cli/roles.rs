@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use hugeprobe_domain::check::Outcome;
+use hugeprobe_exchange::frame::Content;
 use hugeprobe_exchange::role::Source;
 use hugeprobe_exchange::standalone as task;
 use hugeprobe_probe::standalone::{self, RoleEvent, StandaloneRole};
@@ -15,7 +16,8 @@ use super::{Trouble, terminal};
 
 /// Runs the vhost-user frontend, which allocates the memory and shares it.
 pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
-    let Frontend { meeting, size, pages, dir, frames, frame_size, peer, packed, window, wait } = options;
+    let Frontend { meeting, size, pages, dir, frames, frame_size, plain, peer, packed, window, wait } =
+        options;
     // Before connecting to the peer, so that the peer does not see a connection that cannot be used.
     let size = standalone::choose(*size, *pages).map_err(|error| Trouble::unknown(&error))?;
     play(
@@ -26,6 +28,7 @@ pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
             memory: dir.clone().map_or(Source::Memfd, Source::Directory),
             frames: *frames,
             frame_bytes: usize::from(*frame_size),
+            content: content(*plain),
             peer: (*peer).into(),
             packed: *packed,
             window: *window,
@@ -37,7 +40,7 @@ pub(super) fn frontend(options: &Frontend) -> Result<Exit, Trouble> {
 
 /// Runs the vhost-user backend, which receives the memory from the frontend.
 pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
-    let Backend { meeting, mode, size, frames, frame_size, wait } = options;
+    let Backend { meeting, mode, size, frames, frame_size, plain, wait } = options;
     if frames.is_none() && matches!(mode, Mode::Source | Mode::Bounce) {
         return Err(Trouble::usage(&"--mode source and --mode bounce need --frames"));
     }
@@ -48,6 +51,7 @@ pub(super) fn backend(options: &Backend) -> Result<Exit, Trouble> {
             size: *size,
             frames: *frames,
             frame_bytes: usize::from(*frame_size),
+            content: content(*plain),
             wait: (*wait).into(),
             millis: None,
         }),
@@ -76,6 +80,10 @@ fn play(meeting: &Meeting, task: task::StandaloneTask) -> Result<Exit, Trouble> 
         Outcome::Fail => Exit::Fail,
         Outcome::Unknown | Outcome::Skip => Exit::Unknown,
     })
+}
+
+fn content(plain: bool) -> Content {
+    if plain { Content::Plain } else { Content::Checked }
 }
 
 impl From<Wait> for task::Wait {

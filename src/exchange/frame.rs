@@ -4,7 +4,7 @@
 //! run's seed, a digest over everything else, and filler bytes that depend on both numbers. A real switch on the path
 //! may forward such frames.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The length of the shortest Ethernet frame in bytes, without its checksum.
 pub const SHORTEST: usize = 60;
@@ -28,9 +28,22 @@ const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 /// How many sequence numbers back a frame is remembered: as many as two rings of the largest size hold.
 const WINDOW: u64 = 1 << 16;
 
+/// What frames hold, and what is done with those that arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// Each frame has a number and a digest, and every byte of a received frame is verified.
+    #[default]
+    Checked,
+    /// All frames have the same bytes. Received frames are counted and not read, as testpmd does in its modes txonly,
+    /// rxonly and io.
+    Plain,
+}
+
 /// Generates frames, one after the other.
 #[derive(Debug, Clone)]
 pub struct Source {
+    content: Content,
     seed: u64,
     next: u64,
     frame: Vec<u8>,
@@ -39,6 +52,7 @@ pub struct Source {
 /// Verifies and counts received frames.
 #[derive(Debug)]
 pub struct Tracker {
+    content: Content,
     seed: u64,
     /// The highest sequence number received, plus one.
     next: u64,
@@ -51,7 +65,7 @@ pub struct Tracker {
 pub struct Tally {
     /// Frames of this run that arrived unchanged, each counted once.
     pub intact: u64,
-    /// Bytes of the intact frames.
+    /// Bytes of the intact and of the unread frames.
     pub bytes: u64,
     /// Frames of the same Ethernet type that were altered, or that belong to another run.
     pub altered: u64,
@@ -59,6 +73,8 @@ pub struct Tally {
     pub doubled: u64,
     /// Frames of another Ethernet type, such as those of a switch or a guest.
     pub foreign: u64,
+    /// Frames that were counted and not read: with [`Content::Plain`], all of them.
+    pub unread: u64,
 }
 
 /// Returns a probe frame, which shows whether the peer sends frames back. It is not one of the counted frames.
@@ -86,7 +102,13 @@ impl Source {
         put(&mut frame, 0, &HEADER);
         put(&mut frame, LENGTH_AT, &u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
         put(&mut frame, SEED_AT, &seed.to_le_bytes());
-        Self { seed, next: 0, frame }
+        Self { content: Content::Checked, seed, next: 0, frame }
+    }
+
+    /// Returns the source for frames of this content.
+    #[must_use]
+    pub fn with(self, content: Content) -> Self {
+        Self { content, ..self }
     }
 
     /// Generates the next frame.
@@ -94,6 +116,9 @@ impl Source {
     pub fn make(&mut self) -> &[u8] {
         let sequence = self.next;
         self.next += 1;
+        if self.content == Content::Plain {
+            return &self.frame;
+        }
         let mut word = (self.seed ^ sequence).wrapping_mul(SPREAD);
         let mut next = || {
             word = word.rotate_left(29).wrapping_add(SPREAD);
@@ -137,11 +162,32 @@ impl Tracker {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let words = usize::try_from(WINDOW / 64).unwrap_or(1);
-        Self { seed, next: 0, seen: vec![0; words], tally: Tally::default() }
+        Self { content: Content::Checked, seed, next: 0, seen: vec![0; words], tally: Tally::default() }
+    }
+
+    /// Returns the tracker for frames of this content.
+    #[must_use]
+    pub fn with(self, content: Content) -> Self {
+        Self { content, ..self }
+    }
+
+    /// Returns whether [`Tracker::look`] reads the frames.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.content == Content::Checked
+    }
+
+    /// Counts a frame of this length without reading it.
+    pub const fn count(&mut self, length: usize) {
+        self.tally.unread += 1;
+        self.tally.bytes += length as u64;
     }
 
     /// Verifies and counts a frame.
     pub fn look(&mut self, frame: &[u8]) {
+        if !self.reads() {
+            return self.count(frame.len());
+        }
         if frame.get(TYPE_AT..LENGTH_AT) != Some(&TYPE) {
             self.tally.foreign += 1;
             return;
@@ -198,22 +244,22 @@ impl Tracker {
 // === impl Tally ===
 
 impl Tally {
-    /// Returns whether all of `sent` frames came back exactly once and unchanged.
+    /// Returns whether all of `sent` frames came back exactly once and unchanged, as far as they were read.
     #[must_use]
     pub const fn is_whole(&self, sent: u64) -> bool {
-        self.intact == sent && self.altered == 0 && self.doubled == 0
+        self.intact + self.unread == sent && self.altered == 0 && self.doubled == 0
     }
 
-    /// Returns how many frames of hugeprobe's type arrived, altered and duplicate ones included.
+    /// Returns how many frames of hugeprobe's type arrived, altered and duplicate ones and those that were not read included.
     #[must_use]
     pub const fn ours(&self) -> u64 {
-        self.intact + self.altered + self.doubled
+        self.intact + self.altered + self.doubled + self.unread
     }
 
     /// Returns how many of `sent` frames did not arrive, neither intact nor altered.
     #[must_use]
     pub const fn lost(&self, sent: u64) -> u64 {
-        sent.saturating_sub(self.intact + self.altered)
+        sent.saturating_sub(self.intact + self.altered + self.unread)
     }
 }
 
@@ -286,6 +332,21 @@ mod tests {
         let other = Source::new(8, 64).make().to_vec();
         assert_eq!(tally(|frames| frames.push(other)), Tally { altered: 1, ..whole });
         assert!(whole.is_whole(10) && !whole.is_whole(11) && !lost.is_whole(10));
+    }
+
+    #[test]
+    fn plain_frames_are_all_the_same_and_counted_unread() {
+        let mut source = Source::new(7, 64).with(Content::Plain);
+        let first = source.make().to_vec();
+        assert_eq!((source.make(), first.len()), (&first[..], 64));
+        assert_eq!(source.made(), 2);
+        let mut tracker = Tracker::new(7).with(Content::Plain);
+        for frame in [&first[..], &[0; 60]] {
+            tracker.look(frame);
+        }
+        let tally = Tally { unread: 2, bytes: 124, ..Tally::default() };
+        assert_eq!(tracker.tally(), tally);
+        assert!(tally.is_whole(2) && !tally.is_whole(3) && tally.lost(3) == 1 && tally.ours() == 2);
     }
 
     #[test]

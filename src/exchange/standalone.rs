@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
-use super::frame::Tally;
+use super::frame::{Content, Tally};
 use super::message::{feature, protocol};
 use super::role::Source;
 use super::table::FileFacts;
@@ -47,6 +47,9 @@ pub struct FrontendTask {
     pub frames: u64,
     /// The length of a frame in bytes.
     pub frame_bytes: usize,
+    /// What the frames hold, and whether those that arrive are verified.
+    #[serde(default)]
+    pub content: Content,
     /// What the backend does with frames.
     pub peer: BackendMode,
     /// Whether to use packed rings. The default is split rings.
@@ -72,6 +75,9 @@ pub struct BackendTask {
     pub frames: Option<u64>,
     /// The length in bytes of the frames that the backend generates.
     pub frame_bytes: usize,
+    /// What the frames hold, and whether those that arrive are verified.
+    #[serde(default)]
+    pub content: Content,
     /// How to wait for the frontend.
     pub wait: Wait,
     /// How long the session may take in milliseconds, or `None` for no limit.
@@ -110,6 +116,9 @@ pub type Say<'a> = &'a mut dyn FnMut(&SessionEvent) -> io::Result<()>;
 
 /// Longer than any session. It is needed because [`Instant`] has no value for "never".
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// What is added to the result where frames are not read.
+const NOT_READ: &str = "; their bytes were not compared (--plain)";
 
 /// The seed of all frames of a standalone role. It is a constant, because vhost-user has no message to agree on a
 /// seed.
@@ -168,7 +177,7 @@ fn deadline(millis: Option<u64>) -> Instant {
 }
 
 fn looked(tally: Tally) -> Looked {
-    let Tally { intact, altered, doubled, foreign, bytes: _ } = tally;
+    let Tally { intact, altered, doubled, foreign, unread: _, bytes: _ } = tally;
     Looked { intact, altered, doubled, foreign }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hugeprobe::domain::size::{HugeLen, PageSize};
 use hugeprobe::exchange::backend::FEATURES;
 use hugeprobe::exchange::channel::{Channel, Envelope};
+use hugeprobe::exchange::frame::Content;
 use hugeprobe::exchange::frontend::{Frontend, Job, Memory, Pair, Peer, Waiting};
 use hugeprobe::exchange::message::{Message, Payload, Request, VringAddresses, VringState, protocol};
 use hugeprobe::exchange::ring::Layout;
@@ -137,6 +138,7 @@ pub(crate) fn session_with(layout: Layout, socket: OwnedFd, file: &OwnedFd, time
         let mut pair = Pair::new(&mut memory.areas(2), 8, frontend.negotiated().features)?;
         frontend.start(&pair)?;
         let job = Job {
+            content: Content::Checked,
             seed: 1,
             frames: 1_000_000,
             length: 64,

@@ -25,7 +25,9 @@ pub(super) struct Queue<'m> {
 pub(super) const BUFFER: usize = 2048;
 /// The distance between two buffers in bytes. It is one cache line more than a buffer: otherwise the first bytes of
 /// all buffers would share a few sets of the CPU cache.
-const STRIDE: usize = BUFFER + 64;
+const STRIDE: usize = BUFFER + LINE;
+/// The size of a CPU cache line in bytes. A header and a short frame take two.
+const LINE: usize = 64;
 /// The alignment of rings in bytes. It is larger than required, as in guests.
 const PAGE: usize = 4096;
 // === impl Queue ===
@@ -96,6 +98,28 @@ impl<'m> Queue<'m> {
         self.offer(id, header + frame.len(), false)
     }
 
+    /// Makes the CPU fetch the first bytes of the next `most` returned buffers into its cache, so that the accesses to
+    /// several buffers overlap. The values read here are not used.
+    pub(super) fn fetch(&mut self, most: u16) -> Result<(), FrontendError> {
+        let failed = self.failed();
+        let ids = self.driver.returned(most).map_err(failed)?;
+        for buffer in ids.filter_map(|id| self.buffers.get(usize::from(id))) {
+            for at in [0, LINE] {
+                let _ = buffer.memory.get_ref::<u8>(at).map(|byte| byte.load());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the length of the frame in a used buffer, without its header.
+    pub(super) fn length(&self, used: Used, header: usize) -> Result<usize, FrontendError> {
+        let bytes = usize::try_from(used.bytes).unwrap_or(usize::MAX);
+        bytes.checked_sub(header).ok_or_else(|| {
+            let (bytes, least) = (bytes as u64, header as u64);
+            self.failed()(RingError::TooShort { head: used.id, bytes, least })
+        })
+    }
+
     /// Copies the frame in a used buffer to `into`, without its header.
     pub(super) fn frame<'b>(
         &self,
@@ -103,11 +127,7 @@ impl<'m> Queue<'m> {
         header: usize,
         into: &'b mut [u8],
     ) -> Result<&'b [u8], FrontendError> {
-        let bytes = usize::try_from(used.bytes).unwrap_or(usize::MAX);
-        let Some(length) = bytes.checked_sub(header) else {
-            let (bytes, least) = (bytes as u64, header as u64);
-            return Err(self.failed()(RingError::TooShort { head: used.id, bytes, least }));
-        };
+        let length = self.length(used, header)?;
         let buffer = self
             .buffers
             .get(usize::from(used.id))

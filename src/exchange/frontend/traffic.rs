@@ -10,7 +10,7 @@ use super::FrontendError;
 use super::memory::Area;
 use super::queue::{BUFFER, Queue};
 use crate::channel::{Channel, ChannelError, wait};
-use crate::frame::{Source, Tally, Tracker};
+use crate::frame::{Content, Source, Tally, Tracker};
 use crate::net::Format;
 use crate::ring::Layout;
 
@@ -25,6 +25,8 @@ pub struct Pair<'m> {
 /// The frames to send and to wait for.
 #[derive(Debug, Clone, Copy)]
 pub struct Job {
+    /// What the frames hold, and whether those that arrive are verified.
+    pub content: Content,
     /// The seed of the frames.
     pub seed: u64,
     /// The number of frames to send, or to receive if the backend generates them; see [`Peer`].
@@ -135,8 +137,8 @@ impl<'m> Pair<'m> {
         deadline: Instant,
     ) -> Result<Outcome, FrontendError> {
         let mut run = Run {
-            source: Source::new(job.seed, job.length),
-            tracker: Tracker::new(job.seed),
+            source: Source::new(job.seed, job.length).with(job.content),
+            tracker: Tracker::new(job.seed).with(job.content),
             to_send: if matches!(job.peer, Peer::Sends | Peer::Wants) { 0 } else { job.frames },
             to_come: if job.peer == Peer::Sinks { 0 } else { job.frames },
             taken: 0,
@@ -197,6 +199,10 @@ impl<'m> Pair<'m> {
     fn receive(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
         let (queue, header) = (&mut self.receive, self.format.header());
         let mut count = 0;
+        let reads = job.peer == Peer::Wants || run.tracker.reads();
+        if reads {
+            queue.fetch(BATCH)?;
+        }
         while count < u64::from(BATCH) {
             // A frame to send back stays in the receive queue until a transmit buffer is free, so no frame is lost
             // here.
@@ -204,13 +210,17 @@ impl<'m> Pair<'m> {
                 break;
             }
             let Some(used) = queue.take_used()? else { break };
-            let frame = queue.frame(used, header, &mut run.buffer)?;
-            run.tracker.look(frame);
-            if job.peer == Peer::Wants
-                && let Some(id) = self.transmit.driver.free_id()
-            {
-                self.transmit.fill(id, header, frame)?;
-                run.returned += 1;
+            if reads {
+                let frame = queue.frame(used, header, &mut run.buffer)?;
+                run.tracker.look(frame);
+                if job.peer == Peer::Wants
+                    && let Some(id) = self.transmit.driver.free_id()
+                {
+                    self.transmit.fill(id, header, frame)?;
+                    run.returned += 1;
+                }
+            } else {
+                run.tracker.count(queue.length(used, header)?);
             }
             queue.offer(used.id, BUFFER, true)?;
             count += 1;

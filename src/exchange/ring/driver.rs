@@ -23,6 +23,9 @@ pub struct Driver<'m> {
 enum Ring<'m> {
     Split {
         ring: Split<'m>,
+        /// The descriptors as they were last written, by id. The device only reads them, so a buffer that is offered again
+        /// without a change keeps its descriptor, and the cache lines of the table stay where they are.
+        written: Vec<Option<Descriptor>>,
         next_available: u16,
         next_used: u16,
         /// The index of the used ring when it was last read.
@@ -60,7 +63,9 @@ impl<'m> Driver<'m> {
         }
         let ring = match layout {
             Layout::Split => {
-                Ring::Split { ring: Split { parts, size }, next_available: 0, next_used: 0, seen_used: 0 }
+                let written = vec![None; size.into()];
+                let ring = Split { parts, size };
+                Ring::Split { ring, written, next_available: 0, next_used: 0, seen_used: 0 }
             }
             Layout::Packed => Ring::Packed {
                 ring: Packed { parts, size },
@@ -81,8 +86,14 @@ impl<'m> Driver<'m> {
     pub fn offer(&mut self, id: u16, address: u64, bytes: u32, is_write: bool) -> Result<(), RingError> {
         let flags = if is_write { WRITE } else { 0 };
         match &mut self.ring {
-            Ring::Split { ring, next_available, .. } => {
-                ring.set_descriptor(id, Descriptor { address, bytes, flags, next: 0 })?;
+            Ring::Split { ring, written, next_available, .. } => {
+                let descriptor = Descriptor { address, bytes, flags, next: 0 };
+                if let Some(written) = written.get_mut(usize::from(id))
+                    && *written != Some(descriptor)
+                {
+                    ring.set_descriptor(id, descriptor)?;
+                    *written = Some(descriptor);
+                }
                 ring.available_entry(*next_available)?.store(id.to_le());
                 *next_available = next_available.wrapping_add(1);
             }
@@ -135,16 +146,9 @@ impl<'m> Driver<'m> {
     pub fn take_used(&mut self) -> Result<Option<Used>, RingError> {
         let (id, claimed) = match &mut self.ring {
             Ring::Split { ring, next_used, seen_used, .. } => {
+                see_used(ring, *next_used, seen_used, self.in_flight)?;
                 if *seen_used == *next_used {
-                    let to = u16::from_le(index(&ring.parts.used)?.load(Ordering::Acquire));
-                    let most = self.in_flight;
-                    if to.wrapping_sub(*next_used) > most {
-                        return Err(RingError::Jumped { ring: "used", from: *next_used, to, most });
-                    }
-                    *seen_used = to;
-                    if to == *next_used {
-                        return Ok(None);
-                    }
+                    return Ok(None);
                 }
                 let entry = u64::from_le(ring.used_entry(*next_used)?.load());
                 let [i0, i1, i2, i3, b0, b1, b2, b3] = entry.to_le_bytes();
@@ -170,6 +174,27 @@ impl<'m> Driver<'m> {
         }
         self.in_flight = self.in_flight.saturating_sub(1);
         Ok(Some(Used { id: index, bytes: claimed }))
+    }
+
+    /// Returns the ids of the buffers that the next calls of [`Driver::take_used`] return, at most `most`. They are a hint: the
+    /// device may change them. Of a packed ring, none are returned.
+    ///
+    /// # Errors
+    ///
+    /// The index of the used ring is ahead by more than the buffers that the device holds.
+    pub fn returned(&mut self, most: u16) -> Result<impl Iterator<Item = u16>, RingError> {
+        let (ring, from, to) = match &mut self.ring {
+            Ring::Split { ring, next_used, seen_used, .. } => {
+                see_used(ring, *next_used, seen_used, self.in_flight)?;
+                (Some(&*ring), *next_used, *seen_used)
+            }
+            Ring::Packed { .. } => (None, 0, 0),
+        };
+        let slots = (0..to.wrapping_sub(from).min(most)).map(move |ahead| from.wrapping_add(ahead));
+        Ok(slots.filter_map(move |slot| {
+            let [i0, i1, ..] = u64::from_le(ring?.used_entry(slot).ok()?.load()).to_le_bytes();
+            Some(u16::from_le_bytes([i0, i1]))
+        }))
     }
 
     /// Frees the id of a returned buffer. An id that is offered again at once need not be freed.
@@ -227,4 +252,16 @@ impl<'m> Driver<'m> {
             Ring::Packed { ring, .. } => packed::suppress_notifications(&ring.parts.available, quiet),
         }
     }
+}
+
+/// Reads the index of the used ring if everything up to `seen`, the index that was read last, has been taken.
+fn see_used(ring: &Split<'_>, next: u16, seen: &mut u16, most: u16) -> Result<(), RingError> {
+    if *seen == next {
+        let to = u16::from_le(index(&ring.parts.used)?.load(Ordering::Acquire));
+        if to.wrapping_sub(next) > most {
+            return Err(RingError::Jumped { ring: "used", from: next, to, most });
+        }
+        *seen = to;
+    }
+    Ok(())
 }

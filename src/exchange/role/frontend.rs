@@ -12,6 +12,7 @@ use super::SessionTask;
 use super::payers::Payers;
 use super::recorder::{Bad, Good, Recorder, holds_pages};
 use crate::channel::Channel;
+use crate::frame::Content;
 use crate::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair, Peer, Waiting};
 use crate::table::FileFacts;
 use hugeprobe_domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
@@ -202,7 +203,8 @@ impl SharedRegions<'_> {
             let frames = if part == 0 { self.task.frames } else { self.task.frames / 8 };
             let seed = self.task.seed.wrapping_add(2 * run + part);
             let (peer, waiting) = (Peer::Echoes, Waiting::Called);
-            let job = Job { seed, frames, length, peer, window: u16::MAX, waiting };
+            let job =
+                Job { content: Content::Checked, seed, frames, length, peer, window: u16::MAX, waiting };
             let outcome =
                 pair.run(&job, self.frontend.channel(), deadline).map_err(|error| ended(id, error))?;
             let tally = outcome.tally;

@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::{
-    BackendMode, FOR_EVER, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed,
+    BackendMode, FOR_EVER, NOT_READ, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed,
     protocol_features, region, unknown,
 };
 use crate::backend::{
     self, Backend, End, FEATURES, Options, PROTOCOL_FEATURES, Report, Traffic as Counted, Watch, Work,
 };
 use crate::channel::Channel;
-use crate::frame::{Source, Tracker};
+use crate::frame::{Content, Source, Tracker};
 use crate::ring::Layout;
 use crate::table::{Pages, Table};
 use hugeprobe_domain::standalone::{Negotiated, SessionEvent, Traffic};
@@ -82,12 +82,12 @@ pub(super) fn run(task: &super::BackendTask, channel: Channel, say: Say<'_>) -> 
 }
 
 fn work(task: &super::BackendTask) -> Work {
-    let tracker = || Tracker::new(SEED);
-    let source = || Source::new(SEED, task.frame_bytes);
+    let tracker = || Tracker::new(SEED).with(task.content);
+    let source = || Source::new(SEED, task.frame_bytes).with(task.content);
     let frames = task.frames.unwrap_or(u64::MAX);
     match task.mode {
         BackendMode::Echo => Work::Echo,
-        BackendMode::Sink => Work::Sink(Some(tracker())),
+        BackendMode::Sink => Work::Sink((task.content == Content::Checked).then(tracker)),
         BackendMode::Source => Work::Source { source: source(), frames, returns: None },
         BackendMode::Bounce => Work::Source { source: source(), frames, returns: Some(tracker()) },
     }
@@ -114,6 +114,8 @@ fn judge(task: &super::BackendTask, end: End, report: &Report) -> Result<String,
         BackendMode::Source => "frames sent",
         BackendMode::Bounce => "frames sent and received back",
     };
+    let receives = matches!(task.mode, BackendMode::Sink | BackendMode::Bounce);
+    let not_read = if receives && task.content == Content::Plain { NOT_READ } else { "" };
     let how = match end {
         End::Closed => "the frontend stopped its rings and closed the connection",
         End::Abandoned => "the frontend hung up while its rings ran",
@@ -123,12 +125,12 @@ fn judge(task: &super::BackendTask, end: End, report: &Report) -> Result<String,
         return Err(fail(format!("{} frames arrived altered, {} twice", tally.altered, tally.doubled)));
     }
     match task.frames {
-        Some(frames) if count >= frames => Ok(format!("{count} {what}")),
+        Some(frames) if count >= frames => Ok(format!("{count} {what}{not_read}")),
         Some(frames) => Err(fail(format!("{count} of {frames} {what}: {how}"))),
         None if report.tables == 0 => Err(unknown(format!("the frontend shared no memory: {how}"))),
         None if report.regions == 0 => Err(unknown(format!("the memory table has no region: {how}"))),
         None if count == 0 => Err(unknown(format!("no frame arrived: {how}"))),
-        None => Ok(format!("{count} {what}: {how}")),
+        None => Ok(format!("{count} {what}: {how}{not_read}")),
     }
 }
 
@@ -143,7 +145,7 @@ fn negotiated(report: &Report) -> Negotiated {
 
 fn traffic(report: &Report, nanos: u64) -> Traffic {
     let Counted { received, received_bytes, sent, sent_bytes, discarded } = report.traffic;
-    let looked = report.tally.map(looked);
+    let looked = report.tally.filter(|tally| tally.unread == 0).map(looked);
     Traffic { sent, sent_bytes, received, received_bytes, discarded, looked, nanos }
 }
 

@@ -4,10 +4,11 @@ use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use super::{
-    BackendMode, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed, protocol_features, region,
-    unknown,
+    BackendMode, NOT_READ, SEED, Say, Stop, Wait, deadline, fail, features, looked, placed,
+    protocol_features, region, unknown,
 };
 use crate::channel::Channel;
+use crate::frame::Content;
 use crate::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
 use crate::ring::Layout;
 use crate::table::FileFacts;
@@ -53,6 +54,7 @@ pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>
     frontend.start(&pair).map_err(ended)?;
     (0..2).try_for_each(|vring| say(&SessionEvent::Started { vring }))?;
     let job = Job {
+        content: task.content,
         seed: SEED,
         frames: task.frames,
         length: task.frame_bytes,
@@ -77,7 +79,7 @@ pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>
         received: came,
         received_bytes: came.saturating_mul(task.frame_bytes as u64),
         discarded: 0,
-        looked: (job.peer != Peer::Sinks).then(|| looked(outcome.tally)),
+        looked: (job.peer != Peer::Sinks && job.content == Content::Checked).then(|| looked(outcome.tally)),
         nanos: outcome.nanos,
     }))?;
     if let Some(round_trips) = round_trips(&outcome) {
@@ -155,6 +157,9 @@ fn judge(task: &super::FrontendTask, outcome: &Outcome) -> Result<String, Stop> 
         BackendMode::Sink => {
             Err(fail(format!("the backend accepted {} of {frames} frames in time", outcome.sent)))
         }
+        _ if task.content == Content::Plain && tally.is_whole(frames) => {
+            Ok(format!("{frames} frames came back{NOT_READ}"))
+        }
         _ if tally.is_whole(frames) => {
             Ok(format!("{frames} frames came back, each exactly once and unchanged"))
         }
@@ -194,6 +199,7 @@ mod tests {
             memory: Source::Memfd,
             frames: 10,
             frame_bytes: 64,
+            content: Content::Checked,
             peer,
             packed: false,
             window: 1,

@@ -9,6 +9,7 @@ fn a_task_survives_its_own_text() {
         memory: Source::Directory("/dev/huge pages".to_owned()),
         frames: 1,
         frame_bytes: 64,
+        content: Content::default(),
         peer: BackendMode::Echo,
         packed: true,
         window: 1,
@@ -20,6 +21,7 @@ fn a_task_survives_its_own_text() {
         size: Some(size),
         frames: None,
         frame_bytes: 64,
+        content: Content::default(),
         wait: Wait::Sleep,
         millis: Some(1),
     };
@@ -46,6 +48,7 @@ fn a_peer_that_hangs_up_at_once_is_told_of() {
         size: None,
         frames: None,
         frame_bytes: 64,
+        content: Content::default(),
         wait: Wait::Both,
         millis: Some(5000),
     };
@@ -70,6 +73,7 @@ fn the_time_that_was_given_is_kept() {
             size: None,
             frames,
             frame_bytes: 64,
+            content: Content::default(),
             wait: Wait::Both,
             millis: Some(60),
         };

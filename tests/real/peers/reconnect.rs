@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hugeprobe::exchange::channel::Channel;
+use hugeprobe::exchange::frame::Content;
 use hugeprobe::exchange::frontend::{Frontend, Job, Pair, Peer, Waiting};
 use hugeprobe::exchange::socket::connect;
 
@@ -51,7 +52,15 @@ fn with_testpmd(machine: &Machine) -> Result<(), Missing> {
     again_and_again("testpmd", pid, &socket, || {
         session(&socket, |frontend, pair| {
             let (seed, frames, length, peer, window) = (1, 100_000, 64, Peer::Echoes, 256);
-            let job = Job { seed, frames, length, peer, window, waiting: Waiting::Called };
+            let job = Job {
+                content: Content::Checked,
+                seed,
+                frames,
+                length,
+                peer,
+                window,
+                waiting: Waiting::Called,
+            };
             let outcome = pair.run(&job, frontend.channel(), Instant::now() + LONG).unwrap();
             assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
         });
