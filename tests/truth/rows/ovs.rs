@@ -1,6 +1,6 @@
 //! OVS-DPDK, where it has its own settings, or starts without the pages that it was to have.
 
-use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP404, HP405, HP409, HP410, HP509};
+use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP402, HP404, HP405, HP409, HP410, HP509};
 
 use super::{Row, SMALL, State, healthy};
 use crate::context::child::How;
@@ -34,6 +34,15 @@ pub(super) const ROWS: &[Row] = &[
         healthy(scene)?;
         let group = scene.cgroup("vswitch")?;
         group.set(&scene.limit_file("max"), scene.bytes(16));
+        scene.backend.place.enter(group.path());
+        scene.backend.cgroup = Some(group.path().to_owned());
+        scene.keep(group);
+        Ok(())
+    }),
+    ovs("the reservation limit of the vswitch is half of its need", &[HP402, HP509], |scene| {
+        healthy(scene)?;
+        let group = scene.cgroup("vswitch")?;
+        group.set(&scene.limit_file("rsvd.max"), scene.bytes(16));
         scene.backend.place.enter(group.path());
         scene.backend.cgroup = Some(group.path().to_owned());
         scene.keep(group);
