@@ -48,6 +48,12 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["nodes", "--kubeconfig", "/nowhere/config"], "/nowhere/config"),
         (&["nodes", "-o", "junit"], "junit"),
         (&["nodes", "--wait", "--timeout", "0"], "0"),
+        (&["fits"], "--filename"),
+        (&["fits", "-f", "/nowhere/pod.yaml"], "/nowhere/pod.yaml"),
+        (&["fits", "-f", "Cargo.toml"], "Cargo.toml"),
+        (&["fits", "--hugepages-1Gi", "1500Mi"], "1500Mi"),
+        (&["fits", "--hugepages-1Gi", "0"], "requests no huge pages"),
+        (&["fits", "-f", "-", "--hugepages-1Gi", "1Gi"], "--hugepages-1Gi"),
         (&["cleanup"], "--all-nodes"),
         (&["explain", "HP999"], "HP999"),
         (&["explode"], "explode"),
@@ -72,6 +78,7 @@ fn an_api_server_that_does_not_answer_exits_3_and_says_what_was_tried() {
     std::fs::write(&config, text_of_config).unwrap();
     for (arguments, tried) in [
         (&["nodes", "--kubeconfig"][..], "cannot list nodes: "),
+        (&["fits", "--hugepages-1Gi", "1Gi", "--kubeconfig"], "cannot list nodes: "),
         (&["cleanup", "--all-nodes", "--kubeconfig"], "cannot list pods: "),
     ] {
         let output = hugeprobe().args(arguments).arg(&config).output().unwrap();

@@ -11,6 +11,7 @@ pub mod check_id;
 pub mod compact;
 pub mod counters;
 pub mod digits;
+pub mod fit;
 pub mod footprint;
 pub mod holders;
 pub mod inspect;

@@ -13,6 +13,7 @@ pub mod backoff;
 pub mod cleanup;
 pub mod config;
 pub mod event;
+pub mod fits;
 pub mod names;
 pub mod nodes;
 pub mod pod_outcome;

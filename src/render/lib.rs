@@ -14,6 +14,7 @@ use hugeprobe_domain::report::Report;
 use hugeprobe_domain::size::PageSize;
 
 pub mod explain;
+pub mod fits;
 pub mod json;
 pub mod junit;
 pub mod nodes;

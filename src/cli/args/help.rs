@@ -91,3 +91,29 @@ Examples:
     hugeprobe nodes -l pool=nfv --wait
   The same program under the name kubectl-hugeprobe:
     kubectl hugeprobe -l pool=nfv -o json";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_FITS: &str = "\
+The first reason is shown for each node, in this order: scheduler (cordon,
+taints, node selector, required node affinity, allocatable pages less the
+requests of other pods), pages (those of the pool, with --same-numa of one NUMA
+node), verdict, staleness. What is unknown is never a fit. The pod is counted
+in addition to the pods that run already. CPU, memory, other resources, affinity
+to pods, topology spread and volumes are not compared.
+
+Exit codes:
+  0  the pod fits on at least one node
+  1  it fits on none, or no node matches
+  2  usage error, or the file does not describe one pod
+  3  inconclusive: it fits on no node for certain, or the API server does not
+     answer
+
+Examples:
+  On which nodes does the pod of a manifest fit?
+    hugeprobe fits -f deployment.yaml
+  A pod with 4 pages of 1Gi, all of one NUMA node:
+    hugeprobe fits --hugepages-1Gi 4Gi --same-numa
+  A virtual machine that exists already:
+    kubectl get vm vnf -o yaml | kubectl hugeprobe fits -f -
+  The names of the nodes, for scripts:
+    kubectl hugeprobe fits --hugepages-2Mi 64Mi -o name";

@@ -121,6 +121,19 @@ pub fn list_pods_of_node(node: &str) -> Result<ApiRequest, ApiError> {
     build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
 }
 
+/// Lists the pods of all namespaces that are bound to a node and have not ended, `limit` at a time. `token` is the
+/// `continue` value of the previous page.
+///
+/// # Errors
+///
+/// The request cannot be built.
+pub fn list_bound_pods(limit: u32, token: Option<&str>) -> Result<ApiRequest, ApiError> {
+    let fields = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed";
+    let mut params = ListParams::default().fields(fields).limit(limit);
+    params.continue_token = token.map(str::to_owned);
+    build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
+}
+
 /// Watches the pods that `selector` matches for changes after the resource version `version`.
 ///
 /// # Errors

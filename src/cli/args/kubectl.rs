@@ -1,0 +1,54 @@
+//! The options of the verbs of the kubectl plugin that only people use.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as Arguments, ValueEnum};
+
+use super::cluster::Cluster;
+
+/// `fits`.
+#[derive(Debug, Arguments)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["filename", "hugepages_1gi", "hugepages_2mi"]))]
+pub struct Fits {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The manifest of a Pod, or of a Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or KubeVirt VirtualMachine; `-`
+    /// reads standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["hugepages_1gi", "hugepages_2mi"])]
+    pub filename: Option<PathBuf>,
+
+    /// What a pod without a manifest requests of 1Gi pages, as in its resources: 4Gi
+    #[arg(long = "hugepages-1Gi", value_name = "AMOUNT")]
+    pub hugepages_1gi: Option<String>,
+
+    /// What it requests of 2Mi pages: 64Mi
+    #[arg(long = "hugepages-2Mi", value_name = "AMOUNT")]
+    pub hugepages_2mi: Option<String>,
+
+    /// One NUMA node has to have all pages of the pod
+    #[arg(long)]
+    pub same_numa: bool,
+
+    /// Only nodes with these labels: pool=nfv,zone!=b
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+
+    /// The format of the output
+    #[arg(short, long, value_name = "FORM", value_enum, default_value = "table")]
+    pub output: FitsForm,
+}
+
+/// `-o` of `fits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FitsForm {
+    /// A table for people
+    Table,
+    /// A line for each node, for grep and awk
+    Short,
+    /// Everything, for programs
+    Json,
+    /// The names of the nodes on which the pod fits, as kubectl writes them
+    Name,
+}
