@@ -42,7 +42,11 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "cluster")]
         Verb::Nodes(options) => finish(cluster::nodes(&options)),
         #[cfg(feature = "kubectl")]
+        Verb::Node(options) => finish(kubectl::node(&options)),
+        #[cfg(feature = "kubectl")]
         Verb::Fits(options) => finish(kubectl::fits(&options)),
+        #[cfg(feature = "kubectl")]
+        Verb::Why(options) => finish(kubectl::why(&options)),
         #[cfg(feature = "cluster")]
         Verb::Cleanup(options) => finish(cluster::cleanup(&options)),
         #[cfg(feature = "cluster")]

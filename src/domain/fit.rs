@@ -116,8 +116,7 @@ fn enough(size: PageSize, pages: u64, published: &Published, requested: Option<&
     let others = requested.and_then(|requested| requested.get(&size)).copied().unwrap_or(0);
     if pages > total.saturating_sub(others) {
         let others = if others == 0 { String::new() } else { format!(", and other pods request {others}") };
-        let why =
-            format!("needs {}; the pool has {}{others}", of_size(pages, size), count(total, "page"));
+        let why = format!("needs {}; the pool has {}{others}", of_size(pages, size), count(total, "page"));
         return Some(Reason::no(Step::Pages, why));
     }
     // Other processes hold pages, and the check does not say how many are left for this pod.
@@ -135,11 +134,10 @@ fn verdict(size: PageSize, published: &Published) -> Option<Reason> {
     };
     let outcome = if is_definite { Outcome::Fail } else { Outcome::Unknown };
     let of_this = |(_, at): &(_, Option<PageSize>)| at.is_none_or(|at| at == size);
-    let named = published
-        .checks
-        .iter()
-        .filter(|(key, _)| of_this(key))
-        .find(|(_, text)| text.strip_prefix(&outcome.to_string()).is_some_and(|rest| rest.starts_with(':')));
+    let named =
+        published.checks.iter().filter(|(key, _)| of_this(key)).find(|(_, text)| {
+            text.strip_prefix(&outcome.to_string()).is_some_and(|rest| rest.starts_with(':'))
+        });
     let why = match (named, verdict) {
         (Some(((id, _), text)), _) => format!("{size} {id} {text}"),
         (None, Some(_)) if !published.summary.is_empty() => published.summary.clone(),

@@ -49,6 +49,8 @@ pub struct Published {
     pub sizes: BTreeMap<PageSize, Verdict>,
     /// The annotations such as `pool.1Gi`: the pages that are configured.
     pub pools: BTreeMap<PageSize, PublishedPool>,
+    /// The annotations such as `share.1Gi`: the result of the sharing checks, in one line.
+    pub shares: BTreeMap<PageSize, String>,
     /// The annotations such as `check.HP105.1Gi`, by id and page size: the checks that did not pass.
     pub checks: BTreeMap<(CheckId, Option<PageSize>), String>,
 }
@@ -114,6 +116,9 @@ impl Published {
                         published.checks.insert(key, text.clone());
                     } else if let Some(size) = name.strip_prefix("pool.").and_then(|size| size.parse().ok()) {
                         published.pools.insert(size, PublishedPool::read(text));
+                    } else if let Some(size) = name.strip_prefix("share.").and_then(|size| size.parse().ok())
+                    {
+                        published.shares.insert(size, text.clone());
                     }
                 }
             }

@@ -29,7 +29,8 @@ const PIECE: u32 = 200;
 /// Up to so many nodes, the pods of each are listed; of more, those of the whole cluster.
 const FEW: usize = 16;
 /// What no answer is about.
-const NOT_COMPARED: &str = "not compared: CPU, memory and other resources, affinity to pods, topology spread, volumes";
+const NOT_COMPARED: &str =
+    "not compared: CPU, memory and other resources, affinity to pods, topology spread, volumes";
 
 /// Returns on which of the nodes that `selector` matches the workload would work, sorted by name.
 ///
@@ -79,8 +80,8 @@ pub async fn read(
             need.compare(&node.published, &state, requested),
         ];
         let reason = Reason::first(reasons.into_iter().flatten());
-        let is_blind = matches!(state, VerdictState::Fresh(_))
-            && node.published.unseen.contains(&HP202.to_string());
+        let is_blind =
+            matches!(state, VerdictState::Fresh(_)) && node.published.unseen.contains(&HP202.to_string());
         blind += usize::from(reason.is_none() && is_blind);
         judged.push(NodeFit { name: node.name, reason });
     }

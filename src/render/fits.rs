@@ -107,9 +107,10 @@ fn short(fit: &Fit, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "all fits {word} {} of {}", fitting(fit).count(), fit.nodes.len())?;
     for node in &fit.nodes {
         let name = clean(&node.name, super::Marks::Unicode);
-        let reason = node.reason.as_ref().map(|reason| {
-            format!(" {} {}", reason.step.word(), clean(&reason.why, super::Marks::Unicode))
-        });
+        let reason = node
+            .reason
+            .as_ref()
+            .map(|reason| format!(" {} {}", reason.step.word(), clean(&reason.why, super::Marks::Unicode)));
         writeln!(out, "{name} {}{}", node.word(), reason.unwrap_or_default())?;
     }
     Ok(())
@@ -181,6 +182,9 @@ node-c unknown staleness expired at 2026-11-23T05:30:00Z and not renewed: no age
         assert_eq!(json["schema"], "hugeprobe.io/fits/v1");
         assert_eq!((&json["needs"]["1Gi"], &json["sameNuma"]), (&4.into(), &true.into()));
         assert_eq!(json["nodes"][0]["step"], serde_json::Value::Null);
-        assert_eq!((&json["nodes"][2]["fits"], &json["nodes"][2]["step"]), (&"unknown".into(), &"staleness".into()));
+        assert_eq!(
+            (&json["nodes"][2]["fits"], &json["nodes"][2]["step"]),
+            (&"unknown".into(), &"staleness".into())
+        );
     }
 }

@@ -117,3 +117,31 @@ Examples:
     kubectl get vm vnf -o yaml | kubectl hugeprobe fits -f -
   The names of the nodes, for scripts:
     kubectl hugeprobe fits --hugepages-2Mi 64Mi -o name";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_WHY: &str = "\
+The messages are those of the pod's status, of its containers and their last
+termination, and of its warning events. `hugeprobe explain --log` recognizes
+the same failures in any log. A pod that is bound to no node is compared with
+all nodes, as `hugeprobe fits` does.
+
+Exit codes:
+  0  a cause is known, or all containers are ready
+  2  usage error, or there is no such pod
+  3  no cause is known, or the API server does not answer
+
+Examples:
+  hugeprobe why pod/dpdk-0
+  kubectl hugeprobe why pod/dpdk-0 -n nfv";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_NODE: &str = "\
+Exit codes, for the verdict of the node:
+  0  pass, warnings included
+  1  fail, or it has no huge pages
+  2  usage error, or there is no such node
+  3  inconclusive: no verdict, a stale one, or the API server does not answer
+
+Examples:
+  hugeprobe node worker-3
+  kubectl hugeprobe node worker-3 --context staging";

@@ -52,3 +52,54 @@ pub enum FitsForm {
     /// The names of the nodes on which the pod fits, as kubectl writes them
     Name,
 }
+
+/// `node`.
+#[derive(Debug, Arguments)]
+pub struct Node {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The name of the Node
+    #[arg(value_name = "NODE", value_parser = node_name)]
+    pub node: String,
+}
+
+/// `why`.
+#[derive(Debug, Arguments)]
+pub struct Why {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The pod, as kubectl names it
+    #[arg(value_name = "pod/NAME", value_parser = pod_name)]
+    pub pod: String,
+
+    /// Its namespace [default: that of the context]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// Returns the name in `NAME` or `node/NAME`.
+fn node_name(text: &str) -> Result<String, String> {
+    object_name(text.strip_prefix("node/").unwrap_or(text), "a node")
+}
+
+/// Returns the name in `pod/NAME`, `pods/NAME`, `po/NAME` or `NAME`.
+fn pod_name(text: &str) -> Result<String, String> {
+    let (kind, name) = text.split_once('/').unwrap_or(("pod", text));
+    if !matches!(kind, "pod" | "pods" | "po") {
+        return Err(format!("'{kind}' is not a pod; name one of its pods"));
+    }
+    object_name(name, "a pod")
+}
+
+/// Returns the name if it can be one. It becomes a part of a path.
+fn object_name(name: &str, what: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_allowed) {
+        return Err(format!("'{name}' cannot be the name of {what}"));
+    }
+    Ok(name.to_owned())
+}

@@ -24,9 +24,9 @@ pub(super) fn compare(need: &Need, published: &Published, requested: Option<&Pag
     let requested = requested?;
     let others = |size: &PageSize| requested.get(size).copied().unwrap_or(0);
     // Other pods are in the way of one NUMA node if they use more pages of it than it can spare.
-    let is_certain_on_one = large
-        .iter()
-        .any(|part| spare(need, part).is_some_and(|spare| spare.iter().all(|(size, spare)| others(size) <= *spare)));
+    let is_certain_on_one = large.iter().any(|part| {
+        spare(need, part).is_some_and(|spare| spare.iter().all(|(size, spare)| others(size) <= *spare))
+    });
     // They are in the way of all NUMA nodes only if they use more than each can spare.
     let blocking: u64 = large
         .iter()

@@ -48,7 +48,11 @@ fn each_step_has_its_reason_and_the_first_is_given() {
     for (changes, requested, expected) in [
         (&[][..], &[][..], "yes"),
         (&[], &[("1Gi", 4), ("2Mi", 512)], "yes"),
-        (&[], &[("1Gi", 5)], "no pages: needs 4 pages of 1Gi; the pool has 8 pages, and other pods request 5"),
+        (
+            &[],
+            &[("1Gi", 5)],
+            "no pages: needs 4 pages of 1Gi; the pool has 8 pages, and other pods request 5",
+        ),
         (&[("pool.1Gi", "1")], &[], "no pages: needs 4 pages of 1Gi; the pool has 1 page"),
         (&[("pool.1Gi", "?")], &[], "unknown pages: the number of pages of 1Gi in the pool is not published"),
         (
@@ -57,7 +61,11 @@ fn each_step_has_its_reason_and_the_first_is_given() {
             "unknown pages: HP202 1Gi warn: 3 pages are used outside pods",
         ),
         (
-            &[("hugepages-1Gi", "fail"), ("check.HP105.1Gi", "fail: no free page"), ("check.HP101", "warn: x")],
+            &[
+                ("hugepages-1Gi", "fail"),
+                ("check.HP105.1Gi", "fail: no free page"),
+                ("check.HP101", "warn: x"),
+            ],
             &[],
             "no verdict: 1Gi HP105 fail: no free page",
         ),

@@ -1,6 +1,9 @@
 //! The annotation of a pool: its configured pages, in total and of each NUMA node.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::text::count;
 
 /// The configured pages of a pool. Free pages are not published, because their number changes all the time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +28,21 @@ impl PublishedPool {
     }
 }
 
+impl fmt::Display for PublishedPool {
+    /// Formats `8 pages: numa0 4, numa1 4`. `?` replaces a number that is not known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.total {
+            Some(total) => f.write_str(&count(total, "page"))?,
+            None => f.write_str("? pages")?,
+        }
+        for (index, (node, pages)) in self.numa.iter().enumerate() {
+            let pages = pages.map_or_else(|| "?".to_owned(), |pages| pages.to_string());
+            write!(f, "{}numa{node} {pages}", if index == 0 { ": " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +59,8 @@ mod tests {
             let pool = PublishedPool { total, numa: numa.iter().copied().collect() };
             assert_eq!(PublishedPool::read(text), pool, "{text}");
         }
+        let shown = |text| PublishedPool::read(text).to_string();
+        assert_eq!(shown("512 (numa0 256, numa1 ?)"), "512 pages: numa0 256, numa1 ?");
+        assert_eq!((shown("1").as_str(), shown("").as_str()), ("1 page", "? pages"));
     }
 }

@@ -94,6 +94,16 @@ pub fn merge_node_status(name: &str, manager: &str, body: &impl Serialize) -> Re
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
+/// Gets one pod.
+///
+/// # Errors
+///
+/// The name is invalid.
+pub fn get_pod(namespace: &str, name: &str) -> Result<ApiRequest, ApiError> {
+    let request = Builder::new(pods(namespace)).get(name, &GetParams::default());
+    build(Verb::Get, Resource::Pods, name, request)
+}
+
 /// Lists the pods of a namespace that `selector` matches.
 ///
 /// # Errors
@@ -171,6 +181,26 @@ pub fn delete_pod(namespace: &str, name: &str, uid: Option<&str>) -> Result<ApiR
 /// The object cannot be serialized as JSON.
 pub fn create_event(namespace: &str, name: &str, event: &impl Serialize) -> Result<ApiRequest, ApiError> {
     create(Resource::Events, format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), name, event)
+}
+
+/// Lists the events about an object. With a `uid`, those about an earlier object of the same name are left out.
+///
+/// The older API of events is used, as by `kubectl describe`, because its field selectors are documented.
+///
+/// # Errors
+///
+/// The request cannot be built.
+pub fn list_events_of(
+    namespace: &str,
+    kind: &str,
+    name: &str,
+    uid: Option<&str>,
+) -> Result<ApiRequest, ApiError> {
+    let uid = uid.map(|uid| format!(",involvedObject.uid={uid}")).unwrap_or_default();
+    let params =
+        ListParams::default().fields(&format!("involvedObject.kind={kind},involvedObject.name={name}{uid}"));
+    let path = format!("/api/v1/namespaces/{namespace}/events");
+    build(Verb::List, Resource::Events, "", Builder::new(path).list(&params))
 }
 
 fn pods(namespace: &str) -> String {

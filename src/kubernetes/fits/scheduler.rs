@@ -47,11 +47,8 @@ impl Placement {
     }
 
     fn tainted(&self, node: &Candidate) -> Option<String> {
-        let cordoned = Taint {
-            key: UNSCHEDULABLE.to_owned(),
-            effect: "NoSchedule".to_owned(),
-            ..Taint::default()
-        };
+        let cordoned =
+            Taint { key: UNSCHEDULABLE.to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
         if node.is_unschedulable && !self.tolerates(&cordoned) {
             return Some("the node is cordoned".to_owned());
         }
@@ -141,7 +138,8 @@ pub(super) fn resources(pages: &Pages, node: &Candidate, requested: Option<&Page
 fn resource(size: PageSize, pages: u64, node: &Candidate, requested: Option<&Pages>) -> Option<Reason> {
     let name = size.resource_name();
     let needs = of_size(pages, size);
-    let Some((_, allocatable)) = node.allocatable.get(&name).and_then(|amount| in_pages(&name, amount)) else {
+    let Some((_, allocatable)) = node.allocatable.get(&name).and_then(|amount| in_pages(&name, amount))
+    else {
         return Some(Reason::no(Step::Scheduler, format!("needs {needs}; the node has no {name}")));
     };
     let Some(allocatable) = allocatable.get() else {

@@ -26,7 +26,10 @@ fn taints_are_tolerated_as_the_scheduler_does() {
         (json!([{"operator": "Exists"}]), "placed"),
         (json!([{"key": "dedicated", "operator": "Exists"}]), "placed"),
         (json!([{"key": "dedicated", "value": "nfv"}]), "placed"),
-        (json!([{"key": "dedicated", "operator": "Equal", "value": "nfv", "effect": "NoSchedule"}]), "placed"),
+        (
+            json!([{"key": "dedicated", "operator": "Equal", "value": "nfv", "effect": "NoSchedule"}]),
+            "placed",
+        ),
         (json!([{"key": "dedicated", "value": "web"}]), refused),
         (json!([{"key": "other", "operator": "Exists"}]), refused),
         (json!([{"key": "dedicated", "operator": "Exists", "effect": "NoExecute"}]), refused),
@@ -53,9 +56,7 @@ fn labels_are_selected_as_the_scheduler_does() {
         refusal(&json!({"nodeSelector": {"pool": "web"}}), &none),
         "nodeSelector: the node does not have the label pool=web"
     );
-    let required = |terms: &Value| {
-        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}})
-    };
+    let required = |terms: &Value| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
     for (terms, is_placed) in [
         (json!([{"matchExpressions": [{"key": "pool", "operator": "In", "values": ["web", "nfv"]}]}]), true),
         (json!([{"matchExpressions": [{"key": "pool", "operator": "NotIn", "values": ["nfv"]}]}]), false),
@@ -72,7 +73,10 @@ fn labels_are_selected_as_the_scheduler_does() {
             json!([{"matchExpressions": [{"key": "pool", "operator": "Exists"}, {"key": "zone", "operator": "Exists"}]}]),
             false,
         ),
-        (json!([{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}, {"matchExpressions": [{"key": "pool", "operator": "Exists"}]}]), true),
+        (
+            json!([{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}, {"matchExpressions": [{"key": "pool", "operator": "Exists"}]}]),
+            true,
+        ),
         (json!([{}]), false),
         (json!([]), false),
     ] {

@@ -11,20 +11,28 @@ fn large(pages: u64) -> Vec<(String, u64)> {
     vec![("1Gi".to_owned(), pages)]
 }
 
-const CONTAINERS: &str = "{containers: [{name: c, resources: {limits: {cpu: 1, memory: 1Gi, hugepages-1Gi: 4Gi}}}]}";
+const CONTAINERS: &str =
+    "{containers: [{name: c, resources: {limits: {cpu: 1, memory: 1Gi, hugepages-1Gi: 4Gi}}}]}";
 
 #[test]
 fn every_kind_is_read_as_its_pod() {
     assert_eq!(pages(&format!("{{kind: Pod, metadata: {{name: p}}, spec: {CONTAINERS}}}")), large(4));
     for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"] {
-        let text = format!("{{kind: {kind}, metadata: {{name: p}}, spec: {{template: {{spec: {CONTAINERS}}}}}}}");
+        let text =
+            format!("{{kind: {kind}, metadata: {{name: p}}, spec: {{template: {{spec: {CONTAINERS}}}}}}}");
         assert_eq!(pages(&text), large(4), "{kind}");
     }
     let documents = format!("---\nkind: Namespace\n---\n{{kind: Pod, spec: {CONTAINERS}}}\n---\n");
     assert_eq!(pages(&documents), large(4));
-    assert_eq!(pages(&format!(r#"{{"kind": "Pod", "spec": {}}}"#, json!({"containers": [
-        {"resources": {"limits": {"hugepages-1Gi": 2_147_483_648_u64}}},
-    ]}))), large(2));
+    assert_eq!(
+        pages(&format!(
+            r#"{{"kind": "Pod", "spec": {}}}"#,
+            json!({"containers": [
+                {"resources": {"limits": {"hugepages-1Gi": 2_147_483_648_u64}}},
+            ]})
+        )),
+        large(2)
+    );
 }
 
 #[test]
