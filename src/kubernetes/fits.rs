@@ -56,7 +56,8 @@ pub async fn read(
         match api.list(nodes(selector, token.as_deref())?, each).await {
             // The `continue` token expired between two pages (410): start again.
             Err(error) if error.is_expired() && token.is_some() => {
-                (judged.clear(), open.clear());
+                judged.clear();
+                open.clear();
                 token = None;
             }
             page => match next(&page?) {
