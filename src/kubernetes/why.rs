@@ -18,6 +18,9 @@ use hugeprobe_domain::why::{Place, PodReport};
 /// The most events that are shown.
 const EVENTS: usize = 20;
 
+/// How the message of the scheduler in the status begins.
+const UNSCHEDULED: &str = "condition PodScheduled";
+
 /// Reads what is reported about the pod.
 ///
 /// # Errors
@@ -34,7 +37,13 @@ pub async fn read(api: &Api, namespace: &str, name: &str) -> Result<PodReport, A
     let mut messages = of_status(&status);
     let mut limits = Vec::new();
     match events(api, namespace, name, pod.metadata.uid.as_deref()).await {
-        Ok(events) => messages.extend(events),
+        Ok(events) => {
+            // The scheduler writes the same message in both, and the event goes after an hour.
+            if events.iter().any(|event| event.starts_with("event FailedScheduling")) {
+                messages.retain(|message| !message.starts_with(UNSCHEDULED));
+            }
+            messages.extend(events);
+        }
         Err(error) => limits.push(format!("events are not shown: {error}")),
     }
     let node = pod.spec.and_then(|spec| spec.node_name).filter(|node| !node.is_empty());
@@ -94,7 +103,7 @@ fn of_status(status: &PodStatus) -> Vec<String> {
     }
     for condition in status.conditions.iter().flatten() {
         if condition.type_ == "PodScheduled" && condition.status == "False" {
-            let what = format!("condition PodScheduled: {}", condition.reason.as_deref().unwrap_or_default());
+            let what = format!("{UNSCHEDULED}: {}", condition.reason.as_deref().unwrap_or_default());
             messages.extend(lines(what.trim_end(), condition.message.as_deref().unwrap_or_default(), ""));
         }
     }

@@ -102,7 +102,10 @@ async fn a_pending_pod_is_compared_with_all_nodes_and_a_bound_one_has_its_node()
     let world = world(&[node("a", OTHER_BOOT)]);
     let spec = json!({"containers": [{"name": "c", "resources": {"limits": {"hugepages-2Mi": "64Mi"}}}]});
     let pending = json!({
-        "kind": "Pod", "metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": {"phase": "Pending"},
+        "kind": "Pod", "metadata": {"name": "p", "uid": "u"}, "spec": spec,
+        "status": {"phase": "Pending", "conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes\nare",
+        }]},
     });
     let mut bound = pending.clone();
     bound["spec"]["nodeName"] = "a".into();
