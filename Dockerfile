@@ -10,9 +10,9 @@ COPY src src
 # .git is not in the build context, so build.rs takes the commit from the environment.
 ARG REVISION=unknown
 # Cargo requires every declared target to exist. The tests are declared last and removed here, so that a change of a test does
-# not cause a rebuild.
+# not cause a rebuild. packaging/binary has the same features.
 RUN sed -i '/^\[\[test\]\]/,$d' Cargo.toml \
-    && HUGEPROBE_COMMIT="${REVISION}" cargo rustc --profile image --locked --bin hugeprobe -- -C target-feature=+crt-static \
+    && HUGEPROBE_COMMIT="${REVISION}" cargo rustc --profile image --no-default-features --features cluster --locked --bin hugeprobe -- -C target-feature=+crt-static \
         -C link-arg=-Wl,-z,pack-relative-relocs \
     && install -D --strip target/image/hugeprobe /out/hugeprobe
 

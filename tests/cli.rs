@@ -48,6 +48,15 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["nodes", "--kubeconfig", "/nowhere/config"], "/nowhere/config"),
         (&["nodes", "-o", "junit"], "junit"),
         (&["nodes", "--wait", "--timeout", "0"], "0"),
+        (&["fits"], "--filename"),
+        (&["fits", "-f", "/nowhere/pod.yaml"], "/nowhere/pod.yaml"),
+        (&["fits", "-f", "Cargo.toml"], "Cargo.toml"),
+        (&["fits", "--hugepages-1Gi", "1500Mi"], "1500Mi"),
+        (&["fits", "--hugepages-1Gi", "0"], "requests no huge pages"),
+        (&["fits", "-f", "-", "--hugepages-1Gi", "1Gi"], "--hugepages-1Gi"),
+        (&["node", "a/b"], "a/b"),
+        (&["why", "deployment/dpdk"], "deployment"),
+        (&["why", "pod/../nodes"], "../nodes"),
         (&["cleanup"], "--all-nodes"),
         (&["explain", "HP999"], "HP999"),
         (&["explode"], "explode"),
@@ -72,6 +81,9 @@ fn an_api_server_that_does_not_answer_exits_3_and_says_what_was_tried() {
     std::fs::write(&config, text_of_config).unwrap();
     for (arguments, tried) in [
         (&["nodes", "--kubeconfig"][..], "cannot list nodes: "),
+        (&["fits", "--hugepages-1Gi", "1Gi", "--kubeconfig"], "cannot list nodes: "),
+        (&["node", "worker", "--kubeconfig"], "cannot get nodes worker: "),
+        (&["why", "pod/dpdk", "--kubeconfig"], "cannot get pods dpdk: "),
         (&["cleanup", "--all-nodes", "--kubeconfig"], "cannot list pods: "),
     ] {
         let output = hugeprobe().args(arguments).arg(&config).output().unwrap();
@@ -184,7 +196,11 @@ fn closed_standard_streams_do_not_matter() {
 fn version_names_commit_target_and_features() {
     let short = format!("hugeprobe {}", env!("CARGO_PKG_VERSION"));
     assert_eq!(text(&run(&["-V"]).stdout), format!("{short}\n"));
-    let features = if cfg!(feature = "cluster") { "cluster" } else { "none" };
+    let features = match (cfg!(feature = "cluster"), cfg!(feature = "kubectl")) {
+        (_, true) => "cluster kubectl",
+        (true, false) => "cluster",
+        (false, false) => "none",
+    };
     for arguments in [&["--version"][..], &["check", "--version"]] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{output:?}");

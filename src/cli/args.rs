@@ -10,6 +10,8 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "cluster")]
 use help::AFTER_NODES;
 use help::{AFTER_BACKEND, AFTER_CHECK, AFTER_EXPLAIN, AFTER_FRONTEND};
+#[cfg(feature = "kubectl")]
+use help::{AFTER_FITS, AFTER_NODE, AFTER_WHY};
 use hugeprobe_domain::check::CheckId;
 use hugeprobe_domain::request::{PageCount, Workload};
 use hugeprobe_domain::size::PageSize;
@@ -20,6 +22,8 @@ pub use self::check::Check;
 pub mod cluster;
 pub mod container;
 mod help;
+#[cfg(feature = "kubectl")]
+pub mod kubectl;
 
 /// The text that `--version` prints. `-V` prints only the version.
 const VERSION: &str = concat!(
@@ -67,6 +71,18 @@ pub enum Verb {
     /// Show the verdict of each node of a cluster; a verdict that is stale or from another boot does not count as a pass
     #[command(after_long_help = AFTER_NODES)]
     Nodes(cluster::Nodes),
+    #[cfg(feature = "kubectl")]
+    /// Show all that is published of one node, the remedy of each check that did not pass, and its events
+    #[command(after_long_help = AFTER_NODE)]
+    Node(kubectl::Node),
+    #[cfg(feature = "kubectl")]
+    /// Show on which nodes a pod that requests huge pages would work now, and why not on the others
+    #[command(after_long_help = AFTER_FITS)]
+    Fits(kubectl::Fits),
+    #[cfg(feature = "kubectl")]
+    /// Show why a pod does not run: its messages, the known failures in them, and the verdict of its node
+    #[command(after_long_help = AFTER_WHY)]
+    Why(kubectl::Why),
     #[cfg(feature = "cluster")]
     /// Remove only what hugeprobe wrote on Nodes, and the probe pods that it left
     Cleanup(cluster::Cleanup),

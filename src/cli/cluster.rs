@@ -115,7 +115,7 @@ pub(super) fn policies(options: &Policies) -> Result<Exit, Trouble> {
     Ok(if tried.iter().all(policies::Tried::is_as_expected) { Exit::Pass } else { Exit::Fail })
 }
 
-async fn connect(cluster: &Cluster) -> Result<(Api, String), Trouble> {
+pub(super) async fn connect(cluster: &Cluster) -> Result<(Api, String), Trouble> {
     let Cluster { kubeconfig, context } = cluster;
     let user = User { kubeconfig: kubeconfig.as_deref(), context: context.as_deref() };
     of_user(&user).await.map_err(|error| Trouble::usage(&error))
@@ -133,7 +133,7 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn runtime() -> Result<Runtime, Trouble> {
+pub(super) fn runtime() -> Result<Runtime, Trouble> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -9,6 +9,8 @@ mod cluster;
 pub mod container;
 pub mod exit;
 mod explain;
+#[cfg(feature = "kubectl")]
+mod kubectl;
 mod plugin;
 mod roles;
 mod terminal;
@@ -39,6 +41,12 @@ pub fn main() -> ExitCode {
         Verb::Pages(options) => finish(cluster::pages(&options)),
         #[cfg(feature = "cluster")]
         Verb::Nodes(options) => finish(cluster::nodes(&options)),
+        #[cfg(feature = "kubectl")]
+        Verb::Node(options) => finish(kubectl::node(&options)),
+        #[cfg(feature = "kubectl")]
+        Verb::Fits(options) => finish(kubectl::fits(&options)),
+        #[cfg(feature = "kubectl")]
+        Verb::Why(options) => finish(kubectl::why(&options)),
         #[cfg(feature = "cluster")]
         Verb::Cleanup(options) => finish(cluster::cleanup(&options)),
         #[cfg(feature = "cluster")]

@@ -13,8 +13,10 @@ use super::check::{CheckId, Verdict};
 use super::size::PageSize;
 
 mod causes;
+mod pool;
 
 pub use causes::Cause;
+pub use pool::PublishedPool;
 
 /// The annotations or the labels of an object.
 pub type Texts = BTreeMap<String, String>;
@@ -35,6 +37,8 @@ pub struct Published {
     pub valid_until: Option<Timestamp>,
     /// `summary`.
     pub summary: String,
+    /// `unseen`: what the agent could not see with its rights; empty if it could see everything.
+    pub unseen: String,
     /// `probe`: since when and why no probe could run; empty if probes can run.
     pub probe: String,
     /// `profile`.
@@ -43,6 +47,10 @@ pub struct Published {
     pub version: String,
     /// The labels such as `hugepages-1Gi`, smallest size first: pass (which includes warn), fail or unknown.
     pub sizes: BTreeMap<PageSize, Verdict>,
+    /// The annotations such as `pool.1Gi`: the pages that are configured.
+    pub pools: BTreeMap<PageSize, PublishedPool>,
+    /// The annotations such as `share.1Gi`: the result of the sharing checks, in one line.
+    pub shares: BTreeMap<PageSize, String>,
     /// The annotations such as `check.HP105.1Gi`, by id and page size: the checks that did not pass.
     pub checks: BTreeMap<(CheckId, Option<PageSize>), String>,
 }
@@ -99,12 +107,18 @@ impl Published {
                 "checked-at" => published.checked_at = text.parse().ok(),
                 "valid-until" => published.valid_until = text.parse().ok(),
                 "summary" => published.summary.clone_from(text),
+                "unseen" => published.unseen.clone_from(text),
                 "probe" => published.probe.clone_from(text),
                 "profile" => published.profile.clone_from(text),
                 "version" => published.version.clone_from(text),
                 _ => {
                     if let Some(key) = name.strip_prefix("check.").and_then(parse_check) {
                         published.checks.insert(key, text.clone());
+                    } else if let Some(size) = name.strip_prefix("pool.").and_then(|size| size.parse().ok()) {
+                        published.pools.insert(size, PublishedPool::read(text));
+                    } else if let Some(size) = name.strip_prefix("share.").and_then(|size| size.parse().ok())
+                    {
+                        published.shares.insert(size, text.clone());
                     }
                 }
             }

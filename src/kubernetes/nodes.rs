@@ -4,7 +4,7 @@
 //!
 //! ## Rights
 //!
-//! `list` on `nodes`.
+//! `list` on `nodes`; `get` for one node.
 
 use std::time::Duration;
 
@@ -49,6 +49,15 @@ pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> 
     let mut nodes: Vec<_> = slim.into_iter().map(|node| weighed(node, at)).collect();
     nodes.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Fleet { at, nodes })
+}
+
+/// Reads the verdict of one node.
+///
+/// # Errors
+///
+/// The Node cannot be read.
+pub async fn one(api: &Api, name: &str) -> Result<FleetNode, ApiError> {
+    Ok(weighed(api.object(requests::get_node(name)?).await?, Timestamp::now()))
 }
 
 /// Repeats [`read`] until every node has a usable verdict, or until `timeout`.

@@ -36,6 +36,7 @@ struct Spec {
     containers: Option<Vec<Container>>,
     init_containers: Option<Vec<Container>>,
     resources: Option<Resources>,
+    node_name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -70,6 +71,12 @@ impl PodRequests {
 // === impl Pod ===
 
 impl Pod {
+    /// Returns the name of the node that the pod is bound to; empty if it is bound to none.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.spec.node_name.as_deref().unwrap_or_default()
+    }
+
     fn requests(&self) -> Pages {
         if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
             return Pages::new();

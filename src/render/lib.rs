@@ -14,8 +14,10 @@ use hugeprobe_domain::report::Report;
 use hugeprobe_domain::size::PageSize;
 
 pub mod explain;
+pub mod fits;
 pub mod json;
 pub mod junit;
+pub mod node;
 pub mod nodes;
 pub mod progress;
 pub mod short;
@@ -25,6 +27,7 @@ pub mod table;
 mod text;
 pub mod troubleshooting;
 pub mod walk;
+pub mod why;
 
 pub use style::{Detail, Marks, Style};
 

@@ -222,7 +222,7 @@ fn sizes(fleet: &Fleet) -> Vec<PageSize> {
 }
 
 /// Returns the time since `at` in the largest unit that gives at least 2, as kubectl does.
-fn ago(at: Timestamp, now: Timestamp) -> String {
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second().saturating_sub(at.as_second());
     match seconds {
         ..0 => "in the future".to_owned(),

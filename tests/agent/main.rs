@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // clippy.toml exempts functions marked #[test], not their helpers
 
 mod bounds;
+mod fits;
 mod kubelet;
 mod outage;
 mod probes;

@@ -91,3 +91,57 @@ Examples:
     hugeprobe nodes -l pool=nfv --wait
   The same program under the name kubectl-hugeprobe:
     kubectl hugeprobe -l pool=nfv -o json";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_FITS: &str = "\
+The first reason is shown for each node, in this order: scheduler (cordon,
+taints, node selector, required node affinity, allocatable pages less the
+requests of other pods), pages (those of the pool, with --same-numa of one NUMA
+node), verdict, staleness. What is unknown is never a fit. The pod is counted
+in addition to the pods that run already. CPU, memory, other resources, affinity
+to pods, topology spread and volumes are not compared.
+
+Exit codes:
+  0  the pod fits on at least one node
+  1  it fits on none, or no node matches
+  2  usage error, or the file does not describe one pod
+  3  inconclusive: it fits on no node for certain, or the API server does not
+     answer
+
+Examples:
+  On which nodes does the pod of a manifest fit?
+    hugeprobe fits -f deployment.yaml
+  A pod with 4 pages of 1Gi, all of one NUMA node:
+    hugeprobe fits --hugepages-1Gi 4Gi --same-numa
+  A virtual machine that exists already:
+    kubectl get vm vnf -o yaml | kubectl hugeprobe fits -f -
+  The names of the nodes, for scripts:
+    kubectl hugeprobe fits --hugepages-2Mi 64Mi -o name";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_WHY: &str = "\
+The messages are those of the pod's status, of its containers and their last
+termination, and of its warning events. `hugeprobe explain --log` recognizes
+the same failures in any log. A pod that is bound to no node is compared with
+all nodes, as `hugeprobe fits` does.
+
+Exit codes:
+  0  a cause is known, or all containers are ready
+  2  usage error, or there is no such pod
+  3  no cause is known, or the API server does not answer
+
+Examples:
+  hugeprobe why pod/dpdk-0
+  kubectl hugeprobe why pod/dpdk-0 -n nfv";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_NODE: &str = "\
+Exit codes, for the verdict of the node:
+  0  pass, warnings included
+  1  fail, or it has no huge pages
+  2  usage error, or there is no such node
+  3  inconclusive: no verdict, a stale one, or the API server does not answer
+
+Examples:
+  hugeprobe node worker-3
+  kubectl hugeprobe node worker-3 --context staging";

@@ -40,7 +40,7 @@ pub enum Resource {
     NodesStatus,
     /// `pods`.
     Pods,
-    /// `events` of events.k8s.io.
+    /// `events`, of events.k8s.io to create them.
     Events,
 }
 

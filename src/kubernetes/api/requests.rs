@@ -94,6 +94,16 @@ pub fn merge_node_status(name: &str, manager: &str, body: &impl Serialize) -> Re
     build(Verb::Patch, Resource::NodesStatus, name, request)
 }
 
+/// Gets one pod.
+///
+/// # Errors
+///
+/// The name is invalid.
+pub fn get_pod(namespace: &str, name: &str) -> Result<ApiRequest, ApiError> {
+    let request = Builder::new(pods(namespace)).get(name, &GetParams::default());
+    build(Verb::Get, Resource::Pods, name, request)
+}
+
 /// Lists the pods of a namespace that `selector` matches.
 ///
 /// # Errors
@@ -118,6 +128,19 @@ pub fn list_pods(
 /// The name is invalid.
 pub fn list_pods_of_node(node: &str) -> Result<ApiRequest, ApiError> {
     let params = ListParams::default().fields(&format!("spec.nodeName={node}")).match_any();
+    build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
+}
+
+/// Lists the pods of all namespaces that are bound to a node and have not ended, `limit` at a time. `token` is the
+/// `continue` value of the previous page.
+///
+/// # Errors
+///
+/// The request cannot be built.
+pub fn list_bound_pods(limit: u32, token: Option<&str>) -> Result<ApiRequest, ApiError> {
+    let fields = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed";
+    let mut params = ListParams::default().fields(fields).limit(limit);
+    params.continue_token = token.map(str::to_owned);
     build(Verb::List, Resource::Pods, "", Builder::new("/api/v1/pods").list(&params))
 }
 
@@ -158,6 +181,26 @@ pub fn delete_pod(namespace: &str, name: &str, uid: Option<&str>) -> Result<ApiR
 /// The object cannot be serialized as JSON.
 pub fn create_event(namespace: &str, name: &str, event: &impl Serialize) -> Result<ApiRequest, ApiError> {
     create(Resource::Events, format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), name, event)
+}
+
+/// Lists the events about an object. With a `uid`, those about an earlier object of the same name are left out.
+///
+/// The older API of events is used, as by `kubectl describe`, because its field selectors are documented.
+///
+/// # Errors
+///
+/// The request cannot be built.
+pub fn list_events_of(
+    namespace: &str,
+    kind: &str,
+    name: &str,
+    uid: Option<&str>,
+) -> Result<ApiRequest, ApiError> {
+    let uid = uid.map(|uid| format!(",involvedObject.uid={uid}")).unwrap_or_default();
+    let params =
+        ListParams::default().fields(&format!("involvedObject.kind={kind},involvedObject.name={name}{uid}"));
+    let path = format!("/api/v1/namespaces/{namespace}/events");
+    build(Verb::List, Resource::Events, "", Builder::new(path).list(&params))
 }
 
 fn pods(namespace: &str) -> String {

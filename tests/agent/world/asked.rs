@@ -25,6 +25,7 @@ impl Asked {
             ["api", "v1", "pods"] => ("all pods", ""),
             ["api", "v1", "namespaces", NAMESPACE, "pods"] => ("pods", ""),
             ["api", "v1", "namespaces", NAMESPACE, "pods", name] => ("pods", name),
+            ["api", "v1", "namespaces", NAMESPACE, "events"] => ("events", ""),
             ["apis", "events.k8s.io", "v1", "namespaces", "default", "events"] => ("events", ""),
             _ => ("nothing", ""),
         };
@@ -42,6 +43,12 @@ impl Asked {
 
     pub(super) fn what(&self) -> String {
         format!("{} {}", self.verb, self.resource)
+    }
+
+    /// Whether the pod is bound to the node that the field selector names, or to any node if it names none.
+    pub(super) fn binds(&self, pod: &Value) -> bool {
+        let name = self.query.split('&').find_map(|pair| pair.strip_prefix("fieldSelector=spec.nodeName%3D"));
+        name.map_or(pod["spec"]["nodeName"].is_string(), |name| pod["spec"]["nodeName"] == name)
     }
 
     /// Whether the field selector, if there is one, names this object.

@@ -301,6 +301,18 @@ impl World {
                 let items: Vec<_> = state.pods.values().cloned().collect();
                 state.list(&items)
             }
+            ("list", "all pods") => {
+                let items: Vec<_> = state.pods.values().filter(|pod| asked.binds(pod)).cloned().collect();
+                state.list(&items)
+            }
+            ("list", "events") => {
+                let items: Vec<_> = state.events.values().cloned().collect();
+                state.list(&items)
+            }
+            ("get", "pods") => match state.pods.get(&asked.name) {
+                Some(pod) => Response::new(full(pod)),
+                None => refusal(404, "NotFound", "pods not found"),
+            },
             ("get", "nodes") => match state.nodes.get(&asked.name) {
                 Some(node) => Response::new(full(node)),
                 None => refusal(404, "NotFound", "nodes \"node-a\" not found"),

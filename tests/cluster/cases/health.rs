@@ -1,8 +1,10 @@
 //! A node in order, and what people and machines then read about it.
 
+use std::process::Output;
+
 use super::context::node::Node;
 use super::context::pools::{LARGE, SMALL};
-use super::context::{NODE, chart, kubectl, pods, wait};
+use super::context::{NODE, WORKLOADS, chart, kubectl, left, pods, script, wait};
 use super::{Case, case, large_case};
 
 pub(crate) const CASES: &[Case] = &[
@@ -11,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     case("describe node shows the event of the verdict", event),
     case("while nothing changes nothing is written", calm),
     case("the agent tells of its life and of the pools over HTTP", http),
+    case("fits shows where a pod would work and why it would not", fits),
     large_case("one page of 1Gi is enough for a pass", 1, one_large_page),
 ];
 
@@ -63,6 +66,11 @@ fn event() {
     for line in shown.lines().filter(|line| line.contains("hugeprobe")) {
         println!("    {line}");
     }
+    let output = hugeprobe(&["node", NODE]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().for_each(|line| println!("    {line}"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text.contains("\n  event ") && text.contains("HugepagesVerified"), "the event shows: {text}");
 }
 
 fn calm() {
@@ -96,6 +104,61 @@ fn http() {
     for expected in ["hugeprobe_pool_pages", "hugeprobe_verdict", "hugeprobe_probes_total", "size=\"2Mi\""] {
         assert!(metrics.contains(expected), "no {expected} in /metrics");
     }
+}
+
+/// Runs a verb of this build in the network of the cluster.
+fn hugeprobe(arguments: &[&str]) -> Output {
+    script("inside")
+        .arg(env!("CARGO_BIN_EXE_hugeprobe"))
+        .args(arguments)
+        .env("KUBECONFIG", left("state/admin.conf"))
+        .output()
+        .unwrap()
+}
+
+/// Asks `hugeprobe fits -o short` for so many pages of 2Mi. Returns its exit code and the line of the node.
+fn asked(pages: i64) -> (Option<i32>, String) {
+    let amount = SMALL.quantity(pages);
+    let output = hugeprobe(&["fits", "-o", "short", "--same-numa", "--hugepages-2Mi", &amount]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(NODE)).unwrap_or_default().trim().to_owned();
+    println!("    {pages} pages: {line}");
+    (output.status.code(), line)
+}
+
+fn fits() {
+    wait::until("no probe pod requests pages", 60, || match pods::probes().len() {
+        0 => Ok(()),
+        more => Err(more),
+    });
+    let all = SMALL.persistent();
+    assert_eq!(asked(2), (Some(0), "yes".to_owned()));
+    let refused = |pages, part: &str| {
+        let (code, line) = asked(pages);
+        assert!(code == Some(1) && line.contains(part), "{code:?} {line}");
+    };
+    refused(all + 1, "no scheduler needs");
+    let other = kubectl::apply_for_now(&pods::workload("fits", SMALL, all, 0));
+    pods::running(WORKLOADS, "fits", 30);
+    refused(2, "of which other pods request");
+    // The same pages once more: it stays Pending, and its event and the comparison of the node say why.
+    let pending = kubectl::apply_for_now(&pods::workload("pending", SMALL, all, 0));
+    wait::until("why names the event and the node", 30, || {
+        let output = hugeprobe(&["why", "pod/pending", "--namespace", WORKLOADS]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_whole =
+            ["event FailedScheduling", "cause", "fits on 0 of 1 node"].iter().all(|part| text.contains(part));
+        if is_whole && output.status.success() {
+            text.lines().for_each(|line| println!("    {line}"));
+            return Ok(());
+        }
+        Err(text)
+    });
+    drop(pending);
+    drop(other);
+    let cordoned = kubectl::Guard::run(&["cordon", NODE], &["uncordon", NODE]);
+    refused(2, "no scheduler the node is cordoned");
+    drop(cordoned);
 }
 
 fn one_large_page() {
