@@ -65,6 +65,7 @@ const LOGS: &[(&str, &[&str])] = &[
     ("kubelet-memory-manager-state", &["kubelet-memory-manager-state"]),
     ("kubelet-reserved-memory", &["kubelet-reserved-memory"]),
     ("kubelet-topology", &["kubelet-topology"]),
+    ("kubelet-resize", &["kubelet-resize"]),
     ("libvirt-no-usable-mount", &["libvirt-mount"]),
     ("ovs-unsupported-cpu", &["dpdk-cpu", "ovs-dpdk-init-failed", "dpdk-init-failed"]),
     ("postgres-json", &["bus-error"]),

@@ -61,7 +61,7 @@ pub enum End {
 pub enum Lack {
     /// Huge pages.
     Pages,
-    /// Pages and CPU on one NUMA node.
+    /// Pages, CPU and memory on one NUMA node.
     Numa,
     /// CPU.
     Cpu,
@@ -145,6 +145,12 @@ fn refused(status: Option<&PodStatus>) -> Option<End> {
         // The free resources do not fit on one NUMA node.
         "TopologyAffinityError" => {
             Lack::Numa.busy("TopologyAffinityError: no single NUMA node has the resources now")
+        }
+        // kubernetes/pkg/kubelet/cm/memorymanager/policy_static.go: each of its errors begins with this word.
+        "UnexpectedAdmissionError"
+            if status.message.as_deref().is_some_and(|text| text.contains("[memorymanager]")) =>
+        {
+            Lack::Numa.busy("UnexpectedAdmissionError: the memory manager finds no NUMA node for the pod")
         }
         "DeadlineExceeded" => End::Unknown("DeadlineExceeded: the pod exceeded its time limit".to_owned()),
         // For example UnexpectedAdmissionError, NodeAffinity, AppArmor or SysctlForbidden.

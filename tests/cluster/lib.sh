@@ -26,12 +26,13 @@ unified=$(awk '$3 == "cgroup2" && $2 != "/sys/fs/cgroup" { print $2; exit }' /pr
 # Prints the mount point of each cgroup hierarchy, one per line.
 hierarchies() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/mounts; }
 
-# Creates our cgroup where it is missing. A new cpuset cgroup has no CPUs and accepts no process until it has some.
+# Creates our cgroup where it is missing. A new cpuset cgroup of v1 has no CPUs and accepts no process until it has some; in v2,
+# whose root has no such file, it has those of its parent.
 make_groups() {
     local hierarchy level file
     for hierarchy in $(hierarchies); do
         mkdir -p "$hierarchy/$group/daemons"
-        [ -e "$hierarchy/$group/cpuset.cpus" ] || continue
+        [ -e "$hierarchy/cpuset.cpus" ] || continue
         for level in "$group" "$group/daemons"; do
             for file in cpuset.cpus cpuset.mems; do cat "$hierarchy/$file" >"$hierarchy/$level/$file"; done
         done
@@ -78,9 +79,9 @@ launch() {
     echo $! >"$state/$name.pid"
 }
 
-# Tries a command twice a second, for a number of seconds.
+# Tries a command twice a second, for a number of seconds. In an emulated machine everything takes SLOWNESS times as long.
 within() {
-    local deadline=$((SECONDS + $1)) what=$2
+    local deadline=$((SECONDS + $1 * ${SLOWNESS:-1})) what=$2
     shift 2
     until "$@" >/dev/null 2>&1; do
         [ $SECONDS -lt $deadline ] || die "$what did not happen in time; see $state/log"

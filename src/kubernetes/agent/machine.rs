@@ -130,13 +130,12 @@ fn host_mounts(root: &HostRoot) -> Reading<Vec<HugeMount>> {
 
 /// Returns the pages of processes that do not belong to a pod.
 ///
-/// A process belongs to a pod if `kubepods` occurs in its cgroup path: the kubelet places all pods below a cgroup of
-/// that name, with either cgroup driver. A process whose cgroup is unknown is assumed to belong to a pod.
+/// A process whose cgroup is unknown is assumed to belong to a pod.
 fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
     let mut outside: Vec<(PageSize, u64)> = Vec::new();
     for holder in &holders.processes {
         let memberships = cgroup::read_memberships(root, &format!("/proc/{}/cgroup", holder.pid));
-        let is_of_pod = |membership: &Membership| membership.path.contains("kubepods");
+        let is_of_pod = |membership: &Membership| is_of_pod(&membership.path);
         if memberships.known().is_none_or(|memberships| memberships.iter().any(is_of_pod)) {
             continue;
         }
@@ -149,6 +148,20 @@ fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
         }
     }
     outside
+}
+
+/// Returns whether a cgroup belongs to a pod.
+///
+/// The kubelet places all pods below a cgroup `kubepods`, with either cgroup driver. On cgroup v2 a container has a
+/// cgroup namespace, and the kernel shows it the cgroups of others relative to its own (cgroup_namespaces(7)), such as
+/// `/../../podUID/ID`: without `kubepods`, if the driver is cgroupfs. A pod's cgroup is then recognised by its name
+/// alone, `pod` and a uid (of a static pod: a digest).
+fn is_of_pod(path: &str) -> bool {
+    let is_uid = |uid: &str| {
+        uid.bytes().filter(u8::is_ascii_hexdigit).count() == 32
+            && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    };
+    path.contains("kubepods") || path.split('/').filter_map(|name| name.strip_prefix("pod")).any(is_uid)
 }
 
 #[cfg(test)]
@@ -201,9 +214,22 @@ mod tests {
             ("proc/11/cgroup", "4:hugetlb:/kubepods/pod2/3\n0::/\n"),
             ("proc/12/cgroup", "0::/system.slice/ovs.service\n"),
             ("proc/13/cgroup", "0::/user.slice\n"),
+            // As a container with a cgroup namespace sees another pod, a static pod, and a process outside pods.
+            ("proc/15/cgroup", "0::/../../../pod4fb5ca06-9dd5-496f-ba80-53309ce5fc88/45bad6\n"),
+            ("proc/16/cgroup", "0::/../../burstable/pod5c9d0bb3a1f0e7d4c2b6a89f01234567/45bad6\n"),
+            ("proc/17/cgroup", "0::/../../../../podman.service\n"),
         ]);
         let holder = |pid, pages| Holder { pid, command: "x".into(), pages: vec![(size, pages)] };
-        let processes = vec![holder(10, 8), holder(11, 8), holder(12, 3), holder(13, 5), holder(14, 9)];
+        let processes = vec![
+            holder(10, 8),
+            holder(11, 8),
+            holder(12, 3),
+            holder(13, 5),
+            holder(14, 9),
+            holder(15, 9),
+            holder(16, 9),
+            holder(17, 4),
+        ];
         let holders = Holders { processes, ..Holders::default() };
         assert_eq!(outside_pods(&root, &holders), [(size, 5)]);
     }

@@ -127,6 +127,13 @@ fn each_status_has_its_meaning() {
             busy(Lack::Numa, "TopologyAffinityError: no single NUMA node has the resources now"),
         ),
         (
+            "no NUMA node for the memory manager",
+            json!({"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "Allocate failed due to \
+                [memorymanager] failed to get the default NUMA affinity, no NUMA nodes with enough memory is available, \
+                which is unexpected"}),
+            busy(Lack::Numa, "UnexpectedAdmissionError: the memory manager finds no NUMA node for the pod"),
+        ),
+        (
             "not admitted",
             failed("UnexpectedAdmissionError"),
             unknown("UnexpectedAdmissionError: refused by the kubelet"),

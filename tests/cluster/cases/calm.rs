@@ -13,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     case("idle connections to the metrics do not make the kubelet restart the agent", idle_connections),
     case("a first install under a quota writes nothing until its turn, and then once", first_install),
     case("a probe pod of an earlier agent that does not go is named on the Node", leftover),
-    case("the pages of a sidecar count as requested", sidecar),
+    case("the pages of a sidecar and those of a whole pod count as requested", sidecar),
 ];
 
 fn idle_connections() {
@@ -143,11 +143,16 @@ fn sidecar() {
     sidecar["name"] = json!("sidecar");
     sidecar["restartPolicy"] = json!("Always");
     pod["spec"]["initContainers"] = json!([sidecar]);
+    // KEP-2837: the request is in spec.resources, and the container has none.
+    let mut whole = pods::workload("whole", SMALL, 10, 10);
+    whole["spec"]["resources"] = whole["spec"]["containers"][0]["resources"].take();
     let free = SMALL.free();
-    let workload = kubectl::apply_for_now(&pod);
-    pods::running(WORKLOADS, "beside", 30);
-    wait::until("both hold their pages", 20, || match free - SMALL.free() {
-        12.. => Ok(()),
+    let workload = [pod, whole].map(|pod| kubectl::apply_for_now(&pod));
+    for name in ["beside", "whole"] {
+        pods::running(WORKLOADS, name, 30);
+    }
+    wait::until("both pods hold their pages", 20, || match free - SMALL.free() {
+        22.. => Ok(()),
         held => Err(held),
     });
     // HP202 fails after a minute, and pods are listed every minute.

@@ -17,6 +17,7 @@
 mod admission;
 mod calm;
 mod context;
+mod gate;
 mod health;
 mod modes;
 mod outage;
@@ -64,6 +65,7 @@ fn main() -> std::process::ExitCode {
         modes::CASES,
         admission::CASES,
         calm::CASES,
+        gate::CASES,
         outage::CASES,
         rights::CASES,
         release::CASES,

@@ -1,17 +1,19 @@
 //! The probe beside real workloads, and in pods that are not in order.
 
+use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::context::pools::{SMALL, scarce};
-use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
+use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, script, wait};
 use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
     case("a workload that arrives in mid-probe is Running within 10 s", arrives),
     case("a probe pod without fsGroup fails by name", without_fs_group),
     case("a container without a limit of its own fails and the other names it", without_limit),
+    case("a pod whose hugetlb limit became 0 by a resize in place is named by check", resized),
     case("a node behind a startup taint for our condition is probed and released", startup_taint),
 ];
 
@@ -77,6 +79,64 @@ fn without_limit() {
         "somebody fails: {messages:#?}"
     );
     drop(made);
+}
+
+/// kubernetes/kubernetes#141991: the kubelet writes 0 into the cgroup of a pod that it resizes. The kernel refuses that while
+/// the pod has pages (page_counter_set_max), so this one has not taken any yet.
+fn resized() {
+    let workload = kubectl::apply_for_now(&pods::workload("resized", SMALL, 8, 0));
+    pods::running(WORKLOADS, "resized", 30);
+    let pod = kubectl::get(&["pod", "resized", "--namespace", WORKLOADS]).unwrap();
+    let below = format!("hugeprobe-cluster/kubepods/burstable/pod{}", chart::meta(&pod, "uid"));
+    let (group, limit) = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        (format!("/sys/fs/cgroup/{below}"), "hugetlb.2MB.max")
+    } else {
+        (format!("/sys/fs/cgroup/hugetlb/{below}"), "hugetlb.2MB.limit_in_bytes")
+    };
+    let inside = |program: &str, arguments: &[&str]| {
+        let output = script("inside").args(["--mount", program]).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let check = || {
+        let arguments = [
+            "check",
+            "-o",
+            "json",
+            "--only",
+            "HP401",
+            "--frontend-cgroup",
+            &group,
+            "--frontend-need",
+            "2Mi=1",
+        ];
+        let report: Value =
+            serde_json::from_str(&inside(env!("CARGO_BIN_EXE_hugeprobe"), &arguments)).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["id"] == "HP401" && check["size"] == "2Mi").cloned().unwrap()
+    };
+    let before = check();
+    assert_eq!(before["outcome"], "pass", "{before:#}");
+    kubectl::must(&[
+        "patch",
+        "pod",
+        "resized",
+        "--namespace",
+        WORKLOADS,
+        "--subresource=resize",
+        "--patch",
+        r#"{"spec": {"containers": [{"name": "workload", "resources": {"requests": {"cpu": "20m"}}}]}}"#,
+    ]);
+    wait::until("the limit of the pod is 0", 30, || {
+        match inside("cat", &[&format!("{group}/{limit}")]).trim() {
+            "0" => Ok(()),
+            limit => Err(limit.to_owned()),
+        }
+    });
+    let after = check();
+    println!("    {}", after["summary"]);
+    assert_eq!(after["outcome"], "fail", "{after:#}");
+    assert!(after.to_string().contains(&below), "it names the cgroup: {after:#}");
+    drop(workload);
 }
 
 /// A probe pod of the agent, as it stands in the API.

@@ -5,6 +5,7 @@ use super::super::state::Reconciler;
 use super::RunningProbe;
 use crate::pod_outcome::{End, Lack};
 use hugeprobe_domain::check::{Finding, Outcome, Verdict};
+use hugeprobe_domain::compact::Container;
 use hugeprobe_probe::container::{Conclusion, Terminated, conclude};
 
 impl Reconciler {
@@ -18,6 +19,10 @@ impl Reconciler {
         }
         match end {
             End::Reported(terminated) => self.conclude(&running, &terminated),
+            End::Busy { lacks: Lack::Numa, why } => {
+                let (kind, why) = self.no_numa_node(&running, why);
+                self.hinder(&running, kind, Lack::Numa.as_str(), &why);
+            }
             End::Busy { lacks, why } => self.hinder(&running, BlockedKind::Busy, lacks.as_str(), &why),
             End::Waiting(why) => self.hinder(&running, BlockedKind::Waiting, "scheduler", &why),
             End::Unknown(why) => self.hinder(&running, BlockedKind::Prevented, "pod", &why),
@@ -29,6 +34,38 @@ impl Reconciler {
         if let Some(state) = self.sizes.get_mut(&size) {
             state.not_before = again;
         }
+    }
+
+    /// Returns what the refusal of the kubelet's topology manager or memory manager means, and its text with the pages
+    /// that were asked for and the NUMA node that had the most free pages.
+    ///
+    /// The scheduler counts the pages of the whole machine and knows no NUMA node, so workloads of this size are
+    /// refused in the same way. With the policy `single-numa-node`, waiting does not help if one container asks for more
+    /// pages than any NUMA node has. Whether the pod has to fit as a whole depends on `topologyManagerScope`, which
+    /// the agent does not know, so the text has the pages of each container.
+    fn no_numa_node(&self, running: &RunningProbe, why: String) -> (BlockedKind, String) {
+        let asked = Container::ALL.map(|side| running.asked.probe(&self.config).pages_of(side));
+        let pool = self.observed.inventory.as_ref().and_then(|inventory| inventory.pool(running.asked.size));
+        let nodes = pool.into_iter().flat_map(|pool| &pool.numa);
+        let counted = nodes.filter_map(|one| Some((one.free.get()?, one.total.get()?, one.node)));
+        let counted: Vec<(u64, u64, u32)> = counted.collect();
+        let Some((free, total, node)) = counted.iter().max_by_key(|(free, ..)| *free) else {
+            return (BlockedKind::Busy, why);
+        };
+        let most = counted.iter().map(|(_, total, _)| *total).max().unwrap_or(0);
+        let [frontend, backend] = asked;
+        let word = why.split(':').next().unwrap_or_default();
+        if frontend.saturating_add(backend) <= *free {
+            let text = format!(
+                "{word}: numa{node} has {free} free pages for {frontend}+{backend}, but too little CPU or memory"
+            );
+            return (BlockedKind::Busy, text);
+        }
+        let kind = if frontend.max(backend) > most { BlockedKind::Prevented } else { BlockedKind::Busy };
+        let text = format!(
+            "{word}: {frontend}+{backend} pages asked of one NUMA node, most free on numa{node}: {free} of {total}"
+        );
+        (kind, text)
     }
 
     fn hinder(&mut self, running: &RunningProbe, kind: BlockedKind, reason: &'static str, why: &str) {

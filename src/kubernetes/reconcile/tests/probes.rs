@@ -4,6 +4,7 @@ use super::super::*;
 use super::world::*;
 use crate::names;
 use crate::reconcile::refusal::Call;
+use hugeprobe_domain::inventory::NumaPool;
 use hugeprobe_domain::reading::Reading;
 
 #[test]
@@ -33,6 +34,41 @@ fn every_fate_ends_in_its_outcome_with_its_reason() {
         if !reason.is_empty() {
             assert_eq!(world.condition().unwrap()["reason"], reason, "{fate:?}");
         }
+    }
+}
+
+/// The scheduler counts the pages of the whole machine. The kubelet, with a topology manager that may refuse, does not.
+#[test]
+fn a_refusal_for_want_of_a_numa_node_says_what_the_nodes_have() {
+    let node = |node, free, total| NumaPool {
+        node,
+        total: Reading::Known(total),
+        free: Reading::Known(free),
+        surplus: Reading::Known(0),
+    };
+    for (free, need, shown) in [
+        (
+            [3, 5],
+            "",
+            "busy since 2027-01-15T08:00:01Z: 2Mi TopologyAffinityError: 4+4 pages asked of one NUMA node, most free on numa1: 5 of 32",
+        ),
+        (
+            [32, 32],
+            "",
+            "busy since 2027-01-15T08:00:01Z: 2Mi TopologyAffinityError: numa1 has 32 free pages for 4+4, but too little CPU or memory",
+        ),
+        (
+            [32, 32],
+            r#", "expectations": [{"nodeSelector": {}, "need": ["2Mi=48"]}]"#,
+            "prevented since 2027-01-15T08:00:01Z: 2Mi TopologyAffinityError: 48+4 pages asked of one NUMA node, most free on numa1: 32 of 32",
+        ),
+    ] {
+        let mut world = World::new(&[(SMALL, 64)], config(need));
+        world.pool(SMALL).numa = vec![node(0, free[0], 32), node(1, free[1], 32)];
+        world.fate = Fate::Refused("TopologyAffinityError");
+        world.run(400);
+        assert_eq!(world.annotation(names::PROBE), Some(shown));
+        assert_eq!(world.verdict(), "unknown");
     }
 }
 
