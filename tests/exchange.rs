@@ -106,15 +106,7 @@ fn every_frame_comes_back_once_and_as_it_was() {
         (1, 1, 1, 64, Waiting::Called, 1),
     ] {
         let frames = 3000;
-        let job = Job {
-            content: Content::Checked,
-            seed: SEED,
-            frames,
-            length,
-            peer: Peer::Echoes,
-            window,
-            waiting,
-        };
+        let job = Job { length, window, waiting, ..job(Peer::Echoes, frames) };
         let (outcome, bases, report) = session(options(Work::Echo), &memory(files, regions), size, &job);
         assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
         assert_eq!((outcome.sent, outcome.tally.bytes), (frames, frames * length as u64));
@@ -135,15 +127,7 @@ fn every_frame_comes_back_through_packed_rings() {
         (1, 1, 1, 64, Waiting::Sleeping, 1),
     ] {
         let frames = 3000;
-        let job = Job {
-            content: Content::Checked,
-            seed: SEED,
-            frames,
-            length,
-            peer: Peer::Echoes,
-            window,
-            waiting,
-        };
+        let job = Job { length, window, waiting, ..job(Peer::Echoes, frames) };
         let memory = memory(files, regions);
         let (outcome, bases, report) = session_with(Layout::Packed, options(Work::Echo), &memory, size, &job);
         assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");

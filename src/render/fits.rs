@@ -88,8 +88,13 @@ fn table(fit: &Fit, out: &mut dyn Write, style: Style) -> io::Result<()> {
         count(fit.nodes.len(), "node"),
         fit.need.text()
     )?;
+    limits(&fit.limits, out, style)
+}
+
+/// Writes what could not be read or was not compared.
+pub(super) fn limits(limits: &[String], out: &mut dyn Write, style: Style) -> io::Result<()> {
     let room = style.columns().saturating_sub(2);
-    for limit in &fit.limits {
+    for limit in limits {
         for (index, line) in wrap(&clean(limit, style.marks), room, room).iter().enumerate() {
             let margin = if index == 0 { "" } else { "  " };
             writeln!(out, "{margin}{}", style.paint(DIM, line))?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::style::{BOLD, DIM, Style};
+use super::style::{BOLD, Style};
 use super::text::{clean, wrap};
 use super::{fits, nodes, troubleshooting};
 use hugeprobe_domain::published::Fleet;
@@ -49,14 +49,7 @@ pub fn render(report: &PodReport, out: &mut dyn Write, style: Style) -> io::Resu
         Place::NoPages => writeln!(out, "\nthe pod requests no huge pages: the nodes are not compared")?,
         Place::Unread => {}
     }
-    let room = style.columns().saturating_sub(2);
-    for limit in &report.limits {
-        for (index, line) in wrap(&clean(limit, style.marks), room, room).iter().enumerate() {
-            let margin = if index == 0 { "" } else { "  " };
-            writeln!(out, "{margin}{}", style.paint(DIM, line))?;
-        }
-    }
-    Ok(())
+    fits::limits(&report.limits, out, style)
 }
 
 #[cfg(test)]

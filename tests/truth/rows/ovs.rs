@@ -3,9 +3,10 @@
 use hugeprobe::domain::catalogue::{HP101, HP102, HP401, HP402, HP404, HP405, HP409, HP410, HP509};
 
 use super::{Row, SMALL, State, healthy};
+use crate::context::Missing;
 use crate::context::child::How;
 use crate::places;
-use crate::scene::OvsTold;
+use crate::scene::{OvsTold, Scene};
 use crate::workload::Kind;
 
 pub(super) const ROWS: &[Row] = &[
@@ -31,22 +32,10 @@ pub(super) const ROWS: &[Row] = &[
         healthy(scene)
     }),
     ovs("the fault limit of the vswitch is half of its need", &[HP401, HP509], |scene| {
-        healthy(scene)?;
-        let group = scene.cgroup("vswitch")?;
-        group.set(&scene.limit_file("max"), scene.bytes(16));
-        scene.backend.place.enter(group.path());
-        scene.backend.cgroup = Some(group.path().to_owned());
-        scene.keep(group);
-        Ok(())
+        half_of_its_need(scene, "max")
     }),
     ovs("the reservation limit of the vswitch is half of its need", &[HP402, HP509], |scene| {
-        healthy(scene)?;
-        let group = scene.cgroup("vswitch")?;
-        group.set(&scene.limit_file("rsvd.max"), scene.bytes(16));
-        scene.backend.place.enter(group.path());
-        scene.backend.cgroup = Some(group.path().to_owned());
-        scene.keep(group);
-        Ok(())
+        half_of_its_need(scene, "rsvd.max")
     }),
     ovs("RLIMIT_NOFILE is one less than the vswitch takes", &[HP404], |scene| {
         places::placed(scene, "nofile-ovs=90")
@@ -59,6 +48,17 @@ pub(super) const ROWS: &[Row] = &[
         places::placed(scene, "memory-ovs=134217728")
     }),
 ];
+
+/// Puts the vswitch into a cgroup of its own, in which this limit is half of the pages that it needs.
+fn half_of_its_need(scene: &mut Scene, limit: &str) -> Result<(), Missing> {
+    healthy(scene)?;
+    let group = scene.cgroup("vswitch")?;
+    group.set(&scene.limit_file(limit), scene.bytes(16));
+    scene.backend.place.enter(group.path());
+    scene.backend.cgroup = Some(group.path().to_owned());
+    scene.keep(group);
+    Ok(())
+}
 
 const fn ovs(fault: &'static str, causes: &'static [super::CheckId], state: State) -> Row {
     Row { fault, kinds: &[Kind::Ovs], sizes: &[SMALL], causes, state }
