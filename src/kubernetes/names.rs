@@ -41,6 +41,12 @@ pub const UNSEEN: &str = "hugeprobe.io/unseen";
 /// Annotation: since when and why no probe could run; absent while probes can run.
 pub const PROBE: &str = "hugeprobe.io/probe";
 
+/// Annotation: when an operator asked for another probe of each size, RFC 3339. The agent never writes it.
+pub const RECHECK: &str = "hugeprobe.io/recheck";
+
+/// Annotation: the last value of [`RECHECK`] after which every size has been probed; absent before the first.
+pub const RECHECKED: &str = "hugeprobe.io/rechecked";
+
 /// The type of the Node's condition. It is `True` for a verdict of pass, with or without warnings.
 pub const CONDITION: &str = "hugeprobe.io/HugepagesReady";
 

@@ -55,6 +55,8 @@ pub struct Facts<'a> {
     pub probes: BTreeMap<PageSize, String>,
     /// Why no probe can run; `None` if probes can run.
     pub blocked: Option<String>,
+    /// The last request for another probe that has been answered.
+    pub rechecked: Option<String>,
     /// Whether verdicts are unknown only because first probes have not ended. This is not a fault and causes no
     /// warning.
     pub waits: bool,
@@ -125,6 +127,9 @@ impl Content {
         }
         if let Some(blocked) = &facts.blocked {
             say(names::PROBE.to_owned(), blocked);
+        }
+        if let Some(rechecked) = &facts.rechecked {
+            say(names::RECHECKED.to_owned(), rechecked);
         }
         for size in facts.sizes.iter().map(|one| one.size) {
             if let Some(pool) = facts.inventory.pool(size) {

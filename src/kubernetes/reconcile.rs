@@ -15,6 +15,7 @@ mod inspection;
 mod node;
 mod probing;
 mod publishing;
+mod recheck;
 pub mod refusal;
 mod size_state;
 mod state;

@@ -13,6 +13,7 @@ pub struct Reporter {
     verdict: String,
     blocked: BTreeMap<PageSize, String>,
     has_node: Option<bool>,
+    recheck: String,
 }
 
 // === impl Reporter ===
@@ -39,6 +40,10 @@ impl Reporter {
             .outcomes(view.findings.iter().map(|finding| (finding.id, finding.size, finding.outcome)));
         health.metrics.probes(&view.probes);
         self.blocked(view);
+        if let Some(recheck) = view.recheck.filter(|recheck| *recheck != self.recheck) {
+            say(format_args!("{recheck}"));
+            recheck.clone_into(&mut self.recheck);
+        }
         if self.has_node.is_none_or(|had| had != view.has_node) {
             if self.has_node.is_some() {
                 say(format_args!("the Node is {}", if view.has_node { "there" } else { "missing" }));

@@ -57,6 +57,7 @@ fn content(verdict: Verdict, sizes: &[(PageSize, Verdict)], findings: &[Finding]
         shares: [(SMALL, "pass: 11 of 11".to_owned())].into(),
         probes: [(SMALL, "pass 2026-11-23T05:38:15Z 9f3c0a1b22334455".to_owned())].into(),
         blocked: None,
+        rechecked: None,
         waits: false,
     })
 }

@@ -29,6 +29,7 @@ impl Reconciler {
         self.publishing.adopted = true;
         let (now, shown) = (self.clock.now(), self.clock.shown());
         let is_ours = self.is_of_this_boot(&node);
+        self.probing.recheck.take_over(&node);
         let busy = i64::try_from(self.busy_ms()).unwrap_or(i64::MAX);
         let (sizes, longest) = (&mut self.sizes, self.config.renew_minutes.saturating_mul(120_000));
         for (size, state) in sizes.iter_mut().filter(|_| is_ours) {

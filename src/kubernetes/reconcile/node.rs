@@ -21,8 +21,10 @@ pub(super) struct NodeView {
     pub(super) version: Option<u128>,
     /// All labels, because expectations select nodes by them.
     pub(super) labels: BTreeMap<String, String>,
-    /// The annotations with hugeprobe's prefix.
+    /// The annotations with hugeprobe's prefix, without [`names::RECHECK`], which the agent neither writes nor removes.
     pub(super) annotations: BTreeMap<String, String>,
+    /// The value of [`names::RECHECK`].
+    pub(super) recheck: Option<String>,
     /// `.status.capacity` of each huge page size, in pages.
     capacity: BTreeMap<PageSize, Reading<u64>>,
     pub(super) condition: Option<ShownCondition>,
@@ -54,9 +56,10 @@ impl NodeView {
             version: metadata.resource_version.as_deref().and_then(|version| version.parse().ok()),
             labels: metadata.labels.clone().unwrap_or_default(),
             annotations: annotations
-                .filter(|(key, _)| key.starts_with(names::PREFIX))
+                .filter(|(key, _)| key.starts_with(names::PREFIX) && *key != names::RECHECK)
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
+            recheck: metadata.annotations.as_ref().and_then(|all| all.get(names::RECHECK)).cloned(),
             capacity: capacity
                 .into_iter()
                 .flatten()

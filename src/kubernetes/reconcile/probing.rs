@@ -44,6 +44,7 @@ impl Reconciler {
         if self.node().is_none() {
             return;
         }
+        self.follow_recheck();
         let running =
             self.probing.running.as_ref().map(|running| (running.name.as_str(), running.uid.as_deref()));
         self.probing.pods.remove(running, self.clock.now(), actions);
@@ -82,6 +83,7 @@ impl Reconciler {
             None => self.sizes.values().filter_map(|state| state.due(now)).collect(),
         };
         times.extend(self.probing.pods.times());
+        times.extend(self.probing.recheck.due);
         times
     }
 

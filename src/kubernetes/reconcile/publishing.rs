@@ -276,6 +276,7 @@ impl Reconciler {
             shares: valid().filter_map(|(size, result)| Some((size, result.share.clone()?))).collect(),
             probes: valid().map(|(size, result)| (size, result.annotation())).collect(),
             blocked: (!blocked.is_empty()).then(|| blocked.join("; ")),
+            rechecked: self.probing.recheck.answered.clone(),
             waits: self.only_waits(judged),
         };
         let text = events::EventText {

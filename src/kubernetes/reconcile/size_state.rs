@@ -29,6 +29,8 @@ pub(super) struct SizeState {
     pub(super) tried: Option<String>,
     /// Whether to probe although nothing has changed.
     pub(super) renew: bool,
+    /// Whether to probe once more after the probe that is running, because it began before an operator asked for one.
+    pub(super) again: bool,
     /// The earliest time of the next probe.
     pub(super) not_before: Moment,
     /// How often in a row the probe did not pass.
@@ -196,11 +198,18 @@ impl SizeState {
         self.about = about;
     }
 
+    /// Probes again at once, because an operator asked for it. `is_running`: a probe of this size is running.
+    pub(super) fn recheck(&mut self, is_running: bool, now: Moment) {
+        self.renew = true;
+        self.again = is_running;
+        self.not_before = now;
+    }
+
     /// Counts the end of a probe, and updates the number of failures in a row.
     pub(super) fn ended(&mut self, end: &'static str, failed: bool) {
         let count = self.ends.entry(end).or_default();
         *count = count.saturating_add(1);
-        self.renew = false;
+        self.renew = std::mem::take(&mut self.again);
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
     }
 

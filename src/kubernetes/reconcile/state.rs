@@ -7,6 +7,7 @@ use super::node::NodeView;
 use super::probing::pods::Pods;
 use super::publishing::events::{EventRecorder, PendingEvent};
 use super::publishing::node_state::NodeState;
+use super::recheck::Recheck;
 use super::size_state::{About, SizeState};
 use crate::config::{Config, Mode};
 use crate::probe_pod::{Asked, Identity};
@@ -56,6 +57,8 @@ pub(super) struct Judged {
 pub(super) struct Probing {
     pub(super) running: Option<RunningProbe>,
     pub(super) pods: Pods,
+    /// The operators' requests for another probe.
+    pub(super) recheck: Recheck,
     /// The number of rounds started in resident mode.
     pub(super) rounds: u64,
 }

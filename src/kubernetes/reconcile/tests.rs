@@ -6,6 +6,7 @@ mod calm;
 mod life;
 mod probes;
 mod properties;
+mod recheck;
 mod texts;
 mod world;
 mod writes;

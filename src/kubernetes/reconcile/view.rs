@@ -25,6 +25,8 @@ pub struct View<'a> {
     pub first_published: bool,
     /// Whether no verdict has been on the Node yet because the first probe waits for its turn.
     pub awaits_turn: bool,
+    /// What the agent does about the last request for another probe; `None` if there was none.
+    pub recheck: Option<&'a str>,
     /// The probes of each size.
     pub probes: Vec<ProbeView<'a>>,
 }
@@ -61,6 +63,7 @@ impl Reconciler {
             has_node: self.node().is_some(),
             first_published: self.publishing.first_out,
             awaits_turn: self.awaits_turn(),
+            recheck: self.probing.recheck.log.as_deref(),
             probes: self.probes().collect(),
         }
     }

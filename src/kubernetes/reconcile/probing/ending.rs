@@ -29,8 +29,12 @@ impl Reconciler {
         }
         let renew = self.renew_ms();
         let Some(state) = self.sizes.get(&size) else { return };
-        let (backoff, failures) = (state.backoff(renew), state.failures);
-        let again = self.clock.again(backoff, failures);
+        let again = if state.renew {
+            self.clock.now()
+        } else {
+            let (backoff, failures) = (state.backoff(renew), state.failures);
+            self.clock.again(backoff, failures)
+        };
         if let Some(state) = self.sizes.get_mut(&size) {
             state.not_before = again;
         }
