@@ -11,7 +11,7 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use help::AFTER_NODES;
 use help::{AFTER_BACKEND, AFTER_CHECK, AFTER_EXPLAIN, AFTER_FRONTEND};
 #[cfg(feature = "kubectl")]
-use help::{AFTER_FITS, AFTER_NODE, AFTER_WHY};
+use help::{AFTER_FITS, AFTER_NODE, AFTER_RECHECK, AFTER_WHO, AFTER_WHY};
 use hugeprobe_domain::check::CheckId;
 use hugeprobe_domain::request::{PageCount, Workload};
 use hugeprobe_domain::size::PageSize;
@@ -75,6 +75,14 @@ pub enum Verb {
     /// Show all that is published of one node, the remedy of each check that did not pass, and its events
     #[command(after_long_help = AFTER_NODE)]
     Node(kubectl::Node),
+    #[cfg(feature = "kubectl")]
+    /// Show who holds the huge pages of a node: the pods, and what is in use beyond their requests
+    #[command(after_long_help = AFTER_WHO)]
+    Who(kubectl::Who),
+    #[cfg(feature = "kubectl")]
+    /// Ask the agents of nodes for another probe now
+    #[command(after_long_help = AFTER_RECHECK)]
+    Recheck(kubectl::Recheck),
     #[cfg(feature = "kubectl")]
     /// Show on which nodes a pod that requests huge pages would work now, and why not on the others
     #[command(after_long_help = AFTER_FITS)]

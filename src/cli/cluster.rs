@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::env;
 use std::io::{self, Write as _};
-use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -19,7 +18,7 @@ use hugeprobe_kubernetes::api::{Api, User, of_user};
 use hugeprobe_kubernetes::cleanup::{self, Scope};
 use hugeprobe_kubernetes::nodes as fleet;
 use hugeprobe_kubernetes::policies;
-use hugeprobe_render::nodes::View;
+use hugeprobe_render::nodes::{TableView, View};
 
 /// Runs the agent until a signal stops it.
 pub(super) fn agent(options: &Agent) -> Result<Exit, Trouble> {
@@ -48,13 +47,16 @@ fn addresses(listen: &args::Listen) -> agent::Listen {
 
 /// Shows the verdict of each node of a cluster.
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
-    let Nodes { cluster, selector, wait, timeout, failing, by_cause, sort_by, no_headers, output } = options;
-    let selector = selector.as_deref();
+    #[cfg(feature = "kubectl")]
+    if options.watch {
+        return super::kubectl::watch(options);
+    }
+    let write = writer(options)?;
+    let selector = options.selector.as_deref();
     let read = runtime()?.block_on(async {
-        let (api, _) = connect(cluster).await?;
-        let read = if *wait {
-            let timeout = Duration::from_secs(*timeout);
-            fleet::wait(&api, selector, timeout, tell).await
+        let (api, _) = connect(&options.cluster).await?;
+        let read = if options.wait {
+            fleet::wait(&api, selector, options.timeout, awaited(options), tell).await
         } else {
             fleet::read(&api, selector).await
         };
@@ -62,22 +64,56 @@ pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
     })?;
     // The exit code is about all nodes, whichever are shown.
     let exit = Exit::of(read.verdict(), false);
-    let mut shown = if *failing { read.failing() } else { read };
-    match sort_by {
+    let shown = chosen(read, options);
+    print(|out| write(&shown, out))?;
+    Ok(exit)
+}
+
+/// Returns the nodes that are shown, in their order.
+pub(super) fn chosen(read: Fleet, options: &Nodes) -> Fleet {
+    let mut shown = if options.failing { read.failing() } else { read };
+    match options.sort_by {
         SortBy::Name => {}
         SortBy::Verdict => shown.nodes.sort_by_key(|node| Reverse(node.state.verdict())),
         SortBy::Age => shown.nodes.sort_by_key(|node| node.published.checked_at),
     }
-    let headers = !no_headers;
-    let view = match output {
-        NodesForm::Table if *by_cause => View::Causes { headers },
-        NodesForm::Table => View::Table { headers },
+    shown
+}
+
+/// Returns what `--wait` waits for.
+fn awaited(options: &Nodes) -> fn(&Fleet) -> bool {
+    #[cfg(feature = "kubectl")]
+    if options.until == args::Until::Pass {
+        return Fleet::passes;
+    }
+    let _ = options;
+    Fleet::is_told
+}
+
+type FleetWriter = Box<dyn Fn(&Fleet, &mut dyn io::Write) -> io::Result<()>>;
+
+/// Returns what writes the nodes in the form of `-o`.
+fn writer(options: &Nodes) -> Result<FleetWriter, Trouble> {
+    let headers = !options.no_headers;
+    let table = TableView::of(headers);
+    let view = match &options.output {
+        NodesForm::Table if options.by_cause => View::Causes { headers },
+        NodesForm::Table => View::Table(table),
         NodesForm::Short => View::Short,
         NodesForm::Json => View::Json,
         NodesForm::Name => View::Name,
+        #[cfg(feature = "kubectl")]
+        NodesForm::Wide => View::Table(TableView { is_wide: true, ..table }),
+        #[cfg(feature = "kubectl")]
+        NodesForm::Yaml => return Ok(Box::new(|fleet, out| hugeprobe_render::yaml::value(fleet, out))),
+        #[cfg(feature = "kubectl")]
+        NodesForm::JsonPath(text) => {
+            let template = hugeprobe_render::jsonpath::Template::parse(text);
+            let template = template.map_err(|error| Trouble::usage(&error))?;
+            return Ok(Box::new(move |fleet, out| template.write(fleet, out)));
+        }
     };
-    print(|out| hugeprobe_render::nodes::render(&shown, view, out, terminal::style()))?;
-    Ok(exit)
+    Ok(Box::new(move |fleet, out| hugeprobe_render::nodes::render(fleet, view, out, terminal::style())))
 }
 
 /// Removes what hugeprobe wrote on Nodes, and its probe pods.

@@ -1,19 +1,27 @@
-//! The verbs of the kubectl plugin that only people use, and that the image is built without: `fits`, `why` and `node`.
+//! The verbs of the kubectl plugin that only people use, and that the image is built without: `fits`, `why`, `node`, `who`,
+//! `recheck`, and `nodes --watch`.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::args::kubectl::{Fits, FitsForm, Node, Why};
-use super::cluster::{connect, runtime};
+use super::args::cluster::{Nodes, NodesForm};
+use super::args::kubectl::{Fits, FitsForm, Node, Recheck, Who, Why};
+use super::cluster::{chosen, connect, runtime};
 use super::exit::Exit;
 use super::{Trouble, print, terminal};
+use hugeprobe_domain::published::{Fleet, FleetNode, VerdictState};
+use hugeprobe_domain::text::count;
+use hugeprobe_kubernetes::api::{Api, ApiError};
 use hugeprobe_kubernetes::fits::{self, Workload};
-use hugeprobe_kubernetes::node_report;
+use hugeprobe_kubernetes::follow::{self, Change};
 use hugeprobe_kubernetes::quantity::in_pages;
-use hugeprobe_kubernetes::why;
+use hugeprobe_kubernetes::{node_report, nodes, recheck, who, why};
 use hugeprobe_linux::errno::named;
-use hugeprobe_render::fits::View;
+use hugeprobe_render::fits::View as FitsView;
+use hugeprobe_render::nodes::{Table, TableView, View};
 
 /// The maximum number of bytes read from a manifest.
 const MANIFEST_LIMIT: u64 = 4 << 20;
@@ -36,10 +44,10 @@ pub(super) fn fits(options: &Fits) -> Result<Exit, Trouble> {
         read.map_err(|error| Trouble::unknown(&error))
     })?;
     let view = match output {
-        FitsForm::Table => View::Table,
-        FitsForm::Short => View::Short,
-        FitsForm::Json => View::Json,
-        FitsForm::Name => View::Name,
+        FitsForm::Table => FitsView::Table,
+        FitsForm::Short => FitsView::Short,
+        FitsForm::Json => FitsView::Json,
+        FitsForm::Name => FitsView::Name,
     };
     print(|out| hugeprobe_render::fits::render(&fit, view, out, terminal::style()))?;
     Ok(Exit::of(fit.verdict(), false))
@@ -70,18 +78,132 @@ pub(super) fn why(options: &Why) -> Result<Exit, Trouble> {
     ))
 }
 
+/// Shows who holds the pages of a node.
+pub(super) fn who(options: &Who) -> Result<Exit, Trouble> {
+    let Who { cluster, node } = options;
+    let holdings = runtime()?.block_on(async {
+        let (api, _) = connect(cluster).await?;
+        who::read(&api, node).await.map_err(|error| about_node(node, &error))
+    })?;
+    print(|out| hugeprobe_render::who::render(&holdings, out, terminal::style()))?;
+    Ok(Exit::Pass)
+}
+
+/// Asks the agents of nodes for another probe.
+pub(super) fn recheck(options: &Recheck) -> Result<Exit, Trouble> {
+    let Recheck { cluster, nodes, selector, wait, timeout, .. } = options;
+    let value = recheck::value();
+    runtime()?.block_on(async {
+        let (api, _) = connect(cluster).await?;
+        let names = if nodes.is_empty() { with_agent(&api, selector.as_deref()).await? } else { nodes.clone() };
+        let mut asked = Vec::new();
+        for name in &names {
+            match recheck::request(&api, name, &value).await {
+                Ok(()) => {
+                    print(|out| writeln!(out, "node/{name} asked for another probe"))?;
+                    asked.push(name.clone());
+                }
+                Err(error) if names.len() == 1 => return Err(about_node(name, &error)),
+                Err(error) => note(&about_node(name, &error).text),
+            }
+        }
+        let all = if asked.len() == names.len() { Exit::Pass } else { Exit::Unknown };
+        if !wait {
+            return Ok(all);
+        }
+        let told = |node: &FleetNode| note(&format!("node/{} answered: {}", node.name, node.state.word()));
+        let waited = recheck::wait(&api, &asked, &value, *timeout, told).await;
+        let (fleet, silent) = waited.map_err(|error| Trouble::unknown(&error))?;
+        print(|out| {
+            let view = View::Table(TableView::of(true));
+            hugeprobe_render::nodes::render(&fleet, view, out, terminal::style())
+        })?;
+        if !silent.is_empty() {
+            return Err(Trouble::unknown(&format!(
+                "no answer within {} s from the agents of {}: `hugeprobe node NODE` shows what the last probe waits for",
+                timeout.as_secs(),
+                silent.join(", ")
+            )));
+        }
+        Ok(if all == Exit::Pass { Exit::of(fleet.verdict(), false) } else { all })
+    })
+}
+
+/// Returns the names of the nodes on which an agent has published a verdict.
+async fn with_agent(api: &Api, selector: Option<&str>) -> Result<Vec<String>, Trouble> {
+    let fleet = nodes::read(api, selector).await.map_err(|error| Trouble::unknown(&error))?;
+    let (with, without): (Vec<_>, Vec<_>) =
+        fleet.nodes.into_iter().partition(|node| node.state != VerdictState::Missing);
+    if !without.is_empty() {
+        note(&format!("{} without a verdict of an agent are left out", count(without.len(), "node")));
+    }
+    if with.is_empty() {
+        return Err(Trouble::usage(
+            &"no node with a verdict of an agent matches; `hugeprobe nodes` lists all",
+        ));
+    }
+    Ok(with.into_iter().map(|node| node.name).collect())
+}
+
+/// Shows the nodes, and then each again when it changes.
+pub(super) fn watch(options: &Nodes) -> Result<Exit, Trouble> {
+    let view = TableView { is_watched: true, ..TableView::of(!options.no_headers) };
+    let view = match options.output {
+        NodesForm::Table => view,
+        NodesForm::Wide => TableView { is_wide: true, ..view },
+        _ => return Err(Trouble::usage(&"--watch shows a table: use it without -o or with -o wide")),
+    };
+    let columns = RefCell::new(None);
+    let begin = |fleet: &Fleet| {
+        let table = Table::of(fleet, view, terminal::style());
+        // A failure shows at the next line.
+        let _ = print(|out| table.write(&chosen(fleet.clone(), options), out));
+        columns.replace(Some(table));
+    };
+    let changed = |change: Change<'_>| {
+        let columns = columns.borrow();
+        let Some(table) = columns.as_ref() else { return ControlFlow::Break(()) };
+        let shown = print_line(|out| match change {
+            Change::Shown(node, at) => table.node(node, at, out),
+            Change::Gone(name) => writeln!(out, "{name}  deleted"),
+        });
+        if shown { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    runtime()?.block_on(async {
+        let (api, _) = connect(&options.cluster).await?;
+        let followed = follow::follow(&api, options.selector.as_deref(), begin, changed).await;
+        followed.map_err(|error| Trouble::unknown(&error))
+    })?;
+    Ok(Exit::Pass)
+}
+
+/// Writes to standard output at once. Returns whether it is still open.
+fn print_line(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
+    let mut out = io::stdout().lock();
+    show(&mut out).and_then(|()| out.flush()).is_ok()
+}
+
+/// Writes a line to standard error.
+fn note(text: &str) {
+    // Standard error may be closed.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Returns the error of a request about one node.
+fn about_node(node: &str, error: &ApiError) -> Trouble {
+    if error.is_not_found() {
+        Trouble::usage(&format!("there is no node {node}; `hugeprobe nodes` lists them"))
+    } else {
+        Trouble::unknown(error)
+    }
+}
+
 /// Shows what is known of one node.
 pub(super) fn node(options: &Node) -> Result<Exit, Trouble> {
     let Node { cluster, node } = options;
     let report = runtime()?.block_on(async {
         let (api, _) = connect(cluster).await?;
-        node_report::read(&api, node).await.map_err(|error| {
-            if error.is_not_found() {
-                Trouble::usage(&format!("there is no node {node}; `hugeprobe nodes` lists them"))
-            } else {
-                Trouble::unknown(&error)
-            }
-        })
+        node_report::read(&api, node).await.map_err(|error| about_node(node, &error))
     })?;
     print(|out| hugeprobe_render::node::render(&report, out, terminal::style()))?;
     Ok(Exit::of(report.node.state.verdict(), false))

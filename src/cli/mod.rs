@@ -44,6 +44,10 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "kubectl")]
         Verb::Node(options) => finish(kubectl::node(&options)),
         #[cfg(feature = "kubectl")]
+        Verb::Who(options) => finish(kubectl::who(&options)),
+        #[cfg(feature = "kubectl")]
+        Verb::Recheck(options) => finish(kubectl::recheck(&options)),
+        #[cfg(feature = "kubectl")]
         Verb::Fits(options) => finish(kubectl::fits(&options)),
         #[cfg(feature = "kubectl")]
         Verb::Why(options) => finish(kubectl::why(&options)),

@@ -39,5 +39,6 @@ pub mod size;
 pub mod standalone;
 pub mod text;
 pub mod troubleshooting;
+pub mod who;
 pub mod why;
 pub mod workload;

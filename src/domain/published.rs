@@ -45,6 +45,10 @@ pub struct Published {
     pub profile: String,
     /// `version`.
     pub version: String,
+    /// `recheck`: when an operator asked for another probe; empty if none was asked for.
+    pub recheck: String,
+    /// `rechecked`: the last value of `recheck` that the agent has answered.
+    pub rechecked: String,
     /// The labels such as `hugepages-1Gi`, smallest size first: pass (which includes warn), fail or unknown.
     pub sizes: BTreeMap<PageSize, Verdict>,
     /// The annotations such as `pool.1Gi`: the pages that are configured.
@@ -111,6 +115,8 @@ impl Published {
                 "probe" => published.probe.clone_from(text),
                 "profile" => published.profile.clone_from(text),
                 "version" => published.version.clone_from(text),
+                "recheck" => published.recheck.clone_from(text),
+                "rechecked" => published.rechecked.clone_from(text),
                 _ => {
                     if let Some(key) = name.strip_prefix("check.").and_then(parse_check) {
                         published.checks.insert(key, text.clone());
@@ -217,6 +223,11 @@ impl VerdictState {
 // === impl FleetNode, Fleet ===
 
 impl FleetNode {
+    /// Compares the verdict with the boot of the node and with the time.
+    pub fn weigh(&mut self, now: Timestamp) {
+        self.state = self.published.state(&self.boot_id, now);
+    }
+
     /// Returns the verdict on one page size that a reader may rely on; `None` if none is published for that size.
     #[must_use]
     pub fn size(&self, size: PageSize) -> Option<Verdict> {
@@ -237,6 +248,13 @@ impl Fleet {
     #[must_use]
     pub fn is_told(&self) -> bool {
         !self.nodes.is_empty() && self.nodes.iter().all(|node| node.state.verdict() != Verdict::Unknown)
+    }
+
+    /// Returns whether there are nodes, and the verdict of each is a valid `pass` or `warn`.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        let passes = |node: &FleetNode| matches!(node.state.verdict(), Verdict::Pass | Verdict::Warn);
+        !self.nodes.is_empty() && self.nodes.iter().all(passes)
     }
 
     /// Returns the nodes whose verdict is not a valid `pass` or `warn`, and not a valid `none` either.

@@ -12,6 +12,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -108,16 +109,9 @@ async fn sweep_pods(
         Scope::AllNodes => format!("{}={},{}={}", APP.0, APP.1, COMPONENT.0, COMPONENT.1),
         Scope::Node(name) => probe_pod_selector(name),
     };
-    let mut pods = Vec::new();
-    let mut token: Option<String> = None;
-    loop {
-        let request = requests::list_pods(namespace, &selector, PIECE, token.as_deref())?;
-        let page = api.list(request, |SlimPod(pod)| pods.push(pod.metadata)).await?;
-        if page.r#continue.is_empty() {
-            break;
-        }
-        token = Some(page.r#continue);
-    }
+    let request = |token: Option<&str>| requests::list_pods(namespace, &selector, PIECE, token);
+    let add = |pods: &mut Vec<ObjectMeta>, SlimPod(pod)| pods.push(pod.metadata);
+    let (pods, _) = api.pages(request, add).await?;
     let mut swept = false;
     // Skip pods that are being deleted already.
     for pod in pods.into_iter().filter(|pod| pod.deletion_timestamp.is_none()) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::api::{Api, ApiError, ListMeta, requests};
+use super::api::{Api, ApiError, requests};
 use super::pod_requests::{Pod, PodRequests};
 use hugeprobe_domain::catalogue::HP202;
 use hugeprobe_domain::fit::{Fit, Need, NodeFit, Pages, Reason};
@@ -32,6 +32,13 @@ const FEW: usize = 16;
 const NOT_COMPARED: &str =
     "not compared: CPU, memory and other resources, affinity to pods, topology spread, volumes";
 
+/// The nodes that have been read: those that are refused in any case, and those that the requests of other pods decide.
+#[derive(Default)]
+struct Sorted {
+    judged: Vec<NodeFit>,
+    open: Vec<(Candidate, Option<Reason>)>,
+}
+
 /// Returns on which of the nodes that `selector` matches the workload would work, sorted by name.
 ///
 /// # Errors
@@ -44,28 +51,12 @@ pub async fn read(
     same_numa: bool,
 ) -> Result<Fit, ApiError> {
     let need = Need { pages: workload.pages.clone(), same_numa };
-    let mut judged = Vec::new();
-    let mut open = Vec::new();
-    let nodes = |selector: Option<&str>, token: Option<&str>| requests::list_nodes(selector, PIECE, token);
-    let mut token = None;
-    loop {
-        let each = |node: Candidate| match refusal(workload, &node) {
-            Some(reason) => judged.push(NodeFit { name: node.name, reason: Some(reason) }),
-            None => open.push(node),
-        };
-        match api.list(nodes(selector, token.as_deref())?, each).await {
-            // The `continue` token expired between two pages (410): start again.
-            Err(error) if error.is_expired() && token.is_some() => {
-                judged.clear();
-                open.clear();
-                token = None;
-            }
-            page => match next(&page?) {
-                Some(next) => token = Some(next),
-                None => break,
-            },
-        }
-    }
+    let nodes = |token: Option<&str>| requests::list_nodes(selector, PIECE, token);
+    let sort = |Sorted { judged, open }: &mut Sorted, node: Candidate| match refusal(workload, &node) {
+        Err(reason) => judged.push(NodeFit { name: node.name, reason: Some(reason) }),
+        Ok(unknown) => open.push((node, unknown)),
+    };
+    let (Sorted { mut judged, open }, _) = api.pages(nodes, sort).await?;
     let (requested, mut limits) = match requested(api, &open).await {
         Ok(requested) => (Some(requested), Vec::new()),
         Err(error) => (None, vec![format!("requests of other pods are not counted: {error}")]),
@@ -73,11 +64,12 @@ pub async fn read(
     let now = Timestamp::now();
     let none = Pages::new();
     let mut blind = 0_usize;
-    for node in open {
+    for (node, unknown) in open {
         let requested = requested.as_ref().map(|all| all.get(&node.name).unwrap_or(&none));
         let state = node.published.state(&node.boot_id, now);
         let reasons = [
-            scheduler::resources(&need.pages, &node, requested),
+            unknown,
+            scheduler::left(&need.pages, &node, requested),
             need.compare(&node.published, &state, requested),
         ];
         let reason = Reason::first(reasons.into_iter().flatten());
@@ -97,42 +89,32 @@ pub async fn read(
     Ok(Fit { need, nodes: judged, limits })
 }
 
-/// Returns why the workload would not work on the node whatever the other pods there request.
-fn refusal(workload: &Workload, node: &Candidate) -> Option<Reason> {
-    let placed = workload.placement.refusal(node);
-    let pages = || scheduler::resources(&workload.pages, node, None).filter(|reason| reason.is_definite);
-    placed.or_else(pages)
+/// Returns why the workload would not work on the node whatever the other pods there request; `Ok` has the reason for
+/// which that is unknown.
+fn refusal(workload: &Workload, node: &Candidate) -> Result<Option<Reason>, Reason> {
+    match workload.placement.refusal(node).or_else(|| scheduler::allocatable(&workload.pages, node)) {
+        Some(reason) if reason.is_definite => Err(reason),
+        unknown => Ok(unknown),
+    }
 }
 
 /// Returns the pages that the pods of each node request.
-async fn requested(api: &Api, nodes: &[Candidate]) -> Result<BTreeMap<String, Pages>, ApiError> {
+async fn requested(
+    api: &Api,
+    nodes: &[(Candidate, Option<Reason>)],
+) -> Result<BTreeMap<String, Pages>, ApiError> {
     let mut sums: BTreeMap<String, PodRequests> = BTreeMap::new();
     if nodes.len() <= FEW {
-        for node in nodes {
+        for (node, _) in nodes {
             let sum = sums.entry(node.name.clone()).or_default();
             api.list(requests::list_pods_of_node(&node.name)?, |pod: Pod| sum.add(&pod)).await?;
         }
     } else {
-        let mut token = None;
-        loop {
-            let request = requests::list_bound_pods(PIECE, token.as_deref())?;
-            let each = |pod: Pod| sums.entry(pod.node().to_owned()).or_default().add(&pod);
-            match api.list(request, each).await {
-                Err(error) if error.is_expired() && token.is_some() => {
-                    sums.clear();
-                    token = None;
-                }
-                page => match next(&page?) {
-                    Some(next) => token = Some(next),
-                    None => break,
-                },
-            }
-        }
+        let request = |token: Option<&str>| requests::list_bound_pods(PIECE, token);
+        let add = |sums: &mut BTreeMap<String, PodRequests>, pod: Pod| {
+            sums.entry(pod.node().to_owned()).or_default().add(&pod);
+        };
+        (sums, _) = api.pages(request, add).await?;
     }
     Ok(sums.into_iter().map(|(node, sum)| (node, sum.pages)).collect())
-}
-
-/// Returns the token of the next page.
-fn next(page: &ListMeta) -> Option<String> {
-    (!page.r#continue.is_empty()).then(|| page.r#continue.clone())
 }

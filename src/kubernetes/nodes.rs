@@ -12,9 +12,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, ApiError, requests};
-use super::names::PREFIX;
-use super::slim::SlimNode;
-use hugeprobe_domain::published::{Fleet, FleetNode, Published};
+use super::slim::NodeShape;
+use hugeprobe_domain::published::{Fleet, FleetNode, VerdictState};
 
 /// The maximum number of Nodes in one response, which then has some megabytes.
 const PIECE: u32 = 200;
@@ -27,28 +26,22 @@ const LOOK: Duration = Duration::from_secs(2);
 ///
 /// See [`ApiError`]. Nodes that were read before the error are dropped.
 pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> {
-    let mut slim = Vec::new();
-    let mut token = None;
-    loop {
-        let request = requests::list_nodes(selector, PIECE, token.as_deref())?;
-        let page = match api.list(request, |node: SlimNode| slim.push(node)).await {
-            // The `continue` token expired between two pages (410): start again.
-            Err(error) if error.is_expired() && token.is_some() => {
-                slim.clear();
-                token = None;
-                continue;
-            }
-            other => other?,
-        };
-        if page.r#continue.is_empty() {
-            break;
-        }
-        token = Some(page.r#continue);
-    }
+    list(api, selector).await.map(|(fleet, _)| fleet)
+}
+
+/// As [`read`], and returns the resource version from which a watch can continue.
+///
+/// # Errors
+///
+/// See [`read`].
+pub async fn list(api: &Api, selector: Option<&str>) -> Result<(Fleet, String), ApiError> {
+    let request = |token: Option<&str>| requests::list_nodes(selector, PIECE, token);
+    let add = |nodes: &mut Vec<FleetNode>, node: NodeShape| nodes.push(unweighed(node));
+    let (mut nodes, version) = api.pages(request, add).await?;
     let at = Timestamp::now();
-    let mut nodes: Vec<_> = slim.into_iter().map(|node| weighed(node, at)).collect();
+    nodes.iter_mut().for_each(|node| node.weigh(at));
     nodes.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Fleet { at, nodes })
+    Ok((Fleet { at, nodes }, version))
 }
 
 /// Reads the verdict of one node.
@@ -57,12 +50,14 @@ pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> 
 ///
 /// The Node cannot be read.
 pub async fn one(api: &Api, name: &str) -> Result<FleetNode, ApiError> {
-    Ok(weighed(api.object(requests::get_node(name)?).await?, Timestamp::now()))
+    let mut node = unweighed(api.object(requests::get_node(name)?).await?);
+    node.weigh(Timestamp::now());
+    Ok(node)
 }
 
-/// Repeats [`read`] until every node has a usable verdict, or until `timeout`.
+/// Repeats [`read`] until the fleet `is_done`, or until `timeout`.
 ///
-/// Calls `look` with each fleet that is not complete yet. Transient errors are retried.
+/// Calls `look` with each fleet that is not. Transient errors are retried.
 ///
 /// # Errors
 ///
@@ -71,6 +66,7 @@ pub async fn wait(
     api: &Api,
     selector: Option<&str>,
     timeout: Duration,
+    is_done: impl Fn(&Fleet) -> bool,
     mut look: impl FnMut(&Fleet),
 ) -> Result<Fleet, ApiError> {
     let end = Instant::now() + timeout;
@@ -79,7 +75,7 @@ pub async fn wait(
         let read = read(api, selector).await;
         let late = Instant::now() >= end;
         match read {
-            Ok(fleet) if fleet.is_told() || late => return Ok(fleet),
+            Ok(fleet) if is_done(&fleet) || late => return Ok(fleet),
             Ok(fleet) => look(&fleet),
             Err(error) if late || !error.is_transient() => return Err(error),
             Err(_) => {}
@@ -90,12 +86,12 @@ pub async fn wait(
     }
 }
 
-fn weighed(node: SlimNode, now: Timestamp) -> FleetNode {
-    let boot_id = node.boot_id().to_owned();
-    let metadata = node.0.metadata;
-    let (annotations, labels) =
-        (metadata.annotations.unwrap_or_default(), metadata.labels.unwrap_or_default());
-    let published = Published::read(&annotations, &labels, PREFIX);
-    let state = published.state(&boot_id, now);
-    FleetNode { name: metadata.name.unwrap_or_default(), boot_id, published, state }
+/// Returns the Node before its verdict is compared with the time.
+pub(super) fn unweighed(node: NodeShape) -> FleetNode {
+    FleetNode {
+        boot_id: node.boot_id().to_owned(),
+        published: node.published(),
+        state: VerdictState::Missing,
+        name: node.metadata.name,
+    }
 }

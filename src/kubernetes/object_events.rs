@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::api::{Api, ApiError, requests};
 use hugeprobe_domain::node_report::ObjectEvent;
 
-/// The most events that are kept while they are read. An API server keeps them for an hour.
+/// The most events that are kept while they are read. An API server lists them by name, not by time.
 const MOST: usize = 500;
 
 /// An event with only the fields that are shown. Events of events.k8s.io have `eventTime` and `series` in place of
@@ -47,14 +47,22 @@ pub async fn read(
     let mut events: Vec<ObjectEvent> = Vec::new();
     let each = |event: Event| {
         let event = event.shown();
-        if keep(&event) && events.len() < MOST {
+        if keep(&event) {
             events.push(event);
+        }
+        if events.len() >= MOST.max(most * 2) {
+            latest(&mut events, most);
         }
     };
     api.list(requests::list_events_of(namespace, kind, name, uid)?, each).await?;
+    latest(&mut events, most);
+    Ok(events)
+}
+
+/// Sorts the events by time, and keeps the last of them.
+fn latest(events: &mut Vec<ObjectEvent>, most: usize) {
     events.sort_by_key(|event| event.at);
     events.drain(..events.len().saturating_sub(most));
-    Ok(events)
 }
 
 // === impl Event ===

@@ -71,13 +71,21 @@ impl PodRequests {
 // === impl Pod ===
 
 impl Pod {
+    /// Returns `.status.phase`.
+    #[must_use]
+    pub fn phase(&self) -> &str {
+        &self.status.phase
+    }
+
     /// Returns the name of the node that the pod is bound to; empty if it is bound to none.
     #[must_use]
     pub fn node(&self) -> &str {
         self.spec.node_name.as_deref().unwrap_or_default()
     }
 
-    fn requests(&self) -> Pages {
+    /// Returns the requested pages of each size; nothing if the pod has ended.
+    #[must_use]
+    pub fn requests(&self) -> Pages {
         if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
             return Pages::new();
         }

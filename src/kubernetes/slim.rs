@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::names::MANAGER;
+use super::names::{MANAGER, PREFIX};
+use hugeprobe_domain::published::Published;
 
 /// A Node with only the fields that hugeprobe uses.
 #[derive(Debug, Clone)]
@@ -19,20 +21,22 @@ pub struct SlimNode(pub Node);
 #[derive(Debug, Clone)]
 pub struct SlimPod(pub Pod);
 
+/// A Node as JSON, with the fields that some part of hugeprobe uses. `S` is what is read of its spec.
 #[derive(Deserialize)]
-struct NodeShape {
-    metadata: Meta,
+pub(crate) struct NodeShape<S = IgnoredAny> {
+    pub(crate) metadata: Meta,
+    pub(crate) spec: Option<S>,
     #[serde(default)]
     status: Status,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Meta {
-    name: String,
+pub(crate) struct Meta {
+    pub(crate) name: String,
     uid: Option<String>,
     resource_version: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
     managed_fields: Option<Vec<ManagedFieldsEntry>>,
 }
@@ -53,11 +57,32 @@ struct Info {
     boot_id: String,
 }
 
+// === impl NodeShape ===
+
+impl<S> NodeShape<S> {
+    /// Returns what hugeprobe published on the Node.
+    pub(crate) fn published(&self) -> Published {
+        let none = BTreeMap::new();
+        let Meta { annotations, labels, .. } = &self.metadata;
+        Published::read(annotations.as_ref().unwrap_or(&none), labels.as_ref().unwrap_or(&none), PREFIX)
+    }
+
+    /// Returns `.status.nodeInfo.bootID`; empty if the Node does not have it.
+    pub(crate) fn boot_id(&self) -> &str {
+        self.status.node_info.as_ref().map_or("", |info| info.boot_id.as_str())
+    }
+
+    /// Returns the quantities of `.status.allocatable`.
+    pub(crate) fn allocatable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.status.allocatable.iter().flatten().map(|(name, amount)| (name.as_str(), amount.0.as_str()))
+    }
+}
+
 // === impl SlimNode, SlimPod ===
 
 impl<'de> Deserialize<'de> for SlimNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let NodeShape { metadata, status } = NodeShape::deserialize(deserializer)?;
+        let NodeShape::<IgnoredAny> { metadata, status, .. } = NodeShape::deserialize(deserializer)?;
         let Meta { name, uid, resource_version, labels, annotations, managed_fields } = metadata;
         // Keep the managed fields of hugeprobe: they decide what an apply has to overwrite. Those of other managers are
         // large and not used.
@@ -76,15 +101,6 @@ impl<'de> Deserialize<'de> for SlimNode {
             node_info.map(|info| NodeSystemInfo { boot_id: info.boot_id, ..NodeSystemInfo::default() });
         let status = NodeStatus { capacity, allocatable, conditions, node_info, ..NodeStatus::default() };
         Ok(Self(Node { metadata, status: Some(status), ..Node::default() }))
-    }
-}
-
-impl SlimNode {
-    /// Returns `.status.nodeInfo.bootID`; empty if the Node does not have it.
-    #[must_use]
-    pub fn boot_id(&self) -> &str {
-        let info = self.0.status.as_ref().and_then(|status| status.node_info.as_ref());
-        info.map_or("", |info| info.boot_id.as_str())
     }
 }
 
@@ -108,7 +124,7 @@ mod tests {
             "status": {"capacity": {"hugepages-2Mi": "16Mi"}, "nodeInfo": {"bootID": "b", "kernelVersion": "6"}, "images": [{"names": ["x"]}]},
         });
         let node: SlimNode = serde_json::from_value(json).unwrap();
-        assert_eq!(node.boot_id(), "b");
+        assert_eq!(node.0.status.as_ref().unwrap().node_info.as_ref().unwrap().boot_id, "b");
         let managers: Vec<_> =
             node.0.metadata.managed_fields.iter().flatten().map(|entry| entry.manager.clone()).collect();
         assert_eq!(managers, [Some("hugeprobe".to_owned())]);
@@ -118,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_node_that_has_only_a_name_is_one() {
-        let node: SlimNode = serde_json::from_str(r#"{"metadata": {"name": "node-a"}}"#).unwrap();
-        assert_eq!(node.boot_id(), "");
+        let node: NodeShape = serde_json::from_str(r#"{"metadata": {"name": "node-a"}}"#).unwrap();
+        assert_eq!((node.boot_id(), node.published().verdict), ("", None));
     }
 }

@@ -16,6 +16,8 @@ use hugeprobe_domain::size::PageSize;
 pub mod explain;
 pub mod fits;
 pub mod json;
+#[cfg(feature = "kubectl")]
+pub mod jsonpath;
 pub mod junit;
 pub mod node;
 pub mod nodes;
@@ -27,7 +29,10 @@ pub mod table;
 mod text;
 pub mod troubleshooting;
 pub mod walk;
+pub mod who;
 pub mod why;
+#[cfg(feature = "kubectl")]
+pub mod yaml;
 
 pub use style::{Detail, Marks, Style};
 

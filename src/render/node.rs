@@ -46,6 +46,7 @@ pub fn render(report: &NodeReport, out: &mut dyn Write, style: Style) -> io::Res
         }
     }
     labelled("probe", &published.probe, out, style)?;
+    labelled("recheck", &recheck(report), out, style)?;
     labelled("not seen", &published.unseen, out, style)?;
     let agent = [("version", &published.version), ("profile", &published.profile)];
     let agent: Vec<_> = agent.into_iter().filter(|(_, text)| !text.is_empty()).collect();
@@ -81,6 +82,20 @@ pub fn render(report: &NodeReport, out: &mut dyn Write, style: Style) -> io::Res
         writeln!(out, "{}", style.paint(DIM, &clean(limit, style.marks)))?;
     }
     Ok(())
+}
+
+/// Returns what became of the last request for another probe; empty if there was none.
+fn recheck(report: &NodeReport) -> String {
+    let published = &report.node.published;
+    let asked = &published.recheck;
+    if asked.is_empty() {
+        return String::new();
+    }
+    let Ok(at) = asked.parse() else {
+        return format!("'{asked}' is not a time in the form of RFC 3339: the agent ignores it");
+    };
+    let answer = if published.rechecked == *asked { "answered" } else { "not answered yet" };
+    format!("requested {} ({asked}), {answer}", ago(at, report.at))
 }
 
 /// Writes `text` beside its label, wrapped to the width of the terminal; nothing if it is empty.
@@ -174,6 +189,31 @@ node-a  fail
             ),
             "{rest}"
         );
+    }
+
+    #[test]
+    fn a_request_for_another_probe_is_shown_with_its_answer() {
+        for (asked, rechecked, expected) in [
+            ("", "", None),
+            (
+                "2026-11-23T05:01:00Z",
+                "2026-11-23T05:01:00Z",
+                Some("requested 2 min ago (2026-11-23T05:01:00Z), answered"),
+            ),
+            (
+                "2026-11-23T05:02:50Z",
+                "2026-11-23T05:01:00Z",
+                Some("requested 10 s ago (2026-11-23T05:02:50Z), not answered yet"),
+            ),
+            ("now", "", Some("'now' is not a time in the form of RFC 3339: the agent ignores it")),
+        ] {
+            let mut report = report("b");
+            let published = &mut report.node.published;
+            (published.recheck, published.rechecked) = (asked.into(), rechecked.into());
+            let text = shown(&report);
+            let line = text.lines().find_map(|line| line.strip_prefix("  recheck    "));
+            assert_eq!(line, expected, "{text}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn render(report: &PodReport, out: &mut dyn Write, style: Style) -> io::Resu
         Place::Node(node) => {
             let fleet = Fleet { at: report.at, nodes: vec![node.as_ref().clone()] };
             writeln!(out)?;
-            nodes::render(&fleet, nodes::View::Table { headers: false }, out, style)?;
+            nodes::render(&fleet, nodes::View::Table(nodes::TableView::of(false)), out, style)?;
         }
         Place::Nodes(fit) => {
             writeln!(out)?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hugeprobe::domain::check::Verdict;
+use hugeprobe::domain::published::Fleet;
 use hugeprobe::kubernetes::api::{Api, Unmetered};
 use hugeprobe::kubernetes::cleanup::{self, Done, Scope};
 use hugeprobe::kubernetes::nodes;
@@ -137,17 +138,20 @@ async fn waiting_ends_when_every_node_is_told_or_the_time_is_up() {
     let world = World::new(BOOT, 8);
     world.fault_times("list nodes", Fault::Status(500, "InternalError", "etcd".into()), 2);
     let mut looks = 0;
-    let late = nodes::wait(&api(&world), None, Duration::from_secs(60), |_| looks += 1).await.unwrap();
+    let late = nodes::wait(&api(&world), None, Duration::from_secs(60), Fleet::is_told, |_| looks += 1)
+        .await
+        .unwrap();
     assert_eq!(late.verdict(), Verdict::Unknown);
     assert!((10..40).contains(&looks), "{looks}");
     world
         .state()
         .nodes
         .insert(NODE.into(), told("pass", BOOT, Timestamp::now() + SignedDuration::from_hours(1)));
-    let fleet = nodes::wait(&api(&world), None, Duration::from_secs(60), |_| {}).await.unwrap();
+    let fleet =
+        nodes::wait(&api(&world), None, Duration::from_secs(60), Fleet::is_told, |_| {}).await.unwrap();
     assert_eq!(fleet.verdict(), Verdict::Pass);
     world.fault("list nodes", Fault::Status(403, "Forbidden", "no".into()));
-    assert!(nodes::wait(&api(&world), None, Duration::from_secs(60), |_| {}).await.is_err());
+    assert!(nodes::wait(&api(&world), None, Duration::from_secs(60), Fleet::is_told, |_| {}).await.is_err());
 }
 
 /// An API server without policies accepts everything: two of the three writes should not have been, and nothing is changed.

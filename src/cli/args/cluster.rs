@@ -2,8 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, ValueEnum};
+
+/// The names of the forms of `nodes`.
+#[cfg(feature = "kubectl")]
+const FORMS: &str = "table, wide, short, json, yaml, name or jsonpath=TEMPLATE";
+#[cfg(not(feature = "kubectl"))]
+const FORMS: &str = "table, short, json or name";
 
 /// `agent`.
 #[derive(Debug, Arguments)]
@@ -72,9 +79,19 @@ pub struct Nodes {
     #[arg(long)]
     pub wait: bool,
 
-    /// How long to wait, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub timeout: u64,
+    /// With --wait: what to wait for
+    #[cfg(feature = "kubectl")]
+    #[arg(long = "for", value_name = "WHAT", value_enum, default_value = "verdict", requires = "wait")]
+    pub until: Until,
+
+    /// How long to wait: seconds, or with a unit as 90s, 5m or 2h
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = timeout)]
+    pub timeout: Duration,
+
+    /// After the table, print each node again when what it shows changes, until interrupted
+    #[cfg(feature = "kubectl")]
+    #[arg(short, long, conflicts_with_all = ["wait", "by_cause"])]
+    pub watch: bool,
 
     /// Only nodes that do not pass, those without a valid verdict among them
     #[arg(long)]
@@ -96,12 +113,23 @@ pub struct Nodes {
     #[arg(
         short,
         long,
+        help = format!("The format of the output: {FORMS}"),
         value_name = "FORM",
-        value_enum,
+        value_parser = nodes_form,
         default_value = "table",
         conflicts_with = "by_cause"
     )]
     pub output: NodesForm,
+}
+
+/// `--for`.
+#[cfg(feature = "kubectl")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// A valid verdict other than unknown, on every node
+    Verdict,
+    /// A valid pass, with or without warnings, on every node
+    Pass,
 }
 
 /// `--sort-by`.
@@ -116,16 +144,53 @@ pub enum SortBy {
 }
 
 /// `-o` of `nodes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq, ValueEnum)]
 pub enum NodesForm {
     /// A table for people
     Table,
+    /// The table with the pages of each NUMA node, and the agent
+    #[cfg(feature = "kubectl")]
+    Wide,
     /// A line for each node, for grep and awk
     Short,
     /// Everything that is published
     Json,
+    /// The same as YAML
+    #[cfg(feature = "kubectl")]
+    Yaml,
     /// The names, as kubectl writes them
     Name,
+    /// A template, as kubectl has them
+    #[cfg(feature = "kubectl")]
+    #[value(skip)]
+    JsonPath(String),
+}
+
+/// Returns the form of this name, or of `jsonpath=TEMPLATE`.
+fn nodes_form(text: &str) -> Result<NodesForm, String> {
+    #[cfg(feature = "kubectl")]
+    if let Some(template) = text.strip_prefix("jsonpath=") {
+        return Ok(NodesForm::JsonPath(template.to_owned()));
+    }
+    NodesForm::from_str(text, false).map_err(|_| format!("use {FORMS}"))
+}
+
+/// Returns the time of `90`, `90s`, `5m` or `2h`; at most a day.
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.get(number.len()..)),
+        None => (text, None),
+    };
+    let factor = match unit {
+        Some("m") => 60,
+        Some("h") => 3_600,
+        _ => 1,
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match seconds.filter(|seconds| (1..=86_400).contains(seconds)) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Err("use seconds, or a number with s, m or h, of at most a day".to_owned()),
+    }
 }
 
 /// `cleanup`.

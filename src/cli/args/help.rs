@@ -145,3 +145,38 @@ Exit codes, for the verdict of the node:
 Examples:
   hugeprobe node worker-3
   kubectl hugeprobe node worker-3 --context staging";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_WHO: &str = "\
+The pods are those that are bound to the node and have not ended, with the pages
+that they request. What is in use is read from the agent's metrics through the
+API server. No API shows which process holds which page: `hugeprobe check --only
+HP105` on the node does.
+
+Exit codes:
+  0  the answer is shown; what could not be read is named in it
+  2  usage error, or there is no such node
+  3  the API server does not answer
+
+Examples:
+  hugeprobe who worker-3
+  kubectl hugeprobe who worker-3 --context staging";
+
+#[cfg(feature = "kubectl")]
+pub(super) const AFTER_RECHECK: &str = "\
+Writes the annotation hugeprobe.io/recheck with the time. The agent starts a
+probe of each page size at once, at most 12 times an hour. The verdict stays
+until the probes have ended; `hugeprobe node` shows whether they have.
+
+Exit codes:
+  0  the agents were asked; with --wait: every verdict is pass or warn
+  1  with --wait: the verdict of a node is fail, or it has no huge pages
+  2  usage error, or there is no such node
+  3  an agent could not be asked; with --wait: a verdict is unknown, or an
+     agent has not answered
+
+Examples:
+  After the pool of a node was repaired:
+    hugeprobe recheck worker-3 --wait
+  All nodes of a pool:
+    kubectl hugeprobe recheck -l pool=nfv --wait --timeout 15m";

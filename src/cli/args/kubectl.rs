@@ -1,10 +1,11 @@
 //! The options of the verbs of the kubectl plugin that only people use.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args as Arguments, ValueEnum};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, timeout};
 
 /// `fits`.
 #[derive(Debug, Arguments)]
@@ -56,6 +57,47 @@ pub enum FitsForm {
 /// `node`.
 #[derive(Debug, Arguments)]
 pub struct Node {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The name of the Node
+    #[arg(value_name = "NODE", value_parser = node_name)]
+    pub node: String,
+}
+
+/// `recheck`.
+#[derive(Debug, Arguments)]
+#[command(group = ArgGroup::new("which").required(true).args(["nodes", "selector", "all"]))]
+pub struct Recheck {
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+
+    /// The names of the Nodes
+    #[arg(value_name = "NODE", value_parser = node_name)]
+    pub nodes: Vec<String>,
+
+    /// All nodes with these labels on which an agent has published a verdict: pool=nfv,zone!=b
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+
+    /// All nodes on which an agent has published a verdict
+    #[arg(long)]
+    pub all: bool,
+
+    /// Wait until the agents have answered, and show the verdicts
+    #[arg(long)]
+    pub wait: bool,
+
+    /// How long to wait: seconds, or with a unit as 90s, 5m or 2h
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+/// `who`.
+#[derive(Debug, Arguments)]
+pub struct Who {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: Cluster,

@@ -54,6 +54,16 @@ impl Api {
         self.parsed(attempt, serde_json::from_slice(&body).map_err(|error| error.to_string()))
     }
 
+    /// Sends a request and returns the answer as text.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn text(&self, (attempt, request): ApiRequest) -> Result<String, ApiError> {
+        let body = self.answer(&attempt, request).await?.to_bytes();
+        self.parsed(attempt, String::from_utf8(body.into()).map_err(|error| error.to_string()))
+    }
+
     /// Sends a request and passes each item of the list in the answer to `each` as soon as it has arrived, even if an
     /// error follows.
     ///
@@ -79,6 +89,34 @@ impl Api {
         });
         let read = answer.await?.into_body();
         self.parsed(attempt, read)
+    }
+
+    /// Reads a list page by page, and adds each item to a state. Returns the state and the list's resource version.
+    ///
+    /// `request` returns the request for the page after a `continue` token. If the token expires between two pages
+    /// (410), the list is read again from the start.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApiError`].
+    pub async fn pages<S: Default, T: DeserializeOwned>(
+        &self,
+        request: impl Fn(Option<&str>) -> Result<ApiRequest, ApiError>,
+        mut add: impl FnMut(&mut S, T),
+    ) -> Result<(S, String), ApiError> {
+        let (mut state, mut token) = (S::default(), None::<String>);
+        loop {
+            match self.list(request(token.as_deref())?, |item| add(&mut state, item)).await {
+                Err(error) if error.is_expired() && token.is_some() => (state, token) = (S::default(), None),
+                page => {
+                    let page = page?;
+                    if page.r#continue.is_empty() {
+                        return Ok((state, page.resource_version));
+                    }
+                    token = Some(page.r#continue);
+                }
+            }
+        }
     }
 
     fn parsed<T>(&self, attempt: Attempt, parsed: Result<T, String>) -> Result<T, ApiError> {

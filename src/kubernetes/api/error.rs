@@ -40,6 +40,8 @@ pub enum Resource {
     NodesStatus,
     /// `pods`.
     Pods,
+    /// `pods/proxy`.
+    PodsProxy,
     /// `events`, of events.k8s.io to create them.
     Events,
 }
@@ -122,6 +124,7 @@ impl fmt::Display for Resource {
             Self::Nodes => "nodes",
             Self::NodesStatus => "nodes/status",
             Self::Pods => "pods",
+            Self::PodsProxy => "pods/proxy",
             Self::Events => "events",
         })
     }

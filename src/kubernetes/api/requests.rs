@@ -8,6 +8,7 @@ use kube::api::{
 };
 use kube::core::Request as Builder;
 use serde::Serialize;
+use serde_json::json;
 
 use super::error::{ApiError, Attempt, Resource, Verb};
 use super::watch;
@@ -56,6 +57,42 @@ pub fn list_nodes(selector: Option<&str>, limit: u32, token: Option<&str>) -> Re
 pub fn watch_node(name: &str, version: &str) -> Result<ApiRequest, ApiError> {
     let params = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(watch::SECONDS);
     build(Verb::Watch, Resource::Nodes, name, Builder::new(NODES).watch(&params, version))
+}
+
+/// Watches the Nodes that `selector` matches for changes after the resource version `version`.
+///
+/// # Errors
+///
+/// The selector is invalid.
+pub fn watch_nodes(selector: Option<&str>, version: &str) -> Result<ApiRequest, ApiError> {
+    let mut params = WatchParams::default().timeout(watch::SECONDS);
+    params.label_selector = selector.map(str::to_owned);
+    build(Verb::Watch, Resource::Nodes, "", Builder::new(NODES).watch(&params, version))
+}
+
+/// Writes one annotation of a Node.
+///
+/// # Errors
+///
+/// The name is invalid.
+pub fn annotate_node(name: &str, manager: &str, key: &str, value: &str) -> Result<ApiRequest, ApiError> {
+    let body = json!({"metadata": {"annotations": {key: value}}});
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    build(Verb::Patch, Resource::Nodes, name, Builder::new(NODES).patch(name, &params, &Patch::Merge(body)))
+}
+
+/// Gets the metrics of an agent's pod through the API server, which sends the request to this port of the pod.
+///
+/// # Errors
+///
+/// The name is invalid.
+pub fn get_metrics(namespace: &str, pod: &str, port: u16) -> Result<ApiRequest, ApiError> {
+    let attempt = Attempt::new(Verb::Get, Resource::PodsProxy, pod);
+    let path = format!("{}/{pod}:{port}/proxy/metrics", pods(namespace));
+    match Request::get(path).body(Vec::new()) {
+        Ok(request) => Ok((attempt, request)),
+        Err(error) => Err(ApiError::Garbled { attempt, why: error.to_string() }),
+    }
 }
 
 /// Applies `body` to a Node's status with a forced server-side apply. The status subresource accepts annotations,

@@ -1,13 +1,11 @@
 //! A Node with only the fields that decide whether a pod fits.
-//!
-//! It is not [`SlimNode`](crate::slim::SlimNode), because the agent has no use for the spec of its Node.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Taint;
 use serde::{Deserialize, Deserializer};
 
-use crate::names::PREFIX;
+use crate::slim::NodeShape;
 use hugeprobe_domain::published::Published;
 
 /// A node on which a pod may be placed.
@@ -29,22 +27,6 @@ pub struct Candidate {
     pub published: Published,
 }
 
-#[derive(Deserialize)]
-struct Shape {
-    metadata: Meta,
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Deserialize)]
-struct Meta {
-    name: String,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Spec {
@@ -52,37 +34,23 @@ struct Spec {
     taints: Option<Vec<Taint>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Status {
-    allocatable: Option<BTreeMap<String, String>>,
-    node_info: Option<Info>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Info {
-    #[serde(rename = "bootID")]
-    boot_id: String,
-}
-
 // === impl Candidate ===
 
 impl<'de> Deserialize<'de> for Candidate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Shape { metadata, spec, status } = Shape::deserialize(deserializer)?;
-        let (labels, annotations) =
-            (metadata.labels.unwrap_or_default(), metadata.annotations.unwrap_or_default());
-        let mut allocatable = status.allocatable.unwrap_or_default();
-        allocatable.retain(|name, _| name.starts_with("hugepages-"));
+        let node = NodeShape::<Spec>::deserialize(deserializer)?;
+        let pages = node.allocatable().filter(|(name, _)| name.starts_with("hugepages-"));
+        let allocatable = pages.map(|(name, amount)| (name.to_owned(), amount.to_owned())).collect();
+        let (published, boot_id) = (node.published(), node.boot_id().to_owned());
+        let Spec { unschedulable, taints } = node.spec.unwrap_or_default();
         Ok(Self {
-            published: Published::read(&annotations, &labels, PREFIX),
-            name: metadata.name,
-            labels,
-            is_unschedulable: spec.unschedulable.unwrap_or(false),
-            taints: spec.taints.unwrap_or_default(),
+            published,
+            name: node.metadata.name,
+            labels: node.metadata.labels.unwrap_or_default(),
+            is_unschedulable: unschedulable.unwrap_or(false),
+            taints: taints.unwrap_or_default(),
             allocatable,
-            boot_id: status.node_info.unwrap_or_default().boot_id,
+            boot_id,
         })
     }
 }

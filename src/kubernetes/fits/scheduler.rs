@@ -128,37 +128,46 @@ fn is_required(required: &NodeSelectorRequirement, value: Option<&str>) -> bool 
     }
 }
 
-/// Compares the pages of each size with those that are allocatable, less those that other pods request.
-///
-/// `requested` is `None` if it is unknown.
-pub(super) fn resources(pages: &Pages, node: &Candidate, requested: Option<&Pages>) -> Option<Reason> {
-    Reason::first(pages.iter().filter_map(|(size, pages)| resource(*size, *pages, node, requested)))
+/// Compares the pages of each size with those that are allocatable.
+pub(super) fn allocatable(pages: &Pages, node: &Candidate) -> Option<Reason> {
+    Reason::first(pages.iter().filter_map(|(size, pages)| {
+        let name = size.resource_name();
+        let needs = of_size(*pages, *size);
+        match allocatable_of(*size, node) {
+            None => Some(Reason::no(Step::Scheduler, format!("needs {needs}; the node has no {name}"))),
+            Some(Some(allocatable)) => (*pages > allocatable)
+                .then(|| Reason::no(Step::Scheduler, format!("needs {needs}; {allocatable} allocatable"))),
+            Some(None) => {
+                let why = format!("the allocatable {name} of the node cannot be read");
+                Some(Reason::unknown(Step::Scheduler, why))
+            }
+        }
+    }))
 }
 
-fn resource(size: PageSize, pages: u64, node: &Candidate, requested: Option<&Pages>) -> Option<Reason> {
-    let name = size.resource_name();
-    let needs = of_size(pages, size);
-    let Some((_, allocatable)) = node.allocatable.get(&name).and_then(|amount| in_pages(&name, amount))
-    else {
-        return Some(Reason::no(Step::Scheduler, format!("needs {needs}; the node has no {name}")));
-    };
-    let Some(allocatable) = allocatable.get() else {
-        let why = format!("the allocatable {name} of the node cannot be read");
-        return Some(Reason::unknown(Step::Scheduler, why));
-    };
-    if pages > allocatable {
-        let why = format!("needs {needs}; {allocatable} allocatable");
-        return Some(Reason::no(Step::Scheduler, why));
-    }
+/// Compares the pages of each size with the allocatable pages that other pods do not request. `requested` is `None` if
+/// their requests are unknown.
+pub(super) fn left(pages: &Pages, node: &Candidate, requested: Option<&Pages>) -> Option<Reason> {
     let Some(requested) = requested else {
-        let why = "the requests of other pods are unknown".to_owned();
-        return Some(Reason::unknown(Step::Scheduler, why));
+        return Some(Reason::unknown(Step::Scheduler, "the requests of other pods are unknown".to_owned()));
     };
-    let others = requested.get(&size).copied().unwrap_or(0);
-    (pages > allocatable.saturating_sub(others)).then(|| {
-        let why = format!("needs {needs}; {allocatable} allocatable, of which other pods request {others}");
-        Reason::no(Step::Scheduler, why)
+    pages.iter().find_map(|(size, pages)| {
+        let allocatable = allocatable_of(*size, node)??;
+        let others = requested.get(size).copied().unwrap_or(0);
+        (*pages > allocatable.saturating_sub(others)).then(|| {
+            let needs = of_size(*pages, *size);
+            let why =
+                format!("needs {needs}; {allocatable} allocatable, of which other pods request {others}");
+            Reason::no(Step::Scheduler, why)
+        })
     })
+}
+
+/// Returns the allocatable pages; `Some(None)` if the quantity cannot be read.
+fn allocatable_of(size: PageSize, node: &Candidate) -> Option<Option<u64>> {
+    let name = size.resource_name();
+    let (_, pages) = in_pages(&name, node.allocatable.get(&name)?)?;
+    Some(pages.get())
 }
 
 #[cfg(test)]

@@ -105,7 +105,9 @@ fn pages_are_counted_as_the_scheduler_does() {
             Some((false, "the allocatable hugepages-1Gi of the node cannot be read")),
         ),
     ] {
-        let reason = resources(&of(4), &node(&json!({}), &amount), requested.map(of).as_ref());
+        let node = node(&json!({}), &amount);
+        let reasons = [allocatable(&of(4), &node), left(&of(4), &node, requested.map(of).as_ref())];
+        let reason = Reason::first(reasons.into_iter().flatten());
         let seen = reason.as_ref().map(|reason| (reason.is_definite, reason.why.as_str()));
         assert_eq!(seen, expected, "{amount} {requested:?}");
     }

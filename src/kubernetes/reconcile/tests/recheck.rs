@@ -61,11 +61,13 @@ fn a_request_does_not_wait_for_the_backoff_after_a_failure() {
 #[test]
 fn a_probe_that_began_before_the_request_is_not_its_answer() {
     let mut world = World::new(&[(LARGE, 16)], config(""));
-    world.fate = Fate::Reports("fail");
-    world.run(1);
-    assert_eq!(world.created, 1, "the first probe is running");
+    world.fate = Fate::Hangs;
+    world.run(10);
     world.fate = Fate::Reports("pass");
     let value = request(&mut world);
+    world.run(5);
+    assert_eq!(world.created, 1, "the first probe is running");
+    world.pods.values_mut().for_each(|made| made.turn(Fate::Reports("fail")));
     world.run(20);
     assert_eq!((world.created, world.verdict(), answered(&world)), (2, "pass", Some(value.as_str())));
 }
@@ -132,6 +134,7 @@ fn a_new_agent_does_not_follow_what_was_answered() {
         let applies = world.applies.len();
         world.restart_agent();
         world.run(60);
+        assert_eq!(world.reconciler.view().recheck, None, "nothing new was requested");
         (world.created - before, world.applies.len() - applies)
     };
     assert_eq!(created(true), created(false));
