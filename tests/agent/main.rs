@@ -3,6 +3,7 @@
 
 mod bounds;
 mod fits;
+mod fleet;
 mod kubelet;
 mod outage;
 mod probes;

@@ -25,7 +25,8 @@ impl Asked {
             ["api", "v1", "pods"] => ("all pods", ""),
             ["api", "v1", "namespaces", NAMESPACE, "pods"] => ("pods", ""),
             ["api", "v1", "namespaces", NAMESPACE, "pods", name] => ("pods", name),
-            ["api", "v1", "namespaces", NAMESPACE, "events"] => ("events", ""),
+            ["api", "v1", "namespaces", NAMESPACE, "pods", name, "proxy", "metrics"] => ("pods/proxy", name),
+            ["api", "v1", "namespaces", NAMESPACE | "default", "events"] => ("events", ""),
             ["apis", "events.k8s.io", "v1", "namespaces", "default", "events"] => ("events", ""),
             _ => ("nothing", ""),
         };

@@ -73,6 +73,8 @@ pub(crate) struct State {
     pub(crate) pods: BTreeMap<String, Value>,
     pub(crate) events: BTreeMap<String, Value>,
     pub(crate) seen: Vec<Seen>,
+    /// What the agents' pods answer at /metrics.
+    pub(crate) metrics: String,
     /// By kind of request (`patch nodes/status`), `*` for all; how often it strikes, `None`: until it is taken away.
     faults: BTreeMap<String, (Fault, Option<u32>)>,
     watchers: Vec<(&'static str, UnboundedSender<Result<Bytes, String>>)>,
@@ -190,14 +192,24 @@ impl World {
 
     /// The API server goes away: every watch breaks, and nobody listens.
     pub(crate) fn stop(&self) {
-        for (_, watcher) in self.state().watchers.drain(..) {
-            let _ = watcher.send(Err("connection reset by peer".to_owned()));
-        }
+        self.break_watches();
         self.fault("*", Fault::Away);
     }
 
     pub(crate) fn start(&self) {
         self.mend("*");
+    }
+
+    /// Tells the watchers of Nodes about one.
+    pub(crate) fn send_node(&self, kind: &str, node: &Value) {
+        self.state().tell("nodes", kind, node);
+    }
+
+    /// Every watch breaks.
+    pub(crate) fn break_watches(&self) {
+        for (_, watcher) in self.state().watchers.drain(..) {
+            let _ = watcher.send(Err("connection reset by peer".to_owned()));
+        }
     }
 
     /// Ends every watch in good order, as the API server does after some minutes.
@@ -324,6 +336,11 @@ impl World {
                 answer
             }
             ("patch", "nodes/status") => state.apply(&asked.name, body),
+            ("patch", "nodes") => state.annotate(&asked.name, body),
+            ("get", "pods/proxy") => {
+                let text = Full::new(Bytes::from(state.metrics.clone()));
+                Response::new(text.map_err(|never: Infallible| match never {}).boxed_unsync())
+            }
             ("create", "pods") => state.create(body, |state| &mut state.pods, "pods"),
             ("create", "events") => state.create(body, |state| &mut state.events, "events"),
             ("delete", "pods") => state.delete(&asked.name, body),

@@ -76,6 +76,21 @@ impl State {
         Response::new(full(&pod))
     }
 
+    /// Merges annotations, as `kubectl annotate` does.
+    pub(super) fn annotate(&mut self, name: &str, body: &Value) -> Answer {
+        let Some(mut node) = self.nodes.remove(name) else {
+            return refusal(404, "NotFound", &format!("nodes {name:?} not found"));
+        };
+        self.version += 1;
+        node["metadata"]["resourceVersion"] = self.version.to_string().into();
+        for (key, text) in body["metadata"]["annotations"].as_object().into_iter().flatten() {
+            node["metadata"]["annotations"][key] = text.clone();
+        }
+        self.tell("nodes", "MODIFIED", &node);
+        self.nodes.insert(name.to_owned(), node.clone());
+        Response::new(full(&node))
+    }
+
     pub(super) fn apply(&mut self, name: &str, body: &Value) -> Answer {
         let Some(mut node) = self.nodes.get(name).cloned() else {
             let message = r#"nodes "node-a" is forbidden: User "system:serviceaccount:h:h" cannot create resource "nodes" in API group "" at the cluster scope"#;
