@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth places peers bare scale dist dist-test dist-twice nightly
+	truth places peers bare scale fleet dist dist-test dist-twice nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -85,6 +85,13 @@ scale: NODES = 1000
 scale:
 	tests/cluster/build
 	benches/scale/run $(NODES)
+
+## Measure the verbs of the plugin that read NODES Nodes of a real API server (root)
+fleet: NODES = 5000
+fleet:
+	tests/cluster/build
+	$(CARGO) build --release --locked
+	FLEET=1 HUGEPROBE=$(CURDIR)/target/release/hugeprobe benches/scale/run $(NODES)
 
 ## Run each fuzz target for SECONDS_PER_TARGET
 fuzz:

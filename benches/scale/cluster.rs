@@ -54,7 +54,7 @@ async fn agent(admin: &Admin, number: usize, mut spec: Value) -> (Identity, Stri
 }
 
 /// A Node of about 14 kB, as kwok makes it, with the 50 images that a kubelet reports.
-fn node(name: &str) -> Value {
+pub(crate) fn node(name: &str) -> Value {
     let image = |number: u64| {
         let names = ["", "@sha256:"].map(|mark| {
             format!("registry.example.com/some-team/service-{number}{mark}{:064x}", number * 7919)

@@ -10,6 +10,7 @@
 mod client;
 mod cluster;
 mod cost;
+mod fleet;
 #[allow(dead_code)]
 #[path = "../../tests/agent/kubelet.rs"]
 mod kubelet;
@@ -60,6 +61,10 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if std::env::var_os("FLEET").is_some() {
+        runtime.block_on(fleet::bench(std::env::var("NODES").unwrap().parse().unwrap()));
+        return ExitCode::SUCCESS;
+    }
     let all_met = runtime.block_on(bench());
     ExitCode::from(u8::from(!all_met))
 }

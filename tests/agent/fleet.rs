@@ -122,7 +122,9 @@ async fn what_may_not_be_read_is_named_and_is_not_counted_as_nothing() {
         let world = world_of_holders();
         world.fault(fault, Fault::Status(403, "Forbidden", "no".into()));
         let found = who::read(&api(&world), NODE).await.unwrap();
-        assert_eq!(found.sizes[&"2Mi".parse().unwrap()].remainder(), Remainder::Unknown, "{fault}");
+        let holdings = &found.sizes[&"2Mi".parse().unwrap()];
+        assert_eq!(holdings.remainder(), Remainder::Unknown, "{fault}");
+        assert_eq!(holdings.pods.is_none(), fault == "list all pods");
         assert!(found.limits[0].starts_with(limit), "{:?}", found.limits);
     }
     let world = world_of_holders();

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::names::{CONDITION, MANAGER, PREFIX};
+use crate::names::{CONDITION, MANAGER, PREFIX, RECHECK};
 
 /// The parts of a Node that cleanup needs.
 #[derive(Debug, Clone, Deserialize)]
@@ -72,7 +72,7 @@ impl Traces {
     }
 
     /// Returns the patch that removes what hugeprobe's field manager wrote by other means than apply, as an early
-    /// version may have done; `None` if there is nothing to remove.
+    /// version may have done, and an operator's request for another probe; `None` if there is nothing to remove.
     pub(super) fn updated(&self) -> Option<Value> {
         let (mut annotations, mut labels, mut condition) = (Map::new(), Map::new(), false);
         let there = self.untidy();
@@ -96,6 +96,9 @@ impl Traces {
             let conditions = fields.pointer("/f:status/f:conditions");
             let key = format!("k:{{\"type\":\"{CONDITION}\"}}");
             condition |= there.condition && conditions.is_some_and(|of| of.get(key).is_some());
+        }
+        if there.annotations.contains(RECHECK) {
+            annotations.insert(RECHECK.to_owned(), Value::Null);
         }
         if annotations.is_empty() && labels.is_empty() && !condition {
             return None;
@@ -201,5 +204,9 @@ mod tests {
         for (operation, manager) in [("Update", "kubectl"), ("Apply", MANAGER)] {
             assert_eq!(traces(operation, manager).updated(), None);
         }
+        let mut requested = traces("Apply", MANAGER);
+        requested.metadata.annotations.get_or_insert_default().insert(RECHECK.to_owned(), "x".to_owned());
+        let patch = requested.updated().unwrap();
+        assert_eq!(patch["metadata"]["annotations"], json!({"hugeprobe.io/recheck": null}));
     }
 }

@@ -21,6 +21,7 @@ mod gate;
 mod health;
 mod modes;
 mod outage;
+mod plugin;
 mod pool;
 mod release;
 mod rights;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
         gate::CASES,
         outage::CASES,
         rights::CASES,
+        plugin::CASES,
         release::CASES,
     ]
     .concat();

@@ -36,6 +36,9 @@ fn token() {
     });
 
     denied("another node", status("node-b", annotation("hugeprobe.io/summary", "by hand")));
+    let recheck = annotation("hugeprobe.io/recheck", "2026-11-30T05:00:00Z");
+    denied("a request for another probe in the name of an operator", status(NODE, recheck.clone()));
+    denied("the same on another node", status("node-b", recheck));
     denied("another prefix", status(NODE, annotation("example.com/verdict", "pass")));
     denied(
         "another label",
