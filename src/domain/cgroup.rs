@@ -6,6 +6,7 @@
 //! Source: Documentation/admin-guide/cgroup-v1/hugetlb.rst, Documentation/admin-guide/cgroup-v2.rst (HugeTLB).
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::reading::Reading;
 use super::size::PageSize;
@@ -108,9 +109,39 @@ pub struct LimitRoom {
     pub left: u64,
 }
 
+/// One counter of one cgroup, as the evidence of a check shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CounterAt {
+    /// The directory of the cgroup.
+    pub directory: String,
+    /// The limit in bytes, or `max` for none. Absent if the cgroup has no files for the page size.
+    pub limit: Reading<Value>,
+    /// The bytes charged now.
+    pub usage: Reading<u64>,
+}
+
 // === impl ===
 
 impl HugetlbCgroup {
+    /// Returns the counter of each cgroup on the way up, innermost first.
+    #[must_use]
+    pub fn counters(&self, size: PageSize, kind: HugetlbCounterKind) -> Vec<CounterAt> {
+        let limit = |limit: Option<u64>| limit.map_or_else(|| Value::from("max"), Value::from);
+        let at = |level: &CgroupLevel| {
+            let sizes = level.sizes.clone();
+            let of_size = sizes.and_then(|sizes| {
+                let found = sizes.into_iter().find(|limit| limit.size == size);
+                found.map_or(Reading::Absent, |limit| Reading::Known(limit.counter(kind).clone()))
+            });
+            CounterAt {
+                directory: level.directory.clone(),
+                limit: of_size.clone().and_then(|counter| counter.limit).map(limit),
+                usage: of_size.and_then(|counter| counter.usage),
+            }
+        };
+        self.levels.iter().map(at).collect()
+    }
+
     /// Returns the room that the cgroup and its parents leave for `size`.
     #[must_use]
     pub fn headroom(&self, size: PageSize, kind: HugetlbCounterKind) -> Headroom {
@@ -268,6 +299,26 @@ mod tests {
         let reservation = group.headroom(size(), HugetlbCounterKind::Reservation).tightest.unwrap();
         assert_eq!((reservation.file.as_str(), reservation.left), ("/c/a/b/hugetlb.2MB.rsvd.max", 0));
         assert_eq!(fault.not_known, Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_level_shows_its_own_counter_and_no_limit_is_not_an_absent_one() {
+        let unlisted = CgroupLevel { directory: "/c/x".into(), sizes: Reading::Unreadable("EACCES".into()) };
+        let root = CgroupLevel { directory: "/".into(), sizes: Reading::Known(vec![]) };
+        let group =
+            group(vec![level("/c/a", counter(Some(8 * MI), 2 * MI), counter(None, 4 * MI)), unlisted, root]);
+        let shown = |kind| serde_json::to_value(group.counters(size(), kind)).unwrap();
+        let others = [
+            serde_json::json!({"directory": "/c/x", "limit": {"unreadable": "EACCES"}, "usage": {"unreadable": "EACCES"}}),
+            serde_json::json!({"directory": "/", "limit": null, "usage": null}),
+        ];
+        let fault = serde_json::json!({"directory": "/c/a", "limit": 8 * MI, "usage": 2 * MI});
+        let reservation = serde_json::json!({"directory": "/c/a", "limit": "max", "usage": 4 * MI});
+        assert_eq!(shown(HugetlbCounterKind::Fault), serde_json::json!([fault, others[0], others[1]]));
+        assert_eq!(
+            shown(HugetlbCounterKind::Reservation),
+            serde_json::json!([reservation, others[0], others[1]])
+        );
     }
 
     #[test]

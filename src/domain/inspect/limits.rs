@@ -115,6 +115,7 @@ impl Question<'_> {
             .with("cgroup", &cgroup.path)
             .with("version", cgroup.version)
             .with("complete", cgroup.complete)
+            .with("levels", cgroup.counters(self.size, self.kind))
             .with("tightest", &headroom.tightest)
             .with("not_known", &headroom.not_known)
     }
