@@ -28,7 +28,7 @@ pub fn is_initial_user(root: &HostRoot) -> Reading<bool> {
 }
 
 fn is_initial(root: &HostRoot, [link, initial]: [&str; 2]) -> Reading<bool> {
-    match std::fs::read_link(root.path(link)) {
+    match root.link(link) {
         Ok(target) => Reading::Known(target == Path::new(initial)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reading::Absent,
         Err(error) => Reading::Unreadable(format!("cannot read the link {link}: {error}")),

@@ -31,6 +31,7 @@ pub mod numa_maps;
 pub mod pattern;
 pub mod pools;
 pub mod privileges;
+pub mod recording;
 pub mod rights;
 pub mod root;
 pub mod run_directory;

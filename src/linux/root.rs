@@ -6,12 +6,17 @@ use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::recording::{Recorded, Recording};
 use hugeprobe_domain::digits::parse_digits;
 use hugeprobe_domain::reading::Reading;
 
 /// The root of the tree of kernel files: `/`, or the directory of a captured tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostRoot(PathBuf);
+#[derive(Debug, Clone)]
+pub struct HostRoot {
+    directory: PathBuf,
+    /// Where everything that is read is recorded; `None` if it is not.
+    recording: Option<Recording>,
+}
 
 /// This process's directory in /proc.
 pub const THIS_PROCESS: &str = "/proc/self";
@@ -24,20 +29,25 @@ const TABLE_LIMIT: u64 = 64 << 20;
 
 impl Default for HostRoot {
     fn default() -> Self {
-        Self(PathBuf::from("/"))
+        Self::new("/")
     }
 }
 
 impl HostRoot {
     /// Uses the tree below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
+        Self { directory: root.into(), recording: None }
+    }
+
+    /// Uses the tree below `root` as a captured tree, also if it is `/`, and records what is read of it.
+    pub fn recorded(root: impl Into<PathBuf>, recording: &Recording) -> Self {
+        Self { directory: root.into(), recording: Some(recording.clone()) }
     }
 
     /// Returns whether this is the running machine rather than a captured tree.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.0 == Path::new("/")
+        self.recording.is_none() && self.directory == Path::new("/")
     }
 
     /// Returns the location under this root of `path`, an absolute path on the machine. Leading slashes and `..` cannot
@@ -45,7 +55,7 @@ impl HostRoot {
     #[must_use]
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         use std::path::Component;
-        let mut full = self.0.clone();
+        let mut full = self.directory.clone();
         for component in path.as_ref().components() {
             if let Component::Normal(name) = component {
                 full.push(name);
@@ -124,6 +134,9 @@ impl HostRoot {
         let listed = std::fs::read_dir(self.path(path)).and_then(|entries| {
             entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
         });
+        self.record(path, &listed, |names| {
+            Recorded::Names(names.iter().filter_map(|name| name.to_str().map(str::to_owned)).collect())
+        });
         match listed {
             Ok(names) => {
                 let mut names: Vec<_> =
@@ -135,6 +148,27 @@ impl HostRoot {
         }
     }
 
+    /// Returns the target of a symbolic link, such as `/proc/self/ns/pid`.
+    ///
+    /// # Errors
+    ///
+    /// Those of readlink(2).
+    pub fn link(&self, path: impl AsRef<Path>) -> io::Result<PathBuf> {
+        let path = path.as_ref();
+        let target = std::fs::read_link(self.path(path));
+        self.record(path, &target, |target| Recorded::Link(target.clone()));
+        target
+    }
+
+    fn record<T>(&self, path: &Path, read: &io::Result<T>, recorded: impl FnOnce(&T) -> Recorded) {
+        let Some(recording) = &self.recording else { return };
+        match read {
+            Ok(value) => recording.add(path, recorded(value)),
+            Err(error) if is_absent(error) => {}
+            Err(error) => recording.add(path, Recorded::Unreadable(error.to_string())),
+        }
+    }
+
     fn open(&self, path: &Path) -> io::Result<File> {
         // O_NONBLOCK: a captured tree may contain a FIFO, and opening a FIFO must not wait for a writer.
         File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(self.path(path))
@@ -143,6 +177,7 @@ impl HostRoot {
     fn text(&self, path: &Path, limit: u64) -> Reading<String> {
         let mut bytes = Vec::new();
         let read = self.open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+        self.record(path, &read, |_| Recorded::Text(bytes.clone()));
         match read {
             Ok(length) if length as u64 > limit => {
                 Reading::Malformed(format!("{} is longer than {limit} bytes", path.display()))
@@ -162,11 +197,16 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn trouble<T>(path: &Path, verb: &str, error: &io::Error) -> Reading<T> {
-    match error.kind() {
-        // ENOTDIR: in a captured tree, a parent directory may be a file.
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reading::Absent,
-        _ => Reading::Unreadable(format!("cannot {verb} {}: {error}", path.display())),
+    if is_absent(error) {
+        return Reading::Absent;
     }
+    Reading::Unreadable(format!("cannot {verb} {}: {error}", path.display()))
+}
+
+/// Returns whether the error means that there is no such file. ENOTDIR: in a captured tree, a parent directory may be a
+/// file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]

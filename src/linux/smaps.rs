@@ -38,6 +38,8 @@ pub struct Entry<'a> {
     pub header: Header<'a>,
     /// The text of the other lines.
     fields: &'a str,
+    /// The text of all lines.
+    pub text: &'a str,
 }
 
 /// The page size and the huge pages of one mapping, in bytes.
@@ -123,6 +125,7 @@ pub fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
+            let whole = rest;
             let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
             rest = after;
             if let Some(header) = parse_header(line) {
@@ -130,7 +133,8 @@ pub fn entries(text: &str) -> impl Iterator<Item = Entry<'_>> {
                 let length = rest.split_inclusive('\n').take_while(is_field).map(str::len).sum();
                 let (fields, after) = rest.split_at_checked(length)?;
                 rest = after;
-                return Some(Entry { header, fields });
+                let text = whole.get(..whole.len().saturating_sub(after.len())).unwrap_or_default();
+                return Some(Entry { header, fields, text });
             }
         }
         None
@@ -157,6 +161,13 @@ impl Entry<'_> {
     pub fn is_hugetlb(&self) -> bool {
         fields::value(self.fields, "VmFlags")
             .is_some_and(|flags| flags.split_ascii_whitespace().any(|flag| flag == "ht"))
+    }
+
+    /// Returns whether the mapping is of huge pages, or has some.
+    #[must_use]
+    pub fn has_huge_pages(&self) -> bool {
+        let has = |field| self.bytes(field).get().is_some_and(|bytes| bytes > 0);
+        self.is_hugetlb() || has("Private_Hugetlb") || has("Shared_Hugetlb")
     }
 
     /// Returns the page size and the huge pages; `Malformed` if one of their lines is missing.

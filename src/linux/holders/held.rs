@@ -117,7 +117,7 @@ fn open(
 
 /// Returns the IPC namespace of a SysV segment; 0 for anything else.
 fn ipc_namespace(root: &HostRoot, process: &Process, area: &Area) -> u64 {
-    let link = || fs::read_link(root.path(format!("{}/ns/ipc", process.directory))).ok();
+    let link = || root.link(format!("{}/ns/ipc", process.directory)).ok();
     let number = |link: &Path| link.to_str()?.strip_prefix("ipc:[")?.strip_suffix(']')?.parse().ok();
     if area.is_sysv { link().as_deref().and_then(number).unwrap_or(0) } else { 0 }
 }

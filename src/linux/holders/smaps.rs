@@ -38,7 +38,7 @@ pub fn parse_maps(text: &str) -> impl Iterator<Item = FileId> {
 fn area(entry: &Entry<'_>) -> Option<Area> {
     let bytes = |field| entry.bytes(field).get().unwrap_or(0);
     let (exclusive, shared) = (bytes("Private_Hugetlb"), bytes("Shared_Hugetlb"));
-    if !entry.is_hugetlb() && exclusive == 0 && shared == 0 {
+    if !entry.has_huge_pages() {
         return None;
     }
     let size = PageSize::from_bytes(bytes("KernelPageSize"))?;
