@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth places peers bare scale fleet dist dist-test dist-twice nightly
+	truth places peers bare scale fleet dist dist-test dist-twice pictures nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -105,6 +105,11 @@ static:
 dist:
 	packaging/dist
 
+## Open the page of `check -o html` in Chromium, at 360 and 1,440 pixels, and write docs/pictures (installs Chromium)
+pictures:
+	tests/needs pictures
+	$(CARGO) test --locked --quiet --test pictures -- --ignored
+
 ## Install and run the release of `make dist` in bare roots (root)
 dist-test:
 	packaging/test
@@ -152,7 +157,7 @@ bare:
 	tests/bare/run
 
 ## Run what takes too long for .ci/run: hours (root)
-nightly: book dist dist-test dist-twice arm64
+nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
 	.ci/cluster
 	$(MAKE) fuzz SECONDS_PER_TARGET=60

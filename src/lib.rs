@@ -7,7 +7,7 @@
 //!                                                                                        |
 //!    allocation (reserve, touch, populate), in workers --+                               +--> judge --> Report
 //!    exchange (frontend <=> backend), in pairs of them --+--> Part --> merge --> Finding -+               |
-//!                                                                                  render::{table, short, json, junit}
+//!                                                                                  render::{table, short, json, junit, html}
 //! ```
 //!
 //! Layers import downwards only: `domain` <- `linux` <- `allocation` and `exchange` <- `probe` <- `kubernetes` <-

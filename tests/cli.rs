@@ -38,6 +38,9 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["check", "--root", "/nowhere/at/all"], "/nowhere/at/all"),
         (&["check", "--root", TREE, "--reserve", "2Mi=1"], "--reserve"),
         (&["check", "--reserve-over-half"], "--reserve <"),
+        (&["bundle", "--need", "2Mi=0"], "2Mi=0"),
+        (&["bundle", "-o", "/nowhere/at/all.tar"], "/nowhere/at/all.tar"),
+        (&["check", "--root", "Cargo.toml"], "Cargo.toml is not a bundle"),
         (&["walk", "--pages", "0"], "0"),
         (&["frontend"], "--socket"),
         (&["frontend", "--socket", "s", "--frame-size", "59"], "59"),
@@ -196,11 +199,14 @@ fn closed_standard_streams_do_not_matter() {
 fn version_names_commit_target_and_features() {
     let short = format!("hugeprobe {}", env!("CARGO_PKG_VERSION"));
     assert_eq!(text(&run(&["-V"]).stdout), format!("{short}\n"));
-    let features = match (cfg!(feature = "cluster"), cfg!(feature = "kubectl")) {
-        (_, true) => "cluster kubectl",
-        (true, false) => "cluster",
-        (false, false) => "none",
-    };
+    let all = [
+        (cfg!(feature = "cluster"), "cluster"),
+        (cfg!(feature = "kubectl"), "kubectl"),
+        (cfg!(feature = "support"), "support"),
+    ];
+    let enabled: Vec<_> =
+        all.into_iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, name)| name).collect();
+    let features = if enabled.is_empty() { "none".to_owned() } else { enabled.join(" ") };
     for arguments in [&["--version"][..], &["check", "--version"]] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "support")]
+use help::AFTER_BUNDLE;
 #[cfg(feature = "cluster")]
 use help::AFTER_NODES;
 use help::{AFTER_BACKEND, AFTER_CHECK, AFTER_EXPLAIN, AFTER_FRONTEND};
@@ -16,6 +18,8 @@ use hugeprobe_domain::check::CheckId;
 use hugeprobe_domain::request::{PageCount, Workload};
 use hugeprobe_domain::size::PageSize;
 
+#[cfg(feature = "support")]
+pub use self::check::Bundle;
 pub use self::check::Check;
 
 #[cfg(feature = "cluster")]
@@ -52,6 +56,10 @@ pub enum Verb {
     /// Check the huge page pools of this machine now, and give a verdict
     #[command(after_long_help = AFTER_CHECK)]
     Check(Check),
+    #[cfg(feature = "support")]
+    /// Check this machine, and write one file with all that is needed to look at the result elsewhere
+    #[command(after_long_help = AFTER_BUNDLE)]
+    Bundle(Bundle),
     /// Show step by step how the counters move as pages are reserved, touched and released
     Walk(Walk),
     /// Run the vhost-user frontend, the role of QEMU and net_virtio_user, and count the frames that come back

@@ -3,6 +3,8 @@
 //! There is one file for each verb. [`args`] declares the verbs and their options; [`exit`] defines the exit codes.
 
 pub mod args;
+#[cfg(feature = "support")]
+mod bundle;
 mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
@@ -32,6 +34,8 @@ pub fn main() -> ExitCode {
     let _ = default_sigchld();
     match plugin::parse(std::env::args_os()).verb {
         Verb::Check(options) => finish(check::run(&options)),
+        #[cfg(feature = "support")]
+        Verb::Bundle(options) => finish(bundle::run(&options)),
         Verb::Walk(options) => finish(walk::run(&options)),
         Verb::Frontend(options) => finish(roles::frontend(&options)),
         Verb::Backend(options) => finish(roles::backend(&options)),

@@ -5,6 +5,8 @@
 //! every worker is a re-exec of this program, and every fork is followed by exec.
 
 pub mod assignment;
+#[cfg(feature = "bundle")]
+pub mod bundle;
 pub mod check;
 pub mod container;
 pub mod gather;

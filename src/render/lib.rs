@@ -13,14 +13,19 @@ use std::str::FromStr;
 use hugeprobe_domain::report::Report;
 use hugeprobe_domain::size::PageSize;
 
+mod cause;
 pub mod explain;
 pub mod fits;
+mod holders;
+#[cfg(feature = "html")]
+pub mod html;
 pub mod json;
 #[cfg(feature = "kubectl")]
 pub mod jsonpath;
 pub mod junit;
 pub mod node;
 pub mod nodes;
+mod nothing;
 pub mod progress;
 pub mod short;
 pub mod standalone;
@@ -48,11 +53,20 @@ pub enum Format {
     Json,
     /// For tools that show test results, see [`junit`].
     Junit,
+    /// One page for a browser, see [`html`].
+    #[cfg(feature = "html")]
+    Html,
 }
+
+/// The names of the formats, as errors list them.
+#[cfg(feature = "html")]
+const NAMES: &str = "table, short, json, junit or html";
+#[cfg(not(feature = "html"))]
+const NAMES: &str = "table, short, json or junit";
 
 /// The error for an unknown output format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown output format '{text}': use table, short, json or junit")]
+#[error("unknown output format '{text}': use {NAMES}")]
 pub struct FormatError {
     text: String,
 }
@@ -70,6 +84,8 @@ pub fn render(report: &Report, format: Format, out: &mut dyn Write, style: Style
         Format::Short => short::short(report, out),
         Format::Json => json::json(report, out),
         Format::Junit => junit::junit(report, out),
+        #[cfg(feature = "html")]
+        Format::Html => html::html(report, out),
     }
 }
 
@@ -87,11 +103,28 @@ fn only(report: &Report, separator: &str) -> Option<String> {
     (!names.is_empty()).then(|| names.join(separator))
 }
 
+/// Formats a duration with three digits: `0.08 s`, `12.3 s`, `123 s`.
+fn seconds(milliseconds: u64) -> String {
+    let (whole, rest) = (milliseconds / 1000, milliseconds % 1000);
+    match whole {
+        0..10 => format!("{whole}.{:02} s", rest / 10),
+        10..100 => format!("{whole}.{} s", rest / 100),
+        _ => format!("{whole} s"),
+    }
+}
+
 // === impl Format ===
 
 impl Format {
     /// All formats, in the order of the help text.
-    pub const ALL: [Self; 4] = [Self::Table, Self::Short, Self::Json, Self::Junit];
+    pub const ALL: &[Self] = &[
+        Self::Table,
+        Self::Short,
+        Self::Json,
+        Self::Junit,
+        #[cfg(feature = "html")]
+        Self::Html,
+    ];
 }
 
 impl fmt::Display for Format {
@@ -101,6 +134,8 @@ impl fmt::Display for Format {
             Self::Short => "short",
             Self::Json => "json",
             Self::Junit => "junit",
+            #[cfg(feature = "html")]
+            Self::Html => "html",
         })
     }
 }
@@ -109,8 +144,7 @@ impl FromStr for Format {
     type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        Self::ALL
-            .into_iter()
+        (Self::ALL.iter().copied())
             .find(|format| format.to_string() == text)
             .ok_or_else(|| FormatError { text: text::clean(text, Marks::Unicode).chars().take(40).collect() })
     }
@@ -123,7 +157,7 @@ mod tests {
     #[test]
     fn forms_read_as_they_print() {
         for format in Format::ALL {
-            assert_eq!(format.to_string().parse(), Ok(format));
+            assert_eq!(format.to_string().parse(), Ok(*format));
         }
     }
 
@@ -131,7 +165,7 @@ mod tests {
     fn what_is_no_form_is_refused_by_name() {
         for text in ["", "yaml", "JSON", "table ", "\u{1b}[2J"] {
             let error = text.parse::<Format>().unwrap_err().to_string();
-            assert!(error.contains("table, short, json or junit"), "{error}");
+            assert!(error.contains("table, short, json"), "{error}");
             assert!(!error.contains('\u{1b}'));
         }
     }

@@ -5,17 +5,13 @@ use std::io::{self, Write};
 
 use super::style::{BOLD, DIM, Detail, Style, verdict_color};
 use super::text::{clean, columns, flow, shorten, wrap};
-use super::{only, sizes};
-use hugeprobe_domain::catalogue::{CHECKS, GROUPS};
+use super::{cause, nothing, only, seconds, sizes};
+use hugeprobe_domain::catalogue::GROUPS;
 use hugeprobe_domain::check::{Outcome, Verdict};
-use hugeprobe_domain::pool_id::PoolId;
 use hugeprobe_domain::report::{Entry, Report};
-use hugeprobe_domain::size::PageSize;
 use hugeprobe_domain::text::count;
 
-mod cause;
 mod group;
-mod holders;
 mod pool;
 
 /// The width of a block's title, in columns.
@@ -55,12 +51,14 @@ pub fn table(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<(
             }
             group::lines(report, &entries, one, out, style)?;
         }
-        if verdict == Some(Verdict::Unknown) {
-            unexplained(report, size, out, style)?;
+        if verdict == Some(Verdict::Unknown)
+            && let Some(ids) = cause::not_reported(report, size)
+        {
+            group::unheard(&ids, out, style)?;
         }
     }
     machine(report, out, style)?;
-    if report.verdict == Verdict::None && report.checks.iter().all(|entry| entry.outcome <= Outcome::Warn) {
+    if nothing::applies(report) {
         nothing_to_check(report, out, style)?;
     }
     writeln!(out)?;
@@ -88,16 +86,6 @@ fn header(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> 
         writeln!(out, "{line}")?;
     }
     Ok(())
-}
-
-/// Formats a duration with three digits: `0.08 s`, `12.3 s`, `123 s`.
-fn seconds(milliseconds: u64) -> String {
-    let (whole, rest) = (milliseconds / 1000, milliseconds % 1000);
-    match whole {
-        0..10 => format!("{whole}.{:02} s", rest / 10),
-        10..100 => format!("{whole}.{} s", rest / 100),
-        _ => format!("{whole} s"),
-    }
 }
 
 /// Writes the findings about the whole machine: one dimmed line if all are pass or skip and `--only` was not given.
@@ -133,44 +121,14 @@ fn machine(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()>
 }
 
 fn nothing_to_check(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    const GIGANTIC: u64 = 512 << 20;
-    let size = report.sizes.first().map(|one| one.size).or(PageSize::from_bytes(2 << 20));
-    let file = |size| PoolId::machine(size).file("nr_hugepages");
-    let (name, file) = size.map_or_else(Default::default, |size| (size.to_string(), file(size)));
-    let pages = if size.is_some_and(|size| size.bytes() >= GIGANTIC) { 2 } else { 16 };
-    let why = format!(
-        "Nothing to check: no pool has pages{}, and none were required.",
-        match report.sizes.len() {
-            0 => "",
-            1 => " of this size",
-            _ => " of these sizes",
-        }
-    );
     writeln!(out)?;
-    for line in wrap(&why, style.columns(), style.columns()) {
+    for line in wrap(&nothing::why(report), style.columns(), style.columns()) {
         writeln!(out, "{}", style.paint(BOLD, &line))?;
     }
-    writeln!(out, "To add pages for one run, as root:\n  hugeprobe check --reserve {name}={pages}")?;
-    writeln!(out, "To set a pool until the next boot:\n  echo {pages} > {file}")
-}
-
-/// Writes why a verdict is unknown if no finding explains it: a mandatory check did not run, and everything shown
-/// passed.
-fn unexplained(report: &Report, size: PageSize, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    let here = report.checks.iter().filter(|entry| entry.size.is_none_or(|its| its == size));
-    if here.clone().any(|entry| entry.outcome > Outcome::Warn) {
-        return Ok(());
+    for (what, command) in nothing::commands(report) {
+        writeln!(out, "{what}\n  {command}")?;
     }
-    let asked = |id| report.only.is_empty() || report.only.iter().any(|selector| selector.selects(id));
-    let holds = |id| {
-        here.clone().any(|entry| {
-            entry.id == id && entry.size.is_some() && matches!(entry.outcome, Outcome::Pass | Outcome::Warn)
-        })
-    };
-    let unheard: Vec<_> = (CHECKS.iter().filter(|check| check.mandatory).map(|check| check.id))
-        .filter(|id| asked(*id) && !holds(*id))
-        .collect();
-    group::unheard(&unheard, out, style)
+    Ok(())
 }
 
 fn verdict(report: &Report, out: &mut dyn Write, style: Style) -> io::Result<()> {

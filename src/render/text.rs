@@ -119,6 +119,19 @@ pub(crate) fn flow(
     lines
 }
 
+/// Returns whether `detail` has a word that `summary` does not have.
+pub(crate) fn adds(detail: &str, summary: &str) -> bool {
+    const FILLERS: [&str; 12] = ["a", "an", "and", "are", "at", "in", "is", "it", "of", "the", "to", "was"];
+    let words = |text: &str| -> Vec<String> {
+        text.split_whitespace()
+            .map(|word| word.trim_matches(|c: char| ",.:;()'\"".contains(c)).to_lowercase())
+            .filter(|word| !word.is_empty() && !FILLERS.contains(&word.as_str()))
+            .collect()
+    };
+    let known = words(summary);
+    words(detail).iter().any(|word| !known.contains(word))
+}
+
 /// Formats ids, with runs of consecutive catalogue entries shortened: "HP105, HP601 to HP604". `ids` are ascending.
 pub(crate) fn id_list(ids: &[CheckId]) -> String {
     let place = |id: CheckId| CHECKS.iter().position(|check| check.id == id);

@@ -21,6 +21,8 @@
 )]
 
 mod allocation;
+#[cfg(feature = "support")]
+mod bundle;
 mod cgroups;
 mod container;
 mod context;
@@ -78,6 +80,8 @@ fn main() -> std::process::ExitCode {
         killed::CASES,
     ]
     .concat();
+    #[cfg(feature = "support")]
+    cases.extend(bundle::CASES);
     cases.extend(peers::cases());
     cases.extend(reserve::cases());
     let mut trials: Vec<Trial> = cases.into_iter().map(|(name, run)| trial(name, run)).collect();

@@ -82,7 +82,7 @@ fn reading() -> impl Strategy<Value = Reading<u64>> {
     ]
 }
 
-fn any_report() -> impl Strategy<Value = Report> {
+pub(super) fn any_report() -> impl Strategy<Value = Report> {
     let sizes = prop::collection::vec((prop::sample::select(SIZES.to_vec()), verdict()), 0..3);
     let nodes = prop::collection::vec(any::<(u64, u64)>(), 0..20);
     (
@@ -139,7 +139,7 @@ proptest! {
     #[test]
     fn no_control_character_of_the_data_gets_out(report in any_report(), width: usize, color: bool, ascii: bool) {
         let marks = if ascii { Marks::Ascii } else { Marks::Unicode };
-        for format in Format::ALL {
+        for &format in Format::ALL {
             let text = without_our_colors(&shown(&report, format, Style { color, width, marks, ..Style::default() }));
             let steering = text.chars().find(|c| (c.is_control() && *c != '\n') || "\u{202e}\u{200b}\u{fffe}".contains(*c));
             prop_assert_eq!(steering, None, "{} {}", format, text);

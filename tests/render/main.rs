@@ -11,6 +11,8 @@
 mod docs;
 mod forms;
 mod hostile;
+#[cfg(feature = "support")]
+mod html;
 mod samples;
 mod schema;
 mod tables;

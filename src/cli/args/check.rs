@@ -10,9 +10,9 @@ use hugeprobe_domain::request::{Expectation, PageCount, Request, Selector};
 use hugeprobe_domain::size::PageSize;
 use hugeprobe_render::Format;
 
-/// `check`.
+/// What is checked: the options of `check` that make the request.
 #[derive(Debug, Arguments)]
-pub struct Check {
+pub struct What {
     /// Check only this size [default: every size that has pages or that another option names]
     #[arg(long, value_name = "SIZE")]
     pub size: Vec<PageSize>,
@@ -76,8 +76,23 @@ pub struct Check {
     /// Also measure bandwidth and how much faster huge pages are; takes some seconds and more pages
     #[arg(long)]
     pub measure: bool,
+}
 
-    /// The format of the report: table, short, json (see `hugeprobe schema`) or junit
+/// `check`.
+#[derive(Debug, Arguments)]
+pub struct Check {
+    /// What is checked.
+    #[command(flatten)]
+    pub what: What,
+
+    #[cfg_attr(
+        feature = "support",
+        doc = "The format of the report: table, short, json (see `hugeprobe schema`), junit or html"
+    )]
+    #[cfg_attr(
+        not(feature = "support"),
+        doc = "The format of the report: table, short, json (see `hugeprobe schema`) or junit"
+    )]
     #[arg(short, long, value_name = "FORM", default_value_t)]
     pub output: Format,
 
@@ -93,17 +108,24 @@ pub struct Check {
     #[arg(long, value_enum, value_name = "VERDICT", default_value_t)]
     pub fail_on: FailOn,
 
-    /// Judge the tree of /proc and /sys under this directory instead of this machine; no allocation is tried
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["reserve", "dir", "measure", "frontend_cgroup", "backend_cgroup", "peer"])]
+    #[cfg_attr(
+        feature = "support",
+        doc = "Judge the tree of /proc and /sys in this bundle or directory instead of this machine; no allocation is tried"
+    )]
+    #[cfg_attr(
+        not(feature = "support"),
+        doc = "Judge the tree of /proc and /sys under this directory instead of this machine; no allocation is tried"
+    )]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["reserve", "dir", "measure", "frontend_cgroup", "backend_cgroup", "peer"])]
     pub root: Option<PathBuf>,
 }
 
-// === impl Check ===
+// === impl What ===
 
-impl From<&Check> for Request {
-    fn from(options: &Check) -> Self {
+impl From<&What> for Request {
+    fn from(options: &What) -> Self {
         // Destructured, so that the compiler rejects an option that is not used here.
-        let Check {
+        let What {
             size,
             expect,
             need,
@@ -120,11 +142,6 @@ impl From<&Check> for Request {
             backend_need,
             only,
             measure,
-            output: _,
-            verbose: _,
-            quiet: _,
-            fail_on: _,
-            root: _,
         } = options;
         Self {
             sizes: size.clone(),
@@ -147,4 +164,17 @@ impl From<&Check> for Request {
             backend_need: backend_need.clone(),
         }
     }
+}
+
+/// `bundle`.
+#[cfg(feature = "support")]
+#[derive(Debug, Arguments)]
+pub struct Bundle {
+    /// What is checked.
+    #[command(flatten)]
+    pub what: What,
+
+    /// The file to write; it must not exist
+    #[arg(short, long, value_name = "FILE", default_value = "hugeprobe-bundle.tar")]
+    pub output: PathBuf,
 }

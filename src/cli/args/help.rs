@@ -23,6 +23,27 @@ Examples:
   Add 16 pages for the duration of the run:
     sudo hugeprobe check --reserve 2Mi=16";
 
+#[cfg(feature = "support")]
+pub(super) const AFTER_BUNDLE: &str = "\
+The file is a tar archive with what `check --root` reads of /proc, /sys and the
+cgroups, and the report as JSON and as a page. Names of hosts and users, UUIDs,
+ids of containers and addresses are replaced; docs/reference/bundle.md lists
+what is in it. Read it before you pass it on.
+
+Exit codes:
+  0  the file was written, whatever the verdict
+  2  usage error, or the file exists
+  3  the check could not run, or the file could not be written
+
+Examples:
+  Write hugeprobe-bundle.tar, and look at what is in it:
+    sudo hugeprobe bundle
+    tar xf hugeprobe-bundle.tar && grep -r . hugeprobe-bundle
+  The failure of one workload:
+    sudo hugeprobe bundle --need 1Gi=4@numa0 --dir /dev/hugepages -o site-7.tar
+  Judge it on another machine, with the same options except --dir:
+    hugeprobe check --root site-7.tar --need 1Gi=4@numa0";
+
 pub(super) const AFTER_EXPLAIN: &str = "\
 Exit codes:
   0  the check was explained, or a line of the log was recognized

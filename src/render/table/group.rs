@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 
 use super::super::style::{BOLD, DIM, Detail, Style, outcome_color};
-use super::super::text::{clean, columns, id_list, shorten, wrap};
-use super::{cause, holders};
+use super::super::text::{adds, clean, columns, id_list, shorten, wrap};
+use super::super::{cause, holders};
 use hugeprobe_domain::catalogue::{
     self, Group, HP101, HP102, HP103, HP104, HP107, HP109, HP509, HP701, HP702,
 };
@@ -268,19 +268,6 @@ fn details(report: &Report, fold: &Fold<'_>, out: &mut dyn Write, style: Style) 
         writeln!(out, "{margin}{gap}{}", style.paint(DIM, &hint))?;
     }
     Ok(())
-}
-
-/// Returns whether `detail` has a word that `summary` does not have.
-fn adds(detail: &str, summary: &str) -> bool {
-    const FILLERS: [&str; 12] = ["a", "an", "and", "are", "at", "in", "is", "it", "of", "the", "to", "was"];
-    let words = |text: &str| -> Vec<String> {
-        text.split_whitespace()
-            .map(|word| word.trim_matches(|c: char| ",.:;()'\"".contains(c)).to_lowercase())
-            .filter(|word| !word.is_empty() && !FILLERS.contains(&word.as_str()))
-            .collect()
-    };
-    let known = words(summary);
-    words(detail).iter().any(|word| !known.contains(word))
 }
 
 /// Writes one line with its mark, wrapped if necessary. `id` holds one id or several, and is written at the right edge

@@ -12,9 +12,11 @@ use hugeprobe::domain::reserve::{GivenBack, Replayed};
 use hugeprobe::domain::size::PageSize;
 use serde_json::{Map, json};
 
+mod full;
 mod sound;
 mod troubled;
 
+pub(crate) use full::*;
 pub(crate) use sound::*;
 pub(crate) use troubled::*;
 
@@ -34,6 +36,7 @@ pub(crate) fn all() -> Vec<(&'static str, Report)> {
         ("long_lists", long_lists()),
         ("hostile", hostile()),
         ("measured", measured()),
+        ("busy", busy()),
     ]
 }
 

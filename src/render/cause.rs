@@ -1,6 +1,6 @@
 //! The first cause of a verdict, and which findings follow from it, so that each fault is reported once.
 
-use hugeprobe_domain::catalogue::GROUPS;
+use hugeprobe_domain::catalogue::{CHECKS, GROUPS};
 use hugeprobe_domain::check::{CheckId, Outcome, Verdict};
 use hugeprobe_domain::report::{Entry, Report};
 use hugeprobe_domain::size::PageSize;
@@ -16,7 +16,7 @@ enum Stage {
 
 /// Returns the entry that explains the verdict of `size`: the first one, by id, with the outcome of the verdict.
 /// Entries about the size come before entries about the machine.
-pub(super) fn first(report: &Report, size: PageSize, verdict: Verdict) -> Option<&Entry> {
+pub(crate) fn first(report: &Report, size: PageSize, verdict: Verdict) -> Option<&Entry> {
     let outcome = match verdict {
         Verdict::Fail => Outcome::Fail,
         Verdict::Unknown => Outcome::Unknown,
@@ -31,7 +31,7 @@ pub(super) fn first(report: &Report, size: PageSize, verdict: Verdict) -> Option
 ///
 /// A failure of an earlier stage explains every finding that is not a pass. A failure of the same stage explains only
 /// unknown findings.
-pub(super) fn of(report: &Report, entry: &Entry) -> Option<CheckId> {
+pub(crate) fn of(report: &Report, entry: &Entry) -> Option<CheckId> {
     let own = stage(entry.id);
     if entry.outcome <= Outcome::Pass || own == Stage::Inspection {
         return None;
@@ -42,6 +42,22 @@ pub(super) fn of(report: &Report, entry: &Entry) -> Option<CheckId> {
         stage(other.id) < own || (stage(other.id) == own && entry.outcome == Outcome::Unknown)
     };
     failures.filter(explains).map(|other| other.id).min()
+}
+
+/// Returns the mandatory checks of `size` that have no result, if no finding explains why its verdict is unknown.
+pub(crate) fn not_reported(report: &Report, size: PageSize) -> Option<Vec<CheckId>> {
+    let here = report.checks.iter().filter(|entry| entry.size.is_none_or(|its| its == size));
+    if here.clone().any(|entry| entry.outcome > Outcome::Warn) {
+        return None;
+    }
+    let asked = |id| report.only.is_empty() || report.only.iter().any(|selector| selector.selects(id));
+    let holds = |id| {
+        here.clone().any(|entry| {
+            entry.id == id && entry.size.is_some() && matches!(entry.outcome, Outcome::Pass | Outcome::Warn)
+        })
+    };
+    let mandatory = CHECKS.iter().filter(|check| check.mandatory).map(|check| check.id);
+    Some(mandatory.filter(|id| asked(*id) && !holds(*id)).collect())
 }
 
 fn stage(id: CheckId) -> Stage {

@@ -14,7 +14,7 @@ const SHOWN: usize = 4;
 
 /// Returns `held by: dpdk-testpmd (pid 812, 14 pages)` for a finding about missing pages. The facts are those of HP105,
 /// whatever its outcome.
-pub(super) fn of(report: &Report, entry: &Entry) -> Option<String> {
+pub(crate) fn of(report: &Report, entry: &Entry) -> Option<String> {
     if entry.outcome <= Outcome::Pass || !SHORT_OF_PAGES.contains(&entry.id) {
         return None;
     }
