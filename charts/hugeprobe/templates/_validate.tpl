@@ -42,6 +42,11 @@
 {{- if and (eq (toString $v.admissionPolicy.enabled) "true") (ne (include "hugeprobe.policiesKnown" .) "true") -}}
 {{- fail "admissionPolicy.enabled: this API server has no ValidatingAdmissionPolicy. With auto the chart installs without it; docs/reference/permissions.md says what an agent's token could then do." -}}
 {{- end -}}
+{{- range $value := list "preflight" "rebootPolicy" -}}
+{{- if and (index $v $value).enabled (not (include "hugeprobe.mutatingVersion" $)) -}}
+{{- fail (printf "%s.enabled: this API server has no MutatingAdmissionPolicy, which is on by default from Kubernetes 1.36. In 1.34 and 1.35 it takes --feature-gates=MutatingAdmissionPolicy=true and --runtime-config=admissionregistration.k8s.io/v1beta1=true." $value) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.priorityClass.create (hasPrefix "system-" $v.priorityClassName) -}}
 {{- fail (printf "priorityClass.create: %s belongs to Kubernetes. Give priorityClassName another name." $v.priorityClassName) -}}
 {{- end -}}
