@@ -2,6 +2,7 @@
 //! program prints.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy.toml exempts functions marked #[test], not their helpers
 
+mod gates;
 mod links;
 mod literals;
 mod phrases;
@@ -37,6 +38,7 @@ fn pages() -> Vec<String> {
         "SECURITY.md",
         "packaging/README.md",
         "charts/hugeprobe/README.md",
+        "examples/README.md",
         "src/exchange/README.md",
     ]
     .map(str::to_owned)

@@ -17,10 +17,10 @@ pub(crate) const CASES: &[Case] = &[
 const TAINT: &str = "readiness.k8s.io/hugepages";
 
 /// The kubelet is configured to register its Node with a taint while this lives.
-struct Registers(String);
+pub(crate) struct Registers(String);
 
 impl Registers {
-    fn with_taint() -> Self {
+    pub(crate) fn with_taint() -> Self {
         let file = left("state/kubelet.yaml");
         let before = std::fs::read_to_string(&file).unwrap();
         let taint = format!("registerWithTaints: [{{key: {TAINT}, value: pending, effect: NoSchedule}}]\n");

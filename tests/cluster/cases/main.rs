@@ -17,7 +17,9 @@
 mod admission;
 mod calm;
 mod context;
+mod examples;
 mod gate;
+mod gates;
 mod health;
 mod modes;
 mod outage;
@@ -67,6 +69,8 @@ fn main() -> std::process::ExitCode {
         admission::CASES,
         calm::CASES,
         gate::CASES,
+        gates::CASES,
+        examples::CASES,
         outage::CASES,
         rights::CASES,
         plugin::CASES,

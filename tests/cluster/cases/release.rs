@@ -106,7 +106,7 @@ fn uninstall() {
     assert!(pods::probes().is_empty());
     let left = kubectl::must(&[
         "get",
-        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses",
+        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings,priorityclasses",
         "-o",
         "name",
     ]);
