@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     case("a container without a limit of its own fails and the other names it", without_limit),
     case("a pod whose hugetlb limit became 0 by a resize in place is named by check", resized),
     case("a node behind a startup taint for our condition is probed and released", startup_taint),
+    case("a pod of all pages starts behind the preflight that the chart adds", behind_preflight),
 ];
 
 fn arrives() {
@@ -179,4 +180,24 @@ fn startup_taint() {
     pods::running(WORKLOADS, "behind-the-taint", 30);
     drop(waiting);
     drop(changed);
+}
+
+/// An init container with as many pages as the pod's containers adds nothing to what the pod requests: else it would not fit.
+fn behind_preflight() {
+    let values = chart::with(&json!({"preflight": {"enabled": true}}));
+    chart::at_rest();
+    let all = SMALL.persistent();
+    let mut pod = pods::workload("behind-preflight", SMALL, all, all);
+    pod["metadata"]["labels"] = json!({"hugeprobe.io/preflight": "true"});
+    let made = kubectl::apply_for_now(&pod);
+    let pod = pods::phase(WORKLOADS, "behind-preflight", "Running", 60);
+    let (spec, status) = (
+        &pod["spec"]["initContainers"][0],
+        &pod["status"]["initContainerStatuses"][0]["state"]["terminated"],
+    );
+    println!("    {}: {} ends with {}", spec["name"], spec["args"], status["exitCode"]);
+    assert_eq!(spec["resources"]["limits"][SMALL.resource()], SMALL.quantity(all), "{spec:#}");
+    assert_eq!(status["exitCode"], 0, "{status:#}");
+    drop(made);
+    drop(values);
 }
