@@ -161,8 +161,6 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
-# Without the controller, which is on GitHub only, the cases about gates leave out the column of its rule, and print so.
-	-tests/cluster/readiness build
 	.ci/cluster
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20

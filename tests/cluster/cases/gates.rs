@@ -18,15 +18,20 @@ use boot::Boot;
 use gate::Rule;
 
 pub(crate) const CASES: &[Case] = &[
-    case("gates: taken since the probe", taken),
-    case("gates: another boot and its agent", with_agent),
-    case("gates: bound while the node was down", bound_while_down),
-    case("gates: another boot before its agent", before_agent),
-    case("gates: another boot with the reboot policy", reboot_policy),
-    case("gates: an agent that is gone", agent_gone),
-    case("gates: an expired verdict", expired),
-    case("gates: a Node that was registered again", registered_again),
+    row("gates: taken since the probe", taken),
+    row("gates: another boot and its agent", with_agent),
+    row("gates: bound while the node was down", bound_while_down),
+    row("gates: another boot before its agent", before_agent),
+    row("gates: another boot with the reboot policy", reboot_policy),
+    row("gates: an agent that is gone", agent_gone),
+    row("gates: an expired verdict", expired),
+    row("gates: a Node that was registered again", registered_again),
 ];
+
+/// A case that tries the rule of the node readiness controller too, see tests/cluster/readiness.
+const fn row(name: &'static str, run: fn()) -> Case {
+    Case { program: Some("readiness"), ..case(name, run) }
+}
 
 /// The values of every row: pods that ask for it get the preflight.
 fn injecting(reboot_policy: bool) -> chart::Changed {

@@ -43,17 +43,19 @@ struct Case {
     name: &'static str,
     /// Pages of 1Gi without which it is left out: a kernel that ran for long may have none to give.
     large_pages: i64,
+    /// A program in target/cluster/bin without which a part of the case is not tried.
+    program: Option<&'static str>,
     run: fn(),
 }
 
 /// A case that pages of 2Mi are enough for.
 const fn case(name: &'static str, run: fn()) -> Case {
-    Case { name, large_pages: 0, run }
+    Case { name, large_pages: 0, program: None, run }
 }
 
 /// A case about pages of 1Gi, so many of them.
 const fn large_case(name: &'static str, large_pages: i64, run: fn()) -> Case {
-    Case { name, large_pages, run }
+    Case { name, large_pages, program: None, run }
 }
 
 fn main() -> std::process::ExitCode {
@@ -94,7 +96,12 @@ fn trial(case: Case) -> Trial {
             context::chart::settled();
             (case.run)();
             println!("== {:.1} s", begin.elapsed().as_secs_f64());
-            Ok(Completion::Completed)
+            match case.program.filter(|program| !context::left("bin").join(program).exists()) {
+                Some(program) => Ok(Completion::ignored_with(format!(
+                    "the rest passed, but a part needs target/cluster/bin/{program}"
+                ))),
+                None => Ok(Completion::Completed),
+            }
         }
         Err(Missing(what))
             if std::env::var_os("HUGEPROBE_REQUIRE_CLUSTER").is_some_and(|value| value == "1") =>

@@ -228,16 +228,15 @@ fn expected(case: &str) -> Vec<&'static str> {
 // === impl Rule ===
 
 impl Rule {
-    /// Runs the controller of `tests/cluster/readiness`, with the rule of examples/. Without it the column is not tried.
+    /// Runs the controller by `tests/cluster/readiness`, with the rule of examples/. Without its program the column is not
+    /// tried, and the case shows as ignored.
     pub(super) fn start() -> Self {
         if !left("bin/readiness").exists() {
-            println!(
-                "    the column of the rule is not tried: tests/cluster/readiness has not built the controller"
-            );
+            println!("    the column of the rule is not tried: target/cluster/bin/readiness does not exist");
             return Self(None);
         }
         kubectl::must(&["apply", "-f", left("bin/readiness.yaml").to_str().unwrap()]);
-        let mut running = Running { rule: None, controller: script("readiness").arg("run").spawn().unwrap() };
+        let mut running = Running { rule: None, controller: script("readiness").spawn().unwrap() };
         let node = Guard::run(
             &["label", "node", NODE, "pool=nfv", "--overwrite"],
             &["label", "node", NODE, "pool-"],
