@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
-use jsonpath_rust::query::js_path_process;
+use jsonpath_rust::query::{QueryRef, js_path_process};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -228,7 +228,7 @@ impl Path {
         let value = if self.is_of_root { root } else { item };
         // The only errors are those of parsing.
         let found = js_path_process(&self.query, value).unwrap_or_default();
-        found.into_iter().map(|one| one.val()).collect()
+        found.into_iter().map(QueryRef::val).collect()
     }
 }
 
