@@ -47,10 +47,6 @@ fn addresses(listen: &args::Listen) -> agent::Listen {
 
 /// Shows the verdict of each node of a cluster.
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
-    #[cfg(feature = "kubectl")]
-    if options.watch {
-        return super::kubectl::watch(options);
-    }
     let write = writer(options)?;
     let selector = options.selector.as_deref();
     let read = runtime()?.block_on(async {

@@ -43,6 +43,8 @@ pub fn main() -> ExitCode {
         Verb::Agent(options) => finish(cluster::agent(&options)),
         #[cfg(feature = "cluster")]
         Verb::Pages(options) => finish(cluster::pages(&options)),
+        #[cfg(feature = "kubectl")]
+        Verb::Nodes(options) if options.watch => finish(kubectl::watch(&options)),
         #[cfg(feature = "cluster")]
         Verb::Nodes(options) => finish(cluster::nodes(&options)),
         #[cfg(feature = "kubectl")]

@@ -3,65 +3,21 @@
 //! Each value causes at most one probe of each size, and [`PER_HOUR`] values are followed in an hour, so that no client
 //! that may write the annotation can keep a node busy with probes. [`names::RECHECKED`] shows which value was answered.
 
-use std::collections::VecDeque;
+pub(super) mod requests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::clock::Moment;
-use super::node::NodeView;
 use super::size_state::{BlockedKind, SizeState};
 use super::state::Reconciler;
 use crate::names;
 use hugeprobe_domain::text::line;
-
-/// How many requests are followed in an hour. A later one waits.
-pub(super) const PER_HOUR: usize = 12;
-
-const HOUR_MS: u64 = 3_600_000;
+use requests::PER_HOUR;
 
 /// How far the clocks of an operator and of a node may differ.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 /// The most characters of a value in the log.
 const VALUE_CHARS: usize = 64;
-
-/// The state of the requests.
-#[derive(Debug, Default)]
-pub(super) struct Recheck {
-    /// The last value that was followed or ignored.
-    seen: Option<String>,
-    /// Whether `seen` was followed and its probes have not ended.
-    is_open: bool,
-    /// The value of [`names::RECHECKED`].
-    pub(super) answered: Option<String>,
-    /// When requests were followed, without those of more than an hour ago.
-    followed: VecDeque<Moment>,
-    /// When the request that waits may be followed.
-    pub(super) due: Option<Moment>,
-    /// The last line for the log.
-    pub(super) log: Option<String>,
-}
-
-// === impl ===
-
-impl Recheck {
-    /// Takes over which request the previous agent answered.
-    pub(super) fn take_over(&mut self, node: &NodeView) {
-        let answered =
-            node.annotations.get(names::RECHECKED).filter(|_| node.owned.contains(names::RECHECKED));
-        self.seen = answered.cloned();
-        self.answered = answered.cloned();
-    }
-
-    /// Returns when another request may be followed; a moment that is not later than `now` if it may be followed now.
-    fn follows_at(&mut self, now: Moment) -> Moment {
-        while self.followed.front().is_some_and(|at| now.since(*at) >= HOUR_MS) {
-            self.followed.pop_front();
-        }
-        let first = self.followed.front().filter(|_| self.followed.len() >= PER_HOUR);
-        first.map_or(now, |at| at.after(HOUR_MS))
-    }
-}
 
 impl Reconciler {
     /// Starts what the Node's annotation asks for, and notes the request as answered once every size has been probed.

@@ -7,7 +7,7 @@ use super::node::NodeView;
 use super::probing::pods::Pods;
 use super::publishing::events::{EventRecorder, PendingEvent};
 use super::publishing::node_state::NodeState;
-use super::recheck::Recheck;
+use super::recheck::requests::Recheck;
 use super::size_state::{About, SizeState};
 use crate::config::{Config, Mode};
 use crate::probe_pod::{Asked, Identity};

@@ -1,6 +1,6 @@
 //! Tests that an operator's request for another probe is followed once, at once, and not without end.
 
-use super::super::recheck::PER_HOUR;
+use super::super::recheck::requests::PER_HOUR;
 use super::super::*;
 use super::world::*;
 use crate::names;
