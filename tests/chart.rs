@@ -1,7 +1,8 @@
-//! The chart and the agent agree: `agent.json` as the chart renders it is understood, and the probe pod that the agent
-//! makes is the one that charts/policies tries the admission policy with.
+//! The chart and the rest agree: the agent understands `agent.json` as the chart renders it, the probe pod that the agent
+//! makes is the one that charts/policies tries the admission policy with, and each alert has a page.
 #![allow(clippy::unwrap_used, clippy::panic)] // clippy.toml exempts functions marked #[test], not their helpers
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -68,4 +69,45 @@ fn the_probe_pod_is_the_one_that_the_policy_is_tried_with() {
     let made = serde_json::to_value(probe_pod(&identity, &config("restricted"), &asked)).unwrap();
     let tried: Value = serde_json::from_str(&text("charts/policies/probe-pod.json")).unwrap();
     assert_eq!(made, tried, "made:\n{made:#}");
+}
+
+/// The alerts of the chart, each with its severity.
+fn alerts() -> BTreeMap<String, String> {
+    let rules = text("charts/hugeprobe/files/alerts.yaml");
+    let severity = |rule: &str| rule.split("severity: ").nth(1)?.split('\n').next().map(str::to_owned);
+    rules
+        .split("\n- alert: ")
+        .skip(1)
+        .map(|rule| {
+            let name = rule.split('\n').next().unwrap().to_owned();
+            let severity = severity(rule).unwrap_or_else(|| panic!("{name} has no severity"));
+            (name, severity)
+        })
+        .collect()
+}
+
+#[test]
+fn each_alert_has_a_page_and_each_page_an_alert() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/howto/alerts");
+    let pages: BTreeSet<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let alerts = alerts();
+    assert!(!alerts.is_empty());
+    assert_eq!(pages, alerts.keys().cloned().collect());
+    let index = text("docs/howto/on-call.md");
+    for (name, severity) in alerts {
+        let page = text(&format!("docs/howto/alerts/{name}.md"));
+        assert!(page.starts_with(&format!("# {name}\n")), "the title of the page of {name}");
+        assert!(page.contains(&format!("**Severity**: {severity}.")), "{name} is {severity}");
+        let titles = page.lines().filter_map(|line| line.strip_prefix("## "));
+        let expected = ["See it", "Causes, the most likely first", "Do", "Do not", "Silence"];
+        // Where each cause has a remedy of its own, the table of the causes has them.
+        let in_table = page.contains("| do |");
+        let expected = expected.into_iter().filter(|title| !(in_table && *title == "Do"));
+        assert!(titles.eq(expected), "the sections of the page of {name}");
+        let row = format!("| [{name}](alerts/{name}.md) | {severity} |");
+        assert!(index.contains(&row), "docs/howto/on-call.md has no row {row}");
+    }
 }
