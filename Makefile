@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth places peers bare scale fleet dist dist-test dist-twice pictures nightly
+	truth places peers bare scale fleet dist dist-test dist-twice pictures alerts nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -144,6 +144,12 @@ cluster: $(if $(PREBUILT),static)
 	tests/cluster/up
 	tests/cluster/install
 
+## Let each fault raise its alert in a real Prometheus, in that cluster (root; builds kube-state-metrics)
+alerts:
+	tests/needs cluster
+	charts/alerts/install
+	HUGEPROBE_REQUIRE_CLUSTER=1 $(CARGO) test --locked --quiet --test cluster -- 'each alert fires'
+
 ## Print the kubectl command for that cluster
 cluster-kubectl:
 	@echo $(CURDIR)/tests/cluster/kubectl
@@ -161,6 +167,7 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
+	charts/alerts/install
 	.ci/cluster
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20

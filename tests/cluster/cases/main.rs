@@ -15,6 +15,7 @@
 )]
 
 mod admission;
+mod alerts;
 mod calm;
 mod context;
 mod examples;
@@ -77,6 +78,7 @@ fn main() -> std::process::ExitCode {
         rights::CASES,
         plugin::CASES,
         release::CASES,
+        alerts::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(trial).collect();

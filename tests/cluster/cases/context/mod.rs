@@ -5,6 +5,7 @@ pub(crate) mod kubectl;
 pub(crate) mod node;
 pub(crate) mod pods;
 pub(crate) mod pools;
+pub(crate) mod prometheus;
 pub(crate) mod testpmd;
 pub(crate) mod wait;
 
