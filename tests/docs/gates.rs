@@ -45,11 +45,8 @@ fn the_table_of_gates_is_that_of_the_cases() {
 fn every_row_has_a_case_and_every_case_a_row() {
     let cases = text("tests/cluster/cases/gates.rs");
     let mut named: Vec<String> = rows().iter().map(|row| row.last().unwrap().clone()).collect();
-    let mut there: Vec<String> = cases
-        .split("case(\"gates: ")
-        .skip(1)
-        .map(|rest| rest.split_once('"').unwrap().0.to_owned())
-        .collect();
+    let mut there: Vec<String> =
+        cases.split("row(\"gates: ").skip(1).map(|rest| rest.split_once('"').unwrap().0.to_owned()).collect();
     named.sort();
     there.sort();
     assert_eq!(named, there);
