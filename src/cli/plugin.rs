@@ -52,6 +52,7 @@ mod tests {
         for words in [
             &["/usr/local/bin/kubectl-hugeprobe"][..],
             &["kubectl-hugeprobe", "-l", "pool=nfv", "--context", "a"],
+            &["kubectl-hugeprobe", "-o", "name", "--failing"],
             &["kubectl-hugeprobe", "nodes", "--wait"],
             &["hugeprobe", "nodes"],
         ] {

@@ -216,3 +216,37 @@ pub struct Policies {
     #[command(flatten)]
     pub cluster: Cluster,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        for (text, seconds) in [
+            ("90", Some(90)),
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("24h", Some(86_400)),
+            ("25h", None),
+            ("0", None),
+            ("", None),
+            ("m", None),
+            ("-1s", None),
+            ("1.5h", None),
+            ("18446744073709551615h", None),
+        ] {
+            assert_eq!(timeout(text).ok(), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_one_of_those_that_are_named() {
+        assert_eq!(nodes_form("short"), Ok(NodesForm::Short));
+        for text in ["", "Table", "jsonpath", "custom-columns=A:.a"] {
+            assert!(nodes_form(text).unwrap_err().contains("table, "), "{text}");
+        }
+        #[cfg(feature = "kubectl")]
+        assert_eq!(nodes_form("jsonpath={.a}"), Ok(NodesForm::JsonPath("{.a}".to_owned())));
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::os::unix::fs::symlink;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -31,11 +33,16 @@ impl Plugin {
     /// Runs kubectl with the plugin on its path and the kubeconfig in its environment: kubectl accepts no options before
     /// the name of a plugin.
     fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.run(&[], arguments)
+    }
+
+    /// The same as the arguments of another command.
+    fn run(&self, below: &[&str], arguments: &[&str]) -> Result<String, String> {
         let path = format!("PATH={}:{}", self.0.path().display(), env::var("PATH").unwrap());
         let config = format!("KUBECONFIG={}", left("state/admin.conf").display());
         let kubernetes = left("bin/kubernetes");
         let mut command = script("inside");
-        command.args(["env", &path, &config]).arg(kubernetes).arg("kubectl").args(arguments);
+        command.args(["env", &path, &config]).args(below).arg(kubernetes).arg("kubectl").args(arguments);
         kubectl::finish(&mut command, "")
     }
 
@@ -74,6 +81,21 @@ fn verbs() {
     assert!(plugin.show(&["fits", "--hugepages-2Mi", "4Mi"]).contains("yes"));
     assert!(plugin.show(&["why", "pod/holder", "-n", WORKLOADS]).contains("all containers are ready"));
 
+    // The agent ignores what is not a time, and the watch shows that the Node has changed.
+    let annotate = |value: &str| kubectl::must(&["annotate", "node", NODE, value, "--overwrite"]);
+    let plugin_of_watch = &plugin;
+    let watched = thread::scope(|scope| {
+        let for_a_while = ["sh", "-c", "timeout 8 \"$@\" || true", "sh"];
+        let watch =
+            scope.spawn(move || plugin_of_watch.run(&for_a_while, &["hugeprobe", "--watch"]).unwrap());
+        thread::sleep(Duration::from_secs(3));
+        annotate("hugeprobe.io/recheck=x");
+        annotate("hugeprobe.io/recheck-");
+        watch.join().unwrap()
+    });
+    let row = format!("{NODE}  pass");
+    let rows = watched.lines().filter(|line| line.starts_with(&row)).count();
+    assert!(watched.starts_with("NODE") && rows == 3, "{watched}");
     // The agent reads the pools each second.
     let who = wait::until("the pages of the workload are seen in use", 20, || {
         let who = plugin.show(&["who", NODE]);
