@@ -157,7 +157,7 @@ fn the_wide_table_has_the_pages_of_each_numa_node_and_the_agent() {
     assert_eq!(
         shown(&fleet, View::Table(view)),
         "\
-NODE    VERDICT  2Mi   CHECKED    2Mi PAGES                     VALID UNTIL           PROFILE     VERSION
+NODE    VERDICT  2Mi   CHECKED    2Mi PAGES                      VALID UNTIL           PROFILE     VERSION
 node-a  pass     pass  3 min ago  512 pages: numa0 256, numa1 ?  2026-11-23T06:00:00Z  restricted  0.1.0
 node-b  fail     fail  3 min ago  -                              2026-11-23T06:00:00Z  -           -
   1Gi HP105 no free page: 14 of 16 are held\\u{1b}[2J by nobody
