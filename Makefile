@@ -147,7 +147,6 @@ cluster: $(if $(PREBUILT),static)
 ## Let each fault raise its alert in a real Prometheus, in that cluster (root; builds kube-state-metrics)
 alerts:
 	tests/needs cluster
-	charts/alerts/install
 	HUGEPROBE_REQUIRE_CLUSTER=1 $(CARGO) test --locked --quiet --test cluster -- 'each alert fires'
 
 ## Print the kubectl command for that cluster
@@ -167,7 +166,6 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
-	charts/alerts/install
 	.ci/cluster
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20

@@ -141,8 +141,8 @@ fn starved(prometheus: &Prometheus) {
 /// A node that fails, then its agent is gone as well, then no agent of any node answers.
 fn failing_then_without_agent(prometheus: &Prometheus) {
     let changed = chart::with(&json!({"expectations": [{"nodeSelector": {}, "expect": ["2Mi>=5000"]}]}));
-    let descriptions = prometheus.fires(&["HugeprobeVerdictFail node=node-a"]);
-    assert!(descriptions.iter().any(|text| text.contains("HP103 (2Mi)")), "{descriptions:#?}");
+    let fails = ["HugeprobeVerdictFail node=node-a"];
+    prometheus.fires(&fails);
     // The condition alone raises the alert as well, so the agent's own metrics are looked at.
     wait::until("the agent reports the failure, and its condition is False", 30, || {
         let agent = prometheus.firing().len() == 1
@@ -154,6 +154,8 @@ fn failing_then_without_agent(prometheus: &Prometheus) {
         alerts if alerts.len() == 1 => Ok(()),
         alerts => Err(alerts),
     });
+    let descriptions = prometheus.fires(&fails);
+    assert!(descriptions.iter().any(|text| text.contains("HP103 (2Mi)")), "{descriptions:#?}");
     let patch = |value: &str| {
         format!(
             "{{\"spec\": {{\"template\": {{\"spec\": {{\"nodeSelector\": {{\"nowhere\": {value}}}}}}}}}}}"
