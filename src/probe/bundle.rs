@@ -1,7 +1,7 @@
 //! `bundle`: what `check --root` reads of this machine, in one file, to be looked at elsewhere.
 //!
 //! The machine is read as a captured tree would be, by the same code, and what was read is recorded. So there is no
-//! second list of files that could differ from the first. [`Reducer`] leaves out what the inspections do not use, and
+//! second list of files that could differ from the first. `reduce` leaves out what the inspections do not use, and
 //! [`Redactor`] replaces what identifies people and machines, before anything is written.
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@ use super::STYLE;
 /// The colours of one scheme: `--name: #rrggbb`.
 fn colors(scheme: &str) -> Vec<(String, [f64; 3])> {
     let channel = |hex: &str, at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0;
-    (scheme.split(';'))
+    (scheme.split([';', '{']))
         .filter_map(|declaration| declaration.trim().rsplit_once(": #"))
         .map(|(name, hex)| (name.trim_start_matches('-').to_owned(), [0, 2, 4].map(|at| channel(hex, at))))
         .collect()
