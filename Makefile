@@ -164,6 +164,8 @@ bare:
 ## Run what takes too long for .ci/run: hours (root)
 nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
+	KUBERNETES_VERSION=1.37 tests/cluster/build
+	NIGHTLY=1 charts/policies/run
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
 	.ci/cluster
