@@ -148,7 +148,7 @@ all nodes, as `hugeprobe fits` does.
 
 Exit codes:
   0  a cause is known, or all containers are ready
-  2  usage error, or there is no such pod
+  2  usage error, or the pod does not exist
   3  no cause is known, or the API server does not answer
 
 Examples:
@@ -160,7 +160,7 @@ pub(super) const AFTER_NODE: &str = "\
 Exit codes, for the verdict of the node:
   0  pass, warnings included
   1  fail, or it has no huge pages
-  2  usage error, or there is no such node
+  2  usage error, or the node does not exist
   3  inconclusive: no verdict, a stale one, or the API server does not answer
 
 Examples:
@@ -176,7 +176,7 @@ HP105` on the node does.
 
 Exit codes:
   0  the answer is shown; what could not be read is named in it
-  2  usage error, or there is no such node
+  2  usage error, or the node does not exist
   3  the API server does not answer
 
 Examples:
@@ -192,7 +192,7 @@ until the probes have ended; `hugeprobe node` shows whether they have.
 Exit codes:
   0  the agents were asked; with --wait: every verdict is pass or warn
   1  with --wait: the verdict of a node is fail, or it has no huge pages
-  2  usage error, or there is no such node
+  2  usage error, or the node does not exist
   3  an agent could not be asked; with --wait: a verdict is unknown, or an
      agent has not answered
 
