@@ -92,6 +92,12 @@ impl Report {
         let group = *group;
         self.checks.iter().filter(move |entry| entry.size == size && group.has(entry.id))
     }
+
+    /// Returns the entry of one check about `size` (`None` for the machine).
+    #[must_use]
+    pub fn entry(&self, id: CheckId, size: Option<PageSize>) -> Option<&Entry> {
+        self.checks.iter().find(|entry| entry.id == id && entry.size == size)
+    }
 }
 
 impl From<Finding> for Entry {

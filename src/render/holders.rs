@@ -18,7 +18,7 @@ pub(crate) fn of(report: &Report, entry: &Entry) -> Option<String> {
     if entry.outcome <= Outcome::Pass || !SHORT_OF_PAGES.contains(&entry.id) {
         return None;
     }
-    let owners = report.checks.iter().find(|other| other.id == HP105 && other.size == entry.size)?;
+    let owners = report.entry(HP105, entry.size)?;
     let holders = owners.evidence.get("holders")?.as_array()?;
     let shown: Vec<String> = holders.iter().take(SHOWN).filter_map(in_words).collect();
     let more = match holders.len().saturating_sub(SHOWN) {

@@ -132,6 +132,20 @@ fn known(text: &str) -> String {
     if text.is_empty() { "?".to_owned() } else { shown(text) }
 }
 
+/// Returns a table that scrolls where it is wider than the page. `head` has the cells of the first row, `body` the others.
+fn table(caption: &str, head: &Markup, body: &Markup) -> Markup {
+    html! {
+        div.scroll role="region" aria-label=(caption) tabindex="0" {
+            table { caption { (caption) } thead { tr { (head) } } tbody { (body) } }
+        }
+    }
+}
+
+/// Returns the elements of an array of the evidence; none if it is absent.
+fn array(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 /// Returns the outcome that a verdict is shown as.
 const fn outcome_of(verdict: Verdict) -> Outcome {
     match verdict {

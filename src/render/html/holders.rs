@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 
-use super::{in_words, shown};
+use super::{array, in_words, shown, table};
 use hugeprobe_domain::catalogue::HP105;
 use hugeprobe_domain::report::Report;
 use hugeprobe_domain::size::PageSize;
@@ -13,17 +13,17 @@ const SHOWN: usize = 100;
 
 /// Returns the tables, as far as the report has them.
 pub(super) fn tables(report: &Report, size: PageSize) -> Markup {
-    let Some(entry) = report.checks.iter().find(|entry| entry.id == HP105 && entry.size == Some(size)) else {
+    let Some(entry) = report.entry(HP105, Some(size)) else {
         return html! {};
     };
     let facts = &entry.evidence;
     let untraced = facts.get("untraced").and_then(Value::as_u64);
     let blind_spots = facts.get("blind_spots").and_then(Value::as_array).filter(|spots| !spots.is_empty());
     html! {
-        (table("Processes that hold pages", facts, "holders", &[("pid", "pid"), ("command", "program"), ("pages", "pages")]))
-        (table("Files with pages that no process has open", facts, "files",
+        (owners("Processes that hold pages", facts, "holders", &[("pid", "pid"), ("command", "program"), ("pages", "pages")]))
+        (owners("Files with pages that no process has open", facts, "files",
             &[("path", "path"), ("pages", "pages"), ("idle_seconds", "seconds since its last use")]))
-        (table("SysV segments with pages that no process has attached", facts, "segments",
+        (owners("SysV segments with pages that no process has attached", facts, "segments",
             &[("id", "id"), ("pages", "pages"), ("creator", "pid of its creator")]))
         @if let Some(pages) = untraced { p { "Pages in use without a known owner: " (pages) "." } }
         @if let Some(spots) = blind_spots {
@@ -36,23 +36,17 @@ pub(super) fn tables(report: &Report, size: PageSize) -> Markup {
 }
 
 /// Returns a table of the objects under `key`. `columns` are a field and its title each.
-fn table(caption: &str, facts: &Map<String, Value>, key: &str, columns: &[(&str, &str)]) -> Markup {
-    let rows = facts.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+fn owners(caption: &str, facts: &Map<String, Value>, key: &str, columns: &[(&str, &str)]) -> Markup {
+    let rows = array(facts.get(key));
     if rows.is_empty() {
         return html! {};
     }
+    let head = html! { @for (field, title) in columns { (heading(field, title, rows)) } };
+    let body = html! {
+        @for row in rows.iter().take(SHOWN) { tr { @for (field, _) in columns { (cell(row.get(field))) } } }
+    };
     html! {
-        div.scroll role="region" aria-label=(caption) tabindex="0" {
-            table {
-                caption { (caption) }
-                thead { tr { @for (field, title) in columns { (heading(field, title, rows)) } } }
-                tbody {
-                    @for row in rows.iter().take(SHOWN) {
-                        tr { @for (field, _) in columns { (cell(row.get(field))) } }
-                    }
-                }
-            }
-        }
+        (table(caption, &head, &body))
         @if let Some(more @ 1..) = rows.len().checked_sub(SHOWN) { p.note { "And " (more) " more, listed by -o json." } }
     }
 }

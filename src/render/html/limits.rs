@@ -3,10 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{in_words, shown};
+use super::{array, in_words, shown, table};
 use hugeprobe_domain::catalogue::{HP401, HP402, HP410};
-use hugeprobe_domain::check::CheckId;
-use hugeprobe_domain::report::{Entry, Report};
+use hugeprobe_domain::report::Report;
 use hugeprobe_domain::size::{PageSize, human_bytes};
 
 const NO_LIMIT: &str = "none";
@@ -20,45 +19,37 @@ pub(super) fn of_size(report: &Report, size: PageSize) -> Markup {
             (HP401, "Limits of pages that are touched, from this cgroup upwards"),
             (HP402, "Limits of pages that are reserved, from this cgroup upwards"),
         ] {
-            @if let Some(entry) = entry(report, id, Some(size)) { (table(caption, &Value::from(entry.evidence.clone()), NO_FILES)) }
+            @if let Some(entry) = report.entry(id, Some(size)) { (levels(caption, &Value::from(entry.evidence.clone()), NO_FILES)) }
         }
     }
 }
 
 /// Returns the table of the memory limits.
 pub(super) fn of_machine(report: &Report) -> Markup {
-    let memory = entry(report, HP410, None).and_then(|entry| entry.evidence.get("memory"));
-    html! { @if let Some(memory) = memory { (table("Memory limits, from this cgroup upwards", memory, NO_LIMIT)) } }
-}
-
-fn entry(report: &Report, id: CheckId, size: Option<PageSize>) -> Option<&Entry> {
-    report.checks.iter().find(|entry| entry.id == id && entry.size == size)
+    let memory = report.entry(HP410, None).and_then(|entry| entry.evidence.get("memory"));
+    html! { @if let Some(memory) = memory { (levels("Memory limits, from this cgroup upwards", memory, NO_LIMIT)) } }
 }
 
 /// Returns the table of a path of cgroups with `levels`, and whether it ends at the root of the hierarchy. `null` is what
 /// an absent limit means.
-fn table(caption: &str, path: &Value, null: &str) -> Markup {
-    let levels = path.get("levels").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+fn levels(caption: &str, path: &Value, null: &str) -> Markup {
+    let levels = array(path.get("levels"));
     if levels.is_empty() {
         return html! {};
     }
     let is_whole = path.get("complete").and_then(Value::as_bool) == Some(true);
-    html! {
-        div.scroll role="region" aria-label=(caption) tabindex="0" {
-            table {
-                caption { (caption) }
-                thead { tr { th scope="col" { "cgroup" } th.number scope="col" { "limit" } th.number scope="col" { "in use" } } }
-                tbody {
-                    @for level in levels {
-                        tr {
-                            th.path scope="row" { (shown(level.get("directory").and_then(Value::as_str).unwrap_or("?"))) }
-                            td.number { (limit(level.get("limit"), null)) }
-                            td.number { (bytes(level.get("usage"))) }
-                        }
-                    }
-                }
+    let head = html! { th scope="col" { "cgroup" } th.number scope="col" { "limit" } th.number scope="col" { "in use" } };
+    let body = html! {
+        @for level in levels {
+            tr {
+                th.path scope="row" { (shown(level.get("directory").and_then(Value::as_str).unwrap_or("?"))) }
+                td.number { (limit(level.get("limit"), null)) }
+                td.number { (bytes(level.get("usage"))) }
             }
         }
+    };
+    html! {
+        (table(caption, &head, &body))
         @if !is_whole { p.note { "Parents that are not visible from here may have lower limits." } }
     }
 }
