@@ -3,8 +3,8 @@
 //!
 //! Both are committed, in `tests/truth/bounds` and `tests/truth/exceptions`. `.ci/truth` compares them with the
 //! history. Rows that need pages of 1Gi count as rows even if they were left out because the kernel had too few.
-//! `rows-run` is the number of rows that run on a machine without such pages, and `rows-run-with-1Gi` the number with
-//! two of them; only rows that need more pages are left out then.
+//! `rows-without-1Gi` is the number of rows that need no page of 1Gi, so every machine runs them. `rows-run-with-1Gi` is
+//! the number that runs on a machine with two of these pages; only rows that need more pages are left out then.
 
 use std::fs;
 use std::path::Path;
@@ -40,8 +40,8 @@ pub(crate) fn hold(rows: usize, run: usize) -> bool {
     };
     let enough = holds("rows", rows);
     let without = std::env::var_os("HUGEPROBE_WITHOUT").is_some_and(|size| size == "1Gi");
-    let name = if without { "rows-run" } else { "rows-run-with-1Gi" };
-    // More rows than the minimum run if this machine has more pages to give.
+    let name = if without { "rows-without-1Gi" } else { "rows-run-with-1Gi" };
+    // More rows than the minimum run if the kernel had one page, or more than two.
     enough & (run >= rows || holds(name, run))
 }
 
