@@ -15,7 +15,7 @@ use hugeprobe::exchange::backend::{
 use hugeprobe::exchange::channel::Channel;
 use hugeprobe::exchange::frame::{Content, Source, Tally, Tracker};
 use hugeprobe::exchange::frontend::{Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting};
-use hugeprobe::exchange::message::{Request, feature, protocol};
+use hugeprobe::exchange::message::{Message, Payload, Request, VringState, feature, protocol};
 use hugeprobe::exchange::ring::Layout;
 use hugeprobe::exchange::table::{Pages, Table};
 use hugeprobe::linux::map::Sharing;
@@ -64,6 +64,7 @@ fn job(peer: Peer, frames: u64) -> Job {
         peer,
         window: 256,
         waiting: Waiting::Called,
+        first_again: false,
     }
 }
 
@@ -136,6 +137,39 @@ fn every_frame_comes_back_through_packed_rings() {
         let (rounds, index) = (3000 / u32::from(size), 3000 % u32::from(size));
         let position = if rounds % 2 == 0 { 0x8000 | index } else { index };
         assert_eq!(bases, [position << 16 | position; 2]);
+    }
+}
+
+/// testpmd dropped all frames of a window once, because its own queue was not ready, and the frontend waited for ever.
+#[test]
+fn a_first_frame_that_the_backend_drops_is_sent_again() {
+    let enable = |num| Message {
+        needs_reply: num == 0,
+        ..Message::request(Request::SetVringEnable, Payload::Vring(VringState { index: 1, num }))
+    };
+    for waiting in [Waiting::Called, Waiting::Looking] {
+        let (channel, backend) = start(options(Work::Echo));
+        let memory = memory(1, 1);
+        let mut frontend = Frontend::new(channel, LONG).unwrap();
+        let (regions, fds) = memory.table(memory.regions());
+        frontend.set_memory(&regions, &fds).unwrap();
+        let mut areas = memory.areas(memory.regions());
+        let mut pair = Pair::new(&mut areas, 256, frontend.negotiated().features).unwrap();
+        frontend.start(&pair).unwrap();
+        // The backend discards what it takes from a vring that is disabled.
+        frontend.channel().ask(&enable(0), &[], Instant::now() + LONG).unwrap();
+        let second = Channel::new(frontend.channel().as_fd().try_clone_to_owned().unwrap());
+        let later = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            second.send(&enable(1), &[], Instant::now() + LONG).unwrap();
+        });
+        let job = Job { waiting, first_again: true, ..job(Peer::Echoes, 1000) };
+        let outcome = pair.run(&job, frontend.channel(), Instant::now() + LONG).unwrap();
+        assert!(outcome.finished && outcome.tally.is_whole(1000) && outcome.sent == 1000, "{outcome:?}");
+        later.join().unwrap();
+        drop(frontend);
+        let (_, report) = backend.join().unwrap();
+        assert_eq!((report.traffic.discarded, report.traffic.sent), (1, 1000));
     }
 }
 

@@ -259,6 +259,7 @@ fn frames(task: &PeerTask, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Resu
         peer,
         window,
         waiting: Waiting::Called,
+        first_again: false,
     };
     let until = Instant::now() + task.time_of_frames();
     let mut done = pair.run(&job(Peer::Sinks, task.peer.transmit), frontend.channel(), until)?;

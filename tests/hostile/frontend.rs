@@ -145,6 +145,7 @@ pub(crate) fn session_with(layout: Layout, socket: OwnedFd, file: &OwnedFd, time
             peer: Peer::Echoes,
             window: 8,
             waiting: Waiting::Looking,
+            first_again: false,
         };
         let outcome = pair.run(&job, frontend.channel(), deadline)?;
         let bases = frontend.stop(&pair)?;

@@ -39,6 +39,9 @@ pub struct Job {
     pub window: u16,
     /// How to wait for the backend.
     pub waiting: Waiting,
+    /// If the backend sends frames back: whether the first frame is sent alone, and again every [`AGAIN`] until it has
+    /// come back. A backend may drop frames until its own queue is ready, as testpmd does.
+    pub first_again: bool,
 }
 
 /// What a backend does with frames.
@@ -89,6 +92,8 @@ const SPIN: Duration = Duration::from_micros(50);
 const ROUNDS: u32 = 64;
 /// The most frames in one batch, which is published to the backend at once.
 const BATCH: u16 = 64;
+/// The time after which the first frame is sent again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 // === impl Pair ===
 
@@ -144,6 +149,7 @@ impl<'m> Pair<'m> {
             taken: 0,
             returned: 0,
             came: 0,
+            again: 0,
             last: Instant::now(),
             round_trips: Vec::new(),
             buffer: vec![0; BUFFER],
@@ -177,7 +183,8 @@ impl<'m> Pair<'m> {
                 } else if let Some(spin) = spin
                     && quiet_since.get_or_insert_with(Instant::now).elapsed() >= spin
                 {
-                    self.rest(channel, deadline)?;
+                    let until = run.next_first(job).map_or(deadline, |at| at.min(deadline));
+                    self.rest(channel, until)?;
                     quiet_since = None;
                     break;
                 } else {
@@ -186,9 +193,11 @@ impl<'m> Pair<'m> {
             }
         }
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let tally = run.tracker.tally();
         Ok(Outcome {
-            sent: run.taken,
-            tally: run.tracker.tally(),
+            sent: run.taken.saturating_sub(run.again),
+            // The first frame may come back as often as it was sent.
+            tally: Tally { doubled: tally.doubled.saturating_sub(run.again), ..tally },
             nanos,
             finished,
             round_trips: run.round_trips,
@@ -247,7 +256,14 @@ impl<'m> Pair<'m> {
             run.taken += 1;
         }
         // A backend that has no buffer for a frame that it sends back may drop the frame, and real backends do.
-        let most = u64::from(job.window.min(self.receive.size));
+        let mut most = u64::from(job.window.min(self.receive.size));
+        if job.sends_first_alone() && run.came == 0 {
+            most = 1;
+            if queue.driver.has_free_id() && run.next_first(job).is_some_and(|at| Instant::now() >= at) {
+                run.source.take_back();
+                run.again += 1;
+            }
+        }
         let mut count = 0;
         while run.source.made() < run.to_send && count < u64::from(BATCH) {
             let under_way =
@@ -260,7 +276,7 @@ impl<'m> Pair<'m> {
             count += 1;
         }
         if count > 0 {
-            if job.window == 1 {
+            if most == 1 {
                 run.last = Instant::now();
             }
             queue.publish()?;
@@ -289,6 +305,14 @@ impl<'m> Pair<'m> {
     }
 }
 
+// === impl Job ===
+
+impl Job {
+    fn sends_first_alone(&self) -> bool {
+        self.first_again && self.peer == Peer::Echoes
+    }
+}
+
 /// The progress of a job.
 struct Run {
     source: Source,
@@ -301,7 +325,9 @@ struct Run {
     returned: u64,
     /// Received frames of hugeprobe's type, altered and duplicate ones included.
     came: u64,
-    /// When frames were last sent.
+    /// How often the first frame was sent again.
+    again: u64,
+    /// When a frame was last sent alone.
     last: Instant,
     round_trips: Vec<u64>,
     buffer: Vec<u8>,
@@ -309,6 +335,13 @@ struct Run {
 
 impl Run {
     const fn is_done(&self) -> bool {
-        self.taken >= self.to_send.saturating_add(self.returned) && self.came >= self.to_come
+        self.taken >= self.to_send.saturating_add(self.returned).saturating_add(self.again)
+            && self.came >= self.to_come
+    }
+
+    /// Returns when the first frame is to be sent again, if it was sent and has not come back.
+    fn next_first(&self, job: &Job) -> Option<Instant> {
+        let waits = job.sends_first_alone() && self.came == 0 && self.source.made() > 0;
+        waits.then(|| self.last + AGAIN)
     }
 }

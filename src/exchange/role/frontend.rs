@@ -202,8 +202,16 @@ impl SharedRegions<'_> {
             let frames = if part == 0 { self.task.frames } else { self.task.frames / 8 };
             let seed = self.task.seed.wrapping_add(2 * run + part);
             let (peer, waiting) = (Peer::Echoes, Waiting::Called);
-            let job =
-                Job { content: Content::Checked, seed, frames, length, peer, window: u16::MAX, waiting };
+            let job = Job {
+                content: Content::Checked,
+                seed,
+                frames,
+                length,
+                peer,
+                window: u16::MAX,
+                waiting,
+                first_again: false,
+            };
             let outcome =
                 pair.run(&job, self.frontend.channel(), deadline).map_err(|error| ended(id, error))?;
             let tally = outcome.tally;

@@ -70,6 +70,7 @@ pub(super) fn run(task: &super::FrontendTask, mut channel: Channel, say: Say<'_>
             Wait::Poll => Waiting::Looking,
             Wait::Sleep => Waiting::Sleeping,
         },
+        first_again: true,
     };
     let outcome = pair.run(&job, frontend.channel(), deadline).map_err(ended)?;
     let came = outcome.tally.ours() + outcome.tally.foreign;
