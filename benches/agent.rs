@@ -120,7 +120,8 @@ async fn measure() {
         machine.pool("free", 500 + u64::from(tick % 8));
         if tick % 30 == 29 {
             world.change_node(|node| {
-                node["status"]["conditions"][0]["lastHeartbeatTime"] = tick.to_string().into();
+                let time = format!("2026-01-31T12:{:02}:00Z", tick / 6);
+                node["status"]["conditions"][0]["lastHeartbeatTime"] = time.into();
             });
             world.end_watches();
         }

@@ -33,9 +33,10 @@ async fn nothing_is_written_while_nothing_changes() {
         (stage.world.done("patch nodes/status").len(), stage.world.done("create events").len());
     assert_eq!(applies, 1);
     assert!(events <= 1);
-    for _ in 0..60 {
-        // The kubelet's heartbeats, and pages that come and go.
-        stage.world.change_node(|node| node["status"]["conditions"][0]["lastHeartbeatTime"] = "x".into());
+    for minute in 0..60 {
+        // The kubelet's heartbeats.
+        let time = format!("2026-01-31T12:{minute:02}:00Z");
+        stage.world.change_node(|node| node["status"]["conditions"][0]["lastHeartbeatTime"] = time.into());
         stage.pass(MINUTE).await;
     }
     assert_eq!(stage.world.tried("patch nodes/status").len(), applies);
