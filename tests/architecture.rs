@@ -13,6 +13,7 @@ const UNSAFE: &[&str] = &[
     "src/linux/map/affinity.rs",
     "src/linux/map/segment.rs",
     "src/linux/map/policy.rs",
+    "src/linux/map/prefetch.rs",
     "src/linux/fds.rs",
     "src/linux/seccomp.rs",
     "src/linux/signals.rs",

@@ -56,16 +56,7 @@ fn memory(files: u64, regions: u64) -> Memory {
 }
 
 fn job(peer: Peer, frames: u64) -> Job {
-    Job {
-        content: Content::Checked,
-        seed: SEED,
-        frames,
-        length: 64,
-        peer,
-        window: 256,
-        waiting: Waiting::Called,
-        first_again: false,
-    }
+    Job { seed: SEED, frames, length: 64, peer, window: 256, ..Job::default() }
 }
 
 /// A whole session with split rings: what the frontend and what the backend say.

@@ -18,10 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::channel::Channel;
-use super::frame::Content;
-use super::frontend::{
-    Frontend, FrontendError, Job, Memory, Negotiated, Outcome as Done, Pair, Peer, Waiting,
-};
+use super::frontend::{Frontend, FrontendError, Job, Memory, Negotiated, Outcome as Done, Pair, Peer};
 use super::message::protocol;
 use super::socket::{SocketError, accept, connect};
 use super::standalone::{features, protocol_features};
@@ -250,17 +247,7 @@ fn is_written_to(pair: &Pair<'_>) -> Result<bool, FrontendError> {
 
 /// Sends frames, and waits a while longer for frames that come back.
 fn frames(task: &PeerTask, pair: &mut Pair<'_>, frontend: &mut Frontend) -> Result<Done, FrontendError> {
-    let (seed, length, window) = (task.seed, FRAME_BYTES, u16::MAX);
-    let job = |peer, frames| Job {
-        content: Content::Checked,
-        seed,
-        frames,
-        length,
-        peer,
-        window,
-        waiting: Waiting::Called,
-        first_again: false,
-    };
+    let job = |peer, frames| Job { seed: task.seed, frames, length: FRAME_BYTES, peer, ..Job::default() };
     let until = Instant::now() + task.time_of_frames();
     let mut done = pair.run(&job(Peer::Sinks, task.peer.transmit), frontend.channel(), until)?;
     let left = task.peer.transmit.saturating_sub(done.tally.ours());

@@ -29,6 +29,8 @@ pub use layout::Layout;
 
 /// The largest number of descriptors that a queue may have.
 pub const LARGEST: u16 = 32768;
+/// The bytes at the begin of a buffer that are loaded in advance: the header and a short frame.
+pub(crate) const BEGIN: usize = 128;
 /// The size of a descriptor in bytes.
 pub const DESCRIPTOR_BYTES: usize = 16;
 

@@ -10,6 +10,7 @@
 
 mod affinity;
 mod policy;
+mod prefetch;
 mod segment;
 
 use std::io;
@@ -30,6 +31,7 @@ use hugeprobe_domain::size::HugeLen;
 pub use affinity::CpuMask;
 use policy::{MASK_BITS, mask_of};
 pub use policy::{bind_memory_policy, memory_policy, reset_memory_policy};
+pub use prefetch::{Access, prefetch};
 pub use segment::Segment;
 
 /// A readable and writable mapping of this process, unmapped when dropped.

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use hugeprobe::domain::size::{HugeLen, PageSize};
 use hugeprobe::exchange::backend::FEATURES;
 use hugeprobe::exchange::channel::{Channel, Envelope};
-use hugeprobe::exchange::frame::Content;
-use hugeprobe::exchange::frontend::{Frontend, Job, Memory, Pair, Peer, Waiting};
+use hugeprobe::exchange::frontend::{Frontend, Job, Memory, Pair, Waiting};
 use hugeprobe::exchange::message::{Message, Payload, Request, VringAddresses, VringState, protocol};
 use hugeprobe::exchange::ring::Layout;
 use hugeprobe::exchange::table::{Pages, Table};
@@ -137,16 +136,7 @@ pub(crate) fn session_with(layout: Layout, socket: OwnedFd, file: &OwnedFd, time
         frontend.set_memory(&regions, &fds)?;
         let mut pair = Pair::new(&mut memory.areas(2), 8, frontend.negotiated().features)?;
         frontend.start(&pair)?;
-        let job = Job {
-            content: Content::Checked,
-            seed: 1,
-            frames: 1_000_000,
-            length: 64,
-            peer: Peer::Echoes,
-            window: 8,
-            waiting: Waiting::Looking,
-            first_again: false,
-        };
+        let job = Job { frames: 1_000_000, window: 8, waiting: Waiting::Looking, ..Job::default() };
         let outcome = pair.run(&job, frontend.channel(), deadline)?;
         let bases = frontend.stop(&pair)?;
         Ok(format!("{} of {}, {bases:?}", outcome.tally.intact, outcome.sent))

@@ -8,6 +8,7 @@ use crate::frame::{Source, Tally, Tracker, is_knock, knock};
 use crate::net::{Batch, Format, LONGEST_FRAME};
 use crate::ring::{Chain, Device, RingError};
 use crate::table::Table;
+use hugeprobe_linux::map::Access;
 
 /// What the backend does with frames.
 #[derive(Debug)]
@@ -214,6 +215,8 @@ impl Queues<'_, '_> {
         let (mut give, mut take) = (self.receive.batch(), self.transmit.batch());
         let (mut chain, mut out) = (Chain::default(), Chain::default());
         let (failed_to, failed_from) = (|error| (0, error), |error| (1, error));
+        from.fetch(take.cursor, most, Access::Read);
+        to.fetch(give.cursor, most, Access::Write);
         for _ in 0..most {
             let has_frame = from.has_next(&mut take.cursor).map_err(failed_from)?;
             if !has_frame || !to.has_next(&mut give.cursor).map_err(failed_to)? {
@@ -242,7 +245,7 @@ impl Queues<'_, '_> {
         let failed = |error| (1, error);
         let mut batch = self.transmit.batch();
         let mut chain = Chain::default();
-        from.fetch(batch.cursor, most);
+        from.fetch(batch.cursor, most, Access::Read);
         for _ in 0..most {
             let taken = self.format.take(from, &mut batch, &mut chain, buffer).map_err(failed)?;
             let Some(length) = taken else { break };
@@ -269,6 +272,7 @@ impl Queues<'_, '_> {
         let failed = |error| (0, error);
         let mut batch = self.receive.batch();
         let mut chain = Chain::default();
+        to.fetch(batch.cursor, BATCH, Access::Write);
         for _ in 0..BATCH {
             if source.made() >= frames || !to.has_next(&mut batch.cursor).map_err(failed)? {
                 break;

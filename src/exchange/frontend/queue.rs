@@ -6,8 +6,9 @@ use super::FrontendError;
 use super::memory::{Area, Piece};
 use crate::frame::LONGEST;
 use crate::message::VringAddresses;
-use crate::ring::{DESCRIPTOR_BYTES, Driver, Layout, Parts, RingError, Used};
+use crate::ring::{BEGIN, DESCRIPTOR_BYTES, Driver, Layout, Parts, RingError, Used};
 use hugeprobe_linux::event::Event;
+use hugeprobe_linux::map::{Access, prefetch};
 
 /// One queue.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) const BUFFER: usize = 2048;
 /// The distance between two buffers in bytes. It is one cache line more than a buffer: otherwise the first bytes of
 /// all buffers would share a few sets of the CPU cache.
 const STRIDE: usize = BUFFER + LINE;
-/// The size of a CPU cache line in bytes. A header and a short frame take two.
+/// The size of a CPU cache line in bytes.
 const LINE: usize = 64;
 /// The alignment of rings in bytes. It is larger than required, as in guests.
 const PAGE: usize = 4096;
@@ -98,17 +99,23 @@ impl<'m> Queue<'m> {
         self.offer(id, header + frame.len(), false)
     }
 
-    /// Makes the CPU fetch the first bytes of the next `most` returned buffers into its cache, so that the accesses to
-    /// several buffers overlap. The values read here are not used.
+    /// Makes the CPU load the first bytes of the next `most` returned buffers into its cache, so that the loads of
+    /// several buffers overlap.
     pub(super) fn fetch(&mut self, most: u16) -> Result<(), FrontendError> {
         let failed = self.failed();
         let ids = self.driver.returned(most).map_err(failed)?;
         for buffer in ids.filter_map(|id| self.buffers.get(usize::from(id))) {
-            for at in [0, LINE] {
-                let _ = buffer.memory.get_ref::<u8>(at).map(|byte| byte.load());
-            }
+            fetch(buffer, Access::Read);
         }
         Ok(())
+    }
+
+    /// Frees the id of a returned buffer, into which a frame will be written.
+    pub(super) fn give_back(&mut self, id: u16) {
+        if let Some(buffer) = self.buffers.get(usize::from(id)) {
+            fetch(buffer, Access::Write);
+        }
+        self.driver.give_back(id);
     }
 
     /// Returns the length of the frame in a used buffer, without its header.
@@ -159,6 +166,12 @@ impl<'m> Queue<'m> {
             self.kick.signal().map_err(FrontendError::Event)?;
         }
         Ok(())
+    }
+}
+
+fn fetch(buffer: &Piece<'_>, access: Access) {
+    if let Ok(begin) = buffer.memory.subslice(0, BEGIN) {
+        prefetch(&begin, access);
     }
 }
 

@@ -10,7 +10,7 @@ use super::FrontendError;
 use super::memory::Area;
 use super::queue::{BUFFER, Queue};
 use crate::channel::{Channel, ChannelError, wait};
-use crate::frame::{Content, Source, Tally, Tracker};
+use crate::frame::{Content, SHORTEST, Source, Tally, Tracker};
 use crate::net::Format;
 use crate::ring::Layout;
 
@@ -252,7 +252,7 @@ impl<'m> Pair<'m> {
     fn send(&mut self, job: &Job, run: &mut Run) -> Result<u64, FrontendError> {
         let (queue, header) = (&mut self.transmit, self.format.header());
         while let Some(used) = queue.take_used()? {
-            queue.driver.give_back(used.id);
+            queue.give_back(used.id);
             run.taken += 1;
         }
         // A backend that has no buffer for a frame that it sends back may drop the frame, and real backends do.
@@ -306,6 +306,22 @@ impl<'m> Pair<'m> {
 }
 
 // === impl Job ===
+
+impl Default for Job {
+    /// No frame, of the shortest length, to a backend that sends frames back.
+    fn default() -> Self {
+        Self {
+            content: Content::Checked,
+            seed: 0,
+            frames: 0,
+            length: SHORTEST,
+            peer: Peer::Echoes,
+            window: u16::MAX,
+            waiting: Waiting::Called,
+            first_again: false,
+        }
+    }
+}
 
 impl Job {
     fn sends_first_alone(&self) -> bool {

@@ -2,18 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use vm_memory::{VolatileMemory as _, VolatileSlice};
+use vm_memory::VolatileSlice;
 
 use super::packed::{self, Packed, Place, used_flags};
 use super::split::{self, Split, index};
-use super::{Chain, DESCRIPTOR_BYTES, INDIRECT, INDIRECT_LIMIT, Layout, NEXT, Parts, RingError, WRITE};
+use super::{
+    BEGIN, Chain, DESCRIPTOR_BYTES, INDIRECT, INDIRECT_LIMIT, Layout, NEXT, Parts, RingError, WRITE,
+};
 use crate::message::{VringAddresses, feature};
 use crate::table::{Outside, Table};
-
-/// The size of a CPU cache line in bytes.
-const LINE: usize = 64;
-/// How many bytes of a buffer are prefetched.
-const FETCHED: usize = 2 * LINE;
+use hugeprobe_linux::map::{Access, prefetch};
 
 /// A ring of the peer, in the peer's memory. The caller keeps the position in it, because the ring is looked up again
 /// whenever the memory may have changed.
@@ -107,9 +105,9 @@ impl<'m> Device<'m> {
         }
     }
 
-    /// Makes the CPU fetch the first bytes of the next `most` buffers, which hold the header and a short frame, into
-    /// its cache. The memory accesses for several buffers in a row overlap. The values read here are not used.
-    pub fn fetch(&self, mut cursor: Cursor, most: u16) {
+    /// Makes the CPU load the first bytes of the next `most` buffers, which are for the header and a short frame, into
+    /// its cache, so that the loads of several buffers overlap.
+    pub fn fetch(&self, mut cursor: Cursor, most: u16, access: Access) {
         for _ in 0..most {
             if !self.has_next(&mut cursor).unwrap_or(false) {
                 break;
@@ -126,10 +124,8 @@ impl<'m> Device<'m> {
             };
             let Some((address, next)) = begin() else { break };
             cursor.at = next;
-            if let Ok(piece) = self.table.guest(address, FETCHED) {
-                for at in [0, LINE] {
-                    let _ = piece.get_ref::<u8>(at).map(|byte| byte.load());
-                }
+            if let Ok(piece) = self.table.guest(address, BEGIN) {
+                prefetch(&piece, access);
             }
         }
     }

@@ -12,8 +12,7 @@ use super::SessionTask;
 use super::payers::Payers;
 use super::recorder::{Bad, Good, Recorder, holds_pages};
 use crate::channel::Channel;
-use crate::frame::Content;
-use crate::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair, Peer, Waiting};
+use crate::frontend::{Area, Frontend, FrontendError, Job, Memory, Pair};
 use crate::table::FileFacts;
 use hugeprobe_domain::catalogue::{HP601, HP602, HP603, HP604, HP605, HP610, HP611};
 use hugeprobe_domain::cgroup::HugetlbCounterKind;
@@ -201,17 +200,7 @@ impl SharedRegions<'_> {
         for (part, length) in [(0, 64), (1, 1514)] {
             let frames = if part == 0 { self.task.frames } else { self.task.frames / 8 };
             let seed = self.task.seed.wrapping_add(2 * run + part);
-            let (peer, waiting) = (Peer::Echoes, Waiting::Called);
-            let job = Job {
-                content: Content::Checked,
-                seed,
-                frames,
-                length,
-                peer,
-                window: u16::MAX,
-                waiting,
-                first_again: false,
-            };
+            let job = Job { seed, frames, length, ..Job::default() };
             let outcome =
                 pair.run(&job, self.frontend.channel(), deadline).map_err(|error| ended(id, error))?;
             let tally = outcome.tally;

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::frame::Content;
-use hugeprobe::exchange::frontend::{
-    Area, Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer, Waiting,
-};
+use hugeprobe::exchange::frontend::{Area, Frontend, FrontendError, Job, Memory, Outcome, Pair, Peer};
 use hugeprobe::exchange::socket::Listener;
 
 use super::{LONG, memory};
@@ -151,14 +148,6 @@ pub(super) fn switch(sides: &mut [Side<'_>; 2]) {
     }
 }
 
-const fn job(seed: u64, frames: u64, peer: Peer) -> Job {
-    Job {
-        content: Content::Checked,
-        seed,
-        frames,
-        length: 64,
-        peer,
-        window: u16::MAX,
-        waiting: Waiting::Called,
-    }
+fn job(seed: u64, frames: u64, peer: Peer) -> Job {
+    Job { seed, frames, length: 64, peer, ..Job::default() }
 }

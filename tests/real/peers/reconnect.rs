@@ -6,8 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::frame::Content;
-use hugeprobe::exchange::frontend::{Frontend, Job, Pair, Peer, Waiting};
+use hugeprobe::exchange::frontend::{Frontend, Job, Pair};
 use hugeprobe::exchange::socket::connect;
 
 use super::ovs::{side, switch};
@@ -51,16 +50,8 @@ fn with_testpmd(machine: &Machine) -> Result<(), Missing> {
     let pid = u32::try_from(testpmd.pid().as_raw()).unwrap();
     again_and_again("testpmd", pid, &socket, || {
         session(&socket, |frontend, pair| {
-            let (seed, frames, length, peer, window) = (1, 100_000, 64, Peer::Echoes, 256);
-            let job = Job {
-                content: Content::Checked,
-                seed,
-                frames,
-                length,
-                peer,
-                window,
-                waiting: Waiting::Called,
-            };
+            let frames = 100_000;
+            let job = Job { frames, window: 256, first_again: true, ..Job::default() };
             let outcome = pair.run(&job, frontend.channel(), Instant::now() + LONG).unwrap();
             assert!(outcome.finished && outcome.tally.is_whole(frames), "{outcome:?}");
         });

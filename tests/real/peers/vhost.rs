@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use hugeprobe::domain::size::PageSize;
 use hugeprobe::exchange::channel::Channel;
-use hugeprobe::exchange::frame::Content;
-use hugeprobe::exchange::frontend::{Frontend, Job, Outcome, Pair, Peer, Waiting};
+use hugeprobe::exchange::frontend::{Frontend, Job, Outcome, Pair, Peer};
 use hugeprobe::exchange::ring::Layout;
 use hugeprobe::exchange::socket::connect;
 
@@ -86,8 +85,8 @@ fn floods(machine: &Machine) -> Result<(), Missing> {
     })
 }
 
-const fn job(seed: u64, length: usize, frames: u64, peer: Peer) -> Job {
-    Job { content: Content::Checked, seed, frames, length, peer, window: 256, waiting: Waiting::Called }
+fn job(seed: u64, length: usize, frames: u64, peer: Peer) -> Job {
+    Job { seed, frames, length, peer, window: 256, first_again: true, ..Job::default() }
 }
 
 /// Runs a session with split rings and a net_vhost that forwards in `mode`. `act` ends the session.

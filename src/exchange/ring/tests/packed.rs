@@ -2,6 +2,7 @@
 
 use super::super::packed::{AVAILABLE, Packed, USED, available_flags, used_flags};
 use super::*;
+use hugeprobe_linux::map::Access;
 
 const LAYOUT: Layout = Layout::Packed;
 
@@ -149,7 +150,7 @@ fn a_base_outside_of_the_ring_is_an_error() {
         assert_eq!(device.take(&mut Cursor::new(at), &mut Chain::default()), Err(base.clone()));
         let taken = Taken { head: 0, id: 0, descriptors: 1 };
         assert_eq!(device.publish(at, &[(taken, 0)]), Err(base));
-        device.fetch(Cursor::new(at), 64);
+        device.fetch(Cursor::new(at), 64, Access::Read);
     }
 }
 
