@@ -17,8 +17,7 @@ pub(super) fn compare(need: &Need, published: &Published, requested: Option<&Pag
     };
     let large: Vec<&Part> = parts.iter().filter(|part| spare(need, part).is_some()).collect();
     if large.is_empty() {
-        let why = format!("needs {}; no NUMA node has as many: {}", need.text(), shown(need, published));
-        return Some(Reason::no(Step::Pages, why));
+        return Some(Reason::no(Step::Pages, none_has(need, published)));
     }
     // Unknown requests are a reason of the scheduler's already.
     let requested = requested?;
@@ -44,6 +43,23 @@ pub(super) fn compare(need: &Need, published: &Published, requested: Option<&Pag
         shown(need, published)
     );
     Some(Reason::unknown(Step::Pages, why))
+}
+
+/// Returns why it is unknown whether the kubelet admits a pod that does not ask for one NUMA node: none has all its pages.
+///
+/// With the Memory Manager `Static` and the Topology Manager policy `single-numa-node` the kubelet refuses such a pod if it is
+/// Guaranteed. A Node does not show the policies of its kubelet.
+pub(super) fn refusable(need: &Need, published: &Published) -> Option<Reason> {
+    let parts = parts(need, published)?;
+    if parts.len() < 2 || parts.iter().any(|part| spare(need, part).is_some()) {
+        return None;
+    }
+    let why = format!("{}; a Topology Manager may refuse the pod", none_has(need, published));
+    Some(Reason::unknown(Step::Pages, why))
+}
+
+fn none_has(need: &Need, published: &Published) -> String {
+    format!("needs {}; no NUMA node has as many: {}", need.text(), shown(need, published))
 }
 
 /// Returns the pages of each NUMA node; `None` if a number is missing.

@@ -123,6 +123,33 @@ fn one_numa_node_has_to_have_all_pages_wherever_other_pods_are() {
 }
 
 #[test]
+fn what_a_topology_manager_may_refuse_is_unknown() {
+    let need = |need: &[(&str, u64)]| Need { pages: pages(need), same_numa: false };
+    for (needed, changes, expected) in [
+        (&[("1Gi", 4)][..], &[][..], "yes"),
+        (
+            &[("1Gi", 5)],
+            &[],
+            "unknown pages: needs 5 pages of 1Gi; no NUMA node has as many: numa0 4, numa1 4 of 1Gi; a Topology \
+             Manager may refuse the pod",
+        ),
+        (&[("1Gi", 9)], &[], "no pages: needs 9 pages of 1Gi; the pool has 8 pages"),
+        (&[("1Gi", 5)], &[("pool.1Gi", "8 (numa0 8)")], "yes"),
+        // Not published: nothing is known about NUMA nodes.
+        (&[("1Gi", 5)], &[("pool.1Gi", "8")], "yes"),
+        // Each size fits on a NUMA node, and not on the same.
+        (
+            &[("1Gi", 2), ("2Mi", 64)],
+            &[("pool.1Gi", "8 (numa0 0, numa1 8)")],
+            "unknown pages: needs 64 pages of 2Mi and 2 pages of 1Gi; no NUMA node has as many: \
+             numa0 512, numa1 0 of 2Mi; numa0 0, numa1 8 of 1Gi; a Topology Manager may refuse the pod",
+        ),
+    ] {
+        assert_eq!(answer(&need(needed), changes, Some(&[])), expected, "{needed:?} {changes:?}");
+    }
+}
+
+#[test]
 fn the_answer_for_all_nodes_is_the_best_of_them() {
     let node = |reason| NodeFit { name: "n".into(), reason };
     let no = || node(Some(Reason::no(Step::Pages, String::new())));
