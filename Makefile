@@ -1,6 +1,6 @@
 # The verbs; `make help` lists them. Each is a line or two; what they run is in cargo, tests/ and .ci/.
 .PHONY: help check test flaky bench fuzz static lint docs book machines arm64 image cluster cluster-kubectl cluster-down chart manifests \
-	truth places peers bare scale fleet dist dist-test dist-twice pictures alerts nightly
+	truth places peers bare scale fleet dist dist-test dist-twice pictures alerts numa nightly
 .DEFAULT_GOAL := check
 
 CARGO ?= cargo
@@ -149,6 +149,11 @@ alerts:
 	tests/needs cluster
 	HUGEPROBE_REQUIRE_CLUSTER=1 $(CARGO) test --locked --quiet --test cluster -- 'each alert fires'
 
+## Let an emulated machine with two NUMA nodes and cgroup v2 join such a cluster, and run its cases (root, installs QEMU)
+# STATIC= names a static file that is there already.
+numa: $(if $(STATIC),,static)
+	tests/cluster/machine/run $(or $(STATIC),dist/hugeprobe)
+
 ## Print the kubectl command for that cluster
 cluster-kubectl:
 	@echo $(CURDIR)/tests/cluster/kubectl
@@ -169,6 +174,7 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
 	.ci/cluster
+	$(MAKE) numa
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
 	$(MAKE) places N=200

@@ -93,3 +93,15 @@ within() {
 ctr() { inside --mount ctr --address "$socket" --namespace k8s.io "$@"; }
 
 kubectl() { inside "$bin/kubernetes" kubectl --kubeconfig "$state/admin.conf" "$@"; }
+
+# Makes a key, or a key and a certificate that the cluster trusts, in the current directory, which is $state/keys.
+key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"; }
+certificate() { # name, subject, alternative names
+    key "$1"
+    openssl req -new -key "$1.key" -subj "$2" -out "$1.csr"
+    openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -out "$1.crt" \
+        -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$3") 2>/dev/null
+}
+
+# Prints the name of the image in an archive.
+archived() { tar -xOf "$1" manifest.json | sed 's/.*"RepoTags":\["\([^"]*\)"\].*/\1/'; }

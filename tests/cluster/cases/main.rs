@@ -23,6 +23,7 @@ mod gate;
 mod gates;
 mod health;
 mod modes;
+mod numa;
 mod outage;
 mod plugin;
 mod pool;
@@ -36,7 +37,7 @@ use std::time::Instant;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use context::pools::LARGE;
-use context::{Cluster, Missing, pods};
+use context::{Cluster, Missing, machine, pods};
 
 /// A case: a name that is a sentence, and what is done to the cluster.
 #[derive(Clone, Copy)]
@@ -46,17 +47,24 @@ struct Case {
     large_pages: i64,
     /// A program in target/cluster/bin without which a part of the case is not tried.
     program: Option<&'static str>,
+    /// Whether it is about the emulated machine that `make numa` prepares, and not about the cluster's own node.
+    on_machine: bool,
     run: fn(),
 }
 
 /// A case that pages of 2Mi are enough for.
 const fn case(name: &'static str, run: fn()) -> Case {
-    Case { name, large_pages: 0, program: None, run }
+    Case { name, large_pages: 0, program: None, on_machine: false, run }
 }
 
 /// A case about pages of 1Gi, so many of them.
 const fn large_case(name: &'static str, large_pages: i64, run: fn()) -> Case {
-    Case { name, large_pages, program: None, run }
+    Case { large_pages, ..case(name, run) }
+}
+
+/// A case about the emulated machine.
+const fn machine_case(name: &'static str, run: fn()) -> Case {
+    Case { on_machine: true, ..case(name, run) }
 }
 
 fn main() -> std::process::ExitCode {
@@ -79,6 +87,7 @@ fn main() -> std::process::ExitCode {
         plugin::CASES,
         release::CASES,
         alerts::CASES,
+        numa::CASES,
     ]
     .concat();
     let trials = cases.into_iter().map(trial).collect();
@@ -87,6 +96,7 @@ fn main() -> std::process::ExitCode {
 
 fn trial(case: Case) -> Trial {
     Trial::ignorable_test(case.name, move || match Cluster::find() {
+        _ if case.on_machine && !machine::is_wanted() => Ok(Completion::ignored_with("needs `make numa`")),
         Ok(_) if LARGE.persistent() < case.large_pages => {
             let (needed, there) = (case.large_pages, LARGE.persistent());
             Ok(Completion::ignored_with(format!("needs {needed} pages of 1Gi, the kernel gave {there}")))
@@ -95,7 +105,9 @@ fn trial(case: Case) -> Trial {
             println!("\n== {}", case.name);
             let begin = Instant::now();
             pods::namespace();
-            context::chart::settled();
+            if !case.on_machine {
+                context::chart::settled();
+            }
             (case.run)();
             println!("== {:.1} s", begin.elapsed().as_secs_f64());
             match case.program.filter(|program| !context::left("bin").join(program).exists()) {

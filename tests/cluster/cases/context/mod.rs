@@ -2,6 +2,7 @@
 
 pub(crate) mod chart;
 pub(crate) mod kubectl;
+pub(crate) mod machine;
 pub(crate) mod node;
 pub(crate) mod pods;
 pub(crate) mod pools;

@@ -29,7 +29,12 @@ const CONDITION: &str = "hugeprobe.io/HugepagesReady";
 impl Node {
     /// The node as it is now.
     pub(crate) fn read() -> Self {
-        Self(kubectl::get(&["node", NODE]).unwrap_or_else(|| panic!("there is no node {NODE}")))
+        Self::named(NODE)
+    }
+
+    /// Another node of the cluster.
+    pub(crate) fn named(name: &str) -> Self {
+        Self(kubectl::get(&["node", name]).unwrap_or_else(|| panic!("there is no node {name}")))
     }
 
     /// The whole object.
