@@ -60,6 +60,7 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-A rustdoc::private-intra-doc-links -D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	.github/lint
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir target --locked --quiet -- -D warnings
 
 ## Regenerate the pages, tables and lists of texts that are made from the source (docs/reference, tests/render, tests/docs, src)
 docs:

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use hugeprobe::exchange::message::{MemoryRegion, VringAddresses, feature};
 use hugeprobe::exchange::ring::{Chain, Cursor, Device, Driver, Layout, Parts};
 use hugeprobe::exchange::table::{Pages, Table};
+use hugeprobe::linux::map::Access;
 use libfuzzer_sys::fuzz_target;
 
 const GUEST: u64 = 0x1000;
@@ -73,7 +74,7 @@ fn device(table: &Table, (layout, size, features): (Layout, u16, u64), bytes: &[
     let (mut chain, mut frame) = (Chain::default(), [0_u8; 2048]);
     for round in bytes.chunks(bytes_of(&parts)) {
         overwrite(&parts, round);
-        device.fetch(cursor, size);
+        device.fetch(cursor, size, if round[0] & 1 == 0 { Access::Read } else { Access::Write });
         for _ in 0..size {
             let Some(taken) = device.take(&mut cursor, &mut chain).ok()? else { break };
             assert!(taken.head < size && (1..=size).contains(&taken.descriptors));
