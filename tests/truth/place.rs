@@ -165,9 +165,12 @@ fn own_mount(source: Option<&str>, target: &str, kind: Option<&str>, flags: MsFl
 
 /// Returns a command that creates a PID namespace in which vm.memfd_noexec has this value.
 fn pid_namespace(noexec: &str) -> Vec<String> {
-    // Where /proc/sys is read-only, the value stays unchanged.
-    let script = format!("echo {noexec} > /proc/sys/vm/memfd_noexec || true; exec \"$@\"");
-    let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", &script, "sh"];
+    // Where /proc/sys is read-only, the value stays unchanged. A shell would need a descriptor from 10 on to write there, which
+    // RLIMIT_NOFILE may deny.
+    let script = format!(
+        "if (open(my $file, '>', '/proc/sys/vm/memfd_noexec')) {{ print $file {noexec} }} exec @ARGV"
+    );
+    let words = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "perl", "-e", &script, "--"];
     words.map(str::to_owned).into()
 }
 

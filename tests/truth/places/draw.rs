@@ -46,6 +46,8 @@ const APART: &[[&str; 2]] = &[
     ["memory-options", "cpuset-mems"],
     ["memory-options", "policy"],
     ["cpuset", "cpuset-mems"],
+    // Whether the workload finds its pages is then a matter of the moment.
+    ["pool", "restless"],
     ["surplus", "restless"],
     ["overcommit-all", "restless"],
     ["overcommit-half", "restless"],
