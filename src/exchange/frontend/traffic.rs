@@ -193,11 +193,13 @@ impl<'m> Pair<'m> {
             }
         }
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let tally = run.tracker.tally();
+        let (tally, sent) = (run.tracker.tally(), run.taken.saturating_sub(run.again));
+        // The first frame may come back as often as it was sent. The tracker allows for that, except in frames that it does
+        // not read.
+        let copies = tally.unread.saturating_sub(sent).min(run.again);
         Ok(Outcome {
-            sent: run.taken.saturating_sub(run.again),
-            // The first frame may come back as often as it was sent.
-            tally: Tally { doubled: tally.doubled.saturating_sub(run.again), ..tally },
+            sent,
+            tally: Tally { unread: tally.unread - copies, ..tally },
             nanos,
             finished,
             round_trips: run.round_trips,
@@ -261,6 +263,7 @@ impl<'m> Pair<'m> {
             most = 1;
             if queue.driver.has_free_id() && run.next_first(job).is_some_and(|at| Instant::now() >= at) {
                 run.source.take_back();
+                run.tracker.allow_first_again();
                 run.again += 1;
             }
         }
