@@ -100,11 +100,7 @@ impl Need {
             return Some(Reason::unknown(Step::Staleness, why));
         }
         let pages = self.pages.iter().map(|(size, pages)| enough(*size, *pages, published, requested));
-        let numa = if self.same_numa {
-            numa::compare(self, published, requested)
-        } else {
-            numa::refusable(self, published)
-        };
+        let numa = numa::compare(self, published, requested);
         let verdicts = self.pages.keys().map(|size| verdict(*size, published));
         Reason::first(pages.chain([numa]).chain(verdicts).flatten())
     }

@@ -10,14 +10,28 @@ use crate::size::PageSize;
 /// The pages of one NUMA node, of each size that is needed.
 type Part = Pages;
 
+/// Returns why one NUMA node may not have all pages of the pod; `None` if it has, or if nothing asks for it.
+///
+/// A pod that does not ask for one NUMA node may be refused all the same: with the Memory Manager `Static` and the
+/// Topology Manager policy `single-numa-node` the kubelet refuses a Guaranteed pod if no node has all its pages. A Node does
+/// not show the policies of its kubelet.
 pub(super) fn compare(need: &Need, published: &Published, requested: Option<&Pages>) -> Option<Reason> {
     let Some(parts) = parts(need, published) else {
         let why = "the number of pages of each NUMA node is not published".to_owned();
-        return Some(Reason::unknown(Step::Pages, why));
+        return need.same_numa.then(|| Reason::unknown(Step::Pages, why));
     };
     let large: Vec<&Part> = parts.iter().filter(|part| spare(need, part).is_some()).collect();
     if large.is_empty() {
-        return Some(Reason::no(Step::Pages, none_has(need, published)));
+        let why = format!("needs {}; no NUMA node has as many: {}", need.text(), shown(need, published));
+        return if need.same_numa {
+            Some(Reason::no(Step::Pages, why))
+        } else {
+            let why = format!("{why}; a Topology Manager may refuse the pod");
+            (parts.len() > 1).then(|| Reason::unknown(Step::Pages, why))
+        };
+    }
+    if !need.same_numa {
+        return None;
     }
     // Unknown requests are a reason of the scheduler's already.
     let requested = requested?;
@@ -43,23 +57,6 @@ pub(super) fn compare(need: &Need, published: &Published, requested: Option<&Pag
         shown(need, published)
     );
     Some(Reason::unknown(Step::Pages, why))
-}
-
-/// Returns why it is unknown whether the kubelet admits a pod that does not ask for one NUMA node: none has all its pages.
-///
-/// With the Memory Manager `Static` and the Topology Manager policy `single-numa-node` the kubelet refuses such a pod if it is
-/// Guaranteed. A Node does not show the policies of its kubelet.
-pub(super) fn refusable(need: &Need, published: &Published) -> Option<Reason> {
-    let parts = parts(need, published)?;
-    if parts.len() < 2 || parts.iter().any(|part| spare(need, part).is_some()) {
-        return None;
-    }
-    let why = format!("{}; a Topology Manager may refuse the pod", none_has(need, published));
-    Some(Reason::unknown(Step::Pages, why))
-}
-
-fn none_has(need: &Need, published: &Published) -> String {
-    format!("needs {}; no NUMA node has as many: {}", need.text(), shown(need, published))
 }
 
 /// Returns the pages of each NUMA node; `None` if a number is missing.
