@@ -152,6 +152,7 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
         tolerations: Some(vec![Toleration { operator: Some("Exists".to_owned()), ..Toleration::default() }]),
         priority_class_name: Some(probe.priority_class_name.clone()),
         runtime_class_name: probe.runtime_class_name.clone(),
+        host_users: (!probe.host_users).then_some(false),
         image_pull_secrets: if secrets.is_empty() { None } else { Some(secrets) },
         security_context: Some(pod_security(config)),
         volumes: Some(volumes(config, asked.size)),

@@ -34,6 +34,7 @@
     "runAsUser" $ids.user
     "runAsGroup" $ids.group
     "fsGroup" $ids.fsGroup
+    "hostUsers" $v.probe.hostUsers
     "runtimeClassName" ($v.probe.runtimeClassName | default nil)
     "cpu" $v.probe.cpu
     "memory" $v.probe.memory

@@ -33,6 +33,8 @@ pub struct ProbeConfig {
     pub fs_group: Option<i64>,
     /// The runtime class of the workload; null for the node's default.
     pub runtime_class_name: Option<String>,
+    /// Whether the pod shares the host's user namespace, as pods do by default.
+    pub host_users: bool,
     /// The CPU request and limit of each container.
     pub cpu: String,
     /// The memory request and limit of each container.
@@ -87,6 +89,7 @@ impl Default for ProbeConfig {
             run_as_group: Some(65532),
             fs_group: Some(65532),
             runtime_class_name: None,
+            host_users: true,
             cpu: "200m".to_owned(),
             memory: "32Mi".to_owned(),
             deadline_seconds: 60,

@@ -16,7 +16,7 @@ const WHOLE: &str = r#"{
  "probe": {
    "image": "repo/hugeprobe@sha256:1", "imagePullPolicy": "Never", "imagePullSecrets": ["pull"],
    "priorityClassName": "p", "serviceAccountName": "s", "pages": {"2Mi": 8}, "runAsUser": null, "runAsGroup": null,
-   "fsGroup": null, "runtimeClassName": "kata", "cpu": "1", "memory": "64Mi", "deadlineSeconds": 90, "pendingSeconds": 10
+   "fsGroup": null, "runtimeClassName": "kata", "hostUsers": false, "cpu": "1", "memory": "64Mi", "deadlineSeconds": 90, "pendingSeconds": 10
  },
  "peer": {"hostPath": "/run/openvswitch/vhu.0", "listen": true},
  "resident": {"directory": "/run/x"}
@@ -37,6 +37,7 @@ fn the_whole_file_is_read() {
     assert_eq!(config.probe.pages("2Mi".parse().unwrap()), 8);
     assert_eq!(config.probe.pages("1Gi".parse().unwrap()), 2);
     assert_eq!(config.probe.runtime_class_name.as_deref(), Some("kata"));
+    assert!(!config.probe.host_users);
     let peer = config.peer.unwrap();
     assert_eq!((peer.directory(), peer.name(), peer.listen), ("/run/openvswitch", "vhu.0", true));
 }

@@ -122,6 +122,12 @@ fn it_is_restricted_by_pod_security() {
 }
 
 #[test]
+fn it_has_a_user_namespace_of_its_own_if_the_workload_has() {
+    let config = Config::parse(r#"{"probe": {"image": "x", "hostUsers": false}}"#).unwrap();
+    assert_eq!(pod_of(&config, &asked())["spec"]["hostUsers"], false);
+}
+
+#[test]
 fn on_openshift_the_ids_are_left_to_the_cluster() {
     let mut config =
         Config::parse(r#"{"probe": {"image": "x", "runAsUser": null, "runAsGroup": null, "fsGroup": null}}"#)
