@@ -111,18 +111,6 @@ pub enum Verb {
     Explain(Explain),
     /// Print the JSON schema of the output of `check -o json`
     Schema,
-    /// A worker process of `check` or `walk`
-    #[command(hide = true)]
-    Worker {
-        /// The assignment, as JSON
-        assignment: String,
-    },
-    /// The worker process of `frontend` or `backend`
-    #[command(hide = true)]
-    Role {
-        /// The assignment, as JSON
-        assignment: String,
-    },
     /// One of the two containers of a probe pod
     #[command(hide = true)]
     Container(container::Container),

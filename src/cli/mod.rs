@@ -32,7 +32,11 @@ use hugeprobe_render::json::SCHEMA;
 pub fn main() -> ExitCode {
     // If this fails, the end of a worker is still noticed, but not its exit status.
     let _ = default_sigchld();
-    match plugin::parse(std::env::args_os()).verb {
+    let command_line: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = worker::main(&command_line) {
+        return code;
+    }
+    match plugin::parse(command_line).verb {
         Verb::Check(options) => finish(check::run(&options)),
         #[cfg(feature = "support")]
         Verb::Bundle(options) => finish(bundle::run(&options)),
@@ -63,8 +67,6 @@ pub fn main() -> ExitCode {
         Verb::Policies(options) => finish(cluster::policies(&options)),
         Verb::Explain(options) => finish(explain::run(&options)),
         Verb::Schema => finish(print(|out| out.write_all(SCHEMA.as_bytes())).map(|()| Exit::Pass)),
-        Verb::Worker { assignment } => worker::main(&assignment),
-        Verb::Role { assignment } => worker::role(&assignment),
         Verb::Container(options) => finish(container::run(&options)),
         Verb::Guardian { id, counts } => guardian::main(&id, &counts),
     }

@@ -12,8 +12,7 @@ use super::args::Args;
 const NAME: &str = "kubectl-hugeprobe";
 
 /// Parses the command line. Exits the process on a usage error, `--help` or `--version`.
-pub(super) fn parse(typed: impl Iterator<Item = OsString>) -> Args {
-    let mut typed: Vec<OsString> = typed.collect();
+pub(super) fn parse(mut typed: Vec<OsString>) -> Args {
     let mut command = Args::command();
     if typed.first().and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == NAME) {
         command = command.bin_name("kubectl hugeprobe");
@@ -44,7 +43,7 @@ mod tests {
     use crate::cli::args::Verb;
 
     fn typed(words: &[&str]) -> Verb {
-        parse(words.iter().map(OsString::from)).verb
+        parse(words.iter().map(OsString::from).collect()).verb
     }
 
     #[test]

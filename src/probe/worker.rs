@@ -1,5 +1,6 @@
 //! A worker process: it ends with its parent, does one task, and reports its findings on standard output.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
@@ -15,11 +16,26 @@ use hugeprobe_domain::movement::Step;
 use hugeprobe_domain::part::{PartWriter, WorkerOutput};
 use hugeprobe_domain::standalone::SessionEvent;
 
-use super::assignment::{Assignment, Work};
+use super::assignment::{Assignment, VERB, Work};
 use super::standalone;
 
+/// Runs the worker or the role that this command line describes; `None` if it describes neither.
+///
+/// hugeprobe alone starts them, about twenty in a run, so they are not verbs of the command line's parser, which takes longer
+/// than everything else in the start of a worker.
+#[must_use]
+pub fn main(command_line: &[OsString]) -> Option<ExitCode> {
+    let [_, verb, argument] = command_line else { return None };
+    let argument = argument.to_str()?;
+    match verb.to_str()? {
+        VERB => Some(worker(argument)),
+        standalone::VERB => Some(role(argument)),
+        _ => None,
+    }
+}
+
 /// Runs the worker that `argument` describes. The exit code is 0 once a complete part was written.
-pub fn main(argument: &str) -> ExitCode {
+fn worker(argument: &str) -> ExitCode {
     let mut log = io::stderr();
     let assignment: Assignment = match serde_json::from_str(argument) {
         Ok(assignment) => assignment,
@@ -40,7 +56,7 @@ pub fn main(argument: &str) -> ExitCode {
 
 /// Runs the role that `argument` describes, over the socket that is its standard input. The exit code is 0 once the end
 /// of the role was reported.
-pub fn role(argument: &str) -> ExitCode {
+fn role(argument: &str) -> ExitCode {
     let mut log = io::stderr();
     let played = serde_json::from_str(argument).map_err(io::Error::other).and_then(|assignment| {
         let standalone::Assignment { parent, task } = assignment;
