@@ -289,6 +289,7 @@ pub struct Explain {
     pub check: Option<CheckId>,
 
     /// Explain the messages of DPDK, QEMU, Open vSwitch or the kernel in this log; `-` reads standard input
+    #[cfg(feature = "support")]
     #[arg(long, value_name = "FILE", conflicts_with = "check")]
     pub log: Option<PathBuf>,
 }

@@ -2,8 +2,7 @@
 //! `recheck`, and `nodes --watch`.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use super::args::cluster::{Nodes, NodesForm};
 use super::args::kubectl::{Fits, FitsForm, Node, Recheck, Who, Why};
 use super::cluster::{chosen, connect, runtime};
 use super::exit::Exit;
-use super::{Trouble, print, terminal};
+use super::{Trouble, input, print, terminal};
 use hugeprobe_domain::published::{Fleet, FleetNode, VerdictState};
 use hugeprobe_domain::text::count;
 use hugeprobe_kubernetes::api::{Api, ApiError};
@@ -19,7 +18,6 @@ use hugeprobe_kubernetes::fits::{self, Workload};
 use hugeprobe_kubernetes::follow::{self, Change};
 use hugeprobe_kubernetes::quantity::in_pages;
 use hugeprobe_kubernetes::{node_report, nodes, recheck, who, why};
-use hugeprobe_linux::errno::named;
 use hugeprobe_render::fits::View as FitsView;
 use hugeprobe_render::nodes::{Table, TableView, View};
 
@@ -210,15 +208,10 @@ pub(super) fn node(options: &Node) -> Result<Exit, Trouble> {
 }
 
 fn manifest(path: &Path) -> Result<Workload, Trouble> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(MANIFEST_LIMIT).read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MANIFEST_LIMIT).read_to_string(&mut text))
-    };
-    let path = path.display();
-    read.map_err(|error| Trouble::usage(&format!("cannot read {path}: {}", named(&error))))?;
-    Workload::read(&text).map_err(|error| Trouble::usage(&format!("{path}: {error}")))
+    let bytes = input::read(path, MANIFEST_LIMIT)?;
+    let about = |error: &dyn std::fmt::Display| Trouble::usage(&format!("{}: {error}", path.display()));
+    let text = std::str::from_utf8(&bytes).map_err(|error| about(&error))?;
+    Workload::read(text).map_err(|error| about(&error))
 }
 
 fn amounts(given: [(&str, &Option<String>); 2]) -> Result<Workload, Trouble> {

@@ -11,6 +11,8 @@ mod cluster;
 pub mod container;
 pub mod exit;
 mod explain;
+#[cfg(any(feature = "kubectl", feature = "support"))]
+mod input;
 #[cfg(feature = "kubectl")]
 mod kubectl;
 mod plugin;

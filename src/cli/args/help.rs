@@ -44,6 +44,16 @@ Examples:
   Judge it on another machine, with the same options except --dir:
     hugeprobe check --root site-7.tar --need 1Gi=4@numa0";
 
+#[cfg(not(feature = "support"))]
+pub(super) const AFTER_EXPLAIN: &str = "\
+Exit codes:
+  0  the check was explained
+  2  unknown check
+
+Examples:
+  hugeprobe explain HP401";
+
+#[cfg(feature = "support")]
 pub(super) const AFTER_EXPLAIN: &str = "\
 Exit codes:
   0  the check was explained, or a line of the log was recognized
