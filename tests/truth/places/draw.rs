@@ -5,6 +5,7 @@ use super::fault::{ALL, Fault, Spec};
 use super::faults;
 use crate::context::random::Random;
 use crate::workload::Kind;
+use hugeprobe::domain::catalogue::{HP101, HP102, HP105, HP106};
 
 /// A place: a workload and its faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +47,6 @@ const APART: &[[&str; 2]] = &[
     ["memory-options", "cpuset-mems"],
     ["memory-options", "policy"],
     ["cpuset", "cpuset-mems"],
-    // Whether the workload finds its pages is then a matter of the moment.
-    ["pool", "restless"],
     ["surplus", "restless"],
     ["overcommit-all", "restless"],
     ["overcommit-half", "restless"],
@@ -91,7 +90,11 @@ pub(crate) fn place(seed: u64, facts: &Facts) -> Place {
             if sort < HARMFUL { turn == 0 } else { sort < HARMFUL + MIXED && random.below(2) == 0 };
         let values = |spec: &Spec| if is_harmful { spec.harmful } else { spec.harmless };
         left.retain(|spec| faults.iter().all(|fault: &Fault| go_together(fault.spec.name, spec.name)));
-        let fit: Vec<_> = left.iter().copied().filter(|spec| !values(spec).is_empty()).collect();
+        let fit: Vec<_> = left
+            .iter()
+            .copied()
+            .filter(|spec| !values(spec).is_empty() && !by_chance(spec, is_harmful, &faults))
+            .collect();
         let spec = of_a_dimension(&fit, &mut random);
         let values = values(spec);
         faults.push(Fault { spec, value: values[random.index(values.len())] });
@@ -119,6 +122,15 @@ pub(crate) fn can_be_made(spec: &Spec, facts: &Facts) -> bool {
 /// Returns whether a place may have both faults.
 fn go_together(one: &str, other: &str) -> bool {
     one != other && !APART.iter().any(|pair| pair.contains(&one) && pair.contains(&other))
+}
+
+/// Returns whether it would depend on the moment if the workload finds its pages: some are missing, and the pool changes.
+fn by_chance(spec: &Spec, is_harmful: bool, others: &[Fault]) -> bool {
+    let takes_pages = |spec: &Spec| spec.causes.iter().any(|id| [HP101, HP102, HP105, HP106].contains(id));
+    let changes = |spec: &Spec| spec.name == "restless";
+    let harms = |fault: &Fault| fault.spec.harmful.contains(&fault.value);
+    is_harmful && takes_pages(spec) && others.iter().any(|fault| changes(fault.spec))
+        || changes(spec) && others.iter().any(|fault| harms(fault) && takes_pages(fault.spec))
 }
 
 /// Draws a fault. Every dimension is equally likely, however many faults it has.

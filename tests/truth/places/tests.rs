@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use libtest_mimic::{Failed, Trial};
 
+use hugeprobe::domain::catalogue::{HP101, HP102, HP105, HP106};
+
 use super::facts::Facts;
+use super::fault::Fault;
 use super::{draw, faults, kept, shrink};
 use crate::context::random::Random;
 
@@ -13,11 +16,12 @@ const MANY: u64 = 4000;
 
 /// Returns the tests.
 pub(crate) fn all() -> impl Iterator<Item = Trial> {
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 8] = [
         ("the_smallest_set_is_found", the_smallest_set_is_found),
         ("a_seed_draws_the_same_place_each_time", a_seed_draws_the_same_place_each_time),
         ("every_fault_is_drawn", every_fault_is_drawn),
         ("a_fault_that_cannot_be_made_is_not_drawn", a_fault_that_cannot_be_made_is_not_drawn),
+        ("a_pool_that_changes_is_large_enough", a_pool_that_changes_is_large_enough),
         ("half_of_the_places_should_work", half_of_the_places_should_work),
         ("a_place_is_read_as_it_is_written", a_place_is_read_as_it_is_written),
         ("what_is_kept_can_be_read", what_is_kept_can_be_read),
@@ -86,6 +90,25 @@ fn a_fault_that_cannot_be_made_is_not_drawn() {
             "{name} needs several nodes, or huge pages that count against memory.max"
         );
     }
+}
+
+fn a_pool_that_changes_is_large_enough() {
+    // The pool of a machine with several nodes is not resized.
+    let mut seeds = Random::seeded(1);
+    let places = (0..MANY).map(|_| draw::place(seeds.below(u64::MAX), &Facts::of_one_node()));
+    let changing = places.filter(|place| place.faults.iter().any(|fault| fault.spec.name == "restless"));
+    let wrong = |fault: &Fault| {
+        fault.spec.harmful.contains(&fault.value)
+            && fault.spec.causes.iter().any(|id| [HP101, HP102, HP105, HP106].contains(id))
+    };
+    let (mut seen, mut short) = (0, Vec::new());
+    for place in changing {
+        seen += 1;
+        if place.faults.iter().any(wrong) {
+            short.push(place.to_string());
+        }
+    }
+    assert!(seen > 0 && short.is_empty(), "{seen} places, in which the moment decides: {short:?}");
 }
 
 fn half_of_the_places_should_work() {

@@ -79,7 +79,9 @@ fn number(need: u64, value: &str) -> u64 {
 
 /// Mounts a hugetlbfs other than the workload's and returns its path.
 fn elsewhere(scene: &mut Scene, name: &str, options: &str) -> String {
-    let there = scene.run.with_file_name(name);
+    // Two faults of a place may mount one each.
+    let mut numbered = (0..).map(|number| scene.run.with_file_name(format!("{name}{number}")));
+    let there = numbered.find(|there| !there.exists()).unwrap();
     std::fs::create_dir(&there).unwrap();
     let there = there.display().to_string();
     scene.sh(&format!("mount -t hugetlbfs -o pagesize={}{options} none '{there}'", scene.size.bytes()));
