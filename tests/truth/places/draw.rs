@@ -97,7 +97,10 @@ pub(crate) fn place(seed: u64, facts: &Facts) -> Place {
             .collect();
         let spec = of_a_dimension(&fit, &mut random);
         let values = values(spec);
-        faults.push(Fault { spec, value: values[random.index(values.len())] });
+        let fault = Fault { spec, value: values[random.index(values.len())] };
+        if !faults.iter().any(|other| nothing_starts(&fault, other) || nothing_starts(other, &fault)) {
+            faults.push(fault);
+        }
     }
     Place { kind, faults: ordered(faults) }
 }
@@ -131,6 +134,17 @@ fn by_chance(spec: &Spec, is_harmful: bool, others: &[Fault]) -> bool {
     let harms = |fault: &Fault| fault.spec.harmful.contains(&fault.value);
     is_harmful && takes_pages(spec) && others.iter().any(|fault| changes(fault.spec))
         || changes(spec) && others.iter().any(|fault| harms(fault) && takes_pages(fault.spec))
+}
+
+/// Returns whether the limit of open files leaves no descriptor for the program's libraries, so that neither hugeprobe nor the
+/// workload is loaded.
+fn nothing_starts(limit: &Fault, inherited: &Fault) -> bool {
+    if !limit.spec.name.starts_with("nofile") || inherited.spec.name != "inherited" {
+        return false;
+    }
+    let soft = limit.value.split(':').next().and_then(|soft| soft.parse::<u64>().ok());
+    let standard_and_inherited = 3 + inherited.value.parse::<u64>().unwrap();
+    soft.is_some_and(|soft| soft <= standard_and_inherited)
 }
 
 /// Draws a fault. Every dimension is equally likely, however many faults it has.
