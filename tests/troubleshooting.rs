@@ -15,6 +15,7 @@ const LOGS: &[(&str, &[&str])] = &[
     ("dpdk-cgroup-rsvd", &["dpdk-init-memory", "dpdk-init-enomem", "dpdk-no-mount", "dpdk-none-free"]),
     ("dpdk-inodes", &["dpdk-open-inodes", "dpdk-fd", "dpdk-init-memory", "dpdk-init-enomem"]),
     ("dpdk-leaked", &["dpdk-init-memory", "dpdk-init-enomem"]),
+    ("dpdk-lock", &["dpdk-lock", "dpdk-no-information", "dpdk-init-failed"]),
     ("dpdk-mlockall", &["dpdk-mlockall", "dpdk-no-mount", "dpdk-none-free"]),
     ("dpdk-nack", &["virtio-user-nack", "virtio-user-hung-up", "dpdk-no-mount", "dpdk-none-free"]),
     ("dpdk-no-such-dir", &["dpdk-no-information", "dpdk-init-failed", "dpdk-no-mount"]),

@@ -11,6 +11,7 @@ mod attempts;
 mod backing;
 mod evidence;
 mod explain;
+mod locks;
 mod measure;
 mod need;
 mod nodes;
@@ -59,12 +60,24 @@ pub struct AllocationTask {
     /// The workload whose system calls matter, for HP407.
     #[serde(default)]
     pub workload: Workload,
+    /// The directories that DPDK locks when it starts, for HP306.
+    #[serde(default)]
+    pub locked: Vec<HugeDirectory>,
     /// The threads and mappings of the workload, for [`Role::Threads`].
     #[serde(default)]
     pub footprint: Option<Footprint>,
     /// The root directory below which the counters are read, in tests; `None` for the machine itself.
     #[serde(default)]
     pub root: Option<PathBuf>,
+}
+
+/// The directory of a hugetlbfs mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HugeDirectory {
+    /// Its page size.
+    pub size: PageSize,
+    /// Its path.
+    pub path: String,
 }
 
 /// The threads and mappings of a workload, from `domain::footprint`.
@@ -102,7 +115,10 @@ pub fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<(
         Role::Placement => placement::run(task, size?, output),
         Role::SysV => sysv::run(task, size?, output),
         Role::Need => need::run(task, size?, output),
-        Role::Syscalls => syscalls::run(task, output),
+        Role::Syscalls => {
+            syscalls::run(task, output)?;
+            if task.locked.is_empty() { Ok(()) } else { locks::run(task, output) }
+        }
         Role::Threads => threads::run(task, output),
         Role::Measure => measure::run(task, size?, output),
         Role::Frontend(_) | Role::Backend(_) | Role::Peer => Err(io::Error::new(

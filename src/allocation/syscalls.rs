@@ -38,6 +38,8 @@ enum Use {
     Always,
     /// With `--huge-dir`, where DPDK keeps files for secondary processes.
     WithDirectory,
+    /// With `--huge-dir`, or where a hugetlbfs is mounted.
+    WithMount,
     /// With `--single-file-segments`.
     SingleFile,
 }
@@ -58,7 +60,7 @@ const CALLS: &[Call] = &[
     Call::Plain(seccomp::EVENTFD2, Use::Always),
     Call::Plain(seccomp::FALLOCATE, Use::SingleFile),
     Call::Plain(seccomp::FCNTL, Use::WithDirectory),
-    Call::Plain(seccomp::FLOCK, Use::WithDirectory),
+    Call::Plain(seccomp::FLOCK, Use::WithMount),
     Call::Plain(seccomp::FTRUNCATE, Use::WithDirectory),
     Call::Plain(seccomp::GETDENTS64, Use::Always),
     Call::Plain(seccomp::LISTEN, Use::Always),
@@ -78,6 +80,8 @@ const CALLS: &[Call] = &[
 struct Asked {
     workload: Workload,
     has_directory: bool,
+    /// Whether DPDK locks the directory of a mount, see HP306.
+    locks_mount: bool,
     /// Whether memory of a NUMA node is needed, as for QEMU's host-nodes=.
     on_node: bool,
 }
@@ -92,6 +96,7 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
     let asked = Asked {
         workload: task.workload,
         has_directory: task.directory.is_some(),
+        locks_mount: !task.locked.is_empty(),
         on_node: task.need.iter().any(|need| need.node.is_some()),
     };
     let mut answers = Map::new();
@@ -184,6 +189,7 @@ fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static
             let matters = match usage {
                 Use::Always => true,
                 Use::WithDirectory => has_directory,
+                Use::WithMount => has_directory || asked.locks_mount,
                 Use::SingleFile => !asked.workload.has_file_per_page(),
             };
             matters.then_some((Outcome::Fail, "DPDK stops at start, or passes no frames"))
@@ -216,10 +222,11 @@ mod tests {
     #[test]
     fn what_a_refusal_means_is_what_was_measured() {
         let outcome = |call, errno, workload, has_directory| {
-            meaning(call, errno, &Asked { workload, has_directory, on_node: false })
+            meaning(call, errno, &Asked { workload, has_directory, locks_mount: false, on_node: false })
                 .map(|(outcome, _)| outcome)
         };
-        let bound = Asked { workload: Workload::Qemu, has_directory: false, on_node: true };
+        let bound =
+            Asked { workload: Workload::Qemu, has_directory: false, locks_mount: false, on_node: true };
         assert_eq!(
             meaning(Call::Mbind, Errno::EPERM, &bound).map(|(outcome, _)| outcome),
             Some(Outcome::Fail)
@@ -260,7 +267,7 @@ mod tests {
     #[test]
     fn only_calls_that_the_workload_needs_are_tried() {
         let tried = |workload, has_directory| {
-            let asked = Asked { workload, has_directory, on_node: false };
+            let asked = Asked { workload, has_directory, locks_mount: false, on_node: false };
             let tried = CALLS.iter().filter(|call| matters_to(**call, &asked));
             tried.map(|call| call.name()).collect::<Vec<_>>()
         };

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{
-    HP407, HP409, HP411, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702,
+    HP306, HP407, HP409, HP411, HP501, HP502, HP503, HP504, HP505, HP506, HP507, HP508, HP509, HP701, HP702,
 };
 use super::check::CheckId;
 use super::session::Session;
@@ -51,7 +51,7 @@ pub enum Role {
     Placement,
     /// HP509: the pages that `--need` names.
     Need,
-    /// HP407: which system calls are allowed.
+    /// HP407: which system calls are allowed; HP306: whether the directories that DPDK locks can be locked.
     Syscalls,
     /// HP409 and HP411: whether enough threads and mappings can be created.
     Threads,
@@ -160,7 +160,7 @@ impl Role {
             Self::SysV => &[HP508],
             Self::Placement => &[HP506, HP507],
             Self::Need => &[HP509],
-            Self::Syscalls => &[HP407],
+            Self::Syscalls => &[HP306, HP407],
             Self::Threads => &[HP409, HP411],
             Self::Frontend(session) | Self::Backend(session) => session.checks(),
             Self::Peer => &super::peer::PEER,

@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod counters;
 pub mod cpu;
 pub mod directory;
+pub mod directory_lock;
 pub mod errno;
 pub mod event;
 pub mod fds;

@@ -6,8 +6,8 @@ mod job;
 mod one_size;
 mod pages;
 
-use hugeprobe_allocation::{AllocationTask, Footprint};
-use hugeprobe_domain::catalogue::{HP407, HP409, HP411};
+use hugeprobe_allocation::{AllocationTask, Footprint, HugeDirectory};
+use hugeprobe_domain::catalogue::{HP306, HP407, HP409, HP411};
 use hugeprobe_domain::footprint;
 use hugeprobe_domain::inventory::{DirectoryKind, Inventory, Pool};
 use hugeprobe_domain::plan::{NotRun, PHASE, Plan, PlannedCheck, PlannedWorker, Role, Weight};
@@ -21,6 +21,9 @@ use facts::SizeFacts;
 use job::{CAPTURED, item, task};
 pub use job::{Job, PodPages};
 use one_size::SizePlan;
+
+/// Why HP306 is skipped with `--dir`.
+const ONE_DIRECTORY: &str = "with --huge-dir, DPDK locks that directory alone";
 
 /// Which sizes are looked at: those of `--size`; else those that other options name and every size with pages,
 /// overcommit, or a place on the boot command line. With `--dir` alone, the size of that directory. Without any of these,
@@ -72,7 +75,11 @@ pub fn plan(
     let mut plan = Plan { sizes: sizes.to_vec(), ..Plan::default() };
     let mut jobs = Vec::new();
     let captured = (!live).then(|| NotRun::Skipped(CAPTURED.to_owned()));
-    syscalls(request, captured.clone(), &mut plan, &mut jobs);
+    let locked = match &captured {
+        Some(captured) => Err(captured.clone()),
+        None => locked_by_dpdk(inventory, request),
+    };
+    syscalls(request, captured.clone(), locked, &mut plan, &mut jobs);
     threads(request, captured, &mut plan, &mut jobs);
     for &size in sizes {
         if is_nothing(inventory, request, size) {
@@ -99,20 +106,60 @@ pub fn plan_in_pod(
 ) -> (Plan, Vec<Job>) {
     let mut plan = Plan { sizes: vec![size], ..Plan::default() };
     let mut jobs = Vec::new();
-    syscalls(request, no_syscalls.map(NotRun::Skipped), &mut plan, &mut jobs);
+    let locked = Err(NotRun::Skipped(ONE_DIRECTORY.to_owned()));
+    syscalls(request, no_syscalls.map(NotRun::Skipped), locked, &mut plan, &mut jobs);
     threads(request, None, &mut plan, &mut jobs);
     SizePlan::new(request, SizeFacts::in_pod(size, pages), seed).add_to(&mut plan, &mut jobs);
     (plan, jobs)
 }
 
-/// Plans HP407, which runs once for the machine.
-fn syscalls(request: &Request, not_run: Option<NotRun>, plan: &mut Plan, jobs: &mut Vec<Job>) {
+/// Plans HP407 and HP306, which run once for the machine.
+fn syscalls(
+    request: &Request,
+    not_run: Option<NotRun>,
+    locked: Result<Vec<HugeDirectory>, NotRun>,
+    plan: &mut Plan,
+    jobs: &mut Vec<Job>,
+) {
+    let duty = |not_run| PlannedWorker { role: Role::Syscalls, weight: Weight::Full, not_run };
+    let (locked, not_locked) = match locked {
+        Ok(locked) => (locked, not_run.clone()),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     if not_run.is_none() {
         let need = request.needs().copied().collect();
-        jobs.push(Job::alone(AllocationTask { need, ..task(request, Role::Syscalls, None, 0) }, PHASE));
+        let task = AllocationTask { need, locked, ..task(request, Role::Syscalls, None, 0) };
+        jobs.push(Job::alone(task, PHASE));
     }
-    let duty = PlannedWorker { role: Role::Syscalls, weight: Weight::Full, not_run };
-    plan.items.push(item(HP407, None, false, vec![duty]));
+    plan.items.push(item(HP306, None, false, vec![duty(not_locked)]));
+    plan.items.push(item(HP407, None, false, vec![duty(not_run)]));
+}
+
+/// Returns the directories that DPDK locks when it starts: the first hugetlbfs of each page size, unless `--huge-dir` names one.
+///
+/// Source: `get_hugepage_dir()` in `lib/eal/linux/eal_hugepage_info.c`.
+fn locked_by_dpdk(inventory: &Inventory, request: &Request) -> Result<Vec<HugeDirectory>, NotRun> {
+    if !request.workload.uses_dpdk() {
+        return Err(NotRun::Skipped("QEMU locks no directory".to_owned()));
+    }
+    if request.directory.is_some() {
+        return Err(NotRun::Skipped(ONE_DIRECTORY.to_owned()));
+    }
+    let Some(mounts) = inventory.mounts.known() else {
+        return Err(NotRun::Prevented {
+            why: inventory.mounts.why_unknown().unwrap_or("no mount table was found").to_owned(),
+            remedy: "let this process read /proc/self/mountinfo".to_owned(),
+        });
+    };
+    let mut first: Vec<HugeDirectory> = Vec::new();
+    for mount in mounts {
+        if let Some(size) = mount.size
+            && first.iter().all(|other| other.size != size)
+        {
+            first.push(HugeDirectory { size, path: mount.path.clone() });
+        }
+    }
+    if first.is_empty() { Err(NotRun::Skipped("no hugetlbfs is mounted".to_owned())) } else { Ok(first) }
 }
 
 /// HP409 and HP411, once for the machine.

@@ -108,6 +108,7 @@ fn jobs(walk: &Walk, size: PageSize, seed: u64) -> [Job; 3] {
         need_of_roles: Vec::new(),
         directory: walk.directory.clone(),
         workload: Workload::default(),
+        locked: Vec::new(),
         footprint: None,
         root: None,
     };

@@ -11,6 +11,7 @@ pub(crate) const CASES: &[Case] = &[
     ("mount: HP303 fails when size= leaves too little room, and min_size= does not disturb", too_small),
     ("mount: HP304 fails when nr_inodes= is used up", out_of_inodes),
     ("mount: HP305 warns of a mount on top", hidden),
+    ("mount: HP306 fails if DPDK may not open a hugetlbfs that it does not use", not_lockable),
     ("mount: a path with a space is a path", odd_path),
     ("mount: the directory is left as it was found", nothing_left),
 ];
@@ -90,6 +91,41 @@ fn hidden(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     check_in(&format!("{MOUNT}; {MOUNT}"), &["--size", "2Mi"]).expect("HP305", "warn");
     check_in(&format!("{MOUNT}; mount -t tmpfs none $DIR"), &["--size", "2Mi"]).expect("HP305", "warn");
+    Ok(())
+}
+
+fn not_lockable(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let nobody = "set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
+    let below = "mkdir $DIR/a; mount -t hugetlbfs none $DIR/a -o pagesize=2M";
+    let spaced = "mkdir \"$DIR/a b\"; mount -t hugetlbfs none \"$DIR/a b\" -o pagesize=2M";
+    for (preamble, outcome) in [
+        (MOUNT.to_owned(), "pass"),
+        (format!("{MOUNT}; {nobody}"), "pass"),
+        (format!("{MOUNT},mode=0711; {nobody}"), "fail"),
+        (format!("mount -t hugetlbfs none $DIR -o pagesize=1G,mode=0700; {nobody}"), "fail"),
+        (format!("{below}; mount -t tmpfs none $DIR"), "fail"),
+        (spaced.to_owned(), "fail"),
+        (format!("{MOUNT}; exec 9<$DIR; flock 9"), "unknown"),
+    ] {
+        let run = check_in(&preamble, &["--size", "2Mi"]);
+        let entry = run.expect("HP306", outcome);
+        assert_eq!(entry["size"], serde_json::Value::Null, "{preamble}");
+        assert_eq!(
+            run.code,
+            Some(if outcome == "pass" {
+                0
+            } else if outcome == "fail" {
+                1
+            } else {
+                3
+            }),
+            "{preamble}"
+        );
+    }
+    check_in(&format!("{MOUNT},mode=0711; {nobody}"), &["--size", "2Mi", "--workload", "qemu"])
+        .expect("HP306", "skip");
+    check_in(MOUNT, &["--dir", "$DIR"]).expect("HP306", "skip");
     Ok(())
 }
 

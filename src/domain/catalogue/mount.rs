@@ -61,5 +61,18 @@ checks! {
         remedy: "unmount the mount on top if it is not needed, or mount a hugetlbfs at a path that no other mount hides",
         per_size: true,
         mandatory: false,
+    }    HP306 = 306 {
+        reason: "MountNotLockable",
+        title: "DPDK can lock the hugetlbfs mounts that it finds",
+        why: "DPDK without --huge-dir opens and locks the first hugetlbfs of each page size in /proc/mounts when it \
+              starts, with --in-memory too and also for sizes that it does not use. If one cannot be opened, it \
+              stops with \"Cannot get hugepage information\", although it needs no mount.",
+        how: "a separate process opens, locks and lists each of them. fail: refused, or the path leads nowhere: \
+              another mount hides it, or it has a space, which DPDK reads as \\040. unknown: another process holds \
+              the lock. skip: no hugetlbfs is mounted; QEMU; --dir; or seccomp forbids flock (HP407).",
+        remedy: "let the workload's user read the directory (uid=, gid= and mode= of the mount), or unmount it if \
+                 nothing uses it; with --huge-dir DPDK looks at that directory alone",
+        per_size: false,
+        mandatory: false,
     }
 }

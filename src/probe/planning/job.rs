@@ -44,6 +44,7 @@ pub(super) fn task(request: &Request, role: Role, size: Option<PageSize>, pages:
         need_of_roles: Vec::new(),
         directory: request.directory.clone(),
         workload: request.workload,
+        locked: Vec::new(),
         footprint: None,
         root: None,
     }

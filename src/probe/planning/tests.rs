@@ -11,6 +11,7 @@ use hugeprobe_domain::check::CheckId;
 use hugeprobe_domain::inventory::{BootPool, BootRequest, Directory, HugeMount, NumaPool};
 use hugeprobe_domain::peer::{PEER, Peer};
 use hugeprobe_domain::plan::{PER_GIB, time_for};
+use hugeprobe_domain::request::Workload;
 use hugeprobe_domain::role_cgroups::RoleCgroup;
 use hugeprobe_domain::sharing::Session;
 use hugeprobe_exchange::role::Source;
@@ -224,6 +225,39 @@ fn nothing_is_tried_on_a_captured_tree() {
     let (plan, jobs) = plan(&inventory, &request, &sizes(&inventory, &request), false, 7);
     assert_eq!(jobs, []);
     assert!(plan.items.iter().flat_map(|item| &item.roles).all(|duty| duty.not_run.is_some()));
+}
+
+#[test]
+fn dpdk_locks_the_first_mount_of_each_size_unless_a_directory_is_named() {
+    let mount = |its: &str, path: &str| HugeMount {
+        size: Some(size(its)),
+        path: path.to_owned(),
+        limit_bytes: None,
+        min_bytes: None,
+        inodes: None,
+        read_only: false,
+        hidden_by: None,
+        options: Vec::new(),
+        device: "0:1".to_owned(),
+    };
+    let mounts = vec![mount("2Mi", "/a"), mount("1Gi", "/b"), mount("2Mi", "/c")];
+    let mut inventory = machine(vec![pool("2Mi", 4, 4, 0, 0)]);
+    inventory.mounts = Reading::Known(mounts);
+    let locked = |inventory: &Inventory, request: &Request| {
+        let (plan, jobs) = planned(inventory, request);
+        let task = tasks(&jobs).find(|task| task.role == Role::Syscalls).unwrap();
+        let paths: Vec<_> = task.locked.iter().map(|one| format!("{} {}", one.size, one.path)).collect();
+        (paths.join(", "), find(&plan, HP306).roles[0].not_run.clone())
+    };
+    assert_eq!(locked(&inventory, &request(&[])), ("2Mi /a, 1Gi /b".to_owned(), None));
+    let qemu = Request { workload: Workload::Qemu, ..Request::default() };
+    for request in [request(&[("dir", "/c")]), qemu] {
+        let (paths, not_run) = locked(&inventory, &request);
+        assert!(paths.is_empty() && matches!(not_run, Some(NotRun::Skipped(_))), "{paths} {not_run:?}");
+    }
+    inventory.mounts = Reading::Unreadable("EACCES".to_owned());
+    let (paths, not_run) = locked(&inventory, &request(&[]));
+    assert!(paths.is_empty() && matches!(not_run, Some(NotRun::Prevented { .. })), "{paths} {not_run:?}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
         placed(scene, "deny-fallocate=fallocate:EPERM")
     }),
     row("seccomp forbids flock", TESTPMD_DIR, &[HP407], |scene| placed(scene, "deny-needed-dir=flock:EPERM")),
-    row("seccomp forbids flock, which a memfd does not need", TESTPMD_MEMFD, &[], |scene| {
+    row("seccomp forbids flock, and no hugetlbfs is mounted", TESTPMD_MEMFD, &[], |scene| {
         placed(scene, "deny-flock-memfd=flock:EPERM")
     }),
     row("seccomp kills for shmget, which vhost-user does not need", TESTPMD, &[], |scene| {

@@ -1,11 +1,14 @@
-//! Faults of the hugetlbfs that the workload is configured to use.
+//! Faults of the hugetlbfs that the workload is configured to use, and of one that it only finds.
 
-use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP509};
+use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP306, HP407, HP509};
 
 use super::healthy::nobody;
-use super::{DIR, Row, healthy, other, row};
+use super::{DIR, Row, SMALL, State, TESTPMD_MEMFD, healthy, other, row};
 use crate::context::Missing;
+use crate::places::placed;
 use crate::scene::Scene;
+use crate::workload::Kind;
+use hugeprobe::domain::check::CheckId;
 
 pub(super) const ROWS: &[Row] = &[
     row("size= is one page too small", DIR, &[HP303], |scene| {
@@ -65,7 +68,52 @@ pub(super) const ROWS: &[Row] = &[
         std::fs::create_dir(&scene.huge).unwrap();
         healthy(scene)
     }),
+    found("a hugetlbfs that the user may read, and that nothing uses", &[], |scene| {
+        nobody(scene);
+        mounted(scene, "")
+    }),
+    found("a hugetlbfs that the user may not read, and that nothing uses", &[HP306], |scene| {
+        nobody(scene);
+        mounted(scene, "mode=0711")
+    }),
+    found("one of the other size that the user may not read", &[HP306], |scene| {
+        nobody(scene);
+        scene.pool(scene.need())?;
+        scene.mount_of(other(scene.size), "mode=0700");
+        Ok(())
+    }),
+    found("a hugetlbfs that a tmpfs above it hides, and that nothing uses", &[HP306], |scene| {
+        mounted_below(scene, "a")?;
+        scene.sh("mount -t tmpfs none \"$(dirname \"$DIR\")\"");
+        scene.at_last(&format!("umount '{}'", scene.huge.parent().unwrap().display()));
+        Ok(())
+    }),
+    found("a hugetlbfs with a space in its path, that nothing uses", &[HP306], |scene| {
+        mounted_below(scene, "of a workload")
+    }),
+    Row {
+        fault: "seccomp forbids flock, and a hugetlbfs is mounted that nothing uses",
+        kinds: TESTPMD_MEMFD,
+        sizes: &[SMALL],
+        causes: &[HP407],
+        state: |scene| {
+            mounted(scene, "")?;
+            placed(scene, "deny-flock-memfd=flock:EPERM")
+        },
+    },
 ];
+
+/// Returns a row about a hugetlbfs that the workload finds in /proc/mounts and has no need of.
+const fn found(fault: &'static str, causes: &'static [CheckId], state: State) -> Row {
+    Row { fault, kinds: &[Kind::TestpmdMemfd, Kind::QemuMemfd], sizes: &[SMALL], causes, state }
+}
+
+/// Makes a healthy scene with a hugetlbfs at this path below the directory of the row.
+fn mounted_below(scene: &mut Scene, path: &str) -> Result<(), Missing> {
+    scene.huge = scene.huge.join(path);
+    std::fs::create_dir(&scene.huge).unwrap();
+    mounted(scene, "")
+}
 
 /// Makes a healthy scene, with these options of the mount.
 fn mounted(scene: &mut Scene, options: &str) -> Result<(), Missing> {

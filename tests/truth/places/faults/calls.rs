@@ -119,7 +119,9 @@ pub(super) const SPECS: &[Spec] = &[
         .causes(TRIED),
     applied("seccomp", "deny-flock-memfd", deny)
         .kinds(&[Kind::TestpmdMemfd])
-        .harmless(&["flock:EPERM", "flock:kill"]),
+        .harmless(&["flock:EPERM", "flock:kill"])
+        // Where another fault mounts a hugetlbfs.
+        .causes(TRIED),
     applied("seccomp", "deny-mkdir", deny)
         .kinds(ANY_TESTPMD_DIR)
         .harmful(&["mkdir:EPERM", "mkdir:ENOSYS", "mkdir:kill"])

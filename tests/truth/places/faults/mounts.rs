@@ -1,8 +1,10 @@
 //! The hugetlbfs of the workload: its options, its owner, and what is mounted at its path.
 
-use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305};
+use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP305, HP306};
 
-use super::super::fault::{ANY_TESTPMD_DIR, DIR, LEGACY, Spec, applied, pages, planned};
+use super::super::fault::{
+    ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, DIR, LEGACY, OVS, Spec, applied, pages, planned,
+};
 use super::super::plan::Mount;
 use crate::context::Missing;
 use crate::scene::Scene;
@@ -69,6 +71,17 @@ pub(super) const SPECS: &[Spec] = &[
     .harmless(&["on-tmpfs", "twice", "bound", "in-namespace"])
     .harmful(&["other-size", "tmpfs", "no", "under-tmpfs"])
     .causes(&[HP301, HP305]),
+    // A hugetlbfs that the workload finds in /proc/mounts and has no need of.
+    applied("mount elsewhere", "elsewhere", unused)
+        .kinds(ANY_TESTPMD_MEMFD)
+        .harmless(&["0755", "0700", "0711"])
+        .harmful(&["hidden", "space"])
+        .causes(&[HP306]),
+    applied("mount elsewhere", "elsewhere-ovs", unused)
+        .kinds(OVS)
+        .harmless(&["0755", "0700"])
+        .harmful(&["hidden", "space"])
+        .causes(&[HP306]),
     // How the path is written in the workload's arguments. DPDK looks for it in /proc/mounts.
     applied("path", "path", write_path)
         .kinds(DIR)
@@ -80,6 +93,21 @@ pub(super) const SPECS: &[Spec] = &[
         .causes(&[HP301]),
     applied("path", "path-qemu", write_path).kinds(&[Kind::QemuDir]).harmless(&["symlink", "double-slash"]),
 ];
+
+fn unused(scene: &mut Scene, how: &str) -> Result<(), Missing> {
+    let below = scene.run.with_file_name("unused");
+    let there = below.join(if how == "space" { "a b" } else { "a" });
+    std::fs::create_dir_all(&there).unwrap();
+    let (below, there) = (below.display().to_string(), there.display().to_string());
+    let mode = if how.starts_with('0') { how } else { "0755" };
+    scene.sh(&format!("mount -t hugetlbfs -o pagesize={},mode={mode} none '{there}'", scene.size.bytes()));
+    scene.at_last(&format!("umount '{there}'"));
+    if how == "hidden" {
+        scene.sh(&format!("mount -t tmpfs none '{below}'"));
+        scene.at_last(&format!("umount '{below}'"));
+    }
+    Ok(())
+}
 
 fn write_path(scene: &mut Scene, how: &str) -> Result<(), Missing> {
     let huge = scene.huge.clone();
