@@ -173,6 +173,8 @@ pub struct Directory {
     /// The result of creating a file there; the file is removed. Absent if this was not tried because the directory is
     /// not on hugetlbfs.
     pub writable: Reading<WriteAttempt>,
+    /// Whether this process can open the directory for reading and list it, if it is on hugetlbfs.
+    pub listing: Reading<()>,
 }
 
 /// What is at the path of `--dir`.

@@ -29,6 +29,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
         device: None,
         kind: Reading::Absent,
         writable: Reading::Absent,
+        listing: Reading::Absent,
     };
     // O_PATH: creating files in a directory does not require permission to list it. O_DIRECTORY triggers an automount.
     let opened =
@@ -57,6 +58,7 @@ pub fn inspect_directory(path: &Path) -> Directory {
     };
     if matches!(directory.kind, Reading::Known(DirectoryKind::Hugetlbfs { .. })) {
         directory.writable = Reading::Known(try_to_create(&file));
+        directory.listing = try_to_list(path);
     }
     directory
 }
@@ -104,6 +106,14 @@ fn try_to_create(directory: impl AsFd) -> WriteAttempt {
             WriteAttempt::Failed(format!("a file was created, but unlink failed: {errno}"))
         }
         (Err(Refused { call, errno }), _) => refusal(call, *errno),
+    }
+}
+
+/// Opens the directory for reading and lists it, as DPDK does when it starts.
+fn try_to_list(path: &Path) -> Reading<()> {
+    match std::fs::read_dir(path).and_then(|mut entries| entries.next().transpose()) {
+        Ok(_) => Reading::Known(()),
+        Err(error) => Reading::Unreadable(format!("open(O_RDONLY) failed: {error}")),
     }
 }
 

@@ -62,6 +62,7 @@ impl Facts {
             real_path: Some(DIR.into()),
             device: Some("0:53".into()),
             kind: hugetlbfs(None, None),
+            listing: Reading::Known(()),
             writable: Known(WriteAttempt::Allowed),
         };
         let unlimited = || Known(Limit { soft: None, hard: None });

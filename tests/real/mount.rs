@@ -62,6 +62,11 @@ fn not_writable(machine: &Machine) -> Result<(), Missing> {
     let run = check_in(&theirs, &["--dir", "$DIR"]);
     run.expect("HP302", "pass");
     run.expect("HP502", "pass");
+    // DPDK lists the directory, too.
+    let unlisted =
+        format!("{MOUNT},mode=0333; set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"");
+    check_in(&unlisted, &["--dir", "$DIR"]).expect("HP302", "fail");
+    check_in(&unlisted, &["--dir", "$DIR", "--workload", "qemu"]).expect("HP302", "pass");
     Ok(())
 }
 

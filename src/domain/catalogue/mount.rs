@@ -16,11 +16,11 @@ checks! {
     }
     HP302 = 302 {
         reason: "MountNotWritable",
-        title: "this uid and gid may create files there",
+        title: "this uid and gid may create files there, and for DPDK list them",
         why: "The root directory of a hugetlbfs has mode 0755 and owner root unless mount options change that: a \
               workload that does not run as root gets EACCES.",
-        how: "create an unnamed file in --dir; it takes no page. fail: refused (EACCES, EPERM), or mounted \
-              read-only (EROFS). unknown: any other error. skip: no --dir, or HP301 does not pass.",
+        how: "create an unnamed file in --dir; it takes no page. fail: refused (EACCES, EPERM), mounted read-only \
+              (EROFS), or, for DPDK, the directory cannot be opened for reading. unknown: any other error. skip: no --dir, or HP301 does not pass.",
         remedy: "change the directory's owner, mount with uid=, gid= and mode=, or set fsGroup in a pod",
         per_size: true,
         mandatory: false,

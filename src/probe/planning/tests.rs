@@ -64,6 +64,7 @@ fn with_directory(mut inventory: Inventory, its: &str) -> Inventory {
         device: None,
         kind: Reading::Known(DirectoryKind::Hugetlbfs { size: size(its), pages: None, inodes: None }),
         writable: Reading::Absent,
+        listing: Reading::Absent,
     });
     inventory
 }

@@ -68,6 +68,16 @@ pub(super) const ROWS: &[Row] = &[
         std::fs::create_dir(&scene.huge).unwrap();
         healthy(scene)
     }),
+    Row {
+        fault: "writable by the user and not readable",
+        kinds: DIR,
+        sizes: &[SMALL],
+        causes: &[HP302],
+        state: |scene| {
+            nobody(scene);
+            mounted(scene, "mode=0333")
+        },
+    },
     found("a hugetlbfs that the user may read, and that nothing uses", &[], |scene| {
         nobody(scene);
         mounted(scene, "")

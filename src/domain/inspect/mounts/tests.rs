@@ -30,7 +30,14 @@ fn hugetlbfs(its_size: &str, pages: Option<(u64, u64)>, inodes: Option<(u64, u64
 }
 
 fn directory(kind: Reading<DirectoryKind>, writable: Reading<WriteAttempt>) -> Directory {
-    Directory { path: DIR.into(), real_path: Some(DIR.into()), device: Some("0:53".into()), kind, writable }
+    Directory {
+        path: DIR.into(),
+        real_path: Some(DIR.into()),
+        device: Some("0:53".into()),
+        kind,
+        writable,
+        listing: Reading::Known(()),
+    }
 }
 
 fn good() -> Directory {
@@ -253,6 +260,21 @@ fn each_answer_to_creating_a_file_has_its_own_outcome_and_remedy() {
         let finding = &with(directory(Reading::Known(hugetlbfs("2Mi", None, None)), writable.clone()))[1];
         assert_eq!(finding.outcome, outcome, "{writable:?}");
         assert!(finding.remedy.contains(remedy), "{}", finding.remedy);
+    }
+}
+
+#[test]
+fn dpdk_also_lists_the_directory_and_qemu_does_not() {
+    let mut found =
+        directory(Reading::Known(hugetlbfs("2Mi", None, None)), Reading::Known(WriteAttempt::Allowed));
+    found.listing = Reading::Unreadable("open(O_RDONLY) failed: EACCES".into());
+    for (workload, outcome) in
+        [(Workload::Dpdk, Fail), (Workload::DpdkLegacyMem, Fail), (Workload::Qemu, Pass)]
+    {
+        let request = Request { workload, directory: Some(DIR.into()), ..Request::default() };
+        let inventory = Inventory { directory: Some(found.clone()), ..Inventory::default() };
+        let finding = &inspect(&inventory, &request, "2Mi".parse().unwrap())[1];
+        assert_eq!((finding.id, finding.outcome), (HP302, outcome), "{workload}");
     }
 }
 

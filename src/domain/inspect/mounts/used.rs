@@ -92,6 +92,22 @@ impl Used<'_> {
         let privileges = &self.inventory.privileges;
         let (uid, gid) = (privileges.uid, privileges.gid);
         let expected = format!("uid {uid} and gid {gid} may create files in {}", self.path);
+        if let Reading::Unreadable(answer) = &self.directory.listing
+            && self.request.workload.uses_dpdk()
+            && matches!(
+                self.directory.writable,
+                Reading::Known(WriteAttempt::Allowed | WriteAttempt::LastInode(_))
+            )
+        {
+            let because = Because::new(
+                format!("DPDK opens, locks and lists {} when it starts", self.path),
+                answer.as_str(),
+            )
+            .remedy(format!("let uid {uid} read it as well: chmod u+r, g+r or o+r {}", self.path));
+            let summary =
+                format!("uid {uid} and gid {gid} may create files in {} and not list them", self.path);
+            return Finding::not_pass(HP302, self.size, Outcome::Fail, summary, because);
+        }
         let (outcome, seen, remedy) = match &self.directory.writable {
             Reading::Known(WriteAttempt::Allowed | WriteAttempt::LastInode(_)) => {
                 return Finding::pass(HP302, self.size, expected);

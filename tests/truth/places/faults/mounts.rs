@@ -47,7 +47,9 @@ pub(super) const SPECS: &[Spec] = &[
         .causes(&[HP302]),
     planned("mount mode", "mode", |plan, mode| plan.options.push(format!("mode={mode}")))
         .kinds(DIR)
-        .harmless(&["1777", "0700", "0000"]),
+        .harmless(&["1777", "0700", "0333", "0000"])
+        // With a user who has no right to override the mode.
+        .causes(&[HP302]),
     planned("mount owner", "owner", |plan, owner| {
         plan.options.extend(owner.split(':').zip(["uid", "gid"]).map(|(id, name)| format!("{name}={id}")));
     })

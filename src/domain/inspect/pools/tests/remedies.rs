@@ -105,6 +105,7 @@ fn a_directory_of_an_empty_pool_is_told_beside_the_pages_that_there_are() {
         device: None,
         kind: Reading::Known(DirectoryKind::Hugetlbfs { size: LARGE, pages: None, inodes: None }),
         writable: Reading::Absent,
+        listing: Reading::Absent,
     };
     let mount = HugeMount {
         path: "/dev/hugepages".into(),
