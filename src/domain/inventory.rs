@@ -32,6 +32,8 @@ pub struct Inventory {
     pub mounts: Reading<Vec<HugeMount>>,
     /// The directory that `--dir` names; `None` without `--dir`.
     pub directory: Option<Directory>,
+    /// The runtime directory of DPDK; `None` in a captured tree.
+    pub runtime_directory: Option<RuntimeDirectory>,
     /// The hugetlb cgroup of this process. Absent if the kernel does not have the controller or has it disabled.
     pub cgroup: Reading<HugetlbCgroup>,
     /// The memory cgroup of this process. Absent: it is in none.
@@ -196,6 +198,15 @@ pub enum DirectoryKind {
     Other(String),
     /// Not a directory; the text says what it is: `nothing`, `a regular file`.
     NotADirectory(String),
+}
+
+/// The directory in which a DPDK process keeps its files for secondary processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuntimeDirectory {
+    /// The path with the default `--file-prefix`.
+    pub path: String,
+    /// Why it cannot be created or written to: the call and its error.
+    pub refused: Option<String>,
 }
 
 /// The result of an attempt to create a file. The texts name the call and its error.

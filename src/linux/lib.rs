@@ -36,6 +36,7 @@ pub mod recording;
 pub mod rights;
 pub mod root;
 pub mod run_directory;
+pub mod runtime_directory;
 pub mod seccomp;
 pub mod signals;
 pub mod smaps;

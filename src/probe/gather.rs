@@ -9,7 +9,9 @@ use hugeprobe_domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use hugeprobe_linux::cgroup::{Group, GroupError};
 use hugeprobe_linux::directory::kind_of_path;
 use hugeprobe_linux::root::HostRoot;
-use hugeprobe_linux::{boot, cgroup, cpu, directory, holders, host, meminfo, mounts, pools, privileges};
+use hugeprobe_linux::{
+    boot, cgroup, cpu, directory, holders, host, meminfo, mounts, pools, privileges, runtime_directory,
+};
 
 /// Reads the inventory of the machine under `root`, except for the owners of its pages. `limits` are those of this process
 /// before it started others.
@@ -27,6 +29,7 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
         hardware_corrupted_bytes: meminfo::hardware_corrupted(root),
         default_size: meminfo::default_size(root),
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
+        runtime_directory: root.is_live().then(runtime_directory::inspect),
         cgroup: cgroup::read(root),
         memory_cgroup: cgroup::read_memory(root),
         huge_pages_count_as_memory: cgroup::counts_huge_pages(root),

@@ -5,7 +5,7 @@ use hugeprobe::domain::check::Finding;
 use hugeprobe::domain::inspect;
 use hugeprobe::domain::inventory::{
     BootPool, BootRequest, Directory, DirectoryKind, Holders, HugeMount, Inventory, LeakedFile, Limit,
-    Limits, NumaPool, Pool, Privileges, WriteAttempt,
+    Limits, NumaPool, Pool, Privileges, RuntimeDirectory, WriteAttempt,
 };
 use hugeprobe::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use hugeprobe::domain::reading::Reading::{self, Known};
@@ -141,6 +141,14 @@ impl Facts {
         let level = CgroupLevel { directory: "/sys/fs/cgroup".into(), sizes: Known(vec![limit]) };
         let (version, path) = (CgroupVersion::V2, "/".into());
         self.inventory.cgroup = Known(HugetlbCgroup { version, path, levels: vec![level], complete: true });
+    }
+
+    /// Makes the runtime directory of DPDK one that cannot be created.
+    pub(crate) fn no_runtime_directory(&mut self) {
+        let path = "/var/run/dpdk/rte".to_owned();
+        let refused = Some("access of /var/run: EROFS".to_owned());
+        self.inventory.runtime_directory = Some(RuntimeDirectory { path, refused });
+        self.inventory.privileges.host_pids = Reading::Known(true);
     }
 
     /// The memory limit of the cgroup, in bytes, of which nothing is used.

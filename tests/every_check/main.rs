@@ -76,6 +76,8 @@ const ROWS: &[Row] = &[
     row("HP305", Fault::Facts(Warn, |facts| facts.mount().hidden_by = Some(DIR.into())),
         &["mount: HP305 warns of a mount on top"]),
     row("HP306", Fault::Worker, &["mount: HP306 fails if DPDK may not open a hugetlbfs that it does not use"]),
+    row("HP307", Fault::Facts(Fail, Facts::no_runtime_directory),
+        &["mount: HP307 fails if DPDK cannot create its runtime directory"]),
     row("HP401", Fault::Facts(Fail, |facts| facts.limited(Some(0), None)),
         &["limit: HP401 fails at a fault limit of 0, and the first touch with it"]),
     row("HP402", Fault::Facts(Fail, |facts| facts.limited(None, Some(0))),

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("mount: HP304 fails when nr_inodes= is used up", out_of_inodes),
     ("mount: HP305 warns of a mount on top", hidden),
     ("mount: HP306 fails if DPDK may not open a hugetlbfs that it does not use", not_lockable),
+    ("mount: HP307 fails if DPDK cannot create its runtime directory", no_runtime_directory),
     ("mount: a path with a space is a path", odd_path),
     ("mount: the directory is left as it was found", nothing_left),
 ];
@@ -131,6 +132,18 @@ fn not_lockable(machine: &Machine) -> Result<(), Missing> {
     check_in(&format!("{MOUNT},mode=0711; {nobody}"), &["--size", "2Mi", "--workload", "qemu"])
         .expect("HP306", "skip");
     check_in(MOUNT, &["--dir", "$DIR"]).expect("HP306", "skip");
+    Ok(())
+}
+
+fn no_runtime_directory(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let read_only = format!("{MOUNT}; mount --bind /run /run; mount -o remount,bind,ro /run");
+    check_in(&read_only, &["--dir", "$DIR"]).expect("HP307", "fail");
+    check_in(&read_only, &["--dir", "$DIR", "--workload", "qemu"]).expect("HP307", "skip");
+    check_in(&read_only, &["--size", "2Mi"]).expect("HP307", "skip");
+    check_in(MOUNT, &["--dir", "$DIR"]).expect("HP307", "pass");
+    let elsewhere = format!("{read_only}; export RUNTIME_DIRECTORY=/tmp");
+    check_in(&elsewhere, &["--dir", "$DIR"]).expect("HP307", "pass");
     Ok(())
 }
 

@@ -74,5 +74,18 @@ checks! {
                  nothing uses it; with --huge-dir DPDK looks at that directory alone",
         per_size: false,
         mandatory: false,
+    }    HP307 = 307 {
+        reason: "RuntimeDirectoryNotWritable",
+        title: "DPDK can create its runtime directory",
+        why: "DPDK with --huge-dir keeps its configuration and a lock in $RUNTIME_DIRECTORY/dpdk, else for root in \
+              /var/run/dpdk, else in $XDG_RUNTIME_DIR/dpdk or /tmp/dpdk. Without it, it stops with \"Cannot create \
+              runtime directory\". With --in-memory it needs none.",
+        how: "faccessat of the directory of the default --file-prefix, or of the deepest one above it that exists. It \
+              creates nothing. fail: not writable, such as on a read-only file system. skip: in a container, \
+              where the workload may have other files; without --dir; other workloads.",
+        remedy: "make the directory writable for the workload's user, or set RUNTIME_DIRECTORY or XDG_RUNTIME_DIR to \
+                 one that is",
+        per_size: false,
+        mandatory: false,
     }
 }

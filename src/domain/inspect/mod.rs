@@ -22,6 +22,7 @@ use super::size::PageSize;
 #[must_use]
 pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<Finding> {
     let mut findings = pools::inspect_machine(inventory);
+    findings.push(mounts::inspect_machine(inventory, request));
     findings.extend(limits::inspect_machine(inventory, request));
     findings.extend(pools::unlisted(inventory, sizes));
     for &size in sizes {

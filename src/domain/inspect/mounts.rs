@@ -5,11 +5,11 @@
 mod used;
 
 use self::used::{Used, mount_at_a_new_path, not_known};
-use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305};
+use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305, HP307};
 use super::super::check::{Because, Finding, Outcome};
 use super::super::inventory::{DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::reading::Reading;
-use super::super::request::Request;
+use super::super::request::{Program, Request};
 use super::super::size::{PageSize, human_bytes};
 use super::common::count;
 
@@ -52,6 +52,31 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
             };
             vec![used.wrong_kind(), writable, skip(HP303), skip(HP304), hidden]
         }
+    }
+}
+
+/// Returns the finding of HP307.
+#[must_use]
+pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Finding {
+    let skip = |why: &str| Finding::skip(HP307, None, why);
+    if request.workload.program() != Program::Dpdk || request.directory.is_none() {
+        return skip("only DPDK with --huge-dir needs a runtime directory");
+    }
+    if inventory.privileges.host_pids != Reading::Known(true) {
+        return skip("in a container: the workload may have other files");
+    }
+    let Some(directory) = &inventory.runtime_directory else {
+        return skip("a captured tree does not show it");
+    };
+    match &directory.refused {
+        None => Finding::pass(HP307, None, format!("{} can be created or written to", directory.path)),
+        Some(answer) => Finding::not_pass(
+            HP307,
+            None,
+            Outcome::Fail,
+            format!("DPDK cannot use its runtime directory {}", directory.path),
+            Because::new("DPDK with --huge-dir keeps its configuration there", answer.as_str()),
+        ),
     }
 }
 

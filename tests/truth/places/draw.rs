@@ -59,6 +59,10 @@ const APART: &[[&str; 2]] = &[
     ["user-dir", "backend.max"],
     ["user-dir", "frontend.rsvd.max"],
     ["user-dir", "backend.rsvd.max"],
+    // In a PID namespace hugeprobe takes itself for a container, whose files say nothing of the workload's.
+    ["pid-namespace", "read-only-run"],
+    // Only root has its runtime directory there.
+    ["user-dir", "read-only-run"],
     // A mount with min_size= needs its pages at once.
     ["surplus", "min_size"],
     ["overcommit-all", "min_size"],

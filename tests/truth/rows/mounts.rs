@@ -1,6 +1,6 @@
 //! Faults of the hugetlbfs that the workload is configured to use, and of one that it only finds.
 
-use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP306, HP407, HP509};
+use hugeprobe::domain::catalogue::{HP301, HP302, HP303, HP304, HP306, HP307, HP407, HP509};
 
 use super::healthy::nobody;
 use super::{DIR, Row, SMALL, State, TESTPMD_MEMFD, healthy, other, row};
@@ -68,6 +68,16 @@ pub(super) const ROWS: &[Row] = &[
         std::fs::create_dir(&scene.huge).unwrap();
         healthy(scene)
     }),
+    Row {
+        fault: "/run is read-only",
+        kinds: &[Kind::TestpmdMemfd, Kind::TestpmdDir],
+        sizes: &[SMALL],
+        causes: &[HP307],
+        state: |scene| {
+            scene.place.add("readonly=/run".to_owned());
+            healthy(scene)
+        },
+    },
     Row {
         fault: "writable by the user and not readable",
         kinds: DIR,

@@ -1,8 +1,8 @@
 //! What the kernel shows, and its settings: hidden files of /proc and /sys, namespaces and sysctls.
 
-use hugeprobe::domain::catalogue::{HP101, HP407};
+use hugeprobe::domain::catalogue::{HP101, HP307, HP407};
 
-use super::super::fault::{QEMU, Spec, TESTPMD, applied};
+use super::super::fault::{ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
 
@@ -40,6 +40,14 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["/proc/meminfo"]),
     applied("masked /proc and /sys", "read-only", |scene, path| word(scene, "readonly", path))
         .harmless(&["/sys", "/proc/sys"]),
+    // DPDK with --huge-dir keeps files there.
+    applied("masked /proc and /sys", "read-only-run", |scene, path| word(scene, "readonly", path))
+        .kinds(ANY_TESTPMD_DIR)
+        .harmful(&["/run"])
+        .causes(&[HP307]),
+    applied("masked /proc and /sys", "read-only-run-memfd", |scene, path| word(scene, "readonly", path))
+        .kinds(ANY_TESTPMD_MEMFD)
+        .harmless(&["/run"]),
     applied("sysctls", "sysctl", |scene, setting| {
         let (name, value) = setting.split_once(':').unwrap();
         let file = format!("/proc/sys/{name}");
