@@ -108,7 +108,7 @@ dist:
 
 ## Open the page of `check -o html` and the dashboard in Chromium, and write docs/pictures (installs Chromium, builds Prometheus)
 pictures:
-	tests/needs pictures
+	tests/needs pictures dashboard
 	charts/alerts/install
 	tests/pictures/dashboard/build
 	$(CARGO) test --locked --quiet --test pictures -- --ignored
