@@ -106,9 +106,11 @@ static:
 dist:
 	packaging/dist
 
-## Open the page of `check -o html` in Chromium, at 360 and 1,440 pixels, and write docs/pictures (installs Chromium)
+## Open the page of `check -o html` and the dashboard in Chromium, and write docs/pictures (installs Chromium, builds Prometheus)
 pictures:
-	tests/needs pictures
+	tests/needs pictures dashboard
+	charts/alerts/install
+	tests/pictures/dashboard/build
 	$(CARGO) test --locked --quiet --test pictures -- --ignored
 
 ## Install and run the release of `make dist` in bare roots (root)
@@ -145,9 +147,11 @@ cluster: $(if $(PREBUILT),static)
 	tests/cluster/up
 	tests/cluster/install
 
-## Let each fault raise its alert in a real Prometheus, in that cluster (root; builds kube-state-metrics)
+## Test the alerts with the promtool of Prometheus 3, then let each fault raise its alert in that cluster (root; builds Prometheus)
 alerts:
 	tests/needs cluster
+	charts/alerts/install
+	PROMTOOL=$(CURDIR)/target/alerts/promtool charts/test
 	HUGEPROBE_REQUIRE_CLUSTER=1 $(CARGO) test --locked --quiet --test cluster -- 'each alert fires'
 
 ## Let an emulated machine with two NUMA nodes and cgroup v2 join such a cluster, and run its cases (root, installs QEMU)
@@ -174,6 +178,7 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	NIGHTLY=1 charts/policies/run
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
+	PROMTOOL=$(CURDIR)/target/alerts/promtool charts/test
 	.ci/cluster
 	$(MAKE) numa
 	$(MAKE) fuzz SECONDS_PER_TARGET=60

@@ -24,6 +24,8 @@ use super::world::{NAMESPACE, NODE, World};
 pub(crate) const BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ab";
 pub(crate) const OTHER_BOOT: &str = "6a1d2c3e-0000-4fff-8abc-0123456789ac";
 pub(crate) const TICK: Duration = Duration::from_secs(10);
+/// What the agent's clock shows when it begins.
+pub(crate) const EPOCH: &str = "2026-11-23T05:00:00Z";
 
 /// What all waits of agents follow from: `HUGEPROBE_SEED`, or any number, and printed for the case that the test fails.
 fn seed() -> u64 {
@@ -110,7 +112,7 @@ impl Stage {
         let health = Arc::new(Health::new(TICK));
         let clock_off = Arc::new(AtomicI64::new(0));
         let (begin, off) = (Instant::now(), Arc::clone(&clock_off));
-        let epoch: Timestamp = "2026-11-23T05:00:00Z".parse().unwrap();
+        let epoch: Timestamp = EPOCH.parse().unwrap();
         let agent = Agent {
             api: Api::new(world.client(), Arc::<Health>::clone(&health)),
             identity: Identity {

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -91,22 +92,42 @@ impl Browser {
         let width = self.evaluate("document.documentElement.scrollWidth");
         let widest = self.evaluate(WIDEST);
         let ground = self.evaluate("getComputedStyle(document.body).backgroundColor");
-        let of = |method: &str, pointer: &str| -> Vec<String> {
-            let events = self.events.iter().filter(|event| event["method"] == method);
-            events
-                .map(|event| event.pointer(pointer).unwrap_or(event).as_str().unwrap_or_default().to_owned())
-                .collect()
-        };
-        let mut messages = of("Runtime.consoleAPICalled", "/params/args/0/value");
-        messages.extend(of("Runtime.exceptionThrown", "/params/exceptionDetails/text"));
-        messages.extend(of("Log.entryAdded", "/params/entry/text"));
         Seen {
-            requests: of("Network.requestWillBeSent", "/params/request/url"),
-            messages,
+            requests: self.texts_of("Network.requestWillBeSent", "/params/request/url"),
+            messages: self.messages(),
             width: width.as_u64().unwrap().try_into().unwrap(),
             widest: widest.as_str().unwrap_or_default().to_owned(),
             ground: ground.as_str().unwrap_or_default().to_owned(),
         }
+    }
+
+    /// Waits until an expression is true, for a minute at most.
+    pub(crate) fn wait_for(&mut self, expression: &str) {
+        let begin = Instant::now();
+        while self.evaluate(expression) != json!(true) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{expression}: {:#?}", self.messages());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Returns the errors and the messages of the console since the page was opened.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let mut messages = self.texts_of("Runtime.consoleAPICalled", "/params/args/0/value");
+        messages.extend(self.texts_of("Runtime.exceptionThrown", "/params/exceptionDetails/text"));
+        messages.extend(self.texts_of("Log.entryAdded", "/params/entry/text"));
+        messages
+    }
+
+    fn texts_of(&self, method: &str, pointer: &str) -> Vec<String> {
+        let events = self.events.iter().filter(|event| event["method"] == method);
+        events
+            .map(|event| event.pointer(pointer).unwrap_or(event).as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// Returns the height of the page in pixels.
+    pub(crate) fn height(&mut self) -> f64 {
+        self.evaluate("document.documentElement.scrollHeight").as_f64().unwrap()
     }
 
     /// Returns the beginning of each part that would be folded on paper. Leaves the page as it is printed.

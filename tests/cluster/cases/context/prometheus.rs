@@ -1,4 +1,4 @@
-//! A real Prometheus with the chart's alerts, and a real kube-state-metrics, which `charts/alerts/install` builds. Both are daemons of
+//! A real Prometheus with the chart's alerts, and a real kube-state-metrics. `charts/alerts/install` builds both. They are daemons of
 //! the cluster.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{NAMESPACE, chart, daemon, kubectl, left, script, wait};
 
@@ -24,12 +24,24 @@ const SHORTER: &[(&str, &str)] = &[
     ("keep_firing_for: 10m", "keep_firing_for: 2s"),
     ("keep_firing_for: 15m", "keep_firing_for: 2s"),
     ("for: 5m", "for: 2s"),
-    ("for: 15m", "for: 4s"),
-    ("for: 1h", "for: 8s"),
+    ("for: 15m", "for: 8s"),
+    ("for: 1h", "for: 12s"),
     ("> 518400", "> 5"),
     ("6 * 3600", "5"),
     ("[30m]", "[45s]"),
 ];
+
+/// The relabelings that the operator puts before those of the PodMonitor.
+const OPERATOR: &str = "
+        - {action: keep, source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name], regex: hugeprobe}
+        - {action: keep, source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_component], regex: agent}
+        - {action: drop, source_labels: [__meta_kubernetes_pod_phase], regex: (Failed|Succeeded)}
+        - {action: keep, source_labels: [__meta_kubernetes_pod_container_port_name], regex: metrics}
+        - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
+        - {source_labels: [__meta_kubernetes_pod_container_name], target_label: container}
+        - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+        - {source_labels: [__meta_kubernetes_pod_label_app_kubernetes_io_name], target_label: job}
+";
 
 /// Prometheus and kube-state-metrics, until this goes.
 #[derive(Debug)]
@@ -53,7 +65,6 @@ impl Prometheus {
         fs::create_dir_all(home()).unwrap();
         fs::write(home().join("prometheus.yaml"), configuration()).unwrap();
         write_rules(true);
-        discover();
         daemon("start", "kube-state-metrics");
         daemon("start", "prometheus");
         wait::until("Prometheus sees the agent and the condition of the Node", 60, || {
@@ -91,7 +102,6 @@ impl Prometheus {
 
     /// The alerts that fire, as `HugeprobeBusy node=node-a size=2Mi`.
     pub(crate) fn firing(&self) -> BTreeSet<String> {
-        discover();
         alerts().iter().map(name).collect()
     }
 
@@ -163,34 +173,14 @@ scrape_configs:
     honor_labels: true
     static_configs: [{{targets: ['127.0.0.1:9092']}}]
   - job_name: podMonitor/{NAMESPACE}/hugeprobe/0
-    file_sd_configs: [{{files: [targets.json]}}]
+    kubernetes_sd_configs:
+      - role: pod
+        kubeconfig_file: {}
+        namespaces: {{names: [{NAMESPACE}]}}
     relabel_configs:
-{relabelings}"
+{OPERATOR}{relabelings}",
+        left("state/admin.conf").display()
     )
-}
-
-/// Writes the targets of the agents, as the operator's relabelings make them of the pods. Debian's Prometheus cannot discover pods.
-fn discover() {
-    let pods = kubectl::list(&["pods", "--namespace", NAMESPACE, "-l", "app.kubernetes.io/component=agent"]);
-    let running = pods.iter().filter(|pod| {
-        !["Failed", "Succeeded"].contains(&pod["status"]["phase"].as_str().unwrap_or_default())
-    });
-    let targets: Vec<_> = running
-        .filter_map(|pod| {
-            let address = format!("{}:9595", pod["status"]["podIP"].as_str()?);
-            Some(json!({"targets": [address], "labels": {
-                "__meta_kubernetes_pod_node_name": pod["spec"]["nodeName"], "namespace": NAMESPACE,
-                "container": "agent", "pod": pod["metadata"]["name"], "job": "hugeprobe"}}))
-        })
-        .collect();
-    let targets = json!(targets).to_string();
-    // Each write is read again, so unchanged targets are not written.
-    if fs::read_to_string(home().join("targets.json")).is_ok_and(|before| before == targets) {
-        return;
-    }
-    let draft = home().join("draft");
-    fs::write(&draft, targets).unwrap();
-    fs::rename(draft, home().join("targets.json")).unwrap();
 }
 
 /// The rules of the chart, made shorter.
