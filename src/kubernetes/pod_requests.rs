@@ -26,7 +26,7 @@ pub struct PodRequests {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
-    metadata: Option<Metadata>,
+    metadata: Option<Box<Metadata>>,
     spec: Spec,
     status: Status,
 }
@@ -89,7 +89,7 @@ impl Pod {
     /// Returns the uid of the pod, and its namespace and name such as `default/vnf`.
     #[must_use]
     pub fn named(&self) -> Option<(String, String)> {
-        let Metadata { uid, name, namespace } = self.metadata.as_ref()?;
+        let Metadata { uid, name, namespace } = self.metadata.as_deref()?;
         Some((uid.clone(), format!("{namespace}/{name}")))
     }
 
@@ -255,6 +255,14 @@ mod tests {
         ];
         assert_eq!(requests(&pods), [("2Mi".to_owned(), 7)]);
         assert_eq!(requests(&[]), []);
+    }
+
+    #[test]
+    fn a_pod_is_named_with_its_namespace() {
+        let named = |pod: Value| serde_json::from_value::<Pod>(pod).unwrap().named();
+        let pod = json!({"metadata": {"uid": "u", "namespace": "default", "name": "vnf", "labels": null}});
+        assert_eq!(named(pod), Some(("u".to_owned(), "default/vnf".to_owned())));
+        assert_eq!(named(json!({"metadata": null})), None);
     }
 
     /// The agent's memory limit is 32Mi. Parsing 500 complete pods took 54 MB.

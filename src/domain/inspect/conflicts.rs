@@ -81,7 +81,7 @@ fn judge(conflicts: &LimitConflicts, size: PageSize, names: &PodNames) -> Findin
         more => format!(" and {}", count(u64::try_from(more).unwrap_or(u64::MAX), "other cgroup")),
     };
     let summary = format!(
-        "{}{more} may {} no more pages: {} is 0",
+        "{}{more} may {} no page: {} is 0",
         first.in_words(names),
         first.verb(),
         first.whose_limit(),
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(
             by_uid.summary,
             format!(
-                "pod {UID} (container 0123456789abc) may use no more pages: the limit of the pod's cgroup is 0"
+                "pod {UID} (container 0123456789abc) may use no page: the limit of the pod's cgroup is 0"
             )
         );
         assert!(by_uid.remedy.contains(&format!("grep {UID}")), "{}", by_uid.remedy);
@@ -276,11 +276,11 @@ mod tests {
         let found: Vec<_> =
             ["/a/b", "/a/c"].iter().flat_map(|at| kinds.map(|kind| conflict("/a", at, kind))).collect();
         let finding = judged(&found, &PodNames::new());
-        assert_eq!(finding.summary, "/a/b and 1 other cgroup may use no more pages: the limit of /a is 0");
+        assert_eq!(finding.summary, "/a/b and 1 other cgroup may use no page: the limit of /a is 0");
         assert!(finding.remedy.contains("raise /a/hugetlb.2MB.max"), "{}", finding.remedy);
         assert!(finding.seen.ends_with("and 1 more, listed by -o json"), "{}", finding.seen);
         let finding = judged(&found[1..2], &PodNames::new());
-        assert_eq!(finding.summary, "/a/b may reserve no more pages: the limit of /a is 0");
+        assert_eq!(finding.summary, "/a/b may reserve no page: the limit of /a is 0");
         assert!(finding.seen.contains("/a/hugetlb.2MB.rsvd.max is 0"), "{}", finding.seen);
     }
 

@@ -226,6 +226,30 @@ mod tests {
     }
 
     #[test]
+    fn the_cgroups_of_the_host_are_read_with_the_privileged_profile_and_not_at_each_tick() {
+        let mount = "2 1 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n";
+        let pod = "proc/1/root/sys/fs/cgroup/pod4fb5ca06-9dd5-496f-ba80-53309ce5fc88";
+        let limit = format!("{pod}/hugetlb.2MB.max");
+        let (directory, root) = tree(&[
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "4\n"),
+            ("proc/self/cgroup", "0::/\n"),
+            ("proc/cgroups", "hugetlb\t0\t3\t1\n"),
+            ("proc/1/mountinfo", mount),
+            ("proc/1/root/sys/fs/cgroup/cgroup.controllers", "hugetlb\n"),
+            (&limit, "0\n"),
+            (&format!("{pod}/container/hugetlb.2MB.max"), "2097152\n"),
+        ]);
+        let mut privileged = Reader::new(root.clone(), true);
+        let found = |inventory: Inventory| inventory.limit_conflicts.known().map(|all| all.found.len());
+        assert_eq!(found(privileged.read()), Some(1));
+        std::fs::write(directory.path().join(&limit), "2097152\n").unwrap();
+        assert_eq!(found(privileged.read()), Some(1), "not read again so soon");
+        privileged.limits.as_mut().unwrap().at -= LIMITS;
+        assert_eq!(found(privileged.read()), Some(0));
+        assert_eq!(found(Reader::new(root, false).read()), None);
+    }
+
+    #[test]
     fn an_empty_tree_is_a_machine_of_which_nothing_is_known() {
         let (_directory, root) = tree(&[]);
         let mut reader = Reader::new(root, true);

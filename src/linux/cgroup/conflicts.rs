@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::group::version_of;
 use super::hugetlb::{HUGETLB, hierarchy};
 use super::level::{is_root, parse_limit};
 use super::location;
@@ -80,9 +81,12 @@ fn mount_elsewhere(root: &HostRoot, version: CgroupVersion) -> Option<(String, S
         .take(MOST_NAMESPACES)
         .find_map(|process| {
             let mount = mount_of(root, &process, version).known()?.clone()?;
-            let names = root.names(format!("{process}/root{mount}"));
+            let directory = format!("{process}/root{mount}");
+            // The owner of the namespace may have replaced the mount point since, for example by a symbolic link.
+            let is_cgroup = || version_of(&root.path(&directory)).is_ok_and(|found| found == Some(version));
+            let names = root.names(&directory);
             let is_whole = names.known().is_some_and(|names| is_root(version, names));
-            is_whole.then(|| (format!("{process}/root"), mount))
+            (is_whole && (!root.is_live() || is_cgroup())).then(|| (format!("{process}/root"), mount))
         })
 }
 
@@ -136,7 +140,7 @@ impl Walk<'_> {
         match self.root.names(self.path(top)) {
             Reading::Known(names) if is_root(self.version, &names) => {}
             Reading::Known(_) => {
-                self.not_read(top, format!("the cgroups above {top} are not visible from here"))
+                self.not_read(top, format!("the cgroups above {top} are not visible from here"));
             }
             other => {
                 return self.not_read(top, other.required(top).why_unknown().unwrap_or_default().to_owned());
