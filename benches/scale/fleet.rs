@@ -57,7 +57,8 @@ fn published(number: usize) -> Value {
         "hugeprobe.io/pool.2Mi": "512 (numa0 256, numa1 256)",
         "hugeprobe.io/share.2Mi": "pass: 11 of 11 checks between two containers passed",
         "hugeprobe.io/probe.2Mi": format!("{verdict} {now} 9f3c0a1b22334455"),
-        "hugeprobe.io/unseen": "owners of pages (HP105), use outside pods (HP202)",
+        "hugeprobe.io/unseen":
+            "owners of pages (HP105), use outside pods (HP202), limits of other cgroups (HP413)",
     });
     if verdict == "fail" {
         node["metadata"]["annotations"]["hugeprobe.io/check.HP603.2Mi"] =

@@ -55,7 +55,7 @@ pub const GROUPS: &[Group] = &[
     Group { digit: 1, ids: (100, 199), name: "pool", title: "The kernel's pools" },
     Group { digit: 2, ids: (200, 299), name: "cluster", title: "Kubernetes' view of the pools" },
     Group { digit: 3, ids: (300, 399), name: "mount", title: "The hugetlbfs mount" },
-    Group { digit: 4, ids: (400, 499), name: "limits", title: "Limits of this process" },
+    Group { digit: 4, ids: (400, 499), name: "limits", title: "Limits of this process and of cgroups" },
     Group {
         digit: 5,
         ids: (500, 599),

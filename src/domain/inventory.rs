@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::cgroup::HugetlbCgroup;
 pub use super::holders::{Holder, Holders, LeakedFile, LeakedSegment};
+use super::limit_conflict::LimitConflicts;
 use super::memory_cgroup::MemoryCgroup;
 use super::peer::PathKind;
 use super::reading::Reading;
@@ -36,6 +37,9 @@ pub struct Inventory {
     pub runtime_directory: Option<RuntimeDirectory>,
     /// The hugetlb cgroup of this process. Absent if the kernel does not have the controller or has it disabled.
     pub cgroup: Reading<HugetlbCgroup>,
+    /// The cgroups that get no page of the sizes in use because the limit of a parent is 0. Absent if the kernel does not
+    /// have the hugetlb controller or has it disabled.
+    pub limit_conflicts: Reading<LimitConflicts>,
     /// The memory cgroup of this process. Absent: it is in none.
     pub memory_cgroup: Reading<MemoryCgroup>,
     /// Whether huge pages count against the limits of memory cgroups. Absent: there is no list of mounts.
@@ -349,6 +353,12 @@ impl Pool {
     #[must_use]
     pub fn may_be_in_use(&self) -> bool {
         self.total.get().zip(self.free.get()).is_none_or(|(total, free)| total > free)
+    }
+
+    /// Returns whether the pool has pages or may grow. A counter that cannot be read counts as yes.
+    #[must_use]
+    pub fn may_have_pages(&self) -> bool {
+        self.total.get() != Some(0) || self.growable() != Some(0)
     }
 
     /// Returns the number of available pages: free minus reserved.

@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod inventory;
 pub mod journal;
 pub mod judge;
+pub mod limit_conflict;
 pub mod memory_cgroup;
 pub mod merge;
 pub mod movement;

@@ -251,7 +251,12 @@ impl Facts<'_> {
             let mut about = self.findings.iter().filter(|finding| finding.id == id).peekable();
             about.peek().is_some() && about.all(|finding| finding.outcome == Outcome::Skip)
         };
-        let unseen: Vec<_> = [(catalogue::HP105, "owners of pages"), (catalogue::HP202, "use outside pods")]
+        let checks = [
+            (catalogue::HP105, "owners of pages"),
+            (catalogue::HP202, "use outside pods"),
+            (catalogue::HP413, "limits of other cgroups"),
+        ];
+        let unseen: Vec<_> = checks
             .into_iter()
             .filter(|(id, _)| blind(*id))
             .map(|(id, what)| format!("{what} ({id})"))

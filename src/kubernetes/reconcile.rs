@@ -69,6 +69,7 @@ impl Reconciler {
             Observation::Pod(pod) => self.see_pod(&pod),
             Observation::PodGone { uid } => self.see_gone(&uid),
             Observation::Usage(usage) => self.observed.usage = Some(usage),
+            Observation::PodNames(names) => self.observed.pod_names = names,
             Observation::Round { size, run, frontend, backend } => {
                 self.see_round(size, &run, frontend, backend);
             }

@@ -13,6 +13,13 @@ use hugeprobe_domain::pool_id::{NODES, PoolId, SIZES};
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 
+/// Returns the sizes whose pools have pages or may grow.
+#[must_use]
+pub fn sizes_with_pages(pools: &Reading<Vec<Pool>>) -> Vec<PageSize> {
+    let pools = pools.known().into_iter().flatten();
+    pools.filter(|pool| pool.may_have_pages()).map(|pool| pool.size).collect()
+}
+
 /// Returns the pool of each size that the kernel supports, smallest size first.
 ///
 /// `Absent` if the kernel has no hugetlb, `Unreadable` if the directory of sizes cannot be listed. A counter that

@@ -1,7 +1,7 @@
 //! Reads the kernel's files. Every read of /proc, /sys and /dev goes through a [`HostRoot`], so that tests can use a
 //! captured tree in place of the machine.
 
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,18 @@ impl HostRoot {
     /// Uses the tree below `root` as a captured tree, also if it is `/`, and records what is read of it.
     pub fn recorded(root: impl Into<PathBuf>, recording: &Recording) -> Self {
         Self { directory: root.into(), recording: Some(recording.clone()) }
+    }
+
+    /// Returns the same root, without recording what is read.
+    #[must_use]
+    pub fn without_recording(&self) -> Self {
+        Self { recording: None, ..self.clone() }
+    }
+
+    /// Returns whether what is read is recorded.
+    #[must_use]
+    pub const fn is_recorded(&self) -> bool {
+        self.recording.is_some()
     }
 
     /// Returns whether this is the running machine rather than a captured tree.
@@ -141,6 +153,26 @@ impl HostRoot {
             Ok(names) => {
                 let mut names: Vec<_> =
                     names.into_iter().filter_map(|name| name.into_string().ok()).collect();
+                names.sort_unstable();
+                Reading::Known(names)
+            }
+            Err(error) => trouble(path, "list", &error),
+        }
+    }
+
+    /// Returns the sorted names of the directories in a directory. Symbolic links do not count.
+    #[must_use]
+    pub fn subdirectories(&self, path: impl AsRef<Path>) -> Reading<Vec<String>> {
+        let path = path.as_ref();
+        let is_directory = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let listed = std::fs::read_dir(self.path(path)).and_then(|entries| {
+            let kept = entries.filter(|entry| entry.as_ref().map_or(true, is_directory));
+            kept.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()))
+                .collect::<io::Result<Vec<_>>>()
+        });
+        match listed {
+            Ok(names) => {
+                let mut names: Vec<_> = names.into_iter().flatten().collect();
                 names.sort_unstable();
                 Reading::Known(names)
             }

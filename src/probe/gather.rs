@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use hugeprobe_domain::catalogue::HP105;
+use hugeprobe_domain::catalogue::{HP105, HP413};
 use hugeprobe_domain::inventory::{Holders, Inventory, Limits, Pool};
+use hugeprobe_domain::limit_conflict::LimitConflicts;
+use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::request::{Request, Selector};
 use hugeprobe_domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use hugeprobe_linux::cgroup::{Group, GroupError};
@@ -31,6 +33,7 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
         runtime_directory: root.is_live().then(runtime_directory::inspect),
         cgroup: cgroup::read(root),
+        limit_conflicts: limit_conflicts(root, request, &pools),
         memory_cgroup: cgroup::read_memory(root),
         huge_pages_count_as_memory: cgroup::counts_huge_pages(root),
         role_cgroups: RoleCgroups::default(),
@@ -45,6 +48,19 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
         mounts: mounts::read(root),
         pools,
     }
+}
+
+/// Reads the limits of all cgroups for the sizes that have pages, if HP413 is reported.
+fn limit_conflicts(
+    root: &HostRoot,
+    request: &Request,
+    pools: &Reading<Vec<Pool>>,
+) -> Reading<LimitConflicts> {
+    let sizes = pools::sizes_with_pages(pools);
+    if sizes.is_empty() || !request.reports(HP413) {
+        return Reading::Absent;
+    }
+    cgroup::read_conflicts(root, &sizes)
 }
 
 /// Reads the owners of the pages in use, for HP105. Returns `None` if no page is in use or HP105 is not reported.

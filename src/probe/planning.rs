@@ -47,7 +47,7 @@ pub fn sizes(inventory: &Inventory, request: &Request) -> Vec<PageSize> {
             .known()
             .into_iter()
             .flatten()
-            .filter(|pool| may_hold_pages(pool))
+            .filter(|pool| pool.may_have_pages())
             .map(|pool| pool.size),
     );
     sizes.extend(boot_sizes(inventory));
@@ -196,11 +196,6 @@ fn boot_sizes(inventory: &Inventory) -> impl Iterator<Item = PageSize> {
     pools.filter_map(move |pool| pool.size.or(default))
 }
 
-/// Returns whether a pool has pages or may grow. A pool whose counters cannot be read counts as having pages.
-fn may_hold_pages(pool: &Pool) -> bool {
-    pool.total.get() != Some(0) || pool.growable() != Some(0)
-}
-
 /// Returns whether a size has no pages and none are required.
 #[must_use]
 pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> bool {
@@ -209,7 +204,7 @@ pub fn is_nothing(inventory: &Inventory, request: &Request, size: PageSize) -> b
             || request.needs().any(|need| need.size == size)
             || boot_sizes(inventory).any(|asked| asked == size);
     let there = match &inventory.pools {
-        Reading::Known(_) => inventory.pool(size).is_some_and(may_hold_pages),
+        Reading::Known(_) => inventory.pool(size).is_some_and(Pool::may_have_pages),
         Reading::Absent => false,
         Reading::Unreadable(_) | Reading::Malformed(_) => true,
     };

@@ -1,12 +1,15 @@
 //! Facts that are sound, and what can be wrong with them.
 
-use hugeprobe::domain::cgroup::{CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup, HugetlbCounter};
+use hugeprobe::domain::cgroup::{
+    CgroupLevel, CgroupLimit, CgroupVersion, HugetlbCgroup, HugetlbCounter, HugetlbCounterKind,
+};
 use hugeprobe::domain::check::Finding;
 use hugeprobe::domain::inspect;
 use hugeprobe::domain::inventory::{
     BootPool, BootRequest, Directory, DirectoryKind, Holders, HugeMount, Inventory, LeakedFile, Limit,
     Limits, NumaPool, Pool, Privileges, RuntimeDirectory, WriteAttempt,
 };
+use hugeprobe::domain::limit_conflict::{LimitConflict, LimitConflicts};
 use hugeprobe::domain::memory_cgroup::{MemoryCgroup, MemoryLevel};
 use hugeprobe::domain::reading::Reading::{self, Known};
 use hugeprobe::domain::request::Request;
@@ -149,6 +152,20 @@ impl Facts {
         let refused = Some("access of /var/run: EROFS".to_owned());
         self.inventory.runtime_directory = Some(RuntimeDirectory { path, refused });
         self.inventory.privileges.host_pids = Reading::Known(true);
+    }
+
+    /// A pod whose hugetlb limit is 0, with a container that may use a page.
+    pub(crate) fn limited_above(&mut self) {
+        let conflict = LimitConflict {
+            size: SIZE,
+            version: CgroupVersion::V2,
+            kind: HugetlbCounterKind::Fault,
+            parent: "/sys/fs/cgroup/pod".into(),
+            directory: "/sys/fs/cgroup/pod/container".into(),
+            limit: SIZE.bytes(),
+            usage: Known(0),
+        };
+        self.inventory.limit_conflicts = Known(LimitConflicts { found: vec![conflict], not_read: vec![] });
     }
 
     /// The memory limit of the cgroup, in bytes, of which nothing is used.

@@ -14,6 +14,11 @@ fn replayed(machine: &Machine) -> Result<(), Missing> {
     let _pages = machine.pages(SMALL, 4)?;
     let group = machine.cgroup("bundle")?;
     group.limit(SMALL, 1);
+    // Other cgroups, of which a bundle has only those that are in conflict.
+    let parent = machine.cgroup("bundle-parent")?;
+    let below = parent.child("below");
+    below.limit(SMALL, 1);
+    parent.limit(SMALL, 0);
     let _holder = child::hold(SMALL, pools::available(SMALL) - 1, child::How::Touched);
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("bundle.tar");
@@ -30,6 +35,9 @@ fn replayed(machine: &Machine) -> Result<(), Missing> {
         shown.contains("this cgroup may use 1 of the 2 pages needed") && shown.contains("\"pid\""),
         "{shown}"
     );
+    assert!(shown.contains("bundle-parent/below may use no page"), "{shown}");
+    // A child must be removed before its parent.
+    drop(below);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ("limit: HP409 fails when pids.max is below the workload's threads", threads),
     ("limit: HP410 fails when the memory limit is below what the workload needs", memory),
     ("limit: HP411 fails when vm.max_map_count is below the workload's mappings", mappings),
+    ("limit: HP413 warns of a cgroup that may use pages below a limit of 0", zero_above),
 ];
 
 fn no_faults(machine: &Machine) -> Result<(), Missing> {
@@ -163,5 +164,25 @@ fn mappings(machine: &Machine) -> Result<(), Missing> {
     ask(1).expect("HP411", "pass");
     let entry = ask(limit).expect("HP411", "fail");
     assert!(entry["seen"].as_str().unwrap().contains("ENOMEM"), "{entry:#}");
+    Ok(())
+}
+
+fn zero_above(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let group = machine.cgroup("zero-above")?;
+    let child = group.child("child");
+    child.limit(SMALL, 2);
+    let path = child.path().to_str().unwrap();
+    let ask = || check(&["--size", "2Mi", "--only", "HP413"]);
+    ask().expect("HP413", "pass");
+    group.limit(SMALL, 0);
+    let run = ask();
+    let entry = run.expect("HP413", "warn");
+    assert!(entry["summary"].as_str().unwrap().starts_with(path), "{entry:#}");
+    assert!(entry["remedy"].as_str().unwrap().contains("hugetlb.2MB.max"), "{entry:#}");
+    assert_eq!(run.code, Some(0));
+    // A process in the child can take no page, although the limit of the child allows two.
+    check_in_cgroup(child.path(), &["--size", "2Mi"]).expect("HP502", "fail");
+    drop(child);
     Ok(())
 }

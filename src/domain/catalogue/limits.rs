@@ -1,4 +1,4 @@
-//! HP4xx: limits of this process.
+//! HP4xx: limits of this process, and of the cgroups of others.
 
 checks! {
     HP401 = 401 {
@@ -147,6 +147,22 @@ checks! {
         how: "the pages of --frontend-need with --workload dpdk:file-per-page. fail: more than 8.",
         remedy: "start the frontend with --single-file-segments, or give it larger pages",
         per_size: false,
+        mandatory: false,
+    }
+    HP413 = 413 {
+        reason: "ParentCgroupLimitZero",
+        title: "no cgroup that may use pages is below a limit of 0",
+        why: "A page is charged to a cgroup and to all its parents. If the limit of a parent is 0, the first write to a \
+              page ends in SIGBUS, or mmap fails with ENOMEM, although the limit of the container allows the page. \
+              This happens to a running pod: after an in-place resize of its CPU or memory, the kubelet writes 0 as \
+              the hugetlb limit of the pod's cgroup (kubernetes/kubernetes#141991).",
+        how: "the fault and reservation limits of all cgroups in the hierarchy. In Kubernetes, the agent reads those of \
+              the host, with the privileged profile. warn: a cgroup has a limit above 0, and a parent has the limit 0. \
+              It is normal that a cgroup below a limit of 0 has no limit, or 0. skip: a part of the hierarchy cannot \
+              be read, as in a container, and the rest has no conflict; or no page of this size.",
+        remedy: "delete the pod that is named, so that its controller creates a new one. If a cgroup is named that is \
+                 not a pod's, raise the limit of its parent",
+        per_size: true,
         mandatory: false,
     }
 }

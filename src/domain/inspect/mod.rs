@@ -3,6 +3,7 @@
 
 mod about;
 mod common;
+pub mod conflicts;
 pub mod holders;
 pub mod kubernetes;
 pub mod limits;
@@ -29,6 +30,7 @@ pub fn all(inventory: &Inventory, request: &Request, sizes: &[PageSize]) -> Vec<
         findings.extend(pools::inspect(inventory, request, size));
         findings.extend(mounts::inspect(inventory, request, size));
         findings.extend(limits::inspect(inventory, request, size));
+        findings.push(conflicts::inspect(inventory, size, &conflicts::PodNames::new()));
     }
     findings
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::reconcile::PodUse;
 use hugeprobe_domain::inventory::{BootRequest, Holders, HugeMount, Inventory, Pool};
+use hugeprobe_domain::limit_conflict::{LimitConflicts, PodCgroup};
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 use hugeprobe_linux::cgroup::Membership;
@@ -17,6 +18,8 @@ const SEARCH: Duration = Duration::from_secs(60);
 const SEARCH_TIME: Duration = Duration::from_secs(2);
 /// The directory in /proc of the host's process 1, for a process that shares its PID namespace.
 const HOST_PROCESS: &str = "/proc/1";
+/// The time between two reads of the limits of all cgroups. On a node with 110 pods, that is some 2,000 small files.
+const LIMITS: Duration = Duration::from_secs(60);
 
 /// Reads the machine.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Reader {
     privileged: bool,
     fixed: Option<Fixed>,
     search: Option<Search>,
+    limits: Option<Limits>,
 }
 
 /// Facts that do not change while the machine runs.
@@ -46,13 +50,22 @@ struct Search {
     outside: Vec<(PageSize, u64)>,
 }
 
+/// The limits of all cgroups, as they were read last.
+#[derive(Debug)]
+struct Limits {
+    at: Instant,
+    /// The sizes whose limits were read.
+    sizes: Vec<PageSize>,
+    conflicts: Reading<LimitConflicts>,
+}
+
 // === impl Reader ===
 
 impl Reader {
     /// Creates a reader for the files under `root`.
     #[must_use]
     pub const fn new(root: HostRoot, privileged: bool) -> Self {
-        Self { root, privileged, fixed: None, search: None }
+        Self { root, privileged, fixed: None, search: None, limits: None }
     }
 
     /// Reads the current state of the machine.
@@ -79,6 +92,7 @@ impl Reader {
             ..Inventory::default()
         };
         if self.privileged {
+            inventory.limit_conflicts = self.limit_conflicts(&inventory.pools);
             inventory.holders = self.search(&inventory.pools).map(|search| search.holders.clone());
         }
         inventory
@@ -88,6 +102,23 @@ impl Reader {
     #[must_use]
     pub fn outside(&self) -> Option<PodUse> {
         self.search.as_ref().map(|search| PodUse::Outside(search.outside.clone()))
+    }
+
+    /// Returns the cgroups of the host that get no page because the limit of a parent is 0. Pages need not be in use for
+    /// that.
+    fn limit_conflicts(&mut self, pools: &Reading<Vec<Pool>>) -> Reading<LimitConflicts> {
+        let sizes = pools::sizes_with_pages(pools);
+        if sizes.is_empty() {
+            return Reading::Absent;
+        }
+        match &self.limits {
+            Some(limits) if limits.at.elapsed() < LIMITS && limits.sizes == sizes => limits.conflicts.clone(),
+            _ => {
+                let conflicts = cgroup::read_conflicts_of_host(&self.root, &sizes);
+                self.limits = Some(Limits { at: Instant::now(), sizes, conflicts: conflicts.clone() });
+                conflicts
+            }
+        }
     }
 
     /// Returns the owners of the pages in use; `None` if no page is in use. The search is repeated when the pools have
@@ -157,11 +188,7 @@ fn outside_pods(root: &HostRoot, holders: &Holders) -> Vec<(PageSize, u64)> {
 /// `/../../podUID/ID`: without `kubepods`, if the driver is cgroupfs. A pod's cgroup is then recognised by its name
 /// alone, `pod` and a uid (of a static pod: a digest).
 fn is_of_pod(path: &str) -> bool {
-    let is_uid = |uid: &str| {
-        uid.bytes().filter(u8::is_ascii_hexdigit).count() == 32
-            && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-    };
-    path.contains("kubepods") || path.split('/').filter_map(|name| name.strip_prefix("pod")).any(is_uid)
+    path.contains("kubepods") || PodCgroup::of(path).is_some()
 }
 
 #[cfg(test)]
@@ -196,6 +223,30 @@ mod tests {
         let total = |inventory: &Inventory| inventory.pools.known().unwrap()[0].total.get();
         assert_eq!((total(&first), total(&second)), (Some(4), Some(8)));
         assert_eq!(second.holders, None);
+    }
+
+    #[test]
+    fn the_cgroups_of_the_host_are_read_with_the_privileged_profile_and_not_at_each_tick() {
+        let mount = "2 1 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n";
+        let pod = "proc/1/root/sys/fs/cgroup/pod4fb5ca06-9dd5-496f-ba80-53309ce5fc88";
+        let limit = format!("{pod}/hugetlb.2MB.max");
+        let (directory, root) = tree(&[
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "4\n"),
+            ("proc/self/cgroup", "0::/\n"),
+            ("proc/cgroups", "hugetlb\t0\t3\t1\n"),
+            ("proc/1/mountinfo", mount),
+            ("proc/1/root/sys/fs/cgroup/cgroup.controllers", "hugetlb\n"),
+            (&limit, "0\n"),
+            (&format!("{pod}/container/hugetlb.2MB.max"), "2097152\n"),
+        ]);
+        let mut privileged = Reader::new(root.clone(), true);
+        let found = |inventory: Inventory| inventory.limit_conflicts.known().map(|all| all.found.len());
+        assert_eq!(found(privileged.read()), Some(1));
+        std::fs::write(directory.path().join(&limit), "2097152\n").unwrap();
+        assert_eq!(found(privileged.read()), Some(1), "not read again so soon");
+        privileged.limits.as_mut().unwrap().at -= LIMITS;
+        assert_eq!(found(privileged.read()), Some(0));
+        assert_eq!(found(Reader::new(root, false).read()), None);
     }
 
     #[test]

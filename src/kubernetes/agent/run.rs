@@ -23,13 +23,14 @@ use super::log::say;
 use super::machine::Reader;
 use super::pods::{PodEvent, PodWatcher};
 use super::reporter::Reporter;
-use super::usage::UsageReader;
+use super::usage::{Usage, UsageReader};
 use super::{node, resident};
 use crate::api::Api;
 use crate::backoff::Random;
 use crate::config::{Config, Mode, Profile};
 use crate::names;
 use crate::reconcile::{Action, Done, Identity, Observation, Reconciler};
+use hugeprobe_domain::inspect;
 use hugeprobe_linux::root::HostRoot;
 
 /// The time for the last requests. The pod's grace period is longer.
@@ -184,13 +185,18 @@ impl Loop {
         let inventory = self.reader.read();
         if let Some(pools) = inventory.pools.known() {
             self.health.metrics.pools(pools);
-            if let Some(usage) = self.usage_reader.as_mut().and_then(|usage_reader| usage_reader.due(pools)) {
+            let uids = || inspect::conflicts::uids(&inventory);
+            if let Some(usage) =
+                self.usage_reader.as_mut().and_then(|usage_reader| usage_reader.due(pools, uids()))
+            {
                 let tell = self.answers.clone();
                 self.tasks.spawn(async move {
-                    if let Some(usage) = usage.await {
-                        // Sending fails if the receiver was dropped because the agent ends, here and below.
-                        let _ = tell.send(Observation::Usage(usage)).await;
+                    let Some(Usage { pages, names }) = usage.await else { return };
+                    // Sending fails if the receiver was dropped because the agent ends, here and below.
+                    if let Some(names) = names {
+                        let _ = tell.send(Observation::PodNames(names)).await;
                     }
+                    let _ = tell.send(Observation::Usage(pages)).await;
                 });
             }
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use hugeprobe_domain::catalogue::{CHECKS, HP103, HP105, HP202, HP403, HP603};
+use hugeprobe_domain::catalogue::{CHECKS, HP103, HP105, HP202, HP403, HP413, HP603};
 use hugeprobe_domain::check::{Because, CheckId};
 use hugeprobe_domain::inventory::NumaPool;
 use hugeprobe_domain::reading::Reading;
@@ -89,6 +89,7 @@ fn the_worst_finding_leads_and_only_what_is_no_pass_is_shown() {
         finding(HP105, Some(SMALL), Outcome::Skip, "not seen"),
         finding(HP202, Some(SMALL), Outcome::Skip, "not seen"),
         finding(HP403, None, Outcome::Warn, "tight"),
+        finding(HP413, Some(SMALL), Outcome::Skip, "not seen"),
         finding(HP603, Some(LARGE), Outcome::Fail, "not shared\u{1b}[2J"),
     ];
     let content = content(Verdict::Fail, &[(SMALL, Verdict::Warn), (LARGE, Verdict::Fail)], &findings);
@@ -97,7 +98,8 @@ fn the_worst_finding_leads_and_only_what_is_no_pass_is_shown() {
     assert_eq!(shown("hugeprobe.io/check.HP403"), Some("warn: tight"));
     assert_eq!((shown("hugeprobe.io/check.HP103.2Mi"), shown("hugeprobe.io/check.HP105.2Mi")), (None, None));
     assert_eq!(shown(names::SUMMARY), Some("2Mi warn, 1Gi fail: HP603 not shared?[2J"));
-    assert_eq!(shown(names::UNSEEN), Some("owners of pages (HP105), use outside pods (HP202)"));
+    let unseen = "owners of pages (HP105), use outside pods (HP202), limits of other cgroups (HP413)";
+    assert_eq!(shown(names::UNSEEN), Some(unseen));
     assert_eq!(shown("hugeprobe.io/pool.2Mi"), Some("512 (numa0 256, numa1 ?)"));
     assert_eq!(shown("hugeprobe.io/pool.1Gi"), Some("512"));
     assert_eq!(shown("hugeprobe.io/share.2Mi"), Some("pass: 11 of 11"));

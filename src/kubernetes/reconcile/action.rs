@@ -6,6 +6,7 @@ use k8s_openapi::api::events::v1::Event;
 use serde_json::Value;
 
 use super::refusal::Refusal;
+use hugeprobe_domain::inspect::conflicts::PodNames;
 use hugeprobe_domain::inspect::kubernetes::PodUse;
 use hugeprobe_domain::inventory::Inventory;
 use hugeprobe_domain::size::PageSize;
@@ -30,6 +31,8 @@ pub enum Observation {
     },
     /// The pages that pods use.
     Usage(PodUse),
+    /// The names of the pods that request huge pages.
+    PodNames(PodNames),
     /// The result of an action.
     Done(Done),
     /// The reports of both roles about a round of resident mode. A report that did not arrive in time is `None`.

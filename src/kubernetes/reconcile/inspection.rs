@@ -10,7 +10,7 @@ use super::size_state::About;
 use super::state::{Judged, Reconciler};
 use crate::config::Profile;
 use crate::names;
-use hugeprobe_domain::catalogue::{HP102, HP105};
+use hugeprobe_domain::catalogue::{HP102, HP105, HP413};
 use hugeprobe_domain::check::{Finding, Outcome, Verdict};
 use hugeprobe_domain::inspect;
 use hugeprobe_domain::inspect::kubernetes::{self as cluster, PodUse};
@@ -61,6 +61,7 @@ impl Reconciler {
         findings.retain(|finding| ![HP102, HP105].contains(&finding.id));
         for &size in &sizes {
             findings.push(self.holders(inventory, &request, size));
+            findings.push(self.limit_conflicts(inventory, size));
             findings.push(cluster::capacity(&configured, &request, size, &node.capacity(size)));
             let outside = self.outside(inventory, node, size);
             let state = self.sizes.entry(size).or_default();
@@ -115,6 +116,18 @@ impl Reconciler {
         }
         let of_size = inspect::pools::inspect(inventory, request, size);
         of_size.into_iter().find(|finding| finding.id == HP105).unwrap_or_else(skipped)
+    }
+
+    /// Returns HP413, which is skipped unless the cgroups of the host were read.
+    fn limit_conflicts(&self, inventory: &Inventory, size: PageSize) -> Finding {
+        if self.config.profile == Profile::Restricted {
+            return Finding::skip(
+                HP413,
+                size,
+                "only the privileged profile can read the cgroups of other pods",
+            );
+        }
+        inspect::conflicts::inspect(inventory, size, &self.observed.pod_names)
     }
 
     /// Returns HP202.
@@ -208,6 +221,7 @@ fn configured(inventory: &Inventory) -> Inventory {
         }
     }
     configured.holders = None;
+    configured.limit_conflicts = Reading::Absent;
     configured
 }
 

@@ -12,6 +12,7 @@ use super::size_state::{About, SizeState};
 use crate::config::{Config, Mode};
 use crate::probe_pod::{Asked, Identity};
 use hugeprobe_domain::check::{Finding, Verdict};
+use hugeprobe_domain::inspect::conflicts::PodNames;
 use hugeprobe_domain::inspect::kubernetes::PodUse;
 use hugeprobe_domain::inventory::Inventory;
 use hugeprobe_domain::report::SizeVerdict;
@@ -43,6 +44,8 @@ pub(super) struct Observed {
     /// Whether the probe pods have been listed. Always true in resident mode.
     pub(super) pods: bool,
     pub(super) usage: Option<PodUse>,
+    /// The names of the pods that request huge pages, as far as they are known.
+    pub(super) pod_names: PodNames,
 }
 
 /// The verdict of the node and of each size.

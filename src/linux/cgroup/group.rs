@@ -131,7 +131,7 @@ impl Group {
 }
 
 /// Returns the version of the hierarchy that contains a directory; `None` if no cgroup hierarchy does.
-fn version_of(directory: &Path) -> io::Result<Option<CgroupVersion>> {
+pub(super) fn version_of(directory: &Path) -> io::Result<Option<CgroupVersion>> {
     let kind = statfs(directory).map_err(io::Error::from)?.filesystem_type();
     Ok(match kind {
         CGROUP2_SUPER_MAGIC => Some(CgroupVersion::V2),

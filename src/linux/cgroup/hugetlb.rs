@@ -11,7 +11,8 @@ use hugeprobe_domain::cgroup::{
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::size::PageSize;
 
-const HUGETLB: &str = "hugetlb";
+/// The name of the controller.
+pub(super) const HUGETLB: &str = "hugetlb";
 
 /// Returns the hugetlb cgroup of this process.
 ///
@@ -19,6 +20,13 @@ const HUGETLB: &str = "hugetlb";
 /// because no hierarchy was ever mounted.
 #[must_use]
 pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
+    hierarchy(root).and_then(|(version, path)| read_own(root, version, &path))
+}
+
+/// Returns the version of the hierarchy that has the controller, and the path of the cgroup of this process in it.
+///
+/// `Absent` as for [`read`].
+pub(super) fn hierarchy(root: &HostRoot) -> Reading<(CgroupVersion, String)> {
     let memberships = read_memberships(root, MEMBERSHIPS);
     // A kernel without cgroups has neither of these two files. If /proc is not mounted, status is missing too.
     if memberships == Reading::Absent
@@ -27,12 +35,13 @@ pub fn read(root: &HostRoot) -> Reading<HugetlbCgroup> {
     {
         return Reading::Absent;
     }
-    memberships.required(MEMBERSHIPS).and_then(|memberships| read_for(root, &memberships))
+    memberships.required(MEMBERSHIPS).and_then(|memberships| hierarchy_of(root, &memberships))
 }
 
-fn read_for(root: &HostRoot, memberships: &[Membership]) -> Reading<HugetlbCgroup> {
+fn hierarchy_of(root: &HostRoot, memberships: &[Membership]) -> Reading<(CgroupVersion, String)> {
+    let on = |version, membership: &Membership| Reading::Known((version, membership.path.clone()));
     if let Some(membership) = memberships.iter().find(|membership| membership.has_controller(HUGETLB)) {
-        return read_own(root, CgroupVersion::V1, &membership.path);
+        return on(CgroupVersion::V1, membership);
     }
     let v2 = memberships.iter().find(|membership| membership.is_v2());
     let text = root.table(CONTROLLERS);
@@ -49,7 +58,7 @@ fn read_for(root: &HostRoot, memberships: &[Membership]) -> Reading<HugetlbCgrou
             "{CONTROLLERS} has the hugetlb controller on hierarchy {}, which {MEMBERSHIPS} does not list",
             controller.hierarchy
         )),
-        (_, Some(membership)) => read_own(root, CgroupVersion::V2, &membership.path),
+        (_, Some(membership)) => on(CgroupVersion::V2, membership),
         // No hierarchy was ever mounted, so there can be no limit.
         (Some(_), None) if controllers.iter().all(|controller| controller.hierarchy == 0) => Reading::Absent,
         (_, None) => Reading::Malformed(format!("{MEMBERSHIPS} names no group for the hugetlb controller")),

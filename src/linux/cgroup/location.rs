@@ -58,15 +58,10 @@ pub(super) fn find(
         CgroupVersion::V2 => "cgroup v2".to_owned(),
     };
     let own = Relative::parse(path).ok_or_else(|| format!("'{path}' is not the path of a cgroup"))?;
-    let mut mounts: Vec<(Relative<'_>, &Mount<'_>)> = table
-        .iter()
-        .filter(|mount| is_mount_of(mount, version, controller) && table.hider(mount).is_none())
-        .filter_map(|mount| Some((Relative::parse(&mount.root)?, mount)))
-        .collect();
+    let mounts = mounts_of(table, version, controller);
     if mounts.is_empty() {
         return Err(format!("{what} is not mounted where this process can see it"));
     }
-    mounts.sort_by_key(|(top, _)| (std::cmp::Reverse(top.up), top.down.len()));
     let reached = mounts.iter().find_map(|(top, mount)| {
         let names = match own.relation_to(top) {
             Relation::Below(names) => names.into_iter().map(str::to_owned).collect(),
@@ -76,6 +71,26 @@ pub(super) fn find(
         Some(Location { mount: mount.path.clone().into_owned(), names })
     });
     reached.ok_or_else(|| format!("no mount of {what} shows this process's group {path}"))
+}
+
+/// Returns the mount point that shows the most of a hierarchy; `None` if there is no mount of it.
+pub(super) fn highest(table: &MountTable<'_>, version: CgroupVersion, controller: &str) -> Option<String> {
+    mounts_of(table, version, controller).first().map(|(_, mount)| mount.path.clone().into_owned())
+}
+
+/// Returns the mounts of a hierarchy that no other mount hides. Those that show the most of it come first.
+fn mounts_of<'t, 'a>(
+    table: &'t MountTable<'a>,
+    version: CgroupVersion,
+    controller: &str,
+) -> Vec<(Relative<'t>, &'t Mount<'a>)> {
+    let mut mounts: Vec<_> = table
+        .iter()
+        .filter(|mount| is_mount_of(mount, version, controller) && table.hider(mount).is_none())
+        .filter_map(|mount| Some((Relative::parse(&mount.root)?, mount)))
+        .collect();
+    mounts.sort_by_key(|(top, _)| (std::cmp::Reverse(top.up), top.down.len()));
+    mounts
 }
 
 fn is_mount_of(mount: &Mount<'_>, version: CgroupVersion, controller: &str) -> bool {

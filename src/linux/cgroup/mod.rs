@@ -3,7 +3,10 @@
 //! `/proc/self/cgroup` shows which hierarchy has the controller: if no v1 hierarchy lists it, it is on v2. mountinfo
 //! shows where that hierarchy is mounted. Every directory from this process's cgroup up to the highest visible one is
 //! read, because each may have a limit.
+//!
+//! [`read_conflicts`] looks at the cgroups of all other processes as well.
 
+mod conflicts;
 mod group;
 mod hugetlb;
 mod level;
@@ -11,6 +14,7 @@ mod location;
 mod membership;
 mod memory;
 
+pub use conflicts::{read_conflicts, read_conflicts_of_host};
 pub use group::{Group, GroupError, parse_refusals};
 pub use hugetlb::read;
 pub use level::parse_limit;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::context::kubectl::Guard;
+use super::context::node::Published;
 use super::context::pools::{Holder, Leak, SMALL};
 use super::context::{NAMESPACE, WORKLOADS, chart, kubectl, pods, testpmd, wait};
 use super::{Case, case};
@@ -10,6 +11,7 @@ use super::{Case, case};
 pub(crate) const CASES: &[Case] = &[
     case("resident mode passes by rounds of its own two containers, and may make no pod", resident),
     case("the privileged profile sees who holds pages outside pods, and what was left behind", privileged),
+    case("the privileged profile names a pod whose hugetlb limit became 0 by a resize in place", resized),
     case("a vswitch of the node is asked, and without its answer there is no pass", vswitch),
 ];
 
@@ -133,4 +135,44 @@ fn privileged() {
         let labels = kubectl::must(&["get", "namespace", NAMESPACE, "--show-labels"]);
         if labels.contains(&label("restricted")) { Ok(()) } else { Err(labels) }
     });
+}
+
+/// The agent reads the cgroups of the node once a minute, and lists the pods for a name that it does not know as often.
+fn resized() {
+    const CYCLE: u64 = 75;
+    let allowed = allowed();
+    let changed = chart::with(&json!({"profile": "privileged", "podAccounting": true}));
+    let workload = kubectl::apply_for_now(&pods::workload("shrunk", SMALL, 8, 0));
+    pods::running(WORKLOADS, "shrunk", 30);
+    let pod = kubectl::get(&["pod", "shrunk", "--namespace", WORKLOADS]).unwrap();
+    let shown = |published: &Published| published.annotation("check.HP413.2Mi").map(str::to_owned);
+    chart::published("a pass of the profile, and no word of limits", 90, |published| {
+        published.passes_for("2Mi")
+            && published.annotation("profile") == Some("privileged")
+            && published.annotation("unseen").is_none_or(|unseen| !unseen.contains("HP413"))
+            && shown(published).is_none()
+    });
+    assert_eq!(chart::outcome("HP413", "2Mi").as_deref(), Some("pass"));
+    let take = ["exec", "shrunk", "--namespace", WORKLOADS, "--", "/workload", "hold", "-pages", "1"];
+    let take = || kubectl::run(&[&take[..], &["-seconds", "1"]].concat());
+    take().unwrap();
+    pods::resize(&pod);
+    let refused = take().unwrap_err();
+    println!("    the workload: {refused}");
+    let published = chart::published("HP413 warns of the pod, by its uid or its name", CYCLE, |published| {
+        shown(published).is_some()
+    });
+    println!("    {:?}", shown(&published));
+    let name = format!("pod {WORKLOADS}/shrunk (container ");
+    let published = chart::published("HP413 names the pod", CYCLE, |published| {
+        shown(published).is_some_and(|text| text.contains(&name) && text.ends_with("is 0"))
+    });
+    println!("    {:?}", shown(&published));
+    assert!(published.passes_for("2Mi"), "new pods get pages: {published:#?}");
+    chart::show_ours();
+    drop(workload);
+    chart::published("and no longer once the pod is gone", CYCLE, |published| {
+        shown(published).is_none() && published.verdict() == Some("pass")
+    });
+    drop((changed, allowed));
 }

@@ -1,12 +1,11 @@
 //! The probe beside real workloads, and in pods that are not in order.
 
-use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::context::pools::{SMALL, scarce};
-use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, script, wait};
+use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
 use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
@@ -88,16 +87,7 @@ fn resized() {
     let workload = kubectl::apply_for_now(&pods::workload("resized", SMALL, 8, 0));
     pods::running(WORKLOADS, "resized", 30);
     let pod = kubectl::get(&["pod", "resized", "--namespace", WORKLOADS]).unwrap();
-    let below = format!("hugeprobe-cluster/kubepods/burstable/pod{}", chart::meta(&pod, "uid"));
-    let (group, limit) = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        (format!("/sys/fs/cgroup/{below}"), "hugetlb.2MB.max")
-    } else {
-        (format!("/sys/fs/cgroup/hugetlb/{below}"), "hugetlb.2MB.limit_in_bytes")
-    };
-    let inside = |program: &str, arguments: &[&str]| {
-        let output = script("inside").args(["--mount", program]).args(arguments).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    let (group, _) = pods::hugetlb_cgroup(&pod);
     let check = || {
         let arguments = [
             "check",
@@ -111,32 +101,17 @@ fn resized() {
             "2Mi=1",
         ];
         let report: Value =
-            serde_json::from_str(&inside(env!("CARGO_BIN_EXE_hugeprobe"), &arguments)).unwrap();
+            serde_json::from_str(&pods::inside(env!("CARGO_BIN_EXE_hugeprobe"), &arguments)).unwrap();
         let checks = report["checks"].as_array().unwrap();
         checks.iter().find(|check| check["id"] == "HP401" && check["size"] == "2Mi").cloned().unwrap()
     };
     let before = check();
     assert_eq!(before["outcome"], "pass", "{before:#}");
-    kubectl::must(&[
-        "patch",
-        "pod",
-        "resized",
-        "--namespace",
-        WORKLOADS,
-        "--subresource=resize",
-        "--patch",
-        r#"{"spec": {"containers": [{"name": "workload", "resources": {"requests": {"cpu": "20m"}}}]}}"#,
-    ]);
-    wait::until("the limit of the pod is 0", 30, || {
-        match inside("cat", &[&format!("{group}/{limit}")]).trim() {
-            "0" => Ok(()),
-            limit => Err(limit.to_owned()),
-        }
-    });
+    pods::resize(&pod);
     let after = check();
     println!("    {}", after["summary"]);
     assert_eq!(after["outcome"], "fail", "{after:#}");
-    assert!(after.to_string().contains(&below), "it names the cgroup: {after:#}");
+    assert!(after.to_string().contains(&group), "it names the cgroup: {after:#}");
     drop(workload);
 }
 

@@ -1,10 +1,12 @@
 //! Tests each way in which a probe pod can end, and the resulting verdict.
 
 use super::super::*;
+use super::texts::resized;
 use super::world::*;
 use crate::names;
 use crate::reconcile::refusal::Call;
 use hugeprobe_domain::inventory::NumaPool;
+use hugeprobe_domain::limit_conflict::LimitConflicts;
 use hugeprobe_domain::reading::Reading;
 
 #[test]
@@ -251,7 +253,8 @@ fn pages_in_use_outside_pods_are_a_warning_once_it_lasts() {
     let mut world = World::new(&[(SMALL, 512)], config(r#", "podAccounting": true"#));
     world.usage = Some(PodUse::Requested(vec![]));
     world.run(30);
-    assert_eq!((world.verdict(), world.annotation(names::UNSEEN)), ("pass", Some("owners of pages (HP105)")));
+    let unseen = "owners of pages (HP105), limits of other cgroups (HP413)";
+    assert_eq!((world.verdict(), world.annotation(names::UNSEEN)), ("pass", Some(unseen)));
     world.pool(SMALL).free = Reading::Known(500);
     world.run(40);
     assert_eq!(world.verdict(), "pass", "a pod that ends gives its pages back a little later");
@@ -266,4 +269,23 @@ fn pages_in_use_outside_pods_are_a_warning_once_it_lasts() {
         (world.verdict(), &world.condition().unwrap()["reason"]),
         ("fail", &serde_json::json!("PagesUsedOutsidePods"))
     );
+}
+
+#[test]
+fn a_resized_pod_is_a_warning_with_its_name_until_it_is_gone() {
+    let mut world = resized();
+    let key = "hugeprobe.io/check.HP413.2Mi";
+    let shown = world.annotation(key).unwrap_or_default();
+    assert!(shown.starts_with("warn: pod 4fb5ca06-9dd5-496f-ba80-53309ce5fc88 (container"), "{shown}");
+    assert!(shown.ends_with("is 0"), "it fits into an annotation: {shown}");
+    assert_eq!((world.verdict(), world.label(names::VERDICT)), ("warn", Some("pass")));
+    let names = [("4fb5ca06-9dd5-496f-ba80-53309ce5fc88", "default/vnf")];
+    let names = names.map(|(uid, name)| (uid.to_owned(), name.to_owned())).into();
+    world.tell(Observation::PodNames(names));
+    world.run(10);
+    let shown = world.annotation(key).unwrap_or_default();
+    assert!(shown.starts_with("warn: pod default/vnf (container 0123456789abc) may use no page"), "{shown}");
+    world.machine.limit_conflicts = Reading::Known(LimitConflicts::default());
+    world.run(30);
+    assert_eq!((world.verdict(), world.annotation(key)), ("pass", None));
 }

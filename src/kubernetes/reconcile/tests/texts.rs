@@ -7,6 +7,8 @@ use super::super::*;
 use super::world::*;
 use crate::names;
 use crate::reconcile::refusal::Call;
+use hugeprobe_domain::cgroup::{CgroupVersion, HugetlbCounterKind};
+use hugeprobe_domain::limit_conflict::{LimitConflict, LimitConflicts};
 use hugeprobe_domain::reading::Reading;
 
 const FILE: &str = "reconcile/tests/texts.txt";
@@ -50,6 +52,26 @@ fn used_outside_pods(free: u64) -> World {
     world.usage = Some(PodUse::Requested(vec![]));
     world.pool(SMALL).free = Reading::Known(free);
     world.run(120);
+    world
+}
+
+/// Returns a world with a container whose pod has a hugetlb limit of 0.
+pub(super) fn resized() -> World {
+    let mut world = World::new(&[(SMALL, 512)], config(r#", "profile": "privileged""#));
+    world.run(30);
+    let pod = "/sys/fs/cgroup/kubepods/burstable/pod4fb5ca06-9dd5-496f-ba80-53309ce5fc88";
+    let conflict = LimitConflict {
+        size: size(SMALL),
+        version: CgroupVersion::V2,
+        kind: HugetlbCounterKind::Fault,
+        parent: pod.to_owned(),
+        directory: format!("{pod}/{}", "0123456789abcdef".repeat(4)),
+        limit: 8 << 20,
+        usage: Reading::Known(0),
+    };
+    world.machine.limit_conflicts =
+        Reading::Known(LimitConflicts { found: vec![conflict], not_read: Vec::new() });
+    world.run(30);
     world
 }
 
@@ -111,6 +133,7 @@ fn situations() -> Vec<(&'static str, World)> {
         ("the pool is gone", counted_before(0)),
         ("some pages are in use outside pods", used_outside_pods(500)),
         ("all pages are in use outside pods", used_outside_pods(0)),
+        ("a pod was resized and may use no page", resized()),
     ]
 }
 

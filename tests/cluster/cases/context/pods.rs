@@ -1,5 +1,6 @@
 //! Pods of the cases: workloads with huge pages, and the probe pods they meet.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,39 @@ impl Drop for ImageGone {
     fn drop(&mut self) {
         tag_image(&self.0);
     }
+}
+
+/// Runs a program in the mount namespace of the node, which may have a hierarchy of cgroups that the machine has not.
+pub(crate) fn inside(program: &str, arguments: &[&str]) -> String {
+    let output = script("inside").args(["--mount", program]).args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The cgroup of a pod of the class Burstable in the hierarchy with the hugetlb controller, as the node sees it, and the name of
+/// its file with the limit of pages of 2Mi.
+pub(crate) fn hugetlb_cgroup(pod: &Value) -> (String, &'static str) {
+    let below = format!("hugeprobe-cluster/kubepods/burstable/pod{}", chart::meta(pod, "uid"));
+    if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        (format!("/sys/fs/cgroup/{below}"), "hugetlb.2MB.max")
+    } else {
+        (format!("/sys/fs/cgroup/hugetlb/{below}"), "hugetlb.2MB.limit_in_bytes")
+    }
+}
+
+/// Resizes the CPU of a [`workload`] in place, and waits for the 0 that the kubelet then writes as the limit of its cgroup.
+pub(crate) fn resize(pod: &Value) {
+    let (group, limit) = hugetlb_cgroup(pod);
+    let change =
+        r#"{"spec": {"containers": [{"name": "workload", "resources": {"requests": {"cpu": "20m"}}}]}}"#;
+    let name = chart::meta(pod, "name");
+    let to = ["--namespace", WORKLOADS, "--subresource=resize", "--patch", change];
+    kubectl::must(&[&["patch", "pod", name], &to[..]].concat());
+    wait::until("the limit of the pod is 0", 30, || {
+        match inside("cat", &[&format!("{group}/{limit}")]).trim() {
+            "0" => Ok(()),
+            limit => Err(limit.to_owned()),
+        }
+    });
 }
 
 /// The cgroup of the process that the first container of a pod runs: its pids, from the machine's side.
