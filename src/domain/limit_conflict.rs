@@ -15,7 +15,7 @@ use super::size::PageSize;
 /// The conflicts in a hierarchy of cgroups.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LimitConflicts {
-    /// The conflicts, sorted by directory. A cgroup has one entry for each size and counter.
+    /// The conflicts. A cgroup has one entry for each size and counter, one after another.
     pub found: Vec<LimitConflict>,
     /// Why there may be more conflicts. Empty if the whole hierarchy was read.
     pub not_read: Vec<String>,

@@ -1,8 +1,6 @@
 //! HP413: whether a cgroup gets no page because the limit of a parent is 0.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use super::common::count;
 use crate::catalogue::HP413;
@@ -23,26 +21,6 @@ const ID_SHOWN: usize = 13;
 /// The pods of the node whose names are known, such as `default/vnf`, by uid.
 pub type PodNames = BTreeMap<String, String>;
 
-/// A conflict, as the evidence shows it.
-#[derive(Serialize)]
-struct Evidence<'a> {
-    parent: &'a str,
-    directory: &'a str,
-    counter: HugetlbCounterKind,
-    limit: u64,
-    usage: &'a Reading<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<Pod<'a>>,
-}
-
-/// The pod of a conflict, as the evidence shows it.
-#[derive(Serialize)]
-struct Pod<'a> {
-    uid: String,
-    name: Option<&'a str>,
-    container: Option<String>,
-}
-
 /// Returns the finding of HP413. `names` are the pods whose names are known; the others are shown by their uids.
 #[must_use]
 pub fn inspect(inventory: &Inventory, size: PageSize, names: &PodNames) -> Finding {
@@ -56,9 +34,9 @@ pub fn inspect(inventory: &Inventory, size: PageSize, names: &PodNames) -> Findi
     }
 }
 
-/// Returns the uids of the pods that have a conflict, of any size.
+/// Returns the uids of the pods that have a conflict, of any size. A pod with several conflicts is repeated.
 #[must_use]
-pub fn uids(inventory: &Inventory) -> BTreeSet<String> {
+pub fn uids(inventory: &Inventory) -> Vec<String> {
     let found = inventory.limit_conflicts.known().into_iter().flat_map(|conflicts| &conflicts.found);
     found.filter_map(LimitConflict::pod).map(|pod| pod.uid).collect()
 }
@@ -88,7 +66,7 @@ fn judge(conflicts: &LimitConflicts, size: PageSize, names: &PodNames) -> Findin
     );
     let because = Because::new("no limit of 0 above a cgroup that may use pages", seen(&found))
         .remedy(first.remedy(names));
-    let evidence: Vec<_> = found.iter().take(KEPT).map(|one| one.evidence(names)).collect();
+    let evidence: Vec<_> = found.iter().take(KEPT).collect();
     Finding::not_pass(HP413, size, Outcome::Warn, summary, because)
         .with("conflicts", evidence)
         .with("not_read", &conflicts.not_read)
@@ -164,21 +142,6 @@ impl LimitConflict {
             "delete the pod, so that its controller creates a new one{what}:\n{command}\nan in-place resize of its CPU \
              or memory sets this limit to 0, see kubernetes/kubernetes#141991"
         )
-    }
-
-    fn evidence<'a>(&'a self, names: &'a PodNames) -> Evidence<'a> {
-        let pod = self.pod().map(|PodCgroup { uid, container }| {
-            let name = names.get(&uid).map(String::as_str);
-            Pod { uid, name, container }
-        });
-        Evidence {
-            parent: &self.parent,
-            directory: &self.directory,
-            counter: self.kind,
-            limit: self.limit,
-            usage: &self.usage,
-            pod,
-        }
     }
 }
 
@@ -267,7 +230,9 @@ mod tests {
         assert!(by_name.summary.starts_with("pod default/vnf (container"), "{}", by_name.summary);
         assert!(by_name.remedy.contains("kubectl delete pod vnf --namespace default"), "{}", by_name.remedy);
         assert!(by_name.remedy.contains("kubernetes/kubernetes#141991"), "{}", by_name.remedy);
-        assert_eq!(by_name.evidence["conflicts"][0]["pod"]["name"], "default/vnf");
+        let evidence = &by_name.evidence["conflicts"][0];
+        assert_eq!((&evidence["parent"], &evidence["directory"]), (&POD.into(), &directory.into()));
+        assert_eq!((&evidence["limit"], &evidence["usage"]), (&(8 << 20).into(), &(2 << 20).into()));
     }
 
     #[test]

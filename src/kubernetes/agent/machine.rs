@@ -1,4 +1,5 @@
-//! Reads the state of the machine on each tick. It maps no page. A tick reads about thirty small files.
+//! Reads the state of the machine on each tick. It maps no page. A tick reads about thirty small files. The privileged profile
+//! also reads, less often, the processes and the cgroups of the host.
 
 use std::time::{Duration, Instant};
 

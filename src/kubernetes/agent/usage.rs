@@ -5,7 +5,6 @@
 //!
 //! `list` on `pods` in all namespaces. The field selector for the agent's own node is always sent.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ pub struct UsageReader {
     /// The time of the last list, and the free pages of each pool at that time.
     last: Option<(Instant, Vec<Option<u64>>)>,
     /// The uids of pods that were to be named by the last list.
-    named: BTreeSet<String>,
+    named: Vec<String>,
 }
 
 /// What a list of the pods of this node shows.
@@ -50,7 +49,7 @@ impl UsageReader {
     /// Creates a reader for one node.
     #[must_use]
     pub const fn new(api: Api, node: String, health: Arc<Health>) -> Self {
-        Self { api, node, health, last: None, named: BTreeSet::new() }
+        Self { api, node, health, last: None, named: Vec::new() }
     }
 
     /// Returns a future that lists the pods and adds up their requests; `None` if it is not time to list. `uids` are
@@ -60,10 +59,10 @@ impl UsageReader {
     pub fn due(
         &mut self,
         pools: &[Pool],
-        uids: BTreeSet<String>,
+        uids: Vec<String>,
     ) -> Option<impl Future<Output = Option<Usage>> + Send + use<>> {
         let free: Vec<_> = pools.iter().map(|pool| pool.free.get()).collect();
-        let same = |before: &Vec<_>| *before == free && uids.is_subset(&self.named);
+        let same = |before: &Vec<_>| *before == free && uids == self.named;
         let due = self
             .last
             .as_ref()

@@ -1,6 +1,6 @@
 //! Finds cgroups that get no page because the limit of a parent is 0, in the whole hierarchy.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use super::group::version_of;
 use super::hugetlb::{HUGETLB, hierarchy};
@@ -102,13 +102,12 @@ fn read_below(
     let mut walk =
         Walk { root: &unrecorded, version, process_root, sizes, found: Vec::new(), not_read: Vec::new() };
     walk.walk(mount);
-    let Walk { process_root, mut found, not_read, .. } = walk;
+    let Walk { process_root, found, not_read, .. } = walk;
     if root.is_recorded() {
         let places = found.iter().map(|one| &one.directory).chain(not_read.iter().map(|(place, _)| place));
         let again = Walk { root, version, process_root, sizes, found: Vec::new(), not_read: Vec::new() };
         again.read_again(mount, places);
     }
-    found.sort_by(|one, other| one.directory.cmp(&other.directory));
     let not_read = not_read.into_iter().map(|(_, why)| why).collect();
     Reading::Known(LimitConflicts { found, not_read })
 }
@@ -125,13 +124,6 @@ struct Walk<'a> {
     not_read: Vec<(String, String)>,
 }
 
-/// A cgroup that the walk has yet to read.
-struct Place {
-    directory: String,
-    depth: usize,
-    zeros: ZeroLimits,
-}
-
 // === impl Walk ===
 
 impl Walk<'_> {
@@ -146,27 +138,27 @@ impl Walk<'_> {
                 return self.not_read(top, other.required(top).why_unknown().unwrap_or_default().to_owned());
             }
         }
-        let mut places =
-            VecDeque::from([Place { directory: top.to_owned(), depth: 0, zeros: ZeroLimits::default() }]);
+        let mut level = vec![(top.to_owned(), ZeroLimits::default())];
         let mut left = MOST_CGROUPS;
-        while let Some(place) = places.pop_front() {
-            let Place { directory, depth, mut zeros } = place;
-            // Where the controller is not enabled, it is not enabled below either. The root of v2 has no limits.
-            if !self.read_limits(&directory, &mut zeros) && depth > 0 {
-                continue;
-            }
-            for name in self.children(&directory) {
-                let below = format!("{}/{name}", directory.trim_end_matches('/'));
-                if depth == DEEPEST {
-                    self.not_read(&directory, format!("cgroups below {directory} are too deep to be read"));
-                    break;
+        for depth in 0..=DEEPEST {
+            let mut next = Vec::new();
+            for (directory, mut zeros) in level {
+                // Where the controller is not enabled, it is not enabled below either. The root of v2 has no limits.
+                if !self.read_limits(&directory, &mut zeros) && depth > 0 {
+                    continue;
                 }
-                let Some(less) = left.checked_sub(1) else {
-                    return self.not_read(top, format!("there are more than {MOST_CGROUPS} cgroups"));
-                };
-                left = less;
-                places.push_back(Place { directory: below, depth: depth + 1, zeros: zeros.clone() });
+                for name in self.children(&directory) {
+                    let Some(less) = left.checked_sub(1) else {
+                        return self.not_read(top, format!("there are more than {MOST_CGROUPS} cgroups"));
+                    };
+                    left = less;
+                    next.push((format!("{directory}/{name}"), zeros.clone()));
+                }
             }
+            level = next;
+        }
+        if let Some((directory, _)) = level.first() {
+            self.not_read(top, format!("{directory} is too deep to be read"));
         }
     }
 
@@ -218,14 +210,15 @@ impl Walk<'_> {
     /// Reads `top`, and each of `places` with the cgroups above it, so that a recording has them.
     fn read_again<'p>(mut self, top: &'p str, places: impl Iterator<Item = &'p String>) {
         let mut zeros = ZeroLimits::default();
-        let mut read = HashSet::new();
+        let mut read = Vec::new();
         for place in std::iter::once(top).chain(places.map(String::as_str)) {
             let below = place.strip_prefix(top).unwrap_or_default();
             let ends = below.match_indices('/').map(|(at, _)| at).chain([below.len()]);
             for directory in ends.filter_map(|end| Some(format!("{top}{}", below.get(..end)?))) {
-                if read.insert(directory.clone()) {
+                if !read.contains(&directory) {
                     let _ = self.root.names(self.path(&directory));
                     self.read_limits(&directory, &mut zeros);
+                    read.push(directory);
                 }
             }
         }
