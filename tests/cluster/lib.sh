@@ -105,3 +105,21 @@ certificate() { # name, subject, alternative names
 
 # Prints the name of the image in an archive.
 archived() { tar -xOf "$1" manifest.json | sed 's/.*"RepoTags":\["\([^"]*\)"\].*/\1/'; }
+
+# Prints the shared libraries of programs and libraries, one per line.
+libraries() { ldd "$@" | sed -nE 's|^\t(.* => )?(/[^ ]+) .*|\2|p' | sort -u; }
+
+# Writes a directory as an image of one layer, target/cluster/bin/NAME.tar, whose containers run a program of it.
+pack() { # name, directory, program
+    local files
+    mkdir -p "$2"/{run,tmp,var/run}
+    chmod 1777 "$2"/{run,tmp}
+    chmod 755 "$2" # mktemp's own is 700, and not every container is root
+    files=$(mktemp -d "$bin/image.XXXXXX")
+    tar -C "$2" --owner=0 --group=0 --numeric-owner -cf "$files/layer.tar" .
+    printf '{"architecture": "%s", "os": "linux", "config": {"Entrypoint": ["%s"]}, "rootfs": {"type": "layers", "diff_ids": ["sha256:%s"]}}' \
+        "$(go env GOARCH)" "$3" "$(sha256sum <"$files/layer.tar" | cut -d ' ' -f 1)" >"$files/config.json"
+    printf '[{"Config": "config.json", "RepoTags": ["localhost/%s:1"], "Layers": ["layer.tar"]}]' "$1" >"$files/manifest.json"
+    tar -C "$files" -cf "$bin/$1.tar" manifest.json config.json layer.tar
+    rm -rf "$files"
+}

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::context::kubectl::Guard;
 use super::context::node::Published;
 use super::context::pools::{Holder, Leak, SMALL};
 use super::context::{NAMESPACE, WORKLOADS, chart, kubectl, pods, testpmd, wait};
@@ -39,20 +38,8 @@ fn resident() {
     drop(changed);
 }
 
-fn label(level: &str) -> String {
-    format!("pod-security.kubernetes.io/enforce={level}")
-}
-
-/// The namespace takes pods of the privileged profile for as long as this lives.
-fn allowed() -> Guard {
-    Guard::run(
-        &["label", "namespace", NAMESPACE, &label("privileged"), "--overwrite"],
-        &["label", "namespace", NAMESPACE, &label("restricted"), "--overwrite"],
-    )
-}
-
 fn vswitch() {
-    let allowed = allowed();
+    let allowed = chart::privileged();
     let directory = "/run/vswitch"; // of the node, which has a /run of its own
     let start = || {
         let pod = kubectl::apply_for_now(&testpmd::vswitch(directory));
@@ -106,7 +93,7 @@ fn reads_nothing_as_root() {
 }
 
 fn privileged() {
-    let allowed = allowed();
+    let allowed = chart::privileged();
     let changed = chart::with(&json!({"profile": "privileged"}));
     chart::published("a pass that says under which profile", 90, |published| {
         published.passes_for("2Mi") && published.annotation("profile") == Some("privileged")
@@ -133,14 +120,14 @@ fn privileged() {
     drop(allowed);
     wait::until("the namespace is restricted again", 10, || {
         let labels = kubectl::must(&["get", "namespace", NAMESPACE, "--show-labels"]);
-        if labels.contains(&label("restricted")) { Ok(()) } else { Err(labels) }
+        if labels.contains(&chart::pod_security("restricted")) { Ok(()) } else { Err(labels) }
     });
 }
 
 /// The agent reads the cgroups of the node once a minute, and lists the pods for a name that it does not know as often.
 fn resized() {
     const CYCLE: u64 = 75;
-    let allowed = allowed();
+    let allowed = chart::privileged();
     let changed = chart::with(&json!({"profile": "privileged", "podAccounting": true}));
     let workload = kubectl::apply_for_now(&pods::workload("shrunk", SMALL, 8, 0));
     pods::running(WORKLOADS, "shrunk", 30);

@@ -1,11 +1,12 @@
-//! The Node's verdict beside what the workload does in the same place: testpmd in two containers of a pod. tests/truth has the
-//! rows that take no cluster.
+//! The Node's verdict beside what the workload does in the same place: testpmd in two containers of a pod, or with two ports of an
+//! Open vSwitch on the node. tests/truth has the rows that take no cluster.
 
 use serde_json::json;
 
 use super::context::node::{Node, Published};
+use super::context::ovs::{self, Listens, Ovs};
 use super::context::pools::{Holder, LARGE, SMALL};
-use super::context::testpmd::{HEALTHY, Outcome, Pair, WANTS};
+use super::context::testpmd::{self, HEALTHY, Outcome, Pair, WANTS};
 use super::context::{chart, wait};
 use super::{Case, case};
 
@@ -19,6 +20,14 @@ pub(crate) const CASES: &[Case] = &[
     case("truth: without fsGroup the verdict fails, and so does testpmd", without_fs_group),
     case("truth: a backend without a limit of its own fails in testpmd's pod as in ours", without_limit),
     case("truth: pages that another process holds are told of beside the pass, and testpmd fails", held),
+    case(
+        "truth: an OVS-DPDK that listens passes, and fails when it is stopped or has too few pages",
+        listens,
+    ),
+    case(
+        "truth: an OVS-DPDK that connects passes, and fails when it is stopped or has too few pages",
+        connects,
+    ),
 ];
 
 /// As the agent's own pods run.
@@ -108,4 +117,96 @@ fn held() {
     works(&HEALTHY.run());
     drop(due);
     assert!(LARGE.persistent() == 0 || Node::read().published().passes_for("1Gi"));
+}
+
+fn listens() {
+    vswitch(Listens::Vswitch);
+}
+
+fn connects() {
+    vswitch(Listens::Workload);
+}
+
+/// The agent asks a port of the node's Open vSwitch that nothing else uses, and testpmd uses two others.
+fn vswitch(listens: Listens) {
+    let allowed = chart::privileged();
+    let vswitch = Ovs::start();
+    for port in ["probe", "a", "b"] {
+        vswitch.add(port, listens);
+    }
+    let peer =
+        json!({"hostPath": format!("{}/probe", ovs::DIRECTORY), "listen": listens == Listens::Workload});
+    let changed = chart::with(&json!({"profile": "privileged", "peer": peer}));
+    let answers = |passed| {
+        let published = chart::published("a pass with the vswitch's answer", 120, |published| {
+            published.passes_for("2Mi") && published.annotation("profile") == Some("privileged")
+        });
+        show(&published);
+        chart::concluded("of a probe that asked it", SMALL, passed);
+        for id in ["HP612", "HP613", "HP614"] {
+            assert_eq!(chart::outcome(id, "2Mi").as_deref(), Some("pass"), "{id}");
+        }
+        // A probe sends no frame.
+        assert_eq!(chart::outcome("HP615", "2Mi").as_deref(), Some("skip"));
+    };
+    let refuses = || {
+        let due = chart::due(SMALL);
+        let published = chart::published("2Mi fails for want of the vswitch", 120, |published| {
+            published.labels.get("hugepages-2Mi").is_some_and(|verdict| verdict == "fail")
+        });
+        show(&published);
+        println!("    {}", published.annotation("check.HP612.2Mi").unwrap_or("no HP612"));
+        assert!(published.annotation("check.HP612.2Mi").is_some(), "{published:#?}");
+        let because = if listens == Listens::Vswitch { "No such file" } else { "no frame" };
+        fails(&testpmd::switched(listens), because);
+        drop(due);
+    };
+
+    answers(0);
+    works(&testpmd::switched(listens));
+    vswitch.stop();
+    refuses();
+    let passed = chart::ended(SMALL, "pass") + chart::ended(SMALL, "warn");
+    vswitch.run();
+    let due = chart::due(SMALL);
+    answers(passed);
+    works(&testpmd::switched(listens));
+    let report = frames(listens);
+    assert!(report.contains("pass     2Mi pass"), "{report}");
+    drop(due);
+
+    // It starts, and has no room for the buffers of a port. The vhost library in it answers for the port all the same, and no thread
+    // polls the port. Only frames show this, and the agent sends none.
+    vswitch.stop();
+    vswitch.set_memory([24, 24]);
+    vswitch.run();
+    let passed = chart::ended(SMALL, "pass") + chart::ended(SMALL, "warn");
+    let due = chart::due(SMALL);
+    answers(passed);
+    fails(&testpmd::switched(listens), "no frame");
+    let report = frames(listens);
+    assert!(report.contains("does not accept frames (HP615)"), "{report}");
+    drop(due);
+
+    vswitch.stop();
+    vswitch.set_memory([64, 88]);
+    let holder = Holder::take(SMALL.free() - (ovs::PAGES - 8));
+    let printed = vswitch.run_in_vain();
+    for line in printed.lines().filter(|line| line.contains("hugepages") || line.contains("EMER")) {
+        println!("    Open vSwitch: {line}");
+    }
+    refuses();
+    drop((holder, vswitch, changed, allowed));
+}
+
+/// Asks the port that the agent asks, with frames. Returns the report.
+fn frames(listens: Listens) -> String {
+    let program = env!("CARGO_BIN_EXE_hugeprobe");
+    let listen = if listens == Listens::Workload { "--peer-listen" } else { "" };
+    let peer = format!("--peer {}/probe {listen} --peer-transmit 64", ovs::DIRECTORY);
+    let only = "--only HP612 --only HP613 --only HP614 --only HP615";
+    // The exit code is that of the verdict.
+    let report = ovs::on_node(&format!("{program} check --size 2Mi {peer} {only} || true")).unwrap();
+    report.lines().for_each(|line| println!("      {line}"));
+    report
 }

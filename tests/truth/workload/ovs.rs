@@ -1,5 +1,4 @@
-//! Open vSwitch with DPDK, and one testpmd with two of its ports: what enters one port leaves through the other,
-//! repeatedly.
+//! Open vSwitch with DPDK, and one testpmd with two of its ports: what enters one port leaves through the other.
 
 use std::time::{Duration, Instant};
 
@@ -90,7 +89,8 @@ fn refuses(vswitch: &mut Process) -> bool {
     vswitch.words().contains("could not open network device a")
 }
 
-/// Starts a testpmd to which the vswitch connects. It sends a burst of frames that circulates.
+/// Starts a testpmd to which the vswitch connects. It sends frames of its own into both ports all the time: a single burst
+/// (`--tx-first`) may be lost, because testpmd disables its queues and sends the memory table again while it starts.
 fn frontend(scene: &Scene) -> Process {
     let device = |number, port| {
         let path = scene.run.join(port);
@@ -98,6 +98,6 @@ fn frontend(scene: &Scene) -> Process {
     };
     let second = ["--vdev".to_owned(), device(1, "b")];
     let memory = [testpmd::memory(scene), second.into()].concat();
-    let arguments = ["--forward-mode=io", "--tx-first", "--auto-start", "--no-flush-rx"];
+    let arguments = ["--forward-mode=flowgen", "--auto-start", "--no-flush-rx"];
     testpmd::start(scene, &scene.frontend, "f", &device(0, "a"), &memory, &arguments)
 }

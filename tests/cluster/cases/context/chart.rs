@@ -120,6 +120,19 @@ pub(crate) fn meta<'a>(object: &'a Value, field: &str) -> &'a str {
     object["metadata"][field].as_str().unwrap_or_else(|| panic!("no metadata.{field} in {object:#}"))
 }
 
+/// The label of a namespace that names a Pod Security Standard.
+pub(crate) fn pod_security(level: &str) -> String {
+    format!("pod-security.kubernetes.io/enforce={level}")
+}
+
+/// The namespace takes pods of the privileged profile for as long as this lives.
+pub(crate) fn privileged() -> Guard {
+    Guard::run(
+        &["label", "namespace", NAMESPACE, &pod_security("privileged"), "--overwrite"],
+        &["label", "namespace", NAMESPACE, &pod_security("restricted"), "--overwrite"],
+    )
+}
+
 /// The label of the Node that makes a probe of a size due: what every release of the cases expects there is met, and is
 /// another expectation than before.
 const DUE: &str = "hugeprobe-case";

@@ -4,6 +4,7 @@ pub(crate) mod chart;
 pub(crate) mod kubectl;
 pub(crate) mod machine;
 pub(crate) mod node;
+pub(crate) mod ovs;
 pub(crate) mod pods;
 pub(crate) mod pools;
 pub(crate) mod prometheus;
