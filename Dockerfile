@@ -13,7 +13,7 @@ ARG REVISION=unknown
 # not cause a rebuild. packaging/binary has the same features.
 RUN sed -i '/^\[\[test\]\]/,$d' Cargo.toml \
     && HUGEPROBE_COMMIT="${REVISION}" cargo rustc --profile image --no-default-features --features cluster --locked --bin hugeprobe -- -C target-feature=+crt-static \
-        -C link-arg=-Wl,-z,pack-relative-relocs \
+        -C link-arg=-Wl,-z,pack-relative-relocs $(uname -m | sed -n 's/^x86_64$/-C link-arg=-Wl,--icf=all/p') \
     && install -D --strip target/image/hugeprobe /out/hugeprobe
 
 FROM scratch
