@@ -176,6 +176,10 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
 	KUBERNETES_VERSION=1.37 tests/cluster/build
 	NIGHTLY=1 charts/policies/run
+	KUBERNETES_VERSION=1.37 .ci/cluster
+	KUBERNETES_VERSION=1.30 tests/cluster/build
+	NIGHTLY=1 charts/policies/run
+	KUBERNETES_VERSION=1.30 .ci/cluster
 	tests/cluster/build
 	NIGHTLY=1 charts/policies/run
 	PROMTOOL=$(CURDIR)/target/alerts/promtool charts/test

@@ -5,6 +5,8 @@ chart=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../hugeprobe
 tools=$(readlink -m "$chart/../../target/tools")
 cd "$WORK"
 passed=0 failed=0
+# The minor version of Kubernetes: 34 of v1.34.4.
+minor=$("$KUBERNETES" kubelet --version | sed 's/^Kubernetes v1\.\([0-9]*\)\..*/\1/')
 
 admin() { "$KUBERNETES" kubectl --kubeconfig "$WORK/admin.conf" "$@"; }
 # As the agent of node-a, or of node-b.
@@ -66,15 +68,28 @@ denied() {
     fi
 }
 
+# from MINOR CASE...: runs a case from this minor version of Kubernetes on.
+from() {
+    if [ "$minor" -ge "$1" ]; then
+        "${@:2}"
+    else
+        printf 'skipped %s: %s (needs Kubernetes 1.%s)\n' "$2" "$3" "$1"
+    fi
+}
+
 # === the server ===
 
 # api_server FLAGS...: runs kube-apiserver in the foreground.
 api_server() {
+    local mutating=()
+    # An older API server does not start with the name of a feature that it does not have.
+    if [ "$minor" -ge 34 ]; then
+        mutating=(--feature-gates MutatingAdmissionPolicy=true --runtime-config admissionregistration.k8s.io/v1beta1=true)
+    fi
     exec "$KUBERNETES" kube-apiserver --etcd-servers http://127.0.0.1:2379 --bind-address 127.0.0.1 --advertise-address 192.0.2.1 --secure-port 6443 \
         --cert-dir "$WORK/certificates" --token-auth-file tokens --authorization-mode RBAC --service-cluster-ip-range 10.96.0.0/16 \
         --service-account-key-file accounts.pub --service-account-signing-key-file accounts.key --service-account-issuer https://here \
-        --feature-gates MutatingAdmissionPolicy=true --runtime-config admissionregistration.k8s.io/v1beta1=true \
-        --allow-privileged "$@" >>apiserver.log 2>&1
+        "${mutating[@]}" --allow-privileged "$@" >>apiserver.log 2>&1
 }
 
 # start [COMMAND]: starts everything. COMMAND runs kube-apiserver and stays in the foreground, as api_server does.

@@ -94,6 +94,9 @@ ctr() { inside --mount ctr --address "$socket" --namespace k8s.io "$@"; }
 
 kubectl() { inside "$bin/kubernetes" kubectl --kubeconfig "$state/admin.conf" "$@"; }
 
+# Prints the minor version of the Kubernetes that `build` built.
+minor() { "$bin/kubernetes" kubelet --version | sed 's/^Kubernetes v1\.\([0-9]*\)\..*/\1/'; }
+
 # Makes a key, or a key and a certificate that the cluster trusts, in the current directory, which is $state/keys.
 key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"; }
 certificate() { # name, subject, alternative names

@@ -30,7 +30,7 @@ var commands = map[string]func() *cobra.Command{
 	"kube-apiserver":          apiserver.NewAPIServerCommand,
 	"kube-controller-manager": manager.NewControllerManagerCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
-	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"kubelet":                 kubeletCommand,
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 }
 
@@ -49,6 +49,18 @@ func main() {
 		usage()
 	}
 	os.Exit(cli.Run(command()))
+}
+
+// The constructor of the kubelet takes no context in Kubernetes 1.30.
+func kubeletCommand() *cobra.Command {
+	switch constructor := any(kubelet.NewKubeletCommand).(type) {
+	case func() *cobra.Command:
+		return constructor()
+	case func(context.Context) *cobra.Command:
+		return constructor(context.Background())
+	default:
+		panic(fmt.Sprintf("the kubelet's constructor is a %T", constructor))
+	}
 }
 
 func usage() {

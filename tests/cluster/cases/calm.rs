@@ -7,13 +7,14 @@ use super::context::node::{Node, Published};
 use super::context::pools::{Holder, SMALL};
 use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, script, wait};
 use super::release::uninstalled;
-use super::{Case, case};
+use super::{Case, case, case_since};
 
 pub(crate) const CASES: &[Case] = &[
     case("idle connections to the metrics do not make the kubelet restart the agent", idle_connections),
     case("a first install under a quota writes nothing until its turn, and then once", first_install),
     case("a probe pod of an earlier agent that does not go is named on the Node", leftover),
-    case("the pages of a sidecar and those of a whole pod count as requested", sidecar),
+    // A pod may request huge pages as a whole from 1.34 on.
+    case_since(34, "the pages of a sidecar and those of a whole pod count as requested", sidecar),
 ];
 
 fn idle_connections() {

@@ -10,9 +10,9 @@ mod gate;
 use super::context::kubectl::Guard;
 use super::context::node::Node;
 use super::context::pools::{Holder, SMALL};
-use super::context::{NAMESPACE, NODE, chart, daemon, kubectl, wait};
+use super::context::{MUTATING_POLICIES, NAMESPACE, NODE, chart, daemon, kubectl, wait};
 use super::gate::Registers;
-use super::{Case, case};
+use super::{Case, case_since};
 
 use boot::Boot;
 use gate::Rule;
@@ -28,9 +28,10 @@ pub(crate) const CASES: &[Case] = &[
     row("gates: a Node that was registered again", registered_again),
 ];
 
-/// A case that tries the rule of the node readiness controller too, see tests/cluster/readiness.
+/// A case that tries the rule of the node readiness controller too, see tests/cluster/readiness. Its values have the preflight
+/// that a policy adds.
 const fn row(name: &'static str, run: fn()) -> Case {
-    Case { program: Some("readiness"), ..case(name, run) }
+    Case { program: Some("readiness"), ..case_since(MUTATING_POLICIES, name, run) }
 }
 
 /// The values of every row: pods that ask for it get the preflight.

@@ -45,6 +45,8 @@ struct Case {
     name: &'static str,
     /// Pages of 1Gi without which it is left out: a kernel that ran for long may have none to give.
     large_pages: i64,
+    /// The minor version of Kubernetes from which on it can be run.
+    since: u32,
     /// A program in target/cluster/bin without which a part of the case is not tried.
     program: Option<&'static str>,
     /// Whether it is about the emulated machine that `make numa` prepares, and not about the cluster's own node.
@@ -54,7 +56,12 @@ struct Case {
 
 /// A case that pages of 2Mi are enough for.
 const fn case(name: &'static str, run: fn()) -> Case {
-    Case { name, large_pages: 0, program: None, on_machine: false, run }
+    Case { name, large_pages: 0, since: 0, program: None, on_machine: false, run }
+}
+
+/// A case about what Kubernetes has from this minor version on.
+const fn case_since(since: u32, name: &'static str, run: fn()) -> Case {
+    Case { since, ..case(name, run) }
 }
 
 /// A case about pages of 1Gi, so many of them.
@@ -97,6 +104,10 @@ fn main() -> std::process::ExitCode {
 fn trial(case: Case) -> Trial {
     Trial::ignorable_test(case.name, move || match Cluster::find() {
         _ if case.on_machine && !machine::is_wanted() => Ok(Completion::ignored_with("needs `make numa`")),
+        Ok(cluster) if cluster.minor < case.since => Ok(Completion::ignored_with(format!(
+            "needs Kubernetes 1.{}, this is 1.{}",
+            case.since, cluster.minor
+        ))),
         Ok(_) if LARGE.persistent() < case.large_pages => {
             let (needed, there) = (case.large_pages, LARGE.persistent());
             Ok(Completion::ignored_with(format!("needs {needed} pages of 1Gi, the kernel gave {there}")))

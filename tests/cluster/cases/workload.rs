@@ -5,16 +5,21 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::context::pools::{SMALL, scarce};
-use super::context::{NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
-use super::{Case, case};
+use super::context::{MUTATING_POLICIES, NAMESPACE, NODE, WORKLOADS, chart, kubectl, pods, wait};
+use super::{Case, case, case_since};
 
 pub(crate) const CASES: &[Case] = &[
     case("a workload that arrives in mid-probe is Running within 10 s", arrives),
     case("a probe pod without fsGroup fails by name", without_fs_group),
     case("a container without a limit of its own fails and the other names it", without_limit),
-    case("a pod whose hugetlb limit became 0 by a resize in place is named by check", resized),
+    // The API server has the subresource `resize` from 1.33 on.
+    case_since(33, "a pod whose hugetlb limit became 0 by a resize in place is named by check", resized),
     case("a node behind a startup taint for our condition is probed and released", startup_taint),
-    case("a pod of all pages starts behind the preflight that the chart adds", behind_preflight),
+    case_since(
+        MUTATING_POLICIES,
+        "a pod of all pages starts behind the preflight that the chart adds",
+        behind_preflight,
+    ),
 ];
 
 fn arrives() {

@@ -14,6 +14,8 @@ pub(crate) mod wait;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 /// The one node, as `tests/cluster/up` names it.
 pub(crate) const NODE: &str = "node-a";
 
@@ -28,7 +30,13 @@ pub(crate) const WORKLOAD_IMAGE: &str = "localhost/workload:1";
 
 /// The cluster that `make cluster` left running from this clone.
 #[derive(Debug)]
-pub(crate) struct Cluster(());
+pub(crate) struct Cluster {
+    /// The minor version of its API server: 34 of v1.34.4.
+    pub(crate) minor: u32,
+}
+
+/// The minor version from which on an API server has MutatingAdmissionPolicies without an alpha API.
+pub(crate) const MUTATING_POLICIES: u32 = 34;
 
 /// Why no case can run here.
 #[derive(Debug)]
@@ -50,6 +58,15 @@ pub(crate) fn daemon(action: &str, name: &str) {
     assert!(status.success(), "daemon {action} {name}: {status}");
 }
 
+/// The minor version of the API server.
+fn minor() -> Result<u32, Missing> {
+    let answer = kubectl::run(&["get", "--raw", "/version"]).map_err(Missing)?;
+    let version: Value = serde_json::from_str(&answer).map_err(|error| Missing(error.to_string()))?;
+    let text = version["gitVersion"].as_str().unwrap_or_default();
+    let minor = text.strip_prefix("v1.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    minor.ok_or_else(|| Missing(format!("an API server of a version 1.x, and this is {text:?}")))
+}
+
 // === impl Cluster ===
 
 impl Cluster {
@@ -60,6 +77,6 @@ impl Cluster {
         }
         kubectl::run(&["get", "node", NODE]).map_err(Missing)?;
         chart::values().map_err(Missing)?;
-        Ok(Self(()))
+        Ok(Self { minor: minor()? })
     }
 }
