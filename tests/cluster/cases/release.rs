@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::context::node::Node;
 use super::context::pools::SMALL;
-use super::context::{NAMESPACE, NODE, chart, kubectl, pods, wait};
+use super::context::{MUTATING_POLICIES, NAMESPACE, NODE, chart, kubectl, minor, pods, wait};
 use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
@@ -104,12 +104,12 @@ fn uninstall() {
         .collect();
     assert!(!managers.iter().any(|manager| manager.contains("hugeprobe")), "{managers:?}");
     assert!(pods::probes().is_empty());
-    let left = kubectl::must(&[
-        "get",
-        "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings,priorityclasses",
-        "-o",
-        "name",
-    ]);
+    let mut kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings,priorityclasses".to_owned();
+    // kubectl fails on a kind that the API server does not have.
+    if minor().unwrap() >= MUTATING_POLICIES {
+        kinds += ",mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+    }
+    let left = kubectl::must(&["get", &kinds, "-o", "name"]);
     assert!(!left.contains("hugeprobe"), "{left}");
     kubectl::show(&[
         "get",

@@ -59,7 +59,7 @@ pub(crate) fn daemon(action: &str, name: &str) {
 }
 
 /// The minor version of the API server.
-fn minor() -> Result<u32, Missing> {
+pub(crate) fn minor() -> Result<u32, Missing> {
     let answer = kubectl::run(&["get", "--raw", "/version"]).map_err(Missing)?;
     let version: Value = serde_json::from_str(&answer).map_err(|error| Missing(error.to_string()))?;
     let text = version["gitVersion"].as_str().unwrap_or_default();
