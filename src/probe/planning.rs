@@ -75,9 +75,9 @@ pub fn plan(
     let mut plan = Plan { sizes: sizes.to_vec(), ..Plan::default() };
     let mut jobs = Vec::new();
     let captured = (!live).then(|| NotRun::Skipped(CAPTURED.to_owned()));
-    let locked = match &captured {
-        Some(captured) => Err(captured.clone()),
-        None => locked_by_dpdk(inventory, request),
+    let locked = match (locked_by_dpdk(inventory, request), &captured) {
+        (Ok(_) | Err(NotRun::Prevented { .. }), Some(captured)) => Err(captured.clone()),
+        (locked, _) => locked,
     };
     syscalls(request, captured.clone(), locked, &mut plan, &mut jobs);
     threads(request, captured, &mut plan, &mut jobs);

@@ -47,7 +47,7 @@ fn inspected(report: &str) -> Vec<String> {
     let id = |check: &&Value| check["id"].as_str().unwrap().to_owned();
     let is_inspected = |check: &&Value| {
         ["HP1", "HP3", "HP4"].iter().any(|group| id(check).starts_with(group))
-            && !["HP407", "HP409", "HP411"].contains(&id(check).as_str())
+            && !["HP306", "HP407", "HP409", "HP411"].contains(&id(check).as_str())
     };
     let text = |check: &Value| {
         let keys = ["id", "size", "outcome", "summary", "expected", "seen", "remedy"];
