@@ -5,12 +5,17 @@ use serde_json::json;
 use super::context::node::Published;
 use super::context::pools::{Holder, Leak, SMALL};
 use super::context::{NAMESPACE, WORKLOADS, chart, kubectl, pods, testpmd, wait};
-use super::{Case, case};
+use super::{Case, case, case_since};
 
 pub(crate) const CASES: &[Case] = &[
     case("resident mode passes by rounds of its own two containers, and may make no pod", resident),
     case("the privileged profile sees who holds pages outside pods, and what was left behind", privileged),
-    case("the privileged profile names a pod whose hugetlb limit became 0 by a resize in place", resized),
+    // Before 1.33 pods are not resized by their own subresource.
+    case_since(
+        33,
+        "the privileged profile names a pod whose hugetlb limit became 0 by a resize in place",
+        resized,
+    ),
     case("a vswitch of the node is asked, and without its answer there is no pass", vswitch),
 ];
 
