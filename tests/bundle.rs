@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use hugeprobe::domain::catalogue::{HP105, HP306, HP407, HP409, HP411};
+use hugeprobe::domain::catalogue::{HP105, HP306, HP307, HP407, HP409, HP411};
 use hugeprobe::domain::report::{Entry, Report};
 use hugeprobe::domain::request::Request;
 use hugeprobe::domain::reserve::Replayed;
@@ -60,7 +60,8 @@ fn judged(root: &Path, request: &Request) -> Report {
 /// The findings of inspections: HP1xx, HP3xx and HP4xx, as text. Worker processes try the three that are left out.
 fn inspected(checks: &[Entry]) -> Vec<String> {
     let is_inspected = |entry: &&Entry| {
-        [1, 3, 4].contains(&(entry.id.number() / 100)) && ![HP306, HP407, HP409, HP411].contains(&entry.id)
+        [1, 3, 4].contains(&(entry.id.number() / 100))
+            && ![HP306, HP307, HP407, HP409, HP411].contains(&entry.id)
     };
     let text = |entry: &Entry| {
         let Entry { id, size, outcome, summary, expected, seen, remedy, .. } = entry;
@@ -152,7 +153,7 @@ fn hugeprobe(arguments: &[&str]) -> Output {
 /// The findings of inspections in the JSON of a report.
 fn in_json(text: &[u8]) -> Vec<String> {
     let report: serde_json::Value = serde_json::from_slice(text).unwrap();
-    let left_out = ["HP306", "HP407", "HP409", "HP411"];
+    let left_out = ["HP306", "HP307", "HP407", "HP409", "HP411"];
     let is_inspected =
         |id: &str| ["HP1", "HP3", "HP4"].iter().any(|group| id.starts_with(group)) && !left_out.contains(&id);
     let checks = report["checks"].as_array().unwrap().iter();

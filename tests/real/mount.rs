@@ -140,7 +140,8 @@ fn no_runtime_directory(machine: &Machine) -> Result<(), Missing> {
     let read_only = format!("{MOUNT}; mount --bind /run /run; mount -o remount,bind,ro /run");
     check_in(&read_only, &["--dir", "$DIR"]).expect("HP307", "fail");
     check_in(&read_only, &["--dir", "$DIR", "--workload", "qemu"]).expect("HP307", "skip");
-    check_in(&read_only, &["--size", "2Mi"]).expect("HP307", "skip");
+    check_in(&read_only, &["--size", "2Mi"]).expect("HP307", "fail");
+    check_in(&read_only, &["--size", "2Mi", "--workload", "ovs"]).expect("HP307", "fail");
     check_in(MOUNT, &["--dir", "$DIR"]).expect("HP307", "pass");
     let elsewhere = format!("{read_only}; export RUNTIME_DIRECTORY=/tmp");
     check_in(&elsewhere, &["--dir", "$DIR"]).expect("HP307", "pass");

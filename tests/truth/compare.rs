@@ -97,6 +97,8 @@ pub(crate) struct Standing {
 pub(crate) fn ask(scene: &Scene) -> Asked {
     let mut command: Command = scene.place.command(&scene.program);
     command.args(["check", "-o", "json"]).args(scene.kind.question(scene));
+    // As the workload's.
+    command.env("XDG_RUNTIME_DIR", &scene.run);
     if let Some(directory) = scene.directory() {
         command.arg("--dir").arg(directory);
     }

@@ -77,12 +77,12 @@ checks! {
     }    HP307 = 307 {
         reason: "RuntimeDirectoryNotWritable",
         title: "DPDK can create its runtime directory",
-        why: "DPDK with --huge-dir keeps its configuration and a lock in $RUNTIME_DIRECTORY/dpdk, else for root in \
-              /var/run/dpdk, else in $XDG_RUNTIME_DIR/dpdk or /tmp/dpdk. Without it, it stops with \"Cannot create \
-              runtime directory\". With --in-memory it needs none.",
+        why: "DPDK keeps its configuration, a lock and the socket of its telemetry in $RUNTIME_DIRECTORY/dpdk, else for \
+              root in /var/run/dpdk, else in $XDG_RUNTIME_DIR/dpdk or /tmp/dpdk. Without it, it stops with \"Cannot \
+              create runtime directory\", or with --in-memory with \"Cannot access DPDK runtime directory\".",
         how: "faccessat of the directory of the default --file-prefix, or of the deepest one above it that exists. It \
               creates nothing. fail: not writable, such as on a read-only file system. skip: in a container, \
-              where the workload may have other files; without --dir; other workloads.",
+              where the workload may have other files; other workloads.",
         remedy: "make the directory writable for the workload's user, or set RUNTIME_DIRECTORY or XDG_RUNTIME_DIR to \
                  one that is",
         per_size: false,

@@ -9,7 +9,7 @@ use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305, HP307};
 use super::super::check::{Because, Finding, Outcome};
 use super::super::inventory::{DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::reading::Reading;
-use super::super::request::{Program, Request};
+use super::super::request::Request;
 use super::super::size::{PageSize, human_bytes};
 use super::common::count;
 
@@ -59,8 +59,8 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Finding {
     let skip = |why: &str| Finding::skip(HP307, None, why);
-    if request.workload.program() != Program::Dpdk || request.directory.is_none() {
-        return skip("only DPDK with --huge-dir needs a runtime directory");
+    if !request.workload.uses_dpdk() {
+        return skip("QEMU needs no runtime directory of DPDK");
     }
     if inventory.privileges.host_pids != Reading::Known(true) {
         return skip("in a container: the workload may have other files");
@@ -75,7 +75,7 @@ pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Finding {
             None,
             Outcome::Fail,
             format!("DPDK cannot use its runtime directory {}", directory.path),
-            Because::new("DPDK with --huge-dir keeps its configuration there", answer.as_str()),
+            Because::new("DPDK keeps its configuration and its telemetry socket there", answer.as_str()),
         ),
     }
 }

@@ -63,6 +63,7 @@ const APART: &[[&str; 2]] = &[
     ["pid-namespace", "read-only-run"],
     // Only root has its runtime directory there.
     ["user-dir", "read-only-run"],
+    ["user", "read-only-run"],
     // A mount with min_size= needs its pages at once.
     ["surplus", "min_size"],
     ["overcommit-all", "min_size"],

@@ -70,7 +70,7 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row {
         fault: "/run is read-only",
-        kinds: &[Kind::TestpmdMemfd, Kind::TestpmdDir],
+        kinds: &[Kind::TestpmdMemfd, Kind::TestpmdDir, Kind::Ovs],
         sizes: &[SMALL],
         causes: &[HP307],
         state: |scene| {

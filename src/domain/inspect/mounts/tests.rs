@@ -279,7 +279,7 @@ fn dpdk_also_lists_the_directory_and_qemu_does_not() {
 }
 
 #[test]
-fn only_dpdk_with_a_directory_on_the_host_needs_a_runtime_directory() {
+fn only_dpdk_on_the_host_needs_a_runtime_directory() {
     let judged = |refused: Option<&str>, host: bool, directory: Option<&str>, workload| {
         let path = "/var/run/dpdk/rte".to_owned();
         let inventory = Inventory {
@@ -294,9 +294,9 @@ fn only_dpdk_with_a_directory_on_the_host_needs_a_runtime_directory() {
     assert_eq!(judged(refused, true, Some(DIR), Workload::Dpdk), Fail);
     assert_eq!(judged(None, true, Some(DIR), Workload::DpdkLegacyMem), Pass);
     assert_eq!(judged(refused, false, Some(DIR), Workload::Dpdk), Skip);
-    assert_eq!(judged(refused, true, None, Workload::Dpdk), Skip);
+    assert_eq!(judged(refused, true, None, Workload::Dpdk), Fail);
     assert_eq!(judged(refused, true, Some(DIR), Workload::Qemu), Skip);
-    assert_eq!(judged(refused, true, Some(DIR), Workload::Ovs), Skip);
+    assert_eq!(judged(refused, true, None, Workload::Ovs), Fail);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use hugeprobe::domain::catalogue::{HP101, HP307, HP407};
 
-use super::super::fault::{ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, QEMU, Spec, TESTPMD, applied};
+use super::super::fault::{OVS, QEMU, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
 
@@ -40,14 +40,15 @@ pub(super) const SPECS: &[Spec] = &[
         .harmless(&["/proc/meminfo"]),
     applied("masked /proc and /sys", "read-only", |scene, path| word(scene, "readonly", path))
         .harmless(&["/sys", "/proc/sys"]),
-    // DPDK with --huge-dir keeps files there.
+    // DPDK keeps files there.
     applied("masked /proc and /sys", "read-only-run", |scene, path| word(scene, "readonly", path))
-        .kinds(ANY_TESTPMD_DIR)
+        .kinds(TESTPMD)
         .harmful(&["/run"])
         .causes(&[HP307]),
-    applied("masked /proc and /sys", "read-only-run-memfd", |scene, path| word(scene, "readonly", path))
-        .kinds(ANY_TESTPMD_MEMFD)
-        .harmless(&["/run"]),
+    applied("masked /proc and /sys", "read-only-run-ovs", |scene, path| word(scene, "readonly", path))
+        .kinds(OVS)
+        .harmful(&["/run"])
+        .causes(&[HP307]),
     applied("sysctls", "sysctl", |scene, setting| {
         let (name, value) = setting.split_once(':').unwrap();
         let file = format!("/proc/sys/{name}");
