@@ -1,4 +1,4 @@
-//! Requests of the bench itself: as an administrator, and as the scheduler and the kubelets that it plays.
+//! Requests of the bench itself, as an administrator.
 
 use std::convert::Infallible;
 use std::sync::Arc;

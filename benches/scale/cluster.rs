@@ -1,13 +1,14 @@
-//! The cluster: the chart, Nodes as kwok and a kubelet make them, and the pods of the DaemonSet.
+//! The cluster: the chart, the Nodes, of which kwok makes the status, and the pods of the DaemonSet.
 
 use std::process::Command;
+use std::time::Duration;
 
 use hugeprobe::kubernetes::reconcile::Identity;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::client::Admin;
-use super::kubelets::PODS;
-use super::stage::BOOT;
+use super::seen::PODS;
 
 /// Installs or upgrades the chart with the values that docs/howto/install-in-a-cluster.md recommends for so many nodes.
 pub(crate) fn install(tag: &str, nodes: usize) {
@@ -36,6 +37,7 @@ pub(crate) async fn make(admin: &Admin, count: usize) -> Vec<(Identity, String)>
     for number in 0..count {
         agents.push(agent(admin, number, set["spec"]["template"]["spec"].clone()).await);
     }
+    ready(admin, count).await;
     agents
 }
 
@@ -53,26 +55,21 @@ async fn agent(admin: &Admin, number: usize, mut spec: Value) -> (Identity, Stri
     (Identity { node: name, pod, pod_uid: uid, namespace: "hugeprobe".to_owned() }, token)
 }
 
-/// A Node of about 14 kB, as kwok makes it, with the 50 images that a kubelet reports.
+/// A Node as a kubelet registers it.
 pub(crate) fn node(name: &str) -> Value {
-    let image = |number: u64| {
-        let names = ["", "@sha256:"].map(|mark| {
-            format!("registry.example.com/some-team/service-{number}{mark}{:064x}", number * 7919)
-        });
-        json!({"names": names, "sizeBytes": 100_000_000 + number})
-    };
-    let amounts = json!({"cpu": "32", "memory": "256Gi", "pods": "110", "hugepages-2Mi": "1Gi"});
     let labels =
         json!({"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", "kubernetes.io/hostname": name});
-    json!({
-        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
-        "status": {
-            "capacity": amounts, "allocatable": amounts, "images": (0..50).map(image).collect::<Vec<_>>(),
-            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status"}],
-            "nodeInfo": {"bootID": BOOT, "machineID": "", "systemUUID": "", "kernelVersion": "", "osImage": "", "architecture": "amd64",
-                         "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "", "operatingSystem": "linux"},
-        },
-    })
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+}
+
+/// Waits until kwok has made all Nodes Ready.
+pub(crate) async fn ready(admin: &Admin, count: usize) {
+    for number in 0..count {
+        let path = format!("/api/v1/nodes/node-{number:05}");
+        while admin.get(&path).await["status"]["images"].is_null() {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
 }
 
 /// Sets the quota of probe pods.

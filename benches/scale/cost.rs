@@ -11,8 +11,9 @@ use serde_json::Value;
 
 /// The user names of agents begin with this.
 const AGENT: &str = "system:serviceaccount:hugeprobe:hugeprobe-agent";
-/// The user agent of the scheduler and the kubelets.
-pub(crate) const KUBELET: &str = "played-kubelet";
+/// The user agents of the scheduler and of kwok begin with these.
+const SCHEDULER: &str = "kube-scheduler/";
+const KWOK: &str = "kwok/";
 /// The aims: writes of Nodes in a second at [`AIMED_AT`] nodes, writes in the second with the most, and the time until every
 /// Node shows what it should.
 const STEADY: f64 = 3.0;
@@ -26,6 +27,8 @@ const RENEW: f64 = 30.0 * 60.0;
 #[derive(Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) took: Duration,
+    /// The time for which everything else here was counted. `took` may begin later.
+    pub(crate) span: Duration,
     /// What etcd wrote to its log, in bytes.
     pub(crate) bytes: u64,
     /// The texts of the events of type Warning about Nodes.
@@ -40,9 +43,13 @@ pub(crate) struct Cost {
     pub(crate) writes: BTreeMap<i64, u64>,
     /// How long requests of agents took, except watches, in milliseconds.
     pub(crate) latencies: Vec<f64>,
-    /// Writes of the scheduler and the kubelets, and of the quota's status by the API server and the controller manager.
+    /// Writes of pods and events by the scheduler and kwok, of Nodes and Leases by kwok, and of the quota's status by the API
+    /// server and the controller manager.
     pub(crate) kubelet: u64,
+    pub(crate) beats: u64,
     pub(crate) quota: u64,
+    /// The CPU time of kwok and of the API server, in seconds.
+    pub(crate) cpu: [f64; 2],
 }
 
 impl Cost {
@@ -64,11 +71,14 @@ impl Cost {
         let code = line["responseStatus"]["code"].as_u64().unwrap_or(0);
         let wrote = !["get", "list", "watch"].contains(&verb.as_str()) && (200..300).contains(&code);
         // The cleanup is sent by an administrator here, and by an account of its own in a cluster.
-        let is_cleanup =
-            wrote && line["userAgent"].as_str().is_some_and(|agent| agent.starts_with("hugeprobe/"));
+        let wrote_as =
+            |name| wrote && line["userAgent"].as_str().is_some_and(|agent| agent.starts_with(name));
+        let is_cleanup = wrote_as("hugeprobe/");
         if line["user"]["username"] != AGENT && !is_cleanup {
             // Neither the Leases of the API server nor what the bench prepares is counted.
-            self.kubelet += u64::from(wrote && line["userAgent"] == KUBELET);
+            let is_of_pod = ["pods", "events"].iter().any(|kind| object["resource"] == *kind);
+            self.kubelet += u64::from(is_of_pod && (wrote_as(SCHEDULER) || wrote_as(KWOK)));
+            self.beats += u64::from(!is_of_pod && wrote_as(KWOK));
             self.quota += u64::from(wrote && object["resource"] == "resourcequotas");
             return;
         }
@@ -97,7 +107,7 @@ impl Cost {
         let p99 = self.latencies.get(self.latencies.len() * 99 / 100).copied().unwrap_or(0.0);
         let (seconds, burst) = (self.took.as_secs(), self.writes.values().copied().max().unwrap_or(0));
         println!(
-            "{name:20}{seconds:>6}{:>6}{:>6}{:>7}{:>8}{:>6}{:>6}{burst:>6}{p99:>7.0} |{:>8}{:>6}{:>7.1}{:>6}{:>6}{:>8}",
+            "{name:20}{seconds:>6}{:>6}{:>6}{:>7}{:>8}{:>6}{:>6}{burst:>6}{p99:>7.0} |{:>8}{:>6}{:>6}{:>7.1}{:>6}{:>6}{:>9}{:>7.0}{:>5.0}",
             self.of(&["patch nodes/status"], " 200"),
             self.of(&["create pods", "delete pods"], " 20"),
             self.of(&["create events"], " 201"),
@@ -105,11 +115,14 @@ impl Cost {
             self.of(&["get ", "list "], ""),
             self.of(&["watch "], ""),
             self.kubelet,
+            self.beats,
             self.quota,
             self.bytes as f64 / 1e6,
             self.most_pods,
             self.warnings.len(),
             self.changed,
+            self.cpu[0],
+            self.cpu[1],
         );
         let odd = |what: &&String| !["200", "201", "403"].iter().any(|code| what.ends_with(code));
         for (what, count) in self.requests.iter().filter(|(what, _)| odd(what)) {
@@ -127,13 +140,15 @@ impl Cost {
         missed.iter().all(Option::is_none)
     }
 
-    /// Prints the rates in steady state if `nodes` agents were renewed once each. Returns whether the aim is met.
-    pub(crate) fn print_rates(&self, nodes: usize) -> bool {
+    /// Prints the rates in steady state if `nodes` agents were renewed once each, without what `nothing` cost in its time: the
+    /// heartbeats. Returns whether the aim is met.
+    pub(crate) fn print_rates(&self, nodes: usize, nothing: &Self) -> bool {
         let each = |count: u64| count as f64 / nodes as f64 / RENEW;
         let of_node = each(self.of(&["patch nodes/status"], " 200"));
         let all = of_node + each(self.of(&["create", "delete"], " 20") + self.kubelet + self.quota);
         for nodes in [AIMED_AT, 15_000.0] {
-            let bytes = each(self.bytes) * nodes / 1e3;
+            let of_heartbeats = nothing.bytes as f64 * self.span.as_secs_f64() / nothing.span.as_secs_f64();
+            let bytes = each(self.bytes.saturating_sub(of_heartbeats as u64)) * nodes / 1e3;
             println!(
                 "    {nodes} nodes: {:.2} writes/s of Nodes, {:.1} of all kinds, {bytes:.0} kB/s in etcd",
                 of_node * nodes,
@@ -147,8 +162,8 @@ impl Cost {
 /// The head of the table.
 pub(crate) const HEAD: &str = "\
 \x20                               of agents                                     | of others
-                         s  Node   pod  event refused reads watch writes p99ms | kubelet quota     MB  pods  warn verdicts
-                           apply  +, -                             max/s        |                etcd  most  ings  changed";
+                         s  Node   pod  event refused reads watch writes p99ms | kubelet beats quota     MB  pods  warn verdicts   CPU s of
+                           apply  +, -                             max/s        |                      etcd  most  ings  changed   kwok  API";
 
 /// The bytes that etcd has written to its log.
 pub(crate) fn etcd_bytes() -> u64 {

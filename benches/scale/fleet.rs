@@ -1,43 +1,68 @@
-//! Measures the verbs that read every node: how long one takes, and the most memory that one has held. No agent runs.
+//! Measures the verbs of the kubectl plugin: how long one takes, its CPU time, and the most memory that one has held. No agent
+//! runs.
 
 use std::env;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::client::Admin;
 use super::cluster;
+use super::cost::Cost;
+use super::kwok::{self, Kwok};
 use super::stage::BOOT;
 
+/// A verb, a text in its output, and how often the text is there for ten Nodes (`None`: at least once).
+type Verb = (&'static [&'static str], &'static str, Option<usize>);
+
 /// The verbs, those that hold the most last: what is measured is the most memory of any so far.
-const VERBS: [&[&str]; 8] = [
-    &["nodes", "-l", "kubernetes.io/hostname=node-00000"],
-    &["nodes", "--by-cause"],
-    &["nodes", "--failing"],
-    &["nodes"],
-    &["nodes", "-o", "wide"],
-    &["nodes", "-o", "json"],
-    &["nodes", "-o", "jsonpath={.nodes[?(@.verdict==\"fail\")].name}"],
-    &["fits", "--hugepages-2Mi", "64Mi"],
+const VERBS: [Verb; 13] = [
+    (&["node", "node-00000"], "HP603", None),
+    (&["who", "node-00000"], "vnf-9", None),
+    (&["why", "pod/waits", "--namespace", "default"], "hugepages-2Mi", None),
+    (&["recheck", "node-00000"], "node-00000", None),
+    (&["nodes", "-l", "kubernetes.io/hostname=node-00000"], "node-00000", None),
+    (&["nodes", "--by-cause"], "HP603", None),
+    (&["nodes", "--failing"], NAME, Some(2)),
+    (&["nodes"], NAME, Some(10)),
+    (&["nodes", "-o", "wide"], NAME, Some(10)),
+    (&["nodes", "-o", "json"], "hugeprobe.io/nodes/v1", None),
+    (&["nodes", "--watch"], NAME, Some(10)),
+    (&["nodes", "-o", "jsonpath={.nodes[?(@.verdict==\"fail\")].name}"], NAME, Some(1)),
+    (&["fits", "--hugepages-2Mi", "64Mi"], "yes", None),
 ];
+/// The names of all Nodes begin with this, and no other text in the output has it.
+const NAME: &str = "node-0";
 /// How often each is run. The median is printed.
 const RUNS: usize = 5;
 
 /// Creates the Nodes, and runs each verb of the program at `HUGEPROBE`.
 pub(crate) async fn bench(count: usize) {
     let admin = Admin::new("bench");
+    let kwok = kwok::start();
+    let begin = Instant::now();
     for number in 0..count {
         admin.ask("POST", "/api/v1/nodes", &published(number)).await;
     }
-    println!("\n{count} nodes\nseconds (median of {RUNS})   most MiB so far   verb");
+    cluster::ready(&admin, count).await;
+    println!("\n{count} nodes, Ready after {} s", begin.elapsed().as_secs());
+    pods(&admin).await;
+    heartbeats(&kwok).await;
+    println!("seconds (median of {RUNS})   CPU seconds   most MiB so far   verb");
     for verb in VERBS {
-        let mut times: Vec<f64> = (0..RUNS).map(|_| run(verb)).collect();
+        let before = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+        let mut times: Vec<f64> = (0..RUNS).map(|_| run(verb, count)).collect();
         times.sort_by(f64::total_cmp);
-        let memory = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss() as f64 / 1024.0;
-        println!("{:>7.2}                   {memory:>8.1}          {}", times[RUNS / 2], verb.join(" "));
+        let now = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+        let (time, memory) = (times[RUNS / 2], now.max_rss() as f64 / 1024.0);
+        let cpu = (cpu_seconds(&now) - cpu_seconds(&before)) / RUNS as f64;
+        println!("{time:>7.2}               {cpu:>9.2}    {memory:>15.1}   {}", verb.0.join(" "));
     }
 }
 
@@ -69,16 +94,75 @@ fn published(number: usize) -> Value {
     node
 }
 
-/// Runs the program to its end. Returns the seconds.
-fn run(verb: &[&str]) -> f64 {
+/// The CPU time in a usage.
+fn cpu_seconds(usage: &Usage) -> f64 {
+    [usage.user_time(), usage.system_time()].iter().map(|time| time.num_microseconds() as f64 / 1e6).sum()
+}
+
+/// Prints what the heartbeats of kwok cost while nothing else happens.
+async fn heartbeats(kwok: &Kwok) {
+    let (mut offset, mut cost) = (0, Cost::default());
+    Cost::default().read(&mut offset);
+    let (begin, before) = (Instant::now(), kwok.cpu_seconds());
+    sleep(Duration::from_secs(30)).await;
+    let (seconds, now) = (begin.elapsed().as_secs_f64(), kwok.cpu_seconds());
+    cost.read(&mut offset);
+    let [kwok, api_server] = [0, 1].map(|of| (now[of] - before[of]) / seconds * 100.0);
+    println!(
+        "heartbeats: {:.0} writes/s, {kwok:.0} % of a CPU in kwok, {api_server:.0} % in the API server",
+        cost.beats as f64 / seconds
+    );
+}
+
+/// Creates ten pods with huge pages on the first Node, and one that fits on no Node.
+async fn pods(admin: &Admin) {
+    let path = "/api/v1/namespaces/default";
+    admin.ask("POST", &format!("{path}/serviceaccounts"), &json!({"metadata": {"name": "default"}})).await;
+    let pod = |name: &str, pages: &str, node: Option<&str>| {
+        let limits = json!({"hugepages-2Mi": pages, "memory": "64Mi", "cpu": "100m"});
+        let containers = json!([{"name": "vnf", "image": "x", "resources": {"limits": limits}}]);
+        let spec = json!({"nodeName": node, "containers": containers});
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    };
+    let path = format!("{path}/pods");
+    for number in 0..10 {
+        admin.ask("POST", &path, &pod(&format!("vnf-{number}"), "64Mi", Some("node-00000"))).await;
+    }
+    admin.ask("POST", &path, &pod("waits", "4Gi", None)).await;
+    // The scheduler's reason, and the status by kwok.
+    while admin.get(&format!("{path}/waits")).await["status"]["conditions"].is_null()
+        || admin.get(&format!("{path}/vnf-9")).await["status"]["phase"] != "Running"
+    {
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Runs the program to its end, or with `--watch` until it has shown all nodes. Returns the seconds.
+fn run((args, text, of_ten): Verb, count: usize) -> f64 {
     let begin = Instant::now();
-    let done = Command::new(env::var("HUGEPROBE").unwrap())
-        .args(verb)
-        .args(["--kubeconfig", "admin.conf"])
-        .stdout(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(done.status.code().is_some_and(|code| code != 2), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut command = Command::new(env::var("HUGEPROBE").unwrap());
+    command.args(args).args(["--kubeconfig", "admin.conf"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut shown, mut stdout) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
+    if args.contains(&"--watch") {
+        let (last, mut line) = (format!("node-{:05}", count - 1), 0);
+        while !shown[line..].contains(&last) {
+            line = shown.len();
+            assert!(stdout.read_line(&mut shown).unwrap() > 0, "the table does not have {last}");
+        }
+        child.kill().unwrap();
+    } else {
+        stdout.read_to_string(&mut shown).unwrap();
+    }
+    let done = child.wait_with_output().unwrap();
+    let took = begin.elapsed().as_secs_f64();
     assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
-    begin.elapsed().as_secs_f64()
+    assert_ne!(done.status.code(), Some(2));
+    let times = shown.matches(text).count();
+    assert!(
+        of_ten.map_or(times > 0, |of_ten| times == count * of_ten / 10),
+        "{}: {times} times {text:?} in {shown:.2000}",
+        args.join(" ")
+    );
+    took
 }

@@ -1,9 +1,9 @@
 //! Counts what agents cost the API server: one agent for each Node, on one thread, and a real API server. Prints a table, and exits
 //! with 1 above an aim. benches/scale/run starts the servers.
 //!
-//! Real: etcd, kube-apiserver, the controller of quotas, the chart with its rights and policies, a token for each agent, and of each agent
-//! all but the process: the loop, the reconciler, the client with TLS. Played: the machine's files, which all agents share, scheduler and
-//! kubelets ([`kubelets`]), and the passing of time, where [`SLEEP`] is used.
+//! Real: etcd, kube-apiserver, kube-scheduler, the controller of quotas, the chart with its rights and policies, a token for each agent,
+//! and of each agent all but the process: the loop, the reconciler, the client with TLS. kwok takes the place of the kubelets
+//! ([`kwok`]). Played: the machine's files, which all agents share, and the passing of time, where [`SLEEP`] is used.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // ends by panicking
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // counts are far below 2^53
 
@@ -14,7 +14,8 @@ mod fleet;
 #[allow(dead_code)]
 #[path = "../../tests/agent/kubelet.rs"]
 mod kubelet;
-mod kubelets;
+mod kwok;
+mod seen;
 #[allow(dead_code)]
 #[path = "../../tests/agent/stage.rs"]
 mod stage;
@@ -47,7 +48,8 @@ use tokio::time::{Instant, sleep};
 
 use client::Admin;
 use cost::Cost;
-use kubelets::Seen;
+use kwok::Kwok;
+use seen::Seen;
 use stage::Machine;
 
 /// How far an agent's clock is put forward, in seconds, to make its next renewal due: longer than `renewMinutes` with all its jitter.
@@ -86,14 +88,26 @@ struct Bench {
     all_met: bool,
     /// How far the audit log has been read.
     offset: u64,
-    /// When the scenario began, what the Nodes showed then, how much etcd had written, and how many warnings there were.
-    start: (Instant, BTreeMap<String, (String, String)>, u64, usize),
+    kwok: Kwok,
+    start: Start,
+}
+
+/// How it was when a scenario began.
+struct Start {
+    at: Instant,
+    /// From when the scenario's time counts.
+    counted: Instant,
+    /// What the Nodes showed.
+    shown: BTreeMap<String, (String, String)>,
+    etcd_bytes: u64,
+    warnings: usize,
+    cpu: [f64; 2],
 }
 
 async fn bench() -> bool {
     let count: usize = std::env::var("NODES").unwrap().parse().unwrap();
     let mut bench = Bench::new(count).await;
-    println!("\n{count} nodes, one page size, {} s a probe\n{}", kubelets::PROBE.as_secs(), cost::HEAD);
+    println!("\n{count} nodes, one page size, 5 s a probe\n{}", cost::HEAD);
     let empty = memory();
     bench.begin().await;
     bench.start_all().await;
@@ -101,9 +115,9 @@ async fn bench() -> bool {
     println!("    an agent, one of {count} in a process: {} KiB", (memory() - empty) / count as u64);
 
     sleep(Duration::from_secs(60)).await;
-    bench.end("a minute of nothing", 0, 0, |_| true).await;
+    let nothing = bench.end("a minute of nothing", 0, 0, |_| true).await;
     if std::env::var_os("BURSTS").is_none() {
-        renewals(&mut bench, count).await;
+        renewals(&mut bench, count, &nothing).await;
     }
     bench.machine.set_pages(0);
     bench.end("all flip to fail", count, count, |bench| bench.verdicts("fail") == count).await;
@@ -120,10 +134,10 @@ async fn bench() -> bool {
 }
 
 /// The scenarios in which probes run again. What they cost for each node does not depend on the number of nodes.
-async fn renewals(bench: &mut Bench, count: usize) {
+async fn renewals(bench: &mut Bench, count: usize, nothing: &Cost) {
     bench.put_forward(count, RENEWALS).await;
     let steady = bench.end("steady: each renews", 0, 0, |bench| bench.renewed() == count).await;
-    bench.all_met &= steady.print_rates(count);
+    bench.all_met &= steady.print_rates(count, nothing);
 
     cluster::install("v2", count);
     // A new pod takes seconds to start. Until then the API server has the new policies.
@@ -140,8 +154,7 @@ async fn renewals(bench: &mut Bench, count: usize) {
     bench.put_forward(few, 1000).await;
     sleep(Duration::from_secs(12)).await;
     // It ends within a minute, in which it accepts no connection.
-    let pid = fs::read_to_string("apiserver.pid").unwrap().trim().parse().unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(kwok::api_server().cast_signed()), Signal::SIGTERM).unwrap();
     bench.end("API server restart", 0, 0, |bench| bench.renewed() >= few).await;
     // Every watch is there again within its longest backoff.
     sleep(Duration::from_secs(36)).await;
@@ -158,17 +171,16 @@ async fn renewals(bench: &mut Bench, count: usize) {
 impl Bench {
     async fn new(count: usize) -> Self {
         let admin = Admin::new("bench");
+        let kwok = kwok::start();
         cluster::install("v1", count);
         let publisher =
             |(identity, token)| Publisher { identity, token, ahead: Arc::default(), running: None };
         let publishers = cluster::make(&admin, count).await.into_iter().map(publisher).collect();
         let seen = Arc::<Mutex<Seen>>::default();
-        let by_watch = Arc::clone(&seen);
-        let see = move |node, _| by_watch.lock().unwrap().node(&node);
-        tokio::spawn(admin.clone().follow("/api/v1/nodes", see));
-        tokio::spawn(kubelets::play(Arc::clone(&seen)));
-        let start = (Instant::now(), BTreeMap::new(), 0, 0);
-        Self { admin, publishers, machine: Machine::new(512), seen, all_met: true, offset: 0, start }
+        seen::follow(&admin, &seen);
+        let (now, cpu) = (Instant::now(), [0.0; 2]);
+        let start = Start { at: now, counted: now, shown: BTreeMap::new(), etcd_bytes: 0, warnings: 0, cpu };
+        Self { admin, publishers, machine: Machine::new(512), seen, all_met: true, offset: 0, kwok, start }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -182,7 +194,8 @@ impl Bench {
 
     /// How many Nodes show another time of the check than when the scenario began.
     fn renewed(&self) -> usize {
-        let is_new = |(name, shown): &(&String, &(String, String))| self.start.1.get(*name) != Some(shown);
+        let is_new =
+            |(name, shown): &(&String, &(String, String))| self.start.shown.get(*name) != Some(shown);
         self.seen().verdicts.iter().filter(is_new).count()
     }
 
@@ -204,7 +217,7 @@ impl Bench {
             publisher.ahead.fetch_add(SLEEP, Ordering::Relaxed);
             sleep(Duration::from_secs(1) / rate).await;
         }
-        self.start.0 = Instant::now();
+        self.start.counted = Instant::now();
     }
 
     /// Begins a scenario. What the last one left to do belongs to that one.
@@ -212,10 +225,12 @@ impl Bench {
         sleep(Duration::from_secs(5)).await;
         Cost::default().read(&mut self.offset);
         let warnings = self.warnings().await.len();
+        let cpu = self.kwok.cpu_seconds();
         let mut seen = self.seen.lock().unwrap();
         (seen.most, seen.gone) = (0, 0);
         seen.changed.clear();
-        self.start = (Instant::now(), seen.verdicts.clone(), cost::etcd_bytes(), warnings);
+        let (now, shown) = (Instant::now(), seen.verdicts.clone());
+        self.start = Start { at: now, counted: now, shown, etcd_bytes: cost::etcd_bytes(), warnings, cpu };
     }
 
     /// Ends a scenario as soon as it is `done`, and begins the next. `changed` verdicts and `warnings` are right.
@@ -226,10 +241,10 @@ impl Bench {
         warnings: usize,
         done: impl Fn(&Self) -> bool,
     ) -> Cost {
-        while !done(self) && self.start.0.elapsed() < LONGEST {
+        while !done(self) && self.start.counted.elapsed() < LONGEST {
             sleep(Duration::from_millis(200)).await;
         }
-        let took = self.start.0.elapsed();
+        let took = self.start.counted.elapsed();
         // Events follow the Node, and the quota's status follows the pods.
         sleep(Duration::from_secs(5)).await;
         let (most_pods, changed_verdicts) = {
@@ -238,8 +253,14 @@ impl Bench {
         };
         let mut cost = Cost {
             took,
-            bytes: cost::etcd_bytes() - self.start.2,
-            warnings: self.warnings().await.split_off(self.start.3),
+            span: self.start.at.elapsed(),
+            bytes: cost::etcd_bytes() - self.start.etcd_bytes,
+            warnings: self.warnings().await.split_off(self.start.warnings),
+            cpu: [0, 1].map(|of| {
+                let (before, now) = (self.start.cpu[of], self.kwok.cpu_seconds()[of]);
+                // An API server that was started again begins at 0.
+                if now < before { now } else { now - before }
+            }),
             most_pods,
             changed: changed_verdicts,
             ..Cost::default()
