@@ -51,6 +51,9 @@ fn bad_input_exits_2_and_names_the_thing() {
         (&["nodes", "--kubeconfig", "/nowhere/config"], "/nowhere/config"),
         (&["nodes", "-o", "junit"], "junit"),
         (&["nodes", "--wait", "--timeout", "0"], "0"),
+        (&["nodes", "--watch", "-o", "jsonpath={.a"], "{.a"),
+        (&["nodes", "--sort-by", ".a["], "--sort-by"),
+        (&["nodes", "--watch", "--sort-by", "{}"], "--sort-by"),
         (&["fits"], "--filename"),
         (&["fits", "-f", "/nowhere/pod.yaml"], "/nowhere/pod.yaml"),
         (&["fits", "-f", "Cargo.toml"], "Cargo.toml"),
@@ -133,6 +136,45 @@ fn an_expectation_that_a_captured_tree_does_not_meet_fails() {
     assert!(text(&output.stdout).contains("HP103"), "{output:?}");
     let output = run(&["check", "--root", TREE, "--expect", "1Gi@numa1>=16", "--only", "HP103"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn the_metadata_file_of_a_claim_names_the_socket_of_the_peer() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vhost.example.com-metadata.json");
+    let file = file.to_str().unwrap();
+    let check = || run(&["check", "--peer", file, "--only", "HP612", "-o", "json"]);
+    let object = |version: &str, attributes: &str| {
+        format!(
+            r#"{{"kind": "DeviceMetadata", "apiVersion": "metadata.resource.k8s.io/{version}", "podClaimName": "vhost",
+                "requests": [{{"name": "port", "devices": [{{"driver": "d", "attributes": {{{attributes}}}}}]}}]}}"#
+        )
+    };
+    let path = r#""vhost-user-path": {"string": "/run/vhost-user/s"}"#;
+    for (content, why) in [
+        (None, "ENOENT"),
+        (Some(String::new()), "no DeviceMetadata of a known version"),
+        (Some("{".to_owned()), "not a device metadata file"),
+        (Some(object("v7", path)), "no DeviceMetadata of a known version"),
+        (Some(object("v1beta1", "")), "no device has the attribute vhost-user-path"),
+        (Some(" ".repeat(2 << 20)), "larger than 1048576 bytes"),
+    ] {
+        if let Some(content) = &content {
+            std::fs::write(file, content).unwrap();
+        }
+        let output = check();
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{why}: {message}");
+        assert!(
+            message.contains("--peer") && message.contains(file) && message.contains(why),
+            "{why}: {message}"
+        );
+    }
+    std::fs::write(file, [object("v7", ""), object("v1beta1", path), object("v1alpha1", "")].join("\n"))
+        .unwrap();
+    let output = check();
+    let report = text(&output.stdout);
+    assert!(report.contains(" /run/vhost-user/s"), "{report}{}", text(&output.stderr));
 }
 
 #[test]

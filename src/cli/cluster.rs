@@ -49,6 +49,8 @@ fn addresses(listen: &args::Listen) -> agent::Listen {
 pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
     let write = writer(options)?;
     let selector = options.selector.as_deref();
+    #[cfg(feature = "kubectl")]
+    let order = super::sort::Order::of(options)?;
     let read = runtime()?.block_on(async {
         let (api, _) = connect(&options.cluster).await?;
         let read = if options.wait {
@@ -56,7 +58,13 @@ pub(super) fn nodes(options: &Nodes) -> Result<Exit, Trouble> {
         } else {
             fleet::read(&api, selector).await
         };
-        read.map_err(|error| Trouble::unknown(&error))
+        let read = read.map_err(|error| Trouble::unknown(&error))?;
+        #[cfg(feature = "kubectl")]
+        let read = match order {
+            Some(order) => order.read(&api, selector).await?.sorted(read),
+            None => read,
+        };
+        Ok(read)
     })?;
     // The exit code is about all nodes, whichever are shown.
     let exit = Exit::of(read.verdict(), false);
@@ -70,6 +78,9 @@ pub(super) fn chosen(read: Fleet, options: &Nodes) -> Fleet {
     let mut shown = if options.failing { read.failing() } else { read };
     match options.sort_by {
         SortBy::Name => {}
+        // `sort` has done that: it needs the API.
+        #[cfg(feature = "kubectl")]
+        SortBy::Field(_) => {}
         SortBy::Verdict => shown.nodes.sort_by_key(|node| Reverse(node.state.verdict())),
         SortBy::Age => shown.nodes.sort_by_key(|node| node.published.checked_at),
     }

@@ -10,16 +10,19 @@ use super::args::cluster::{Nodes, NodesForm};
 use super::args::kubectl::{Fits, FitsForm, Node, Recheck, Who, Why};
 use super::cluster::{chosen, connect, runtime};
 use super::exit::Exit;
+use super::sort::Order;
 use super::{Trouble, input, print, terminal};
 use hugeprobe_domain::published::{Fleet, FleetNode, VerdictState};
 use hugeprobe_domain::text::count;
 use hugeprobe_kubernetes::api::{Api, ApiError};
 use hugeprobe_kubernetes::fits::{self, Workload};
-use hugeprobe_kubernetes::follow::{self, Change};
+use hugeprobe_kubernetes::follow;
+use hugeprobe_kubernetes::nodes::{self, Which};
 use hugeprobe_kubernetes::quantity::in_pages;
-use hugeprobe_kubernetes::{node_report, nodes, recheck, who, why};
+use hugeprobe_kubernetes::{node_report, recheck, who, why};
 use hugeprobe_render::fits::View as FitsView;
-use hugeprobe_render::nodes::{Table, TableView, View};
+use hugeprobe_render::jsonpath::Template;
+use hugeprobe_render::nodes::{Each, TableView, View};
 
 /// The maximum number of bytes read from a manifest.
 const MANIFEST_LIMIT: u64 = 4 << 20;
@@ -110,7 +113,7 @@ pub(super) fn recheck(options: &Recheck) -> Result<Exit, Trouble> {
             return Ok(all);
         }
         let told = |node: &FleetNode| note(&format!("node/{} answered: {}", node.name, node.state.word()));
-        let waited = recheck::wait(&api, &asked, &value, *timeout, told).await;
+        let waited = recheck::wait(&api, selector.as_deref(), &asked, &value, *timeout, told).await;
         let (fleet, silent) = waited.map_err(|error| Trouble::unknown(&error))?;
         print(|out| {
             let view = View::Table(TableView::of(true));
@@ -145,40 +148,48 @@ async fn with_agent(api: &Api, selector: Option<&str>) -> Result<Vec<String>, Tr
 
 /// Shows the nodes, and then each again when it changes.
 pub(super) fn watch(options: &Nodes) -> Result<Exit, Trouble> {
-    let view = TableView { is_watched: true, ..TableView::of(!options.no_headers) };
-    let view = match options.output {
-        NodesForm::Table => view,
-        NodesForm::Wide => TableView { is_wide: true, ..view },
-        _ => return Err(Trouble::usage(&"--watch shows a table: use it without -o or with -o wide")),
+    let view = TableView::of(!options.no_headers);
+    let each = match &options.output {
+        NodesForm::Table => Each::table(view, terminal::style()),
+        NodesForm::Wide => Each::table(TableView { is_wide: true, ..view }, terminal::style()),
+        NodesForm::Short => Each::Short,
+        NodesForm::Json => Each::Json,
+        NodesForm::Yaml => Each::Yaml,
+        NodesForm::Name => Each::Name,
+        NodesForm::JsonPath(text) => {
+            Each::JsonPath(Template::parse(text).map_err(|error| Trouble::usage(&error))?)
+        }
     };
-    let columns = RefCell::new(None);
-    let begin = |fleet: &Fleet| {
-        let table = Table::of(fleet, view, terminal::style());
-        // A failure shows at the next line.
-        let _ = print(|out| table.write(&chosen(fleet.clone(), options), out));
-        columns.replace(Some(table));
-    };
-    let changed = |change: Change<'_>| {
-        let columns = columns.borrow();
-        let Some(table) = columns.as_ref() else { return ControlFlow::Break(()) };
-        let shown = print_line(|out| match change {
-            Change::Shown(node, at) => table.node(node, at, out),
-            Change::Gone(name) => writeln!(out, "{name}  deleted"),
-        });
-        if shown { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    };
+    let each = RefCell::new(each);
+    let order = Order::of(options)?;
     runtime()?.block_on(async {
         let (api, _) = connect(&options.cluster).await?;
-        let followed = follow::follow(&api, options.selector.as_deref(), begin, changed).await;
+        let order = match order {
+            Some(order) => Some(order.read(&api, options.selector.as_deref()).await?),
+            None => None,
+        };
+        let begin = |fleet: &Fleet| {
+            let shown = match &order {
+                Some(order) => order.sorted(fleet.clone()),
+                None => fleet.clone(),
+            };
+            let shown = chosen(shown, options);
+            print_now(|out| each.borrow_mut().first(fleet, &shown, out))
+        };
+        let changed = |node: &FleetNode, now| print_now(|out| each.borrow().node(node, now, out));
+        let followed = follow::follow(&api, Which::Labels(options.selector.as_deref()), begin, changed).await;
         followed.map_err(|error| Trouble::unknown(&error))
     })?;
     Ok(Exit::Pass)
 }
 
-/// Writes to standard output at once. Returns whether it is still open.
-fn print_line(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> bool {
-    let mut out = io::stdout().lock();
-    show(&mut out).and_then(|()| out.flush()).is_ok()
+/// Writes to standard output at once. Breaks if it is closed.
+fn print_now(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ControlFlow<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match show(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    }
 }
 
 /// Writes a line to standard error.

@@ -17,6 +17,8 @@ mod input;
 mod kubectl;
 mod plugin;
 mod roles;
+#[cfg(feature = "kubectl")]
+mod sort;
 mod terminal;
 mod walk;
 

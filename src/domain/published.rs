@@ -72,6 +72,8 @@ pub enum VerdictState {
     Expired(Timestamp),
     /// The verdict cannot be judged: required data is missing or contradictory. The text says which.
     Doubtful(&'static str),
+    /// The Node was deleted, or its labels no longer match; only a watch sees that.
+    Deleted,
 }
 
 /// A Node and the verdict published on it.
@@ -188,7 +190,9 @@ impl VerdictState {
     pub const fn verdict(&self) -> Verdict {
         match self {
             Self::Fresh(verdict) => *verdict,
-            Self::Missing | Self::OtherBoot | Self::Expired(_) | Self::Doubtful(_) => Verdict::Unknown,
+            Self::Missing | Self::OtherBoot | Self::Expired(_) | Self::Doubtful(_) | Self::Deleted => {
+                Verdict::Unknown
+            }
         }
     }
 
@@ -200,6 +204,7 @@ impl VerdictState {
             Self::Missing => "missing".to_owned(),
             Self::OtherBoot | Self::Expired(_) => "stale".to_owned(),
             Self::Doubtful(_) => "doubtful".to_owned(),
+            Self::Deleted => "deleted".to_owned(),
         }
     }
 
@@ -216,6 +221,7 @@ impl VerdictState {
                 Some(format!("expired at {until} and not renewed: no agent runs on the node"))
             }
             Self::Doubtful(why) => Some((*why).to_owned()),
+            Self::Deleted => Some("the Node was deleted, or its labels no longer match".to_owned()),
         }
     }
 }

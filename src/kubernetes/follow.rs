@@ -1,4 +1,4 @@
-//! `hugeprobe nodes --watch`: follows the nodes of a cluster by one watch. It changes nothing.
+//! `hugeprobe nodes --watch` and `recheck --wait`: follows nodes by one list and one watch. It changes nothing.
 //!
 //! ## Rights
 //!
@@ -11,25 +11,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::api::{Api, ApiError, Event, Watch, requests};
+use super::api::{Api, ApiError, Event, Watch};
 use super::backoff::Random;
-use super::nodes;
+use super::nodes::{self, Which};
 use super::slim::NodeShape;
-use hugeprobe_domain::published::{Fleet, FleetNode};
+use hugeprobe_domain::published::{Fleet, FleetNode, VerdictState};
 
 /// How often to look whether a verdict has expired. A Node does not change when that happens.
 const LOOK: Duration = Duration::from_secs(10);
 /// The pause before a watch that broke or ended is started again.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// What has happened to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change<'a> {
-    /// It is new, or shows something else at this time.
-    Shown(&'a FleetNode, Timestamp),
-    /// The Node with this name was deleted, or no longer matches.
-    Gone(&'a str),
-}
 
 /// The nodes as they were shown last.
 struct Followed<F> {
@@ -37,24 +28,27 @@ struct Followed<F> {
     changed: F,
 }
 
-/// Calls `begin` with all nodes that `selector` matches, and then `changed` with each change, until it breaks.
+/// Calls `begin` with the nodes, and then `changed` with each node that is new or shows something
+/// else, and with the time, until one of them breaks. A node whose Node is gone has the state [`VerdictState::Deleted`].
 ///
 /// # Errors
 ///
-/// The nodes cannot be listed or watched, and the error is not transient.
+/// The first list fails, or a later list or a watch, and the error is not transient.
 pub async fn follow(
     api: &Api,
-    selector: Option<&str>,
-    begin: impl FnOnce(&Fleet),
-    changed: impl FnMut(Change<'_>) -> ControlFlow<()>,
+    which: Which<'_>,
+    begin: impl FnOnce(&Fleet) -> ControlFlow<()>,
+    changed: impl FnMut(&FleetNode, Timestamp) -> ControlFlow<()>,
 ) -> Result<(), ApiError> {
-    let (fleet, mut version) = nodes::list(api, selector).await?;
-    begin(&fleet);
+    let (fleet, mut version) = nodes::list(api, which).await?;
+    if begin(&fleet).is_break() {
+        return Ok(());
+    }
     let nodes = fleet.nodes.into_iter().map(|node| (node.name.clone(), node)).collect();
     let mut followed = Followed { nodes, changed };
     let random = Random::of_process();
     loop {
-        let ended = match api.watch(requests::watch_nodes(selector, &version)?).await {
+        let ended = match api.watch(which.watch(&version)?).await {
             Ok(watch) => followed.until_end(watch).await,
             Err(error) => Err(error),
         };
@@ -66,7 +60,7 @@ pub async fn follow(
             // What happened meanwhile is found by another list.
             Err(_) => {
                 sleep(random.jittered(PAUSE)).await;
-                match nodes::list(api, selector).await {
+                match nodes::list(api, which).await {
                     Ok((fleet, latest)) => {
                         version = latest;
                         if followed.all(fleet).is_break() {
@@ -85,7 +79,7 @@ pub async fn follow(
 
 // === impl Followed ===
 
-impl<F: FnMut(Change<'_>) -> ControlFlow<()>> Followed<F> {
+impl<F: FnMut(&FleetNode, Timestamp) -> ControlFlow<()>> Followed<F> {
     /// Follows one watch. Returns the version from which the next one continues, if there was an event.
     async fn until_end(&mut self, mut watch: Watch) -> Result<ControlFlow<(), Option<String>>, ApiError> {
         let mut look = Instant::now() + LOOK;
@@ -125,14 +119,17 @@ impl<F: FnMut(Change<'_>) -> ControlFlow<()>> Followed<F> {
         if self.nodes.get(&node.name) == Some(&node) {
             return ControlFlow::Continue(());
         }
-        let flow = (self.changed)(Change::Shown(&node, Timestamp::now()));
+        let flow = (self.changed)(&node, Timestamp::now());
         self.nodes.insert(node.name.clone(), node);
         flow
     }
 
     fn gone(&mut self, name: &str) -> ControlFlow<()> {
         match self.nodes.remove(name) {
-            Some(_) => (self.changed)(Change::Gone(name)),
+            Some(node) => {
+                let node = FleetNode { state: VerdictState::Deleted, ..node };
+                (self.changed)(&node, Timestamp::now())
+            }
             None => ControlFlow::Continue(()),
         }
     }
@@ -143,7 +140,7 @@ impl<F: FnMut(Change<'_>) -> ControlFlow<()>> Followed<F> {
             let before = node.state.clone();
             node.weigh(now);
             if node.state != before {
-                (self.changed)(Change::Shown(node, now))?;
+                (self.changed)(node, now)?;
             }
         }
         ControlFlow::Continue(())

@@ -6,12 +6,15 @@
 //!
 //! `list` on `nodes`; `get` for one node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::api::{Api, ApiError, requests};
+use super::api::requests::{self, ApiRequest};
+use super::api::{Api, ApiError};
 use super::slim::NodeShape;
 use hugeprobe_domain::published::{Fleet, FleetNode, VerdictState};
 
@@ -20,28 +23,59 @@ const PIECE: u32 = 200;
 /// The minimum time between two reads.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// Which Nodes are read.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// Those with these labels, or all.
+    Labels(Option<&'a str>),
+    /// The one with this name.
+    Name(&'a str),
+}
+
 /// Reads the verdicts of the nodes that `selector` matches, sorted by name.
 ///
 /// # Errors
 ///
 /// See [`ApiError`]. Nodes that were read before the error are dropped.
 pub async fn read(api: &Api, selector: Option<&str>) -> Result<Fleet, ApiError> {
-    list(api, selector).await.map(|(fleet, _)| fleet)
+    list(api, Which::Labels(selector)).await.map(|(fleet, _)| fleet)
 }
 
-/// As [`read`], and returns the resource version from which a watch can continue.
+/// Reads the verdicts of nodes, sorted by name, and the resource version from which a watch can continue.
 ///
 /// # Errors
 ///
 /// See [`read`].
-pub async fn list(api: &Api, selector: Option<&str>) -> Result<(Fleet, String), ApiError> {
-    let request = |token: Option<&str>| requests::list_nodes(selector, PIECE, token);
+pub async fn list(api: &Api, which: Which<'_>) -> Result<(Fleet, String), ApiError> {
+    let request = |token: Option<&str>| which.list(token);
     let add = |nodes: &mut Vec<FleetNode>, node: NodeShape| nodes.push(unweighed(node));
     let (mut nodes, version) = api.pages(request, add).await?;
     let at = Timestamp::now();
     nodes.iter_mut().for_each(|node| node.weigh(at));
     nodes.sort_by(|one, other| one.name.cmp(&other.name));
     Ok((Fleet { at, nodes }, version))
+}
+
+/// Returns what `field` finds in each Node that `selector` matches, by name.
+///
+/// This is a separate list request, because [`read`] drops all other fields of a Node while it parses them.
+///
+/// # Errors
+///
+/// See [`ApiError`].
+pub async fn fields<V>(
+    api: &Api,
+    selector: Option<&str>,
+    field: impl Fn(&Value) -> Option<V>,
+) -> Result<BTreeMap<String, V>, ApiError> {
+    let request = |token: Option<&str>| requests::list_nodes(selector, PIECE, token);
+    let add = |found: &mut BTreeMap<String, V>, node: Value| {
+        let name = node.pointer("/metadata/name").and_then(Value::as_str);
+        if let (Some(name), Some(value)) = (name, field(&node)) {
+            found.insert(name.to_owned(), value);
+        }
+    };
+    api.pages(request, add).await.map(|(found, _)| found)
 }
 
 /// Reads the verdict of one node.
@@ -83,6 +117,25 @@ pub async fn wait(
         // The longer a read takes, the longer the pause: it limits the load on the API server in a large cluster.
         let pause = LOOK.max(began.elapsed() * 4);
         sleep(pause.min(end.saturating_duration_since(Instant::now()))).await;
+    }
+}
+
+// === impl Which ===
+
+impl Which<'_> {
+    fn list(self, token: Option<&str>) -> Result<ApiRequest, ApiError> {
+        match self {
+            Self::Labels(selector) => requests::list_nodes(selector, PIECE, token),
+            Self::Name(name) => requests::list_node(name),
+        }
+    }
+
+    /// Returns the request for a watch that begins after the resource version `version`.
+    pub(super) fn watch(self, version: &str) -> Result<ApiRequest, ApiError> {
+        match self {
+            Self::Labels(selector) => requests::watch_nodes(selector, version),
+            Self::Name(name) => requests::watch_node(name, version),
+        }
     }
 }
 

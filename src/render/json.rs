@@ -28,7 +28,11 @@ pub fn json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Writes any value in the same layout.
-pub(super) fn value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Fails if writing to `out` fails.
+pub fn value(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut serializer = Serializer::with_formatter(&mut *out, Harmless::default());
     value.serialize(&mut serializer)?;
     writeln!(out)

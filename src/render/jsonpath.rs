@@ -21,6 +21,10 @@ use super::text::clean;
 #[derive(Debug)]
 pub struct Template(Vec<Part>);
 
+/// A path of which the first value counts, as that of `--sort-by`.
+#[derive(Debug)]
+pub struct Field(Path);
+
 /// The reason why a text is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("jsonpath: {0}")]
@@ -106,6 +110,37 @@ impl Template {
     pub fn write(&self, root: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
         let root = serde_json::to_value(root)?;
         write_parts(&self.0, &root, &root, out)
+    }
+}
+
+// === impl Field ===
+
+impl Field {
+    /// Parses a path. As in kubectl, the braces and the first dot may be missing: `{.a.b}`, `.a.b` and `a.b` are the same.
+    ///
+    /// # Errors
+    ///
+    /// The text is not one path.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let inside = match text.strip_prefix('{') {
+            Some(inside) => {
+                let end = end_of_expression(inside).filter(|end| end + 1 == inside.len());
+                end.and_then(|end| inside.get(..end))
+            }
+            None => Some(text),
+        };
+        let inside = inside.map(str::trim).filter(|inside| !inside.is_empty());
+        let inside = inside.ok_or_else(|| TemplateError(format!("'{text}' is not a path")))?;
+        if inside.starts_with(['.', '[', '$', '@']) {
+            return Path::parse(inside).map(Self);
+        }
+        Path::parse(&format!(".{inside}")).map(Self)
+    }
+
+    /// Returns the first value of the path in `root`.
+    #[must_use]
+    pub fn first<'a>(&self, root: &'a Value) -> Option<&'a Value> {
+        self.0.values(root, root).into_iter().next()
     }
 }
 
@@ -332,11 +367,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_field_may_be_written_as_in_kubectl() {
+        let fleet = fleet();
+        for text in
+            [".nodes[0].name", "{.nodes[0].name}", "nodes[0].name", "{ nodes[*].name }", "$.nodes[0].name"]
+        {
+            assert_eq!(Field::parse(text).unwrap().first(&fleet), Some(&json!("a")), "{text}");
+        }
+        let escaped = Field::parse("nodes[0].hugeprobe\\.io/x").unwrap();
+        assert_eq!(escaped.first(&fleet), Some(&json!(1)));
+        assert_eq!(Field::parse(".missing").unwrap().first(&fleet), None);
+        for text in ["", "{}", ".nodes[", "{.a}{.b}", ".a[x]"] {
+            Field::parse(text).unwrap_err();
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_text_is_too_odd(text in "[{}.*$@\"'\\\\a\\[\\]()?,:0 ]{0,24}") {
             if let Ok(template) = Template::parse(&text) {
                 template.write(&fleet(), &mut Vec::new()).unwrap();
+            }
+            if let Ok(field) = Field::parse(&text) {
+                let _ = field.first(&fleet());
             }
         }
     }

@@ -21,8 +21,12 @@ use hugeprobe_domain::check::Verdict;
 use hugeprobe_domain::published::{Cause, Fleet, FleetNode};
 use hugeprobe_domain::text::count;
 
+#[cfg(feature = "kubectl")]
+mod each;
 mod table;
 
+#[cfg(feature = "kubectl")]
+pub use each::Each;
 pub use table::Table;
 
 /// The number of nodes that are named for a cause.
@@ -35,8 +39,6 @@ pub struct TableView {
     pub headers: bool,
     /// The pages of each NUMA node, the end of the verdict's validity, and the agent.
     pub is_wide: bool,
-    /// More lines follow: there is no line of totals.
-    pub is_watched: bool,
 }
 
 /// What is written of the nodes.
@@ -63,7 +65,7 @@ impl TableView {
     /// The table with or without its first and last line.
     #[must_use]
     pub const fn of(headers: bool) -> Self {
-        Self { headers, is_wide: false, is_watched: false }
+        Self { headers, is_wide: false }
     }
 }
 
@@ -78,11 +80,12 @@ pub fn render(fleet: &Fleet, view: View, out: &mut dyn Write, style: Style) -> i
         View::Causes { headers } => causes(&fleet.causes(), headers, out, style),
         View::Short => short(fleet, out),
         View::Json => json::value(fleet, out),
-        View::Name => fleet
-            .nodes
-            .iter()
-            .try_for_each(|node| writeln!(out, "node/{}", clean(&node.name, super::Marks::Unicode))),
+        View::Name => fleet.nodes.iter().try_for_each(|node| name(node, out)),
     }
+}
+
+fn name(node: &FleetNode, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "node/{}", clean(&node.name, super::Marks::Unicode))
 }
 
 fn causes(causes: &[Cause<'_>], headers: bool, out: &mut dyn Write, style: Style) -> io::Result<()> {
@@ -116,9 +119,10 @@ fn table(fleet: &Fleet, view: TableView, out: &mut dyn Write, style: Style) -> i
     if fleet.nodes.is_empty() {
         return writeln!(out, "no node matches");
     }
-    let table = Table::of(fleet, view, style);
+    let mut table = Table::new(view, style);
+    table.fit(fleet);
     table.write(fleet, out)?;
-    if !view.headers || view.is_watched {
+    if !view.headers {
         return Ok(());
     }
     let counts: Vec<_> = fleet.counts().into_iter().map(|(word, count)| format!("{count} {word}")).collect();
@@ -164,17 +168,18 @@ fn reasons(node: &FleetNode, out: &mut dyn Write, style: Style) -> io::Result<()
 
 fn short(fleet: &Fleet, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "all verdict {}", fleet.verdict())?;
-    for node in &fleet.nodes {
-        write!(out, "{} {}", clean(&node.name, super::Marks::Unicode), node.state.word())?;
-        for size in node.published.sizes.keys() {
-            let verdict = node.size(*size).unwrap_or(Verdict::Unknown);
-            write!(out, " {size}={verdict}")?;
-        }
-        let time = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
-        let published = &node.published;
-        writeln!(out, " checked={} valid={}", time(published.checked_at), time(published.valid_until))?;
+    fleet.nodes.iter().try_for_each(|node| short_line(node, out))
+}
+
+fn short_line(node: &FleetNode, out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{} {}", clean(&node.name, super::Marks::Unicode), node.state.word())?;
+    for size in node.published.sizes.keys() {
+        let verdict = node.size(*size).unwrap_or(Verdict::Unknown);
+        write!(out, " {size}={verdict}")?;
     }
-    Ok(())
+    let time = |at: Option<Timestamp>| at.map_or("-".to_owned(), |at| at.to_string());
+    let published = &node.published;
+    writeln!(out, " checked={} valid={}", time(published.checked_at), time(published.valid_until))
 }
 
 /// Returns the time since `at` in the largest unit that gives at least 2, as kubectl does.

@@ -2,13 +2,17 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hugeprobe::domain::check::Verdict;
+use hugeprobe::domain::published::{Fleet, FleetNode};
 use hugeprobe::domain::who::Remainder;
 use hugeprobe::kubernetes::api::{Api, Unmetered};
-use hugeprobe::kubernetes::follow::{self, Change};
+use hugeprobe::kubernetes::follow::follow;
+use hugeprobe::kubernetes::nodes::{self, Which};
+use hugeprobe::kubernetes::order::Key;
 use hugeprobe::kubernetes::{node_report, recheck, who};
+use hugeprobe::render::jsonpath::Field;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -36,9 +40,9 @@ async fn an_agent_answers_a_request_for_another_probe_and_is_waited_for() {
     let value = "2026-11-23T05:10:00.5Z";
     recheck::request(&api(&stage.world), NODE, value).await.unwrap();
     let mut told = Vec::new();
-    let answered = |node: &hugeprobe::domain::published::FleetNode| told.push(node.name.clone());
+    let answered = |node: &FleetNode| told.push(node.name.clone());
     let nodes = [NODE.to_owned()];
-    let waited = recheck::wait(&api(&stage.world), &nodes, value, 5 * MINUTE, answered).await;
+    let waited = recheck::wait(&api(&stage.world), None, &nodes, value, 5 * MINUTE, answered).await;
     let (fleet, silent) = waited.unwrap();
     assert_eq!((told, silent), (vec![NODE.to_owned()], Vec::new()));
     assert_eq!(fleet.nodes[0].published.rechecked, value);
@@ -54,13 +58,45 @@ async fn an_agent_that_does_not_answer_is_named_after_the_timeout() {
     let world = World::new(BOOT, 8);
     let value = recheck::value();
     recheck::request(&api(&world), NODE, &value).await.unwrap();
-    world.fault_times("get nodes", Fault::Status(500, "InternalError", "etcd".into()), 3);
+    world.fault_times("list nodes", Fault::Status(500, "InternalError", "etcd".into()), 3);
     let nodes = [NODE.to_owned()];
-    let (fleet, silent) = recheck::wait(&api(&world), &nodes, &value, MINUTE, |_| {}).await.unwrap();
+    let (fleet, silent) = recheck::wait(&api(&world), None, &nodes, &value, MINUTE, |_| {}).await.unwrap();
     assert_eq!((fleet.verdict(), silent), (Verdict::Unknown, nodes.to_vec()));
     assert!(recheck::request(&api(&world), "other", &value).await.unwrap_err().is_not_found());
-    world.fault("get nodes", Fault::Status(403, "Forbidden", "no".into()));
-    recheck::wait(&api(&world), &nodes, &value, MINUTE, |_| {}).await.unwrap_err();
+    world.fault("watch nodes", Fault::Status(403, "Forbidden", "no".into()));
+    recheck::wait(&api(&world), None, &nodes, &value, MINUTE, |_| {}).await.unwrap_err();
+}
+
+/// The answers arrive by one watch, however many nodes are asked.
+#[tokio::test]
+async fn all_nodes_that_were_asked_are_followed_by_one_list_and_one_watch() {
+    let world = World::default();
+    for name in ["node-a", "node-b", "node-c", "other"] {
+        world.state().nodes.insert(name.into(), told(name, "pass", 3600));
+    }
+    let by_agents = world.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for name in ["node-b", "other", "node-a"] {
+            let mut node = told(name, "fail", 3600);
+            node["metadata"]["annotations"]["hugeprobe.io/rechecked"] = "now".into();
+            by_agents.send_node("MODIFIED", &node);
+        }
+        by_agents.send_node("DELETED", &told("node-c", "pass", 3600));
+    });
+    let asked = ["node-a", "node-b", "node-c", "node-d"].map(str::to_owned);
+    let mut answers = Vec::new();
+    let answered = |node: &FleetNode| answers.push(node.name.clone());
+    let begin = Instant::now();
+    let waited = recheck::wait(&api(&world), Some("pool=nfv"), &asked, "now", MINUTE, answered).await;
+    let (fleet, silent) = waited.unwrap();
+    assert!(begin.elapsed() < MINUTE / 2, "nodes that are gone are not waited for");
+    let shown: Vec<_> = fleet.nodes.iter().map(|node| (node.name.as_str(), node.state.word())).collect();
+    let expected = [("node-a", "fail"), ("node-b", "fail"), ("node-c", "deleted")];
+    assert_eq!(shown, expected.map(|(name, word)| (name, word.to_owned())));
+    // node-d was deleted before the list.
+    assert_eq!((answers, silent), (vec!["node-b".to_owned(), "node-a".to_owned()], asked[2..].to_vec()));
+    assert_eq!(["list nodes", "watch nodes", "get nodes"].map(|kind| world.tried(kind).len()), [1, 1, 0]);
 }
 
 fn pod(name: &str, pages: u64) -> Value {
@@ -134,6 +170,23 @@ async fn what_may_not_be_read_is_named_and_is_not_counted_as_nothing() {
     assert!(who::read(&api(&world), "other").await.unwrap_err().is_not_found());
 }
 
+#[tokio::test]
+async fn what_a_path_finds_in_each_node_is_its_place_in_the_order() {
+    let world = World::default();
+    for (name, pages) in [("node-a", json!("1Gi")), ("node-b", json!("512Mi")), ("node-c", json!(null))] {
+        let mut node = told(name, "pass", 3600);
+        node["status"]["allocatable"] = json!({"hugepages-2Mi": pages});
+        world.state().nodes.insert(name.into(), node);
+    }
+    let field = Field::parse("status.allocatable.hugepages-2Mi").unwrap();
+    let (api, key) = (api(&world), |node: &Value| field.first(node).and_then(Key::of));
+    let found = nodes::fields(&api, Some("pool=nfv"), key).await.unwrap();
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by(|(_, one), (_, other)| one.cmp(other));
+    assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["node-b", "node-a"]);
+    assert!(world.tried("list nodes")[0].uri.contains("labelSelector=pool%3Dnfv"));
+}
+
 /// A Node with a verdict that is valid for `seconds`.
 fn told(name: &str, verdict: &str, seconds: i64) -> Value {
     let until = Timestamp::now() + SignedDuration::from_secs(seconds);
@@ -154,7 +207,7 @@ async fn a_watch_shows_each_change_once_and_goes_on_after_the_api_server_was_awa
     }
     let mut shown = Vec::new();
     let (at_begin, by_change) = (world.clone(), world.clone());
-    let begin = |fleet: &hugeprobe::domain::published::Fleet| {
+    let begin = |fleet: &Fleet| {
         assert_eq!(fleet.nodes.len(), 2);
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -166,12 +219,10 @@ async fn a_watch_shows_each_change_once_and_goes_on_after_the_api_server_was_awa
             at_begin.send_node("MODIFIED", &told("node-b", "fail", 3600));
             at_begin.send_node("DELETED", &told("node-c", "pass", 3600));
         });
+        ControlFlow::Continue(())
     };
-    let changed = |change: Change<'_>| {
-        shown.push(match change {
-            Change::Shown(node, _) => format!("{} {}", node.name, node.state.word()),
-            Change::Gone(name) => format!("{name} gone"),
-        });
+    let changed = |node: &FleetNode, _| {
+        shown.push(format!("{} {}", node.name, node.state.word()));
         if shown.len() == 2 {
             // What happens while no watch runs.
             let mut state = by_change.state();
@@ -186,9 +237,9 @@ async fn a_watch_shows_each_change_once_and_goes_on_after_the_api_server_was_awa
         }
         ControlFlow::Continue(())
     };
-    follow::follow(&api(&world), Some("pool=nfv"), begin, changed).await.unwrap();
+    follow(&api(&world), Which::Labels(Some("pool=nfv")), begin, changed).await.unwrap();
     // node-b was checked once more meanwhile.
-    assert_eq!(shown, ["node-b fail", "node-c gone", "node-b fail", "node-d warn"]);
+    assert_eq!(shown, ["node-b fail", "node-c deleted", "node-b fail", "node-d warn"]);
     let seen = world.tried("watch nodes");
     assert!(seen.iter().all(|seen| seen.uri.contains("labelSelector=pool%3Dnfv")), "{seen:?}");
 }

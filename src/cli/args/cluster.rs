@@ -12,6 +12,14 @@ const FORMS: &str = "table, wide, short, json, yaml, name or jsonpath=TEMPLATE";
 #[cfg(not(feature = "kubectl"))]
 const FORMS: &str = "table, short, json or name";
 
+/// The orders of `nodes`.
+#[cfg(feature = "kubectl")]
+const ORDERS: &str = "name, verdict (the worst first), age (the oldest first, nodes without a verdict before them), or a \
+     JSONPath into the Node as in kubectl, such as .metadata.creationTimestamp";
+#[cfg(not(feature = "kubectl"))]
+const ORDERS: &str =
+    "name, verdict (the worst first) or age (the oldest first, nodes without a verdict before them)";
+
 /// `agent`.
 #[derive(Debug, Arguments)]
 pub struct Agent {
@@ -88,7 +96,8 @@ pub struct Nodes {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = timeout)]
     pub timeout: Duration,
 
-    /// After the table, print each node again when what it shows changes, until interrupted
+    /// After the nodes, print each again when what it shows changes, until interrupted; -o json and -o yaml print no list but
+    /// one node after another
     #[cfg(feature = "kubectl")]
     #[arg(short, long, conflicts_with_all = ["wait", "by_cause"])]
     pub watch: bool,
@@ -102,7 +111,13 @@ pub struct Nodes {
     pub by_cause: bool,
 
     /// The order of the nodes
-    #[arg(long, value_name = "COLUMN", value_enum, default_value = "name")]
+    #[arg(
+        long,
+        help = format!("The order of the nodes: {ORDERS}"),
+        value_name = "ORDER",
+        value_parser = sort_by,
+        default_value = "name"
+    )]
     pub sort_by: SortBy,
 
     /// Without the line of column names and the line of totals
@@ -133,7 +148,7 @@ pub enum Until {
 }
 
 /// `--sort-by`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq, ValueEnum)]
 pub enum SortBy {
     /// By name
     Name,
@@ -141,6 +156,10 @@ pub enum SortBy {
     Verdict,
     /// The oldest verdict first, nodes without one before it
     Age,
+    /// By what this path finds in the Node
+    #[cfg(feature = "kubectl")]
+    #[value(skip)]
+    Field(String),
 }
 
 /// `-o` of `nodes`.
@@ -173,6 +192,15 @@ fn nodes_form(text: &str) -> Result<NodesForm, String> {
         return Ok(NodesForm::JsonPath(template.to_owned()));
     }
     NodesForm::from_str(text, false).map_err(|_| format!("use {FORMS}"))
+}
+
+/// Returns the order of this name, or by this path.
+fn sort_by(text: &str) -> Result<SortBy, String> {
+    let order = SortBy::from_str(text, false);
+    #[cfg(feature = "kubectl")]
+    return Ok(order.unwrap_or_else(|_| SortBy::Field(text.to_owned())));
+    #[cfg(not(feature = "kubectl"))]
+    order.map_err(|_| format!("use {ORDERS}"))
 }
 
 /// Returns the time of `90`, `90s`, `5m` or `2h`; at most a day.

@@ -60,7 +60,7 @@ pub struct Container {
     #[arg(long, value_name = "SIZE=PAGES[@numaN]")]
     pub need: Vec<PageCount>,
 
-    /// The socket of the node's vswitch, which the frontend checks too
+    /// The socket of the node's vswitch, which the frontend checks too, or the device metadata file that names it
     #[arg(long, value_name = "SOCKET")]
     pub peer: Option<String>,
 

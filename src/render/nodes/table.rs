@@ -27,21 +27,24 @@ pub struct Table {
 // === impl Table ===
 
 impl Table {
-    /// Returns the columns that all nodes of the fleet fit into.
+    /// Returns a table without page sizes and without room for a node.
     #[must_use]
-    pub fn of(fleet: &Fleet, view: TableView, style: Style) -> Self {
+    pub const fn new(view: TableView, style: Style) -> Self {
+        Self { sizes: Vec::new(), widths: Vec::new(), view, style }
+    }
+
+    /// Makes the columns such that all nodes of the fleet fit into them.
+    pub fn fit(&mut self, fleet: &Fleet) {
         let sizes: BTreeSet<PageSize> =
             fleet.nodes.iter().flat_map(|node| node.published.sizes.keys().copied()).collect();
-        let mut table = Self { sizes: sizes.into_iter().collect(), widths: Vec::new(), view, style };
-        let head = table.head();
-        table.widths = head.iter().map(|text| columns(text)).collect();
+        self.sizes = sizes.into_iter().collect();
+        self.widths = self.head().iter().map(|text| columns(text)).collect();
         for node in &fleet.nodes {
-            let row = table.row(node, fleet.at);
-            for (width, text) in table.widths.iter_mut().zip(row) {
+            let row = self.row(node, fleet.at);
+            for (width, text) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(columns(&text));
             }
         }
-        table
     }
 
     /// Writes the names of the columns, if the view has them, and a line for each node with the reasons below it.

@@ -168,13 +168,42 @@ verdict  fail     2 nodes: 1 fail, 1 pass
 }
 
 #[test]
+#[cfg(feature = "kubectl")]
 fn a_line_that_is_written_later_has_the_columns_of_the_table() {
     let fleet = fleet();
-    let table = Table::of(&fleet, TableView { is_watched: true, ..TableView::of(true) }, Style::default());
-    let mut out = Vec::new();
-    table.write(&fleet, &mut out).unwrap();
-    table.node(&node("n", Verdict::Pass, BOOT), fleet.at, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
+    let text = watched(Each::table(TableView::of(true), Style::default()), &fleet);
     assert!(text.ends_with("\nn       pass     pass     3 min ago\n"), "{text}");
     assert!(!text.contains("verdict  "), "{text}");
+}
+
+/// What a watch writes of the nodes that are there, and of another that is new.
+#[cfg(feature = "kubectl")]
+fn watched(mut each: Each, fleet: &Fleet) -> String {
+    let mut out = Vec::new();
+    each.first(fleet, fleet, &mut out).unwrap();
+    each.node(&node("n", Verdict::Pass, BOOT), fleet.at, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+#[cfg(feature = "kubectl")]
+fn each_form_of_a_watch_has_one_node_after_another_and_no_list() {
+    let mut fleet = fleet();
+    fleet.nodes.truncate(1);
+    fleet.nodes[0].state = VerdictState::Deleted;
+    let times = "checked=2026-11-23T05:00:00Z valid=2026-11-23T06:00:00Z";
+    let expected = format!("node-a deleted 2Mi=unknown {times}\nn pass 2Mi=pass {times}\n");
+    assert_eq!(watched(Each::Short, &fleet), expected);
+    assert_eq!(watched(Each::Name, &fleet), "node/node-a\nnode/n\n");
+    let template = crate::jsonpath::Template::parse("{.name} {.standing};").unwrap();
+    assert_eq!(watched(Each::JsonPath(template), &fleet), "node-a deleted;n pass;");
+
+    let json = watched(Each::Json, &fleet);
+    let objects = serde_json::Deserializer::from_str(&json).into_iter::<serde_json::Value>();
+    let objects: Vec<_> = objects.map(Result::unwrap).collect();
+    let yaml = watched(Each::Yaml, &fleet);
+    let documents = yaml.split("---\n").skip(1).map(|text| serde_saphyr::from_str(text).unwrap());
+    assert_eq!(documents.collect::<Vec<serde_json::Value>>(), objects);
+    let names = [&objects[0]["name"], &objects[1]["name"], &objects[0]["why"]];
+    assert_eq!(names, ["node-a", "n", "the Node was deleted, or its labels no longer match"]);
 }
