@@ -2,6 +2,7 @@
 //!
 //! An invalid value is refused at startup, with a message that names the value.
 
+mod peer;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,8 @@ use serde_json::Value;
 
 use hugeprobe_domain::request::{Expectation, PageCount, Request, Workload};
 use hugeprobe_domain::size::PageSize;
-pub use probe::{ProbeConfig, PullPolicy};
+pub use peer::{PeerClaim, PeerConfig, PeerSource, directory_and_name};
+pub use probe::{ProbeConfig, PullPolicy, ResourceClaim};
 
 /// The configuration file. Every key except `probe.image` has a default. Resident mode does not use `probe.image`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -95,24 +97,6 @@ pub struct NodeExpectation {
     pub expect: Vec<Expectation>,
     /// The pages that a workload needs, in the syntax of `--need`.
     pub need: Vec<PageCount>,
-    /// Keys that this version does not know.
-    #[serde(flatten)]
-    pub unknown: BTreeMap<String, Value>,
-}
-
-/// A vswitch on the node, which the frontend of a probe pod tests as `check --peer` does.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PeerConfig {
-    /// The path of the socket on the node.
-    ///
-    /// The path must be absolute and have at least two components. A component consists of `A-Z a-z 0-9 . _ -` and must
-    /// not begin with a dot. The probe pod mounts the directory instead of the socket, because the vswitch may create
-    /// the socket again.
-    pub host_path: String,
-    /// Whether the vswitch connects to a socket that hugeprobe creates (OVS: dpdkvhostuserclient).
-    #[serde(default)]
-    pub listen: bool,
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -231,12 +215,7 @@ impl Config {
             request.validate().map_err(|error| refused(&format!("expectations[{index}]"), &error))?;
         }
         if let Some(peer) = &self.peer {
-            peer.validate()?;
-            if (self.profile, self.mode) != (Profile::Privileged, Mode::ProbePods) {
-                let why =
-                    "requires profile privileged and mode probePods, because a path of the host is mounted";
-                return Err(refused("peer", &why));
-            }
+            peer.validate(self)?;
         }
         match self.mode {
             Mode::ProbePods => self.probe.validate(self.profile),
@@ -257,40 +236,7 @@ impl NodeExpectation {
     }
 }
 
-// === impl PeerConfig ===
-
-impl PeerConfig {
-    /// Returns the directory of the socket on the node.
-    #[must_use]
-    pub fn directory(&self) -> &str {
-        self.host_path.rsplit_once('/').map_or("", |(directory, _)| directory)
-    }
-
-    /// Returns the name of the socket in its directory.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.host_path.rsplit_once('/').map_or(self.host_path.as_str(), |(_, name)| name)
-    }
-
-    fn validate(&self) -> Result<(), ConfigError> {
-        let is_plain = |part: &str| {
-            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-            !part.is_empty() && !part.starts_with('.') && part.chars().all(known)
-        };
-        let mut parts = self.host_path.split('/');
-        if parts.next() == Some("") && parts.clone().count() >= 2 && parts.all(is_plain) {
-            return Ok(());
-        }
-        let path = self.host_path.escape_debug();
-        Err(refused(
-            "peer.hostPath",
-            &format!(
-                "'{path}' is not the path of a socket in a directory (each part may have only letters, digits, '.', \
-                 '_' and '-', and may not begin with '.')"
-            ),
-        ))
-    }
-}
+// === impl ResidentConfig ===
 
 impl Default for ResidentConfig {
     fn default() -> Self {

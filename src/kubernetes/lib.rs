@@ -19,6 +19,7 @@ pub mod names;
 pub mod node_report;
 pub mod nodes;
 pub mod object_events;
+pub mod order;
 pub mod pod_outcome;
 pub mod pod_requests;
 pub mod policies;

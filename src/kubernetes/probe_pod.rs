@@ -12,15 +12,18 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container as PodContainer, EmptyDirVolumeSource, EnvVar, EnvVarSource,
     HostPathVolumeSource, LocalObjectReference, NodeAffinity, NodeSelector, NodeSelectorRequirement,
-    NodeSelectorTerm, ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, ResourceRequirements,
-    SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+    NodeSelectorTerm, ObjectFieldSelector, Pod, PodResourceClaim, PodSecurityContext, PodSpec, ResourceClaim,
+    ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::config::{Config, PeerConfig, Profile, PullPolicy, WorkloadSeccomp};
+use super::config::{
+    Config, PeerConfig, PeerSource, Profile, PullPolicy, WorkloadSeccomp, directory_and_name,
+};
 use super::{names, quantity};
 use hugeprobe_domain::compact::Container;
+use hugeprobe_domain::device_metadata;
 use hugeprobe_domain::peer::Peer;
 use hugeprobe_domain::request::PageCount;
 use hugeprobe_domain::size::PageSize;
@@ -91,10 +94,14 @@ impl Asked {
     }
 }
 
-/// Returns the node's vswitch as the frontend addresses it. The probe transmits no frames, because a workload may be
+/// Returns the node's vswitch as the frontend addresses it: by its socket, or by the file that names the socket. The probe transmits no frames, because a workload may be
 /// using the port.
 fn peer(peer: &PeerConfig) -> Peer {
-    Peer { socket: format!("{PEER}/{}", peer.name()), listen: peer.listen, transmit: 0 }
+    let socket = match &peer.source {
+        PeerSource::HostPath(path) => format!("{PEER}/{}", directory_and_name(path).1),
+        PeerSource::Claim(claim) => device_metadata::path(&claim.name, &claim.request, &claim.driver),
+    };
+    Peer { socket, listen: peer.listen, transmit: 0 }
 }
 
 // === the pod ===
@@ -139,8 +146,7 @@ fn metadata(identity: &Identity, config: &Config, size: PageSize) -> ObjectMeta 
 
 fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
     let probe = &config.probe;
-    let secrets: Vec<_> =
-        probe.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    let secrets = probe.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
     PodSpec {
         affinity: Some(on_node(&identity.node)),
         restart_policy: Some("Never".to_owned()),
@@ -153,7 +159,12 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
         priority_class_name: Some(probe.priority_class_name.clone()),
         runtime_class_name: probe.runtime_class_name.clone(),
         host_users: (!probe.host_users).then_some(false),
-        image_pull_secrets: if secrets.is_empty() { None } else { Some(secrets) },
+        resource_claims: some(probe.resource_claims.iter().map(|claim| PodResourceClaim {
+            name: claim.name.clone(),
+            resource_claim_template_name: Some(claim.resource_claim_template_name.clone()),
+            ..PodResourceClaim::default()
+        })),
+        image_pull_secrets: some(secrets),
         security_context: Some(pod_security(config)),
         volumes: Some(volumes(config, asked.size)),
         containers: Container::ALL.map(|side| container(config, asked, side)).into(),
@@ -184,18 +195,32 @@ pub fn on_node(node: &str) -> Affinity {
     }
 }
 
+/// Returns the path of the vswitch's socket on the node, and whether the probe creates the socket.
+fn host_peer(config: &Config) -> Option<(&str, bool)> {
+    match config.peer.as_ref()? {
+        PeerConfig { source: PeerSource::HostPath(path), listen, .. } => Some((path, *listen)),
+        PeerConfig { source: PeerSource::Claim(_), .. } => None,
+    }
+}
+
+/// Returns the items as a field of Kubernetes that is left out if it is empty.
+fn some<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    let items: Vec<T> = items.collect();
+    (!items.is_empty()).then_some(items)
+}
+
 fn volumes(config: &Config, size: PageSize) -> Vec<Volume> {
     let empty = |name: &str, medium: String, limit: Option<Quantity>| Volume {
         name: name.to_owned(),
         empty_dir: Some(EmptyDirVolumeSource { medium: Some(medium), size_limit: limit }),
         ..Volume::default()
     };
-    let peer = config.peer.as_ref().map(|peer| Volume {
+    let peer = host_peer(config).map(|(path, _)| Volume {
         name: "peer".to_owned(),
         // The type `Directory` does not create a missing directory. If it is missing there is no vswitch, and the
         // pod's events say so.
         host_path: Some(HostPathVolumeSource {
-            path: peer.directory().to_owned(),
+            path: directory_and_name(path).0.to_owned(),
             type_: Some("Directory".to_owned()),
         }),
         ..Volume::default()
@@ -214,9 +239,9 @@ fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
         mount_path: path.to_owned(),
         ..VolumeMount::default()
     };
-    let peer = config.peer.as_ref().filter(|_| side == Container::Frontend).map(|peer| VolumeMount {
+    let peer = host_peer(config).filter(|_| side == Container::Frontend).map(|(_, listen)| VolumeMount {
         // Connecting to a socket does not require write access to its directory.
-        read_only: (!peer.listen).then_some(true),
+        read_only: (!listen).then_some(true),
         ..mount("peer", PEER)
     });
     let mounts = [mount("hugepages", HUGEPAGES), mount("run", RENDEZVOUS)];
@@ -274,7 +299,10 @@ fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequire
     if bytes > 0 {
         amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
     }
-    ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: None }
+    // A vhost-user driver puts the directory of the socket into each container that has the claim.
+    let claims =
+        probe.resource_claims.iter().map(|claim| ResourceClaim { name: claim.name.clone(), request: None });
+    ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: some(claims) }
 }
 
 /// Returns the quantity plus `more` bytes. The quantity is returned unchanged if it is not a whole number of bytes.

@@ -17,6 +17,10 @@ service=10.96.0.1
 socket=/run/containerd/containerd.sock # in the cluster's mount namespace
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}
 
+# Puts the containerd and runc of `build` before those of the system, if `up` was asked to start the cluster with them.
+use_runtime() { if [ -e "$state/runtime" ]; then PATH=$(cat "$state/runtime"):$PATH; fi; }
+use_runtime
+
 say() { printf 'cluster: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 

@@ -13,6 +13,8 @@
 {{- $sizes = list $v.resident.size -}}
 {{- $pages = dict $v.resident.size $v.resident.pages -}}
 {{- end -}}
+{{- $peer := "" | default nil -}}
+{{- if $v.peer.hostPath }}{{ $peer = omit $v.peer "claim" }}{{ else if $v.peer.claim }}{{ $peer = omit $v.peer "hostPath" }}{{ end -}}
 {{- dict
   "profile" $v.profile
   "mode" $v.mode
@@ -35,6 +37,7 @@
     "runAsGroup" $ids.group
     "fsGroup" $ids.fsGroup
     "hostUsers" $v.probe.hostUsers
+    "resourceClaims" $v.probe.resourceClaims
     "runtimeClassName" ($v.probe.runtimeClassName | default nil)
     "cpu" $v.probe.cpu
     "memory" $v.probe.memory
@@ -44,7 +47,7 @@
     "seLinuxOptions" (empty $v.probe.seLinuxOptions | ternary nil $v.probe.seLinuxOptions)
     "labels" (include "hugeprobe.probeLabels" . | fromJson)
     "annotations" $v.probe.annotations)
-  "peer" (empty $v.peer.hostPath | ternary nil $v.peer)
+  "peer" $peer
   "resident" (dict "directory" "/run/hugeprobe")
 | toJson -}}
 {{- end }}

@@ -33,8 +33,24 @@
 {{- if and $v.peer.hostPath (ne $v.profile "privileged") -}}
 {{- fail (printf "peer.hostPath: %s is mounted from the host, which requires profile: privileged." $v.peer.hostPath) -}}
 {{- end -}}
-{{- if and $v.peer.listen (not $v.peer.hostPath) -}}
-{{- fail "peer.listen: true requires peer.hostPath, which is empty." -}}
+{{- if and $v.peer.listen (not $v.peer.hostPath) (not $v.peer.claim) -}}
+{{- fail "peer.listen: true requires peer.hostPath or peer.claim, which are empty." -}}
+{{- end -}}
+{{- with $v.peer.claim -}}
+{{- if $v.peer.hostPath -}}
+{{- fail "peer.hostPath and peer.claim: the probe checks one vswitch. Use one of them." -}}
+{{- end -}}
+{{- if $resident -}}
+{{- fail "peer.claim: mode: resident has no probe pods. Use mode: probePods." -}}
+{{- end -}}
+{{- $claims := list -}}
+{{- range $v.probe.resourceClaims }}{{ $claims = append $claims .name }}{{ end -}}
+{{- if not (has .name $claims) -}}
+{{- fail (printf "peer.claim.name: %s is not a claim of probe.resourceClaims." .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.probe.resourceClaims (semverCompare "<1.34-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "probe.resourceClaims: resource.k8s.io/v1 is in Kubernetes 1.34 and later, and this is %s." .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- if ge (int $v.probe.pendingSeconds) (mul 60 (int $v.renewMinutes)) -}}
 {{- fail (printf "probe.pendingSeconds: %v s is as long as renewMinutes (%v): the next probe would be due before this one gives up." $v.probe.pendingSeconds $v.renewMinutes) -}}

@@ -8,6 +8,7 @@ use super::{FailOn, WorkloadName};
 use hugeprobe_domain::peer::Peer;
 use hugeprobe_domain::request::{Expectation, PageCount, Request, Selector};
 use hugeprobe_domain::size::PageSize;
+use hugeprobe_linux::device_metadata::socket_of;
 use hugeprobe_render::Format;
 
 /// What is checked: the options of `check` that make the request.
@@ -49,8 +50,9 @@ pub struct What {
     #[arg(long, value_name = "DIR")]
     pub backend_cgroup: Option<String>,
 
-    /// Check whether this vhost-user backend accepts such pages: the socket of a vswitch port that no workload uses now
-    #[arg(long, value_name = "SOCKET", help_heading = "Your vswitch")]
+    /// Check whether this vhost-user backend accepts such pages: the socket of a vswitch port that no workload uses now, or the
+    /// metadata.json of a DRA claim that names it
+    #[arg(long, value_name = "SOCKET", value_parser = socket_of, help_heading = "Your vswitch")]
     pub peer: Option<String>,
 
     /// Create the socket of --peer and wait until the vswitch connects (OVS: dpdkvhostuserclient)

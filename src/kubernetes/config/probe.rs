@@ -35,6 +35,8 @@ pub struct ProbeConfig {
     pub runtime_class_name: Option<String>,
     /// Whether the pod shares the host's user namespace, as pods do by default.
     pub host_users: bool,
+    /// The claims on devices of a DRA driver that both containers have.
+    pub resource_claims: Vec<ResourceClaim>,
     /// The CPU request and limit of each container.
     pub cpu: String,
     /// The memory request and limit of each container.
@@ -54,6 +56,16 @@ pub struct ProbeConfig {
     /// Keys that this version does not know.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
+}
+
+/// A claim that Kubernetes makes from a template for each probe pod.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceClaim {
+    /// Its name in the pod.
+    pub name: String,
+    /// The name of the ResourceClaimTemplate in the namespace of the agent.
+    pub resource_claim_template_name: String,
 }
 
 /// The `imagePullPolicy` of a container.
@@ -90,6 +102,7 @@ impl Default for ProbeConfig {
             fs_group: Some(65532),
             runtime_class_name: None,
             host_users: true,
+            resource_claims: Vec::new(),
             cpu: "200m".to_owned(),
             memory: "32Mi".to_owned(),
             deadline_seconds: 60,

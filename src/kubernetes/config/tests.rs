@@ -16,7 +16,8 @@ const WHOLE: &str = r#"{
  "probe": {
    "image": "repo/hugeprobe@sha256:1", "imagePullPolicy": "Never", "imagePullSecrets": ["pull"],
    "priorityClassName": "p", "serviceAccountName": "s", "pages": {"2Mi": 8}, "runAsUser": null, "runAsGroup": null,
-   "fsGroup": null, "runtimeClassName": "kata", "hostUsers": false, "cpu": "1", "memory": "64Mi", "deadlineSeconds": 90, "pendingSeconds": 10
+   "fsGroup": null, "runtimeClassName": "kata", "hostUsers": false,
+   "resourceClaims": [{"name": "vhost", "resourceClaimTemplateName": "port"}], "cpu": "1", "memory": "64Mi", "deadlineSeconds": 90, "pendingSeconds": 10
  },
  "peer": {"hostPath": "/run/openvswitch/vhu.0", "listen": true},
  "resident": {"directory": "/run/x"}
@@ -39,7 +40,10 @@ fn the_whole_file_is_read() {
     assert_eq!(config.probe.runtime_class_name.as_deref(), Some("kata"));
     assert!(!config.probe.host_users);
     let peer = config.peer.unwrap();
-    assert_eq!((peer.directory(), peer.name(), peer.listen), ("/run/openvswitch", "vhu.0", true));
+    assert_eq!((peer.source, peer.listen), (PeerSource::HostPath("/run/openvswitch/vhu.0".to_owned()), true));
+    let claims =
+        [ResourceClaim { name: "vhost".to_owned(), resource_claim_template_name: "port".to_owned() }];
+    assert_eq!(config.probe.resource_claims, claims);
 }
 
 #[test]
@@ -131,6 +135,19 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
         (
             r#"{"profile": "privileged", "peer": {"hostPath": "/r//v"}, "probe": {"image": "x"}}"#,
             "is not the path",
+        ),
+        (r#"{"peer": {"listen": true}, "probe": {"image": "x"}}"#, "cannot be parsed"),
+        (
+            r#"{"peer": {"claim": {"name": "a", "request": "b", "driver": "c"}}, "probe": {"image": "x"}}"#,
+            "peer.claim.name 'a' is not a claim of probe.resourceClaims",
+        ),
+        (
+            r#"{"peer": {"claim": {"name": "a", "request": "b c", "driver": "d"}}, "probe": {"image": "x"}}"#,
+            "peer.claim.request 'b c' is not a name",
+        ),
+        (
+            r#"{"mode": "resident", "peer": {"claim": {"name": "a", "request": "b", "driver": "c"}}}"#,
+            "peer claim requires mode probePods",
         ),
         (r#"{"mode": "resident", "resident": {"directory": "run"}}"#, "'run' is not an absolute path"),
     ] {

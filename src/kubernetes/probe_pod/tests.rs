@@ -186,6 +186,28 @@ fn the_nodes_vswitch_is_seen_by_the_frontend_alone() {
 }
 
 #[test]
+fn claims_are_those_of_both_containers_and_the_vswitch_may_be_behind_one() {
+    let claim = r#"{"name": "vhost", "resourceClaimTemplateName": "port"}"#;
+    let peer = r#"{"claim": {"name": "vhost", "request": "r", "driver": "d.example.com"}, "listen": true}"#;
+    let config = format!(r#"{{"probe": {{"image": "x", "resourceClaims": [{claim}]}}, "peer": {peer}}}"#);
+    let spec = &pod_of(&Config::parse(&config).unwrap(), &asked())["spec"];
+    assert_eq!(spec["resourceClaims"], json!([{"name": "vhost", "resourceClaimTemplateName": "port"}]));
+    assert_eq!(spec["volumes"].as_array().unwrap().len(), 2, "the driver mounts the socket");
+    let args = "--peer /var/run/kubernetes.io/dra-device-attributes/resourceclaimtemplates/vhost/r/\
+                d.example.com-metadata.json --peer-listen";
+    for container in spec["containers"].as_array().unwrap() {
+        assert_eq!(container["resources"]["claims"], json!([{"name": "vhost"}]));
+        assert_eq!(container["volumeMounts"].as_array().unwrap().len(), 2);
+        let words: Vec<_> =
+            container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+        assert!(words.join(" ").ends_with(args), "{words:?}");
+    }
+    let without = pod("", &asked());
+    assert_eq!(without["spec"].get("resourceClaims"), None);
+    assert_eq!(without["spec"]["containers"][0]["resources"].get("claims"), None);
+}
+
+#[test]
 fn needs_are_the_frontends_to_pay_and_seccomp_is_judged_where_it_is_the_same() {
     let asked = Asked { need: vec!["2Mi=8".parse().unwrap(), "2Mi=2@numa0".parse().unwrap()], ..asked() };
     let pod = pod(r#", "workloadSeccomp": "RuntimeDefault", "workload": "qemu""#, &asked);

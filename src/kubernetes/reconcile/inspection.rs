@@ -179,7 +179,9 @@ impl Reconciler {
             "workload": config.workload,
             "ids": [probe.run_as_user, probe.run_as_group, probe.fs_group],
             "runtime": probe.runtime_class_name,
-            "peer": config.peer.as_ref().map(|peer| (&peer.host_path, peer.listen)),
+            "hostUsers": probe.host_users,
+            "claims": format!("{:?}", probe.resource_claims),
+            "peer": config.peer.as_ref().map(|peer| (format!("{:?}", peer.source), peer.listen)),
         });
         let configuration = names::digest([configuration.to_string().as_str()]);
         let overcommit = self

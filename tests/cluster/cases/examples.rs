@@ -10,6 +10,10 @@ use super::{Case, case};
 
 pub(crate) const CASES: &[Case] = &[
     case("examples: the Job is Complete on a good node, and Failed on a bad one", job),
+    case(
+        "examples: the Job of a ValidationRequest is Complete on a cordoned node, and Failed on a bad one",
+        validation_request,
+    ),
     case("examples: testpmd starts behind its preflight, and not on a bad node", testpmd_pair),
     case("examples: QEMU starts behind its preflight, and not on a bad node", qemu),
     case(
@@ -26,8 +30,12 @@ struct Example {
 
 impl Example {
     fn create(name: &str) -> Self {
+        Self::of(&text(name))
+    }
+
+    fn of(text: &str) -> Self {
         let image = format!("localhost/hugeprobe:{}", chart::tag());
-        let text = text(name)
+        let text = text
             .replace("ghcr.io/hugeprobe/hugeprobe:0.1.0", &image)
             .replace("image: dpdk-testpmd:22.11", "image: localhost/testpmd:1")
             .replace("image: qemu:7.2", "image: localhost/qemu:1")
@@ -131,16 +139,54 @@ impl Workload {
 }
 
 fn job() {
-    let name = format!("job/hugeprobe-check-{NODE}");
+    is_complete_and_failed(&format!("job/hugeprobe-check-{NODE}"), &text("preflight-job.yaml"));
+}
+
+/// The Job that NVSentinel makes of our template. NVSentinel itself is not run: no package registry has it.
+fn validation_request() {
+    let cordoned = Guard::run(&["cordon", NODE], &["uncordon", NODE]);
+    is_complete_and_failed("job/request-hugepages", &job_of_validation_request());
+    drop(cordoned);
+}
+
+/// The template of examples/nvsentinel-values.yaml, with what NVSentinel's lifecycle manager puts into it. Both NVSentinel and
+/// helm render Go templates, and `quote` is all that it needs beyond Go's own functions.
+fn job_of_validation_request() -> String {
+    let chart = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(chart.path().join(name), text).unwrap();
+    write("Chart.yaml", "{apiVersion: v2, name: nvsentinel, version: 0.0.0}");
+    std::fs::create_dir(chart.path().join("templates")).unwrap();
+    write(
+        "templates/job.yaml",
+        r#"
+{{- $config := index .Values "lifecycle-manager" "config" }}
+{{- $test := $config.tests.hugepages }}
+{{- $provider := index $config.providers $test.provider }}
+{{- $cordoned := dict "Key" "node.kubernetes.io/unschedulable" "Value" "" "Operator" "Exists" "Effect" "NoSchedule" }}
+{{- tpl (index $config.templates $provider.templateFile) (dict
+  "ValidationRequestName" "request" "TestGroupName" "hugepages" "Namespace" .Release.Namespace
+  "TimeoutSeconds" $provider.timeoutSeconds "Nodes" (list (dict "NodeName" .Values.node))
+  "Image" $test.image "Command" $test.command "Tolerations" (list $cordoned) "Template" .Template) }}
+"#,
+    );
+    let values = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nvsentinel-values.yaml");
+    let mut helm = script("helm");
+    helm.args(["template", "nvsentinel"]).arg(chart.path()).args(["--namespace", WORKLOADS]);
+    helm.args(["--values", values, "--set", &format!("node={NODE}")]);
+    kubectl::finish(&mut helm, "").unwrap_or_else(|error| panic!("{helm:?}: {error}"))
+}
+
+/// Creates a Job on the node as it is, and then with none of its pages free.
+fn is_complete_and_failed(name: &str, manifest: &str) {
     let run = |wanted: &str| {
-        let example = Example::create("preflight-job.yaml");
+        let example = Example::of(manifest);
         wait::until(&format!("the Job is {wanted}"), 60, || {
-            let job = kubectl::get(&[&name, "--namespace", WORKLOADS]).unwrap_or_default();
+            let job = kubectl::get(&[name, "--namespace", WORKLOADS]).unwrap_or_default();
             let conditions = job["status"]["conditions"].as_array().cloned().unwrap_or_default();
             let is = |condition: &Value| condition["type"] == wanted && condition["status"] == "True";
-            if conditions.iter().any(is) { Ok(()) } else { Err((job["status"].clone(), logs(&[&name]))) }
+            if conditions.iter().any(is) { Ok(()) } else { Err((job["status"].clone(), logs(&[name]))) }
         });
-        let report = logs(&[&name]);
+        let report = logs(&[name]);
         report.lines().for_each(|line| println!("    {line}"));
         drop(example);
         report

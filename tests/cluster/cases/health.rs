@@ -1,6 +1,7 @@
 //! A node in order, and what people and machines then read about it.
 
 use std::process::Output;
+use std::time::Duration;
 
 use super::context::node::Node;
 use super::context::pools::{LARGE, SMALL};
@@ -12,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     large_case("a healthy node passes for 1Gi", 2, healthy_large),
     case("describe node shows the event of the verdict", event),
     case("while nothing changes nothing is written", calm),
+    case("an hour of ticks leaves the agent with at most 8 MiB", hour),
     case("the agent tells of its life and of the pools over HTTP", http),
     case("fits shows where a pod would work and why it would not", fits),
     large_case("one page of 1Gi is enough for a pass", 1, one_large_page),
@@ -92,6 +94,17 @@ fn calm() {
         if now == before && probes == 0 { Ok(()) } else { Err(format!("{now:#?} and {probes} probe pods")) }
     });
     println!("    the agent's resident memory: {} KiB", pods::resident(&chart::agent()));
+}
+
+fn hour() {
+    let agent = chart::agent();
+    // A tick is a second here, and ten by default.
+    let (ticks, tick) = (360, Duration::from_secs(1));
+    std::thread::sleep((ticks * tick).saturating_sub(pods::started(&agent).elapsed()));
+    assert_eq!(chart::meta(&chart::agent(), "uid"), chart::meta(&agent, "uid"), "the same agent");
+    let kib = pods::resident(&agent);
+    println!("    the agent's resident memory after {ticks} ticks: {kib} KiB");
+    assert!((1..=8 << 10).contains(&kib), "{kib} KiB");
 }
 
 fn http() {

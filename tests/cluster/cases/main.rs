@@ -17,6 +17,7 @@
 mod admission;
 mod alerts;
 mod calm;
+mod claims;
 mod context;
 mod examples;
 mod gate;
@@ -30,6 +31,7 @@ mod pool;
 mod release;
 mod rights;
 mod truth;
+mod users;
 mod workload;
 
 use std::time::Instant;
@@ -49,6 +51,8 @@ struct Case {
     since: u32,
     /// A program in target/cluster/bin without which a part of the case is not tried.
     program: Option<&'static str>,
+    /// What the cluster lacks, for which it is left out.
+    lacks: fn() -> Option<&'static str>,
     /// Whether it is about the emulated machine that `make numa` prepares, and not about the cluster's own node.
     on_machine: bool,
     run: fn(),
@@ -56,7 +60,7 @@ struct Case {
 
 /// A case that pages of 2Mi are enough for.
 const fn case(name: &'static str, run: fn()) -> Case {
-    Case { name, large_pages: 0, since: 0, program: None, on_machine: false, run }
+    Case { name, large_pages: 0, since: 0, program: None, lacks: || None, on_machine: false, run }
 }
 
 /// A case about what Kubernetes has from this minor version on.
@@ -83,6 +87,8 @@ fn main() -> std::process::ExitCode {
         pool::CASES,
         workload::CASES,
         truth::CASES,
+        users::CASES,
+        claims::CASES,
         modes::CASES,
         admission::CASES,
         calm::CASES,
@@ -113,6 +119,9 @@ fn trial(case: Case) -> Trial {
             Ok(Completion::ignored_with(format!("needs {needed} pages of 1Gi, the kernel gave {there}")))
         }
         Ok(_) => {
+            if let Some(lacks) = (case.lacks)() {
+                return Ok(Completion::ignored_with(lacks));
+            }
             println!("\n== {}", case.name);
             let begin = Instant::now();
             pods::namespace();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::context::machine::{Boot, Machine, NAME, PATIENCE};
 use super::context::node::{Node, Published};
 use super::context::pools::SMALL;
+use super::context::testpmd::{HEALTHY, LARGE_PAGE, Pair};
 use super::context::{NAMESPACE, WORKLOADS, chart, kubectl, left, pods, script, wait};
 use super::{Case, machine_case};
 
@@ -25,16 +26,18 @@ pub(crate) const CASES: &[Case] = &[
     machine_case("numa: a reboot", reboot::without_policy),
     machine_case("numa: a reboot with the reboot policy", reboot::with_policy),
     machine_case("numa: a node whose huge pages count as memory passes", accounting),
+    machine_case("numa: where 1Gi passes, testpmd's frames arrive, and a limit of 0 fails both", gigantic),
 ];
 
-const BOTH: Boot = Boot { pages: [32, 32], cgroup: "rw" };
+const BOTH: Boot = Boot { pages: [32, 32], cgroup: "rw", gigantic: 0 };
 
 /// The machine of the case before.
 static MACHINE: Mutex<Option<Machine>> = Mutex::new(None);
 
 /// Runs a case on a machine that booted like this. A case that fails takes its machine with it.
 fn on(boot: Boot, values: &Value, run: impl FnOnce(&mut Machine)) {
-    let earlier = MACHINE.lock().unwrap().take().filter(|machine| machine.boot().cgroup == boot.cgroup);
+    let is_alike = |earlier: Boot| (earlier.cgroup, earlier.gigantic) == (boot.cgroup, boot.gigantic);
+    let earlier = MACHINE.lock().unwrap().take().filter(|machine| is_alike(machine.boot()));
     if earlier.is_none() {
         Machine::forget();
     }
@@ -243,5 +246,25 @@ fn accounting() {
         let limits = &probe["spec"]["containers"][0]["resources"]["limits"];
         println!("    limits of the probe: {limits}");
         assert_eq!((&limits["memory"], &limits["hugepages-2Mi"]), (&json!("40Mi"), &json!("8Mi")));
+    });
+}
+
+fn gigantic() {
+    // A page for each container of the probe, and for each testpmd.
+    on(Boot { gigantic: 2, ..BOTH }, &json!({}), |machine| {
+        let passes = || published("1Gi passes", |published| published.passes_for("1Gi"));
+        show(&passes());
+        let pair = Pair { memory: LARGE_PAGE, on_machine: true, ..HEALTHY };
+        let outcome = pair.run();
+        assert!(outcome.works, "{outcome}");
+        let limit = "/sys/fs/cgroup/pods/hugetlb.1GB.max";
+        machine.must(&format!("echo 0 >{limit}"));
+        hugeprobe(&["recheck", NAME]);
+        show(&published("1Gi does not pass", |published| !published.passes_for("1Gi")));
+        let outcome = pair.run();
+        assert!(!outcome.works, "{outcome}");
+        machine.must(&format!("echo max >{limit}"));
+        hugeprobe(&["recheck", NAME]);
+        passes();
     });
 }

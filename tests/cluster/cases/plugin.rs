@@ -77,6 +77,9 @@ fn verbs() {
     assert_eq!(plugin.show(&["-o", &format!("jsonpath={template}")]), format!("{NODE}=pass\n"));
     assert!(plugin.show(&["-o", "yaml"]).contains(&format!("name: {NODE}")));
     plugin.show(&["--wait", "--for", "pass", "--timeout", "30s"]);
+    let by = |path: &str| plugin.kubectl(&["hugeprobe", "-o", "name", "--sort-by", path]);
+    assert_eq!(by(".metadata.creationTimestamp"), Ok(format!("node/{NODE}\n")));
+    assert!(by(".metadata.no").unwrap_err().contains("no Node has the field '.metadata.no'"));
     assert!(plugin.show(&["node", NODE]).starts_with(NODE));
     assert!(plugin.show(&["fits", "--hugepages-2Mi", "4Mi"]).contains("yes"));
     assert!(plugin.show(&["why", "pod/holder", "-n", WORKLOADS]).contains("all containers are ready"));

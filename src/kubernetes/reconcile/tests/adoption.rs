@@ -1,6 +1,7 @@
 //! Tests that another agent takes over after a restart, an upgrade or a crash.
 
 use super::world::*;
+use crate::config::ResourceClaim;
 use crate::names;
 use hugeprobe_domain::reading::Reading;
 
@@ -63,7 +64,7 @@ fn an_upgrade_keeps_the_verdict_and_shows_the_new_version() {
 #[test]
 fn what_is_forged_stale_or_about_something_else_is_not_kept() {
     type Change = fn(&mut World);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 11] = [
         ("the boot is another, or so it says", |world| world.forge(names::BOOT_ID, "another")),
         ("the probe is somebody else's word", |world| {
             let probe = world.annotation("hugeprobe.io/probe.2Mi").unwrap().to_owned();
@@ -89,6 +90,13 @@ fn what_is_forged_stale_or_about_something_else_is_not_kept() {
         ("it is no longer valid", |world| world.skew = 2 * 3600),
         ("another is needed now", |world| {
             world.config = config(r#", "expectations": [{"need": ["2Mi=8"]}]"#);
+        }),
+        ("its users were those of the host", |world| world.config.probe.host_users = false),
+        ("it had no claim", |world| {
+            world.config.probe.resource_claims = vec![ResourceClaim {
+                name: "vhost".to_owned(),
+                resource_claim_template_name: "port".to_owned(),
+            }];
         }),
     ];
     for (name, change) in cases {

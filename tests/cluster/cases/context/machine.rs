@@ -18,6 +18,8 @@ pub(crate) struct Boot {
     pub(crate) pages: [u32; 2],
     /// The options with which cgroup2 is mounted.
     pub(crate) cgroup: &'static str,
+    /// The pages of 1Gi of the second NUMA node, which has as much more memory.
+    pub(crate) gigantic: u32,
 }
 
 /// A running machine. It ends with this process at the latest.
@@ -170,6 +172,7 @@ impl Qemu {
             .args([directory.join("disk"), directory.join("console")])
             .env("PAGES", format!("{first} {second}"))
             .env("CGROUP", boot.cgroup)
+            .env("GIGANTIC", boot.gigantic.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -52,6 +52,12 @@ impl Node {
         self.0["status"]["nodeInfo"]["bootID"].as_str().unwrap()
     }
 
+    /// Whether the container runtime says that it supports pods in user namespaces.
+    pub(crate) fn offers_user_namespaces(&self) -> bool {
+        let handlers = self.0["status"]["runtimeHandlers"].as_array();
+        handlers.into_iter().flatten().any(|handler| handler["features"]["userNamespaces"] == true)
+    }
+
     /// What the kubelet offers of a resource, in the API's own spelling.
     pub(crate) fn capacity(&self, resource: &str) -> String {
         self.0["status"]["capacity"][resource].as_str().unwrap_or("0").to_owned()

@@ -158,6 +158,13 @@ pub(crate) fn resize(pod: &Value) {
 
 /// The cgroup of the process that the first container of a pod runs: its pids, from the machine's side.
 pub(crate) fn pids(pod: &Value) -> Vec<i32> {
+    let found = try_pids(pod);
+    assert!(!found.is_empty(), "no process of pod {} on {NODE}", chart::meta(pod, "uid"));
+    found
+}
+
+/// The same of a pod that may have no process yet.
+pub(crate) fn try_pids(pod: &Value) -> Vec<i32> {
     let uid = pod["metadata"]["uid"].as_str().unwrap();
     let mut found = Vec::new();
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -167,6 +174,5 @@ pub(crate) fn pids(pod: &Value) -> Vec<i32> {
             found.push(pid);
         }
     }
-    assert!(!found.is_empty(), "no process of pod {uid} on {NODE}");
     found
 }

@@ -71,6 +71,11 @@ impl Size {
         format!("hugepages-{}", self.name)
     }
 
+    /// So many pages in MiB.
+    pub(crate) fn megabytes(self, pages: i64) -> i64 {
+        i64::try_from(self.kib / 1024).unwrap() * pages
+    }
+
     /// So many pages as a quantity, in the spelling that the API server itself settles on.
     pub(crate) fn quantity(self, pages: i64) -> String {
         let kib = i64::try_from(self.kib).unwrap() * pages;

@@ -7,14 +7,25 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::ovs::{self, Listens};
-use super::pools::SMALL;
-use super::{WORKLOADS, kubectl};
+use super::pools::{LARGE, SMALL, Size};
+use super::{WORKLOADS, kubectl, machine};
 
-/// Pages of 2Mi that either side maps.
-const PAGES: i64 = 8;
+/// The huge pages of each testpmd, and its CPUs: DPDK takes the pages from the NUMA nodes of these.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    size: Size,
+    pages: i64,
+    cpus: &'static str,
+}
+
+/// Eight pages of 2Mi.
+const SMALL_PAGES: Memory = Memory { size: SMALL, pages: 8, cpus: "0-1" };
+
+/// A page of 1Gi of the second NUMA node of the emulated machine.
+pub(crate) const LARGE_PAGE: Memory = Memory { size: LARGE, pages: 1, cpus: "2-3" };
 
 /// Pages of 2Mi that a pod of two wants.
-pub(crate) const WANTS: i64 = 2 * PAGES;
+pub(crate) const WANTS: i64 = 2 * SMALL_PAGES.pages;
 
 /// How long frames may take to arrive, the start of the pod included; a pod that is not scheduled by then is not any more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +39,10 @@ pub(crate) struct Pair {
     pub(crate) has_fs_group: bool,
     /// Whether the backend has pages of its own.
     pub(crate) backend_has_limit: bool,
+    /// What either side maps.
+    pub(crate) memory: Memory,
+    /// Whether it runs on the emulated machine, which is slow, and not on the first node.
+    pub(crate) on_machine: bool,
 }
 
 /// What became of a workload.
@@ -40,14 +55,21 @@ pub(crate) struct Outcome {
 }
 
 /// A pair as a node with nothing wrong carries it.
-pub(crate) const HEALTHY: Pair = Pair { is_restricted: false, has_fs_group: true, backend_has_limit: true };
+pub(crate) const HEALTHY: Pair = Pair {
+    is_restricted: false,
+    has_fs_group: true,
+    backend_has_limit: true,
+    memory: SMALL_PAGES,
+    on_machine: false,
+};
 
 // === impl Pair ===
 
 impl Pair {
     /// Runs it: until frames arrive, a container ends, or the time is up.
     pub(crate) fn run(self) -> Outcome {
-        outcome("testpmd in two containers", &self.pod(), &["backend", "frontend"])
+        let patience = if self.on_machine { Duration::from_secs(machine::PATIENCE) } else { PATIENCE };
+        outcome("testpmd in two containers", &self.pod(), &["backend", "frontend"], patience)
     }
 
     fn pod(self) -> Value {
@@ -60,18 +82,28 @@ impl Pair {
         }
         let containers = json!([
             // It connects, over and over: either may be the first to be there.
-            side("backend", &["net_vhost0,iface=/sockets/s,client=1"], "rxonly", self.backend_has_limit),
-            side("frontend", &["net_virtio_user0,path=/sockets/s,server=1"], "txonly", true),
+            side(
+                "backend",
+                &["net_vhost0,iface=/sockets/s,client=1"],
+                "rxonly",
+                self.memory,
+                self.backend_has_limit,
+            ),
+            side("frontend", &["net_virtio_user0,path=/sockets/s,server=1"], "txonly", self.memory, true),
         ]);
-        pod("testpmd", &security, &containers, &json!({"emptyDir": {}}))
+        let mut pod = pod("testpmd", &security, &containers, &json!({"emptyDir": {}}), self.memory.size);
+        if self.on_machine {
+            pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": machine::NAME});
+        }
+        pod
     }
 }
 
 /// A vswitch of the node: testpmd on a vhost port whose socket, `s`, is in a directory of the node.
 pub(crate) fn vswitch(directory: &str) -> Value {
-    let containers = json!([side("vswitch", &["net_vhost0,iface=/sockets/s"], "io", true)]);
+    let containers = json!([side("vswitch", &["net_vhost0,iface=/sockets/s"], "io", SMALL_PAGES, true)]);
     let sockets = json!({"hostPath": {"path": directory, "type": "DirectoryOrCreate"}});
-    pod("vswitch", &json!({}), &containers, &sockets)
+    pod("vswitch", &json!({}), &containers, &sockets, SMALL)
 }
 
 /// Runs a testpmd with the ports `a` and `b` of the node's Open vSwitch. What it sends into one comes out of the other.
@@ -80,10 +112,11 @@ pub(crate) fn switched(listens: Listens) -> Outcome {
     let devices = [(0, "a"), (1, "b")]
         .map(|(number, port)| format!("net_virtio_user{number},path=/sockets/{port}{server}"));
     // A single burst may be lost while testpmd starts, so it sends all the time.
-    let containers = json!([side("testpmd", &devices.each_ref().map(String::as_str), "flowgen", true)]);
+    let containers =
+        json!([side("testpmd", &devices.each_ref().map(String::as_str), "flowgen", SMALL_PAGES, true)]);
     let sockets = json!({"hostPath": {"path": ovs::DIRECTORY, "type": "Directory"}});
-    let pod = pod("testpmd", &json!({}), &containers, &sockets);
-    let outcome = outcome("testpmd with two ports of Open vSwitch", &pod, &["testpmd"]);
+    let pod = pod("testpmd", &json!({}), &containers, &sockets, SMALL);
+    let outcome = outcome("testpmd with two ports of Open vSwitch", &pod, &["testpmd"], PATIENCE);
     if listens == Listens::Workload {
         // A testpmd that was killed while it waited leaves its sockets, with which the next one does not start.
         ovs::on_node(&format!("rm -f {0}/a {0}/b", ovs::DIRECTORY)).unwrap();
@@ -92,7 +125,7 @@ pub(crate) fn switched(listens: Listens) -> Outcome {
 }
 
 /// Runs a pod that is called `testpmd` until frames arrive in the first of its containers, one ends, or the time is up.
-fn outcome(what: &str, pod: &Value, containers: &[&str]) -> Outcome {
+fn outcome(what: &str, pod: &Value, containers: &[&str], patience: Duration) -> Outcome {
     let made = kubectl::apply_for_now(pod);
     let begin = Instant::now();
     let outcome = loop {
@@ -101,7 +134,7 @@ fn outcome(what: &str, pod: &Value, containers: &[&str]) -> Outcome {
         if received(&said[0]) > 0 {
             break Outcome { works: true, words: format!("{} frames arrive", received(&said[0])) };
         }
-        if let Some(words) = ended(&pod, &said).or_else(|| late(&pod, begin, &said)) {
+        if let Some(words) = ended(&pod, &said).or_else(|| late(&pod, begin, patience, &said)) {
             break Outcome { works: false, words };
         }
         std::thread::sleep(Duration::from_millis(500));
@@ -112,13 +145,13 @@ fn outcome(what: &str, pod: &Value, containers: &[&str]) -> Outcome {
 }
 
 /// One testpmd on its ports.
-fn side(name: &str, devices: &[&str], mode: &str, has_limit: bool) -> Value {
+fn side(name: &str, devices: &[&str], mode: &str, memory: Memory, has_limit: bool) -> Value {
     let mut limits = json!({"memory": "256Mi"});
     if has_limit {
-        limits[SMALL.resource()] = json!(SMALL.quantity(PAGES));
+        limits[memory.size.resource()] = json!(memory.size.quantity(memory.pages));
     }
-    let megabytes = (2 * PAGES).to_string();
-    let fixed = ["-l", "0-1", "--no-pci", "--huge-dir", "/hugepages", "--single-file-segments"];
+    let megabytes = memory.size.megabytes(memory.pages).to_string();
+    let fixed = ["-l", memory.cpus, "--no-pci", "--huge-dir", "/hugepages", "--single-file-segments"];
     let own = ["-m", &megabytes, "--file-prefix", name];
     let mode = format!("--forward-mode={mode}");
     let devices = devices.iter().flat_map(|device| ["--vdev", device]);
@@ -137,7 +170,7 @@ fn side(name: &str, devices: &[&str], mode: &str, has_limit: bool) -> Value {
     })
 }
 
-fn pod(name: &str, security: &Value, containers: &Value, sockets: &Value) -> Value {
+fn pod(name: &str, security: &Value, containers: &Value, sockets: &Value, size: Size) -> Value {
     let mut sockets = sockets.clone();
     sockets["name"] = json!("sockets");
     json!({
@@ -148,7 +181,7 @@ fn pod(name: &str, security: &Value, containers: &Value, sockets: &Value) -> Val
             "securityContext": security,
             "containers": containers,
             "volumes": [
-                {"name": "pages", "emptyDir": {"medium": "HugePages-2Mi"}},
+                {"name": "pages", "emptyDir": {"medium": format!("HugePages-{}", size.name)}},
                 {"name": "tmp", "emptyDir": {}},
                 sockets,
             ],
@@ -176,8 +209,8 @@ fn ended(pod: &Value, said: &[String]) -> Option<String> {
 }
 
 /// Why it did not run in time.
-fn late(pod: &Value, begin: Instant, said: &[String]) -> Option<String> {
-    if begin.elapsed() < PATIENCE {
+fn late(pod: &Value, begin: Instant, patience: Duration, said: &[String]) -> Option<String> {
+    if begin.elapsed() < patience {
         return None;
     }
     let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();

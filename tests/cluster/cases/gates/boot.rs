@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::super::context::node::Node;
-use super::super::context::{NODE, daemon, kubectl, wait};
+use super::super::context::{NODE, daemon, kubectl, script, wait};
 
 /// The boot before this one.
 const EARLIER: &str = "0b007000-0000-4000-8000-000000000001";
 
-/// A node that is down, and whose Node shows what kubelet and agent wrote in the boot before.
+/// A node that is down, and whose Node shows what kubelet and agent wrote in the boot before. Its kubelet starts when this goes,
+/// even if the case fails.
 #[must_use]
 pub(super) struct Boot {
     /// The boot of this machine, which the kubelet will report.
@@ -20,6 +21,7 @@ impl Boot {
     /// The agent must be gone, or it would write its own again.
     pub(super) fn before() -> Self {
         let node = Node::read();
+        let boot = Self { id: node.boot_id().to_owned() };
         daemon("stop", "kubelet");
         let info = json!({"status": {"nodeInfo": {"bootID": EARLIER}}}).to_string();
         kubectl::must(&["patch", "node", NODE, "--subresource=status", "--type=merge", "--patch", &info]);
@@ -44,15 +46,26 @@ impl Boot {
         let shown = Node::read();
         assert_eq!(shown.boot_id(), EARLIER);
         assert!(shown.published().passes(), "{:#?}", shown.published());
-        Self { id: node.boot_id().to_owned() }
+        boot
     }
 
     /// Starts the kubelet, and waits until it has reported the boot that it runs on.
     pub(super) fn ends(self) {
-        daemon("start", "kubelet");
+        let id = self.id.clone();
+        drop(self);
         wait::until("the kubelet reports another boot", 60, || {
             let node = Node::read();
-            if node.boot_id() == self.id { Ok(()) } else { Err(node.boot_id().to_owned()) }
+            if node.boot_id() == id { Ok(()) } else { Err(node.boot_id().to_owned()) }
         });
+    }
+}
+
+impl Drop for Boot {
+    fn drop(&mut self) {
+        // Not by `daemon`: a panic here would hide why the case failed.
+        let started = script("daemon").args(["start", "kubelet"]).status();
+        if !started.is_ok_and(|status| status.success()) {
+            println!("    not taken back: the kubelet does not start");
+        }
     }
 }
