@@ -17,11 +17,19 @@ use hugeprobe_linux::seccomp;
 ///
 /// The reader of `output` is gone.
 pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::Result<()> {
+    let mut held = None;
     for directory in &task.locked {
         output.step(HP306, &format!("open and lock {}", directory.path))?;
         if let Err(error) = open_lock_and_list(Path::new(&as_dpdk_reads(&directory.path))) {
-            return output.found(refused(directory, &error));
+            let finding = refused(directory, &error);
+            if finding.outcome == Outcome::Fail {
+                return output.found(finding);
+            }
+            held = held.or(Some(finding));
         }
+    }
+    if let Some(finding) = held {
+        return output.found(finding);
     }
     let paths: Vec<_> = task.locked.iter().map(|directory| directory.path.as_str()).collect();
     output.found(Finding::pass(HP306, None, format!("{} can be locked", paths.join(" and "))))

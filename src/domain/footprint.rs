@@ -2,6 +2,8 @@
 //!
 //! Every number was measured. docs/reference/workloads.md says how, and what the workload does with less.
 
+use super::inventory::Limit;
+use super::reading::Reading;
 use super::request::{Program, Request};
 
 /// Threads of a testpmd with one worker lcore, the main thread included: with net_vhost, and with net_virtio_user, whose last
@@ -22,17 +24,28 @@ const OVS_LEAST_UPCALL_THREADS: u64 = 2;
 const DPDK_MAPPINGS: u64 = 1070;
 const OVS_MAPPINGS: u64 = 1094;
 
-/// Ordinary memory of a testpmd in bytes, if mlockall fails, and if it succeeds and allocates the stacks of all threads.
+/// The stacks that count in the memory of a testpmd: one for each thread but the main thread, the optional one of the
+/// frontend included.
+const DPDK_BACKEND_STACKS: u64 = 5;
+const DPDK_FRONTEND_STACKS: u64 = 4;
+/// Threads of QEMU whose stacks count in its private memory.
+const QEMU_STACKS: u64 = 2;
+
+/// The stack of a thread if RLIMIT_STACK is not known: what Linux starts its first process with, in bytes.
+const USUAL_STACK: u64 = 8 << 20;
+/// The same without a limit, and the smallest (`__pthread_initialize_minimal_internal()` of glibc, `ARCH_STACK_DEFAULT_SIZE`
+/// and `PTHREAD_STACK_MIN` of x86_64).
+const STACK_WITHOUT_LIMIT: u64 = 2 << 20;
+const LEAST_STACK: u64 = 16 << 10;
+
+/// Ordinary memory of a testpmd in bytes: all of it if mlockall fails, and apart from the stacks of its threads if it succeeds and
+/// allocates those.
 const DPDK_MEMORY: u64 = 6 << 20;
-const DPDK_MEMORY_LOCKED: u64 = 50 << 20;
-/// How much more it locks with `--huge-dir`.
-const DPDK_MEMORY_MORE_WITH_DIR: u64 = 8 << 20;
+const DPDK_MEMORY_LOCKED: u64 = 14 << 20;
 /// Ordinary memory of QEMU with TCG in bytes.
 const QEMU_MEMORY: u64 = 20 << 20;
 /// Ordinary memory of Open vSwitch in bytes, apart from the stacks of its threads, which mlockall allocates.
 const OVS_MEMORY: u64 = 28 << 20;
-/// The stack of a thread of Open vSwitch, in bytes: the default RLIMIT_STACK.
-pub const OVS_STACK: u64 = 8 << 20;
 /// The program and its libraries in bytes. They count against the cgroup that reads them first, and mlockall keeps them there.
 pub const LOCKED_FILES: u64 = 64 << 20;
 
@@ -40,7 +53,7 @@ pub const LOCKED_FILES: u64 = 64 << 20;
 /// that has more. `None` if this depends on the number of CPUs that it may use, and `cpus` is `None`.
 #[must_use]
 pub fn threads(request: &Request, cpus: Option<u64>) -> Option<u64> {
-    let more = if request.directory.is_some() { DPDK_THREADS_MORE_WITH_DIR } else { 0 };
+    let more = more_threads(request);
     let [frontend, backend] = match request.workload.program() {
         Program::Dpdk => [DPDK_FRONTEND_THREADS + more, DPDK_BACKEND_THREADS + more],
         Program::Ovs => [DPDK_FRONTEND_THREADS, vswitch_threads(cpus?)],
@@ -72,25 +85,47 @@ pub fn mappings(request: &Request) -> Option<u64> {
     }
 }
 
-/// Returns the least ordinary memory that a process of the workload starts with, in bytes. `locked` says whether mlockall
-/// succeeds, which testpmd calls. Of Open vSwitch and its frontend, this is the frontend.
+/// Returns the stack that glibc gives to a thread, in bytes. `limit` is RLIMIT_STACK.
 #[must_use]
-pub fn memory(request: &Request, locked: bool) -> u64 {
-    let with_directory = if request.directory.is_some() { DPDK_MEMORY_MORE_WITH_DIR } else { 0 };
-    match (request.workload.program(), locked) {
-        (Program::Dpdk | Program::Ovs, false) => DPDK_MEMORY,
-        (Program::Dpdk | Program::Ovs, true) => DPDK_MEMORY_LOCKED + with_directory,
-        (Program::Qemu, _) => QEMU_MEMORY,
+pub fn stack_of_thread(limit: &Reading<Limit>) -> u64 {
+    limit.get().map_or(USUAL_STACK, |limit| limit.soft.unwrap_or(STACK_WITHOUT_LIMIT).max(LEAST_STACK))
+}
+
+/// Returns how many stacks of threads are in the private memory of the process of the workload that has more of them. Open vSwitch
+/// may use this number of CPUs. The stack of the main thread grows as it is used.
+#[must_use]
+pub fn stacks(request: &Request, cpus: u64) -> u64 {
+    match request.workload.program() {
+        Program::Dpdk => testpmd_stacks(request, DPDK_BACKEND_STACKS),
+        Program::Ovs => vswitch_threads(cpus) - 1,
+        Program::Qemu => QEMU_STACKS,
     }
 }
 
-/// Returns the least ordinary memory that Open vSwitch starts with where it may use this number of CPUs, in bytes. `locked`
-/// says whether mlockall succeeds, which it calls if its packages start it.
+fn testpmd_stacks(request: &Request, with_memfd: u64) -> u64 {
+    with_memfd + more_threads(request)
+}
+
+/// Returns how many threads more than with `--in-memory` a testpmd has.
+const fn more_threads(request: &Request) -> u64 {
+    if request.directory.is_some() { DPDK_THREADS_MORE_WITH_DIR } else { 0 }
+}
+
+/// Returns the least ordinary memory that the frontend or the backend of the workload starts with, in bytes. Open vSwitch is a
+/// backend, and may use this number of CPUs. `locked` is the stack of a thread if mlockall succeeds, which testpmd calls, and
+/// Open vSwitch if its packages start it.
 #[must_use]
-pub const fn vswitch_memory(cpus: u64, locked: bool) -> u64 {
-    // The stack of the main thread grows as it is used.
-    let stacks = if locked { (vswitch_threads(cpus) - 1).saturating_mul(OVS_STACK) } else { 0 };
-    OVS_MEMORY.saturating_add(stacks)
+pub fn memory(request: &Request, is_frontend: bool, cpus: u64, locked: Option<u64>) -> u64 {
+    let (base, stacks) = match (request.workload.program(), is_frontend) {
+        (Program::Qemu, _) => return QEMU_MEMORY,
+        (Program::Ovs, false) => (OVS_MEMORY, stacks(request, cpus)),
+        _ if locked.is_none() => return DPDK_MEMORY,
+        (Program::Dpdk | Program::Ovs, true) => {
+            (DPDK_MEMORY_LOCKED, testpmd_stacks(request, DPDK_FRONTEND_STACKS))
+        }
+        (Program::Dpdk, false) => (DPDK_MEMORY_LOCKED, stacks(request, cpus)),
+    };
+    base.saturating_add(stacks.saturating_mul(locked.unwrap_or(0)))
 }
 
 #[cfg(test)]
@@ -112,5 +147,25 @@ mod tests {
         }
         assert_eq!(threads(&request, None), None);
         assert_eq!(threads(&Request { workload: Workload::Dpdk, ..request }, None), Some(10));
+    }
+
+    #[test]
+    fn a_thread_has_the_stack_that_glibc_gives_it() {
+        const M: u64 = 1 << 20;
+        let limit = |soft| Reading::Known(Limit { soft, hard: None });
+        for (limit, stack) in [
+            (limit(Some(64 * M)), 64 * M),
+            (limit(Some(0)), 16 << 10),
+            (limit(None), 2 * M),
+            (Reading::Absent, 8 * M),
+        ] {
+            assert_eq!(stack_of_thread(&limit), stack, "{limit:?}");
+        }
+        // As measured: backend and frontend with 8 MiB, 64 MiB and without a limit.
+        for (stack, backend, frontend) in [(8, 54, 46), (64, 334, 270), (2, 24, 22)] {
+            let request = Request::default();
+            assert_eq!(memory(&request, false, 2, Some(stack * M)), backend * M);
+            assert_eq!(memory(&request, true, 2, Some(stack * M)), frontend * M);
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! The facts about this machine, which `linux` reads and the inspections judge. Data only.
 
+mod directories;
+
 use serde::Serialize;
 
+pub use self::directories::{Directory, DirectoryKind, FreeSpace, HugeMount, RuntimeDirectory, WriteAttempt};
 use super::cgroup::HugetlbCgroup;
 pub use super::holders::{Holder, Holders, LeakedFile, LeakedSegment};
 use super::limit_conflict::LimitConflicts;
@@ -19,6 +22,8 @@ pub struct Inventory {
     /// The pools, one per page size that the kernel offers, smallest first. Absent if the kernel has no hugetlb
     /// support.
     pub pools: Reading<Vec<Pool>>,
+    /// Whether sysfs lists no pool, and the pool is the one of the default size in `/proc/meminfo`.
+    pub pools_hidden: bool,
     /// The online NUMA nodes, sorted by number.
     pub nodes: Reading<Vec<NumaNode>>,
     /// The pages that the boot command line requests.
@@ -35,6 +40,8 @@ pub struct Inventory {
     pub directory: Option<Directory>,
     /// The runtime directory of DPDK; `None` in a captured tree.
     pub runtime_directory: Option<RuntimeDirectory>,
+    /// The CPUs of this process that sysfs lists.
+    pub cpus_in_sysfs: CpusInSysfs,
     /// The hugetlb cgroup of this process. Absent if the kernel does not have the controller or has it disabled.
     pub cgroup: Reading<HugetlbCgroup>,
     /// The cgroups that get no page of the sizes in use because the limit of a parent is 0. Absent if the kernel does not
@@ -42,6 +49,9 @@ pub struct Inventory {
     pub limit_conflicts: Reading<LimitConflicts>,
     /// The memory cgroup of this process. Absent: it is in none.
     pub memory_cgroup: Reading<MemoryCgroup>,
+    /// How much ordinary memory could be charged, in bytes, where limits of this process may be hidden from it. `Known(None)`:
+    /// as much as the workload needs, its files included. Absent: it was not tried.
+    pub memory_tried: Reading<Option<u64>>,
     /// Whether huge pages count against the limits of memory cgroups. Absent: there is no list of mounts.
     pub huge_pages_count_as_memory: Reading<bool>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
@@ -141,93 +151,13 @@ pub struct BootPool {
     pub numa: Vec<(u32, u64)>,
 }
 
-/// A hugetlbfs mount.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HugeMount {
-    /// The mount point, with the escapes of mountinfo decoded. Bytes that are not UTF-8 are replaced.
-    pub path: String,
-    /// The page size in the mount options; `None` if they do not show one.
-    pub size: Option<PageSize>,
-    /// The limit of `size=`, in bytes.
-    pub limit_bytes: Option<u64>,
-    /// `min_size=`, in bytes. These pages are taken from the pool for as long as the file system is mounted.
-    pub min_bytes: Option<u64>,
-    /// The limit of `nr_inodes=`.
-    pub inodes: Option<u64>,
-    /// Whether it is read-only, because of the mount or of the file system.
-    pub read_only: bool,
-    /// The path of the mount that hides this one, mounted on the same path or on a parent directory. A bind mount that
-    /// shows the same files does not count.
-    pub hidden_by: Option<String>,
-    /// All options as the kernel shows them: those of the mount, then those of the file system.
-    pub options: Vec<String>,
-    /// `major:minor` of the file system, which is the same for all its bind mounts.
-    pub device: String,
-}
-
-/// The directory of `--dir`, as seen by fstatfs(2) and similar calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Directory {
-    /// The path as given.
-    pub path: String,
-    /// The path without symbolic links; `None` if it does not exist.
-    pub real_path: Option<String>,
-    /// `major:minor` of the file system, as in [`HugeMount::device`].
-    pub device: Option<String>,
-    /// What is at the path.
-    pub kind: Reading<DirectoryKind>,
-    /// The result of creating a file there; the file is removed. Absent if this was not tried because the directory is
-    /// not on hugetlbfs.
-    pub writable: Reading<WriteAttempt>,
-    /// Whether this process can open the directory for reading and list it, if it is on hugetlbfs.
-    pub listing: Reading<()>,
-}
-
-/// What is at the path of `--dir`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum DirectoryKind {
-    /// A directory on hugetlbfs.
-    Hugetlbfs {
-        /// The page size (`f_bsize`).
-        size: PageSize,
-        /// `f_blocks` and `f_bfree` in pages; `None` if the mount has no `size=`. Reserved pages count as used.
-        pages: Option<(u64, u64)>,
-        /// `f_files` and `f_ffree`.
-        ///
-        /// `None` if the mount has no `nr_inodes=`, or neither `size=` nor `min_size=`: without them the kernel
-        /// enforces `nr_inodes=` but does not report it (seen on 6.18).
-        inodes: Option<(u64, u64)>,
-    },
-    /// A directory on another file system: its name if it is well known, otherwise its magic number in hex.
-    Other(String),
-    /// Not a directory; the text says what it is: `nothing`, `a regular file`.
-    NotADirectory(String),
-}
-
-/// The directory in which a DPDK process keeps its files for secondary processes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuntimeDirectory {
-    /// The path with the default `--file-prefix`.
-    pub path: String,
-    /// Why it cannot be created or written to: the call and its error.
-    pub refused: Option<String>,
-}
-
-/// The result of an attempt to create a file. The texts name the call and its error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum WriteAttempt {
-    /// The file was created.
-    Allowed,
-    /// EROFS: the mount or its file system is read-only.
-    ReadOnly(String),
-    /// EACCES or EPERM: this uid and gid may not create files.
-    Denied(String),
-    /// ENOSPC: creating files is permitted, but `nr_inodes=` is used up.
-    NoInode(String),
-    /// One file was created. A second one beside it failed with ENOSPC.
-    LastInode(String),
-    /// Any other error, which makes the attempt inconclusive.
-    Failed(String),
+/// Whether sysfs lists a CPU that this process may use, in the two places where DPDK and Open vSwitch look.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CpusInSysfs {
+    /// Whether `/sys/devices/system/cpu/cpuN/topology/core_id` exists. Absent: a captured tree does not contain it.
+    pub with_core_id: Reading<bool>,
+    /// Whether a NUMA node has a CPU. Absent if the kernel has no NUMA support.
+    pub on_a_node: Reading<bool>,
 }
 
 /// A resource limit; `None` means no limit.
@@ -252,6 +182,8 @@ pub struct Limits {
     pub data: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
+    /// `RLIMIT_STACK`, which also decides how large the stack of each thread is.
+    pub stack: Reading<Limit>,
     /// The numbers of the descriptors, other than 0, 1 and 2, that a program started from here inherits.
     pub inherited_files: Reading<Vec<u64>>,
     /// The machine's swap space in bytes (`SwapTotal`). Without swap, memory that is not locked is not swapped out
@@ -315,15 +247,6 @@ impl Inventory {
         let of_size = self.mount_of_directory().filter(|mount| mount.size == Some(size));
         let kept = of_size.and_then(|mount| mount.min_bytes).unwrap_or(0) / size.bytes();
         kept.min(self.pool(size).and_then(|pool| pool.reserved.get()).unwrap_or(0))
-    }
-}
-
-impl HugeMount {
-    /// Returns whether `path` is the mount point or below it. `path` must be absolute and without symbolic links.
-    #[must_use]
-    pub fn is_above(&self, path: &str) -> bool {
-        let rest = path.strip_prefix(&self.path);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.path == "/")
     }
 }
 

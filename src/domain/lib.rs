@@ -10,6 +10,7 @@ pub mod check;
 pub mod check_id;
 pub mod compact;
 pub mod counters;
+pub mod device_metadata;
 pub mod digits;
 pub mod fit;
 pub mod footprint;

@@ -6,10 +6,11 @@ use super::mountinfo::{self, MountTable};
 use super::root::{HostRoot, THIS_PROCESS};
 use hugeprobe_domain::reading::Reading;
 
-/// The link to a namespace of this process, and its target in the initial namespace: `PROC_PID_INIT_INO` and
-/// `PROC_USER_INIT_INO` in `include/linux/proc_ns.h`.
+/// The link to a namespace of this process, and its target in the initial namespace: `PROC_PID_INIT_INO`,
+/// `PROC_USER_INIT_INO` and `PROC_CGROUP_INIT_INO` in `include/linux/proc_ns.h`.
 const PID_NAMESPACE: [&str; 2] = ["/proc/self/ns/pid", "pid:[4026531836]"];
 const USER_NAMESPACE: [&str; 2] = ["/proc/self/ns/user", "user:[4026531837]"];
+const CGROUP_NAMESPACE: [&str; 2] = ["/proc/self/ns/cgroup", "cgroup:[4026531835]"];
 
 /// A directory, identified by the device of its file system and its path there, which are the same in every mount
 /// namespace.
@@ -25,6 +26,12 @@ pub fn is_initial_pid(root: &HostRoot) -> Reading<bool> {
 #[must_use]
 pub fn is_initial_user(root: &HostRoot) -> Reading<bool> {
     is_initial(root, USER_NAMESPACE)
+}
+
+/// Returns whether this process is in the initial cgroup namespace, where the path `/` is the root of a hierarchy.
+#[must_use]
+pub fn is_initial_cgroup(root: &HostRoot) -> Reading<bool> {
+    is_initial(root, CGROUP_NAMESPACE)
 }
 
 fn is_initial(root: &HostRoot, [link, initial]: [&str; 2]) -> Reading<bool> {

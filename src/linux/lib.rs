@@ -10,6 +10,7 @@ pub mod boot;
 pub mod cgroup;
 pub mod counters;
 pub mod cpu;
+pub mod device_metadata;
 pub mod directory;
 pub mod directory_lock;
 pub mod errno;

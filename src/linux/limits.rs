@@ -44,6 +44,7 @@ fn read_process(root: &HostRoot) -> Limits {
             address_space: live(Resource::RLIMIT_AS),
             data: live(Resource::RLIMIT_DATA),
             file_size: live(Resource::RLIMIT_FSIZE),
+            stack: live(Resource::RLIMIT_STACK),
             ..Limits::default()
         };
     }
@@ -58,6 +59,7 @@ fn read_process(root: &HostRoot) -> Limits {
                 address_space: trouble(),
                 data: trouble(),
                 file_size: trouble(),
+                stack: trouble(),
                 ..Limits::default()
             }
         }
@@ -83,6 +85,7 @@ pub fn parse_limits(text: &str) -> Limits {
         address_space: named("Max address space "),
         data: named("Max data size "),
         file_size: named("Max file size "),
+        stack: named("Max stack size "),
         inherited_files: Reading::Absent,
         swap_bytes: Reading::Absent,
     }

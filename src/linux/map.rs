@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 mod affinity;
+mod charge;
 mod policy;
 mod prefetch;
 mod segment;
@@ -29,6 +30,7 @@ use super::errno::checked;
 use hugeprobe_domain::size::HugeLen;
 
 pub use affinity::CpuMask;
+pub use charge::charge;
 use policy::{MASK_BITS, mask_of};
 pub use policy::{bind_memory_policy, memory_policy, reset_memory_policy};
 pub use prefetch::{Access, prefetch};
@@ -199,6 +201,18 @@ impl Mapping {
     /// The errors of [`Mapping::populate_write`].
     pub fn populate_all(&self) -> io::Result<()> {
         self.populate_write(0..(self.bytes / self.page_bytes) as u64)
+    }
+
+    /// Makes one transparent huge page of `pages`, the first of which is allocated: MADV_COLLAPSE. They must be aligned to its
+    /// size.
+    ///
+    /// # Errors
+    ///
+    /// The errors of madvise(2); see [`charge()`].
+    fn collapse(&self, pages: Range<u64>) -> io::Result<()> {
+        let (at, bytes) = self.range(pages).ok_or(Errno::EINVAL)?;
+        // SAFETY: collapsing changes no byte of memory, and `range` checks that the pages are within this mapping.
+        checked(unsafe { libc::madvise(at.as_ptr(), bytes, libc::MADV_COLLAPSE) }.into())
     }
 
     /// Excludes the memory from core dumps, as DPDK does: a 1 GiB page would make the dump large.

@@ -3,6 +3,8 @@
 
 use super::fields::{self, parse_kilobytes};
 use super::root::HostRoot;
+use hugeprobe_domain::digits::parse_digits;
+use hugeprobe_domain::inventory::Pool;
 use hugeprobe_domain::reading::Reading;
 use hugeprobe_domain::reserve::Memory;
 use hugeprobe_domain::size::PageSize;
@@ -36,6 +38,25 @@ pub fn default_size(root: &HostRoot) -> Reading<PageSize> {
     field(root, "Hugepagesize", |text| parse_kilobytes(text).and_then(PageSize::from_bytes))
 }
 
+/// Returns the pool of the default size, without its share of each NUMA node; `None` if the kernel has no hugetlb, or if the
+/// file cannot be read.
+///
+/// Source: `hugetlb_report_meminfo()` in `mm/hugetlb.c`.
+#[must_use]
+pub fn default_pool(root: &HostRoot) -> Option<Pool> {
+    let number = |key| field(root, key, parse_digits);
+    Some(Pool {
+        size: default_size(root).get()?,
+        total: number("HugePages_Total"),
+        free: number("HugePages_Free"),
+        reserved: number("HugePages_Rsvd"),
+        surplus: number("HugePages_Surp"),
+        overcommit: root.number("/proc/sys/vm/nr_overcommit_hugepages"),
+        mempolicy: Reading::Absent,
+        numa: Vec::new(),
+    })
+}
+
 fn field<T>(root: &HostRoot, key: &str, parse: impl FnOnce(&str) -> Option<T>) -> Reading<T> {
     root.table(MEMINFO).and_then(|text| fields::parsed(MEMINFO, &text, key, parse))
 }
@@ -61,6 +82,18 @@ mod tests {
         assert_eq!(swap_total(&root), Reading::Known(2_097_148 << 10));
         assert_eq!(default_size(&root), Reading::Known("2Mi".parse().unwrap()));
         assert!(swap_total(&HostRoot::default()).known().is_some());
+    }
+
+    #[test]
+    fn the_pool_of_the_default_size() {
+        let (_directory, root) = meminfo(
+            "HugePages_Total:      64\nHugePages_Free:       60\nHugePages_Rsvd:        2\nHugePages_Surp:        1\n\
+             Hugepagesize:       2048 kB\n",
+        );
+        let pool = default_pool(&root).unwrap();
+        let read = [&pool.total, &pool.free, &pool.reserved, &pool.surplus].map(Reading::get);
+        assert_eq!((pool.size.to_string().as_str(), read), ("2Mi", [64, 60, 2, 1].map(Some)));
+        assert_eq!(default_pool(&meminfo("HugePages_Total: 1\n").1), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct ProcessStatus {
     pub uid: Option<u32>,
     /// The effective id in `Gid`; `None` if the line is missing.
     pub gid: Option<u32>,
+    /// `Umask`, as the mode bits that a new file does not get; `None` if the kernel does not show it (before 4.7).
+    pub umask: Option<u32>,
     /// `CapEff`.
     pub capabilities: Reading<u64>,
     /// `Cpus_allowed_list`.
@@ -53,6 +55,7 @@ pub fn parse(file: &str, text: &str) -> ProcessStatus {
         huge_bytes: field("HugetlbPages").and_then(fields::parse_kilobytes),
         uid: effective("Uid"),
         gid: effective("Gid"),
+        umask: field("Umask").and_then(|text| u32::from_str_radix(text, 8).ok()),
         capabilities: fields::parsed(file, text, "CapEff", parse_hexadecimal),
         cpus: fields::parsed(file, text, "Cpus_allowed_list", parse_list),
         mems: fields::parsed(file, text, "Mems_allowed_list", parse_list),

@@ -98,6 +98,7 @@ pub fn run(root: &HostRoot, request: &Request, progress: &mut dyn Progress) -> R
 
     progress.step("reading pools, mounts and limits");
     let mut inventory = Inventory { role_cgroups, ..gather::inventory(root, request, limits) };
+    inventory.memory_tried = gather::memory_tried(root, request, &inventory);
     let sizes = planning::sizes(&inventory, request);
     let (plan, jobs) = planning::plan(&inventory, request, &sizes, root.is_live(), seed(&run));
     let mut workers = Vec::new();

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use hugeprobe_domain::catalogue::{HP105, HP413};
+use hugeprobe_domain::catalogue::{HP105, HP410, HP413};
+use hugeprobe_domain::inspect::limits;
 use hugeprobe_domain::inventory::{Holders, Inventory, Limits, Pool};
 use hugeprobe_domain::limit_conflict::LimitConflicts;
 use hugeprobe_domain::reading::Reading;
@@ -10,6 +11,8 @@ use hugeprobe_domain::request::{Request, Selector};
 use hugeprobe_domain::role_cgroups::{RoleCgroup, RoleCgroups};
 use hugeprobe_linux::cgroup::{Group, GroupError};
 use hugeprobe_linux::directory::kind_of_path;
+use hugeprobe_linux::errno::named;
+use hugeprobe_linux::map;
 use hugeprobe_linux::root::HostRoot;
 use hugeprobe_linux::{
     boot, cgroup, cpu, directory, holders, host, meminfo, mounts, pools, privileges, runtime_directory,
@@ -21,7 +24,14 @@ use hugeprobe_linux::{
 /// Allocates no page. The only change is a temporary file without a name in `--dir`.
 #[must_use]
 pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventory {
-    let pools = pools::read(root);
+    let listed = pools::read(root);
+    let hidden = if root.is_live() && listed.known().is_none_or(Vec::is_empty) && !listed.is_trouble() {
+        meminfo::default_pool(root)
+    } else {
+        None
+    };
+    let pools_hidden = hidden.is_some();
+    let pools = hidden.map_or(listed, |pool| Reading::Known(vec![pool]));
     let privileges = privileges::read(root);
     Inventory {
         host: host::read(root),
@@ -31,10 +41,12 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
         hardware_corrupted_bytes: meminfo::hardware_corrupted(root),
         default_size: meminfo::default_size(root),
         directory: request.directory.as_deref().map(|path| directory::inspect_directory(Path::new(path))),
-        runtime_directory: root.is_live().then(runtime_directory::inspect),
+        runtime_directory: root.is_live().then(|| runtime_directory::inspect(request.directory.is_none())),
+        cpus_in_sysfs: cpu::in_sysfs(root),
         cgroup: cgroup::read(root),
         limit_conflicts: limit_conflicts(root, request, &pools),
         memory_cgroup: cgroup::read_memory(root),
+        memory_tried: Reading::Absent,
         huge_pages_count_as_memory: cgroup::counts_huge_pages(root),
         role_cgroups: RoleCgroups::default(),
         limits,
@@ -45,6 +57,7 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
             .map(|peer| kind_of_path(Path::new(&peer.socket))),
         privileges,
         holders: None,
+        pools_hidden,
         mounts: mounts::read(root),
         pools,
     }
@@ -61,6 +74,18 @@ fn limit_conflicts(
         return Reading::Absent;
     }
     cgroup::read_conflicts(root, &sizes)
+}
+
+/// Tries how much ordinary memory this process may have, for HP410, if limits may be hidden from it.
+pub fn memory_tried(root: &HostRoot, request: &Request, inventory: &Inventory) -> Reading<Option<u64>> {
+    let live = root.is_live() && request.reports(HP410);
+    let Some(bytes) = live.then(|| limits::memory_to_try(inventory, request)).flatten() else {
+        return Reading::Absent;
+    };
+    match map::charge(bytes) {
+        Ok(charged) => Reading::Known(charged),
+        Err(error) => Reading::Unreadable(format!("madvise(MADV_COLLAPSE): {}", named(&error))),
+    }
 }
 
 /// Reads the owners of the pages in use, for HP105. Returns `None` if no page is in use or HP105 is not reported.

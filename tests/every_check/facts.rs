@@ -84,6 +84,7 @@ impl Facts {
                 address_space: unlimited(),
                 data: unlimited(),
                 file_size: unlimited(),
+                stack: unlimited(),
                 inherited_files: Known(vec![]),
                 swap_bytes: Known(1 << 30),
             },
@@ -150,7 +151,7 @@ impl Facts {
     pub(crate) fn no_runtime_directory(&mut self) {
         let path = "/var/run/dpdk/rte".to_owned();
         let refused = Some("access of /var/run: EROFS".to_owned());
-        self.inventory.runtime_directory = Some(RuntimeDirectory { path, refused });
+        self.inventory.runtime_directory = Some(RuntimeDirectory { path, refused, space: None });
         self.inventory.privileges.host_pids = Reading::Known(true);
     }
 

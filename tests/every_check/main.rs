@@ -104,6 +104,8 @@ const ROWS: &[Row] = &[
     }), &[]),
     row("HP413", Fault::Facts(Warn, Facts::limited_above),
         &["limit: HP413 warns of a cgroup that may use pages below a limit of 0"]),
+    row("HP414", Fault::Facts(Fail, |facts| facts.inventory.cpus_in_sysfs.with_core_id = Known(false)),
+        &["limit: HP414 fails without a CPU in /sys"]),
     row("HP501", Fault::Worker, &["limit: HP402 fails at a reservation limit of 0, and mmap with it"]),
     row("HP502", Fault::Worker, &["limit: HP401 fails at a fault limit of 0, and the first touch with it"]),
     row("HP503", Fault::Worker, &["allocation: HP503 fails when the limit has room for one page"]),

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::Case;
 use crate::context::cgroup::Controlled;
-use crate::context::program::{self, PROGRAM, check, check_in_cgroup};
+use crate::context::program::{self, PROGRAM, check, check_in, check_in_cgroup};
 use crate::context::{Machine, Missing, SMALL, child};
 
 pub(crate) const CASES: &[Case] = &[
@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("limit: HP410 fails when the memory limit is below what the workload needs", memory),
     ("limit: HP411 fails when vm.max_map_count is below the workload's mappings", mappings),
     ("limit: HP413 warns of a cgroup that may use pages below a limit of 0", zero_above),
+    ("limit: HP414 fails without a CPU in /sys", no_cpu_in_sysfs),
 ];
 
 fn no_faults(machine: &Machine) -> Result<(), Missing> {
@@ -184,5 +185,21 @@ fn zero_above(machine: &Machine) -> Result<(), Missing> {
     // A process in the child can take no page, although the limit of the child allows two.
     check_in_cgroup(child.path(), &["--size", "2Mi"]).expect("HP502", "fail");
     drop(child);
+    Ok(())
+}
+
+fn no_cpu_in_sysfs(machine: &Machine) -> Result<(), Missing> {
+    let _pages = machine.pages(SMALL, 4)?;
+    let hide = |path: &str| format!("mount -t tmpfs none {path}");
+    for (path, workload, outcome) in [
+        ("/sys/devices/system/cpu", "dpdk", "fail"),
+        ("/sys/devices/system/cpu", "ovs", "fail"),
+        ("/sys/devices/system/cpu", "qemu", "pass"),
+        ("/sys/devices/system/node", "dpdk", "pass"),
+        ("/sys/devices/system/node", "ovs", "fail"),
+        ("/sys/class", "ovs", "pass"),
+    ] {
+        check_in(&hide(path), &["--size", "2Mi", "--workload", workload]).expect("HP414", outcome);
+    }
     Ok(())
 }

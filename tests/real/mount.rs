@@ -113,6 +113,12 @@ fn not_lockable(machine: &Machine) -> Result<(), Missing> {
         (format!("{below}; mount -t tmpfs none $DIR"), "fail"),
         (spaced.to_owned(), "fail"),
         (format!("{MOUNT}; exec 9<$DIR; flock 9"), "unknown"),
+        (
+            format!(
+                "{MOUNT}; exec 9<$DIR; flock 9; mkdir $DIR/a; mount -t hugetlbfs none $DIR/a -o pagesize=1G,mode=0700; {nobody}"
+            ),
+            "fail",
+        ),
     ] {
         let run = check_in(&preamble, &["--size", "2Mi"]);
         let entry = run.expect("HP306", outcome);
@@ -145,6 +151,18 @@ fn no_runtime_directory(machine: &Machine) -> Result<(), Missing> {
     check_in(MOUNT, &["--dir", "$DIR"]).expect("HP307", "pass");
     let elsewhere = format!("{read_only}; export RUNTIME_DIRECTORY=/tmp");
     check_in(&elsewhere, &["--dir", "$DIR"]).expect("HP307", "pass");
+    let full = format!("{MOUNT}; mount -t tmpfs -o size=4k none /run; echo > /run/file");
+    check_in(&full, &["--dir", "$DIR"]).expect("HP307", "fail");
+    check_in(&full, &["--size", "2Mi"]).expect("HP307", "pass");
+    let long = "a".repeat(100);
+    let long = format!("{MOUNT}; mkdir $DIR/{long}; export RUNTIME_DIRECTORY=$DIR/{long}");
+    check_in(&long, &["--size", "2Mi"]).expect("HP307", "fail");
+    check_in(&format!("{MOUNT}; umask 0177"), &["--size", "2Mi"]).expect("HP307", "pass");
+    let nobody = format!(
+        "{MOUNT}; export XDG_RUNTIME_DIR=/tmp; set -- setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\""
+    );
+    check_in(&format!("{nobody}; umask 0177"), &["--size", "2Mi"]).expect("HP307", "fail");
+    check_in(&nobody, &["--size", "2Mi"]).expect("HP307", "pass");
     Ok(())
 }
 

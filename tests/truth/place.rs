@@ -52,6 +52,10 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
             "user" => rights.extend(become_user(value)),
             "hide" => own_mount(Some("none"), value, Some("tmpfs"), MsFlags::empty(), ""),
             "mask" => own_mount(Some("/dev/null"), value, None, MsFlags::MS_BIND, ""),
+            "full" => {
+                own_mount(Some("none"), value, Some("tmpfs"), MsFlags::empty(), "size=4k");
+                std::fs::write(Path::new(value).join("filler"), [0; 4096]).unwrap();
+            }
             "readonly" => {
                 own_mount(Some(value), value, None, MsFlags::MS_BIND | MsFlags::MS_REC, "");
                 let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
@@ -61,6 +65,14 @@ pub(crate) fn play(words: &[String]) -> Option<ExitCode> {
                 let (options, directory) = value.split_once('@').unwrap();
                 own_mount(Some("none"), directory, Some("hugetlbfs"), MsFlags::empty(), options);
             }
+            "procfs" => own_mount(Some("none"), "/proc", Some("proc"), MsFlags::empty(), value),
+            "umask" => {
+                nix::sys::stat::umask(
+                    nix::sys::stat::Mode::from_bits(u32::from_str_radix(value, 8).unwrap()).unwrap(),
+                );
+            }
+            // A program of the machine that changes something and then executes what it is given.
+            "by" => wrapped.extend(value.split('+').map(str::to_owned)),
             "pidns" => wrapped.extend(pid_namespace(value)),
             "userns" => {
                 // Writing an ID mapping requires capabilities, so these are dropped in the new namespace, which grants

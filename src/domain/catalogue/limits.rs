@@ -60,9 +60,10 @@ checks! {
         how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), plus 112 MiB (120 MiB \
               with --dir) and the peer's memory. fail: the limit is less. warn: it is not 1 GiB more, which newer \
               DPDK may need. For qemu with TCG, 1288 MiB plus the guest's memory. fail: the limit is less. \
-              RLIMIT_DATA: fail: less than 53 MiB for dpdk, 24 MiB and 8 MiB for each thread for ovs, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, \
-              which TCG needs. warn: less than 2 GiB. See \
-              docs/reference/workloads.md.",
+              RLIMIT_DATA: fail: less than 53 MiB for dpdk (61 MiB with --dir), 31 MiB and 8 MiB for each thread but one for \
+              ovs, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, which TCG needs. warn: less than 2 GiB. The stack of \
+              each thread is as large as RLIMIT_STACK, and is counted in these numbers as 8 MiB: with another limit they \
+              differ. See docs/reference/workloads.md.",
         remedy: "remove the limits: ulimit -v unlimited -d unlimited; LimitAS=infinity and LimitDATA=infinity in a systemd unit",
         per_size: false,
         mandatory: false,
@@ -118,11 +119,12 @@ checks! {
         why: "A workload needs ordinary memory beside its huge pages: code, heap, stacks, page tables. Beyond the \
               memory limit of the cgroup the kernel kills it.",
         how: "the least room below the memory limits of this cgroup and its parents, with all that the kernel can \
-              reclaim, compared with the least memory that the workload was seen to start with; see \
-              docs/reference/workloads.md. A role with --frontend-cgroup or --backend-cgroup is compared with that \
-              cgroup. fail: less room. warn: \
-              not 64 MiB more, for the program's files if mlockall keeps them in memory; or a limit cannot be read. In a container, parents \
-              above its own cgroup are not visible.",
+              reclaim, compared with the least memory that the workload was seen to start with, which depends on \
+              RLIMIT_STACK if mlockall allocates the stacks; see docs/reference/workloads.md. A role with \
+              --frontend-cgroup or --backend-cgroup is compared with that cgroup. Where a limit is hidden, as those of parents are in a container, as much memory is charged for a \
+              moment, in blocks for which the kernel kills no process. fail: less room. warn: not 64 MiB more, for the \
+              program's files if mlockall keeps them in memory; or the limit of a role cannot be read. unknown: a \
+              limit can neither be read nor tried.",
         remedy: "raise the memory limit of the container, or the file that is named",
         per_size: false,
         mandatory: false,
@@ -163,6 +165,18 @@ checks! {
         remedy: "delete the pod that is named, so that its controller creates a new one. If a cgroup is named that is \
                  not a pod's, raise the limit of its parent",
         per_size: true,
+        mandatory: false,
+    }
+    HP414 = 414 {
+        reason: "NoCpuInSysfs",
+        title: "DPDK and Open vSwitch find their CPUs",
+        why: "DPDK uses only CPUs that have topology/core_id in /sys/devices/system/cpu, and stops at start if it finds \
+              none. Open vSwitch also takes its CPUs from /sys/devices/system/node: without one it starts, and passes no \
+              frames. Both happen where a container or a sandbox hides these directories.",
+        how: "the files of the CPUs that this process may use, and for ovs the CPUs of the NUMA nodes. fail: none is \
+              there. skip: a captured tree that does not contain them.",
+        remedy: "let the workload see /sys/devices/system/cpu and /sys/devices/system/node, read-only is enough",
+        per_size: false,
         mandatory: false,
     }
 }

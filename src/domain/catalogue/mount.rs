@@ -61,7 +61,8 @@ checks! {
         remedy: "unmount the mount on top if it is not needed, or mount a hugetlbfs at a path that no other mount hides",
         per_size: true,
         mandatory: false,
-    }    HP306 = 306 {
+    }
+    HP306 = 306 {
         reason: "MountNotLockable",
         title: "DPDK can lock the hugetlbfs mounts that it finds",
         why: "DPDK without --huge-dir opens and locks the first hugetlbfs of each page size in /proc/mounts when it \
@@ -74,17 +75,21 @@ checks! {
                  nothing uses it; with --huge-dir DPDK looks at that directory alone",
         per_size: false,
         mandatory: false,
-    }    HP307 = 307 {
+    }
+    HP307 = 307 {
         reason: "RuntimeDirectoryNotWritable",
         title: "DPDK can create its runtime directory",
         why: "DPDK keeps its configuration, a lock and the socket of its telemetry in $RUNTIME_DIRECTORY/dpdk, else for \
               root in /var/run/dpdk, else in $XDG_RUNTIME_DIR/dpdk or /tmp/dpdk. Without it, it stops with \"Cannot \
-              create runtime directory\", or with --in-memory with \"Cannot access DPDK runtime directory\".",
-        how: "faccessat of the directory of the default --file-prefix, or of the deepest one above it that exists. It \
-              creates nothing. fail: not writable, such as on a read-only file system. skip: in a container, \
-              where the workload may have other files; other workloads.",
+              create runtime directory\", or with --in-memory with \"Cannot access DPDK runtime directory\". If the file system is \
+              full, it is killed by SIGBUS.",
+        how: "faccessat and statvfs of the directory of the default --file-prefix, or of the deepest one above it that \
+              exists. It creates nothing. fail: not writable, such as on a read-only file system; the umask takes the \
+              owner's rights from what DPDK creates; the path is too long for a Unix socket; or the space is less than \
+              DPDK needs with --huge-dir, see docs/reference/workloads.md. skip: in a container, where the workload may \
+              have other files; other workloads.",
         remedy: "make the directory writable for the workload's user, or set RUNTIME_DIRECTORY or XDG_RUNTIME_DIR to \
-                 one that is",
+                 a short path that is",
         per_size: false,
         mandatory: false,
     }

@@ -34,10 +34,16 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
         .into()
 }
 
-/// Returns the findings of HP403 to HP406, HP408 and HP410, one each. Worker processes try HP407, HP409 and HP411.
+/// Returns the findings of HP403 to HP406, HP408, HP410, HP412 and HP414, one each. Worker processes try HP407, HP409 and HP411.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     workload::inspect(inventory, request)
+}
+
+/// Returns how many bytes of ordinary memory to try for HP410; `None` if every memory limit of this process is known.
+#[must_use]
+pub fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
+    workload::memory_to_try(inventory, request)
 }
 
 /// The question whether one counter of one cgroup leaves enough room for one page size.

@@ -2,10 +2,12 @@
 //!
 //! With `--dir`, only that directory counts. Without it no mount is needed, because memfd needs none.
 
+mod runtime_directory;
 mod used;
 
+pub use self::runtime_directory::inspect as inspect_machine;
 use self::used::{Used, mount_at_a_new_path, not_known};
-use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305, HP307};
+use super::super::catalogue::{HP301, HP302, HP303, HP304, HP305};
 use super::super::check::{Because, Finding, Outcome};
 use super::super::inventory::{DirectoryKind, HugeMount, Inventory, WriteAttempt};
 use super::super::reading::Reading;
@@ -52,31 +54,6 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
             };
             vec![used.wrong_kind(), writable, skip(HP303), skip(HP304), hidden]
         }
-    }
-}
-
-/// Returns the finding of HP307.
-#[must_use]
-pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Finding {
-    let skip = |why: &str| Finding::skip(HP307, None, why);
-    if !request.workload.uses_dpdk() {
-        return skip("QEMU needs no runtime directory of DPDK");
-    }
-    if inventory.privileges.host_pids != Reading::Known(true) {
-        return skip("in a container: the workload may have other files");
-    }
-    let Some(directory) = &inventory.runtime_directory else {
-        return skip("a captured tree does not show it");
-    };
-    match &directory.refused {
-        None => Finding::pass(HP307, None, format!("{} can be created or written to", directory.path)),
-        Some(answer) => Finding::not_pass(
-            HP307,
-            None,
-            Outcome::Fail,
-            format!("DPDK cannot use its runtime directory {}", directory.path),
-            Because::new("DPDK keeps its configuration and its telemetry socket there", answer.as_str()),
-        ),
     }
 }
 

@@ -74,6 +74,15 @@ fn present(about: &About<'_>) -> Finding {
             return none(why, &other_size(about));
         }
     };
+    if about.inventory.pools_hidden && about.request.workload.uses_dpdk() {
+        let because = Because::new(
+            "/sys/kernel/mm/hugepages lists the pools, and DPDK reads them there",
+            "it lists none, although /proc/meminfo has the pool",
+        )
+        .remedy("let the workload see /sys/kernel/mm/hugepages; read-only is enough");
+        let summary = "DPDK finds no pool: /sys/kernel/mm/hugepages is hidden";
+        return Finding::not_pass(HP101, size, Outcome::Fail, summary, because);
+    }
     let finding = match (&pool.total, &pool.overcommit) {
         (Reading::Known(total @ 1..), _) => {
             Finding::pass(HP101, size, count(*total, "page") + &without_cpu(about, |_| true))

@@ -1,8 +1,9 @@
-//! HP403 to HP406, HP408, HP410 and HP412: how testpmd and QEMU would behave under the limits of this process.
+//! HP403 to HP406, HP408, HP410, HP412 and HP414: how testpmd and QEMU would behave under the limits of this process.
 //!
 //! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
 //! number.
 
+mod cpus;
 mod descriptors;
 mod memory;
 mod memory_table;
@@ -11,7 +12,7 @@ mod ordinary_memory;
 use self::memory::Memory;
 use super::super::catalogue::{HP403, HP405, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
-use super::super::footprint::{OVS_STACK, vswitch_threads};
+use super::super::footprint;
 use super::super::inventory::{Inventory, Limit, NumaNode};
 use super::super::reading::Reading;
 use super::super::request::{Program, Request, Workload};
@@ -30,26 +31,24 @@ const DPDK_RESERVED_AT_MOST: u64 = 512 * GIB;
 /// list has a file that stays open.
 const DPDK_PAGES_PER_LIST: u64 = 8192;
 const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
-/// Address space that a DPDK backend needs in addition to the reserved space and to its peer's memory, and how much
-/// more it needs with `--huge-dir`.
-const DPDK_ADDRESSES: u64 = 112 * MIB;
-const DPDK_ADDRESSES_MORE_WITH_DIR: u64 = 8 * MIB;
-/// The same for Open vSwitch, apart from its threads; and a heap of a thread.
-const OVS_ADDRESSES: u64 = 64 * MIB;
-const OVS_HEAP: u64 = 64 * MIB;
+/// Address space that a DPDK backend needs in addition to the reserved space, to its peer's memory and to the stacks of its
+/// threads.
+const DPDK_ADDRESSES: u64 = 72 * MIB;
+/// The same for Open vSwitch, apart from its threads; and for each thread beside its stack, most of it a heap.
+const OVS_ADDRESSES: u64 = 128 * MIB;
+const OVS_THREAD: u64 = 56 * MIB;
 /// Additional address space for newer DPDK, which reserves everything in one piece, aligned to the largest page.
 const DPDK_ADDRESSES_NEWER: u64 = GIB;
-/// Address space that QEMU needs with TCG, in addition to the guest's memory. TCG's code buffer is 1 GiB of it.
-const QEMU_ADDRESSES: u64 = 1288 * MIB;
+/// Address space that QEMU needs with TCG, in addition to the guest's memory and the stacks. TCG's code buffer is 1 GiB of it.
+const QEMU_ADDRESSES: u64 = 1272 * MIB;
 
-/// Private writable memory, including thread stacks, that a DPDK process and QEMU need at least to start, as measured
-/// (docs/reference/workloads.md). `DATA_ENOUGH` is enough for many more threads.
-const DPDK_DATA: u64 = 53 * MIB;
-/// The same for Open vSwitch, apart from the stacks of its threads.
-const OVS_DATA: u64 = 24 * MIB;
-const QEMU_DATA: u64 = 75 * MIB;
+/// Private writable memory that a DPDK process, Open vSwitch and QEMU need at least to start, apart from the stacks of their
+/// threads, as measured (docs/reference/workloads.md). `DATA_ENOUGH` is enough for many more threads.
+const DPDK_DATA: u64 = 13 * MIB;
+const OVS_DATA: u64 = 31 * MIB;
+const QEMU_DATA: u64 = 59 * MIB;
 /// The same for QEMU with TCG, whose code buffer is 1 GiB of it. KVM has no such buffer.
-const QEMU_DATA_TCG: u64 = 1066 * MIB;
+const QEMU_DATA_TCG: u64 = 1050 * MIB;
 const DATA_ENOUGH: u64 = 2 * GIB;
 /// The most CPUs that Linux can be built for (CONFIG_NR_CPUS of x86 and arm64).
 const MOST_CPUS: u64 = 8192;
@@ -58,10 +57,10 @@ const MOST_CPUS: u64 = 8192;
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
-/// Returns the findings of HP403 to HP406, HP408, HP410 and HP412, one each.
+/// Returns the findings of HP403 to HP406, HP408, HP410, HP412 and HP414, one each.
 pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     let limits = &inventory.limits;
-    let judge = Judge { inventory, request, memory: Memory::of(inventory, request) };
+    let judge = Judge::new(inventory, request);
     vec![
         judge.memlock(&limits.memlock),
         judge.nofile(&limits.nofile),
@@ -70,7 +69,13 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
         judge.capabilities(),
         judge.ordinary_memory(),
         judge.memory_table(),
+        judge.cpus_in_sysfs(),
     ]
+}
+
+/// Returns how many bytes of ordinary memory to try for HP410; `None` if every memory limit of this process is known.
+pub(super) fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
+    Judge::new(inventory, request).memory_to_try()
 }
 
 struct Judge<'a> {
@@ -85,6 +90,12 @@ struct Short {
     summary: String,
     expected: String,
     remedy: String,
+}
+
+impl<'a> Judge<'a> {
+    fn new(inventory: &'a Inventory, request: &'a Request) -> Self {
+        Self { inventory, request, memory: Memory::of(inventory, request) }
+    }
 }
 
 impl Judge<'_> {
@@ -133,12 +144,11 @@ impl Judge<'_> {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
             let (least, sure, who) = match self.request.workload.program() {
                 Program::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
-                Program::Ovs => {
-                    let (least, sure) = self.for_each_thread(OVS_STACK);
-                    (OVS_DATA.saturating_add(least), OVS_DATA.saturating_add(sure), "Open vSwitch")
-                }
+                Program::Ovs => (OVS_DATA, OVS_DATA, "Open vSwitch"),
                 Program::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
             };
+            let (of_fewest, of_most) = self.for_each_stack(self.stack());
+            let (least, sure) = (least.saturating_add(of_fewest), sure.saturating_add(of_most));
             if soft >= DATA_ENOUGH.max(sure) {
                 return Ok(human_bytes(soft));
             }
@@ -164,23 +174,21 @@ impl Judge<'_> {
     fn address_space(&self, limit: &Reading<Limit>) -> Finding {
         judge(HP405, limit, human_bytes, |limit| {
             let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let with_dir = if self.request.directory.is_some() { DPDK_ADDRESSES_MORE_WITH_DIR } else { 0 };
-            let (beside, beside_sure) = match self.request.workload.program() {
-                Program::Dpdk => (DPDK_ADDRESSES, DPDK_ADDRESSES),
-                Program::Ovs => {
-                    let (least, sure) = self.for_each_thread(OVS_HEAP);
-                    (OVS_ADDRESSES.saturating_add(least), OVS_ADDRESSES.saturating_add(sure))
-                }
-                Program::Qemu => (QEMU_ADDRESSES, QEMU_ADDRESSES),
+            let (beside, of_thread) = match self.request.workload.program() {
+                Program::Dpdk => (DPDK_ADDRESSES, 0),
+                Program::Ovs => (OVS_ADDRESSES, OVS_THREAD),
+                Program::Qemu => (QEMU_ADDRESSES, 0),
             };
-            let (reserved, reserved_sure, newer, with_dir) = if self.request.workload.uses_dpdk() {
+            let (of_fewest, of_most) = self.for_each_stack(self.stack().saturating_add(of_thread));
+            let (beside, beside_sure) = (beside.saturating_add(of_fewest), beside.saturating_add(of_most));
+            let (reserved, reserved_sure, newer) = if self.request.workload.uses_dpdk() {
                 let reserved = self.reserved_addresses();
                 let at_most = reserved.unwrap_or(DPDK_RESERVED_AT_MOST);
-                (reserved.unwrap_or_default(), at_most, DPDK_ADDRESSES_NEWER, with_dir)
+                (reserved.unwrap_or_default(), at_most, DPDK_ADDRESSES_NEWER)
             } else {
-                (0, 0, 0, 0)
+                (0, 0, 0)
             };
-            let more = self.memory.bytes.saturating_add(with_dir);
+            let more = self.memory.bytes;
             let least = reserved.saturating_add(beside).saturating_add(more);
             let sure = reserved_sure.saturating_add(beside_sure).saturating_add(more);
             let newer = sure.saturating_add(newer);
@@ -211,10 +219,16 @@ impl Judge<'_> {
         })
     }
 
-    /// Returns the least and the most that the threads of Open vSwitch take together if each takes this number of bytes.
-    fn for_each_thread(&self, bytes: u64) -> (u64, u64) {
-        let (least, most) = self.cpus();
-        (vswitch_threads(least).saturating_mul(bytes), vswitch_threads(most).saturating_mul(bytes))
+    /// Returns the least and the most that the threads of the workload take together if each takes this number of bytes.
+    fn for_each_stack(&self, bytes: u64) -> (u64, u64) {
+        let (fewest, most) = self.cpus();
+        let all = |cpus| footprint::stacks(self.request, cpus).saturating_mul(bytes);
+        (all(fewest), all(most))
+    }
+
+    /// Returns the stack of a thread of the workload, in bytes.
+    fn stack(&self) -> u64 {
+        footprint::stack_of_thread(&self.inventory.limits.stack)
     }
 
     /// Returns the least and the most CPUs that the workload may use: one and the same number if it is known.

@@ -3,6 +3,7 @@
 use super::level::{parse_limit, read_each};
 use super::location;
 use super::membership::{MEMBERSHIPS, read_memberships};
+use crate::init_namespaces::is_initial_cgroup;
 use crate::mountinfo::{self, MountTable, options};
 use crate::root::{HostRoot, THIS_PROCESS};
 use hugeprobe_domain::cgroup::CgroupVersion;
@@ -56,6 +57,10 @@ fn read_own(root: &HostRoot, table: &MountTable<'_>) -> Reading<MemoryCgroup> {
         match location::find(root, table, version, MEMORY, &own.path) {
             Ok(location) => {
                 Reading::Known(read_levels(root, version, own.path.clone(), location.directories()))
+            }
+            // The root of a hierarchy has no limit, also where it cannot be seen.
+            Err(_) if own.path == "/" && is_initial_cgroup(root) == Reading::Known(true) => {
+                Reading::Known(MemoryCgroup { path: own.path.clone(), levels: Vec::new(), complete: true })
             }
             Err(why) => Reading::Unreadable(why),
         }

@@ -23,6 +23,7 @@ use hugeprobe_domain::plan::Role;
 use hugeprobe_domain::request::{PageCount, Request, Selector};
 use hugeprobe_domain::sharing::Session;
 use hugeprobe_exchange::socket::Listener;
+use hugeprobe_linux::device_metadata::{PeerFileError, socket_of};
 use hugeprobe_linux::root::HostRoot;
 
 /// A run of one container, with its settings.
@@ -110,6 +111,7 @@ impl Round<'_> {
             return Err(time_is_up());
         }
         let not_started = |error: &dyn ToString| Ending::NotStarted(error.to_string());
+        let work = &with_socket(work).map_err(|error| not_started(&error))?;
         // Kept until the worker has ended, because dropping it removes the path.
         let listener = match work {
             Work::Peer(task) if task.peer.listen => {
@@ -182,6 +184,16 @@ impl Round<'_> {
             });
         works.max().unwrap_or(1).max(1)
     }
+}
+
+/// Returns the work with the socket of its peer, which the plan names by the device metadata file of a claim. The driver writes
+/// the file before the containers start.
+fn with_socket(work: &Work) -> Result<Work, PeerFileError> {
+    let mut work = work.clone();
+    if let Work::Peer(task) = &mut work {
+        task.peer.socket = socket_of(&task.peer.socket)?;
+    }
+    Ok(work)
 }
 
 fn not_yet(work: &Work) -> WorkerReport {

@@ -61,6 +61,12 @@ const APART: &[[&str; 2]] = &[
     ["user-dir", "backend.rsvd.max"],
     // In a PID namespace hugeprobe takes itself for a container, whose files say nothing of the workload's.
     ["pid-namespace", "read-only-run"],
+    ["pid-namespace", "full-run"],
+    ["pid-namespace", "long-run"],
+    // The process that makes the PID namespace of a side counts against the limit.
+    ["pid-namespace", "pids"],
+    ["pid-namespace", "pids-dir"],
+    ["pid-namespace", "pids-ovs"],
     // Only root has its runtime directory there.
     ["user-dir", "read-only-run"],
     ["user", "read-only-run"],
@@ -98,12 +104,17 @@ pub(crate) fn place(seed: u64, facts: &Facts) -> Place {
         let fit: Vec<_> = left
             .iter()
             .copied()
-            .filter(|spec| !values(spec).is_empty() && !by_chance(spec, is_harmful, &faults))
+            .filter(|spec| {
+                !values(spec).is_empty()
+                    && !by_chance(spec, is_harmful, &faults)
+                    && !out_of_sight(spec, &faults)
+            })
             .collect();
         let spec = of_a_dimension(&fit, &mut random);
         let values = values(spec);
         let fault = Fault { spec, value: values[random.index(values.len())] };
-        if !faults.iter().any(|other| nothing_starts(&fault, other) || nothing_starts(other, &fault)) {
+        let excludes = |one, other| nothing_starts(one, other) || reserves_twice(one, other);
+        if !faults.iter().any(|other| excludes(&fault, other) || excludes(other, &fault)) {
             faults.push(fault);
         }
     }
@@ -141,6 +152,13 @@ fn by_chance(spec: &Spec, is_harmful: bool, others: &[Fault]) -> bool {
         || changes(spec) && others.iter().any(|fault| harms(fault) && takes_pages(fault.spec))
 }
 
+/// Returns whether the limits of a side could not be seen: what hugeprobe says then does not depend on them.
+fn out_of_sight(spec: &Spec, others: &[Fault]) -> bool {
+    let hides = |spec: &Spec| spec.dimension == "masked /proc and /sys";
+    let of_a_side = |spec: &Spec| spec.name.starts_with("frontend.") || spec.name.starts_with("backend.");
+    others.iter().any(|fault| hides(spec) && of_a_side(fault.spec) || of_a_side(spec) && hides(fault.spec))
+}
+
 /// Returns whether the limit of open files leaves no descriptor for the program's libraries, so that neither hugeprobe nor the
 /// workload is loaded.
 fn nothing_starts(limit: &Fault, inherited: &Fault) -> bool {
@@ -150,6 +168,11 @@ fn nothing_starts(limit: &Fault, inherited: &Fault) -> bool {
     let soft = limit.value.split(':').next().and_then(|soft| soft.parse::<u64>().ok());
     let standard_and_inherited = 3 + inherited.value.parse::<u64>().unwrap();
     soft.is_some_and(|soft| soft <= standard_and_inherited)
+}
+
+/// Returns whether each side would mount for itself, and each mount reserve pages. There may not be enough for the second.
+fn reserves_twice(mount: &Fault, size: &Fault) -> bool {
+    mount.value == "in-namespace" && size.spec.name.starts_with("min_size")
 }
 
 /// Draws a fault. Every dimension is equally likely, however many faults it has.

@@ -1,7 +1,7 @@
 //! Tests that each of HP301 to HP305 has each of its outcomes.
 
 use super::*;
-use crate::inventory::{Directory, Pool, Privileges, RuntimeDirectory};
+use crate::inventory::{Directory, Pool, Privileges};
 use crate::request::Workload;
 use Outcome::{Fail, Pass, Skip, Unknown, Warn};
 
@@ -276,27 +276,6 @@ fn dpdk_also_lists_the_directory_and_qemu_does_not() {
         let finding = &inspect(&inventory, &request, "2Mi".parse().unwrap())[1];
         assert_eq!((finding.id, finding.outcome), (HP302, outcome), "{workload}");
     }
-}
-
-#[test]
-fn only_dpdk_on_the_host_needs_a_runtime_directory() {
-    let judged = |refused: Option<&str>, host: bool, directory: Option<&str>, workload| {
-        let path = "/var/run/dpdk/rte".to_owned();
-        let inventory = Inventory {
-            runtime_directory: Some(RuntimeDirectory { path, refused: refused.map(str::to_owned) }),
-            privileges: Privileges { host_pids: Reading::Known(host), ..Privileges::default() },
-            ..Inventory::default()
-        };
-        let directory = directory.map(str::to_owned);
-        inspect_machine(&inventory, &Request { directory, workload, ..Request::default() }).outcome
-    };
-    let refused = Some("access of /var/run: EROFS");
-    assert_eq!(judged(refused, true, Some(DIR), Workload::Dpdk), Fail);
-    assert_eq!(judged(None, true, Some(DIR), Workload::DpdkLegacyMem), Pass);
-    assert_eq!(judged(refused, false, Some(DIR), Workload::Dpdk), Skip);
-    assert_eq!(judged(refused, true, None, Workload::Dpdk), Fail);
-    assert_eq!(judged(refused, true, Some(DIR), Workload::Qemu), Skip);
-    assert_eq!(judged(refused, true, None, Workload::Ovs), Fail);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 mod ordinary_memory;
 
 use super::*;
-use crate::catalogue::{HP404, HP410, HP412};
-use crate::inventory::{Limits, NumaNode, Pool, Privileges};
+use crate::catalogue::{HP404, HP410, HP412, HP414};
+use crate::inventory::{CpusInSysfs, Limits, NumaNode, Pool, Privileges};
 use crate::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
 
@@ -29,6 +29,9 @@ fn pool(size: &str, pages: u64) -> Pool {
 }
 
 /// The machine on which the numbers were measured: 2Mi and 1Gi, one NUMA node, no limits, all capabilities.
+/// The stack of a thread in the measurements, in bytes.
+const STACK: u64 = 8 << 20;
+
 fn inventory() -> Inventory {
     let unlimited = || Reading::Known(NONE);
     Inventory {
@@ -40,9 +43,11 @@ fn inventory() -> Inventory {
             address_space: unlimited(),
             data: unlimited(),
             file_size: unlimited(),
+            stack: limit(STACK, STACK),
             inherited_files: Reading::Known(vec![]),
             swap_bytes: Reading::Known(0),
         },
+        cpus_in_sysfs: CpusInSysfs { with_core_id: Reading::Known(true), on_a_node: Reading::Known(true) },
         privileges: Privileges {
             capabilities: Reading::Known(u64::MAX),
             cpus: Reading::Known(2),
@@ -50,6 +55,10 @@ fn inventory() -> Inventory {
         },
         ..Inventory::default()
     }
+}
+
+fn in_directory() -> Request {
+    Request { directory: Some("/dev/hugepages".into()), ..dpdk(&[]) }
 }
 
 fn dpdk(need: &[&str]) -> Request {
@@ -73,7 +82,7 @@ fn find(inventory: &Inventory, request: &Request, id: CheckId) -> Finding {
     let findings = inspect(inventory, request);
     assert_eq!(
         findings.iter().map(|finding| finding.id).collect::<Vec<_>>(),
-        [HP403, HP404, HP405, HP406, HP408, HP410, HP412]
+        [HP403, HP404, HP405, HP406, HP408, HP410, HP412, HP414]
     );
     let finding = findings.into_iter().find(|finding| finding.id == id).unwrap();
     let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
@@ -240,9 +249,11 @@ fn private_memory_is_judged_at_the_numbers_measured() {
     for (request, soft, outcome) in [
         (dpdk(&[]), 53 * M - 1, Fail),
         (dpdk(&[]), 53 * M, Warn),
+        (in_directory(), 61 * M - 1, Fail),
+        (in_directory(), 61 * M, Warn),
         (dpdk(&[]), 2048 * M, Pass),
-        (ovs("2Mi=32"), 128 * M - 1, Fail),
-        (ovs("2Mi=32"), 128 * M, Warn),
+        (ovs("2Mi=32"), 127 * M - 1, Fail),
+        (ovs("2Mi=32"), 127 * M, Warn),
         (qemu(&[]), 75 * M - 1, Fail),
         (qemu(&[]), 1066 * M - 1, Unknown),
         (qemu(&[]), 1066 * M, Warn),
@@ -254,7 +265,7 @@ fn private_memory_is_judged_at_the_numbers_measured() {
     }
     // 64 CPUs: Open vSwitch has 62 more threads than on two.
     inventory.privileges.cpus = Reading::Known(64);
-    for (soft, outcome) in [(624 * M - 1, Fail), (624 * M, Warn)] {
+    for (soft, outcome) in [(623 * M - 1, Fail), (623 * M, Warn)] {
         inventory.limits.data = limit(soft, soft);
         assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, outcome, "{soft}");
     }
@@ -267,12 +278,36 @@ fn private_memory_is_judged_at_the_numbers_measured() {
 }
 
 #[test]
+fn larger_stacks_of_threads_need_more_private_memory_and_addresses() {
+    const M: u64 = 1 << 20;
+    const R: u64 = 128 << 30;
+    let mut inventory = inventory();
+    inventory.limits.stack = limit(64 * M, 64 * M);
+    let unlimited = inventory.limits.clone();
+    for (request, soft, outcome) in [
+        (dpdk(&[]), 333 * M - 1, Fail),
+        (dpdk(&[]), 333 * M, Warn),
+        (ovs("2Mi=32"), (31 + 12 * 64) * M - 1, Fail),
+        (ovs("2Mi=32"), (31 + 12 * 64) * M, Warn),
+    ] {
+        inventory.limits.data = limit(soft, soft);
+        assert_eq!(find(&inventory, &request, HP405).outcome, outcome, "{soft}");
+    }
+    inventory.limits = unlimited;
+    // 16 MiB are those of the peer.
+    for (soft, outcome) in [(R + (72 + 320 + 16) * M - 1, Fail), (R + (72 + 320 + 16) * M, Warn)] {
+        inventory.limits.address_space = limit(soft, soft);
+        assert_eq!(find(&inventory, &dpdk(&[]), HP405).outcome, outcome, "{soft}");
+    }
+}
+
+#[test]
 fn where_the_cpus_are_not_known_the_limits_of_open_vswitch_are_unknown() {
     const M: u64 = 1 << 20;
     let mut inventory = inventory();
     inventory.privileges.cpus = Reading::Unreadable("sched_getaffinity: EPERM".into());
     let unlimited = inventory.limits.clone();
-    for (data, outcome) in [(128 * M - 1, Fail), (128 * M, Unknown), (4096 * M, Unknown)] {
+    for (data, outcome) in [(127 * M - 1, Fail), (127 * M, Unknown), (4096 * M, Unknown)] {
         inventory.limits.data = limit(data, data);
         assert_eq!(find(&inventory, &ovs("2Mi=32"), HP405).outcome, outcome, "{data}");
         assert_ne!(
@@ -281,7 +316,7 @@ fn where_the_cpus_are_not_known_the_limits_of_open_vswitch_are_unknown() {
             "testpmd has the same threads everywhere"
         );
     }
-    // The space reserved for two page sizes, 64 MiB, 13 heaps of 64 MiB, and the pages.
+    // The space reserved for two page sizes, 128 MiB, 12 heaps of 64 MiB, and the pages.
     let least = (128 << 30) + 960 * M;
     inventory.limits = unlimited;
     for (space, outcome) in [(least - 1, Fail), (least, Unknown), (600 << 30, Unknown)] {

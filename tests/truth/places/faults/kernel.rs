@@ -1,8 +1,11 @@
-//! What the kernel shows, and its settings: hidden files of /proc and /sys, namespaces and sysctls.
+//! What the kernel shows, and its settings: hidden files of /proc, /sys and /run, namespaces, sysctls, and what a process
+//! inherits.
 
-use hugeprobe::domain::catalogue::{HP101, HP307, HP407};
+use std::os::unix::fs::PermissionsExt as _;
 
-use super::super::fault::{OVS, QEMU, Spec, TESTPMD, applied};
+use hugeprobe::domain::catalogue::{HP101, HP307, HP407, HP414};
+
+use super::super::fault::{ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, OVS, QEMU, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
 
@@ -23,6 +26,9 @@ pub(super) const SPECS: &[Spec] = &[
         .kinds(TESTPMD)
         .harmful(&["/sys/kernel/mm/hugepages"])
         .causes(&[HP101]),
+    applied("masked /proc and /sys", "hidden-from-qemu", |scene, path| word(scene, "hide", path))
+        .kinds(QEMU)
+        .harmless(&["/sys/kernel/mm/hugepages", "/sys"]),
     // /dev/null replaces the file, as in container runtimes.
     applied("masked /proc and /sys", "masked", |scene, path| word(scene, "mask", path)).harmless(&[
         "/proc/cpuinfo",
@@ -49,6 +55,66 @@ pub(super) const SPECS: &[Spec] = &[
         .kinds(OVS)
         .harmful(&["/run"])
         .causes(&[HP307]),
+    // A tmpfs without a free block. With --in-memory DPDK creates no file there.
+    applied("the runtime directory", "full-run", |scene, path| word(scene, "full", path))
+        .kinds(ANY_TESTPMD_DIR)
+        .harmful(&["/run"])
+        .causes(&[HP307]),
+    applied("the runtime directory", "full-run-memory", |scene, path| word(scene, "full", path))
+        .kinds(ANY_TESTPMD_MEMFD)
+        .harmless(&["/run"]),
+    // The length of the directory's name: a Unix socket is created below it.
+    applied("the runtime directory", "long-run", |scene, length| {
+        let directory = scene.run.with_file_name("a".repeat(length.parse().unwrap()));
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+        word(scene, "by", &format!("env+RUNTIME_DIRECTORY={}", directory.display()))
+    })
+    .kinds(TESTPMD)
+    .harmless(&["20"])
+    .harmful(&["100"])
+    .causes(&[HP307]),
+    applied("masked /proc and /sys", "hidden-cpus", |scene, path| word(scene, "hide", path))
+        .kinds(TESTPMD)
+        .harmful(&["/sys/devices", "/sys/devices/system/cpu"])
+        .causes(&[HP414]),
+    applied("masked /proc and /sys", "hidden-cpus-ovs", |scene, path| word(scene, "hide", path))
+        .kinds(OVS)
+        .harmful(&["/sys/devices", "/sys/devices/system/cpu"])
+        .causes(&[HP414]),
+    applied("masked /proc and /sys", "hidden-cpus-qemu", |scene, path| word(scene, "hide", path))
+        .kinds(QEMU)
+        .harmless(&["/sys/devices", "/sys/devices/system/cpu"]),
+    applied("masked /proc and /sys", "hidden-nodes", |scene, path| word(scene, "hide", path))
+        .kinds(TESTPMD)
+        .harmless(&["/sys/devices/system/node"]),
+    // The options of proc(5). Without /proc/meminfo, DPDK aborts.
+    applied("masked /proc and /sys", "proc", |scene, options| word(scene, "procfs", options))
+        .harmless(&["hidepid=invisible"]),
+    applied("masked /proc and /sys", "proc-dpdk", |scene, options| word(scene, "procfs", options))
+        .kinds(TESTPMD)
+        .harmful(&["subset=pid"])
+        .causes(&[HP101]),
+    applied("masked /proc and /sys", "proc-qemu", |scene, options| word(scene, "procfs", options))
+        .kinds(QEMU)
+        .harmless(&["subset=pid"]),
+    // A user without rights cannot enter a directory that it has created with the second one.
+    applied("how it is started", "umask", |scene, mask| word(scene, "umask", mask))
+        .harmless(&["0077", "0177"])
+        .causes(&[HP307]),
+    // Programs that change something and execute what they are given.
+    applied("how it is started", "by", |scene, command| word(scene, "by", command)).harmless(&[
+        "env+--block-signal",
+        "env+--ignore-signal",
+        "setarch+--addr-no-randomize",
+        "setarch+--addr-compat-layout",
+        "setarch+--read-implies-exec",
+        "setpriv+--no-new-privs",
+        "choom+-n+1000+--",
+        "unshare+--net",
+        "unshare+--ipc",
+        "unshare+--cgroup",
+    ]),
     applied("sysctls", "sysctl", |scene, setting| {
         let (name, value) = setting.split_once(':').unwrap();
         let file = format!("/proc/sys/{name}");
