@@ -78,7 +78,8 @@ $(mdbook):
 ## Measure what docs/internals/benchmarks.md reports (root, installs DPDK)
 bench:
 	benches/run
-	$(CARGO) bench --locked --bench agent
+	packaging/binary bench target/image/bench-of-agent
+	target/image/bench-of-agent
 
 # About ten minutes for 100 nodes, hours for 5,000. One number after another: NODES="100 1000 5000".
 ## Count what the agents of NODES nodes cost an API server, from the first install on (root)
@@ -87,7 +88,7 @@ scale:
 	tests/cluster/build
 	benches/scale/run $(NODES)
 
-## Measure the verbs of the plugin that read NODES Nodes of a real API server (root)
+## Measure the verbs of the plugin on NODES Nodes of kwok and a real API server (root)
 fleet: NODES = 5000
 fleet:
 	tests/cluster/build
@@ -141,7 +142,7 @@ image:
 PREBUILT ?= dist/hugeprobe
 ## Start a real cluster of one node with pools of 2Mi and 1Gi, and install the chart (root)
 cluster: $(if $(PREBUILT),static)
-	tests/needs cluster
+	tests/needs cluster $(if $(CONTAINERD_VERSION),containerd)
 	tests/cluster/build
 	tests/cluster/image $(if $(PREBUILT),--prebuilt $(PREBUILT))
 	tests/cluster/up
@@ -176,7 +177,7 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	.ci/image
 	KUBERNETES_VERSION=1.37 tests/cluster/build
 	NIGHTLY=1 charts/policies/run
-	KUBERNETES_VERSION=1.37 .ci/cluster
+	KUBERNETES_VERSION=1.37 CONTAINERD_VERSION=2 .ci/cluster
 	KUBERNETES_VERSION=1.30 tests/cluster/build
 	NIGHTLY=1 charts/policies/run
 	KUBERNETES_VERSION=1.30 .ci/cluster
@@ -187,6 +188,7 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	$(MAKE) numa
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
+	$(MAKE) truth
 	$(MAKE) places N=200
 	$(MAKE) peers
 	HUGEPROBE_MACHINE_PLACES=40 HUGEPROBE_SEED=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' ') $(MAKE) machines

@@ -1,8 +1,10 @@
 //! Measures what the agent costs. An hour of ticks runs within seconds, in a separate process, against the mock server
 //! of tests/agent over a real socket. Prints the lines of docs/internals/benchmarks.md. Panics if a target is missed.
 //!
-//! The numbers include neither TLS nor pods. For the real thing, see `make cluster` and the source of `kubectl top`,
-//! which is `/proc`.
+//! `make bench` builds it as the image is built, because most of the memory is the program's own file: `cargo bench` makes
+//! a larger program, and shared libraries that the image does not have.
+//!
+//! The numbers include neither TLS nor pods. A case of tests/cluster measures the agent of the image with both.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout)] // reports by panicking
 
 #[allow(dead_code)]
