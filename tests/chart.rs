@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use hugeprobe::kubernetes::config::{Config, Mode, Profile};
-use hugeprobe::kubernetes::probe_pod::{Asked, Identity, probe_pod};
+use hugeprobe::kubernetes::probe_pod::{Asked, Identity, PageLimit, probe_pod};
 use serde_json::Value;
 
 const OVERLAYS: [&str; 3] = ["restricted", "privileged", "resident"];
@@ -62,7 +62,7 @@ fn the_probe_pod_is_the_one_that_the_policy_is_tried_with() {
     let asked = Asked {
         size: "2Mi".parse().unwrap(),
         pages: 4,
-        frontend_pays: false,
+        limit: PageLimit::Containers,
         need: Vec::new(),
         memory_pays: false,
     };

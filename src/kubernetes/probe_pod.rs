@@ -4,16 +4,15 @@
 //! The chart's admission policy restricts every agent to exactly this shape. A change to one requires a change to the
 //! other.
 
+mod resources;
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, Container as PodContainer, EmptyDirVolumeSource, EnvVar, EnvVarSource,
     HostPathVolumeSource, LocalObjectReference, NodeAffinity, NodeSelector, NodeSelectorRequirement,
-    NodeSelectorTerm, ObjectFieldSelector, Pod, PodResourceClaim, PodSecurityContext, PodSpec, ResourceClaim,
-    ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+    NodeSelectorTerm, ObjectFieldSelector, Pod, PodResourceClaim, PodSecurityContext, PodSpec,
+    SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -21,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use super::config::{
     Config, PeerConfig, PeerSource, Profile, PullPolicy, WorkloadSeccomp, directory_and_name,
 };
-use super::{names, quantity};
+use super::names;
 use hugeprobe_domain::compact::Container;
 use hugeprobe_domain::device_metadata;
 use hugeprobe_domain::peer::Peer;
@@ -67,12 +66,23 @@ pub struct Asked {
     pub size: PageSize,
     /// The number of pages in each container's limit, without the additional pages that the workload's need requires.
     pub pages: u64,
-    /// Whether the pages are in the frontend's limit only, and the backend has no limit of huge pages.
-    pub frontend_pays: bool,
+    /// Which limits have the pages.
+    pub limit: PageLimit,
     /// The pages of this size that a workload needs.
     pub need: Vec<PageCount>,
     /// Whether huge pages also count against a container's memory limit.
     pub memory_pays: bool,
+}
+
+/// Which limits of a probe pod have its pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageLimit {
+    /// The limit of each container: the node needs the pages twice.
+    Containers,
+    /// The limit of the frontend only. The backend may use none.
+    Frontend,
+    /// The limit of the pod, which both containers share (pod-level resources).
+    Pod,
 }
 
 // === impl Asked ===
@@ -84,7 +94,7 @@ impl Asked {
         Probe {
             size: self.size,
             pages: self.pages,
-            frontend_pays: self.frontend_pays,
+            frontend_pays: self.limit == PageLimit::Frontend,
             need: self.need.clone(),
             workload: config.workload,
             judge_syscalls: judges_syscalls(config),
@@ -165,6 +175,7 @@ fn spec(identity: &Identity, config: &Config, asked: &Asked) -> PodSpec {
             ..PodResourceClaim::default()
         })),
         image_pull_secrets: some(secrets),
+        resources: (asked.limit == PageLimit::Pod).then(|| resources::of_pod(config, asked)),
         security_context: Some(pod_security(config)),
         volumes: Some(volumes(config, asked.size)),
         containers: Container::ALL.map(|side| container(config, asked, side)).into(),
@@ -258,7 +269,7 @@ fn container(config: &Config, asked: &Asked, side: Container) -> PodContainer {
             value_from: Some(EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() }),
             ..EnvVar::default()
         }]),
-        resources: Some(resources(config, asked, side)),
+        resources: Some(resources::of_container(config, asked, side)),
         volume_mounts: Some(mounts.into_iter().chain(peer).collect()),
         termination_message_path: Some(REPORT.to_owned()),
         termination_message_policy: Some("File".to_owned()),
@@ -284,40 +295,6 @@ fn arguments(config: &Config, asked: &Asked, side: Container) -> Vec<String> {
 #[must_use]
 pub fn judges_syscalls(config: &Config) -> bool {
     config.workload_seccomp == WorkloadSeccomp::RuntimeDefault && config.profile == Profile::Restricted
-}
-
-/// Returns the resources of a container. Requests equal limits for every resource, so the pod's QoS class is
-/// Guaranteed, as it is for a workload with exclusive CPUs.
-fn resources(config: &Config, asked: &Asked, side: Container) -> ResourceRequirements {
-    let probe = &config.probe;
-    let bytes = asked.size.bytes().saturating_mul(asked.probe(config).pages_of(side));
-    let memory = if asked.memory_pays { plus(&probe.memory, bytes) } else { probe.memory.clone() };
-    let mut amounts = BTreeMap::from([
-        ("cpu".to_owned(), Quantity(probe.cpu.clone())),
-        ("memory".to_owned(), Quantity(memory)),
-    ]);
-    if bytes > 0 {
-        amounts.insert(asked.size.resource_name(), Quantity(mebibytes(bytes)));
-    }
-    // A vhost-user driver puts the directory of the socket into each container that has the claim.
-    let claims =
-        probe.resource_claims.iter().map(|claim| ResourceClaim { name: claim.name.clone(), request: None });
-    ResourceRequirements { requests: Some(amounts.clone()), limits: Some(amounts), claims: some(claims) }
-}
-
-/// Returns the quantity plus `more` bytes. The quantity is returned unchanged if it is not a whole number of bytes.
-fn plus(quantity: &str, more: u64) -> String {
-    match quantity::bytes(quantity).and_then(|bytes| bytes.checked_add(more)) {
-        Some(sum) if more > 0 => mebibytes(sum),
-        _ => quantity.to_owned(),
-    }
-}
-
-/// Formats an amount in the API server's canonical form, with the largest unit that divides it.
-fn mebibytes(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 3] = [("Gi", 30), ("Mi", 20), ("Ki", 10)];
-    let unit = UNITS.iter().find(|(_, shift)| bytes.trailing_zeros() >= *shift && bytes >> shift > 0);
-    unit.map_or_else(|| bytes.to_string(), |(name, shift)| format!("{}{name}", bytes >> shift))
 }
 
 fn seccomp(config: &Config) -> SeccompProfile {

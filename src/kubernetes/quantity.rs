@@ -44,6 +44,25 @@ pub fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+/// Returns twice the quantity, in the same unit. Text that does not begin with a number is returned unchanged.
+#[must_use]
+pub fn twice(text: &str) -> String {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end).unwrap_or((text, ""));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = fraction.len();
+    let Some(twice) = format!("{whole}{fraction}").parse().ok().and_then(|all: u64| all.checked_mul(2))
+    else {
+        return text.to_owned();
+    };
+    // One digit before the decimal point, at least.
+    let twice = format!("{twice:0>width$}", width = digits + 1);
+    match twice.split_at_checked(twice.len().saturating_sub(digits)) {
+        Some((whole, fraction)) if !fraction.is_empty() => format!("{whole}.{fraction}{unit}"),
+        _ => format!("{twice}{unit}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,10 +87,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn twice_keeps_the_unit() {
+        for (one, two) in [
+            ("200m", "400m"),
+            ("1", "2"),
+            ("0.2", "0.4"),
+            ("0.05", "0.10"),
+            ("1.5Gi", "3.0Gi"),
+            ("32Mi", "64Mi"),
+            ("1e3", "2e3"),
+            ("", ""),
+            ("x", "x"),
+            (".5", "1.0"),
+            ("99999999999999999999", "99999999999999999999"),
+        ] {
+            assert_eq!(twice(one), two);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_amount_panics(resource in "(hugepages-)?\\PC{0,12}", amount in "\\PC{0,24}") {
             let _ = in_pages(&resource, &amount);
+            let _ = twice(&amount);
         }
     }
 }

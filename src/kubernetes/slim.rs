@@ -55,6 +55,8 @@ struct Status {
 struct Info {
     #[serde(rename = "bootID")]
     boot_id: String,
+    #[serde(rename = "kubeletVersion")]
+    kubelet_version: String,
 }
 
 // === impl NodeShape ===
@@ -97,8 +99,11 @@ impl<'de> Deserialize<'de> for SlimNode {
             managed_fields: managed_fields.map(|all| all.into_iter().filter(ours).collect()),
             ..ObjectMeta::default()
         };
-        let node_info =
-            node_info.map(|info| NodeSystemInfo { boot_id: info.boot_id, ..NodeSystemInfo::default() });
+        let node_info = node_info.map(|Info { boot_id, kubelet_version }| NodeSystemInfo {
+            boot_id,
+            kubelet_version,
+            ..NodeSystemInfo::default()
+        });
         let status = NodeStatus { capacity, allocatable, conditions, node_info, ..NodeStatus::default() };
         Ok(Self(Node { metadata, status: Some(status), ..Node::default() }))
     }

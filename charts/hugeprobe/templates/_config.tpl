@@ -38,6 +38,7 @@
     "fsGroup" $ids.fsGroup
     "hostUsers" $v.probe.hostUsers
     "resourceClaims" $v.probe.resourceClaims
+    "podLevelResources" $v.probe.podLevelResources
     "runtimeClassName" ($v.probe.runtimeClassName | default nil)
     "cpu" $v.probe.cpu
     "memory" $v.probe.memory

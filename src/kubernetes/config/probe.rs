@@ -37,6 +37,8 @@ pub struct ProbeConfig {
     pub host_users: bool,
     /// The claims on devices of a DRA driver that both containers have.
     pub resource_claims: Vec<ResourceClaim>,
+    /// Whether the pod may have the node's only page as a limit of the pod, if the kubelet supports this.
+    pub pod_level_resources: bool,
     /// The CPU request and limit of each container.
     pub cpu: String,
     /// The memory request and limit of each container.
@@ -103,6 +105,7 @@ impl Default for ProbeConfig {
             runtime_class_name: None,
             host_users: true,
             resource_claims: Vec::new(),
+            pod_level_resources: true,
             cpu: "200m".to_owned(),
             memory: "32Mi".to_owned(),
             deadline_seconds: 60,

@@ -8,7 +8,7 @@ fn asked() -> Asked {
     Asked {
         size: "2Mi".parse().unwrap(),
         pages: 4,
-        frontend_pays: false,
+        limit: PageLimit::Containers,
         need: Vec::new(),
         memory_pays: false,
     }
@@ -250,11 +250,4 @@ fn labels_annotations_and_selinux_options_are_those_of_the_configuration() {
     assert_eq!(pod["metadata"]["labels"]["hugeprobe.io/node"], "node-a", "its own labels stay");
     assert_eq!(pod["metadata"]["annotations"], json!({"sidecar.istio.io/inject": "false"}));
     assert_eq!(pod["spec"]["securityContext"]["seLinuxOptions"], json!({"type": "spc_t"}));
-}
-
-#[test]
-fn amounts_are_written_as_the_api_server_keeps_them() {
-    for (bytes, text) in [(1 << 31, "2Gi"), (3 << 21, "6Mi"), (65536, "64Ki"), (1000, "1000"), (0, "0")] {
-        assert_eq!(mebibytes(bytes), text);
-    }
 }

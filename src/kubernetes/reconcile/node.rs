@@ -27,6 +27,8 @@ pub(super) struct NodeView {
     pub(super) recheck: Option<String>,
     /// `.status.capacity` of each huge page size, in pages.
     capacity: BTreeMap<PageSize, Reading<u64>>,
+    /// Whether the kubelet gives the huge pages of a pod's limit to its containers.
+    pub(super) has_pod_level_pages: bool,
     pub(super) condition: Option<ShownCondition>,
     /// The annotations with the prefix whose last writer was one of hugeprobe's applies.
     pub(super) owned: BTreeSet<String>,
@@ -65,6 +67,9 @@ impl NodeView {
                 .flatten()
                 .filter_map(|(name, amount)| in_pages(name, &amount.0))
                 .collect(),
+            has_pod_level_pages: status
+                .and_then(|status| status.node_info.as_ref())
+                .is_some_and(|info| has_pod_level_pages(&info.kubelet_version)),
             condition: conditions
                 .and_then(|all| all.iter().find(|one| one.type_ == names::CONDITION))
                 .map(ShownCondition::of),
@@ -117,6 +122,18 @@ fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(names::MANAGER) && entry.operation.as_deref() == Some("Apply")
 }
 
+/// Returns whether a kubelet of this version, such as `v1.34.4`, knows huge pages in the limit of a pod. Before, its containers
+/// would get none. An API server is never older than the kubelets of its cluster.
+///
+/// Source: the feature gate PodLevelResources, which is on by default since 1.34, and `GetHugepageLimitsFromResources()` in
+/// pkg/kubelet/kuberuntime.
+fn has_pod_level_pages(kubelet: &str) -> bool {
+    const SINCE: (u32, u32) = (1, 34);
+    let mut numbers = kubelet.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    number().zip(number()).is_some_and(|version| version >= SINCE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,5 +160,23 @@ mod tests {
         assert_eq!(view.owned, BTreeSet::from(["hugeprobe.io/verdict".to_owned()]));
         assert_eq!(view.annotations.len(), 2);
         assert_eq!((view.uid.as_str(), view.version), ("u", Some(17)));
+    }
+
+    #[test]
+    fn the_version_of_the_kubelet_decides_about_pages_of_a_pod() {
+        for (version, has) in [
+            ("v1.34.0", true),
+            ("v1.34.1+k3s1", true),
+            ("v1.37.2-gke.100", true),
+            ("v2.0.0", true),
+            ("v1.33.9", false),
+            ("v1.9.0", false),
+            ("1.40", true),
+            ("", false),
+            ("v1", false),
+            ("x.34", false),
+        ] {
+            assert_eq!(has_pod_level_pages(version), has, "{version}");
+        }
     }
 }

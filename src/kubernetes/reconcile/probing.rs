@@ -14,7 +14,7 @@ use super::state::{Reconciler, RunningProbe};
 use crate::backoff::Backoff;
 use crate::config::Mode;
 use crate::pod_outcome::{self, End, Stage};
-use crate::probe_pod::{Asked, probe_pod};
+use crate::probe_pod::{Asked, PageLimit, probe_pod};
 use hugeprobe_domain::size::PageSize;
 
 /// The backoff after an error of the API server that says nothing about the probe.
@@ -124,12 +124,19 @@ impl Reconciler {
         let obtainable = pool.available().unwrap_or(0).saturating_add(pool.growable().unwrap_or(0));
         let half = capacity.min(obtainable) / 2;
         let request = self.config.request(&node.labels);
+        // Two limits of one page each could never be scheduled on a node with one page. In resident mode each role
+        // already has its own limit.
+        let limit = match capacity {
+            1 if self.config.mode == Mode::ProbePods => {
+                let of_pod = self.config.probe.pod_level_resources && node.has_pod_level_pages;
+                if of_pod { PageLimit::Pod } else { PageLimit::Frontend }
+            }
+            _ => PageLimit::Containers,
+        };
         Some(Asked {
             size,
             pages: self.config.probe.pages(size).min(half).max(1),
-            // Two limits of one page each could never be scheduled on a node with one page. In resident mode each
-            // role already has its own limit.
-            frontend_pays: capacity == 1 && self.config.mode == Mode::ProbePods,
+            limit,
             need: request.need.into_iter().filter(|need| need.size == size).collect(),
             memory_pays: inventory.huge_pages_count_as_memory.get() == Some(true),
         })

@@ -202,7 +202,7 @@ fn a_pod_of_another_node_is_in_nobodys_way() {
         &crate::probe_pod::Asked {
             size: size(LARGE),
             pages: 1,
-            frontend_pays: false,
+            limit: crate::probe_pod::PageLimit::Containers,
             need: Vec::new(),
             memory_pays: false,
         },

@@ -215,6 +215,30 @@ fn a_single_page_is_the_frontends_limit_alone() {
     }
 }
 
+/// Since Kubernetes 1.34, both containers share a page in the limit of the pod.
+#[test]
+fn a_single_page_is_the_limit_of_the_pod_where_the_kubelet_knows_it() {
+    for (kubelet, setting, is_of_pod) in
+        [("v1.34.0", "", true), ("v1.33.4", "", false), ("v1.34.0", r#", "podLevelResources": false"#, false)]
+    {
+        let config = format!(r#"{{"probe": {{"image": "x"{setting}}}}}"#);
+        let mut world = World::new(&[(LARGE, 1)], Config::parse(&config).unwrap());
+        world.change_node(|node| node["status"]["nodeInfo"]["kubeletVersion"] = kubelet.into());
+        world.fate = Fate::Hangs;
+        world.run(2);
+        let pod = world.pods.values().next().map(|made| made.pod.clone()).unwrap();
+        let spec = serde_json::to_value(pod.spec.unwrap()).unwrap();
+        let limits =
+            |at: &serde_json::Value| at["resources"]["limits"]["hugepages-1Gi"].as_str().map(str::to_owned);
+        let [of_pod, frontend, backend] = [&spec, &spec["containers"][0], &spec["containers"][1]].map(limits);
+        let page = || Some("1Gi".to_owned());
+        let expected = if is_of_pod { [page(), None, None] } else { [None, page(), None] };
+        assert_eq!([of_pod, frontend, backend], expected, "{kubelet} {setting}");
+        let pays = spec["containers"][1]["args"].to_string().contains("--frontend-pays");
+        assert_eq!(pays, !is_of_pod);
+    }
+}
+
 #[test]
 fn a_kubelet_that_has_counted_no_page_is_asked_for_none() {
     let mut world = World::new(&[(SMALL, 0)], config(""));

@@ -58,6 +58,9 @@ pub(crate) fn daemon(action: &str, name: &str) {
     assert!(status.success(), "daemon {action} {name}: {status}");
 }
 
+/// The minor version from which on a kubelet gives the huge pages in the limit of a pod to its containers.
+pub(crate) const POD_LEVEL_PAGES: u32 = 34;
+
 /// The minor version of the API server.
 pub(crate) fn minor() -> Result<u32, Missing> {
     let answer = kubectl::run(&["get", "--raw", "/version"]).map_err(Missing)?;

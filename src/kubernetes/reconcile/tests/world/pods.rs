@@ -93,7 +93,13 @@ pub(in super::super::super) fn message(side: &str, text: &str, run: &str, word: 
     }
     let container = if side == "frontend" { Container::Frontend } else { Container::Backend };
     let size = size(text);
-    let asked = Asked { size, pages: 2, frontend_pays: false, need: Vec::new(), memory_pays: false };
+    let asked = Asked {
+        size,
+        pages: 2,
+        limit: crate::probe_pod::PageLimit::Containers,
+        need: Vec::new(),
+        memory_pays: false,
+    };
     let plan = asked.probe(&config("")).plan();
     let said = |id: CheckId, role: Option<Role>| {
         let size = catalogue::find(id).filter(|check| check.per_size).map(|_| size);
