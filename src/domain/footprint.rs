@@ -102,7 +102,13 @@ pub fn stacks(request: &Request, cpus: u64) -> u64 {
     }
 }
 
-fn testpmd_stacks(request: &Request, with_memfd: u64) -> u64 {
+/// Returns how many stacks of threads are in the private memory of a testpmd that is the frontend.
+#[must_use]
+pub const fn frontend_stacks(request: &Request) -> u64 {
+    testpmd_stacks(request, DPDK_FRONTEND_STACKS)
+}
+
+const fn testpmd_stacks(request: &Request, with_memfd: u64) -> u64 {
     with_memfd + more_threads(request)
 }
 
@@ -120,9 +126,7 @@ pub fn memory(request: &Request, is_frontend: bool, cpus: u64, locked: Option<u6
         (Program::Qemu, _) => return QEMU_MEMORY,
         (Program::Ovs, false) => (OVS_MEMORY, stacks(request, cpus)),
         _ if locked.is_none() => return DPDK_MEMORY,
-        (Program::Dpdk | Program::Ovs, true) => {
-            (DPDK_MEMORY_LOCKED, testpmd_stacks(request, DPDK_FRONTEND_STACKS))
-        }
+        (Program::Dpdk | Program::Ovs, true) => (DPDK_MEMORY_LOCKED, frontend_stacks(request)),
         (Program::Dpdk, false) => (DPDK_MEMORY_LOCKED, stacks(request, cpus)),
     };
     base.saturating_add(stacks.saturating_mul(locked.unwrap_or(0)))

@@ -52,6 +52,9 @@ pub struct Inventory {
     /// How much ordinary memory could be charged, in bytes, where limits of this process may be hidden from it. `Known(None)`:
     /// as much as the workload needs, its files included. Absent: it was not tried.
     pub memory_tried: Reading<Option<u64>>,
+    /// How much private memory a process could map, in bytes, where the kernel does not overcommit: not more than the workload
+    /// needs. Absent: it was not tried.
+    pub private_memory_tried: Reading<u64>,
     /// Whether huge pages count against the limits of memory cgroups. Absent: there is no list of mounts.
     pub huge_pages_count_as_memory: Reading<bool>,
     /// The cgroups of `--frontend-cgroup` and `--backend-cgroup`.
@@ -189,6 +192,8 @@ pub struct Limits {
     /// The machine's swap space in bytes (`SwapTotal`). Without swap, memory that is not locked is not swapped out
     /// either.
     pub swap_bytes: Reading<u64>,
+    /// `vm.overcommit_memory`: 2 if private memory counts against CommitLimit although no page of it is used.
+    pub overcommit: Reading<u64>,
 }
 
 /// The privileges of this process.

@@ -32,6 +32,8 @@ pub struct MemoryLevel {
     pub file: String,
     /// The limit; `Known(None)` means no limit, also if the controller is not enabled for the cgroup.
     pub limit: Reading<Option<u64>>,
+    /// `memory.high` of cgroup v2: above it, the kernel slows the processes down. `Known(None)`: there is none.
+    pub high: Reading<Option<u64>>,
     /// What is charged: `memory.current`, on cgroup v1 `memory.usage_in_bytes`.
     pub usage: Reading<u64>,
     /// Usage that the kernel can reclaim without swap: page cache and slab (`memory.stat`).
@@ -57,7 +59,17 @@ impl MemoryCgroup {
     /// Returns the limit that leaves the least room; `None` if there is no limit.
     #[must_use]
     pub fn tightest(&self, reclaim: Reclaim) -> Option<LimitRoom> {
-        self.levels.iter().filter_map(|level| level.room(reclaim)).min_by_key(|room| room.left)
+        let rooms =
+            self.levels.iter().filter_map(|level| level.room(&level.limit, level.file.clone(), reclaim));
+        rooms.min_by_key(|room| room.left)
+    }
+
+    /// Returns the `memory.high` that leaves the least room; `None` if there is none.
+    #[must_use]
+    pub fn tightest_high(&self, reclaim: Reclaim) -> Option<LimitRoom> {
+        let file = |level: &MemoryLevel| format!("{}/memory.high", level.directory);
+        let rooms = self.levels.iter().filter_map(|level| level.room(&level.high, file(level), reclaim));
+        rooms.min_by_key(|room| room.left)
     }
 
     /// Returns what could not be read. If not empty, the actual limit may be tighter than [`Self::tightest`].
@@ -86,8 +98,9 @@ impl MemoryLevel {
         })
     }
 
-    fn room(&self, reclaim: Reclaim) -> Option<LimitRoom> {
-        let limit = self.limit.get().flatten()?;
+    /// Returns the room below `limit`, which is in `file`.
+    fn room(&self, limit: &Reading<Option<u64>>, file: String, reclaim: Reclaim) -> Option<LimitRoom> {
+        let limit = limit.get().flatten()?;
         let usage = self.usage.get();
         // If it is not known how much can be reclaimed, assume all of it: a limit counts as too low only if it is too
         // low in any case.
@@ -98,7 +111,7 @@ impl MemoryLevel {
             Reclaim::CacheAndSwap => reclaimable(&self.cache).saturating_add(reclaimable(&self.swappable)),
         };
         let stays = usage.unwrap_or(0).saturating_sub(reclaimed);
-        Some(LimitRoom { file: self.file.clone(), limit, usage, left: limit.saturating_sub(stays) })
+        Some(LimitRoom { file, limit, usage, left: limit.saturating_sub(stays) })
     }
 
     fn not_known(&self) -> Option<String> {
@@ -123,6 +136,7 @@ mod tests {
             directory: directory.into(),
             file: format!("{directory}/memory.max"),
             limit: Reading::Known(limit),
+            high: Reading::Known(None),
             usage: Reading::Known(usage),
             cache: Reading::Known(cache),
             swappable: Reading::Known(swappable),

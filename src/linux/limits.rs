@@ -32,6 +32,7 @@ pub fn read(root: &HostRoot) -> Limits {
     Limits {
         inherited_files: inherited_files(root),
         swap_bytes: meminfo::swap_total(root),
+        overcommit: root.number("/proc/sys/vm/overcommit_memory"),
         ..read_process(root)
     }
 }
@@ -88,6 +89,7 @@ pub fn parse_limits(text: &str) -> Limits {
         stack: named("Max stack size "),
         inherited_files: Reading::Absent,
         swap_bytes: Reading::Absent,
+        overcommit: Reading::Absent,
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod affinity;
 mod charge;
+mod commit;
 mod policy;
 mod prefetch;
 mod segment;
@@ -31,6 +32,7 @@ use hugeprobe_domain::size::HugeLen;
 
 pub use affinity::CpuMask;
 pub use charge::charge;
+pub use commit::can_commit;
 use policy::{MASK_BITS, mask_of};
 pub use policy::{bind_memory_policy, memory_policy, reset_memory_policy};
 pub use prefetch::{Access, prefetch};
@@ -72,6 +74,8 @@ enum Kind {
 
 /// `MPOL_F_NODE | MPOL_F_ADDR` of get_mempolicy(2), which return the node of the page at an address.
 const NODE_AT_ADDRESS: c_ulong = 3;
+/// The unit of ordinary memory, in bytes.
+const SMALL: usize = 4096;
 const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 // SAFETY: the mapping keeps its address whichever thread owns it, and any thread may call munmap(2).
@@ -133,11 +137,13 @@ impl Mapping {
     ///
     /// The errors of mmap(2); EINVAL if `bytes` is 0.
     pub fn ordinary(bytes: usize) -> io::Result<Self> {
-        const SMALL: usize = 4096;
         let length = bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new);
-        let length = length.ok_or(Errno::EINVAL)?;
+        Self::mmap_private(length.ok_or(Errno::EINVAL)?, READ_WRITE)
+    }
+
+    fn mmap_private(length: NonZeroUsize, protection: ProtFlags) -> io::Result<Self> {
         // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
-        let start = unsafe { mman::mmap_anonymous(None, length, READ_WRITE, MapFlags::MAP_PRIVATE) }?;
+        let start = unsafe { mman::mmap_anonymous(None, length, protection, MapFlags::MAP_PRIVATE) }?;
         Ok(Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap })
     }
 
@@ -150,13 +156,9 @@ impl Mapping {
     ///
     /// mmap(2) and mprotect(2): ENOMEM if the process would have more mappings than `vm.max_map_count`.
     pub fn in_pieces(pieces: u64) -> io::Result<Self> {
-        const SMALL: usize = 4096;
         let pieces = usize::try_from(pieces).map_err(|_| Errno::EOVERFLOW)?.max(1);
         let length = pieces.checked_mul(SMALL).and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
-        // SAFETY: the kernel chooses the address, so no mapping that exists is replaced.
-        let start =
-            unsafe { mman::mmap_anonymous(None, length, ProtFlags::PROT_NONE, MapFlags::MAP_PRIVATE) }?;
-        let mapping = Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap };
+        let mapping = Self::mmap_private(length, ProtFlags::PROT_NONE)?;
         for page in (1..pieces as u64).step_by(2) {
             let (at, bytes) = mapping.range(page..page + 1).ok_or(Errno::EOVERFLOW)?;
             // SAFETY: `range` keeps it within this mapping. Its memory is never accessed.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use hugeprobe_domain::catalogue::{HP105, HP410, HP413};
-use hugeprobe_domain::inspect::limits;
+use hugeprobe_domain::catalogue::{HP105, HP405, HP410, HP413};
+use hugeprobe_domain::inspect::limits::{self, PrivateMemoryToTry};
 use hugeprobe_domain::inventory::{Holders, Inventory, Limits, Pool};
 use hugeprobe_domain::limit_conflict::LimitConflicts;
 use hugeprobe_domain::reading::Reading;
@@ -33,7 +33,7 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
     let pools_hidden = hidden.is_some();
     let pools = hidden.map_or(listed, |pool| Reading::Known(vec![pool]));
     let privileges = privileges::read(root);
-    Inventory {
+    let inventory = Inventory {
         host: host::read(root),
         nodes: pools::nodes(root),
         boot: boot::read(root),
@@ -47,6 +47,7 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
         limit_conflicts: limit_conflicts(root, request, &pools),
         memory_cgroup: cgroup::read_memory(root),
         memory_tried: Reading::Absent,
+        private_memory_tried: Reading::Absent,
         huge_pages_count_as_memory: cgroup::counts_huge_pages(root),
         role_cgroups: RoleCgroups::default(),
         limits,
@@ -60,7 +61,24 @@ pub fn inventory(root: &HostRoot, request: &Request, limits: Limits) -> Inventor
         pools_hidden,
         mounts: mounts::read(root),
         pools,
+    };
+    let private_memory_tried = private_memory_tried(root, request, &inventory);
+    Inventory { private_memory_tried, ..inventory }
+}
+
+/// Tries how much private memory a process may have, for HP405, if the kernel does not overcommit.
+fn private_memory_tried(root: &HostRoot, request: &Request, inventory: &Inventory) -> Reading<u64> {
+    let live = root.is_live() && request.reports(HP405);
+    let to_try = live.then(|| limits::private_memory_to_try(inventory, request)).flatten();
+    let Some(PrivateMemoryToTry { sure, least, addresses }) = to_try else { return Reading::Absent };
+    for bytes in [sure, least] {
+        match map::can_commit(bytes, addresses) {
+            Ok(true) => return Reading::Known(bytes),
+            Ok(false) => {}
+            Err(error) => return Reading::Unreadable(format!("mmap: {}", named(&error))),
+        }
     }
+    Reading::Known(0)
 }
 
 /// Reads the limits of all cgroups for the sizes that have pages, if HP413 is reported.

@@ -87,6 +87,7 @@ impl Facts {
                 stack: unlimited(),
                 inherited_files: Known(vec![]),
                 swap_bytes: Known(1 << 30),
+                overcommit: Known(0),
             },
             privileges: Privileges { capabilities: Known(CAP_SYS_ADMIN), ..Privileges::default() },
             ..Inventory::default()
@@ -175,6 +176,7 @@ impl Facts {
             directory: "/sys/fs/cgroup".into(),
             file: "/sys/fs/cgroup/memory.max".into(),
             limit: Known(Some(limit)),
+            high: Known(None),
             usage: Known(0),
             cache: Known(0),
             swappable: Known(0),

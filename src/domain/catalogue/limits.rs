@@ -53,18 +53,21 @@ checks! {
     }
     HP405 = 405 {
         reason: "AddressSpaceLimit",
-        title: "RLIMIT_AS and RLIMIT_DATA are enough for the workload",
+        title: "the workload can have its address space and its private memory",
         why: "DPDK reserves hundreds of gigabytes of address space before it maps the first page; beyond the limit, \
               mmap fails with ENOMEM. RLIMIT_DATA limits private memory that can be written, the stacks of threads \
-              among it: beyond it, threads cannot be created.",
+              among it: beyond it, threads cannot be created. With vm.overcommit_memory=2 that memory counts against \
+              CommitLimit of /proc/meminfo, together with that of all other processes.",
         how: "for dpdk, 64 GiB for each pair of page size and NUMA node (512 GiB at most), plus 112 MiB (120 MiB \
               with --dir) and the peer's memory. fail: the limit is less. warn: it is not 1 GiB more, which newer \
               DPDK may need. For qemu with TCG, 1288 MiB plus the guest's memory. fail: the limit is less. \
               RLIMIT_DATA: fail: less than 53 MiB for dpdk (61 MiB with --dir), 31 MiB and 8 MiB for each thread but one for \
               ovs, 75 MiB for qemu. unknown: less than 1066 MiB for qemu, which TCG needs. warn: less than 2 GiB. The stack of \
               each thread is as large as RLIMIT_STACK, and is counted in these numbers as 8 MiB: with another limit they \
-              differ. See docs/reference/workloads.md.",
-        remedy: "remove the limits: ulimit -v unlimited -d unlimited; LimitAS=infinity and LimitDATA=infinity in a systemd unit",
+              differ. With vm.overcommit_memory=2, as much private memory is mapped for a moment. fail: the kernel refuses it. \
+              See docs/reference/workloads.md.",
+        remedy: "remove the limits: ulimit -v unlimited -d unlimited; LimitAS=infinity and LimitDATA=infinity in a systemd unit; \
+                 vm.overcommit_memory=0, or a larger vm.overcommit_ratio",
         per_size: false,
         mandatory: false,
     }
@@ -123,7 +126,8 @@ checks! {
               RLIMIT_STACK if mlockall allocates the stacks; see docs/reference/workloads.md. A role with \
               --frontend-cgroup or --backend-cgroup is compared with that cgroup. Where a limit is hidden, as those of parents are in a container, as much memory is charged for a \
               moment, in blocks for which the kernel kills no process. fail: less room. warn: not 64 MiB more, for the \
-              program's files if mlockall keeps them in memory; or the limit of a role cannot be read. unknown: a \
+              program's files if mlockall keeps them in memory; or the limit of a role cannot be read; or memory.high leaves \
+              less room, above which the kernel slows the workload down. unknown: a \
               limit can neither be read nor tried.",
         remedy: "raise the memory limit of the container, or the file that is named",
         per_size: false,

@@ -16,6 +16,7 @@ use super::super::size::{PageSize, human_bytes};
 use super::common::{MOUNT_CGROUPS, PAGES_OF_ALL_STEPS, as_far_as_visible, count, needed, sum};
 use super::payer::Payer;
 use super::workload;
+pub use super::workload::PrivateMemoryToTry;
 
 /// Returns the findings of HP401 and HP402 about `size`, one each: the worst of all cgroups that are charged for pages.
 #[must_use]
@@ -44,6 +45,12 @@ pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding>
 #[must_use]
 pub fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
     workload::memory_to_try(inventory, request)
+}
+
+/// Returns how much private memory to try for HP405; `None` if the kernel overcommits.
+#[must_use]
+pub fn private_memory_to_try(inventory: &Inventory, request: &Request) -> Option<PrivateMemoryToTry> {
+    workload::private_memory_to_try(inventory, request)
 }
 
 /// The question whether one counter of one cgroup leaves enough room for one page size.

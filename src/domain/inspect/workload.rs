@@ -3,14 +3,17 @@
 //! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
 //! number.
 
+mod addresses;
+mod commit;
 mod cpus;
 mod descriptors;
 mod memory;
 mod memory_table;
 mod ordinary_memory;
 
+pub use self::commit::PrivateMemoryToTry;
 use self::memory::Memory;
-use super::super::catalogue::{HP403, HP405, HP406, HP408};
+use super::super::catalogue::{HP403, HP406, HP408};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::footprint;
 use super::super::inventory::{Inventory, Limit, NumaNode};
@@ -31,25 +34,6 @@ const DPDK_RESERVED_AT_MOST: u64 = 512 * GIB;
 /// list has a file that stays open.
 const DPDK_PAGES_PER_LIST: u64 = 8192;
 const DPDK_BYTES_PER_LIST: u64 = 32 * GIB;
-/// Address space that a DPDK backend needs in addition to the reserved space, to its peer's memory and to the stacks of its
-/// threads.
-const DPDK_ADDRESSES: u64 = 72 * MIB;
-/// The same for Open vSwitch, apart from its threads; and for each thread beside its stack, most of it a heap.
-const OVS_ADDRESSES: u64 = 128 * MIB;
-const OVS_THREAD: u64 = 56 * MIB;
-/// Additional address space for newer DPDK, which reserves everything in one piece, aligned to the largest page.
-const DPDK_ADDRESSES_NEWER: u64 = GIB;
-/// Address space that QEMU needs with TCG, in addition to the guest's memory and the stacks. TCG's code buffer is 1 GiB of it.
-const QEMU_ADDRESSES: u64 = 1272 * MIB;
-
-/// Private writable memory that a DPDK process, Open vSwitch and QEMU need at least to start, apart from the stacks of their
-/// threads, as measured (docs/reference/workloads.md). `DATA_ENOUGH` is enough for many more threads.
-const DPDK_DATA: u64 = 13 * MIB;
-const OVS_DATA: u64 = 31 * MIB;
-const QEMU_DATA: u64 = 59 * MIB;
-/// The same for QEMU with TCG, whose code buffer is 1 GiB of it. KVM has no such buffer.
-const QEMU_DATA_TCG: u64 = 1050 * MIB;
-const DATA_ENOUGH: u64 = 2 * GIB;
 /// The most CPUs that Linux can be built for (CONFIG_NR_CPUS of x86 and arm64).
 const MOST_CPUS: u64 = 8192;
 
@@ -76,6 +60,11 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
 /// Returns how many bytes of ordinary memory to try for HP410; `None` if every memory limit of this process is known.
 pub(super) fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
     Judge::new(inventory, request).memory_to_try()
+}
+
+/// Returns how much private memory to try for HP405; `None` if the kernel overcommits.
+pub(super) fn private_memory_to_try(inventory: &Inventory, request: &Request) -> Option<PrivateMemoryToTry> {
+    Judge::new(inventory, request).private_memory_to_try()
 }
 
 struct Judge<'a> {
@@ -129,92 +118,6 @@ impl Judge<'_> {
                                   swapped out"),
                 expected: format!("{}, CAP_IPC_LOCK, or no swap", human_bytes(reserved)),
                 remedy: "ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, CAP_IPC_LOCK, or swapoff -a".into(),
-            })
-        })
-    }
-
-    /// Returns the finding of HP405: the worse of the results for `RLIMIT_AS` and `RLIMIT_DATA`.
-    fn addresses(&self, address_space: &Reading<Limit>, data: &Reading<Limit>) -> Finding {
-        let (address_space, data) = (self.address_space(address_space), self.data(data));
-        if data.outcome > address_space.outcome { data } else { address_space }
-    }
-
-    fn data(&self, limit: &Reading<Limit>) -> Finding {
-        judge(HP405, limit, human_bytes, |limit| {
-            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let (least, sure, who) = match self.request.workload.program() {
-                Program::Dpdk => (DPDK_DATA, DPDK_DATA, "DPDK"),
-                Program::Ovs => (OVS_DATA, OVS_DATA, "Open vSwitch"),
-                Program::Qemu => (QEMU_DATA, QEMU_DATA_TCG, "QEMU"),
-            };
-            let (of_fewest, of_most) = self.for_each_stack(self.stack());
-            let (least, sure) = (least.saturating_add(of_fewest), sure.saturating_add(of_most));
-            if soft >= DATA_ENOUGH.max(sure) {
-                return Ok(human_bytes(soft));
-            }
-            // The number of threads and buffers beyond the minimum depends on the workload's configuration.
-            let (outcome, wanted) = match soft {
-                _ if soft < least => (Outcome::Fail, least),
-                _ if soft < sure => (Outcome::Unknown, sure),
-                _ => (Outcome::Warn, DATA_ENOUGH),
-            };
-            Err(Short {
-                outcome,
-                summary: format!(
-                    "RLIMIT_DATA is {}; {who} needs at least {} for stacks and buffers",
-                    human_bytes(soft),
-                    human_bytes(least)
-                ),
-                expected: format!("{} or more", human_bytes(wanted)),
-                remedy: "ulimit -d unlimited, LimitDATA=infinity in a systemd unit".into(),
-            })
-        })
-    }
-
-    fn address_space(&self, limit: &Reading<Limit>) -> Finding {
-        judge(HP405, limit, human_bytes, |limit| {
-            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
-            let (beside, of_thread) = match self.request.workload.program() {
-                Program::Dpdk => (DPDK_ADDRESSES, 0),
-                Program::Ovs => (OVS_ADDRESSES, OVS_THREAD),
-                Program::Qemu => (QEMU_ADDRESSES, 0),
-            };
-            let (of_fewest, of_most) = self.for_each_stack(self.stack().saturating_add(of_thread));
-            let (beside, beside_sure) = (beside.saturating_add(of_fewest), beside.saturating_add(of_most));
-            let (reserved, reserved_sure, newer) = if self.request.workload.uses_dpdk() {
-                let reserved = self.reserved_addresses();
-                let at_most = reserved.unwrap_or(DPDK_RESERVED_AT_MOST);
-                (reserved.unwrap_or_default(), at_most, DPDK_ADDRESSES_NEWER)
-            } else {
-                (0, 0, 0)
-            };
-            let more = self.memory.bytes;
-            let least = reserved.saturating_add(beside).saturating_add(more);
-            let sure = reserved_sure.saturating_add(beside_sure).saturating_add(more);
-            let newer = sure.saturating_add(newer);
-            if soft >= newer {
-                return Ok(human_bytes(soft));
-            }
-            let (outcome, wanted) = match soft {
-                _ if soft < least => (Outcome::Fail, least),
-                _ if soft < sure => (Outcome::Unknown, sure),
-                _ => (Outcome::Warn, newer),
-            };
-            let what = match (self.request.workload.program(), outcome) {
-                (Program::Qemu, _) => "for QEMU with TCG",
-                (_, Outcome::Warn) => "for DPDK newer than 22.11",
-                (Program::Ovs, _) => "for Open vSwitch",
-                (Program::Dpdk, _) => "for DPDK",
-            };
-            Err(Short {
-                outcome,
-                summary: format!(
-                    "RLIMIT_AS is {}; at least {} is needed",
-                    human_bytes(soft),
-                    human_bytes(wanted)
-                ),
-                expected: format!("{} or more {what}", human_bytes(wanted)),
-                remedy: "ulimit -v unlimited, LimitAS=infinity in a systemd unit".into(),
             })
         })
     }

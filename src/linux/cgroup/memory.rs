@@ -84,6 +84,7 @@ pub(super) fn read_levels(
 /// Source: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
 struct Files {
     limit: &'static str,
+    high: Option<&'static str>,
     usage: &'static str,
     cache: &'static [&'static str],
     swappable: &'static [&'static str],
@@ -91,12 +92,14 @@ struct Files {
 
 const V1: Files = Files {
     limit: "memory.limit_in_bytes",
+    high: None,
     usage: "memory.usage_in_bytes",
     cache: &["total_active_file", "total_inactive_file"],
     swappable: &["total_active_anon", "total_inactive_anon"],
 };
 const V2: Files = Files {
     limit: "memory.max",
+    high: Some("memory.high"),
     usage: "memory.current",
     cache: &["active_file", "inactive_file", "slab_reclaimable"],
     swappable: &["anon", "shmem"],
@@ -112,7 +115,12 @@ fn read_level(
         CgroupVersion::V1 => V1,
         CgroupVersion::V2 => V2,
     };
-    let without = |limit| MemoryLevel { directory: directory.to_owned(), limit, ..MemoryLevel::default() };
+    let without = |limit: Reading<Option<u64>>| MemoryLevel {
+        directory: directory.to_owned(),
+        high: limit.clone(),
+        limit,
+        ..MemoryLevel::default()
+    };
     let names = match names {
         Ok(names) => names,
         Err(why) => return without(Reading::Unreadable(why)),
@@ -127,6 +135,9 @@ fn read_level(
     let file = format!("{directory}/{}", files.limit);
     MemoryLevel {
         limit: root.parsed(&file, |text| parse_limit(text, LARGEST_BASE_PAGE)),
+        high: files.high.map_or(Reading::Known(None), |name| {
+            root.parsed(format!("{directory}/{name}"), |text| parse_limit(text, LARGEST_BASE_PAGE))
+        }),
         file,
         usage: root.number(format!("{directory}/{}", files.usage)),
         cache: sum(files.cache),

@@ -198,6 +198,7 @@ fn memory(limit_pages: Option<u64>, used: u64, cache: u64, swappable: u64) -> Re
         directory: "/sys/fs/cgroup/pod".into(),
         file: "/sys/fs/cgroup/pod/memory.max".into(),
         limit: Reading::Known(limit_pages.map(|pages| pages * PAGE)),
+        high: Reading::Known(None),
         usage: Reading::Known(used * PAGE),
         cache: Reading::Known(cache * PAGE),
         swappable: Reading::Known(swappable * PAGE),

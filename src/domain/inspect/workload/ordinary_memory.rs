@@ -1,6 +1,7 @@
 //! HP410: whether the memory limit of the cgroup leaves room for what the workload needs beside its huge pages.
 
 use super::super::super::catalogue::HP410;
+use super::super::super::cgroup::LimitRoom;
 use super::super::super::check::{Because, Finding, Outcome};
 use super::super::super::footprint;
 use super::super::super::memory_cgroup::MemoryCgroup;
@@ -59,7 +60,7 @@ impl Judge<'_> {
     }
 
     /// Returns the roles of which an option says what they need.
-    fn described(&self) -> impl Iterator<Item = Payer> {
+    pub(super) fn described(&self) -> impl Iterator<Item = Payer> {
         Payer::ROLES.into_iter().filter(|role| !role.needs(self.request).is_empty())
     }
 
@@ -154,12 +155,33 @@ impl Judge<'_> {
             _ if !cgroup.not_known().is_empty() => {
                 self.hidden_limit(tried, charge, cgroup.not_known().first().map_or("", String::as_str))
             }
+            _ if let Some(high) =
+                cgroup.tightest_high(most_reclaimed(self.inventory)).filter(|high| high.left < needed) =>
+            {
+                self.slowed(&high, needed)
+            }
             None => Finding::pass(HP410, None, format!("no memory limit{above}")),
             Some(room) => {
                 Finding::pass(HP410, None, format!("{limit} has room for {}{above}", human_bytes(room.left)))
             }
         };
         finding.with("memory", cgroup)
+    }
+
+    /// Judges a `memory.high` that is too low for the workload. The kernel kills nothing there, so this is a warning.
+    fn slowed(&self, high: &LimitRoom, needed: u64) -> Finding {
+        let summary = format!(
+            "{} has room for {}; {} needs at least {} beside huge pages, and above the file's value the kernel slows it down",
+            high.file,
+            human_bytes(high.left),
+            self.request.workload,
+            human_bytes(needed)
+        );
+        let seen = format!("{} is {}", high.file, human_bytes(high.limit));
+        let because = Because::new(format!("room for {}", human_bytes(needed)), seen);
+        let raised = high.limit.saturating_sub(high.left).saturating_add(needed);
+        let remedy = format!("raise {} to {raised} bytes or more", high.file);
+        Finding::not_pass(HP410, None, Outcome::Warn, summary, because.remedy(remedy))
     }
 
     /// Judges by what was tried, because a limit is hidden. `why` says why it cannot be read, if that is known.

@@ -184,9 +184,23 @@ fn memory_group(limit: Reading<Option<u64>>, usage: u64, cache: u64) -> Reading<
         directory: "/sys/fs/cgroup/pod".into(),
         file: "/sys/fs/cgroup/pod/memory.max".into(),
         limit,
+        high: Reading::Known(None),
         usage: Reading::Known(usage),
         cache: Reading::Known(cache),
         swappable: Reading::Known(0),
     };
     Reading::Known(MemoryCgroup { path: "/pod".into(), levels: vec![level], complete: false })
+}
+
+#[test]
+fn a_memory_high_below_what_the_workload_needs_is_a_warning() {
+    let needed = footprint::memory(&dpdk(&[]), false, 2, Some(STACK));
+    for (high, outcome) in [(Some(needed - 1), Warn), (Some(needed), Pass), (None, Pass)] {
+        let group = memory_group(Reading::Known(None), 0, 0);
+        let mut group = group.known().unwrap().clone();
+        group.levels[0].high = Reading::Known(high);
+        let inventory = Inventory { memory_cgroup: Reading::Known(group), ..inventory() };
+        let finding = find(&inventory, &dpdk(&[]), HP410);
+        assert_eq!(finding.outcome, outcome, "{finding:?}");
+    }
 }
