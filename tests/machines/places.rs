@@ -49,7 +49,7 @@ fn draw(shape: Shape, prepared: &Path, before: &str) {
     let seed = std::env::var("HUGEPROBE_SEED").unwrap_or_else(|_| "6006".to_owned());
     let script = format!(
         "{before}
-export PATH=/real:/bin HUGEPROBE_SLOWNESS=4
+export PATH=/real:/bin HUGEPROBE_SLOWNESS=4 HUGEPROBE_ALONE=1
 run places env HUGEPROBE_PLACES={number} HUGEPROBE_SEED={seed} truth
 "
     );

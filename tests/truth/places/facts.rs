@@ -24,13 +24,15 @@ pub(crate) enum Need {
     Accounting,
     Qemu,
     Ovs,
+    /// No other program of the machine feels a sysctl: an emulated machine.
+    Alone,
 }
 
 /// The needs that a machine fulfils.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts(BTreeSet<Need>);
 
-const ALL: [Need; 8] = [
+const ALL: [Need; 9] = [
     Need::Nodes,
     Need::EmptyNode,
     Need::NodeWithoutCpu,
@@ -39,6 +41,7 @@ const ALL: [Need; 8] = [
     Need::Accounting,
     Need::Qemu,
     Need::Ovs,
+    Need::Alone,
 ];
 
 // === impl Facts ===
@@ -87,6 +90,7 @@ impl Need {
                 let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
                 mounts.contains("memory_hugetlb_accounting")
             }
+            Self::Alone => std::env::var_os("HUGEPROBE_ALONE").is_some(),
             Self::Qemu => program_or_missing("qemu-system-x86_64").is_ok(),
             Self::Ovs => Path::new(ovs::VSWITCHD).exists() && program_or_missing("ovsdb-server").is_ok(),
         }

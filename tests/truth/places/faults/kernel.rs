@@ -3,8 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use hugeprobe::domain::catalogue::{HP101, HP307, HP407, HP414};
+use hugeprobe::domain::catalogue::{HP101, HP307, HP405, HP407, HP414};
 
+use super::super::facts::Need;
 use super::super::fault::{ANY_TESTPMD_DIR, ANY_TESTPMD_MEMFD, OVS, QEMU, Spec, TESTPMD, applied};
 use crate::context::Missing;
 use crate::scene::Scene;
@@ -130,6 +131,22 @@ pub(super) const SPECS: &[Spec] = &[
         "kernel/randomize_va_space:0",
         "kernel/perf_event_paranoid:3",
     ]),
+    // How many MiB of private memory all programs together may have more than now. With 1024, QEMU has no room for TCG.
+    applied("sysctls", "commit", |scene, more| {
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let committed = meminfo.lines().find_map(|line| line.strip_prefix("Committed_AS:")).unwrap();
+        let committed: u64 = committed.trim().trim_end_matches(" kB").parse().unwrap();
+        scene.at_last("echo 0 > /proc/sys/vm/overcommit_memory; echo 50 > /proc/sys/vm/overcommit_ratio");
+        let most = committed + more.parse::<u64>().unwrap() * 1024;
+        std::fs::write("/proc/sys/vm/overcommit_kbytes", most.to_string()).unwrap();
+        std::fs::write("/proc/sys/vm/overcommit_memory", "2").unwrap();
+        Ok(())
+    })
+    .needs(&[Need::Alone])
+    .kinds(TESTPMD)
+    .harmless(&["1024"])
+    .harmful(&["32"])
+    .causes(&[HP405]),
 ];
 
 fn word(scene: &mut Scene, name: &str, value: &str) -> Result<(), Missing> {
