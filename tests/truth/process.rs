@@ -106,7 +106,7 @@ impl Process {
     /// Returns the output so far, and the signal that ended the process, if any.
     pub(crate) fn words(&mut self) -> String {
         let signal = self.ended().and_then(|status| status.signal());
-        let mut said = self.said.lock().unwrap().clone();
+        let mut said = both_ends(&self.said.lock().unwrap());
         if let Some(signal) = signal {
             let name =
                 Signal::try_from(signal).map_or_else(|_| signal.to_string(), |signal| signal.to_string());
@@ -153,4 +153,12 @@ impl Drop for Process {
             reader.join().unwrap();
         }
     }
+}
+
+/// Returns the output without its middle if it is very long: some workloads repeat one line a thousand times a second.
+fn both_ends(said: &str) -> String {
+    const END: usize = 64 << 10;
+    let (first, last) =
+        (said.floor_char_boundary(END), said.ceil_char_boundary(said.len().saturating_sub(END)));
+    if first >= last { said.to_owned() } else { format!("{}\n...\n{}", &said[..first], &said[last..]) }
 }
