@@ -123,11 +123,11 @@ dist-twice:
 	packaging/twice
 
 ## Boot emulated machines with several NUMA nodes and old and new kernels, and test there (root, installs QEMU)
-# STATIC= names a static file that is there already.
+# STATIC= names a static file that is there already. CASES= are arguments of the test, such as --skip NAME.
 machines: $(if $(STATIC),,static)
 	tests/machines/prepare target/machines $(or $(STATIC),dist/hugeprobe) \
 	    $$($(CARGO) test --locked --test real --test truth --no-run 2>&1 | sed -n 's/.*Executable .*(\(.*\))$$/\1/p')
-	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines
+	HUGEPROBE_MACHINES=$(CURDIR)/target/machines $(CARGO) test --locked --test machines -- $(CASES)
 
 ## Cross-build for arm64, boot an emulated arm64 machine and run check there (root, installs QEMU)
 arm64:
@@ -168,9 +168,10 @@ cluster-kubectl:
 cluster-down:
 	tests/cluster/down
 
+# SUITES=bookworm runs one of them.
 ## Run `make check` and every install script in bare Debian 12 and 13 (root)
 bare:
-	tests/bare/run
+	tests/bare/run $(SUITES)
 
 ## Run what takes too long for .ci/run: hours (root)
 nightly: book dist dist-test dist-twice arm64 pictures
@@ -185,6 +186,7 @@ nightly: book dist dist-test dist-twice arm64 pictures
 	NIGHTLY=1 charts/policies/run
 	PROMTOOL=$(CURDIR)/target/alerts/promtool charts/test
 	.ci/cluster
+	$(MAKE) bare
 	$(MAKE) numa
 	$(MAKE) fuzz SECONDS_PER_TARGET=60
 	$(MAKE) flaky N=20
