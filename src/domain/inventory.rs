@@ -172,7 +172,7 @@ pub struct Limit {
     pub hard: Option<u64>,
 }
 
-/// The resource limits of this process (getrlimit(2)), in bytes, or in descriptors for `nofile`.
+/// The resource limits of this process (getrlimit(2)), in bytes unless a field says otherwise, and in descriptors for `nofile`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Limits {
     /// `RLIMIT_MEMLOCK`.
@@ -185,6 +185,8 @@ pub struct Limits {
     pub data: Reading<Limit>,
     /// `RLIMIT_FSIZE`.
     pub file_size: Reading<Limit>,
+    /// `RLIMIT_CPU`, in seconds.
+    pub cpu_time: Reading<Limit>,
     /// `RLIMIT_STACK`, which also decides how large the stack of each thread is.
     pub stack: Reading<Limit>,
     /// The numbers of the descriptors, other than 0, 1 and 2, that a program started from here inherits.
@@ -203,6 +205,8 @@ pub struct Privileges {
     pub uid: u32,
     /// The effective gid.
     pub gid: u32,
+    /// Whether a seccomp filter judges its system calls, some of which may kill it; `None` if that is not known.
+    pub is_filtered: Option<bool>,
     /// The effective capabilities (`CapEff` of `/proc/self/status`).
     pub capabilities: Reading<u64>,
     /// The number of CPUs that it may use, as sched_getaffinity(2) tells (`Cpus_allowed_list` in a captured tree).

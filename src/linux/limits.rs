@@ -46,6 +46,7 @@ fn read_process(root: &HostRoot) -> Limits {
             data: live(Resource::RLIMIT_DATA),
             file_size: live(Resource::RLIMIT_FSIZE),
             stack: live(Resource::RLIMIT_STACK),
+            cpu_time: live(Resource::RLIMIT_CPU),
             ..Limits::default()
         };
     }
@@ -61,6 +62,7 @@ fn read_process(root: &HostRoot) -> Limits {
                 data: trouble(),
                 file_size: trouble(),
                 stack: trouble(),
+                cpu_time: trouble(),
                 ..Limits::default()
             }
         }
@@ -87,6 +89,7 @@ pub fn parse_limits(text: &str) -> Limits {
         data: named("Max data size "),
         file_size: named("Max file size "),
         stack: named("Max stack size "),
+        cpu_time: named("Max cpu time "),
         inherited_files: Reading::Absent,
         swap_bytes: Reading::Absent,
         overcommit: Reading::Absent,

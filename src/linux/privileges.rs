@@ -20,6 +20,7 @@ pub fn read(root: &HostRoot) -> Privileges {
     Privileges {
         uid: own(unistd::geteuid().as_raw(), status.known().and_then(|status| status.uid)),
         gid: own(unistd::getegid().as_raw(), status.known().and_then(|status| status.gid)),
+        is_filtered: status.known().and_then(|status| status.is_filtered),
         capabilities: status.clone().and_then(|status| status.capabilities),
         cpus: number_of_cpus(root, &status),
         mems: status.and_then(|status| status.mems),

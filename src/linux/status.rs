@@ -6,6 +6,9 @@ use super::root::HostRoot;
 use hugeprobe_domain::digits::parse_digits;
 use hugeprobe_domain::reading::Reading;
 
+/// The value of `Seccomp` with a filter (`include/uapi/linux/seccomp.h`).
+const SECCOMP_MODE_FILTER: &str = "2";
+
 /// The facts about a process or a thread, which are cheap to read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProcessStatus {
@@ -25,6 +28,8 @@ pub struct ProcessStatus {
     pub gid: Option<u32>,
     /// `Umask`, as the mode bits that a new file does not get; `None` if the kernel does not show it (before 4.7).
     pub umask: Option<u32>,
+    /// Whether a seccomp filter judges its system calls (`Seccomp` is 2); `None` if the kernel does not show it.
+    pub is_filtered: Option<bool>,
     /// `CapEff`.
     pub capabilities: Reading<u64>,
     /// `Cpus_allowed_list`.
@@ -56,6 +61,7 @@ pub fn parse(file: &str, text: &str) -> ProcessStatus {
         uid: effective("Uid"),
         gid: effective("Gid"),
         umask: field("Umask").and_then(|text| u32::from_str_radix(text, 8).ok()),
+        is_filtered: field("Seccomp").map(|mode| mode == SECCOMP_MODE_FILTER),
         capabilities: fields::parsed(file, text, "CapEff", parse_hexadecimal),
         cpus: fields::parsed(file, text, "Cpus_allowed_list", parse_list),
         mems: fields::parsed(file, text, "Mems_allowed_list", parse_list),
@@ -105,6 +111,9 @@ Mems_allowed:\t00000000,00000011\nMems_allowed_list:\t0,4\n";
         assert_eq!((status.uid, status.gid), (Some(0), Some(65532)));
         assert_eq!(status.capabilities, Reading::Known(0x1ff_feff_ffff));
         assert_eq!(status.mems, Reading::Known(vec![0, 4]));
+        assert_eq!(status.is_filtered, Some(true));
+        assert_eq!(parse("Seccomp:\t0\n").is_filtered, Some(false));
+        assert_eq!(parse("").is_filtered, None);
         assert_eq!(status.cpus, Reading::Known(vec![0, 1, 4]));
     }
 

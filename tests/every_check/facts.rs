@@ -85,6 +85,7 @@ impl Facts {
                 data: unlimited(),
                 file_size: unlimited(),
                 stack: unlimited(),
+                cpu_time: unlimited(),
                 inherited_files: Known(vec![]),
                 swap_bytes: Known(1 << 30),
                 overcommit: Known(0),

@@ -84,11 +84,11 @@ const ROWS: &[Row] = &[
         &["limit: HP402 fails at a reservation limit of 0, and mmap with it"]),
     row("HP403", Fault::Facts(Warn, |facts| facts.inventory.limits.memlock = limit(64 << 10)), &[]),
     row("HP404", Fault::Facts(Fail, |facts| facts.inventory.limits.nofile = limit(20)),
-        &["limit: HP404, HP405 and HP406 fail under tight rlimits"]),
+        &["limit: HP404, HP405, HP406 and HP415 fail under tight rlimits"]),
     row("HP405", Fault::Facts(Fail, |facts| facts.inventory.limits.address_space = limit(4 << 30)),
-        &["limit: HP404, HP405 and HP406 fail under tight rlimits"]),
+        &["limit: HP404, HP405, HP406 and HP415 fail under tight rlimits"]),
     row("HP406", Fault::Facts(Fail, |facts| facts.inventory.limits.file_size = limit(1 << 20)),
-        &["limit: HP404, HP405 and HP406 fail under tight rlimits"]),
+        &["limit: HP404, HP405, HP406 and HP415 fail under tight rlimits"]),
     row("HP407", Fault::Worker, &["limit: HP407 names the system calls that seccomp forbids"]),
     // testpmd and QEMU were seen to need no capability, so there is nothing to fail.
     row("HP408", Fault::Facts(Unknown, |facts| {
@@ -106,6 +106,8 @@ const ROWS: &[Row] = &[
         &["limit: HP413 warns of a cgroup that may use pages below a limit of 0"]),
     row("HP414", Fault::Facts(Fail, |facts| facts.inventory.cpus_in_sysfs.with_core_id = Known(false)),
         &["limit: HP414 fails without a CPU in /sys"]),
+    row("HP415", Fault::Facts(Fail, |facts| facts.inventory.limits.cpu_time = limit(3600)),
+        &["limit: HP404, HP405, HP406 and HP415 fail under tight rlimits"]),
     row("HP501", Fault::Worker, &["limit: HP402 fails at a reservation limit of 0, and mmap with it"]),
     row("HP502", Fault::Worker, &["limit: HP401 fails at a fault limit of 0, and the first touch with it"]),
     row("HP503", Fault::Worker, &["allocation: HP503 fails when the limit has room for one page"]),

@@ -13,7 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("limit: HP401 warns when the limit is below what is free", below_free),
     ("limit: HP401 and HP509 fail when the limit is below --need", below_need),
     ("limit: HP402 fails at a reservation limit of 0, and mmap with it", no_reservations),
-    ("limit: HP404, HP405 and HP406 fail under tight rlimits", rlimits),
+    ("limit: HP404, HP405, HP406 and HP415 fail under tight rlimits", rlimits),
     ("limit: HP407 names the system calls that seccomp forbids", seccomp),
     ("limit: HP409 fails when pids.max is below the workload's threads", threads),
     ("limit: HP410 fails when the memory limit is below what the workload needs", memory),
@@ -96,8 +96,9 @@ fn rlimits(machine: &Machine) -> Result<(), Missing> {
     limited("--nofile=20:20").expect("HP404", "fail");
     limited("--as=4294967296:4294967296").expect("HP405", "fail");
     limited("--fsize=1048576:1048576").expect("HP406", "fail");
+    limited("--cpu=3600:7200").expect("HP415", "fail");
     let run = check(&["--size", "2Mi"]);
-    for id in ["HP404", "HP405", "HP406"] {
+    for id in ["HP404", "HP405", "HP406", "HP415"] {
         run.expect(id, "pass");
     }
     // The guardian of --reserve adds a pipe that every worker inherits but no workload does. It must not be counted.

@@ -183,4 +183,15 @@ checks! {
         per_size: false,
         mandatory: false,
     }
+    HP415 = 415 {
+        reason: "CpuTimeLimit",
+        title: "no limit of CPU time ends the workload",
+        why: "RLIMIT_CPU limits the CPU time of a process since its start. DPDK polls and therefore uses a second of it \
+              each second on each of its CPUs, with and without frames. The kernel then kills it with SIGXCPU.",
+        how: "RLIMIT_CPU of this process, which the workload inherits. fail: dpdk and ovs with any limit. warn: qemu with \
+              any limit.",
+        remedy: "remove the limit: ulimit -t unlimited, LimitCPU=infinity in a systemd unit",
+        per_size: false,
+        mandatory: false,
+    }
 }

@@ -35,7 +35,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
         .into()
 }
 
-/// Returns the findings of HP403 to HP406, HP408, HP410, HP412 and HP414, one each. Worker processes try HP407, HP409 and HP411.
+/// Returns the findings of HP403 to HP406, HP408, HP410, HP412, HP414 and HP415, one each. Worker processes try HP407, HP409 and HP411.
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     workload::inspect(inventory, request)

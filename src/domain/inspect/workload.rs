@@ -1,4 +1,4 @@
-//! HP403 to HP406, HP408, HP410, HP412 and HP414: how testpmd and QEMU would behave under the limits of this process.
+//! HP403 to HP406, HP408, HP410, HP412, HP414 and HP415: how testpmd and QEMU would behave under the limits of this process.
 //!
 //! Every number here was measured. docs/reference/workloads.md describes how, and what the workload does below each
 //! number.
@@ -13,7 +13,7 @@ mod ordinary_memory;
 
 pub use self::commit::PrivateMemoryToTry;
 use self::memory::Memory;
-use super::super::catalogue::{HP403, HP406, HP408};
+use super::super::catalogue::{HP403, HP406, HP408, HP415};
 use super::super::check::{Because, CheckId, Finding, Outcome};
 use super::super::footprint;
 use super::super::inventory::{Inventory, Limit, NumaNode};
@@ -41,7 +41,7 @@ const MOST_CPUS: u64 = 8192;
 const CAP_IPC_LOCK: u32 = 14;
 const CAP_SYS_NICE: u32 = 23;
 
-/// Returns the findings of HP403 to HP406, HP408, HP410, HP412 and HP414, one each.
+/// Returns the findings of HP403 to HP406, HP408, HP410, HP412, HP414 and HP415, one each.
 pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     let limits = &inventory.limits;
     let judge = Judge::new(inventory, request);
@@ -54,6 +54,7 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
         judge.ordinary_memory(),
         judge.memory_table(),
         judge.cpus_in_sysfs(),
+        judge.cpu_time(&limits.cpu_time),
     ]
 }
 
@@ -175,6 +176,25 @@ impl Judge<'_> {
                     human_bytes(least)
                 ),
                 remedy: "ulimit -f unlimited, LimitFSIZE=infinity in a systemd unit".into(),
+            })
+        })
+    }
+
+    /// Returns the finding of HP415. DPDK polls, so it uses up any limit while it waits for frames. A guest of QEMU may be idle.
+    fn cpu_time(&self, limit: &Reading<Limit>) -> Finding {
+        let seconds = |value: u64| format!("{value} s");
+        judge(HP415, limit, seconds, |limit| {
+            let Some(soft) = limit.soft else { return Ok("no limit".to_owned()) };
+            let (outcome, uses) = if self.request.workload.uses_dpdk() {
+                (Outcome::Fail, "a thread that polls uses a second of it each second")
+            } else {
+                (Outcome::Warn, "the guest uses it up")
+            };
+            Err(Short {
+                outcome,
+                summary: format!("RLIMIT_CPU is {soft} s: then SIGXCPU kills the workload; {uses}"),
+                expected: "no limit".to_owned(),
+                remedy: "ulimit -t unlimited, LimitCPU=infinity in a systemd unit".into(),
             })
         })
     }

@@ -13,6 +13,8 @@ use hugeprobe_exchange::role::Cgroups;
 /// The number of CAP_SYS_ADMIN (capabilities(7)), which a private file system or IPC namespace requires.
 const CAP_SYS_ADMIN: u32 = 21;
 
+const NO_RIGHT_TO_MOUNT: &str = "a private hugetlbfs requires CAP_SYS_ADMIN outside a user namespace";
+
 /// The facts about one page size.
 #[derive(Debug)]
 pub(super) struct SizeFacts {
@@ -27,8 +29,8 @@ pub(super) struct SizeFacts {
     pub(super) one_node: bool,
     /// Why nothing can be tried in `--dir`. `None` if it can be, or if there is no `--dir`.
     pub(super) directory_unfit: Option<NotRun>,
-    /// Whether the process has CAP_SYS_ADMIN in the initial user namespace, without which it cannot mount a hugetlbfs.
-    pub(super) may_mount: bool,
+    /// Why the process cannot create a private hugetlbfs, or should not try; `None` if it can.
+    pub(super) may_not_mount: Option<&'static str>,
     /// Whether the process has CAP_SYS_ADMIN in any user namespace, which is enough for an IPC namespace.
     pub(super) may_unshare: bool,
     /// The cgroups that the roles join.
@@ -58,7 +60,7 @@ impl SizeFacts {
             captured: (!live).then(captured),
             one_node: inventory.pool(size).map_or(0, |pool| pool.numa.len()) < 2,
             directory_unfit: directory_unfit(inventory, size),
-            may_mount: may_unshare && inventory.privileges.host_users.get() != Some(false),
+            may_not_mount: may_not_mount(inventory, may_unshare),
             may_unshare,
             cgroups: Cgroups { frontend: directory(frontend), backend: directory(backend) },
             room_of_roles: roles
@@ -84,13 +86,24 @@ impl SizeFacts {
             captured: None,
             one_node: false,
             directory_unfit: None,
-            may_mount: false,
+            may_not_mount: Some(NO_RIGHT_TO_MOUNT),
             may_unshare: false,
             cgroups: Cgroups::default(),
             room_of_roles: u64::MAX,
             never_backend_first: pod.frontend_pays.then(never),
         }
     }
+}
+
+/// Returns why this process cannot create a private hugetlbfs, or should not try.
+///
+/// Workloads do not call fsopen(2), so their seccomp filter may kill for it. That would say nothing about them.
+fn may_not_mount(inventory: &Inventory, has_sys_admin: bool) -> Option<&'static str> {
+    if !has_sys_admin || inventory.privileges.host_users.get() == Some(false) {
+        return Some(NO_RIGHT_TO_MOUNT);
+    }
+    (inventory.privileges.is_filtered == Some(true))
+        .then_some("a seccomp filter may kill for the creation of a private hugetlbfs")
 }
 
 /// Returns how many files can be created in `--dir`: the roles create a file for each page that they share.

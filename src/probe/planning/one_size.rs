@@ -66,17 +66,11 @@ impl<'a> SizePlan<'a> {
         let aside = if with_directory { Weight::Advisory } else { Weight::Full };
         let (weight, not_run) = if with_directory {
             (Weight::Full, self.facts.directory_unfit.clone())
-        } else if self.facts.may_mount {
-            (Weight::Full, None)
-        } else {
+        } else if let Some(why) = self.facts.may_not_mount {
             // A memfd is backed by the same file system, so the memfd worker covers what is skipped here.
-            (
-                Weight::Advisory,
-                Some(NotRun::Skipped(
-                    "a private hugetlbfs requires CAP_SYS_ADMIN outside a user namespace; use --dir to name an existing one"
-                        .into(),
-                )),
-            )
+            (Weight::Advisory, Some(NotRun::Skipped(format!("{why}; use --dir to name an existing one"))))
+        } else {
+            (Weight::Full, None)
         };
         let duties = vec![
             self.duty(Role::Anonymous, aside, None),
@@ -235,7 +229,7 @@ impl<'a> SizePlan<'a> {
     fn memory(&self) -> Source {
         match &self.request.directory {
             Some(path) => Source::Directory(path.clone()),
-            None if self.facts.may_mount => Source::Unattached,
+            None if self.facts.may_not_mount.is_none() => Source::Unattached,
             None => Source::Memfd,
         }
     }

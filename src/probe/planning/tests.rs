@@ -203,6 +203,24 @@ fn root_of_a_user_namespace_makes_no_hugetlbfs() {
 }
 
 #[test]
+fn under_a_seccomp_filter_no_private_hugetlbfs_is_created() {
+    let mut inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
+    inventory.privileges.is_filtered = Some(true);
+    let (plan, jobs) = planned(&inventory, &Request::default());
+    let duty = find(&plan, HP502).roles.iter().find(|duty| duty.role == Role::Hugetlbfs).unwrap();
+    assert!(
+        matches!(&duty.not_run, Some(NotRun::Skipped(why)) if why.contains("seccomp filter")),
+        "{duty:?}"
+    );
+    let works = jobs.iter().flat_map(|job| &job.workers);
+    let sources = works.filter_map(|work| match work {
+        Work::Exchange(task) => Some(&task.memory),
+        _ => None,
+    });
+    assert!(sources.clone().count() > 0 && sources.into_iter().all(|source| *source == Source::Memfd));
+}
+
+#[test]
 fn without_rights_what_takes_them_is_skipped_and_says_so() {
     let mut inventory = machine(vec![pool("2Mi", 8, 8, 0, 0)]);
     inventory.privileges.capabilities = Reading::Known(0);

@@ -106,8 +106,14 @@ mod tests {
     fn inventory(overcommit: Reading<u64>, tried: Reading<u64>) -> Inventory {
         let unlimited = || Reading::Known(Limit { soft: None, hard: None });
         let stack = Reading::Known(Limit { soft: Some(8 << 20), hard: None });
-        let limits =
-            Limits { address_space: unlimited(), data: unlimited(), stack, overcommit, ..Limits::default() };
+        let limits = Limits {
+            cpu_time: unlimited(),
+            address_space: unlimited(),
+            data: unlimited(),
+            stack,
+            overcommit,
+            ..Limits::default()
+        };
         Inventory { limits, private_memory_tried: tried, ..Inventory::default() }
     }
 

@@ -6,7 +6,7 @@ mod descriptors;
 mod ordinary_memory;
 
 use super::*;
-use crate::catalogue::{HP404, HP405, HP410, HP412, HP414};
+use crate::catalogue::{HP404, HP405, HP410, HP412, HP414, HP415};
 use crate::inventory::{CpusInSysfs, Limits, NumaNode, Pool, Privileges};
 use crate::request::Workload;
 use Outcome::{Fail, Pass, Unknown, Warn};
@@ -46,6 +46,7 @@ fn inventory() -> Inventory {
             data: unlimited(),
             file_size: unlimited(),
             stack: limit(STACK, STACK),
+            cpu_time: unlimited(),
             inherited_files: Reading::Known(vec![]),
             swap_bytes: Reading::Known(0),
             overcommit: Reading::Known(0),
@@ -85,7 +86,7 @@ fn find(inventory: &Inventory, request: &Request, id: CheckId) -> Finding {
     let findings = inspect(inventory, request);
     assert_eq!(
         findings.iter().map(|finding| finding.id).collect::<Vec<_>>(),
-        [HP403, HP404, HP405, HP406, HP408, HP410, HP412, HP414]
+        [HP403, HP404, HP405, HP406, HP408, HP410, HP412, HP414, HP415]
     );
     let finding = findings.into_iter().find(|finding| finding.id == id).unwrap();
     let answered = !finding.expected.is_empty() && !finding.seen.is_empty() && !finding.remedy.is_empty();
@@ -232,4 +233,13 @@ fn limits_of_a_process_are_for_the_role_that_needs_more() {
     let backend_needs_more = Request { backend_need: vec!["2Mi=9".parse().unwrap()], ..roles };
     inventory.limits.file_size = limit(16 * M, 16 * M);
     assert_eq!(find(&inventory, &with_dir(backend_needs_more), HP406).outcome, Fail);
+}
+
+#[test]
+fn a_limit_of_cpu_time_ends_what_polls() {
+    let mut inventory = inventory();
+    inventory.limits.cpu_time = limit(3600, 7200);
+    for (request, outcome) in [(dpdk(&[]), Fail), (ovs("2Mi=32"), Fail), (qemu(&[]), Warn)] {
+        assert_eq!(find(&inventory, &request, HP415).outcome, outcome, "{:?}", request.workload);
+    }
 }

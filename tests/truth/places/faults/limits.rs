@@ -132,7 +132,6 @@ pub(super) const SPECS: &[Spec] = &[
     // This limit does not apply to root.
     other!("nproc").harmless(&["1", "64"]),
     other!("core").harmless(&["0"]),
-    other!("cpu").harmless(&["600"]),
     other!("sigpending").harmless(&["0", "1"]),
     other!("msgqueue").harmless(&["0"]),
     other!("nice").harmless(&["0"]),
