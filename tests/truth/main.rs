@@ -26,6 +26,7 @@ mod context;
 mod bounds;
 mod case;
 mod compare;
+mod interrupt;
 mod nodes;
 mod peers;
 mod place;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(asked) = places::asked() {
+        interrupt::watch();
         return places::main(&asked);
     }
     if std::env::var_os("HUGEPROBE_TRUTH").is_none_or(|value| value != "1") {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
     }
     // Options that cargo passes to every test harness, such as `--nocapture`, are not names of rows.
     let wanted: Vec<String> = words.into_iter().filter(|word| !word.starts_with('-')).collect();
+    interrupt::watch();
     let begin = Instant::now();
     let stage = Stage::new();
     let before = context::pools::snapshot();
@@ -76,6 +79,9 @@ fn main() -> ExitCode {
     let exceptions = bounds::exceptions();
     let mut compared = Vec::new();
     for case in &cases {
+        if interrupt::is_asked() {
+            return ExitCode::FAILURE;
+        }
         let one = compare(&stage, case, exceptions.contains(&case.name()));
         println!("{one}");
         compared.push(one);

@@ -31,8 +31,11 @@ pub(super) fn owned(about: &About<'_>) -> Finding {
         None => Finding::skip(HP105, size, "the owners of the pages were not looked up"),
         Some(holders) => {
             let leaks = Leaks::of(holders, size);
-            let finding =
-                if leaks.is_empty() { traced(holders, size, used) } else { leaked(&leaks, pool, total) };
+            let finding = if leaks.is_empty() {
+                traced(holders, size, used)
+            } else {
+                leaked(about, &leaks, pool, total)
+            };
             with_evidence(finding, holders, &leaks, size)
         }
     };
@@ -93,7 +96,7 @@ fn traced(holders: &Holders, size: PageSize, used: u64) -> Finding {
     Finding::not_pass(HP105, size, Outcome::Warn, summary, because)
 }
 
-fn leaked(leaks: &Leaks<'_>, pool: &Pool, total: u64) -> Finding {
+fn leaked(about: &About<'_>, leaks: &Leaks<'_>, pool: &Pool, total: u64) -> Finding {
     let pages = leaks.pages();
     let whom = match (leaks.files.is_empty(), leaks.segments.is_empty()) {
         (false, true) => "files that no process has open",
@@ -101,7 +104,9 @@ fn leaked(leaks: &Leaks<'_>, pool: &Pool, total: u64) -> Finding {
         (false, false) => "files and SysV segments that no process uses",
     };
     let are = if pages == 1 { "is" } else { "are" };
-    let busy = pool.available() == Some(0) && !matches!(pool.growable(), Some(1..));
+    // Reserved pages that the mount of --dir keeps are not available to others, and are to the workload.
+    let kept = about.inventory.kept_for_directory(pool.size);
+    let busy = pool.available() == Some(0) && !matches!(pool.growable(), Some(1..)) && kept == 0;
     let (outcome, summary) = if busy {
         (Outcome::Fail, format!("no free page: {pages} of {total} {are} held by {whom}"))
     } else {

@@ -27,6 +27,7 @@ use crate::case::{Case, Cause};
 use crate::compare::{self, Relation};
 use crate::context::random::Random;
 use crate::context::{Missing, SMALL, pools};
+use crate::interrupt;
 use crate::run;
 use crate::scene::{Scene, Stage};
 use crate::workload;
@@ -73,6 +74,9 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
         Asked::Place(place) => run_one(&stage, None, &draw::read(place), &kept, &mut report),
         Asked::Draws(number) => {
             for one in kept.iter().filter(|one| one.is_for(&facts)) {
+                if interrupt::is_asked() {
+                    return ExitCode::FAILURE;
+                }
                 let seen = show(&stage, &one.place);
                 report.again(one, &seen);
             }
@@ -80,7 +84,8 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
             let first = seeds.seed;
             // Seeds after the first are random, so that two runs with consecutive seeds do not draw the same places.
             let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
-            for seed in draws.take(index(*number)).take_while(|_| begin.elapsed() < most) {
+            let goes_on = || begin.elapsed() < most && !interrupt::is_asked();
+            for seed in draws.take(index(*number)).take_while(|_| goes_on()) {
                 run_one(&stage, Some(seed), &draw::place(seed, &facts), &kept, &mut report);
             }
         }
@@ -90,7 +95,11 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
     if before != after {
         eprintln!("the pools are not as before: {before:?}\n{after:?}");
     }
-    if report.is_good() && before == after { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.is_good() && before == after && !interrupt::is_asked() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn index(number: u64) -> usize {

@@ -97,17 +97,44 @@ fn a_shortfall_at_boot_that_is_not_for_want_of_memory_has_its_own_remedy() {
     assert!(not_offered.contains("a size that this kernel offers"), "{not_offered}");
 }
 
+/// The other pages of the pool are reserved by `min_size=` of the mount, for files in that directory.
 #[test]
-fn a_directory_of_an_empty_pool_is_told_beside_the_pages_that_there_are() {
-    let directory = Directory {
+fn a_leaked_page_is_a_warning_where_the_mount_keeps_pages_for_the_workload() {
+    for (min_bytes, outcome) in [(None, Outcome::Fail), (Some(4 * LARGE.bytes()), Outcome::Warn)] {
+        let inventory = Inventory {
+            directory: Some(Directory {
+                real_path: Some("/mnt/huge".into()),
+                device: Some("0:5".into()),
+                ..directory(LARGE)
+            }),
+            mounts: Reading::Known(vec![HugeMount {
+                path: "/mnt/huge".into(),
+                size: Some(LARGE),
+                min_bytes,
+                ..mount()
+            }]),
+            pools: machine(vec![pool(LARGE, [5, 4, 4, 0, 0])]).pools,
+            ..busy(leaks(1))
+        };
+        let request = Request { directory: Some("/mnt/huge".into()), ..Request::default() };
+        let finding = inspect(&inventory, &request, LARGE).remove(4);
+        assert_eq!((finding.id, finding.outcome), (HP105, outcome), "{min_bytes:?}");
+    }
+}
+
+fn directory(size: PageSize) -> Directory {
+    Directory {
         path: "/mnt/huge".into(),
         real_path: None,
         device: None,
-        kind: Reading::Known(DirectoryKind::Hugetlbfs { size: LARGE, pages: None, inodes: None }),
+        kind: Reading::Known(DirectoryKind::Hugetlbfs { size, pages: None, inodes: None }),
         writable: Reading::Absent,
         listing: Reading::Absent,
-    };
-    let mount = HugeMount {
+    }
+}
+
+fn mount() -> HugeMount {
+    HugeMount {
         path: "/dev/hugepages".into(),
         size: Some(SMALL),
         limit_bytes: None,
@@ -117,10 +144,17 @@ fn a_directory_of_an_empty_pool_is_told_beside_the_pages_that_there_are() {
         hidden_by: None,
         options: vec![],
         device: "0:5".into(),
-    };
+    }
+}
+
+#[test]
+fn a_directory_of_an_empty_pool_is_told_beside_the_pages_that_there_are() {
     let pools = vec![pool(SMALL, [32, 32, 0, 0, 0]), pool(LARGE, [0, 0, 0, 0, 0])];
-    let inventory =
-        Inventory { directory: Some(directory), mounts: Reading::Known(vec![mount]), ..machine(pools) };
+    let inventory = Inventory {
+        directory: Some(directory(LARGE)),
+        mounts: Reading::Known(vec![mount()]),
+        ..machine(pools)
+    };
     let request = Request { directory: Some("/mnt/huge".into()), ..Request::default() };
     let finding = inspect(&inventory, &request, LARGE).remove(0);
     assert_eq!(
