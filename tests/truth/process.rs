@@ -158,7 +158,10 @@ impl Drop for Process {
 /// Returns the output without its middle if it is very long: some workloads repeat one line a thousand times a second.
 fn both_ends(said: &str) -> String {
     const END: usize = 64 << 10;
-    let (first, last) =
-        (said.floor_char_boundary(END), said.ceil_char_boundary(said.len().saturating_sub(END)));
-    if first >= last { said.to_owned() } else { format!("{}\n...\n{}", &said[..first], &said[last..]) }
+    let bytes = said.as_bytes();
+    if bytes.len() <= 2 * END {
+        return said.to_owned();
+    }
+    let [first, last] = [&bytes[..END], &bytes[bytes.len() - END..]].map(String::from_utf8_lossy);
+    format!("{first}\n...\n{last}")
 }
