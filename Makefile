@@ -42,11 +42,12 @@ truth:
 	tests/needs tests
 	HUGEPROBE_TRUTH=1 tests/hold-1gi $(CARGO) test --locked --quiet --test truth
 
+# MADE=M goes on with an interrupted run of that seed, after M places.
 ## Compare the verdict with testpmd and QEMU in N random places; SEED draws the same ones again (root, idle machine)
 places: N = 40
 places:
 	tests/needs tests
-	HUGEPROBE_PLACES=$(N) $(if $(SEED),HUGEPROBE_SEED=$(SEED)) $(CARGO) test --locked --quiet --test truth
+	HUGEPROBE_PLACES=$(N) $(if $(SEED),HUGEPROBE_SEED=$(SEED)) $(if $(MADE),HUGEPROBE_PLACES_MADE=$(MADE)) $(CARGO) test --locked --quiet --test truth
 
 ## Build the vhost-user daemons of crates.io, and run the table of peers with them (root; builds for five minutes)
 peers:

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hugeprobe::domain::size::PageSize;
 
@@ -78,6 +79,10 @@ pub(crate) struct Side {
     pub(crate) place: Place,
     pub(crate) cgroup: Option<PathBuf>,
 }
+
+/// How often a command at the end of a row is tried, and the time between.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A command that is run when this is dropped.
 struct AtLast(Command);
@@ -297,8 +302,15 @@ impl Drop for Scene {
 
 impl Drop for AtLast {
     fn drop(&mut self) {
-        let status = self.0.status().unwrap();
-        assert!(status.success(), "{:?}: {status}", self.0);
+        // Another program may have a file of a mount open for a moment, for example one that looks for the owners of pages.
+        let undone = (0..TRIES).any(|_| {
+            let done = self.0.status().unwrap().success();
+            if !done {
+                std::thread::sleep(PAUSE);
+            }
+            done
+        });
+        assert!(undone, "{:?}", self.0);
     }
 }
 

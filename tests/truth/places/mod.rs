@@ -3,7 +3,7 @@
 //! that show it.
 //!
 //! `make places N=200` runs it. `HUGEPROBE_PLACES` is the number of places. `HUGEPROBE_SEED` is the seed of the first
-//! one, which is printed. No place is started after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd |
+//! one, which is printed. `HUGEPROBE_PLACES_MADE` is the number of places that an interrupted run with that seed has made. No place is started after `HUGEPROBE_PLACES_SECONDS`. `HUGEPROBE_PLACE='testpmd, memfd |
 //! pool=-1 nofile=25'` runs only that place.
 
 mod control;
@@ -85,7 +85,9 @@ pub(crate) fn main(asked: &Asked) -> ExitCode {
             // Seeds after the first are random, so that two runs with consecutive seeds do not draw the same places.
             let draws = std::iter::once(first).chain((1..).map(|_| seeds.below(u64::MAX)));
             let goes_on = || begin.elapsed() < most && !interrupt::is_asked();
-            for seed in draws.take(index(*number)).take_while(|_| goes_on()) {
+            // A run that was interrupted goes on after the draws that it made.
+            let made = std::env::var("HUGEPROBE_PLACES_MADE").map_or(0, |text| text.parse().unwrap());
+            for seed in draws.take(index(*number)).skip(made).take_while(|_| goes_on()) {
                 run_one(&stage, Some(seed), &draw::place(seed, &facts), &kept, &mut report);
             }
         }
