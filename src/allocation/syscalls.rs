@@ -2,8 +2,9 @@
 //!
 //! Each call is made in a harmless way and announced beforehand, because a seccomp profile may respond with SIGSYS.
 //! What a refusal means was measured with testpmd (DPDK 22.11, libnuma 2.0.16) and QEMU 7.2, under filters that forbid
-//! one call each. A call that the workload does not need is not made: a profile that kills the process for it would end
-//! this worker, although the workload works.
+//! one call each. Calls that the workload makes and can do without are made too, because a profile may kill for them. A
+//! call that it does not make is not made: a profile that kills the process for it would end this worker, although the
+//! workload works.
 
 use std::io;
 
@@ -32,9 +33,16 @@ enum Call {
     Plain(SystemCall, Use),
 }
 
-/// When DPDK cannot do without a plain call.
+/// Which program makes a plain call, and when it cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
+    /// DPDK makes it, and does without if it is refused.
+    Made,
+    /// QEMU makes it, and does without if it is refused.
+    QemuMade,
+    /// QEMU cannot do without.
+    Qemu,
+    /// DPDK cannot do without, here and in the cases below.
     Always,
     /// With `--huge-dir`, where DPDK keeps files for secondary processes.
     WithDirectory,
@@ -74,6 +82,29 @@ const CALLS: &[Call] = &[
     Call::Plain(seccomp::SENDMSG, Use::Always),
     Call::Plain(seccomp::SOCKET, Use::Always),
     Call::Plain(seccomp::TIMERFD_CREATE, Use::Always),
+    Call::Plain(seccomp::CLOCK_NANOSLEEP, Use::Made),
+    #[cfg(target_arch = "x86_64")]
+    Call::Plain(seccomp::IOPL, Use::Made),
+    Call::Plain(seccomp::MLOCKALL, Use::Made),
+    Call::Plain(seccomp::SYSINFO, Use::Made),
+    Call::Plain(seccomp::CONNECT, Use::Qemu),
+    Call::Plain(seccomp::GETPEERNAME, Use::Qemu),
+    Call::Plain(seccomp::GETSOCKNAME, Use::Qemu),
+    Call::Plain(seccomp::RECVMSG, Use::Qemu),
+    Call::Plain(seccomp::SENDMSG, Use::Qemu),
+    Call::Plain(seccomp::SOCKET, Use::Qemu),
+    Call::Plain(seccomp::SOCKETPAIR, Use::Qemu),
+    Call::Plain(seccomp::CLOCK_NANOSLEEP, Use::QemuMade),
+    Call::Plain(seccomp::EVENTFD2, Use::Qemu),
+    Call::Plain(seccomp::FCHDIR, Use::QemuMade),
+    Call::Plain(seccomp::FSTATFS, Use::QemuMade),
+    Call::Plain(seccomp::IO_URING_SETUP, Use::QemuMade),
+    Call::Plain(seccomp::PPOLL, Use::QemuMade),
+    Call::Plain(seccomp::SECCOMP, Use::QemuMade),
+    Call::Plain(seccomp::SETSOCKOPT, Use::QemuMade),
+    Call::Plain(seccomp::SIGNALFD4, Use::QemuMade),
+    Call::Plain(seccomp::STATFS, Use::QemuMade),
+    Call::Plain(seccomp::SYSINFO, Use::QemuMade),
 ];
 
 /// What decides whether a call matters.
@@ -128,9 +159,14 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
     output.found(finding.with("answers", answers).with("workload", task.workload))
 }
 
-/// Returns whether a refusal of the call can matter to the workload.
+/// Returns whether a refusal of the call can matter to the workload: an error, or the death of the process.
 fn matters_to(call: Call, asked: &Asked) -> bool {
-    [Errno::EPERM, Errno::ENOSYS].into_iter().any(|errno| meaning(call, errno, asked).is_some())
+    let is_made = match call {
+        Call::Plain(_, Use::Made) => asked.workload.uses_dpdk(),
+        Call::Plain(_, Use::QemuMade) => !asked.workload.uses_dpdk(),
+        _ => false,
+    };
+    is_made || [Errno::EPERM, Errno::ENOSYS].into_iter().any(|errno| meaning(call, errno, asked).is_some())
 }
 
 /// Makes the call. Returns the error if seccomp or a security module refuses it.
@@ -185,8 +221,12 @@ fn meaning(call: Call, errno: Errno, asked: &Asked) -> Option<(Outcome, &'static
             Outcome::Fail,
             "QEMU cannot use memory-backend-memfd; memory-backend-file does not need the call",
         )),
+        (Call::Plain(_, Use::Qemu), false) => {
+            Some((Outcome::Fail, "QEMU stops at start, or waits for its backend without end"))
+        }
         (Call::Plain(_, usage), true) => {
             let matters = match usage {
+                Use::Made | Use::QemuMade | Use::Qemu => false,
                 Use::Always => true,
                 Use::WithDirectory => has_directory,
                 Use::WithMount => has_directory || asked.locks_mount,
@@ -255,6 +295,16 @@ mod tests {
                 Some(Outcome::Fail),
             ),
             (Call::Plain(seccomp::LISTEN, Use::Always), Errno::EPERM, Workload::Qemu, false, None),
+            (Call::Plain(seccomp::MLOCKALL, Use::Made), Errno::EPERM, Workload::Dpdk, false, None),
+            (Call::Plain(seccomp::PPOLL, Use::QemuMade), Errno::EPERM, Workload::Qemu, false, None),
+            (
+                Call::Plain(seccomp::GETSOCKNAME, Use::Qemu),
+                Errno::EPERM,
+                Workload::Qemu,
+                false,
+                Some(Outcome::Fail),
+            ),
+            (Call::Plain(seccomp::GETSOCKNAME, Use::Qemu), Errno::EPERM, Workload::Dpdk, false, None),
         ] {
             assert_eq!(
                 outcome(call, errno, workload, dir),
@@ -278,8 +328,14 @@ mod tests {
         assert!(with(tried(Workload::Dpdk, false), "fallocate"));
         assert!(!with(tried(Workload::DpdkFilePerPage, false), "fallocate"));
         assert!(!with(tried(Workload::Dpdk, false), "madvise"));
-        assert_eq!(tried(Workload::Qemu, false), ["mbind", "memfd_create", "madvise"]);
-        assert_eq!(tried(Workload::Qemu, true), ["mbind", "madvise"]);
+        assert!(with(tried(Workload::Dpdk, false), "mlockall"));
+        assert!(!with(tried(Workload::Dpdk, false), "io_uring_setup"));
+        assert!(with(tried(Workload::Qemu, false), "memfd_create"));
+        assert!(!with(tried(Workload::Qemu, true), "memfd_create"));
+        assert!(with(tried(Workload::Qemu, true), "io_uring_setup"));
+        for other in ["mlockall", "mkdir", "get_mempolicy", "fallocate"] {
+            assert!(!with(tried(Workload::Qemu, true), other), "{other}");
+        }
     }
 
     #[test]

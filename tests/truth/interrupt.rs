@@ -3,19 +3,29 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SigSet, Signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Starts to wait for the signals. No other thread may run yet: those that start later block the signals as well. The standard
-/// library unblocks them in the processes that it starts.
+/// Starts to wait for the signals. The programs that this process starts have the default handlers: they would inherit blocked
+/// signals, but not handlers.
 pub(crate) fn watch() {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    signals.thread_block().unwrap();
-    std::thread::spawn(move || {
-        let signal = signals.wait().unwrap();
-        eprintln!("{signal}: the run ends after this place");
-        ASKED.store(true, Ordering::Relaxed);
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let [mut interrupt, mut terminate, mut hangup] =
+                [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+                    .map(|kind| signal(kind).unwrap());
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            eprintln!("the run ends after this place");
+            ASKED.store(true, Ordering::Relaxed);
+            // The runtime stays, so that a second signal does not end the process either.
+            std::future::pending::<()>().await;
+        });
     });
 }
 

@@ -172,7 +172,7 @@ fn nothing_starts(limit: &Fault, inherited: &Fault) -> bool {
 
 /// Returns whether each side would mount for itself, and each mount reserve pages. There may not be enough for the second.
 fn reserves_twice(mount: &Fault, size: &Fault) -> bool {
-    mount.value == "in-namespace" && size.spec.name.starts_with("min_size")
+    mount.value == "in-namespace" && (size.spec.name.starts_with("min_size") || size.spec.name == "flags")
 }
 
 /// Draws a fault. Every dimension is equally likely, however many faults it has.

@@ -68,7 +68,6 @@ pub(super) const SPECS: &[Spec] = &[
         "bpf:EPERM",
         "bpf:kill",
         "perf_event_open:kill",
-        "io_uring_setup:kill",
         "keyctl:kill",
         "ptrace:kill",
         "process_vm_readv:kill",
@@ -81,6 +80,50 @@ pub(super) const SPECS: &[Spec] = &[
         "mincore:EPERM",
         "fspick:kill",
     ]),
+    // Calls that a workload makes, and does without if they are refused with an error.
+    applied("seccomp", "deny-made", deny)
+        .kinds(TESTPMD)
+        .harmless(&[
+            "mlockall:EPERM",
+            "iopl:EPERM",
+            "sysinfo:EPERM",
+            "clock_nanosleep:EPERM",
+            "io_uring_setup:kill",
+        ])
+        .harmful(&["mlockall:kill", "iopl:kill", "sysinfo:kill", "clock_nanosleep:kill"])
+        .causes(&[HP407]),
+    applied("seccomp", "deny-made-qemu", deny)
+        .kinds(QEMU)
+        .harmless(&[
+            "ppoll:EPERM",
+            "setsockopt:EPERM",
+            "fchdir:EPERM",
+            "seccomp:EPERM",
+            "sysinfo:EPERM",
+            "clock_nanosleep:EPERM",
+            "io_uring_setup:EPERM",
+            "mlockall:kill",
+            "iopl:kill",
+        ])
+        .harmful(&[
+            "ppoll:kill",
+            "setsockopt:kill",
+            "fchdir:kill",
+            "seccomp:kill",
+            "sysinfo:kill",
+            "clock_nanosleep:kill",
+            "io_uring_setup:kill",
+            "getsockname:EPERM",
+            "getsockname:kill",
+            "getpeername:EPERM",
+            "getpeername:kill",
+            "socket:EPERM",
+            "socket:kill",
+            "connect:EPERM",
+            "connect:kill",
+            "eventfd2:kill",
+        ])
+        .causes(&[HP407]),
     // Of those whose refusal ends after half a minute without a frame, connect stands for all.
     applied("seccomp", "deny-needed", deny)
         .kinds(TESTPMD)
