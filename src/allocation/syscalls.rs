@@ -83,10 +83,13 @@ const CALLS: &[Call] = &[
     Call::Plain(seccomp::SOCKET, Use::Always),
     Call::Plain(seccomp::TIMERFD_CREATE, Use::Always),
     Call::Plain(seccomp::CLOCK_NANOSLEEP, Use::Made),
+    Call::Plain(seccomp::EPOLL_WAIT, Use::Made),
     #[cfg(target_arch = "x86_64")]
     Call::Plain(seccomp::IOPL, Use::Made),
+    Call::Plain(seccomp::LSEEK, Use::Made),
     Call::Plain(seccomp::MLOCKALL, Use::Made),
     Call::Plain(seccomp::SYSINFO, Use::Made),
+    Call::Plain(seccomp::UNLINK, Use::Made),
     Call::Plain(seccomp::CONNECT, Use::Qemu),
     Call::Plain(seccomp::GETPEERNAME, Use::Qemu),
     Call::Plain(seccomp::GETSOCKNAME, Use::Qemu),
@@ -99,6 +102,7 @@ const CALLS: &[Call] = &[
     Call::Plain(seccomp::FCHDIR, Use::QemuMade),
     Call::Plain(seccomp::FSTATFS, Use::QemuMade),
     Call::Plain(seccomp::IO_URING_SETUP, Use::QemuMade),
+    Call::Plain(seccomp::LSEEK, Use::QemuMade),
     Call::Plain(seccomp::PPOLL, Use::QemuMade),
     Call::Plain(seccomp::SECCOMP, Use::QemuMade),
     Call::Plain(seccomp::SETSOCKOPT, Use::QemuMade),
@@ -163,7 +167,10 @@ pub(super) fn run(task: &AllocationTask, output: &mut dyn WorkerOutput) -> io::R
 fn matters_to(call: Call, asked: &Asked) -> bool {
     let is_made = match call {
         Call::Plain(_, Use::Made) => asked.workload.uses_dpdk(),
-        Call::Plain(_, Use::QemuMade) => !asked.workload.uses_dpdk(),
+        // QEMU's libnuma asks for the policy at start.
+        Call::GetMempolicy | Call::SetMempolicy | Call::Plain(_, Use::QemuMade) => {
+            !asked.workload.uses_dpdk()
+        }
         _ => false,
     };
     is_made || [Errno::EPERM, Errno::ENOSYS].into_iter().any(|errno| meaning(call, errno, asked).is_some())
@@ -333,7 +340,7 @@ mod tests {
         assert!(with(tried(Workload::Qemu, false), "memfd_create"));
         assert!(!with(tried(Workload::Qemu, true), "memfd_create"));
         assert!(with(tried(Workload::Qemu, true), "io_uring_setup"));
-        for other in ["mlockall", "mkdir", "get_mempolicy", "fallocate"] {
+        for other in ["mlockall", "mkdir", "iopl", "fallocate"] {
             assert!(!with(tried(Workload::Qemu, true), other), "{other}");
         }
     }

@@ -37,6 +37,10 @@ calls! {
     #[cfg(not(target_arch = "x86_64"))]
     EPOLL_CREATE = "epoll_create1", SYS_epoll_create1, [-1, 0, 0, 0];
     EPOLL_CTL = "epoll_ctl", SYS_epoll_ctl, [-1, -1, -1, 0];
+    #[cfg(target_arch = "x86_64")]
+    EPOLL_WAIT = "epoll_wait", SYS_epoll_wait, [-1, 0, 0, 0];
+    #[cfg(not(target_arch = "x86_64"))]
+    EPOLL_WAIT = "epoll_pwait", SYS_epoll_pwait, [-1, 0, 0, 0];
     EVENTFD2 = "eventfd2", SYS_eventfd2, [0, -1, 0, 0];
     FALLOCATE = "fallocate", SYS_fallocate, [-1, 0, 0, 0];
     FCNTL = "fcntl", SYS_fcntl, [-1, -1, 0, 0];
@@ -70,6 +74,7 @@ calls! {
     IO_URING_SETUP = "io_uring_setup", SYS_io_uring_setup, [0, 0, 0, 0];
     #[cfg(target_arch = "x86_64")]
     IOPL = "iopl", SYS_iopl, [4, 0, 0, 0];
+    LSEEK = "lseek", SYS_lseek, [-1, 0, 0, 0];
     MLOCKALL = "mlockall", SYS_mlockall, [-1, 0, 0, 0];
     PPOLL = "ppoll", SYS_ppoll, [0, -1, 0, 0];
     SECCOMP = "seccomp", SYS_seccomp, [-1, 0, 0, 0];
@@ -79,6 +84,10 @@ calls! {
     STATFS = "statfs", SYS_statfs, [0, 0, 0, 0];
     SYSINFO = "sysinfo", SYS_sysinfo, [0, 0, 0, 0];
     TIMERFD_CREATE = "timerfd_create", SYS_timerfd_create, [-1, -1, 0, 0];
+    #[cfg(target_arch = "x86_64")]
+    UNLINK = "unlink", SYS_unlink, [0, 0, 0, 0];
+    #[cfg(not(target_arch = "x86_64"))]
+    UNLINK = "unlinkat", SYS_unlinkat, [-1, 0, -1, 0];
 }
 
 impl SystemCall {

@@ -36,7 +36,7 @@ The verdict is that of hugeprobe in its place: of `hugeprobe check --peer SOCKET
 In a cluster, the Node's verdict is compared with testpmd in two containers of a pod: the cases
 `truth:` of `tests/cluster`.
 
-A row has one fault. [Random places](places.md#what-was-found) have up to four, drawn at random: 2,000
+A row has one fault. [Random places](places.md#what-was-found) have up to four, drawn at random: 6,000
 of them were compared with the same workloads.
 ";
 

@@ -4,7 +4,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use super::context::node::Node;
-use super::context::pools::{LARGE, SMALL};
+use super::context::pools::{LARGE, SMALL, Size};
 use super::context::{NODE, POD_LEVEL_PAGES, WORKLOADS, chart, kubectl, left, minor, pods, script, wait};
 use super::{Case, case, large_case};
 
@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     case("an hour of ticks leaves the agent with at most 8 MiB", hour),
     case("the agent tells of its life and of the pools over HTTP", http),
     case("fits shows where a pod would work and why it would not", fits),
+    case("one page of 2Mi is enough for a pass", one_small_page),
     large_case("one page of 1Gi is enough for a pass", 1, one_large_page),
 ];
 
@@ -175,20 +176,31 @@ fn fits() {
 }
 
 fn one_large_page() {
-    let one = LARGE.leave(1);
-    LARGE.recount();
-    chart::published("a pass with one page of 1Gi", 120, |published| {
+    one_page(LARGE);
+}
+
+fn one_small_page() {
+    one_page(SMALL);
+}
+
+fn one_page(pool: Size) {
+    let size = pool.name;
+    let one = pool.leave(1);
+    pool.recount();
+    chart::published(&format!("a pass with one page of {size}"), 120, |published| {
         published.passes()
-            && published.passes_for("1Gi")
-            && published.annotation("pool.1Gi").is_some_and(|pool| pool.starts_with('1'))
+            && published.passes_for(size)
+            && published
+                .annotation(&format!("pool.{size}"))
+                .is_some_and(|pages| pages.split(|c: char| !c.is_ascii_digit()).next() == Some("1"))
     });
     chart::show_ours();
     // Two limits of a page each would not have been scheduled. The page is in the limit of the pod, or else in that of the
     // frontend, which then always touches first.
     let backend_first = if minor().unwrap() >= POD_LEVEL_PAGES { "pass" } else { "skip" };
     for (id, outcome) in [("HP605", "pass"), ("HP606", backend_first)] {
-        assert_eq!(chart::outcome(id, "1Gi").as_deref(), Some(outcome), "{id}");
+        assert_eq!(chart::outcome(id, size).as_deref(), Some(outcome), "{id}");
     }
     drop(one);
-    LARGE.recount();
+    pool.recount();
 }
