@@ -89,7 +89,6 @@ const CALLS: &[Call] = &[
     Call::Plain(seccomp::LSEEK, Use::Made),
     Call::Plain(seccomp::MLOCKALL, Use::Made),
     Call::Plain(seccomp::SYSINFO, Use::Made),
-    Call::Plain(seccomp::UNLINK, Use::Made),
     Call::Plain(seccomp::CONNECT, Use::Qemu),
     Call::Plain(seccomp::GETPEERNAME, Use::Qemu),
     Call::Plain(seccomp::GETSOCKNAME, Use::Qemu),

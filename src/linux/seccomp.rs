@@ -84,10 +84,6 @@ calls! {
     STATFS = "statfs", SYS_statfs, [0, 0, 0, 0];
     SYSINFO = "sysinfo", SYS_sysinfo, [0, 0, 0, 0];
     TIMERFD_CREATE = "timerfd_create", SYS_timerfd_create, [-1, -1, 0, 0];
-    #[cfg(target_arch = "x86_64")]
-    UNLINK = "unlink", SYS_unlink, [0, 0, 0, 0];
-    #[cfg(not(target_arch = "x86_64"))]
-    UNLINK = "unlinkat", SYS_unlinkat, [-1, 0, -1, 0];
 }
 
 impl SystemCall {
