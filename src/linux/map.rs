@@ -137,11 +137,13 @@ impl Mapping {
     ///
     /// The errors of mmap(2); EINVAL if `bytes` is 0.
     pub fn ordinary(bytes: usize) -> io::Result<Self> {
-        let length = bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new);
-        Self::mmap_private(length.ok_or(Errno::EINVAL)?, READ_WRITE)
+        Self::private(bytes, READ_WRITE)
     }
 
-    fn mmap_private(length: NonZeroUsize, protection: ProtFlags) -> io::Result<Self> {
+    /// Maps at least `bytes` of private memory with this protection. The errors are those of [`Mapping::ordinary`].
+    fn private(bytes: usize, protection: ProtFlags) -> io::Result<Self> {
+        let length = bytes.checked_next_multiple_of(SMALL).and_then(NonZeroUsize::new);
+        let length = length.ok_or(Errno::EINVAL)?;
         // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
         let start = unsafe { mman::mmap_anonymous(None, length, protection, MapFlags::MAP_PRIVATE) }?;
         Ok(Self { start, bytes: length.get(), page_bytes: SMALL, kind: Kind::Mmap })
@@ -157,8 +159,8 @@ impl Mapping {
     /// mmap(2) and mprotect(2): ENOMEM if the process would have more mappings than `vm.max_map_count`.
     pub fn in_pieces(pieces: u64) -> io::Result<Self> {
         let pieces = usize::try_from(pieces).map_err(|_| Errno::EOVERFLOW)?.max(1);
-        let length = pieces.checked_mul(SMALL).and_then(NonZeroUsize::new).ok_or(Errno::EOVERFLOW)?;
-        let mapping = Self::mmap_private(length, ProtFlags::PROT_NONE)?;
+        let bytes = pieces.checked_mul(SMALL).ok_or(Errno::EOVERFLOW)?;
+        let mapping = Self::private(bytes, ProtFlags::PROT_NONE)?;
         for page in (1..pieces as u64).step_by(2) {
             let (at, bytes) = mapping.range(page..page + 1).ok_or(Errno::EOVERFLOW)?;
             // SAFETY: `range` keeps it within this mapping. Its memory is never accessed.

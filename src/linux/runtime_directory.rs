@@ -104,6 +104,9 @@ mod tests {
         assert_eq!(too_long(scratch.path()), None);
         let other = tempfile::tempdir().unwrap();
         std::fs::write(other.path().join("dpdk"), "").unwrap();
-        assert!(below(other.path(), true).refused.unwrap().contains("EACCES"), "a file is no directory");
+        assert!(
+            below(other.path(), true).refused.unwrap().contains("EACCES"),
+            "a file in place of the directory"
+        );
     }
 }

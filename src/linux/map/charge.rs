@@ -15,10 +15,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::{SysconfVar, sysconf};
 
-use super::Mapping;
+use super::{Mapping, SMALL};
 
 /// The unit of a mapping of ordinary memory, in bytes.
-const PAGE: u64 = 4096;
+const PAGE: u64 = SMALL as u64;
 /// The most bytes that are tried: the other programs of the machine need memory too.
 const MOST: u64 = 2 << 30;
 /// How often a block is tried again after EAGAIN: a page was locked or isolated for a moment.

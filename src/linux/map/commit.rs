@@ -7,33 +7,26 @@
 //! Source: Documentation/mm/overcommit-accounting.rst; `__vm_enough_memory()` in mm/util.c.
 
 use std::io;
-use std::num::NonZeroUsize;
 
 use nix::errno::Errno;
 use nix::sys::mman::ProtFlags;
 
-use super::{Mapping, SMALL};
+use super::Mapping;
 
 /// Returns whether a process with `reserved` bytes of address space gets `bytes` of private memory. No page is allocated, and all
 /// is given back.
 ///
 /// # Errors
 ///
-/// The errors of mmap(2), apart from ENOMEM.
+/// The errors of [`Mapping::ordinary`], apart from ENOMEM.
 pub fn can_commit(bytes: u64, reserved: u64) -> io::Result<bool> {
     // Address space that cannot be accessed does not count. If RLIMIT_AS refuses it, HP405 reports that.
-    let _reserved = in_pages(reserved).and_then(|length| Mapping::mmap_private(length, ProtFlags::PROT_NONE));
-    let length = in_pages(bytes)?;
-    match Mapping::ordinary(length.get()) {
+    let _reserved = usize::try_from(reserved).map(|bytes| Mapping::private(bytes, ProtFlags::PROT_NONE));
+    match Mapping::ordinary(usize::try_from(bytes).map_err(|_| Errno::EOVERFLOW)?) {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(Errno::ENOMEM as i32) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn in_pages(bytes: u64) -> io::Result<NonZeroUsize> {
-    let bytes = usize::try_from(bytes).ok().and_then(|bytes| bytes.max(1).checked_next_multiple_of(SMALL));
-    bytes.and_then(NonZeroUsize::new).ok_or_else(|| Errno::EOVERFLOW.into())
 }
 
 #[cfg(test)]
