@@ -130,6 +130,12 @@ impl Finding {
         Self::bare(id, size.into(), Outcome::Skip, reason.into())
     }
 
+    /// Returns the finding with the worse outcome; this one if both have the same.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        if other.outcome > self.outcome { other } else { self }
+    }
+
     /// Creates a finding with any other outcome. `because` explains it.
     pub fn not_pass(
         id: CheckId,

@@ -124,11 +124,11 @@ checks! {
         how: "the least room below the memory limits of this cgroup and its parents, with all that the kernel can \
               reclaim, compared with the least memory that the workload was seen to start with, which depends on \
               RLIMIT_STACK if mlockall allocates the stacks; see docs/reference/workloads.md. A role with \
-              --frontend-cgroup or --backend-cgroup is compared with that cgroup. Where a limit is hidden, as those of parents are in a container, as much memory is charged for a \
-              moment, in blocks for which the kernel kills no process. fail: less room. warn: not 64 MiB more, for the \
-              program's files if mlockall keeps them in memory; or the limit of a role cannot be read; or memory.high leaves \
-              less room, above which the kernel slows the workload down. unknown: a \
-              limit can neither be read nor tried.",
+              --frontend-cgroup or --backend-cgroup is compared with that cgroup. Where a limit is hidden, as those of \
+              parents are in a container, as much memory is charged for a moment, in blocks for which the kernel kills \
+              no process. fail: less room. warn: not 64 MiB more, for the program's files if mlockall keeps them in \
+              memory; or the limit of a role cannot be read; or memory.high leaves less room, above which the kernel \
+              slows the workload down. unknown: a limit can neither be read nor tried.",
         remedy: "raise the memory limit of the container, or the file that is named",
         per_size: false,
         mandatory: false,

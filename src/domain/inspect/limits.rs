@@ -16,7 +16,7 @@ use super::super::size::{PageSize, human_bytes};
 use super::common::{MOUNT_CGROUPS, PAGES_OF_ALL_STEPS, as_far_as_visible, count, needed, sum};
 use super::payer::Payer;
 use super::workload;
-pub use super::workload::PrivateMemoryToTry;
+pub use super::workload::{PrivateMemoryToTry, memory_to_try, private_memory_to_try};
 
 /// Returns the findings of HP401 and HP402 about `size`, one each: the worst of all cgroups that are charged for pages.
 #[must_use]
@@ -28,9 +28,7 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
             let of_roles = Payer::ROLES.into_iter().filter(|payer| {
                 payer.cgroup(inventory).is_some() && sum(payer.needs(request), size).is_some()
             });
-            of_roles
-                .map(answer)
-                .fold(own, |worst, other| if other.outcome > worst.outcome { other } else { worst })
+            of_roles.map(answer).fold(own, Finding::or_worse)
         })
         .into()
 }
@@ -39,18 +37,6 @@ pub fn inspect(inventory: &Inventory, request: &Request, size: PageSize) -> Vec<
 #[must_use]
 pub fn inspect_machine(inventory: &Inventory, request: &Request) -> Vec<Finding> {
     workload::inspect(inventory, request)
-}
-
-/// Returns how many bytes of ordinary memory to try for HP410; `None` if every memory limit of this process is known.
-#[must_use]
-pub fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
-    workload::memory_to_try(inventory, request)
-}
-
-/// Returns how much private memory to try for HP405; `None` if the kernel overcommits.
-#[must_use]
-pub fn private_memory_to_try(inventory: &Inventory, request: &Request) -> Option<PrivateMemoryToTry> {
-    workload::private_memory_to_try(inventory, request)
 }
 
 /// The question whether one counter of one cgroup leaves enough room for one page size.
@@ -87,14 +73,11 @@ impl Question<'_> {
         if self.kind == HugetlbCounterKind::Reservation {
             return of_hugetlb;
         }
-        let worse = |unknown: Finding, of_hugetlb: Finding| {
-            if unknown.outcome > of_hugetlb.outcome { unknown } else { of_hugetlb }
-        };
         match &self.inventory.huge_pages_count_as_memory {
             Reading::Known(true) => {}
             Reading::Known(false) | Reading::Absent => return of_hugetlb,
             Reading::Unreadable(why) | Reading::Malformed(why) => {
-                return worse(memory::may_count(self.id, self.size, why.clone()), of_hugetlb);
+                return of_hugetlb.or_worse(memory::may_count(self.id, self.size, why.clone()));
             }
         }
         let of_memory = |cgroup| memory::Question {
@@ -110,7 +93,7 @@ impl Question<'_> {
                 memory::combine(&of_memory(cgroup), of_hugetlb)
             }
             (None, Reading::Unreadable(why) | Reading::Malformed(why)) => {
-                worse(memory::not_known(self.id, self.size, why.clone()), of_hugetlb)
+                of_hugetlb.or_worse(memory::not_known(self.id, self.size, why.clone()))
             }
         }
     }

@@ -59,12 +59,14 @@ pub(super) fn inspect(inventory: &Inventory, request: &Request) -> Vec<Finding> 
 }
 
 /// Returns how many bytes of ordinary memory to try for HP410; `None` if every memory limit of this process is known.
-pub(super) fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
+#[must_use]
+pub fn memory_to_try(inventory: &Inventory, request: &Request) -> Option<u64> {
     Judge::new(inventory, request).memory_to_try()
 }
 
 /// Returns how much private memory to try for HP405; `None` if the kernel overcommits.
-pub(super) fn private_memory_to_try(inventory: &Inventory, request: &Request) -> Option<PrivateMemoryToTry> {
+#[must_use]
+pub fn private_memory_to_try(inventory: &Inventory, request: &Request) -> Option<PrivateMemoryToTry> {
     Judge::new(inventory, request).private_memory_to_try()
 }
 

@@ -41,9 +41,7 @@ pub(super) struct PrivateMemory {
 impl Judge<'_> {
     /// Returns the finding of HP405: the worst of the results for `RLIMIT_AS`, `RLIMIT_DATA` and `vm.overcommit_memory`.
     pub(super) fn addresses(&self, address_space: &Reading<Limit>, data: &Reading<Limit>) -> Finding {
-        let others = [self.data(data), self.committed()];
-        let worse = |one: Finding, other: Finding| if other.outcome > one.outcome { other } else { one };
-        others.into_iter().fold(self.address_space(address_space), worse)
+        self.address_space(address_space).or_worse(self.data(data)).or_worse(self.committed())
     }
 
     fn data(&self, limit: &Reading<Limit>) -> Finding {

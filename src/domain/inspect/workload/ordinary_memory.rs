@@ -43,8 +43,7 @@ impl Judge<'_> {
             self.described().filter_map(|role| Some((role, self.memory_of(role)?))).map(|(role, cgroup)| {
                 self.judge_memory(role, cgroup, self.charge(&[role], role.needs(self.request)))
             });
-        let worse = |one: Finding, other: Finding| if other.outcome > one.outcome { other } else { one };
-        of_this.into_iter().chain(of_roles).reduce(worse).unwrap_or_else(in_this_cgroup)
+        of_this.into_iter().chain(of_roles).reduce(Finding::or_worse).unwrap_or_else(in_this_cgroup)
     }
 
     /// Returns how many bytes of ordinary memory to try: what the processes in this cgroup need, if a limit of it, or of a
