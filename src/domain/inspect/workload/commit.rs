@@ -64,9 +64,12 @@ impl Judge<'_> {
     /// Returns the finding of HP405 about `vm.overcommit_memory`.
     pub(super) fn committed(&self) -> Finding {
         let PrivateMemory { least, sure, who } = self.private_memory_of_all();
-        let never = self.inventory.limits.overcommit.get() == Some(NEVER);
+        let pass = || Finding::pass(HP405, None, "the kernel overcommits memory");
+        let not_tried = |why: String| {
+            (Outcome::Unknown, format!("whether {who} gets its private memory was not tried"), why)
+        };
         let (outcome, summary, seen) = match &self.inventory.private_memory_tried {
-            Reading::Known(tried) if *tried >= sure => (Outcome::Pass, String::new(), String::new()),
+            Reading::Known(tried) if *tried >= sure => return pass(),
             Reading::Known(tried) => (
                 if *tried >= least { Outcome::Unknown } else { Outcome::Fail },
                 format!(
@@ -79,16 +82,12 @@ impl Judge<'_> {
                 (Outcome::Unknown, format!("private memory of {who} could not be tried"), why.clone())
             }
             // A captured tree: nothing can be tried there.
-            Reading::Absent if never => (
-                Outcome::Unknown,
-                format!("vm.overcommit_memory is 2; whether {who} gets its private memory was not tried"),
-                "a captured tree".to_owned(),
-            ),
-            Reading::Absent => (Outcome::Pass, String::new(), String::new()),
+            Reading::Absent => match &self.inventory.limits.overcommit {
+                Reading::Known(NEVER) => not_tried("a captured tree, with vm.overcommit_memory=2".to_owned()),
+                Reading::Known(_) | Reading::Absent => return pass(),
+                Reading::Unreadable(why) | Reading::Malformed(why) => not_tried(why.clone()),
+            },
         };
-        if outcome == Outcome::Pass {
-            return Finding::pass(HP405, None, "the kernel overcommits memory");
-        }
         let expected = format!("room for {} below CommitLimit of /proc/meminfo", human_bytes(sure));
         let remedy = "sysctl -w vm.overcommit_memory=0, or raise vm.overcommit_ratio or vm.overcommit_kbytes";
         Finding::not_pass(HP405, None, outcome, summary, Because::new(expected, seen).remedy(remedy))
@@ -129,6 +128,7 @@ mod tests {
             (Request::default(), Reading::Known(0), Reading::Absent, Pass),
             (Request::default(), Reading::Absent, Reading::Absent, Pass),
             (Request::default(), Reading::Known(2), Reading::Absent, Unknown),
+            (Request::default(), Reading::Unreadable("EACCES".into()), Reading::Absent, Unknown),
             (Request::default(), Reading::Known(2), Reading::Unreadable("EPERM".into()), Unknown),
             (Request::default(), Reading::Known(2), Reading::Known(0), Fail),
             (Request::default(), Reading::Known(2), Reading::Known(dpdk.least), Pass),
